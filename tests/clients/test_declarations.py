@@ -261,17 +261,12 @@ APPLICATION = {
 }
 KEY = {"id": 1, "name": "k", "prefix": "clp_abc", "scopes": ["predict"], "applications": None}
 KEY |= {"expires_at": "2027-01-01T00:00:00Z"}
-ON_GPU = {"version": "1", "digest": "g", "device": "gpu"}
 FAR = {"url": "http://far/v2/models/m", "protocol": "open-inference", "timeout_ms": 5000}
 REMOTE = {"version": "1", "digest": "r", "runtime": "remote", "replicas": 1, "remote": FAR}
 REMOTE_ELSEWHERE = {"version": 1, "runtime": "remote", "url": "http://elsewhere/"}
 THERE = State(
-    models={name: MODEL | {"name": name} for name in ("m", "far", "net", "old")},
-    versions={
-        "net": {"1": ON_GPU},
-        "m": {"1": VERSION, "0": VERSION | {"version": "0"}},
-        "far": {"1": REMOTE},
-    },
+    models={name: MODEL | {"name": name} for name in ("m", "far", "old")},
+    versions={"m": {"1": VERSION, "0": VERSION | {"version": "0"}}, "far": {"1": REMOTE}},
     applications={"a": APPLICATION},
     keys={"k": KEY},
 )
@@ -290,7 +285,6 @@ def planned(declared: dict[str, Any], *, prune: bool = False, own_key: str = "")
         {},
         {"models": [{"name": "m", "live": 1, "versions": [{"version": 1, "digest": "d"}]}]},
         {"models": [{"name": "far", "versions": [{"version": 1, "runtime": "remote", **FAR}]}]},
-        {"models": [{"name": "net", "versions": [ON_GPU | {"device": "cuda:0"}]}]},
         {"applications": [{"name": "a", "slo_ms": 50, "routes": [{"model": "m"}]}]},
         {"keys": [{"name": "k", "scopes": ["predict"], "expires_at": "2027-01-01T01:00:00+01:00"}]},
     ],
@@ -324,6 +318,14 @@ def test_what_is_so_already_needs_nothing(declared: dict[str, Any]) -> None:
 )
 def test_what_differs_is_a_step_or_a_conflict(declared: Any, steps: list[str]) -> None:
     assert [f"{c.action} {c.kind} {c.name}" for c in planned(declared)] == steps
+
+
+def test_a_gpu_may_be_declared_by_the_name_that_pytorch_has() -> None:
+    version = {"version": "1", "digest": "d", "device": "cuda:0"}
+    document = document_of({"models": [{"name": "m", "versions": [version]}]}, path=Path("c.yaml"))
+    there = {"m": {"1": VERSION | {"device": "gpu"}}}
+    state = State(models={"m": MODEL}, versions=there, **NO_OTHERS)
+    assert plan(document, state=state, prune=False, own_key="") == []
 
 
 def test_a_version_goes_after_what_may_pin_it() -> None:
