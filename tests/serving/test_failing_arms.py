@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -195,8 +194,6 @@ async def test_what_a_probe_misses_is_not_charged_again_by_feedback() -> None:
 
 async def test_other_queries_are_not_held_up_by_a_second_opinion() -> None:
     world = World(REFUSAL, None, slo_ms=300.0)
-    began = monotonic()
     waiting = [world.serving.begin(input=b"[%d]" % number) for number in range(5)]
     await turn()
-    assert monotonic() - began < 5.0
     assert all(query.second is None or len(query.arms) == 2 for query in waiting)

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from time import monotonic
 
 import numpy as np
 
@@ -26,7 +25,7 @@ from selection.evaluation.offpolicy.replay import Candidate, averaged, frozen, l
 from selection.evaluation.offpolicy.verdict import Verdict
 from selection.evaluation.what_if.feedback import Kept, kept_feedback
 from selection.evaluation.what_if.targets import UNIFORM, WhatIfTarget, check_targets, usual_targets
-from selection.evaluation.what_if.turn import TIME_LIMIT_S, OutOfTime, turn
+from selection.evaluation.what_if.turn import TIME_LIMIT_S, OutOfTime, time_spent, turn
 from selection.evaluation.what_if.window import Span
 from selection.policies import Policy, make_policy
 from selection.policies.statistics import State
@@ -95,15 +94,16 @@ def what_if(
     targets: Iterable[WhatIfTarget] = (),
     usual: bool = True,
     time_limit_s: float = TIME_LIMIT_S,
-    clock: Callable[[], float] = monotonic,
+    clock: Callable[[], float] | None = None,
 ) -> Outlook:
     """Estimate what each target would have earned; with the `usual` ones first, if wanted.
 
-    Blocking, for some seconds at most: targets that the time doesn't suffice for are said to be
+    Blocking, for some seconds of a processor: targets that these don't suffice for are said to be
     not looked at. Raises `BadRequest` for an arm that nobody knows, `Saturated` where somebody
     else's question takes long, `Unavailable` without Redis.
     """
     with turn():
+        clock = clock or time_spent()
         began = clock()
         spec, weights = application_with_arms(application)
         kept = kept_feedback(spec.id, span=span, rule=answer_rule_of(spec))

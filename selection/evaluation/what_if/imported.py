@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from time import monotonic
 from typing import Any
 
 from registry.errors import BadRequest
@@ -15,7 +14,7 @@ from selection.evaluation.offpolicy.log import Log
 from selection.evaluation.what_if.evaluation import Evaluation, Outlook
 from selection.evaluation.what_if.feedback import Kept
 from selection.evaluation.what_if.targets import WhatIfTarget
-from selection.evaluation.what_if.turn import TIME_LIMIT_S, turn
+from selection.evaluation.what_if.turn import TIME_LIMIT_S, time_spent, turn
 from selection.evaluation.what_if.window import Span
 from selection.policies import POLICIES, Policy, make_policy
 from selection.policies.auto import Auto
@@ -28,7 +27,7 @@ def what_if_imported(
     targets: Iterable[WhatIfTarget] = (),
     usual: bool = True,
     time_limit_s: float = TIME_LIMIT_S,
-    clock: Callable[[], float] = monotonic,
+    clock: Callable[[], float] | None = None,
 ) -> Outlook:
     """Estimate what each target would have earned on a log of others, among the log's own arms.
 
@@ -37,6 +36,7 @@ def what_if_imported(
     as `what_if`.
     """
     with turn():
+        clock = clock or time_spent()
         began = clock()
         spec, routed = application_with_arms(application)
         evaluation = Evaluation(

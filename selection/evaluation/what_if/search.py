@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from selection.evaluation.offpolicy.log import Log, log_of
 from selection.evaluation.offpolicy.replay import Candidate, averaged, learning
 from selection.evaluation.what_if.feedback import kept_feedback
 from selection.evaluation.what_if.targets import WhatIfTarget, policy_target
-from selection.evaluation.what_if.turn import TIME_LIMIT_S, OutOfTime, turn
+from selection.evaluation.what_if.turn import TIME_LIMIT_S, OutOfTime, time_spent, turn
 from selection.evaluation.what_if.window import Span
 from selection.policies import POLICIES, Parameter, make_policy
 
@@ -96,14 +95,15 @@ def search(
     policy: str,
     span: Span,
     time_limit_s: float = TIME_LIMIT_S,
-    clock: Callable[[], float] = monotonic,
+    clock: Callable[[], float] | None = None,
 ) -> Found:
-    """Choose parameters for a policy that learns; blocking, for some seconds at most.
+    """Choose parameters for a policy that learns; blocking, for some seconds of a processor.
 
     Too little feedback chooses nothing. Raises `BadRequest` for a policy that doesn't learn,
     `Saturated` where somebody else's question takes long.
     """
     with turn():
+        clock = clock or time_spent()
         began = clock()
         searching = _Search(application, policy=policy, span=span, clock=clock)
         return searching.found(began=began, time_limit_s=time_limit_s)

@@ -381,9 +381,7 @@ def test_the_operator_s_credentials_are_in_no_word_and_no_file(
     secret = "hunter2"
     rules = offline(tmp_path, no_index=False, index_url=f"http://me:{secret}@127.0.0.1:9/simple")
     environments = Environments(tmp_path / "environments", rules=rules)
-    started = time.monotonic()
     said = refusal(environments, "nobody-has-this")
-    assert time.monotonic() - started < 60
     assert secret not in said
     assert "127.0.0.1:9" in said
     files = [path for path in environments.root.rglob("*") if path.is_file()]

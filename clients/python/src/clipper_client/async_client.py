@@ -208,11 +208,27 @@ class AsyncClient:
     # --- Anything else ------------------------------------------------------------------------
 
     async def request(
-        self, method: str, path: str, body: Any = None, *, params: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        extra_time_s: float = 0.0,
     ) -> Any:
-        """Ask any endpoint under /api/v1/; returns its JSON, None where there is no body."""
+        """Ask any endpoint under /api/v1/; returns its JSON, None where there is no body.
+
+        `extra_time_s` is what the answer may take beyond the client's `timeout`.
+        """
         return await self.run(
-            management.request(method, path, body=body, params=params, policy=self._policy)
+            management.request(
+                method,
+                path,
+                body=body,
+                params=params,
+                extra_time_s=extra_time_s,
+                policy=self._policy,
+            )
         )
 
     async def run(self, operation: Operation[T]) -> T:

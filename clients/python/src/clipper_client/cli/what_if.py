@@ -16,6 +16,8 @@ from clipper_client.operations.predictions import application_path
 VERDICTS = {"enough": "yes", "little": "can't say yet", "apart": "not comparable"}
 FORMATS = ("vw", "vw_cb", "dsjson", "obp")
 SPAN = ("inputs", "context", "since", "until", "rows")
+# A server that is short of cores may take so long.
+SERVER_S = 120.0
 HEAD = ("instead", "reward, 95 % interval", "gain on what was earned", "enough to decide by")
 
 
@@ -59,7 +61,7 @@ def _what_if(client: Client, options: Options) -> int:
         return _search(client, options, body=body)
     if options.policy:
         body["targets"] = [{"policy": name} for name in options.policy]
-    found = client.request("POST", path, given(body))
+    found = client.request("POST", path, given(body), extra_time_s=SERVER_S)
     if options.json:
         print_json(found)
         return 0
@@ -91,7 +93,8 @@ def _text_of(log: Path) -> str:
 
 def _search(client: Client, options: Options, *, body: Mapping[str, Any]) -> int:
     path = application_path(options.app, "what-if", "search")
-    found = client.request("POST", path, given({**body, "policy": options.search}))
+    asked = given({**body, "policy": options.search})
+    found = client.request("POST", path, asked, extra_time_s=SERVER_S)
     if options.json:
         print_json(found)
         return 0

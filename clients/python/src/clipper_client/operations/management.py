@@ -37,6 +37,7 @@ def request(
     *,
     body: Any = None,
     params: Mapping[str, str] | None = None,
+    extra_time_s: float = 0.0,
     policy: RetryPolicy,
 ) -> Operation[Any]:
     """Ask one endpoint, whose path may leave out /api/v1/; returns its JSON."""
@@ -47,6 +48,7 @@ def request(
             path=full,
             body=None if body is None else encoded(body),
             params=params or {},
+            extra_time_s=extra_time_s,
             repeatable=method in ("GET", "PUT", "DELETE"),
         ),
         policy=policy,
