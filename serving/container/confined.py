@@ -6,11 +6,12 @@ Python in this process instead). What the kernel then allows it, by Landlock:
 
 - to read the operating system, Python with its packages, and the `--read` paths, never what lies
   in a `--hide` path; to write in the `--write` folders and in shared memory alone;
-- to open Unix sockets only with `--sockets` (a filter of system calls): of the stack's none;
-- to make no user namespace, in which it would have every capability (another such filter);
-- to stay in its group of processes, as which all that it has started ends with it, and to signal
-  no group (a third);
-- to look into, trace or signal no process but those that it has started itself.
+- to look into, trace or signal no process but those that it has started itself;
+- to bind no TCP port that it chooses itself, only one that the kernel hands out.
+
+A filter of system calls (`serving.container.syscalls`) keeps it from other ways to its host: Unix
+sockets without `--sockets`, namespaces, leaving its group of processes, limits and priorities of
+other processes, and modes, owners, times and attributes of files.
 
 Elsewhere than on Linux, or where the kernel has no Landlock, it says so and takes away what it can.
 """
@@ -58,6 +59,7 @@ SYSTEM_FILES = (
 # The exit code where there is no such program, or it is none: a shell's.
 CANNOT_START = 126
 WITHOUT_LANDLOCK = "this kernel has no Landlock: files are not kept from the model"
+WITHOUT_FILTER = "system calls are not kept from the model on this machine"
 DEVICES = ("null", "zero", "full", "random", "urandom", "dri", "kfd")
 
 _PR_CAPBSET_DROP = 24
@@ -69,6 +71,10 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _READ = 1 << 0 | 1 << 2 | 1 << 3  # execute, read a file, read a folder
 _USE = _READ | 1 << 1  # and write to a file
 _SCOPE_ALL = 1 << 0 | 1 << 1  # abstract sockets and signals stay within
+_BIND_TCP = 1 << 0
+_PATH_BENEATH, _NET_PORT = 1, 2
+# How long a ruleset's attributes are since that version: files, ports, scopes.
+_ATTRIBUTES_SINCE = ((6, 24), (4, 16), (1, 8))
 # Bit after the last right that a version of Landlock knows.
 _RIGHTS_UNTIL = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
@@ -88,16 +94,18 @@ def confined_command(
     write: Iterable[Path],
     read: Iterable[Path] = (),
     sockets: bool = False,
+    modes: bool = False,
     gives_way: bool = False,
     other_python: Path | None = None,
 ) -> list[str]:
     """The command that runs this program confined, wherever it is started; one that `gives_way`
-    runs where nobody else wants to.
+    runs where nobody else wants to, one with `modes` may change those of its user's files.
 
     `other_python` runs it in the place of this one, whose packages it then can't read. What that
     brings along may run code as soon as it starts (`.pth` files), so it starts confined.
     """
     arguments = ["--sockets"] if sockets else []
+    arguments += ["--modes"] if modes else []
     arguments += ["--give-way"] if gives_way else []
     hide = [Path(os.environ[name]) for name in OURS if os.environ.get(name)]
     for option, paths in (("--write", write), ("--read", read), ("--hide", hide)):
@@ -129,36 +137,32 @@ def confine(
     read: Sequence[Path],
     hide: Sequence[Path],
     sockets: bool,
+    modes: bool = False,
     python: bool = True,
 ) -> bool:
     """Confine this process, whose only thread is this one, for good; whether Landlock was there.
 
-    `python`: it may still read this Python and its packages.
+    `modes`: it may change those of its user's files; `python`: it may still read this Python and
+    its packages.
     """
     if sys.platform != "linux":
         return False
     # Not at the top, as this file may be run before the project can be imported; nor later, when
     # this Python may be one that it can't read any more.
-    from serving.container.syscalls import (
-        keep_in_group,
-        refuse_namespaces,
-        refuse_unix_sockets,
-    )
+    from serving.container.syscalls import filter_calls
 
     libc = ctypes.CDLL(None, use_errno=True)
     _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     readable = readable_paths(extra=read, hide=hide, python=python)
-    rights = _restrict_files(libc, write=write, readable=list(readable))
-    if not refuse_namespaces(libc):
-        print("namespaces are not kept from the model on this machine", file=sys.stderr)
-    if not keep_in_group(libc):
-        print("what the model starts may outlive it on this machine", file=sys.stderr)
-    if not sockets and not refuse_unix_sockets(libc):
-        print("Unix sockets are not kept from the model on this machine", file=sys.stderr)
+    version = _landlock_version(libc)
+    if version >= 1:
+        _restrict(libc, version=version, write=write, readable=list(readable))
+    if not filter_calls(libc, sockets=sockets, modes=modes, truncate=version >= 3):
+        print(WITHOUT_FILTER, file=sys.stderr)
     _drop_capabilities(libc)
-    if not rights:
+    if version < 1:
         libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    return rights
+    return version >= 1
 
 
 def readable_paths(*, extra: Sequence[Path], hide: Sequence[Path], python: bool) -> Iterator[Path]:
@@ -168,7 +172,8 @@ def readable_paths(*, extra: Sequence[Path], hide: Sequence[Path], python: bool)
     known += [Path("/etc", name) for name in SYSTEM_FILES]
     for folder in map(Path, filter(None, os.environ.get("PATH", "").split(os.pathsep))):
         known.append(folder)
-        if folder.name == "bin" and (folder.parent / "lib").is_dir():
+        # Not by is_dir(), which fails where the folder can't be searched.
+        if folder.name == "bin" and os.path.isdir(folder.parent / "lib"):  # noqa: PTH112
             known.append(folder.parent)
     project = PACKAGE.parent
     resolved = dict.fromkeys(path.resolve() for path in known)
@@ -185,6 +190,7 @@ def main() -> None:
     for option in ("--write", "--read", "--hide"):
         parser.add_argument(option, action="append", type=Path, default=[])
     parser.add_argument("--sockets", action="store_true", help="may open Unix sockets")
+    parser.add_argument("--modes", action="store_true", help="may change those of files")
     parser.add_argument("--give-way", action="store_true", help="to whoever wants a core")
     parser.add_argument("--other-python", action="store_true", help="has a Python of its own")
     parser.add_argument("--confined", action="store_true", help="this process is already")
@@ -199,6 +205,7 @@ def main() -> None:
         read=arguments.read,
         hide=arguments.hide,
         sockets=arguments.sockets,
+        modes=arguments.modes,
         python=not arguments.other_python,
     ):
         print(WITHOUT_LANDLOCK, file=sys.stderr)
@@ -248,13 +255,12 @@ def _without(path: Path, hidden: Sequence[Path]) -> Iterator[Path]:
                 yield from _without(inner, hidden)
 
 
-def _restrict_files(libc: ctypes.CDLL, *, write: Sequence[Path], readable: Sequence[Path]) -> bool:
-    version = _landlock_version(libc)
-    if version < 1:
-        return False
+def _restrict(
+    libc: ctypes.CDLL, *, version: int, write: Sequence[Path], readable: Sequence[Path]
+) -> None:
     every = (1 << _RIGHTS_UNTIL.get(version, 16)) - 1
-    attributes = struct.pack("=QQQ", every, 0, _SCOPE_ALL if version >= 6 else 0)
-    size = 24 if version >= 6 else 8
+    attributes = struct.pack("=QQQ", every, _BIND_TCP, _SCOPE_ALL)
+    size = next(size for since, size in _ATTRIBUTES_SINCE if version >= since)
     ruleset = libc.syscall(_CREATE_RULESET, attributes, size, 0)
     _check(ruleset)
     granted = [(path, _READ) for path in readable]
@@ -263,9 +269,12 @@ def _restrict_files(libc: ctypes.CDLL, *, write: Sequence[Path], readable: Seque
     granted += [(path, _USE | every & 1 << 15) for path in nodes]
     for path, rights in granted:
         _allow(libc, ruleset, path=path, rights=rights & every)
+    if version >= 4:
+        # Port 0 stands for those that the kernel hands out.
+        rule = struct.pack("=QQ", _BIND_TCP, 0)
+        _check(libc.syscall(_ADD_RULE, ruleset, _NET_PORT, rule, 0))
     _check(libc.syscall(_RESTRICT_SELF, ruleset, 0))
     os.close(ruleset)
-    return True
 
 
 def _landlock_version(libc: ctypes.CDLL) -> int:
@@ -282,7 +291,7 @@ def _allow(libc: ctypes.CDLL, ruleset: int, *, path: Path, rights: int) -> None:
         if not path.is_dir():
             rights &= _FILE_RIGHTS
         rule = struct.pack("=Qi", rights, descriptor)
-        _check(libc.syscall(_ADD_RULE, ruleset, 1, rule, 0))
+        _check(libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0))
     finally:
         os.close(descriptor)
 

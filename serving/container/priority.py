@@ -27,9 +27,9 @@ def letting_others_go_first(work: Callable[[], T]) -> T:
     failed: list[BaseException] = []
 
     def run() -> None:
-        own = threading.get_native_id()
         with suppress(OSError):  # a sandbox may not let it
-            os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + LATER)
+            # Of the calling thread.
+            os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + LATER)
         try:
             done.append(work())
         except BaseException as error:  # it is raised where it is waited for

@@ -1,133 +1,179 @@
-"""Filters of system calls (seccomp), for what Landlock says nothing of.
+"""A filter of system calls (seccomp), for what Landlock says nothing of.
 
-Unix sockets that have a path: behind them the stack's Redis and supervisor listen. Namespaces of
-its own, in which a process has every capability: much of the kernel is open to nobody else. And the
-group of processes, with which it ends: none leaves it, nor signals all of it.
+Landlock looks after files that are opened, processes that are signalled and ports that are bound.
+The filter keeps a program from other ways to its host: sockets that lead elsewhere than to the
+network, namespaces, the limits and priorities of other processes, what outlives it in the kernel,
+and the modes, owners, times and attributes of files. A filter sees the numbers of a call, no path
+and no process: calls on files that libraries make on their own files too succeed and do nothing.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import platform
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 _PR_SET_SECCOMP, _FILTER = 22, 2
 LOAD, EQUAL, _ANY_OF, RETURN = 0x20, 0x15, 0x45, 0x06
 ALLOW, _FAIL = 0x7FFF0000, 0x00050000
-# What fails with no error has returned 0.
+# A call that fails with no error has returned 0.
 _DO_NOTHING = _FAIL
-_REFUSE, UNKNOWN = _FAIL | errno.EACCES, _FAIL | errno.ENOSYS
-NUMBER_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
-_AF_UNIX = 1
-# No other namespace is to be had without privileges, but within one of these.
-_NEW_USER = 0x10000000
+_REFUSE, UNKNOWN = _FAIL | errno.EPERM, _FAIL | errno.ENOSYS
+NUMBER_AT, _MACHINE_AT, _ARGUMENTS_AT = 0, 4, 16
 _X32 = 0x40000000
 # Of a number of 32 bits.
 _NEGATIVE = 0x80000000
-# Does what socket() does, unseen by a filter.
-_IO_URING_SETUP = 425
-# Has its flags where no filter can look. Who is told that there is none calls clone().
-_CLONE3 = 435
-
-
-class _Machine(NamedTuple):
-    """Its number for the kernel, and those of its calls."""
-
-    number: int
-    socket: int
-    clone: int
-    unshare: int
-    setpgid: int
-    setsid: int
-    kill: int
-
-
-_MACHINES = {
-    "x86_64": _Machine(
-        0xC000003E, socket=41, clone=56, unshare=272, setpgid=109, setsid=112, kill=62
-    ),
-    "aarch64": _Machine(
-        0xC00000B7, socket=198, clone=220, unshare=97, setpgid=154, setsid=157, kill=129
-    ),
-}
+_AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
+# SOCK_DGRAM, and SOCK_RAW, which is the same between Unix sockets. Others lead to one peer alone.
+_DATAGRAM = 2
+# MPTCP and SMC, to which Landlock's ports don't apply, though clients of TCP reach them.
+_BEYOND_IP = 0xFFFFFF00
+_SOL_IP, _LOCAL_PORT_RANGE = 0, 51
+# No other namespace is to be had without privileges, but within one of these.
+_NEW_USER = 0x10000000
+_OF_A_PROCESS, _IOPRIO_OF_A_PROCESS = 0, 1
+_SIGNAL_GROUP = 4
+_SET_LEASE = 1024
+# FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR, FS_IOC_SETVERSION, EXT4_IOC_SETVERSION, FS_IOC_ENABLE_VERITY,
+# FS_IOC_SET_ENCRYPTION_POLICY, BTRFS_IOC_SUBVOL_SETFLAGS, FAT_IOCTL_SET_ATTRIBUTES.
+_FILE_IOCTLS = (
+    *(0x40086602, 0x401C5820, 0x40087602, 0x40086604),
+    *(0x40806685, 0x800C6613, 0x4008941A, 0x40047211),
+)
+_ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 # Code, jumps where it holds and where it doesn't (counted from the next step), value.
 _Step = tuple[int, int, int, int]
 
 
-def refuse_unix_sockets(libc: ctypes.CDLL) -> bool:
-    """For this process and all that it starts, for good; whether it could be done.
+class _Test(NamedTuple):
+    """Whether an argument is this number, or has one of its bits."""
 
-    Pairs of sockets stay: they lead nowhere else. Needs no_new_privs or root.
+    argument: int
+    code: int
+    number: int
+    holds: bool = True
+
+
+class _Rule(NamedTuple):
+    """Answer these calls with `action` if all tests hold."""
+
+    action: int
+    x86_64: tuple[int, ...]
+    aarch64: tuple[int, ...]
+    tests: tuple[_Test, ...] = ()
+
+    def steps(self, machine: str) -> Iterator[_Step]:
+        numbers = self.x86_64 if machine == "x86_64" else self.aarch64
+        if not numbers:
+            return
+        end = 2 * len(self.tests) + 1
+        yield (LOAD, 0, 0, NUMBER_AT)
+        for left, number in zip(reversed(range(len(numbers))), numbers, strict=True):
+            yield (EQUAL, left, 0 if left else end, number)
+        for place, test in enumerate(self.tests, 1):
+            yield (LOAD, 0, 0, _ARGUMENTS_AT + 8 * test.argument)
+            over = end - 2 * place
+            jumps = (0, over) if test.holds else (over, 0)
+            yield (test.code, *jumps, test.number)
+        yield (RETURN, 0, 0, self.action)
+
+
+def _is(argument: int, number: int) -> tuple[_Test]:
+    return (_Test(argument, EQUAL, number),)
+
+
+def _is_not(argument: int, *numbers: int) -> tuple[_Test, ...]:
+    return tuple(_Test(argument, EQUAL, number, holds=False) for number in numbers)
+
+
+def _has(argument: int, bits: int) -> tuple[_Test]:
+    return (_Test(argument, _ANY_OF, bits),)
+
+
+def _rules(*, sockets: bool) -> Iterator[_Rule]:
+    """Rules for every program, of which the first that fits counts."""
+    families = (_AF_INET, _AF_INET6, *((_AF_UNIX,) if sockets else ()))
+    own = (0, os.getpid())
+    # socket, socketpair
+    yield _Rule(_REFUSE, (41,), (198,), _is_not(0, *families))
+    yield _Rule(_REFUSE, (41,), (198,), _has(2, _BEYOND_IP))
+    yield _Rule(_REFUSE, (53,), (199,), _has(1, _DATAGRAM))
+    # setsockopt: with a range of its own a port could be chosen among those that are handed out.
+    yield _Rule(_REFUSE, (54,), (208,), _is(1, _SOL_IP) + _is(2, _LOCAL_PORT_RANGE))
+    # io_uring_setup: it does what other calls do, unseen by a filter.
+    yield _Rule(_REFUSE, (425,), (425,))
+    # clone, unshare. clone3 has its flags where no filter looks; libraries then call clone.
+    yield _Rule(_REFUSE, (56, 272), (220, 97), _has(0, _NEW_USER))
+    yield _Rule(UNKNOWN, (435,), (435,))
+    # setpgid, setsid: whoever leads the group ends all of it by one signal. Libraries start helpers
+    # in sessions of their own, and would fail if that was refused. A signal to such a group (kill,
+    # pidfd_send_signal) would reach the model itself: that fails.
+    yield _Rule(_DO_NOTHING, (109, 112), (154, 157))
+    yield _Rule(_REFUSE, (62,), (129,), _is(0, 0))
+    yield _Rule(_REFUSE, (62,), (129,), _has(0, _NEGATIVE))
+    yield _Rule(_REFUSE, (424,), (424,), _has(3, _SIGNAL_GROUP))
+    # prlimit64, sched_setparam, sched_setscheduler, sched_setattr, migrate_pages, move_pages
+    others = (302, 142, 144, 314, 256, 279), (261, 118, 119, 274, 238, 239)
+    yield _Rule(_REFUSE, *others, _is_not(0, *own))
+    # setpriority, ioprio_set
+    yield _Rule(_REFUSE, (141,), (140,), _is_not(0, _OF_A_PROCESS))
+    yield _Rule(_REFUSE, (251,), (30,), _is_not(0, _IOPRIO_OF_A_PROCESS))
+    yield _Rule(_REFUSE, (141, 251), (140, 30), _is_not(1, *own))
+    # sched_setaffinity: libraries name their own threads by numbers that only the kernel knows.
+    yield _Rule(_DO_NOTHING, (203,), (122,), _is_not(0, *own))
+    # ptrace, process_vm_readv, process_vm_writev, kcmp, pidfd_getfd, process_madvise
+    yield _Rule(_REFUSE, (101, 310, 311, 312, 438, 440), (117, 270, 271, 272, 438, 440))
+    # What outlives the program: shmget, shmat, shmctl; semget, semop, semctl, semtimedop; msgget,
+    # msgsnd, msgrcv, msgctl; mq_open, mq_unlink; add_key, request_key, keyctl
+    yield _Rule(_REFUSE, (29, 30, 31, 64, 65, 66, 220), (194, 196, 195, 190, 193, 191, 192))
+    yield _Rule(_REFUSE, (68, 69, 70, 71, 240, 241), (186, 189, 188, 187, 180, 181))
+    yield _Rule(_REFUSE, (248, 249, 250), (217, 218, 219))
+    # bpf, perf_event_open, userfaultfd, open_by_handle_at, syslog, quotactl, quotactl_fd
+    yield _Rule(_REFUSE, (321, 298, 323, 304, 103, 179, 443), (280, 241, 282, 265, 116, 60, 443))
+    # fcntl: with a lease on a file that it reads it would hold up those who write it.
+    yield _Rule(_REFUSE, (72,), (25,), _is(1, _SET_LEASE))
+    # utime, utimes, futimesat, utimensat
+    yield _Rule(_DO_NOTHING, (132, 235, 261, 280), (88,))
+    # setxattr, lsetxattr, fsetxattr, removexattr, lremovexattr, fremovexattr; setxattrat,
+    # removexattrat, file_setattr
+    yield _Rule(_DO_NOTHING, (188, 189, 190, 197, 198, 199), (5, 6, 7, 14, 15, 16))
+    yield _Rule(_DO_NOTHING, (463, 466, 469), (463, 466, 469))
+    for request in _FILE_IOCTLS:
+        yield _Rule(_DO_NOTHING, (16,), (29,), _is(1, request))
+
+
+# chown, fchown, lchown, fchownat; chmod, fchmod, fchmodat, fchmodat2
+_MODES = (
+    _Rule(_DO_NOTHING, (92, 93, 94, 260), (55, 54)),
+    _Rule(_DO_NOTHING, (90, 91, 268, 452), (52, 53, 452)),
+)
+_TRUNCATE = _Rule(_REFUSE, (76,), (45,))
+
+
+def filter_calls(libc: ctypes.CDLL, *, sockets: bool, modes: bool, truncate: bool) -> bool:
+    """Keep this process and all that it starts from its host, for good; return whether it could
+    be done.
+
+    It may open Unix sockets with `sockets`, change the modes and owners of its user's files with
+    `modes`, and shorten a file by its path with `truncate`. Needs no_new_privs or root.
     """
-    machine = _MACHINES.get(platform.machine())
-    if machine is None:
+    machine = platform.machine()
+    if machine not in _ARCHITECTURES:
         return False
+    rules = [*_rules(sockets=sockets), *(() if modes else _MODES)]
+    rules += () if truncate else (_TRUNCATE,)
     steps = [
         (LOAD, 0, 0, _MACHINE_AT),
-        (EQUAL, 0, 6, machine.number),  # calls of another machine have other numbers
-        (LOAD, 0, 0, NUMBER_AT),
-        (_ANY_OF, 4, 0, _X32),
-        (EQUAL, 3, 0, _IO_URING_SETUP),
-        (EQUAL, 0, 3, machine.socket),
-        (LOAD, 0, 0, _FIRST_ARGUMENT_AT),
-        (EQUAL, 0, 1, _AF_UNIX),
+        (EQUAL, 1, 0, _ARCHITECTURES[machine]),  # calls of another one have other numbers
         (RETURN, 0, 0, _REFUSE),
-        (RETURN, 0, 0, ALLOW),
-    ]
-    return install(libc, steps)
-
-
-def refuse_namespaces(libc: ctypes.CDLL) -> bool:
-    """For this process and all that it starts, for good; whether it could be done.
-
-    Needs no_new_privs or root.
-    """
-    machine = _MACHINES.get(platform.machine())
-    if machine is None:
-        return False
-    steps = [
-        (LOAD, 0, 0, _MACHINE_AT),
-        (EQUAL, 0, 7, machine.number),
         (LOAD, 0, 0, NUMBER_AT),
-        (_ANY_OF, 5, 0, _X32),
-        (EQUAL, 5, 0, _CLONE3),
-        (EQUAL, 1, 0, machine.unshare),
-        (EQUAL, 0, 4, machine.clone),
-        (LOAD, 0, 0, _FIRST_ARGUMENT_AT),
-        (_ANY_OF, 0, 2, _NEW_USER),
+        (_ANY_OF, 0, 1, _X32),
         (RETURN, 0, 0, _REFUSE),
-        (RETURN, 0, 0, UNKNOWN),
-        (RETURN, 0, 0, ALLOW),
-    ]
-    return install(libc, steps)
-
-
-def keep_in_group(libc: ctypes.CDLL) -> bool:
-    """For this process and all that it starts, for good; whether it could be done.
-
-    Whoever leads its group ends all of them by one signal. Libraries start helpers in sessions of
-    their own, and would fail where that is refused: they are told that it was done. What they then
-    signal as a group of its own (0, or a negative number) would be the model itself: that fails.
-    """
-    machine = _MACHINES.get(platform.machine())
-    if machine is None:
-        return False
-    steps = [
-        (LOAD, 0, 0, _MACHINE_AT),
-        (EQUAL, 0, 9, machine.number),
-        (LOAD, 0, 0, NUMBER_AT),
-        (_ANY_OF, 7, 0, _X32),
-        (EQUAL, 5, 0, machine.setpgid),
-        (EQUAL, 4, 0, machine.setsid),
-        (EQUAL, 0, 5, machine.kill),
-        (LOAD, 0, 0, _FIRST_ARGUMENT_AT),
-        (EQUAL, 2, 0, 0),
-        (_ANY_OF, 1, 2, _NEGATIVE),
-        (RETURN, 0, 0, _DO_NOTHING),
-        (RETURN, 0, 0, _REFUSE),
+        *(step for rule in rules for step in rule.steps(machine)),
         (RETURN, 0, 0, ALLOW),
     ]
     return install(libc, steps)

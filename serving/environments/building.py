@@ -191,6 +191,7 @@ class Build:
         confined = confined_command(
             [uv_binary(), *command],
             write=[self._work, cache],
+            modes=True,  # programs that it installs can be run
             read=[self._folder, interpreter.prefix, *wheelhouse, *_certificates()],
         )
         known = QUIET | dict(self._rules.variables_for(self._spec.requirements))

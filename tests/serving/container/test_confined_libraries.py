@@ -1,0 +1,152 @@
+"""What libraries do in their own folder, threads and processes works in the confinement."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving.container.confined import confined_command, scrubbed_environment
+from tests.serving.container.test_command_line import ROOT
+
+PROGRAM = """
+import asyncio, json, multiprocessing, os, resource, shutil, socket, subprocess, sys, tempfile
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import joblib
+
+
+def double(number, barrier=None):
+    return 2 * number
+
+
+def take(lock, queue):
+    with lock:
+        queue.put(os.getpid())
+
+
+def copies():
+    source = Path("source")
+    source.mkdir()
+    (source / "weights").write_text("1")
+    shutil.copytree(source, "copied")
+    shutil.copy2(source / "weights", "again")
+    shutil.copystat(source, "copied")
+    return [Path("copied/weights").read_text(), Path("again").read_text()]
+
+
+def cache():
+    # As the Hugging Face hub keeps files: in blobs, with links to them, under locks.
+    blobs, snapshot = Path("hub/blobs"), Path("hub/snapshots/main")
+    blobs.mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    with tempfile.NamedTemporaryFile(dir=blobs, delete=False) as file:
+        file.write(b"weights")
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, blobs / "abc")
+    os.utime(blobs / "abc")
+    (snapshot / "model").symlink_to("../../blobs/abc")
+    return (snapshot / "model").read_text()
+
+
+def pool(method):
+    context = multiprocessing.get_context(method)
+    lock, queue = context.Lock(), context.Queue()
+    started = [context.Process(target=take, args=(lock, queue)) for _ in range(2)]
+    for process in started:
+        process.start()
+    numbers = {queue.get() for _ in started}
+    for process in started:
+        process.join()
+    return numbers == {process.pid for process in started}
+
+
+def threads():
+    # As OpenMP does: for a thread by its number, and for the calling one.
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(threading.get_native_id(), cores)
+    os.sched_setaffinity(0, {max(cores)})
+    kept = os.sched_getaffinity(0) == {max(cores)}
+    os.nice(1)
+    resource.setrlimit(resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE))
+    resource.prlimit(os.getpid(), resource.RLIMIT_NOFILE)
+    os.setpriority(os.PRIO_PROCESS, os.getpid(), 2)
+    return kept
+
+
+def network():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        found = socket.getaddrinfo("localhost", server.getsockname()[1], type=socket.SOCK_STREAM)
+        with socket.create_connection(found[0][4][:2]) as client:
+            client.sendall(b"x")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+            datagrams.bind(("127.0.0.1", 0))
+    return True
+
+
+async def loop():
+    process = await asyncio.create_subprocess_exec("echo", "said", stdout=subprocess.PIPE)
+    return (await process.communicate())[0].decode().strip()
+
+
+if __name__ == "__main__":
+    os.chdir(sys.argv[1])
+    print(json.dumps({
+        "copies": copies(),
+        "cache": cache(),
+        "loky": joblib.Parallel(n_jobs=2)(joblib.delayed(double)(n) for n in range(3)),
+        "fork": pool("fork"),
+        "spawn": pool("spawn"),
+        "executor": list(ProcessPoolExecutor(1).map(double, [4])),
+        "threads": threads(),
+        "network": network(),
+        "loop": asyncio.run(loop()),
+        "shell": subprocess.run("cat copied/weights | cat", shell=True, capture_output=True,
+                                text=True, start_new_session=True).stdout,
+    }))
+"""
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="nothing is confined elsewhere")
+
+
+def test_what_libraries_do_for_themselves_works(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    done = subprocess.run(
+        confined_command([sys.executable, str(program), str(tmp_path)], write=[tmp_path]),
+        cwd=ROOT,
+        env=scrubbed_environment(os.environ, home=tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+        process_group=0,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "copies": ["1", "1"],
+        "cache": "weights",
+        "loky": [0, 2, 4],
+        "fork": True,
+        "spawn": True,
+        "executor": [8],
+        "threads": True,
+        "network": True,
+        "loop": "said",
+        "shell": "1",
+    }
+
+
+@pytest.mark.parametrize("modes", [False, True])
+def test_only_who_installs_programs_makes_them_executable(tmp_path: Path, modes: bool) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh")
+    program.chmod(0o600)
+    command = confined_command(["/bin/chmod", "700", str(program)], write=[tmp_path], modes=modes)
+    subprocess.run(command, cwd=ROOT, check=True, process_group=0)
+    assert program.stat().st_mode & 0o777 == (0o700 if modes else 0o600)
