@@ -27,7 +27,7 @@ help: ## list these commands
 
 run: ## set everything up and start it on PORT, with its state in VAR, until Ctrl-C
 	@scripts/setup
-	@exec .venv/bin/python scripts/run_stack.py --port "$$PORT" --var "$$VAR"
+	@exec .venv/bin/python scripts/run_stack.py --docs --port "$$PORT" --var "$$VAR"
 
 restart: ## replace the processes of the stack in VAR, one by one, without an error for a client
 	@test -e "$$VAR/env.sh" || { echo "clipper: no stack has run in '$$VAR' yet: make run VAR='$$VAR'" >&2; exit 1; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import mimetypes
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ CONTENT_SECURITY_POLICY = (
     " font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'"
 )
+BUILDING, FAILED, NOBODY = "building", "failed", "nobody"
 
 
 def _changed_at(request: HttpRequest, path: str) -> datetime | None:
@@ -46,10 +48,36 @@ def _answer(request: HttpRequest, path: str) -> HttpResponse:
 
 def _nothing(request: HttpRequest, path: str) -> HttpResponse:
     if not (settings.CLIPPER_DOCS / "index.html").is_file():
-        return render(request, "console/documentation_not_built.html", status=404)
+        return _not_built(request)
     if _file(f"{path}/") is not None:
         return HttpResponseRedirect(f"{request.path}/")
     raise Http404(f"The documentation has no page {path!r}.")
+
+
+def _not_built(request: HttpRequest) -> HttpResponse:
+    """Say whether it is being built, failed to build, or has to be built."""
+    log = Path(settings.CLIPPER_VAR) / "log" / "docs.log"
+    state = _state_of(log)
+    staff = request.user.is_staff  # others learn no paths
+    last = log.read_text(errors="replace").strip().rpartition("\n")[2] if state == FAILED else ""
+    told = {"state": state, "log": log if staff else "", "last": last if staff else ""}
+    status = 503 if state == BUILDING else 404
+    answer = render(request, "console/documentation_not_built.html", told, status=status)
+    if state == BUILDING:
+        answer["Refresh"] = answer["Retry-After"] = "10"
+    return answer
+
+
+def _state_of(log: Path) -> str:
+    """Whoever builds the documentation holds a lock of its log until it ends."""
+    try:
+        with log.open("rb") as opened:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return BUILDING
+    except OSError:
+        return NOBODY
+    return FAILED
 
 
 def _file(path: str) -> Path | None:

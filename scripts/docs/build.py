@@ -5,6 +5,7 @@ Beside it first, and in its place only when it is whole: who is reading goes on 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -16,6 +17,13 @@ SITE = ROOT / "build" / "docs"
 
 
 def main() -> int:
+    SITE.parent.mkdir(exist_ok=True)
+    with (SITE.parent / "docs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another stack of this checkout may be at it
+        return build()
+
+
+def build() -> int:
     fresh, old = SITE.with_name("docs.new"), SITE.with_name("docs.old")
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict"]
     built = subprocess.run(

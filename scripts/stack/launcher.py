@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from types import FrameType
 
-from . import demo, readiness, redis_server, static_files
+from . import demo, documentation, readiness, redis_server, static_files
 from .choices import CONSOLE_PORT, usable_console_port, usable_port, usable_var
 from .environment import (
     LISTENING,
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console_port = usable_console_port(os.environ.get(CONSOLE_PORT, ""), beside=layout.port)
         make_var(layout.var)
         with claimed(layout, console_port=console_port) as listening:
-            return run(layout, listening=listening, with_demo=options.demo)
+            return run(layout, listening=listening, with_demo=options.demo, with_docs=options.docs)
     except StackError as error:
         print(f"clipper: {error}", file=sys.stderr, flush=True)
         return 1
@@ -56,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--var", default="var", help="folder for all state (default: var)")
     parser.add_argument(
         "--no-demo", dest="demo", action="store_false", help="start without seeding the demo"
+    )
+    parser.add_argument(
+        "--docs", action="store_true", help="build the documentation once the stack is ready"
     )
     return parser
 
@@ -105,14 +108,15 @@ def end_leftovers(layout: Layout, *, whose: str) -> None:
         say(f"Ended {len(ended.found)} processes that {whose} left behind{killed}.")
 
 
-def run(layout: Layout, *, listening: int, with_demo: bool) -> int:
+def run(layout: Layout, *, listening: int, with_demo: bool, with_docs: bool) -> int:
     try:
         make_folders(layout)
         variables = prepare(layout) | {LISTENING: str(listening)}
         with supervisord(layout, environment=variables, listening=listening) as child:
             try:
                 bring_up(layout, environment=variables, child=child, with_demo=with_demo)
-                child.wait()
+                with documentation.built_meanwhile(layout) if with_docs else nullcontext():
+                    child.wait()
                 readiness.refuse_dead(child)
             except StackError:
                 print(report(layout, environment=variables), file=sys.stderr, flush=True)

@@ -1,4 +1,5 @@
-"""The same Pipeline over a DataFrame behind MLflow, LitServe and FastAPI, as their users write it.
+"""The same Pipeline over a DataFrame behind MLflow, LitServe, BentoML and FastAPI, as their users
+write it.
 
 Each gets what its own documentation begins with: a file for the server where it wants one, the
 command that starts it, and a first question.
@@ -20,7 +21,7 @@ from scripts.stack.command import free_port
 from tests.frameworks.rows import PIPELINE
 
 WITHIN_S = 300.0
-# What the three have in common, beside the model: it asks until somebody answers.
+# What they have in common, beside the model: it asks until somebody answers.
 HARNESS = """
 import json as _json
 import os as _os
@@ -56,7 +57,7 @@ try:
     row = {{"age": 31, "town": "Rome"}}
     _refused = _ask()
     print("\\n" + _json.dumps(dict(
-        seconds=_seconds, answer=_first.json(), expected=str(_expected),
+        seconds=_seconds, answer=_first.text, expected=str(_expected),
         refused=f"{{_refused.status_code}} {{_refused.text}}",
     )))
 finally:
@@ -106,13 +107,32 @@ FASTAPI = """
 import joblib
 import pandas as pd
 from fastapi import FastAPI
+from pydantic import BaseModel
+
+class Row(BaseModel):
+    age: float
+    city: str
 
 app = FastAPI()
 model = joblib.load("model.joblib")
 
 @app.post("/predict")
-def predict(row: dict):
-    return model.predict(pd.DataFrame([row]))[0]
+def predict(row: Row):
+    return model.predict(pd.DataFrame([row.model_dump()]))[0]
+"""
+BENTOML = """
+import bentoml
+import joblib
+import pandas as pd
+
+@bentoml.service
+class Churn:
+    def __init__(self):
+        self.model = joblib.load("model.joblib")
+
+    @bentoml.api
+    def predict(self, age: float, city: str) -> str:
+        return self.model.predict(pd.DataFrame([{"age": age, "city": city}]))[0]
 """
 LITSERVE = """
 import joblib
@@ -151,6 +171,15 @@ PEERS = (
         command="",
         asking='answer = httpx.post("http://127.0.0.1:{port}/predict", json=row, timeout=60)',
         second="another path of the same server, which is started anew",
+    ),
+    Peer(
+        name="BentoML",
+        saving=JOBLIB,
+        file=BENTOML,
+        module="bentoml",
+        command="serve server:Churn --port {port}",
+        asking='answer = httpx.post("http://127.0.0.1:{port}/predict", json=row, timeout=60)',
+        second="another service in another folder, at another port",
     ),
     Peer(
         name="FastAPI",

@@ -2,7 +2,7 @@
 
 Each row's model is trained in an environment of its framework and deployed to a stack that has
 nothing but what `make run` installs, so that what the stack lacks gets an environment of its own.
-Beside it MLflow, LitServe and FastAPI serve the same Pipeline over a DataFrame.
+Beside it MLflow, LitServe, BentoML and FastAPI serve the same Pipeline over a DataFrame.
 `--publish` puts the tables into the documentation.
 """
 
