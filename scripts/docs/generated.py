@@ -1,4 +1,8 @@
-"""What the pages leave to the code: `<!-- generated: NAME -->` stands where it goes."""
+"""What the pages leave to the code, between `<!-- generated: NAME -->` and `<!-- /generated -->`.
+
+The pages are committed with it, so that they are whole in the checkout too;
+`python -m scripts.docs.generated` brings them up to date.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,27 @@ from functools import partial
 
 from scripts.docs.root_pages import ROOT
 
-PLACEHOLDER = re.compile(r"^<!-- generated: ([\w ]+) -->$", re.MULTILINE)
+PLACEHOLDER = re.compile(
+    r"(^<!-- generated: ([\w ]+) -->\n).*?(^<!-- /generated -->$)", re.MULTILINE | re.DOTALL
+)
+
+
+def main() -> None:
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        before = page.read_text(encoding="utf-8")
+        if (after := filled(before)) != before:
+            page.write_text(after, encoding="utf-8")
+            print(f"docs: brought {page.relative_to(ROOT)} up to date")
 
 
 def filled(text: str) -> str:
-    """Return a page with what is generated in place of its placeholders."""
+    """Return a page with what is generated now in its places."""
     if not PLACEHOLDER.search(text):
         return text
     made = generators()
-    return PLACEHOLDER.sub(lambda placeholder: made[placeholder[1]](), text)
+    return PLACEHOLDER.sub(
+        lambda place: f"{place[1]}\n{made[place[2]]().strip()}\n\n{place[3]}", text
+    )
 
 
 def generators() -> dict[str, Callable[[], str]]:
@@ -65,3 +81,7 @@ def _set_up_django() -> None:
         # A stack's folder that is never written to; its secret key isn't needed either.
         os.environ.setdefault("CLIPPER_VAR", tempfile.gettempdir())
         django.setup()
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,8 @@ from scripts.docs.generated import PLACEHOLDER, filled, generators
 from scripts.docs.tables import table
 from tests.docs.documents import PAGES, rows
 
-PLACES = [name for file in PAGES for name in PLACEHOLDER.findall(file.read_text())]
+PLACES = [place[2] for file in PAGES for place in PLACEHOLDER.finditer(file.read_text())]
+WITH_PLACES = [file for file in PAGES if PLACEHOLDER.search(file.read_text())]
 # What some endpoint or command has none of.
 MAY_BE_EMPTY = {"required", "what it means", "query and headers", "labels", "`Retry-After`"}
 MAY_BE_EMPTY |= {"`method`", "what it needs"}
@@ -23,6 +25,12 @@ MAY_BE_EMPTY |= {"`method`", "what it needs"}
 
 def test_each_is_used_once() -> None:
     assert sorted(PLACES) == sorted(generators())
+
+
+@pytest.mark.parametrize("file", WITH_PLACES, ids=lambda file: file.name)
+def test_what_is_committed_is_what_the_code_says(file: Path) -> None:
+    text = file.read_text()
+    assert filled(text) == text, "run .venv/bin/python -m scripts.docs.generated"
 
 
 @pytest.mark.parametrize("name", PLACES)
