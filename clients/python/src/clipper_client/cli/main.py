@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import re
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
-from clipper_client.cli import declared, exports, models, queries, scoring, top, what_if
+from clipper_client.cli import declared, exports, labels, models, queries, scoring, top, what_if
 from clipper_client.cli import keys as api_keys
 from clipper_client.cli.command import Command
 from clipper_client.cli.output import complain, print_json
@@ -21,6 +22,7 @@ from clipper_client.errors import ClipperError, ClipperWarning
 COMMANDS: tuple[Command, ...] = (
     *models.COMMANDS,
     *queries.COMMANDS,
+    *labels.COMMANDS,
     *scoring.COMMANDS,
     *declared.COMMANDS,
     *exports.COMMANDS,
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read the output has seen enough; at the exit Python would complain once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, csv.Error) as error:
         complain(str(error))
     except KeyboardInterrupt:
         return INTERRUPTED

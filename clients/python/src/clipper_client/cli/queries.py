@@ -1,11 +1,9 @@
-"""Commands that ask an application: predictions and feedback."""
+"""The command that asks an application for a prediction."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-
-import msgspec
 
 from clipper_client.answers import Answer
 from clipper_client.cli.command import Command, Options
@@ -13,7 +11,7 @@ from clipper_client.cli.models import json_value, parsed
 from clipper_client.cli.output import print_json, print_line, shown
 from clipper_client.cli.tables import STDIN
 from clipper_client.client import Client
-from clipper_client.operations.options import UNSET
+from clipper_client.errors import ClipperError
 
 
 def add_asking(parser: argparse.ArgumentParser) -> None:
@@ -81,43 +79,15 @@ def _print_answer(answer: Answer, *, as_json: bool) -> None:
         print_line(shown(answer.output))
 
 
-def _by_name(text: str) -> dict[str, object]:
-    given = json_value(text)
-    if not isinstance(given, dict):
-        raise argparse.ArgumentTypeError(f"expected an object of numbers by name, got {text}")
-    return given
-
-
-def _add_feedback(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("app", help="the application that was asked")
-    parser.add_argument("query_id", nargs="?", type=str.strip, help="of the answer")
-    told = parser.add_mutually_exclusive_group(required=True)
-    told.add_argument("--label", type=json_value, default=UNSET, metavar="JSON", help="the truth")
-    told.add_argument("--reward", type=float, metavar="R", help="how good it was, 0 to 1")
-    parser.add_argument(
-        "--input", type=json_value, default=UNSET, metavar="JSON", help="instead of a query id"
-    )
-    parser.add_argument("--context", help="of the input")
-    parser.add_argument(
-        "--metrics", type=_by_name, metavar="JSON", help="further numbers from 0 to 1 by name"
-    )
-
-
-def _feedback(client: Client, options: Options) -> int:
-    result = client.feedback(
-        options.query_id,
-        label=options.label,
-        reward=options.reward,
-        metrics=options.metrics,
-        row=options.input,
-        context=options.context,
-        app=options.app,
-    )
-    if options.json:
-        print_json(msgspec.to_builtins(result))
-    else:
-        print_line("accepted" if result.accepted else "known already")
-    return 0
+def takes_columns(client: Client, app: str) -> bool:
+    """Whether rows have names; a key that may not look at the application sends numbers."""
+    try:
+        found = client.request("GET", f"applications/{app}")
+    except ClipperError as error:
+        if error.status == 403:
+            return False
+        raise
+    return bool(found["input_type"] in ("columns", "json"))
 
 
 COMMANDS = (
@@ -126,11 +96,5 @@ COMMANDS = (
         help="ask an application about an input",
         add_arguments=_add_predict,
         run=_predict,
-    ),
-    Command(
-        name="feedback",
-        help="say what was right, or how good an answer was",
-        add_arguments=_add_feedback,
-        run=_feedback,
     ),
 )

@@ -14,7 +14,7 @@ import msgspec
 
 from clipper_client.cli.command import Command, Options
 from clipper_client.cli.output import print_line
-from clipper_client.cli.queries import add_asking
+from clipper_client.cli.queries import add_asking, takes_columns
 from clipper_client.cli.tables import FORMATS, STDIN, format_of, rows_in
 from clipper_client.client import Client
 from clipper_client.errors import ROWS_FAILED, ClipperError
@@ -49,7 +49,7 @@ def _score(client: Client, options: Options) -> int:
 def _outputs(client: Client, options: Options, *, skip: int) -> Iterator[Any]:
     """Return the outputs of the rows after the first `skip`."""
     format = format_of(options.file, said=options.format)
-    columns = format == "csv" and _takes_columns(client, options.app)
+    columns = format == "csv" and takes_columns(client, options.app)
     return client.score_each(
         options.app,
         rows_in(options.file, format=format, columns=columns, skip=skip),
@@ -149,17 +149,6 @@ class _Output:
                     _lock(target)
                     target.truncate(0)
                 yield target
-
-
-def _takes_columns(client: Client, app: str) -> bool:
-    """Whether rows have names; a key that may not look at the application sends numbers."""
-    try:
-        found = client.request("GET", f"applications/{app}")
-    except ClipperError as error:
-        if error.status == 403:
-            return False
-        raise
-    return bool(found["input_type"] in ("columns", "json"))
 
 
 COMMANDS = (

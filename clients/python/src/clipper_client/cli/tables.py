@@ -49,7 +49,7 @@ def _check_rows(rows: int, *, file: str, skip: int) -> None:
 
 
 def _json_lines(file: str) -> Iterator[Any]:
-    with _opened(file) as lines:
+    with opened(file) as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 try:
@@ -60,7 +60,7 @@ def _json_lines(file: str) -> Iterator[Any]:
 
 def _csv_rows(file: str, *, columns: bool) -> Iterator[Any]:
     """Yield the rows below the head; an empty cell is null."""
-    with _opened(file) as lines:
+    with opened(file) as lines:
         reader = csv.reader(lines)
         head = next(reader, [])
         for cells in reader:
@@ -69,12 +69,12 @@ def _csv_rows(file: str, *, columns: bool) -> Iterator[Any]:
                     f"{file}, line {reader.line_num}: expected {len(head)} cells, got {len(cells)}."
                 )
             if columns:
-                yield dict(zip(head, map(_cell, cells), strict=True))
+                yield dict(zip(head, map(cell, cells), strict=True))
             else:
-                yield [_number(cell, where=f"{file}, line {reader.line_num}") for cell in cells]
+                yield [number(cell, where=f"{file}, line {reader.line_num}") for cell in cells]
 
 
-def _cell(text: str) -> float | str | None:
+def cell(text: str) -> float | str | None:
     if not text:
         return None
     try:
@@ -83,15 +83,15 @@ def _cell(text: str) -> float | str | None:
         return text
 
 
-def _number(text: str, *, where: str) -> float | None:
-    found = _cell(text)
+def number(text: str, *, where: str) -> float | None:
+    found = cell(text)
     if isinstance(found, str):
         raise ValueError(f"{where}: expected numbers, got {text!r}.")
     return found
 
 
 @contextmanager
-def _opened(file: str) -> Iterator[IO[str]]:
+def opened(file: str) -> Iterator[IO[str]]:
     if file == STDIN:
         yield sys.stdin
     else:
