@@ -1,4 +1,4 @@
-"""Which of the names that there are somebody meant who wrote another one."""
+"""Suggest the known name closest to a misspelt one."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from django.db.models import Q
 from rest_framework.request import Request
 
 from registry.errors import Forbidden, NotFound
+from registry.guessing import meant
 from registry.models import ApiKey, Application, Model, ModelVersion, Route
 from registry.models.applications import ApplicationQuerySet, Priority
 from registry.models.models import ModelQuerySet
@@ -67,7 +68,8 @@ def check_routes(request: Request, *, routes: Iterable[RouteRequest]) -> None:
     for route in routes:
         model = visible.get(route.model)
         if model is None:
-            raise NotFound(f"There is no model named {route.model!r}.", model=route.model)
+            hint = meant(route.model, visible)
+            raise NotFound(f"There is no model named {route.model!r}{hint}.", model=route.model)
         if route.version is not None and not _runs(model, version=route.version):
             check_changes(request, model=model)
 

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, models
 
 from registry.errors import ClipperError, NotFound
+from registry.guessing import meant
 from registry.models import Application, Model, ModelVersion, Release
 from registry.models.settable import help_of, values_of
 from registry.waiting import what_it_waits_for
@@ -125,7 +126,8 @@ def _help_of(column: Any) -> str:
 def named_model(name: str) -> Model:
     model = Model.objects.with_live_version().filter(name=name).first()
     if model is None:
-        raise NotFound(f"There is no model named {name!r}.")
+        hint = meant(name, Model.objects.values_list("name", flat=True))
+        raise NotFound(f"There is no model named {name!r}{hint}.")
     return model
 
 
@@ -140,5 +142,6 @@ def named_version(model: Model, *, version: str) -> ModelVersion:
 def named_application(name: str) -> Application:
     application = Application.objects.filter(name=name).first()
     if application is None:
-        raise NotFound(f"There is no application named {name!r}.")
+        hint = meant(name, Application.objects.values_list("name", flat=True))
+        raise NotFound(f"There is no application named {name!r}{hint}.")
     return application

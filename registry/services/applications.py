@@ -12,6 +12,7 @@ from django.db import transaction
 
 from registry.errors import Conflict, NotFound
 from registry.extensions import check_policy
+from registry.guessing import meant
 from registry.models import Application, Model, Route, ServiceLevelObjective
 from registry.models.settable import settable
 from registry.services.actor import Actor
@@ -193,7 +194,8 @@ def _touch(application: Application) -> None:
 def _new_route(application: Application, *, request: RouteRequest, by: Actor) -> Route:
     model = Model.objects.filter(name=request.model).first()
     if model is None:
-        raise NotFound(f"There is no model named {request.model!r}.", model=request.model)
+        hint = meant(request.model, Model.objects.values_list("name", flat=True))
+        raise NotFound(f"There is no model named {request.model!r}{hint}.", model=request.model)
     version = None
     if request.version is not None:
         version = model.versions.filter(version=request.version).first()

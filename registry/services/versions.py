@@ -281,8 +281,12 @@ def delete_version(*, version: ModelVersion, by: Actor) -> None:
     refresh(version, fields=("digest",))
     if model.live_version_id == version.pk:
         raise Conflict(f"{version} is live; deploy another version first.")
-    if version.pinning_routes.exists():
-        raise Conflict(f"{version} is pinned by a route; change the route first.")
+    pinning = list(version.pinning_routes.values_list("application__name", flat=True).distinct())
+    if pinning:
+        raise Conflict(
+            f"{version} is pinned by a route of {', '.join(pinning)}; change the route first.",
+            applications=pinning,
+        )
     if Release.objects.filter(version=version).open().exists():
         raise Conflict(f"{version} is being deployed.")
     record_deleted(version, by=by)

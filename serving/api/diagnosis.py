@@ -29,6 +29,12 @@ LINES_PARAMETER = OpenApiParameter(
     description=f"How many at most: 1 to {output_log.MOST_LINES}; {LINES} unless set.",
 )
 
+AFTER_PARAMETER = OpenApiParameter(
+    "after",
+    int,
+    description="Only whole lines after so many bytes: the `end` of the answer before.",
+)
+
 
 class ErrorSerializer(serializers.Serializer[Any]):
     """One kind of error; `phase` is `check`, `load` or `serve`."""
@@ -44,6 +50,9 @@ class ErrorSerializer(serializers.Serializer[Any]):
 class LogSerializer(serializers.Serializer[Any]):
     replica = serializers.CharField()
     lines = serializers.ListField(child=serializers.CharField())
+    end = serializers.IntegerField(
+        required=False, help_text="Where the lines end, in bytes, if `after` was given."
+    )
 
 
 class VersionErrorsView(ManagementView):
@@ -81,7 +90,7 @@ class ReplicaLogView(ManagementView):
 
     @extend_schema(
         summary="Read what a replica wrote",
-        parameters=[LINES_PARAMETER],
+        parameters=[LINES_PARAMETER, AFTER_PARAMETER],
         responses={200: LogSerializer, "default": ErrorBody},
     )
     def get(self, request: Request, replica: str) -> Response:
@@ -89,7 +98,11 @@ class ReplicaLogView(ManagementView):
         visible = models_for(request)
         if file is None or not visible.filter(name=output_log.model_of(file)).exists():
             raise NotFound(f"There is no log of a replica {replica!r} on this host.")
-        return Response(log_out(file, lines=_lines(request)))
+        if "after" not in request.query_params:
+            return Response(log_out(file, lines=_lines(request)))
+        after = whole_number(request, "after", default=0, low=0, high=2**40)
+        lines, end = output_log.lines_after(file, after=after)
+        return Response({"replica": replica, "lines": lines[-_lines(request) :], "end": end})
 
 
 def last_errors(version_id: int) -> list[KnownError]:

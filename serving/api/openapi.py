@@ -244,6 +244,7 @@ class SelectionState(msgspec.Struct):
 
 class Live(msgspec.Struct):
     live: bool
+    version: str
 
 
 class Serving(msgspec.Struct):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from registry import services
 from registry.guessing import meant
 from registry.models import Application
-from tests.registry.conftest import Api
+from tests.registry.conftest import BY, Api
 
 KNOWN = ("input", "input_batch", "context", "slo_ms", "policy", "routes")
 
@@ -36,6 +37,18 @@ def test_the_management_api_names_an_application_that_the_key_sees(
 ) -> None:
     error = manager("GET", "applications/digts").json()["error"]
     assert error == "There is no application named 'digts' (did you mean 'digits'?)."
+
+
+def test_a_name_that_the_caller_may_see_is_named(
+    manager: Api, bound_manager: Api, digits: Application
+) -> None:
+    def told(api: Api, name: str) -> str:
+        return str(api("get", f"applications/{name}").json()["error"])
+
+    services.create_application(name="letters", input_type="doubles", slo_ms=50, by=BY)
+    assert "'leters' (did you mean 'letters'?)" in told(manager, "leters")
+    assert "did you mean" not in told(bound_manager, "leters")
+    assert "did you mean 'digits'" in told(bound_manager, "digit")
 
 
 def test_the_management_api_says_so(manager: Api, digits: Application) -> None:

@@ -163,7 +163,8 @@ def find_version(request: Request, *, model: str, version: str) -> ModelVersion:
     rows = ModelVersion.objects.select_related("model", "created_by", "last_check")
     found = _named(version) and rows.filter(model=owner, version=version).first()
     if not found:
-        raise NotFound(f"{model} has no version {version!r}.", model=model, version=version)
+        hint = meant(version, owner.versions.values_list("version", flat=True))
+        raise NotFound(f"{model} has no version {version!r}{hint}.", model=model, version=version)
     return found
 
 

@@ -136,6 +136,17 @@ def last_lines(file: Path, *, lines: int) -> list[str]:
     return [safe_text(line, most=LINE_CHARACTERS) for line in found]
 
 
+def lines_after(file: Path, *, after: int) -> tuple[list[str], int]:
+    """Return the whole lines after so many bytes of a replica's output, and where they end."""
+    rest = b""
+    if after > (file.stat().st_size if file.exists() else 0):  # another file was begun since
+        rest, after = _from(file.with_suffix(EARLIER), after), 0
+    text = _from(file, after)
+    whole = text[: text.rfind(b"\n") + 1]
+    found = (rest + whole).decode(errors="replace").splitlines()[-MOST_LINES:]
+    return [safe_text(line, most=LINE_CHARACTERS) for line in found], after + len(whole)
+
+
 def _files(folder: Path) -> list[Path]:
     return [file for file in folder.glob(f"*{SUFFIX}") if file.stem.count("@") == 2]
 
@@ -146,6 +157,15 @@ def _end_of(file: Path, *, bytes_: int) -> bytes:
             opened.seek(max(0, opened.seek(0, os.SEEK_END) - bytes_))
             return opened.read(bytes_)
     except FileNotFoundError:  # rotated or removed at this moment
+        return b""
+
+
+def _from(file: Path, after: int) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            opened.seek(after)
+            return opened.read(2 * MOST_BYTES)
+    except FileNotFoundError:
         return b""
 
 

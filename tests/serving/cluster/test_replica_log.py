@@ -17,6 +17,7 @@ from serving.cluster.failures.output_log import (
     find_log,
     forget_oldest,
     last_lines,
+    lines_after,
     log_of,
     logs_of_version,
 )
@@ -184,3 +185,16 @@ def test_a_file_that_could_not_be_made_anew_is_made_when_there_is_room(tmp_path:
     file = find_log(tmp_path, replica_id="abc")
     assert file is not None
     assert file.read_text() == "kept\n"
+
+
+def test_whoever_follows_misses_no_line_where_a_new_file_begins(tmp_path: Path) -> None:
+    file = tmp_path / "svm@1@a.log"
+    assert lines_after(file, after=0) == ([], 0)
+    file.write_text("one\ntwo\nthr")
+    assert lines_after(file, after=0) == (["one", "two"], 8)
+    assert lines_after(file, after=4) == (["two"], 8)
+    file.write_text("one\ntwo\nthree\n")
+    file.rename(tmp_path / "svm@1@a.log.1")
+    file.write_text("four\n")
+    assert lines_after(file, after=8) == (["three", "four"], 5)
+    assert lines_after(file, after=5) == ([], 5)

@@ -174,6 +174,7 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 
     replica: str
     lines: list[str] = []
+    end: int = 0
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

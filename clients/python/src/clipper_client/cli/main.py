@@ -9,13 +9,28 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import NoReturn
+from contextlib import contextmanager, suppress
+from difflib import get_close_matches
+from typing import Any, NoReturn
 
-from clipper_client.cli import declared, exports, labels, models, queries, scoring, top, what_if
+from clipper_client import __version__
+from clipper_client.cli import (
+    completion,
+    declared,
+    exports,
+    labels,
+    models,
+    queries,
+    removal,
+    routing,
+    scoring,
+    top,
+    what_if,
+)
 from clipper_client.cli import keys as api_keys
 from clipper_client.cli.command import Command
-from clipper_client.cli.output import complain, print_json
+from clipper_client.cli.completion import words_of
+from clipper_client.cli.output import complain, print_json, print_line
 from clipper_client.client import Client
 from clipper_client.errors import ClipperError, ClipperWarning
 
@@ -29,8 +44,18 @@ COMMANDS: tuple[Command, ...] = (
     *top.COMMANDS,
     *what_if.COMMANDS,
     *api_keys.COMMANDS,
+    *routing.COMMANDS,
+    *removal.COMMANDS,
+    *completion.COMMANDS,
 )
+# How argparse says that a value is none of those that there are.
+CHOICE = re.compile(
+    r"(?P<before>.*invalid choice: '(?P<given>.*)') \(choose from (?P<choices>.*)\)"
+)
+CHOICES = re.compile(r"[\w-]+")
 DONE, FAILED, INTERRUPTED = 0, 1, 130
+# Where a server that doesn't answer would only be waited for.
+SOON_S = 2.0
 # A query's id may begin with a dash; no option is as long.
 ID_WITH_A_DASH = re.compile(r"-[\w-]{40,}", re.ASCII)
 
@@ -39,6 +64,11 @@ class Parser(argparse.ArgumentParser):
     """Exits with 1 where it is called wrongly: 2 says that something differs."""
 
     def error(self, message: str) -> NoReturn:
+        if wrong := CHOICE.search(message):
+            known = CHOICES.findall(wrong["choices"])
+            near = get_close_matches(wrong["given"], known, n=1)
+            message = wrong["before"] + (f" (did you mean {near[0]!r}?)" if near else "")
+            message += f"; expected one of {', '.join(known)}"
         self.exit(FAILED, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
@@ -69,6 +99,12 @@ def make_parser() -> Parser:
         description="Deploy models to Clipper, ask it and watch it. The address and the key are "
         "those of CLIPPER_URL and CLIPPER_KEY unless given.",
     )
+    parser.add_argument(
+        "--version",
+        action=_Version,
+        nargs=0,
+        help="print the client's version, and the server's if it answers",
+    )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         added = subparsers.add_parser(
@@ -77,6 +113,8 @@ def make_parser() -> Parser:
         _add_common(added)
         command.add_arguments(added)
         added.set_defaults(run=command.run)
+    words = {name: words_of(added) for name, added in subparsers.choices.items()}
+    parser.set_defaults(words=words)
     return parser
 
 
@@ -87,6 +125,17 @@ def _warnings_told() -> Iterator[None]:
         warnings.simplefilter("always", ClipperWarning)
         warnings.showwarning = lambda message, *rest: complain(f"warning: {message}")
         yield
+
+
+class _Version(argparse.Action):
+    """Prints the versions: in two lines, of which the second is missing without a server."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_arguments: Any) -> NoReturn:
+        print_line(f"clipper {__version__}")
+        with suppress(ClipperError, ValueError), Client(timeout=SOON_S, retries=0) as client:
+            found = client.request("GET", "/health/live")
+            print_line(f"server {found.get('version', 'unknown')} at {client.address.url}")
+        parser.exit()
 
 
 def _no_option(argument: str) -> str:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from time import sleep
+from typing import Any, NoReturn
 
 import msgspec
 
 from clipper_client.answers import Release
 from clipper_client.cli.command import Command, Options, add_waiting, seconds_to_wait
-from clipper_client.cli.output import print_json, print_line, print_table
+from clipper_client.cli.output import complain, print_json, print_line, print_table
 from clipper_client.client import Client
+from clipper_client.errors import ClipperError
+from clipper_client.operations.management import listed, live_version, model_path
 from clipper_client.operations.options import UNSET
+from clipper_client.retries import RetryPolicy
+
+FOLLOWED_S = 1.0
 
 
 def parsed(text: str) -> Any:
@@ -183,16 +189,66 @@ def _add_logs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="of the model")
     parser.add_argument("--version", help="the live one if left out")
     parser.add_argument("--lines", type=int, default=200, metavar="N", help="at most (200)")
+    parser.add_argument(
+        "-f",
+        "--follow",
+        action="store_true",
+        help="go on with what the replicas on the console's host write, until Ctrl-C; with --json "
+        "an object a line",
+    )
 
 
 def _logs(client: Client, options: Options) -> int:
+    if options.follow:
+        return _follow(client, options)
     log = client.logs(options.name, version=options.version, lines=options.lines)
     if options.json:
         print_json({"replica": log.replica, "lines": log.lines})
     else:
         for line in log.lines:
             print_line(line)
+        if not log.lines:
+            complain(f"replica {log.replica} of {options.name} has written nothing")
     return 0
+
+
+def _follow(client: Client, options: Options) -> NoReturn:
+    """Print what the replicas of a version write: of the live one, whichever that is by then."""
+    if options.version:
+        client.request("GET", model_path(options.name, "versions", options.version))
+    ends: dict[str, int] = {}
+    while True:
+        wanted = options.version or client.run(live_version(options.name, policy=RetryPolicy()))
+        for replica in client.run(listed("replicas", policy=RetryPolicy())):
+            if (replica["model"], replica["version"]) == (options.name, wanted):
+                _print_new(client, replica, ends=ends, options=options)
+        if not ends:
+            complain(f"no replica of {options.name}:{wanted} has a log on the console's host yet")
+            ends[""] = 0
+        sleep(FOLLOWED_S)
+
+
+def _print_new(
+    client: Client, replica: dict[str, Any], *, ends: dict[str, int], options: Options
+) -> None:
+    """Print the lines that came since `ends`, where the lines before end."""
+    name = replica["id"]
+    asked = {"after": str(ends.get(name, 0))} | (
+        {} if name in ends else {"lines": str(options.lines)}
+    )
+    try:
+        found = client.request("GET", f"replicas/{name}/log", params=asked)
+    except ClipperError as error:
+        if error.code != "not_found":
+            raise
+        return  # it is on another host, or has gone
+    if name not in ends:
+        place = f"{replica['model']}:{replica['version']} on {replica['host']}"
+        complain(f"replica {name} of {place}:")
+    ends[name] = found["end"]
+    for line in found["lines"]:
+        told = {"replica": name, "line": line}
+        print_line(msgspec.json.encode(told).decode() if options.json else line)
 
 
 COMMANDS = (

@@ -6,6 +6,7 @@ import argparse
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from math import inf
 from time import monotonic, sleep
 from typing import Any
 
@@ -24,7 +25,8 @@ LABEL = re.compile(r'(\w+)="([^"]*)"')
 OURS = {"process", "application", "version"}
 
 # By (kind, name), its numbers by their names.
-Numbers = Mapping[tuple[str, str], Mapping[str, float]]
+Counts = Mapping[str, float]
+Numbers = Mapping[tuple[str, str], Counts]
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,8 +54,9 @@ def numbers_in(text: str) -> Numbers:
     numbers: dict[tuple[str, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for kind, metric, labels, value in SAMPLE.findall(text):
         found = dict(LABEL.findall(labels))
+        bound = found.pop("le", "")
         if found.keys() <= OURS and kind in found:
-            numbers[kind, found[kind]][metric] += float(value)
+            numbers[kind, found[kind]][f"{metric} {bound}" if bound else metric] += float(value)
     return numbers
 
 
@@ -69,6 +72,10 @@ def rates(before: Numbers, now: Numbers, *, seconds: float) -> dict[str, list[di
         "applications": [
             {"application": name}
             | {metric: rate((kind, name), metric) for metric in APPLICATION_RATES}
+            | {
+                f"{title}_ms": quantile(before[kind, name], now[kind, name], q=q)
+                for title, q in QUANTILES.items()
+            }
             for kind, name in keys
             if kind == "application"
         ],
@@ -82,6 +89,32 @@ def rates(before: Numbers, now: Numbers, *, seconds: float) -> dict[str, list[di
     }
 
 
+def quantile(before: Counts, now: Counts, *, q: float) -> float | None:
+    """Return within how many milliseconds a share of the queries in between was answered.
+
+    Between the bounds of a histogram queries count as evenly spread. None without any.
+    """
+    counted = [
+        (float(metric.removeprefix(BUCKET)), count - before[metric])
+        for metric, count in now.items()
+        if metric.startswith(BUCKET)
+    ]
+    counted.sort()
+    total = counted[-1][1] if counted else 0.0
+    if total <= 0.0:
+        return None
+    low, below = 0.0, 0.0
+    for bound, count in counted:
+        if count >= q * total:
+            # What is beyond the last bound is only known to be that.
+            share = (q * total - below) / (count - below) if bound != inf else 0.0
+            return round((low + share * (bound - low if share else 0.0)) * 1e3, 1)
+        low, below = bound, count
+    return None
+
+
+BUCKET = "latency_seconds_bucket "
+QUANTILES = {"p50": 0.5, "p99": 0.99}
 APPLICATION_RATES = ("queries", "defaults", "errors", "late", "scored")
 VERSION_RATES = ("hits", "misses", "failed")
 VERSION_GAUGES = ("waiting", "in_flight")
@@ -107,7 +140,7 @@ def _print(rows: dict[str, list[dict[str, Any]]], *, clear: bool) -> None:
 COMMANDS = (
     Command(
         name="top",
-        help="watch how fast queries come and how versions keep up",
+        help="watch how fast queries come, how fast they are answered and how versions keep up",
         add_arguments=_add_arguments,
         run=_top,
     ),
