@@ -19,7 +19,8 @@ TALKATIVE = ("celery.app.trace", "celery.worker.strategy")
 app = Celery("clipper")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["serving.cluster.replica", "serving.cluster.control"])
-app.autodiscover_tasks(["serving.cluster.control"], related_name="schedule")
+for name in ("schedule", "leaving"):
+    app.autodiscover_tasks(["serving.cluster.control"], related_name=name)
 
 
 @setup_logging.connect

@@ -87,6 +87,11 @@ SIZE = {
         "Replicas that the stack's GPU worker can hold at once, one per device; with `0` there is"
         " no such worker. See [workers](../explanation/cluster.md#workers)."
     ),
+    "CLIPPER_RETIRE_S": _text(
+        "How long (seconds) a worker that gets SIGTERM waits until its replicas have moved to other"
+        " workers, some three seconds for each. Those that are left answer what they have and end,"
+        " within 10 s more: whatever stops the worker has to leave it as long. `0`: none moves."
+    ),
     "CLIPPER_WORKER_NICE": _text(
         "Niceness of the stack's workers and their replicas, up to 19: where cores are short, the"
         " processes that answer queries go first. `0` treats these alike."

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 
 import redis
 from django.conf import settings
+from django.utils import timezone
 
 from registry.control import REMEDIES, Slots, read_control
 from registry.errors import BadRequest, Conflict
 from registry.models import Model, ModelVersion, Release
+from registry.version_queries import wanted
 
 CPU, GPU = ModelVersion.Device.CPU, ModelVersion.Device.GPU
 # A version that is scaled up leaves so many slots to the next version that somebody deploys. GPUs
@@ -22,14 +24,24 @@ RESERVED: Mapping[str, int] = {CPU: 1, GPU: 0}
 
 
 def known_slots(device: str) -> Slots | None:
-    """Return the slots for a device as of the last round; None where they aren't known."""
+    """Return the slots for a device as of the last round; None where they aren't known.
+
+    What has been scaled down or released from its slots since then needs them no more.
+    """
     try:
         control = read_control()
     except redis.RedisError:
         return None
     if control.problem or control.last is None:
         return None
-    return control.last.slots.get(device)
+    slots = control.last.slots.get(device)
+    if slots is None or not slots.replicas:
+        return slots
+    lasting = wanted(ModelVersion.objects.filter(device=device), now=timezone.now(), warm=False)
+    starting = set(Release.objects.open().values_list("version_id", flat=True))
+    most = {str(version): max(version.replicas, version.pk in starting) for version in lasting}
+    needed = {arm: min(count, most.get(arm, 0)) for arm, count in slots.replicas.items()}
+    return Slots(total=slots.total, replicas={arm: n for arm, n in needed.items() if n})
 
 
 def check_device(device: str) -> None:

@@ -9,13 +9,15 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from registry.models import ModelVersion, Release
 
 
-def wanted(versions: QuerySet[ModelVersion], *, now: datetime) -> QuerySet[ModelVersion]:
+def wanted(
+    versions: QuerySet[ModelVersion], *, now: datetime, warm: bool = True
+) -> QuerySet[ModelVersion]:
     """Return those that should have replicas: live, pinned, being released, or still warm."""
     pinned = ModelVersion.objects.filter(pinning_routes__isnull=False).values("pk")
     starting = Release.objects.filter(state=Release.State.STARTING).values("version")
     return versions.filter(
         Q(model__live_version_id=F("pk"))
-        | Q(warm_until__gt=now)
+        | (Q(warm_until__gt=now) if warm else Q())
         | Q(pk__in=pinned)
         | Q(pk__in=starting)
     ).select_related("model")

@@ -17,7 +17,7 @@ from .processes import dying_with_its_parent, note_session
 CONFIG = ROOT / "supervisord.conf"
 PROGRAM = ROOT / "scripts" / "run_supervisord.py"
 # The programs' stopwaitsecs added up, and a little: they stop one after the other.
-STOP_SECONDS = 200.0
+STOP_SECONDS = 280.0
 COMMAND_STOP_SECONDS = 5.0
 TAIL_LINES = 12
 

@@ -22,9 +22,21 @@ def _empty(server_redis: redis.Redis) -> None:
     """So that nothing is known of slots before a test notes them."""
 
 
+def running(name: str, *, replicas: int = 1) -> ModelVersion:
+    """Return version 1 of another model, which is live."""
+    model = Model.objects.create(name=name, input_type="doubles")
+    version = ModelVersion.objects.create(
+        model=model, version="1", runtime="sklearn", digest="0" * 64, replicas=replicas
+    )
+    Model.objects.filter(pk=model.pk).update(live_version=version)
+    return version
+
+
 def note(client: redis.Redis, *, gpus: int = 0, total: int = 4, **replicas: int) -> None:
     """Note a round that found so many slots, and whose replicas need them (`svm` is svm:1)."""
     needed = {f"{model}:1": count for model, count in replicas.items()}
+    for model in replicas.keys() - set(Model.objects.values_list("name", flat=True)):
+        running(model, replicas=replicas[model])
     slots = {"cpu": Slots(total=total, replicas=needed), "gpu": Slots(total=gpus)}
     note_round(client, slots=slots)
 
@@ -84,6 +96,14 @@ def test_a_version_with_several_replicas_makes_room_for_a_deploy(
     v1: ModelVersion, server_redis: redis.Redis
 ) -> None:
     note(server_redis, a=20, b=1)
+    assert services.deploy(version=v1, by=BY).is_open
+
+
+def test_what_was_scaled_to_nothing_since_the_round_is_in_nobodys_way(
+    v1: ModelVersion, server_redis: redis.Redis
+) -> None:
+    note(server_redis, a=1, b=1, c=1, d=1)
+    services.scale(version=ModelVersion.objects.get(model__name="a"), replicas=0, by=BY)
     assert services.deploy(version=v1, by=BY).is_open
 
 

@@ -61,7 +61,7 @@ def prepare_forks(sender: Any, **_: Any) -> None:
     """In the worker's main process, before the first fork."""
     global _lifeline, _table
     _lifeline, _table = Lifeline(), WatchTable()
-    if (queue := _replica_queue(sender)) is not None:
+    if (queue := replica_queue(sender)) is not None:
         # Replicas that fail on other hosts are sent to this one by name.
         sender.app.amqp.queues.select_add(queue_at(queue, host_id=host_id()))
         _preload()
@@ -78,7 +78,7 @@ def watch_over_forks(sender: Any, **_: Any) -> None:
         # looks again, and gives the slot to the next replica, up to five seconds later.
         sender.hub.call_repeatedly(WATCH_S, maintain)
         sender.hub.call_repeatedly(WATCH_S, _end_those_over_a_limit, sender.pool)
-    if (queue := _replica_queue(sender)) is not None:
+    if (queue := replica_queue(sender)) is not None:
         _say_that_it_lives(sender, queue=queue)
 
 
@@ -98,7 +98,7 @@ def drain_replicas(**_: Any) -> None:
         announced.withdraw()
 
 
-def _replica_queue(sender: Any) -> str | None:
+def replica_queue(sender: Any) -> str | None:
     """The queue of replicas that this worker takes from, None where it takes from none."""
     queues = sender.app.amqp.queues.consume_from
     return next((name for name in sorted(queues) if name.startswith(REPLICA_QUEUES)), None)

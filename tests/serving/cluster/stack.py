@@ -184,12 +184,12 @@ class Stack:
         """Want more replicas than there are slots for, which an operator can't ask for."""
         ModelVersion.objects.filter(pk=version.pk).update(replicas=replicas)
 
-    def wait_for_slots(self, device: str) -> None:
-        """Until the control worker knows of a worker for this device."""
+    def wait_for_slots(self, device: str, *, total: int = 1) -> None:
+        """Until the control worker knows of workers with so many slots for this device."""
 
-        def look() -> int:
+        def look() -> bool:
             last = read_control(self.client).last
-            return last.slots[device].total if last and device in last.slots else 0
+            return bool(last and device in last.slots and last.slots[device].total >= total)
 
         wait_for(look, within_s=180, what=f"slots for {device}")
 

@@ -41,6 +41,6 @@ def test_a_worker_finds_each_task_by_the_name_it_always_had() -> None:
     tasks, queues, receivers, for_nothing = run.stdout.splitlines()
     assert set(tasks.split()) == {f"serving.cluster.tasks.{name}" for name in NAMES}
     assert queues.split() == ["control"]
-    assert set(receivers.split()) >= {"watch_over_forks", "begin_rounds"}
+    assert set(receivers.split()) >= {"watch_over_forks", "begin_rounds", "move_replicas_first"}
     # The process that keeps the cluster as wanted does without, and so without the memory.
     assert for_nothing == ""

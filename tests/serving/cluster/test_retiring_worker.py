@@ -10,12 +10,13 @@ from serving.cluster.membership.records import ReplicaState
 from serving.cluster.membership.workers import worker_id
 from serving.rpc.frames import Answer, AnswerStatus
 from tests.serving.cluster.asking import Peer
-from tests.serving.cluster.stack import CPU, WORKER, Stack
+from tests.serving.cluster.stack import CPU, SLOTS, WORKER, Stack
 from tests.serving.cluster.waiting import wait_for
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
-OWN_STACK = True
+# On a busy machine, too, all replicas have moved by then.
+SETTINGS = {"CLIPPER_RETIRE_S": "300"}
 BESIDE = [*WORKER, *CPU[:-4], "-n", "cpu-2@%h", *CPU[-2:]]
 
 
@@ -75,6 +76,37 @@ def test_more_than_there_are_slots_for_keeps_nothing_that_answers_from_moving(st
     assert said[-1].endswith("has moved, 0 left")
     for version in versions:
         assert {r.worker for r in stack.wait_for_replicas(version)} == {worker_id(new.pid)}
+
+
+def test_a_worker_that_gets_sigterm_moves_its_replicas_before_it_ends(stack: Stack) -> None:
+    stack.stop_workers("cpu-2")
+    stack.retire("first", "second", "third")
+    version = stack.add_version("kept", answer=4)
+    stack.deploy_and_wait(version)
+    stack.start_process("cpu-2", BESIDE)
+    stack.wait_for_slots("cpu", total=2 * SLOTS)
+    worker = stack.workers.pop("cpu")
+
+    worker.terminate()
+    seen = []
+    while worker.poll() is None:
+        seen.append(sum(r.state is ReplicaState.READY for r in stack.replicas(version)))
+
+    assert worker.wait(timeout=20) == 0
+    assert min(seen) == 1
+    assert {r.worker for r in stack.wait_for_replicas(version)} == {
+        worker_id(stack.workers["cpu-2"].pid)
+    }
+
+
+def test_a_worker_ends_at_once_where_no_other_one_could_take_its_replicas(stack: Stack) -> None:
+    worker = stack.workers.pop("cpu-2")
+
+    worker.terminate()
+
+    assert worker.wait(timeout=60) == 0
+    log = (stack.var / "cpu-2.log").read_text()
+    assert "no other worker takes replicas from its queue" in log
 
 
 def waiting(stack: Stack) -> bool:

@@ -21,6 +21,7 @@ from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.scaling_events import last_changes
 from tests.serving.cluster.publishing import Web
 from tests.serving.cluster.records import a_record
+from tests.serving.cluster.rounds import make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -98,6 +99,10 @@ def test_queries_that_wait_too_long_get_more_replicas_and_the_log_says_why(
 def test_no_more_replicas_are_added_than_leave_a_slot_free(
     scaling: Scaling, web: Web, version: ModelVersion, server_redis: redis.Redis
 ) -> None:
+    make_version("tree")
+    Model.objects.filter(name="tree").update(
+        live_version=ModelVersion.objects.get(model__name="tree")
+    )
     needed = {"svm:1": 2, "tree:1": 1}
     note_round(server_redis, slots={"cpu": Slots(total=5, replicas=needed)})
 
