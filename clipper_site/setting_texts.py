@@ -152,8 +152,9 @@ TIME = {
         " longer than any batch may take."
     ),
     "CLIPPER_CHECKS_AT_ONCE": _text(
-        "Versions that are tried out at once, up to 3; the others wait, those first that a release"
-        " waits for. `0`: one where the machine has at most two cores, else two. See"
+        "Versions that are tried out at once, up to 4; the others wait, those first that a release"
+        " waits for. `0`: 4. Where together they may take more than half of the memory that is"
+        " available, fewer run, and one always does. An environment is built beside them. See"
         " [what a deploy takes](../explanation/cluster.md#what-a-deploy-takes-from-others)."
     ),
     "CLIPPER_REACHED_S": _text(
@@ -216,7 +217,10 @@ ENVIRONMENTS = {
         "How many a host keeps. For another one, those go that nothing needs, the one used least"
         " recently first."
     ),
-    "CLIPPER_ENVIRONMENTS_BYTES": _text("Size of all that a host keeps, likewise."),
+    "CLIPPER_ENVIRONMENTS_BYTES": _text(
+        "Size of all that a host keeps, likewise. `clipper environments` and the console say how"
+        " much of it each takes."
+    ),
     "UV_CACHE_DIR": _text(
         "Where uv keeps the wheels that it has fetched, for all stacks of a user.",
         default="`~/.cache/uv`",

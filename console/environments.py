@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -25,7 +27,7 @@ DIGEST_SHOWN = 12
 
 
 def environments_page(request: HttpRequest) -> HttpResponse:
-    """List them with their logs; a POST of a digest removes that one."""
+    """List them with their logs; a POST of a digest removes that one, without one the unneeded."""
     if not may(request, VIEW):
         raise PermissionDenied
     if request.method == "POST":
@@ -43,6 +45,8 @@ def environments_page(request: HttpRequest) -> HttpResponse:
             "title": "Environments",
             "problem": problem,
             "environments": rows,
+            "hosts": _use_of_hosts(rows),
+            "unneeded": any(not row["needed"] for row in rows),
             "may_remove": may(request, DELETE),
         },
     )
@@ -53,7 +57,7 @@ def environment_text(version: ModelVersion) -> SafeString | str:
     if not version.pk or (spec := environment_of(version_spec(version))) is None:
         return "the stack's own"
     try:
-        found = next((row for row in environments() if row["digest"] == spec.digest), None)
+        found = next((row for row in environments() if spec.digest in row["specs"]), None)
     except Unavailable:
         return "not known while Redis is away"
     if found is None:
@@ -62,19 +66,33 @@ def environment_text(version: ModelVersion) -> SafeString | str:
         '{} <a class="clp-link" href="{}#{}">Packages and log</a>',
         "; ".join(_on_host(host) for host in found["hosts"]),
         reverse("console-environments"),
-        spec.digest[:DIGEST_SHOWN],
+        found["digest"][:DIGEST_SHOWN],
     )
 
 
 def _removed(request: HttpRequest, *, digest: str) -> HttpResponse:
     if not may(request, DELETE):
         raise PermissionDenied
-    try:
-        remove(digest, by=actor(request))
-        messages.success(request, "The environment is removed.")
-    except ClipperError as error:
-        messages.error(request, error.message)
+    digests = [digest] if digest else [row["digest"] for row in environments() if not row["needed"]]
+    for each in digests:
+        try:
+            remove(each, by=actor(request))
+            messages.success(request, "The environment is removed.")
+        except ClipperError as error:
+            messages.error(request, error.message)
     return HttpResponseRedirect(reverse("console-environments"))
+
+
+def _use_of_hosts(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Say how much each host keeps, and at most may."""
+    used, limits = Counter[str](), dict[str, int]()
+    for host in (host for row in rows for host in row["hosts"]):
+        used[host["host"]] += host["bytes"]
+        limits[host["host"]] = host["limit_bytes"]
+    return [
+        f"{name} keeps {filesizeformat(used[name])} of at most {filesizeformat(limit)}"
+        for name, limit in sorted(limits.items())
+    ]
 
 
 def _row(environment: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from console.admin.models import version_badge
 from console.admin.upload_form import REMOTE_FIELDS, UploadForm, told_of
 from console.environments import environment_text
 from console.signatures import input_lines, output_line
+from registry.check_progress import read_progress
 from registry.errors import ClipperError
 from registry.models import ModelVersion, VersionCheck
 from registry.models.models import FEWEST_REPLICAS, LARGEST_BATCH, Batching
@@ -309,7 +310,8 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         if check is None:
             return NOTHING
         if check.is_open:
-            return format_html("under way, asked for {}", when(check.created_at))
+            progress = read_progress(check.pk) or "under way"
+            return format_html("{}, asked for {}", progress, when(check.created_at))
         said = ": ".join(filter(None, (check.get_state_display(), check.error)))
         return format_html("{}, {}", shortened(said), when(check.ended_at))
 

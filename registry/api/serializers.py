@@ -19,6 +19,7 @@ from registry.api.fields import (
     Whole,
 )
 from registry.api.model_body import LONG_TEXT, ModelBody, bounds_of, choices_of, one_of
+from registry.check_progress import read_progress
 from registry.extensions import combine_names, policy_names
 from registry.models import (
     Application,
@@ -269,9 +270,16 @@ class NewModel(ModelPatch):
 class CheckOut(serializers.ModelSerializer[VersionCheck]):
     """How a version was tried out, the last time."""
 
+    progress = serializers.SerializerMethodField(
+        help_text='What it does or waits for, "" once it has ended.'
+    )
+
     class Meta:
         model = VersionCheck
-        fields = ("state", "error", "output", "report", "created_at", "ended_at")
+        fields = ("state", "progress", "error", "output", "report", "created_at", "ended_at")
+
+    def get_progress(self, check: VersionCheck) -> str:
+        return read_progress(check.pk) if check.is_open else ""
 
 
 class VersionOut(serializers.ModelSerializer[ModelVersion]):

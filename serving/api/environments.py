@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -43,6 +43,7 @@ class OnHostSerializer(serializers.Serializer[Any]):
     host = serializers.CharField()
     state = serializers.CharField()
     bytes = serializers.IntegerField()
+    limit_bytes = serializers.IntegerField(help_text="That all of the host's may take together.")
     seconds = serializers.FloatField(help_text="That building it took.")
     built_at = serializers.DateTimeField(allow_null=True)
     used_at = serializers.DateTimeField()
@@ -116,11 +117,13 @@ def environments() -> list[dict[str, Any]]:
             "python": found[0][1].made_of.python,
             "requirements": found[0][1].made_of.requirements,
             "packages": max((kept.made_of.packages for _, kept in found), key=len),
-            "versions": versions.get(digest, []),
-            "needed": digest in wanted,
+            "versions": sorted({name for spec in specs for name in versions.get(spec, ())}),
+            "needed": not wanted.isdisjoint(specs),
+            "specs": specs,
             "hosts": [_on_host(host, kept) for host, kept in found],
         }
         for digest, found in on_hosts.items()
+        for specs in [_specs(kept for _, kept in found)]
     ]
     return sorted(rows, key=lambda row: (row["python"], row["requirements"]))
 
@@ -134,8 +137,9 @@ def remove(digest: str, *, by: Actor) -> None:
     }
     if not found:
         raise NotFound(f"No host keeps an environment {digest!r}.")
-    if digest in needed():
-        names = ", ".join(versions_by_digest().get(digest, []))
+    if needing := needed() & _specs(found.values()):
+        versions = versions_by_digest()
+        names = ", ".join(name for spec in needing for name in versions.get(spec, ()))
         raise Conflict(f"This environment is needed by {names}.", digest=digest)
     own, others = socket.gethostname(), _workers_at(found)
     if own in found and not own_environments().remove(digest):
@@ -183,8 +187,13 @@ def log_of(digest: str) -> str:
         return read_log(redis_client(), digest)
 
 
+def _specs(found: Iterable[KeptEnvironment]) -> set[str]:
+    """Return the digests of the requirements that hosts keep an environment for."""
+    return {spec for kept in found for spec in kept.specs}
+
+
 def versions_by_digest() -> dict[str, list[str]]:
-    """The versions that have an environment, by its digest on hosts like this one."""
+    """Return the versions that have an environment, by the digest of their requirements."""
     rows = ModelVersion.objects.exclude(requirements="", python="").select_related("model")
     found: dict[str, list[str]] = defaultdict(list)
     for row in rows.order_by("model__name", "pk"):
@@ -212,6 +221,7 @@ def _on_host(host: HostEnvironments, kept: KeptEnvironment) -> dict[str, Any]:
         "host": host.host,
         "state": "failed" if kept.error else "built",
         "bytes": made_of.bytes,
+        "limit_bytes": host.limit_bytes,
         "seconds": made_of.seconds,
         "built_at": datetime.fromtimestamp(made_of.built_at, tz=UTC) if made_of.built_at else None,
         "used_at": datetime.fromtimestamp(kept.used_at, tz=UTC),

@@ -50,6 +50,7 @@ class HostEnvironments(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     at: float
     environments: Sequence[KeptEnvironment]
+    limit_bytes: int = 0
 
 
 _decoder = msgspec.json.Decoder(HostEnvironments)
@@ -101,12 +102,19 @@ def prepare(
         raise EnvironmentFailed(f"its environment can't be kept on this host: {error}") from error
     if environment.built:
         took = round((time.monotonic() - started) * 1000)
-        _tell(environments, digest=spec.digest, counts={BUILDS: 1, MILLISECONDS: took})
+        digest = environment.folder.name
+        _tell(environments, digest=digest, counts={BUILDS: 1, MILLISECONDS: took})
     return environment
 
 
+def needs_build(version: VersionSpec) -> bool:
+    """Return whether a version runs in an environment that isn't on this host yet."""
+    spec = environment_of(version)
+    return spec is not None and not own_environments().is_built(spec)
+
+
 def needed() -> set[str]:
-    """The digests of what versions need that serve, that are kept warm or are on their way."""
+    """Return the digests of the requirements of versions that serve, are warm or on their way."""
     own = ModelVersion.objects.exclude(requirements="", python="")
     coming = Release.objects.open().values("version")
     rows = [*wanted(own, now=timezone.now()), *own.filter(pk__in=coming).select_related("model")]
@@ -128,6 +136,7 @@ def publish(client: redis.Redis, environments: Environments) -> None:
         host=socket.gethostname(),
         at=time.time(),
         environments=list(environments.kept()),
+        limit_bytes=environments.rules.most_bytes,
     )
     client.hset(HOSTS_KEY, said.host, msgspec.json.encode(said).decode())
 

@@ -17,12 +17,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from serving.container.confined import confined_command, scrubbed_environment
 from serving.container.dying import end_group, set_parent_death_signal
 from serving.container.errors import EnvironmentFailed
 from serving.container.output import asked_for
-from serving.environments.interpreters import Interpreter, find, uv_binary
+from serving.environments.interpreters import find, uv_binary
 from serving.environments.rules import Rules, wants_cpu_build, without_credentials
 from serving.environments.spec import CONTAINER_NEEDS, CONTAINER_WISHES, EnvironmentSpec
 from serving.rpc.text import safe_text
@@ -59,6 +60,10 @@ AWAY_WORDS = (
     *("Request failed after", "Failed to fetch", "Failed to download"),
     *("could not be queried due to", "returned a 403 Forbidden"),
 )
+# How lines begin in which uv names a package that takes long.
+NAMED = ("Downloading", "Building")
+# How the lines begin that uv writes once all packages are fetched.
+FETCHED = ("Prepared", "Installed", "+")
 NEEDED_NAMES = [re.split("[<>=]", needed)[0] for needed in CONTAINER_NEEDS]
 PYTORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 CPU_BUILDS = (
@@ -128,42 +133,58 @@ class Build:
         self._home = self._work / "home"
         self._progress = progress
         self._meanwhile = meanwhile
+        self._stage = f"looking for Python {spec.python}"
         self._deadline = time.monotonic() + rules.build_s
         self._counted = 0.0
         self.made = self._work / "environment"
         self._python = self.made / "bin" / "python"
 
-    def run(self) -> Path:
-        """Return where its Python lies. Raises EnvironmentFailed with uv's words, and whatever
-        `meanwhile` does.
+    def resolve(self) -> tuple[str, ...]:
+        """Return every package that comes of the requirements, pinned, in order.
+
+        Raises EnvironmentFailed with uv's words, and whatever `meanwhile` does.
         """
-        self._meanwhile(f"looking for Python {self._spec.python}")
-        interpreter = find(self._spec.python)
+        self._meanwhile(self._stage)
+        self._interpreter = find(self._spec.python)
         self._home.mkdir(parents=True)
-        options = ["--relocatable", "--no-project", "--python", str(interpreter.path)]
-        self._have_run(["venv", *options, str(self.made)], interpreter=interpreter)
+        self._stage = "resolving"
         try:
-            self._install((*CONTAINER_NEEDS, *CONTAINER_WISHES), interpreter=interpreter)
+            return self._resolve((*CONTAINER_NEEDS, *CONTAINER_WISHES))
         except EnvironmentFailed:
             if not any(name in self._progress.words() for name in CONTAINER_WISHES):
                 raise
             self._progress.add(f"once more without {', '.join(CONTAINER_WISHES)}")
-            self._install(CONTAINER_NEEDS, interpreter=interpreter)
-        self._compile(interpreter)
+            return self._resolve(CONTAINER_NEEDS)
+
+    def install(self, packages: Sequence[str]) -> Path:
+        """Install what `resolve` returned; returns where its Python lies. Raises as that does."""
+        self._stage = f"downloading {len(packages)} packages"
+        options = ["--relocatable", "--no-project", "--python", str(self._interpreter.path)]
+        self._have_run(["venv", *options, str(self.made)])
+        options = ["--no-deps", *self._rules.options, "--requirement", self._written(packages)]
+        self._have_run(["pip", "install", "--python", str(self._python), *options])
+        self._compile()
         if self.made.is_symlink() or not self.made.is_dir():
             raise EnvironmentFailed("what was built is no folder")
-        return interpreter.prefix
+        return self._interpreter.prefix
 
-    def _install(self, ours: Sequence[str], *, interpreter: Interpreter) -> None:
-        required = self._folder / "requirements.txt"
-        required.write_text("\n".join((*self._spec.requirements, *ours, "")))
-        options = [*self._rules.options, "--requirement", str(required)]
-        self._have_run(
-            ["pip", "install", "--python", str(self._python), *options],
-            interpreter=interpreter,
-        )
+    def _resolve(self, ours: Sequence[str]) -> tuple[str, ...]:
+        options = ["--no-header", "--no-annotate", "--python", str(self._interpreter.path)]
+        options += [*self._rules.options, self._written((*self._spec.requirements, *ours))]
+        # Opened here, as a path that what uv runs could write to might lead anywhere.
+        with (self._folder / "packages.txt").open("w+b") as said:
+            self._have_run(["pip", "compile", *options], output=said)
+            said.seek(0)
+            text = said.read(LOG_BYTES).decode(errors="replace")
+        lines = (line.strip() for line in text.splitlines())
+        return tuple(sorted(line for line in lines if line and line[0] not in "#-"))
 
-    def _compile(self, interpreter: Interpreter) -> None:
+    def _written(self, requirements: Sequence[str]) -> str:
+        path = self._folder / "requirements.txt"
+        path.write_text("\n".join((*requirements, "")))
+        return str(path)
+
+    def _compile(self) -> None:
         """Compile all of it but packages' own tests, as nobody writes to it later.
 
         Tests are more than half of that work for scikit-learn and what it needs.
@@ -171,6 +192,7 @@ class Build:
         Not by uv, which may write to its cache: the environment's Python, without `-S`, would run
         what packages have it run when it starts.
         """
+        self._stage = "compiling"
         self._progress.add("Compiling")
         library = str(self.made / "lib")
         tests = f"{re.escape(library)}/.*/tests/"
@@ -178,12 +200,13 @@ class Build:
         confined = confined_command(
             [str(self._python), *command],
             write=[self._work],
-            read=[interpreter.prefix],
+            read=[self._interpreter.prefix],
         )
         # What doesn't compile, such as a file for another Python, is no reason not to run.
         self._wait_for(self._start(confined, more={}))
 
-    def _have_run(self, command: Sequence[str], *, interpreter: Interpreter) -> None:
+    def _have_run(self, command: Sequence[str], *, output: IO[bytes] | None = None) -> None:
+        """Have uv do this; what it says to its standard output goes to `output`, if given."""
         self._progress.begin()
         cache = cache_folder(self._rules)
         cache.mkdir(parents=True, exist_ok=True)
@@ -192,12 +215,12 @@ class Build:
             [uv_binary(), *command],
             write=[self._work, cache],
             modes=True,  # programs that it installs can be run
-            read=[self._folder, interpreter.prefix, *wheelhouse, *_certificates()],
+            read=[self._folder, self._interpreter.prefix, *wheelhouse, *_certificates()],
         )
         known = QUIET | dict(self._rules.variables_for(self._spec.requirements))
         known |= {"UV_CACHE_DIR": str(cache)}
         known |= {name: os.environ[name] for name in NETWORK if name in os.environ}
-        if self._wait_for(self._start(confined, more=known)):
+        if self._wait_for(self._start(confined, more=known, output=output)):
             words = self._progress.words()
             if any(text in words for text in AWAY_WORDS):
                 raise IndexAway(words + self._explained(words))
@@ -231,12 +254,20 @@ class Build:
 
     def _look(self) -> None:
         """Raise where it takes too long or too much of the disk."""
-        self._meanwhile(self._progress.last)
+        self._meanwhile(self._text)
         if time.monotonic() > self._deadline:
             raise EnvironmentFailed(f"it took longer than {self._rules.build_s:g} s")
         if time.monotonic() >= self._counted + COUNT_S:
             self._counted = time.monotonic()
             self._check_room()
+
+    @property
+    def _text(self) -> str:
+        """Return what is done at this moment, with the package that uv names."""
+        action, _, package = self._progress.last.partition(" ")
+        if action in FETCHED:
+            return self._stage.replace("downloading", "installing")
+        return f"{self._stage}: {package}" if action in NAMED else self._stage
 
     def _check_room(self) -> None:
         _, taken = size_of(self._folder)
@@ -250,20 +281,22 @@ class Build:
                 f"the disk has {free} bytes free, of which {self._rules.min_free_bytes} stay free"
             )
 
-    def _start(self, command: list[str], *, more: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _start(
+        self, command: list[str], *, more: Mapping[str, str], output: IO[bytes] | None = None
+    ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [*LOW_PRIORITY, *command],
             cwd=self._folder,
             env=scrubbed_environment(os.environ, home=self._home) | dict(more),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stdout=output or subprocess.PIPE,
+            stderr=subprocess.PIPE if output else subprocess.STDOUT,
             process_group=0,  # in a session of its own its niceness might count for nothing
             preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
         )
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
-        with asked_for(process.stdout) as pipe:
+        with asked_for(process.stdout or process.stderr) as pipe:
             while line := pipe.readline(LOG_BYTES):
                 self._progress.add(line.decode(errors="replace"))
 

@@ -1,4 +1,4 @@
-"""What an environment holds, and the digest under which it is built once on a host."""
+"""What a version requires of an environment, and the digests of that and of what it comes to."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import platform
 import sys
 import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from registry.requirements import met_here, parse
@@ -18,7 +19,7 @@ CONTAINER_NEEDS = ("msgspec<1,>=0.18.6", "numpy<3,>=1.26")
 # Installed where it can be: without it numbers are read a little slower.
 CONTAINER_WISHES = ("pysimdjson",)
 # Another number where environments of before can't be used any more.
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +31,12 @@ class EnvironmentSpec:
 
     @property
     def digest(self) -> str:
-        """Equal on hosts of one platform for what comes to the same environment."""
-        said = (FORMAT, self.requirements, self.python, _platform(), CONTAINER_NEEDS)
+        """Equal on hosts of one platform for the same requirements and Python."""
+        return self.digest_of((*self.requirements, *CONTAINER_NEEDS))
+
+    def digest_of(self, packages: Sequence[str]) -> str:
+        """Equal for all that resolve to these packages, whatever requirements they have."""
+        said = (FORMAT, packages, self.python, _platform())
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 

@@ -1,4 +1,7 @@
-"""The environments of a host: each in a folder under its digest, with what it is made of.
+"""The environments of a host: each in a folder under the digest of its packages.
+
+Requirements that resolve to the same packages share one: a file under the digest of the
+requirements (`.packages`) holds that of the packages.
 
 Beside the folders lie locks, which the kernel takes from processes that died. Whoever uses an
 environment shares its lock of use, so that nobody removes it; whoever builds one holds its lock of
@@ -11,7 +14,8 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,9 +53,13 @@ class MadeOf(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeptEnvironment(msgspec.Struct, frozen=True, kw_only=True):
-    """One environment as it lies on a host; `error` is why its last build failed."""
+    """One environment as it lies on a host; `error` is why its last build failed.
+
+    `specs` are the digests of the requirements that it is for.
+    """
 
     digest: str
+    specs: tuple[str, ...] = ()
     made_of: MadeOf
     used_at: float = 0.0
     in_use: bool = False
@@ -89,8 +97,9 @@ class Environments:
     ) -> HeldEnvironment:
         """Return the environment, built where it isn't there as a whole; held until released.
 
-        `keep`, asked where there is too little room, are digests that stay. `afresh`: try a build
-        again that has just failed. Raises EnvironmentFailed, and whatever `meanwhile` does.
+        `keep`, asked where there is too little room, are the digests of requirements whose
+        environments stay. `afresh`: try a build again that has just failed. Raises
+        EnvironmentFailed, and whatever `meanwhile` does.
         """
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         built = False
@@ -101,8 +110,15 @@ class Environments:
                 built = True
         raise EnvironmentFailed(f"{PREFIX}another process removes it again and again")
 
+    def is_built(self, spec: EnvironmentSpec) -> bool:
+        """Return whether there is an environment for these requirements; it may be damaged."""
+        digest = self._digest_for(spec.digest)
+        return bool(digest) and (self.root / digest / MADE_OF).exists()
+
     def log_of(self, digest: str) -> str:
-        """What its last build said, "" where nobody knows."""
+        """Return what the last build of an environment said, or one that failed of requirements;
+        "" where nobody knows.
+        """
         with suppress(OSError):
             return self._path(digest, "log").read_text(errors="replace")
         return ""
@@ -110,6 +126,9 @@ class Environments:
     def kept(self) -> Iterator[KeptEnvironment]:
         """What there is: the one used last first, then those whose build failed."""
         found = []
+        specs = defaultdict(list)
+        for path in self.root.glob("*.packages"):
+            specs[self._digest_for(path.stem)].append(path.stem)
         for path in self.root.glob(f"*/{MADE_OF}"):
             digest = path.parent.name
             with suppress(OSError, msgspec.MsgspecError):
@@ -118,6 +137,7 @@ class Environments:
                 found.append(
                     KeptEnvironment(
                         digest=digest,
+                        specs=tuple(sorted(specs[digest])),
                         made_of=made_of,
                         used_at=used_at,
                         in_use=self._is_used(digest),
@@ -128,6 +148,7 @@ class Environments:
             if (failed := read_failed(path)) is not None:
                 yield KeptEnvironment(
                     digest=path.stem,
+                    specs=(path.stem,),
                     made_of=MadeOf(python=failed.python, requirements=failed.requirements),
                     used_at=failed.at,
                     error=failed.error,
@@ -145,6 +166,9 @@ class Environments:
                 # At once under another name: nobody finds it half removed.
                 aside = folder.rename(self._staging(digest) / "removed")
                 shutil.rmtree(aside.parent, ignore_errors=True)
+            for path in self.root.glob("*.packages"):
+                if self._digest_for(path.stem) == digest:
+                    path.unlink(missing_ok=True)
             for name in ("failed", "log"):
                 self._path(digest, name).unlink(missing_ok=True)
         logger.info("removed environment=%s", digest[:12])
@@ -161,7 +185,7 @@ class Environments:
         size += sum(kept.made_of.bytes for kept in there)
         if count <= self.rules.most and size <= self.rules.most_bytes:
             return
-        needed = keep()
+        needed = {self._digest_for(spec) for spec in keep()}
         for kept in reversed(there):
             if count <= self.rules.most and size <= self.rules.most_bytes:
                 return
@@ -174,8 +198,16 @@ class Environments:
                 f"{self.rules.most_bytes} bytes, and those there are needed"
             )
 
-    def _use(self, digest: str, *, built: bool) -> HeldEnvironment | None:
-        """Hold it if it is there as a whole; one that was damaged is not."""
+    def _digest_for(self, spec: str) -> str:
+        """Return the digest of the packages that requirements came to here; "" if none did yet."""
+        with suppress(OSError):
+            return self._path(spec, "packages").read_text()
+        return ""
+
+    def _use(self, spec: str, *, built: bool) -> HeldEnvironment | None:
+        """Hold the one for these requirements if it is there as a whole; a damaged one is not."""
+        if not (digest := self._digest_for(spec)):
+            return None
         folder = self.root / digest
         use = FileLock.take(self._path(digest, "use.lock"), shared=True)
         if use is None:
@@ -195,12 +227,12 @@ class Environments:
         afresh: bool,
         meanwhile: Meanwhile,
     ) -> bool:
-        """Build it, unless another process of this host has just done so, or failed; whether it was
-        built here.
+        """Build it, unless another process of this host has just done so, or failed, or others have
+        it for the same packages; whether it was built here.
         """
 
         def waiting() -> None:
-            meanwhile("waiting for others that are being built on this host")
+            meanwhile("waiting for another build on this host")
 
         slots = [self.root / f"slot-{number}.lock" for number in range(self.rules.at_once)]
         asked_at, until = time.time(), time.monotonic() + self.rules.build_s
@@ -209,14 +241,14 @@ class Environments:
                 only_one(self._path(spec.digest, "build.lock"), until=until, meanwhile=waiting),
                 one_of(slots, until=until, meanwhile=waiting),
             ):
-                if _whole(self.root / spec.digest) is not None:
+                digest = self._digest_for(spec.digest)
+                if digest and _whole(self.root / digest) is not None:
                     return False
                 failed = read_failed(self._path(spec.digest, "failed"))
                 if failed is not None:
                     failed.refuse(rules=self.rules, since=asked_at if afresh else 0.0)
                 self._clear_staging(spec.digest)
-                self._build(spec, keep=keep, meanwhile=meanwhile)
-                return True
+                return self._build(spec, keep=keep, meanwhile=meanwhile, waiting=waiting)
         except LockTimeout:
             raise EnvironmentFailed(
                 f"{PREFIX}others were being built on this host for {self.rules.build_s:g} s"
@@ -228,29 +260,49 @@ class Environments:
         *,
         keep: Callable[[], Collection[str]],
         meanwhile: Meanwhile,
-    ) -> None:
+        waiting: Callable[[], object],
+    ) -> bool:
         started = time.monotonic()
         mark = self.rules.mark()  # before: a wheel may come that this build doesn't see
         logger.info("building environment=%s python=%s", spec.digest[:12], spec.python)
         try:
-            self._make_room(spec.digest, keep=keep, size=0)
             folder = self._staging(spec.digest)
             try:
-                made = self._made(spec, folder=folder, meanwhile=meanwhile, started=started)
-                self._make_room(spec.digest, keep=keep, size=size_of(made)[1])
-                self._settle(made, digest=spec.digest, folder=folder)
+                log = self._path(spec.digest, "log")
+                progress = BuildLog(log)
+                build = Build(
+                    spec, rules=self.rules, folder=folder, progress=progress, meanwhile=meanwhile
+                )
+                packages = build.resolve()
+                digest = spec.digest_of(packages)
+                # Others may be at the same packages, or about to remove them.
+                until = time.monotonic() + self.rules.build_s
+                with only_one(self._path(digest, "build.lock"), until=until, meanwhile=waiting):
+                    is_new = _whole(self.root / digest) is None
+                    if is_new:
+                        self._make_room(digest, keep=keep, size=0)
+                        made = self._made(spec, build=build, packages=packages, started=started)
+                        self._make_room(digest, keep=keep, size=size_of(made)[1])
+                        self._settle(made, digest=digest, folder=folder)
+                        log.rename(self._path(digest, "log"))
+                    self._path(spec.digest, "packages").write_text(digest)
+                log.unlink(missing_ok=True)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
         except (EnvironmentFailed, OSError) as error:
             raise self._failed(spec, error=error, mark=mark) from error
         self._path(spec.digest, "failed").unlink(missing_ok=True)
+        return is_new
 
     def _made(
-        self, spec: EnvironmentSpec, *, folder: Path, meanwhile: Meanwhile, started: float
+        self,
+        spec: EnvironmentSpec,
+        *,
+        build: Build,
+        packages: Sequence[str],
+        started: float,
     ) -> Path:
-        progress = BuildLog(self._path(spec.digest, "log"))
-        build = Build(spec, rules=self.rules, folder=folder, progress=progress, meanwhile=meanwhile)
-        prefix = build.run()
+        prefix = build.install(packages)
         (build.made / MADE_OF).unlink(missing_ok=True)  # a package's own of this name
         files, size = size_of(build.made)
         made_of = MadeOf(

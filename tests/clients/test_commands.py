@@ -11,9 +11,10 @@ import skops.io
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from clipper_client import Client
+from clipper_client import Client, ClipperError
 from clipper_client.cli.main import COMMANDS
 from clipper_client.cli.top import numbers_in, rates
+from tests.clients.sources import source_of
 from tests.clients.terminal import Terminal
 from tests.integration.stack import Stack, eventually
 
@@ -70,6 +71,23 @@ def test_it_deploys_a_file_asks_it_and_rolls_it_back(
     assert terminal.types("scale", "typed", 1) == "typed:1 has 1 replicas\n"
     assert "typed" in terminal.types("status")
     assert terminal.json("logs", "typed")["lines"]
+
+
+@pytest.mark.usefixtures("known")
+def test_environments_are_listed_with_their_sizes_and_cleaned(
+    terminal: Terminal, client: Client, tmp_path: Path
+) -> None:
+    source = tmp_path / "echo.py"
+    source.write_text(source_of("echo"))
+    with pytest.raises(ClipperError, match=r"no Python 3\.12\.99"):
+        client.deploy("elsewhere", source, input_type="json", fields={"python": "3.12.99"})
+    (row,) = terminal.json("environments")
+    assert (row["versions"], row["needed"]) == (["elsewhere:1"], False)
+    assert row["hosts"][0]["limit_bytes"] > 0
+    told = terminal.types("environments")
+    assert "elsewhere:1" in told
+    assert f"{row['hosts'][0]['host']} keeps 0 MB of at most" in told
+    assert terminal.json("environments", "--clean") == []
 
 
 @pytest.mark.usefixtures("known")

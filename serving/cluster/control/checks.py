@@ -1,30 +1,42 @@
-"""Which versions are being tried out: those that a release waits for first, then what was uploaded.
+"""Checks of versions: those that a release waits for first, then those of what was uploaded.
 
-They run elsewhere in this process's pool, at most so many at a time; a key in Redis is held for
-each, so that another control worker leaves it alone, and takes it up where this one dies.
+They run elsewhere in this process's pool, at most so many at a time, and those whose environments
+have to be built first beside them. A key in Redis is held for each, so that another control worker
+leaves it alone, and takes it up where this one dies.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
+from django.conf import settings
+
+from registry.check_progress import (
+    QUEUED,
+    RUNNING,
+    TRYING_OUT,
+    WAITING,
+    checking_key,
+    progress_of,
+)
 from registry.models import VersionCheck
+from registry.snapshot import version_spec
 from serving.cluster.control.ages import Ages, in_steps
+from serving.cluster.environments import BUILDING, needs_build
 from serving.cluster.failures.endings import REASON_CHARACTERS
 from serving.rpc.text import safe_text
 
 if TYPE_CHECKING:
     import redis
+    from django.db.models import QuerySet
 
-# Where nobody says otherwise: on a machine of so few cores one at a time.
-FEW_CORES, MOST_CHECKS = 2, 2
+# Unless CLIPPER_CHECKS_AT_ONCE says otherwise: memory lets fewer run (`check_room`).
+MOST_CHECKS = 4
+# Each holds a thread of the control worker, which has ten.
+MOST_HELD = 8
 # Of versions that no release waits for: the rest is for those that somebody waits for.
 MOST_UPLOADED = 1
-CHECKING_KEY = "clipper:checking:"
-# What is written there, unless it says what its holder waits for.
-QUEUED, RUNNING = "queued", "running"
 QUEUED_TTL_S = 60
 RUNNING_TTL_S = 10
 # One that takes longer is said to, in steps of so many seconds.
@@ -32,8 +44,8 @@ STEP_S = 5
 
 
 class Checks:
-    """Those under way, at `most` so many, 0: as fits this machine; `begin` has to start one
-    elsewhere and return at once.
+    """The checks under way, `most` at once and builds beside them; `begin` starts one elsewhere
+    and returns at once.
     """
 
     def __init__(
@@ -44,51 +56,59 @@ class Checks:
         ages: Ages,
         most: int = MOST_CHECKS,
     ) -> None:
+        """`most` 0: MOST_CHECKS."""
         self._redis = client
         self._begin = begin
         self._ages = ages
-        self._most = most or fitting_checks(os.cpu_count() or 1)
+        self._most = most or MOST_CHECKS
 
     def advance(self, *, awaited: Sequence[int]) -> None:
         """Begin as many as may be; `awaited` are the versions that releases wait for, in order."""
         places = {version_id: place for place, version_id in enumerate(awaited)}
-        checks = list(VersionCheck.objects.filter(state=VersionCheck.State.PENDING))
+        checks = list(_open_checks())
         checks.sort(key=lambda check: (places.get(check.version_id, len(places)), check.pk))
         held = self._held(checks)
-        uploaded = sum(check.version_id not in places for check in held)
-        begun = len(held)
+        builds = {check.pk for check in checks if _builds(check)}
         for check in checks:
-            if begun >= self._most:
-                return
+            # Those that build an environment, or those that don't.
+            alike = [one for one in held if (one.pk in builds) == (check.pk in builds)]
+            most = settings.CLIPPER_ENVIRONMENT_BUILDS if check.pk in builds else self._most
             of_upload = check.version_id not in places
-            if check in held or (of_upload and uploaded >= MOST_UPLOADED):
+            uploaded = sum(one.version_id not in places for one in alike)
+            if check in held or len(alike) >= most or len(held) >= MOST_HELD:
+                continue
+            if of_upload and uploaded >= MOST_UPLOADED:
                 continue
             if self._redis.set(checking_key(check.pk), QUEUED, nx=True, ex=QUEUED_TTL_S):
                 self._begin(check.pk)
-                begun += 1
-                uploaded += of_upload
+                held.append(check)
 
     def progress(self, check: VersionCheck, *, now: float) -> str:
-        """What it does or waits for at this monotonic time."""
+        """Return what it does or waits for at this monotonic time."""
         said = cast("bytes | None", self._redis.get(checking_key(check.pk)))
         if said is None:
-            which = "another version" if self._most == 1 else f"one of {self._most} other versions"
-            return f"waiting until {which} has been tried out"
-        text = said.decode(errors="replace")
-        if text not in ("", QUEUED, RUNNING):
+            return f"{BUILDING}: waiting for another build" if _builds(check) else WAITING
+        text = progress_of(said)
+        if text != TRYING_OUT:
             return safe_text(text, most=REASON_CHARACTERS)
         tried_s = self._ages.of(f"check {check.pk}", now=now)
-        long = tried_s >= STEP_S
-        return (
-            f"being tried out for {in_steps(tried_s, of=STEP_S)} s" if long else "being tried out"
-        )
+        return f"{text} for {in_steps(tried_s, of=STEP_S)} s" if tried_s >= STEP_S else text
 
-    def _held(self, checks: Collection[VersionCheck]) -> list[VersionCheck]:
+    def _held(self, checks: Sequence[VersionCheck]) -> list[VersionCheck]:
         if not checks:
             return []
         keys = [checking_key(check.pk) for check in checks]
         values = cast("list[bytes | None]", self._redis.mget(keys))
         return [check for check, value in zip(checks, values, strict=True) if value is not None]
+
+
+def _open_checks() -> QuerySet[VersionCheck]:
+    rows = VersionCheck.objects.filter(state=VersionCheck.State.PENDING)
+    return rows.select_related("version__model")
+
+
+def _builds(check: VersionCheck) -> bool:
+    return needs_build(version_spec(check.version))
 
 
 def take_up(client: redis.Redis, check_id: int) -> bool:
@@ -101,13 +121,3 @@ def take_up(client: redis.Redis, check_id: int) -> bool:
         pipe.expire(checking_key(check_id), RUNNING_TTL_S)
         before, _ = pipe.execute()
     return before in (None, QUEUED.encode())
-
-
-def fitting_checks(cores: int) -> int:
-    """How many checks fit beside the queries on a machine."""
-    return 1 if cores <= FEW_CORES else MOST_CHECKS
-
-
-def checking_key(check_id: int) -> str:
-    """Held while a version is tried out; where its holder died it expires, and all starts anew."""
-    return f"{CHECKING_KEY}{check_id}"

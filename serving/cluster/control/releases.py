@@ -181,6 +181,7 @@ class Releases:
         open_releases = _open_releases()
         pending = [r for r in open_releases if r.state == Release.State.PENDING]
         checks = VersionCheck.objects.filter(version__in=[r.version_id for r in pending])
+        checks = checks.select_related("version__model")
         check_of = {check.version_id: check for check in checks}
         for release in open_releases:
             with trying(release, tries=self._tries):

@@ -24,6 +24,7 @@ from infrastructure.locks import exclusively
 from infrastructure.redis_client import redis_client
 from registry import services
 from registry.artifacts.files import ArtifactFiles
+from registry.check_progress import RUNNING, WAITING, checking_key
 from registry.control import note_round
 from registry.errors import NotFound
 from registry.models import ModelVersion, VersionCheck
@@ -31,7 +32,8 @@ from registry.sealing import Unsealable
 from registry.snapshot import version_spec
 from registry.specs import VersionSpec
 from serving.cluster.control import releases
-from serving.cluster.control.checks import RUNNING, RUNNING_TTL_S, checking_key, take_up
+from serving.cluster.control.check_room import CheckRoom
+from serving.cluster.control.checks import RUNNING_TTL_S, take_up
 from serving.cluster.control.kept_inputs import kept_for
 from serving.cluster.control.reconcile import Reconciler
 from serving.cluster.control.trial import Aborted, Trial, failed_trial, try_out
@@ -59,6 +61,11 @@ NOT_CHECKED = "it could not be checked, tried {} times"
 logger = logging.getLogger(__name__)
 
 PARENTS = WarmedParents()
+ROOM = CheckRoom()
+# What a check takes beside its model: a process with PyTorch or Transformers imported.
+PROCESS_BYTES = 512 << 20
+# What a model without a memory limit takes for each byte of its artifact, while it is unpickled.
+BYTES_PER_BYTE = 3
 
 
 @shared_task(name="serving.cluster.tasks.reconcile")
@@ -176,22 +183,33 @@ def _try_in_environment(
         environment = prepare(version, afresh=True, meanwhile=hold.tell)
     except EnvironmentFailed as error:
         return failed_trial(str(error), output=_log_of_build(version))
-    hold.tell(RUNNING)
-    if environment is None:
-        return try_out(version, artifact=artifact, parents=PARENTS, meanwhile=hold.look, **here)
+    needed = _needed_bytes(version, artifact=artifact)
     try:
-        trial = try_out(
-            version,
-            artifact=artifact,
-            environment=environment.of_model,
-            meanwhile=hold.look,
-            **here,
-        )
+        with ROOM.hold(needed, wait=lambda: hold.tell(WAITING)):
+            hold.tell(RUNNING)
+            trial = try_out(
+                version,
+                artifact=artifact,
+                environment=environment.of_model if environment else None,
+                parents=PARENTS,
+                meanwhile=hold.look,
+                **here,
+            )
     finally:
-        environment.release()
-    if environment.built:
-        return replace(trial, output=_log_of_build(version) + trial.output)
+        if environment is not None:
+            environment.release()
+    if environment is not None and environment.built:
+        log = own_environments().log_of(environment.folder.name)
+        return replace(trial, output=log + trial.output)
     return trial
+
+
+def _needed_bytes(version: VersionSpec, *, artifact: Path) -> int:
+    """Return what a check may take at most, as far as anybody can tell."""
+    limit_mb = version.memory_limit_mb
+    if limit_mb is not None:
+        return PROCESS_BYTES + (limit_mb << 20)
+    return PROCESS_BYTES + BYTES_PER_BYTE * artifact.stat().st_size
 
 
 def _log_of_build(version: VersionSpec) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import redis
+from pytest_django.fixtures import Settings
 
 from registry import services
+from registry.api.serializers import CheckOut
 from registry.models import ModelVersion, Release, VersionCheck
-from serving.cluster.control.checks import fitting_checks
+from serving.environments.store import Environments
+from tests.redis_server import fresh_redis_client
 from tests.serving.cluster.rounds import BY, Rounds, make_version
+from tests.serving.environments.wheels import make_wheel, needs, offline
 
 pytestmark = pytest.mark.django_db
 
@@ -50,13 +56,64 @@ def test_where_one_is_tried_out_at_a_time_the_others_say_so(client: redis.Redis)
     rounds.run()
     rounds.run()
     told = [Release.objects.get(pk=release.pk).progress for release in releases]
-    assert told == ["being tried out", "waiting until another version has been tried out"]
+    assert told == ["being tried out", "waiting for another check"]
     assert len(rounds.checking) == 1
 
 
-@pytest.mark.parametrize(("cores", "most"), [(1, 1), (2, 1), (3, 2), (64, 2)])
-def test_a_small_machine_tries_one_out_at_a_time(cores: int, most: int) -> None:
-    assert fitting_checks(cores) == most
+def needing(name: str, package: str) -> ModelVersion:
+    version = make_version(name, requirements=package)
+    version.runtime = "python"  # which adds no packages
+    version.save()
+    return version
+
+
+@pytest.mark.usefixtures("server_info")
+def test_a_build_holds_no_check_up(client: redis.Redis) -> None:
+    rounds = Rounds(client, most_checks=1)
+    slow, slower = needing("slow", "toaster"), needing("slower", "oven")
+    releases = [services.deploy(version=version, by=BY) for version in (slow, slower)]
+    rounds.run()
+    building = [VersionCheck.objects.get(version=slow).pk]
+    assert rounds.checking == building
+    client.set(f"clipper:checking:{building[0]}", "building its environment: resolving")
+
+    plain = services.deploy(version=make_version("plain"), by=BY)
+    rounds.run()
+
+    assert rounds.checking == [*building, VersionCheck.objects.get(version=plain.version).pk]
+    told = [Release.objects.get(pk=release.pk).progress for release in (*releases, plain)]
+    assert told == [
+        "building its environment: resolving",
+        "building its environment: waiting for another build",
+        "being tried out",
+    ]
+
+
+@pytest.mark.usefixtures("server_info")
+def test_one_whose_environment_is_there_waits_for_no_build(
+    client: redis.Redis, settings: Settings, tmp_path: Path
+) -> None:
+    settings.CLIPPER_ENVIRONMENTS = tmp_path / "environments"
+    make_wheel(tmp_path / "wheels", "toaster")
+    Environments(tmp_path / "environments", rules=offline(tmp_path)).prepare(needs("toaster"))
+    rounds = Rounds(client)
+    building, ready = needing("slow", "oven"), needing("ready", "toaster")
+    for version in (building, ready):
+        services.deploy(version=version, by=BY)
+    rounds.run()
+    checks = VersionCheck.objects.filter(version__in=[building, ready])
+    assert set(rounds.checking) == {check.pk for check in checks}
+
+
+def test_a_version_says_what_its_check_does(server_redis: redis.Redis) -> None:
+    check = an_upload("svm")
+    with fresh_redis_client():
+        assert CheckOut(check).data["progress"] == "waiting for another check"
+        server_redis.set(f"clipper:checking:{check.pk}", "building its environment: resolving")
+        assert CheckOut(check).data["progress"] == "building its environment: resolving"
+    services.pass_check(check=check)
+    check.refresh_from_db()
+    assert CheckOut(check).data["progress"] == ""
 
 
 def test_a_release_waits_for_the_check_of_its_upload(rounds: Rounds) -> None:

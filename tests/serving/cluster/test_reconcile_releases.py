@@ -187,7 +187,7 @@ def test_releases_say_that_they_are_tried_out_or_wait_for_it(rounds: Rounds) -> 
     assert [release.progress for release in releases] == [
         "being tried out for 10 s",
         "being tried out for 10 s",
-        "waiting until one of 2 other versions has been tried out",
+        "waiting for another check",
     ]
 
 

@@ -15,15 +15,10 @@ from django.utils import timezone
 
 from infrastructure.redis_client import redis_client
 from registry import services
+from registry.check_progress import QUEUED, checking_key
 from registry.models import Model, ModelVersion, Release, VersionCheck
 from serving.cluster.control.ages import Ages
-from serving.cluster.control.checks import (
-    QUEUED,
-    RUNNING_TTL_S,
-    Checks,
-    checking_key,
-    take_up,
-)
+from serving.cluster.control.checks import RUNNING_TTL_S, Checks, take_up
 from serving.cluster.control.releases import Cluster, Releases, fail
 from serving.cluster.control.tasks import check_version
 from serving.cluster.control.tries import MOST_TRIES

@@ -15,6 +15,7 @@ import pytest
 
 from infrastructure.file_lock import FileLock
 from serving.container.errors import EnvironmentFailed
+from serving.environments.spec import stack_python
 from serving.environments.store import MADE_OF, STAGING, Environments, HeldEnvironment
 from tests.long import beginning_of
 from tests.serving.environments.wheels import make_wheel, needs, offline
@@ -88,6 +89,45 @@ def test_equal_requirements_share_one_that_is_built_once(
     second = environments.prepare(needs("\n\ntoaster==1.5"))
     assert (first.built, second.built) == (True, False)
     assert first.folder == second.folder
+
+
+def test_requirements_that_come_to_the_same_packages_share_one(
+    environments: Environments, wheels: Path
+) -> None:
+    make_wheel(wheels, "oven", requires=["toaster"])
+    pinned = environments.prepare(needs("toaster==1.9\noven==1.0"))
+    loose = environments.prepare(needs("oven"))
+    other = environments.prepare(needs("oven\ntoaster<1.9"))
+    assert (pinned.built, loose.built, other.built) == (True, False, True)
+    assert pinned.folder == loose.folder != other.folder
+    assert version_in(other.folder) == "1.5"
+    kept = {row.digest: row.specs for row in environments.kept()}
+    assert needs("oven").digest in kept[pinned.folder.name]
+    pinned.release()
+    assert not environments.remove(pinned.folder.name)
+    loose.release()
+    assert environments.remove(pinned.folder.name)
+    assert environments.prepare(needs("oven")).built
+
+
+def test_one_that_other_requirements_need_stays(tmp_path: Path, wheels: Path) -> None:
+    environments = Environments(tmp_path / "environments", rules=offline(tmp_path, most=1))
+    built(environments, "toaster==1.9")
+    built(environments, "toaster")
+    with pytest.raises(EnvironmentFailed, match="keeps at most 1"):
+        environments.prepare(needs("toaster==1.5"), keep=lambda: [needs("toaster").digest])
+
+
+def test_a_build_says_what_it_does(environments: Environments, wheels: Path) -> None:
+    said: list[str] = []
+    environments.prepare(needs("toaster"), meanwhile=said.append).release()
+    stages = list(dict.fromkeys(text.partition(":")[0] for text in said))
+    assert [stage for stage in stages if not stage.startswith("installing")] == [
+        f"looking for Python {stack_python()}",
+        "resolving",
+        "downloading 4 packages",
+        "compiling",
+    ]
 
 
 def test_what_it_holds_has_none_of_the_stack_s_packages(
@@ -198,18 +238,20 @@ def test_the_one_used_least_recently_goes_but_none_that_is_in_use_or_kept(
     for name in "abcd":
         make_wheel(wheels, name)
     environments = Environments(tmp_path / "environments", rules=offline(tmp_path, most=3))
-    a = built(environments, "a")
+    built(environments, "a")
     held = environments.prepare(needs("b"))
     built(environments, "c")
     for age, name in enumerate("abc"):
-        os.utime(environments.root / needs(name).digest / MADE_OF, (age, age))
+        held_by = environments.prepare(needs(name))
+        held_by.release()
+        os.utime(held_by.folder / MADE_OF, (age, age))
 
-    environments.prepare(needs("d"), keep=lambda: [a.name]).release()
+    environments.prepare(needs("d"), keep=lambda: [needs("a").digest]).release()
 
-    there = {needs(name).digest: name for name in "abcd"}
-    assert {there[digest] for digest in digests(environments)} == {"a", "b", "d"}
+    there = {kept.made_of.requirements[0] for kept in environments.kept()}
+    assert there == {"a", "b", "d"}
     with pytest.raises(EnvironmentFailed, match="keeps at most 3 environments"):
-        environments.prepare(needs("c"), keep=lambda: [a.name, needs("d").digest])
+        environments.prepare(needs("c"), keep=lambda: [needs("a").digest, needs("d").digest])
     held.release()
     environments.prepare(needs("c"), afresh=True).release()
 
@@ -253,7 +295,7 @@ def test_the_bytes_of_all_are_bounded(tmp_path: Path, wheels: Path) -> None:
     second = built(small, "toaster==1.9").name
     assert digests(small) == [second]
     with pytest.raises(EnvironmentFailed, match="of together"):
-        small.prepare(needs("toaster==1.5"), keep=lambda: [second])
+        small.prepare(needs("toaster==1.5"), keep=lambda: [needs("toaster==1.9").digest])
     assert first not in digests(small)
 
 
@@ -311,7 +353,7 @@ def test_one_at_a_time_is_built_on_a_host(environments: Environments, wheels: Pa
         other.release()
 
     environments.prepare(needs("toaster"), meanwhile=tell).release()
-    assert said[0] == "waiting for others that are being built on this host"
+    assert said[0] == "waiting for another build on this host"
 
 
 def test_who_waits_for_others_waits_as_long_as_one_build_may_take(

@@ -17,6 +17,7 @@ from clipper_client import __version__
 from clipper_client.cli import (
     completion,
     declared,
+    environments,
     exports,
     labels,
     models,
@@ -43,6 +44,7 @@ COMMANDS: tuple[Command, ...] = (
     *exports.COMMANDS,
     *top.COMMANDS,
     *what_if.COMMANDS,
+    *environments.COMMANDS,
     *api_keys.COMMANDS,
     *routing.COMMANDS,
     *removal.COMMANDS,
