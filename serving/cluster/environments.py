@@ -88,6 +88,7 @@ def prepare(
     if spec is None:
         return None
     environments, started = own_environments(), time.monotonic()
+    was_built = environments.is_built(spec)
 
     def tell(progress: str) -> None:
         meanwhile(f"{BUILDING}: {progress}" if progress else BUILDING)
@@ -104,6 +105,9 @@ def prepare(
         took = round((time.monotonic() - started) * 1000)
         digest = environment.folder.name
         _tell(environments, digest=digest, counts={BUILDS: 1, MILLISECONDS: took})
+    elif not was_built:  # it is that of other requirements, too
+        with suppress(redis.RedisError):
+            publish(redis_client(), environments)
     return environment
 
 

@@ -11,13 +11,17 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import redis
 from pytest_django.fixtures import Settings
 
 from registry import services
 from registry.models import VersionCheck
 from serving.cluster.control.tasks import check_version
+from serving.cluster.environments import prepare, read_hosts
 from serving.cluster.failures.error_log import ErrorLog
 from serving.cluster.parent import Lifeline
+from serving.environments.spec import environment_of
+from serving.testing import version_spec
 from tests.clients.refusals.cases import Refusal, says
 from tests.clients.refusals.of_environments import LARGEST, OF_ENVIRONMENTS
 from tests.serving.environments.wheels import make_wheel, wheelhouse
@@ -98,3 +102,23 @@ def test_it_is_refused_with_what_the_table_says(
     (kept,) = ErrorLog(server_redis).read(version.pk)
     assert (kept.error, kept.phase) == (check.error, "check")
     assert check.output  # the log of the build
+
+
+@pytest.mark.django_db(transaction=True)
+def test_versions_whose_requirements_come_to_the_same_are_told_to_share_one(
+    server_redis: redis.Redis, tmp_path: Path, settings: Settings
+) -> None:
+    settings.CLIPPER_PIP_NO_INDEX = True
+    rows = []
+    for number, text in enumerate(["toaster\nbread==2.0", "bread==2.0", "toaster"]):
+        version = version_spec(model="m", version=str(number), requirements=text, runtime="python")
+        held = prepare(version, afresh=True, meanwhile=lambda progress: None)
+        assert held is not None
+        held.release()
+        spec = environment_of(version)
+        assert spec is not None
+        rows.append((held.folder.name, held.built, spec.digest))
+    assert [built for _, built, _ in rows] == [True, True, False]
+    (host,) = read_hosts(server_redis)
+    shared = {kept.digest: set(kept.specs) for kept in host.environments}
+    assert shared == {rows[0][0]: {rows[0][2], rows[2][2]}, rows[1][0]: {rows[1][2]}}
