@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,8 @@ APPLICATION = {
     "has_default_output": False,
     "slo": {"latency_ms": 50.0, "target": 0.99, "window": "28d"},
     "routes": [{"model": "m", "version": None, "live_version": "1", "role": "arm", "weight": 1.0}],
+    "policy": "exp3",
+    "policy_params": {},
 }
 KEY = {"id": 1, "name": "k", "prefix": "clp_abc", "scopes": ["predict"], "applications": None}
 KEY |= {"expires_at": "2027-01-01T00:00:00Z"}
@@ -286,6 +289,7 @@ def planned(declared: dict[str, Any], *, prune: bool = False, own_key: str = "")
         {"models": [{"name": "m", "live": 1, "versions": [{"version": 1, "digest": "d"}]}]},
         {"models": [{"name": "far", "versions": [{"version": 1, "runtime": "remote", **FAR}]}]},
         {"applications": [{"name": "a", "slo_ms": 50, "routes": [{"model": "m"}]}]},
+        {"applications": [{"name": "a", "policy": "exp3"}]},
         {"keys": [{"name": "k", "scopes": ["predict"], "expires_at": "2027-01-01T01:00:00+01:00"}]},
     ],
 )
@@ -326,6 +330,58 @@ def test_a_gpu_may_be_declared_by_the_name_that_pytorch_has() -> None:
     there = {"m": {"1": VERSION | {"device": "gpu"}}}
     state = State(models={"m": MODEL}, versions=there, **NO_OTHERS)
     assert plan(document, state=state, prune=False, own_key="") == []
+
+
+def test_what_somebody_else_deployed_or_set_of_a_named_policy_differs() -> None:
+    there = replace(
+        THERE,
+        models={"m": MODEL | {"live_version": "0"}},
+        applications={"a": APPLICATION | {"policy_params": {"eta": 0.5}}},
+    )
+
+    def differing(section: str, **said: Any) -> list[Any]:
+        document = document_of({section: [said]}, path=Path("clipper.yaml"))
+        return [dict(change.fields) for change in plan(document, state=there, prune=False)]
+
+    assert differing("models", name="m", live="1") == [{"live": ("0", "1")}]
+    assert differing("applications", name="a", policy="exp3") == [
+        {"policy_params": ({"eta": 0.5}, {})}
+    ]
+    assert differing("applications", name="a", policy="exp3", policy_params={"eta": 0.5}) == []
+    assert differing("models", name="m") == differing("applications", name="a") == []
+
+
+@pytest.mark.usefixtures("known")
+def test_what_can_not_be_pruned_is_told_before_anything_is_done(
+    terminal: Terminal, folder: Folder, client: Client, stack: Stack
+) -> None:
+    first = folder.declared["models"][0]
+    first |= {"name": "pruned", "versions": [*first["versions"], {"version": 2}]}
+    first["versions"][1] |= {"runtime": "python", "artifact": "2.py"}
+    folder.declared["applications"][0] |= {"name": "pruned", "routes": [{"model": "pruned"}]}
+    folder.declared["keys"] = []
+    terminal.types("apply", "-f", folder.file)
+    stack.new_key("other manager", scopes="manage")
+
+    # Applications and keys of others aren't this file's, and one asks the model.
+    folder.declared = {"models": [first | {"description": "kept", "name": "other"}]}
+    for command in (("diff",), ("apply", "--dry-run"), ("apply",)):
+        told = terminal.types(*command, "-f", folder.file, "--prune", code=1)
+        assert "pruned is routed by pruned" in told + terminal.complaint
+    folder.declared = {"keys": []}
+    for command in (("diff",), ("apply", "--dry-run"), ("apply",)):
+        told = terminal.types(*command, "-f", folder.file, "--prune", code=1)
+        assert "revoked by people" in told + terminal.complaint
+    assert "other" not in [model["name"] for model in client.status().models]
+
+    # A version that is live no longer once the other one is goes.
+    others = [{"name": model["name"]} for model in client.status().models]
+    others.remove({"name": "pruned"})
+    replaced = first | {"live": 2, "versions": first["versions"][1:]}
+    folder.declared = {"models": [replaced, *others]}
+    assert "delete version pruned:1" in terminal.types("diff", "-f", folder.file, "--prune", code=2)
+    terminal.types("apply", "-f", folder.file, "--prune")
+    assert client.request("GET", "models/pruned")["versions"] == ["2"]
 
 
 def test_a_version_goes_after_what_may_pin_it() -> None:

@@ -106,6 +106,38 @@ def test_a_version_that_is_to_be_made_and_is_there_meanwhile_is_said_to_be(
     assert (name, "svm:1 exists already" in words) == ("svm:1", True)
 
 
+def test_what_can_not_go_is_refused_unless_what_needs_it_goes_first(
+    manager: Api, digits: Application, v1: ModelVersion
+) -> None:
+    def step(action: str, kind: str, name: str, **said: Any) -> dict[str, Any]:
+        return {"action": action, "kind": kind, "name": name, "declared": said}
+
+    model = step("delete", "model", "svm")
+    ((name, error),) = refused(manager, model)
+    assert (name, "svm is routed by digits" in error) == ("svm", True)
+    assert refused(manager, step("delete", "application", "digits"), model) == []
+    live = step("delete", "version", "svm:1")
+    Model.objects.update(live_version=v1)
+    assert [name for name, _ in refused(manager, live)] == ["svm:1"]
+    assert refused(manager, step("deploy", "model", "svm", version="2"), live) == []
+    assert [name for name, _ in refused(manager, step("deploy", "model", "svm", version="1"))] == [
+        "svm"
+    ]
+    assert Application.objects.exists()
+    assert Model.objects.get().live_version == v1
+
+
+def test_a_key_revokes_none_that_manages(manager: Api, reader: Api) -> None:
+    make_key(scopes=("manage",))
+    other = ApiKey.objects.latest("pk")
+    step = {"action": "delete", "kind": "key", "name": "a key", "declared": {"id": other.pk}}
+    ((name, error),) = refused(manager, step)
+    assert (name, "revoked by people" in error) == ("a key", True)
+    assert refused(reader, step) == []
+    other.refresh_from_db()
+    assert other.revoked_at is None
+
+
 def test_a_key_that_only_reads_may_ask_and_is_told_what_whoever_applies_it_is(
     reader: Api, manager: Api
 ) -> None:

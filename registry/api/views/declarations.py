@@ -25,29 +25,44 @@ from registry.api.reach import (
     models_for,
 )
 from registry.api.serializers import DeclaredApplication, DeclaredModel, VersionPatch
-from registry.api.views.base import ManagementView, find_application, find_model, schema
-from registry.api.views.keys import KeyPatch, NewKey
-from registry.errors import Forbidden
-from registry.models import ApiKey
+from registry.api.views.base import (
+    ManagementView,
+    find_application,
+    find_model,
+    find_version,
+    schema,
+)
+from registry.api.views.keys import KeyPatch, NewKey, check_key_changes
+from registry.errors import Forbidden, NotFound
+from registry.models import ApiKey, Model
 from registry.services import Actor
 from registry.services.trial import undone
 from registry.services.versions import REMOTE
 
 # One takes a millisecond or two, in which nobody else writes where the database is SQLite.
 MOST_STEPS = 500
+DECLARE = "declare"
 
 
 class DeclaredStep(Body):
-    """One row as it is to be: `name` is MODEL:VERSION of a version."""
+    """One row as it is to be, or to go: `name` is MODEL:VERSION of a version.
 
+    `declared` of a model to deploy is its `version`, and of a key to delete its `id`.
+    """
+
+    action = Text(
+        required=False, default=DECLARE, help_text="declare, deploy (a model) or delete; declare."
+    )
     kind = Text(help_text="One of model, version, application, key.")
     name = Text()
     declared = Object(help_text="Its fields, as a declaration has them.")
 
-    def validate_kind(self, kind: str) -> str:
-        if kind not in TRIED:
-            raise serializers.ValidationError(f"Expected one of {', '.join(TRIED)}, got {kind!r}.")
-        return kind
+    def validate(self, step: dict[str, Any]) -> dict[str, Any]:
+        what = step["action"], step["kind"]
+        if what not in TRIED:
+            known = ", ".join(map(" ".join, TRIED))
+            raise serializers.ValidationError(f"Expected one of {known}, got {' '.join(what)}.")
+        return step
 
 
 class DeclaredSteps(Body):
@@ -61,6 +76,7 @@ class DeclaredSteps(Body):
 class RefusedOut(serializers.Serializer[Any]):
     """What can't be as declared, and why."""
 
+    action = serializers.CharField()
     kind = serializers.CharField()
     name = serializers.CharField()
     error = serializers.CharField()
@@ -91,8 +107,9 @@ class DeclarationsView(ManagementView):
         refused: list[dict[str, Any]] = []
         with undone(**self._named(steps)):
             for step in steps:
-                missing = {each["name"] for each in refused}
-                if step["name"].partition(":")[0] not in missing or step["kind"] != "version":
+                missing = {each["name"] for each in refused if each["action"] == DECLARE}
+                needs_model = step["kind"] == "version" or step["action"] == "deploy"
+                if step["name"].partition(":")[0] not in missing or not needs_model:
                     refused += filter(None, [self._tried(step, missing=missing)])
         return Response({"refused": refused})
 
@@ -123,14 +140,15 @@ class DeclarationsView(ManagementView):
         try:
             with transaction.atomic():
                 declared = _without(step["declared"], missing=missing)
-                TRIED[step["kind"]](self, step["name"], declared)
+                TRIED[step["action"], step["kind"]](self, step["name"], declared)
         except OperationalError:
             raise  # that the database can't do it now says nothing of what is declared
         except Exception as error:
             known = translated(error)
             if known is None:
                 raise
-            return {"kind": step["kind"], "name": step["name"], **known.body()}
+            said = {name: step[name] for name in ("action", "kind", "name")}
+            return {**said, **known.body()}
         return None
 
 
@@ -211,8 +229,52 @@ def _key(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
         taken = _taken(NewKey, {"name": name, **said})
         services.create_api_key(by=_by(view.request), **taken.wanted(view.request))
         return
+    _check_key(view.request, key=found)
     changes = _taken(KeyPatch, said).validated_data
     services.update_api_key(key=found, changes=changes, by=_by(view.request))
+
+
+def _check_key(request: Request, *, key: ApiKey) -> None:
+    """A key that only reads asks for whoever will."""
+    if isinstance(own := request.auth, ApiKey) and own.can_manage:
+        check_key_changes(request, key=key)
+
+
+def _deploy(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
+    """One that the same declaration makes is judged as a version, and by its check."""
+    model = find_model(view.request, name=name)
+    check_changes(view.request, model=model)
+    version = model.versions.filter(version=str(said.get("version"))).first()
+    if version is not None:
+        services.deploy(version=version, by=_by(view.request))
+    # It is live by the time that the next steps are taken, and the one before can go.
+    Model.objects.filter(pk=model.pk).update(live_version=version)
+
+
+def _delete_model(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
+    services.delete_model(model=find_model(view.request, name=name), by=_by(view.request))
+
+
+def _delete_version(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
+    model, _, version = name.partition(":")
+    found = find_version(view.request, model=model, version=version)
+    check_changes(view.request, model=found.model)
+    services.delete_version(version=found, by=_by(view.request))
+
+
+def _delete_application(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
+    found = find_application(view.request, name=name)
+    services.delete_application(application=found, by=_by(view.request))
+
+
+def _delete_key(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
+    found = next(
+        (key for key in ApiKey.objects.filter(name=name) if key.pk == said.get("id")), None
+    )
+    if found is None:
+        raise NotFound(f"There is no API key {name!r} that works.")
+    _check_key(view.request, key=found)
+    services.revoke_api_key(key=found, by=_by(view.request))
 
 
 def _taken(shape: type[Body], said: Mapping[str, Any]) -> Any:
@@ -221,9 +283,14 @@ def _taken(shape: type[Body], said: Mapping[str, Any]) -> Any:
     return serializer
 
 
-TRIED: Mapping[str, Callable[[DeclarationsView, str, Mapping[str, Any]], None]] = {
-    "model": _model,
-    "version": _version,
-    "application": _application,
-    "key": _key,
+TRIED: Mapping[tuple[str, str], Callable[[DeclarationsView, str, Mapping[str, Any]], None]] = {
+    (DECLARE, "model"): _model,
+    (DECLARE, "version"): _version,
+    (DECLARE, "application"): _application,
+    (DECLARE, "key"): _key,
+    ("deploy", "model"): _deploy,
+    ("delete", "model"): _delete_model,
+    ("delete", "version"): _delete_version,
+    ("delete", "application"): _delete_application,
+    ("delete", "key"): _delete_key,
 }

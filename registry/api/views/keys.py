@@ -143,14 +143,14 @@ class KeyView(ManagementView):
     @schema("Rename an API key, or let it expire at another time", body=KeyPatch, answer=KeyOut)
     def patch(self, request: Request, key: int) -> Response:
         found = _found(key)
-        _check_changes(request, key=found)
+        check_key_changes(request, key=found)
         services.update_api_key(key=found, changes=self.body(KeyPatch), by=actor_of(request))
         return Response(KeyOut(_found(key)).data)
 
     @schema("Revoke an API key, at once", status=204)
     def delete(self, request: Request, key: int) -> Response:
         found = _found(key)
-        _check_changes(request, key=found)
+        check_key_changes(request, key=found)
         services.revoke_api_key(key=found, by=actor_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -166,7 +166,7 @@ def _found(number: int) -> ApiKey:
     return found
 
 
-def _check_changes(request: Request, *, key: ApiKey) -> None:
+def check_key_changes(request: Request, *, key: ApiKey) -> None:
     """Raise Forbidden for a key that would change another one that manages: they are equals."""
     own = request.auth
     if isinstance(own, ApiKey) and key.can_manage and key.pk != own.pk:

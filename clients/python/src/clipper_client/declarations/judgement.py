@@ -35,12 +35,16 @@ def judged(changes: list[Change], *, policy: RetryPolicy) -> Operation[list[Chan
         if error.status in NOT_JUDGED:
             return changes
         raise
-    refused = {(each["kind"], each["name"]): each["error"] for each in response.json()["refused"]}
+    refused = {
+        (each["action"], each["kind"], each["name"]): each["error"]
+        for each in response.json()["refused"]
+    }
     return [_refused(change, refused) for change in changes]
 
 
-def _refused(change: Change, refused: Mapping[tuple[str, str], str]) -> Change:
-    reason = refused.get((change.kind, change.name))
+def _refused(change: Change, refused: Mapping[tuple[str, str, str], str]) -> Change:
+    action = ACTIONS.get(change.action, "declare")
+    reason = refused.get((action, change.kind, change.name))
     if reason is None or (change.action, change.kind) not in SAID:
         return change
     return replace(change, action="conflict", reason=reason.rstrip("."))
@@ -48,7 +52,8 @@ def _refused(change: Change, refused: Mapping[tuple[str, str], str]) -> Change:
 
 def _step(change: Change) -> dict[str, Any]:
     declared = SAID[change.action, change.kind](change)
-    return {"kind": change.kind, "name": change.name, "declared": declared}
+    action = ACTIONS.get(change.action, "declare")
+    return {"action": action, "kind": change.kind, "name": change.name, "declared": declared}
 
 
 def _of_model(change: Change) -> Mapping[str, Any]:
@@ -73,10 +78,25 @@ def _of_new_key(change: Change) -> Mapping[str, Any]:
     return {name: value for name, value in change.declared.items() if value is not None}
 
 
+def _of_deploy(change: Change) -> Mapping[str, Any]:
+    model: DeclaredModel = change.declared
+    return {"version": model.live}
+
+
+def _of_revoked_key(change: Change) -> Mapping[str, Any]:
+    return {"id": change.declared["id"]}
+
+
+def _nothing(change: Change) -> Mapping[str, Any]:
+    return {}
+
+
 def _new_values(change: Change) -> Mapping[str, Any]:
     return {name: new for name, (_, new) in change.fields.items()}
 
 
+# What else than being declared the server judges, as it calls it.
+ACTIONS = {"deploy": "deploy", "delete": "delete", "revoke": "delete"}
 # What the server judges, and what it is told of each; it says the rest when it is done.
 SAID: Mapping[tuple[str, str], Callable[[Change], Mapping[str, Any]]] = {
     ("create", "model"): _of_model,
@@ -87,4 +107,9 @@ SAID: Mapping[tuple[str, str], Callable[[Change], Mapping[str, Any]]] = {
     ("change", "application"): _of_application,
     ("create", "key"): _of_new_key,
     ("change", "key"): _new_values,
+    ("deploy", "model"): _of_deploy,
+    ("delete", "application"): _nothing,
+    ("delete", "model"): _nothing,
+    ("delete", "version"): _nothing,
+    ("revoke", "key"): _of_revoked_key,
 }

@@ -127,6 +127,8 @@ def _of_applications(declared: Rows | Mapping[str, Any], *, there: Rows) -> Iter
         wanted = {field: value for field, value in said.items() if field != "name"}
         if "routes" in wanted:
             wanted["routes"] = [route_of(route) for route in wanted["routes"] or []]
+        if "policy" in wanted:
+            wanted.setdefault("policy_params", {})  # which stands for a policy's defaults
         if name not in there:
             new = {field: (None, value) for field, value in wanted.items()}
             yield Change(
