@@ -337,6 +337,9 @@ LAUNCHER = {
     "CLIPPER_CONSOLE_LISTENS": _text(
         "Where the console listens beside its Unix sockets, made of `CLIPPER_CONSOLE_PORT`."
     ),
+    "CLIPPER_LISTENING": _text(
+        "The descriptor that listens on the stack's port, which the predict master inherits."
+    ),
     "CLIPPER_REDIS_OURS": _text("`true` where the stack starts its own Redis."),
     "CLIPPER_REDIS_SERVER": _text("The server that it starts."),
     "CLIPPER_STACK": _text(

@@ -63,6 +63,9 @@ def main(argv: list[str] | None = None) -> int:
 def check(arguments: argparse.Namespace, *, say: Say) -> None:
     """Load a version and have it answer, in this process, which is thrown away."""
     started = time.perf_counter()
+    if arguments.tell_base:
+        find_runtime(arguments.runtime)
+        say({"base_bytes": private_bytes()})
     with _limits(arguments):
         predictor = _load(arguments)
         loaded = time.perf_counter()
@@ -209,6 +212,9 @@ def _argument_parser() -> argparse.ArgumentParser:
     checking.set_defaults(run=check)
     checking.add_argument("--largest", type=int, default=64, help="batch whose time is taken")
     checking.add_argument("--kept", type=int, help="descriptor of inputs and another's outputs")
+    checking.add_argument(
+        "--tell-base", action="store_true", help="first, what is held before there is a model"
+    )
     answering = commands.add_parser("answer", parents=[artifact], help=answer.__doc__)
     answering.set_defaults(run=answer)
     answering.add_argument("--descriptor", type=int, required=True, help="of the socket")

@@ -1,9 +1,9 @@
 """What one model may take: memory beyond that of its bare process, threads for linear algebra.
 
-The memory counted is what the model's process, and those that it started, hold and nothing else
-backs: resident, neither a file nor code. Two things keep it within the limit. Whoever looks from
-outside compares `private_bytes` with it and ends the process; and the kernel refuses to hand out
-much more than the limit in between, however quick the model and however long it holds the
+The memory counted is what the model's process, and all of its family, hold and nothing else backs:
+resident, neither a file nor code. Two things keep it within the limit. Another process compares
+the family with it each second (`fault_of`) and ends it; and the kernel refuses to hand out to one
+process much more than the limit in between, however quick the model and however long it holds the
 interpreter.
 """
 
@@ -12,11 +12,19 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from serving.container.errors import ContainerError, MemoryLimitExceeded
+from serving.container.family import (
+    Process,
+    crowd_of,
+    family_of,
+    held_bytes,
+    read_processes,
+    shared_once_bytes,
+)
 
 MIB = 1 << 20
 # What the kernel hands out on top of the limit: it counts what a process has asked for, used or
@@ -105,24 +113,31 @@ def limit_threads(count: int) -> None:
 
 
 def private_bytes(pid: int | None = None) -> int:
-    """Return what a process and those it started hold that no file backs, 0 where nobody tells.
+    """Return what a process and its family hold that no file backs, 0 where nobody tells.
 
     `pid` None: of this process.
     """
-    of = os.getpid() if pid is None else pid
-    own = _status("RssAnon", pid=of) + _status("RssShmem", pid=of)
-    return own + sum(private_bytes(child) for child in _children(of))
+    return held_bytes(family_of(os.getpid() if pid is None else pid, read_processes()))
 
 
-def _children(pid: int) -> Iterator[int]:
-    with suppress(OSError, ValueError):  # it has ended, or this system has no /proc
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            yield from map(int, (thread / "children").read_text().split())
+def fault_of(
+    pid: int, processes: Mapping[int, Process], *, base_bytes: int, limit_mb: int | None
+) -> str:
+    """Say of what the family of a model's process has too much, "" if it is within its limits."""
+    family = family_of(pid, processes)
+    if crowd := crowd_of(family, processes):
+        return crowd
+    if limit_mb is None:
+        return ""
+    if not excess_of(held_bytes(family), base_bytes=base_bytes, limit_mb=limit_mb):
+        return ""
+    held = shared_once_bytes(pid, family)
+    return excess_of(held, base_bytes=base_bytes, limit_mb=limit_mb)
 
 
-def _status(name: str, *, pid: int | None = None) -> int:
+def _status(name: str) -> int:
     with suppress(OSError, ValueError, IndexError):
-        for line in Path(f"/proc/{pid or 'self'}/status").read_text().splitlines():
+        for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
     return 0

@@ -29,6 +29,8 @@ from serving.cluster.loading import load_spec
 from serving.container.agreement import SECONDS, Row
 from serving.container.crashes import broken, signal_text
 from serving.container.failures import Failure
+from serving.container.family import read_processes
+from serving.container.limits import fault_of, private_bytes
 from serving.container.output import CHUNK, READ_WITHIN_S
 from serving.container.programs import LONGEST_LINE, ModelEnvironment
 from serving.container.rehearsal import CheckReport, read_report
@@ -51,6 +53,10 @@ Start = Callable[[TrialProgram], TrialProcess | None]
 
 class _Starved(Exception):
     """Nothing came of a check that may only run where nobody else wants to."""
+
+
+class _OverLimit(Exception):
+    """A check's model takes too much; the text says of what."""
 
 
 class Aborted(Exception):
@@ -106,7 +112,16 @@ def try_out(
                 continue
             told = Tail(process.stdout, most=LONGEST_LINE)
             written = Tail(process.stderr, most=KEPT_BYTES)
-            code = _watched(process, seconds=seconds, meanwhile=meanwhile)
+            try:
+                code = _watched(
+                    process,
+                    told=told,
+                    limit_mb=version.memory_limit_mb,
+                    seconds=seconds,
+                    meanwhile=meanwhile,
+                )
+            except _OverLimit as over:
+                return failed_trial(str(over))
             break
     if code is None:
         fault = f"the model did not load and answer within {seconds:g} s"
@@ -115,19 +130,43 @@ def try_out(
 
 
 def _watched(
-    process: TrialProcess, *, seconds: float, meanwhile: Callable[[], object]
+    process: TrialProcess,
+    *,
+    told: Tail,
+    limit_mb: int | None,
+    seconds: float,
+    meanwhile: Callable[[], object],
 ) -> int | None:
-    """Wait for its end; None where its time is over before."""
+    """Wait for its end; None if its time is over before. Raises _OverLimit."""
     deadline = time.monotonic() + seconds
+    base_bytes: int | None = None
     while (code := process.wait(POLL_S)) is None and time.monotonic() < deadline:
         meanwhile()
         if process.is_starved:
             raise _Starved
+        if process.pid is not None:
+            if base_bytes is None and (base_bytes := _told_base(told.head)) is not None:
+                base_bytes = min(base_bytes, private_bytes(process.pid))
+            _check_limits(process.pid, base_bytes=base_bytes, limit_mb=limit_mb)
     if code is None:
         # It says what it is doing (`serving.container.crashes`).
         process.send_signal(signal.SIGABRT)
         process.wait(TOLD_WITHIN_S)
     return code
+
+
+def _check_limits(pid: int, *, base_bytes: int | None, limit_mb: int | None) -> None:
+    """Raise _OverLimit if it has too much; without a base its model isn't loaded yet."""
+    limit_mb = None if base_bytes is None else limit_mb
+    if fault := fault_of(pid, read_processes(), base_bytes=base_bytes or 0, limit_mb=limit_mb):
+        raise _OverLimit(fault)
+
+
+def _told_base(head: bytes) -> int | None:
+    """Return what it held before its model, which is the first that it tells."""
+    with suppress(ValueError, KeyError, TypeError, RecursionError):
+        return int(json.loads(head.partition(b"\n")[0])["base_bytes"])
+    return None
 
 
 def failed_trial(fault: str, *, output: str = "") -> Trial:
@@ -146,7 +185,7 @@ class Tail:
         """`most` bytes of the beginning, and as many of the end."""
         self._pipe = pipe
         self._most = most
-        self._head = b""
+        self.head = b""
         self._tail: bytearray = bytearray()
         self._left_out = 0
         self._thread = threading.Thread(target=self._read, name="output", daemon=True)
@@ -156,14 +195,14 @@ class Tail:
         """What there is once the process has ended, printable."""
         self._thread.join(READ_WITHIN_S)  # it may have left somebody behind who holds the pipe
         gap = CUT.format(self._left_out).encode() if self._left_out else b""
-        whole = self._head + gap + bytes(self._tail)
+        whole = self.head + gap + bytes(self._tail)
         return safe_text(whole.decode(errors="replace"), most=3 * self._most)
 
     def _read(self) -> None:
         with self._pipe:
             while chunk := os.read(self._pipe.fileno(), CHUNK):
-                room = self._most - len(self._head)
-                self._head += chunk[:room]
+                room = self._most - len(self.head)
+                self.head += chunk[:room]
                 self._tail += chunk[room:]
                 if (over := len(self._tail) - self._most) > 0:
                     del self._tail[:over]
@@ -179,7 +218,7 @@ def _started(
     It reads its secret, less than a pipe holds, on its standard input. It doesn't outlive this
     thread, which waits for it. None where it can't be started in this way.
     """
-    arguments = ["check", *spec.options()]
+    arguments = ["check", "--tell-base", *spec.options()]
     if largest is not None:
         arguments.append(f"--largest={largest}")
     if spec.secret:

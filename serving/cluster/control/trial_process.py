@@ -49,6 +49,10 @@ class TrialProcess(Protocol):
     """A process that leads a group of its own, with the ends of its pipes."""
 
     @property
+    def pid(self) -> int | None:
+        """None until it is there."""
+
+    @property
     def stdin(self) -> IO[bytes]: ...
     @property
     def stdout(self) -> IO[bytes]: ...

@@ -13,14 +13,15 @@ import mmap
 import struct
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
-from serving.container.limits import excess_of, private_bytes
+from serving.container.family import Process, end_groups, family_of, groups_of, read_processes
+from serving.container.limits import fault_of
 from serving.rpc.frames import Answer
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ class WatchTable:
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, MOST_SLOTS * SLOT_BYTES)
+        # By the id of a replica's process: groups of processes that its model had at the last look.
+        self._groups: dict[int, set[int]] = {}
+        self._processes: Mapping[int, Process] = {}
 
     def slot(self, index: int) -> Slot:
         """The slot of this index; one beyond the last is a line that nobody reads."""
@@ -72,12 +76,25 @@ class WatchTable:
         A process may have ended since it wrote: the caller makes sure that it is its child.
         """
         found = []
-        for index in range(MOST_SLOTS):
+        slots = ((index, self._watched(index * SLOT_BYTES)) for index in range(MOST_SLOTS))
+        held = [(index, watched) for index, watched in slots if watched is not None]
+        processes = self._processes = read_processes() if held or self._groups else {}
+        for index, watched in held:
+            self._note_groups(watched.record.pid, processes)
             offset = index * SLOT_BYTES
-            watched = self._watched(offset)
-            if watched is not None and (reason := self._fault(watched, offset=offset, now=now)):
+            if reason := self._fault(watched, processes=processes, offset=offset, now=now):
                 found.append(Violation(watched.record, reason, self.slot(index)))
         return found
+
+    def end_leftovers(self) -> None:
+        """End what models left whose replica has ended before the last look, however that was."""
+        for pid in self._groups.keys() - self._processes.keys():
+            # The number of a group whose leader runs may be another's by now.
+            end_groups(self._groups.pop(pid) - self._processes.keys())
+
+    def _note_groups(self, pid: int, processes: Mapping[int, Process]) -> None:
+        if pid in processes:
+            self._groups[pid] = groups_of(family_of(pid, processes) - {pid}, processes)
 
     def _watched(self, offset: int) -> Watched | None:
         (length,) = _LENGTH.unpack_from(self._memory, offset + _WORK.size)
@@ -89,16 +106,17 @@ class WatchTable:
         except msgspec.MsgspecError:
             return None  # it is being written at this moment
 
-    def _fault(self, watched: Watched, *, offset: int, now: float) -> str:
+    def _fault(
+        self, watched: Watched, *, processes: Mapping[int, Process], offset: int, now: float
+    ) -> str:
         due, allowed_s = _WORK.unpack_from(self._memory, offset)
         if 0.0 < due < now:
             if watched.record.state is ReplicaState.LOADING:
                 return f"the model did not load within {allowed_s:g} s"
             return f"the model hung: a batch took more than {allowed_s:g} s"
-        if watched.memory_limit_mb is None:
-            return ""
-        return excess_of(
-            private_bytes(watched.record.pid),
+        return fault_of(
+            watched.record.pid,
+            processes,
             base_bytes=watched.base_bytes,
             limit_mb=watched.memory_limit_mb,
         )

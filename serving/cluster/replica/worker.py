@@ -127,6 +127,7 @@ def _end_those_over_a_limit(pool: Any) -> None:
         for violation in _table.violations(now=time.monotonic()):
             if violation.record.pid in pool.info["processes"]:
                 end(violation)
+        _table.end_leftovers()
 
 
 def _preload() -> None:

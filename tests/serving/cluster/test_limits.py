@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import pytest
 
 from registry import services
 from registry.models import ModelVersion
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
+from serving.container.family import read_processes
 from serving.rpc.frames import AnswerStatus, encode_predict
 from tests.serving.cluster.asking import Peer
 from tests.serving.cluster.stack import BY, Stack, is_gone
@@ -21,7 +24,7 @@ SETTINGS = {"CLIPPER_HUNG_S": str(HUNG_S)}
 
 # Each of its inputs does the harm of its name; the first number says which.
 HARMFUL = b"""
-import ctypes
+import ctypes, os, time
 import numpy as np
 from threadpoolctl import threadpool_info
 
@@ -38,11 +41,20 @@ class Predictor:
             ctypes.PyDLL(None).sleep(1000)  # unlike CDLL, it keeps the interpreter to itself
         if harm == 4:
             self.hoard = np.ones(amount << 17)
+        if harm == 6:
+            for _ in range(amount):
+                if (forked := os.fork()) == 0:
+                    if os.fork() == 0:
+                        held = np.ones(100 << 17)
+                        time.sleep(600)
+                    os._exit(0)
+                os.waitpid(forked, 0)
+            return os.getpid()
         if harm == 5:
             return max(library["num_threads"] for library in threadpool_info())
         return harm
 """
-SPIN, KEEP_THE_INTERPRETER, HOARD_MIB, COUNT_THREADS = 2, 3, 4, 5
+SPIN, KEEP_THE_INTERPRETER, HOARD_MIB, COUNT_THREADS, FORK_TWICE = 2, 3, 4, 5, 6
 # Passes the validation, which knows nothing of the stack.
 CRASHES_IN_A_REPLICA = b"""
 import os, signal, sys
@@ -117,6 +129,40 @@ def test_a_model_over_its_memory_limit_is_ended_and_replaced(stack: Stack) -> No
     assert "more than its memory limit of 256 MiB" in (failed.last_error or "")
     stack.wait_for_replicas(version, apart_from=[record])
     stack.retire("hoards")
+
+
+def test_what_orphans_hold_counts_and_ends_with_their_replica(stack: Stack) -> None:
+    version, record = deployed(stack, "forks", memory_limit_mb=256)
+    with Peer(record.address) as peer:
+        group = int(peer.ask(row(FORK_TWICE, 1))[0].payload)
+    assert not is_gone(record.pid)
+
+    sent(record, FORK_TWICE, 2)
+
+    failed = wait_for_the_failed(stack, version)
+    assert "more than its memory limit of 256 MiB" in (failed.last_error or "")
+    wait_for(lambda: not _in_group(group), what="the orphans have ended")
+    stack.wait_for_replicas(version, apart_from=[record])
+    stack.retire("forks")
+
+
+def test_orphans_end_with_a_replica_that_is_killed(stack: Stack) -> None:
+    version, record = deployed(stack, "killed")
+    with Peer(record.address) as peer:
+        group = int(peer.ask(row(FORK_TWICE, 3))[0].payload)
+    assert len(_in_group(group)) == 4
+    # The worker has looked at what there is.
+    stack.wait_for_rounds(2)
+
+    os.kill(record.pid, signal.SIGKILL)
+
+    wait_for(lambda: not _in_group(group), what="the orphans have ended")
+    stack.wait_for_replicas(version, apart_from=[record])
+    stack.retire("killed")
+
+
+def _in_group(group: int) -> list[int]:
+    return [pid for pid, process in read_processes().items() if process.group == group]
 
 
 def test_far_more_than_the_limit_is_refused_to_the_model_at_once(stack: Stack) -> None:

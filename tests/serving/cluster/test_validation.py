@@ -13,6 +13,7 @@ from registry.specs import VersionSpec
 from serving.cluster.control.trial import Aborted, try_out
 from serving.cluster.parent import process_lives
 from serving.container.agreement import Agreement
+from serving.container.family import MOST_PROCESSES
 from serving.testing import version_spec
 from tests.examples.example import zipped
 from tests.serving.cluster.waiting import wait_for
@@ -100,6 +101,40 @@ def test_nothing_that_it_starts_outlives_it_in_a_session_of_its_own_either(tmp_p
     left = [int(pid) for pid in re.findall(r"left (\d+)", trial.output)]
     assert len(left) == 2
     wait_for(lambda: not any(map(process_lives, left)), within_s=60, what="their end")
+
+
+# Orphans: three that hold 100 MiB each, or too many that hold nothing.
+FORKS_TWICE = """
+import os, time
+
+class Predictor:
+    def __init__(self, path):
+        for _ in range({count}):
+            if (forked := os.fork()) == 0:
+                if os.fork() == 0:
+                    held = bytearray({mib} << 20)
+                    time.sleep(600)
+                os._exit(0)
+            os.waitpid(forked, 0)
+        time.sleep(600)
+
+    def pred_batch(self, inputs): return [0] * len(inputs)
+"""
+
+
+@pytest.mark.parametrize(
+    ("count", "mib", "fault"),
+    [(3, 100, "more than its memory limit of 200 MiB"), (MOST_PROCESSES, 0, "processes")],
+)
+def test_what_its_orphans_take_counts(tmp_path: Path, count: int, mib: int, fault: str) -> None:
+    version, artifact = a_version(tmp_path, construct="pass")
+    artifact.write_text(FORKS_TWICE.format(count=count, mib=mib))
+    digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
+    limited = replace(version, digest=digest, memory_limit_mb=200, load_timeout_s=120)
+
+    trial = try_out(limited, artifact=artifact)
+
+    assert fault in (trial.fault or "")
 
 
 def test_kept_inputs_lie_in_no_file_that_a_killed_worker_would_leave(tmp_path: Path) -> None:
