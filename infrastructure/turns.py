@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Callable
 from time import monotonic
 
 # What everybody else on the loop may have to wait for, in each of its turns.
@@ -33,3 +35,35 @@ class Slice:
         if monotonic() >= self._until:
             await self._turns.next()
             self._until = monotonic() + self._turns.slice_s
+
+
+class LaterWork:
+    """Short pieces of work for later turns of the loop: a slice in each turn, in order of asking.
+
+    A piece may ask for its next one, which goes behind those of all others.
+    """
+
+    def __init__(self, *, slice_s: float = SLICE_S) -> None:
+        self._slice_s = slice_s
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._scheduled = False
+
+    def add(self, piece: Callable[[], None]) -> None:
+        self._waiting.append(piece)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._waiting and not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._work)
+
+    def _work(self) -> None:
+        until = monotonic() + self._slice_s
+        try:
+            while self._waiting:
+                self._waiting.popleft()()
+                if monotonic() >= until:
+                    break
+        finally:
+            self._scheduled = False
+            self._schedule()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -10,6 +11,45 @@ from registry.errors import BadRequest, InvalidJson, UnknownField
 from registry.guessing import meant
 
 T = TypeVar("T")
+
+# Smaller bodies are decoded as they are: what they may hold at most takes 3 ms to make.
+LARGE_BODY_BYTES = 64 << 10
+# More than the features with the longest names take.
+SMALL_FIELD_BYTES = 512 << 10
+
+
+class Bounds:
+    """How many items the arrays of a body may have, and which of its fields have to be small.
+
+    A large body is looked at before it is decoded: 16 MB may be 8 million values, which take a
+    second and half a GB to make.
+    """
+
+    def __init__(self, *, items: Mapping[str, int], small: Collection[str]) -> None:
+        arrays = [(name, _array_of_up_to(most) | None, None) for name, most in items.items()]
+        others = [(name, msgspec.Raw, msgspec.Raw()) for name in small]
+        fields: list[Any] = [*arrays, *others]
+        self._decoder = msgspec.json.Decoder(msgspec.defstruct("Bounded", fields))
+        self._small = tuple(small)
+
+    def check(self, body: bytes) -> None:
+        """Raise BadRequest where a body exceeds them."""
+        if len(body) < LARGE_BODY_BYTES:
+            return
+        found = decoded(self._decoder, body)
+        for name in self._small:
+            size = memoryview(getattr(found, name)).nbytes
+            if size > SMALL_FIELD_BYTES:
+                raise BadRequest(f"{name}: expected at most {SMALL_FIELD_BYTES} bytes, got {size}.")
+
+
+def _array_of_up_to(most: int) -> Any:
+    """Return the type of an array that is refused at its first item too many.
+
+    A limit for a list would be looked at once all its items are made.
+    """
+    fields = [(f"item_{number}", msgspec.Raw, msgspec.Raw()) for number in range(most)]
+    return msgspec.defstruct("Array", fields, array_like=True, forbid_unknown_fields=True)
 
 
 def decoded(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:

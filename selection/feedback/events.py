@@ -7,12 +7,14 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from registry.decoding import decoded
+from registry.decoding import Bounds, decoded
 from registry.errors import BadRequest
 from selection.contexts import MAX_CHARACTERS, fault_of
 from selection.kinds import Kind
 
 MAX_ITEMS = 1000
+# Features of all items of a request together.
+MAX_FEATURES = 1 << 20
 ABSENT = Raw()
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -142,6 +144,12 @@ class FeedbackItems(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     feedback: list[Raw]
 
 
+class _Several(msgspec.Struct, frozen=True):
+    """Tells a request of several items from one that is an item."""
+
+    feedback: Raw = ABSENT
+
+
 class UpdateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Clipper's own feedback, a labelled input; `uid` is its context."""
 
@@ -153,7 +161,19 @@ class UpdateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _item = msgspec.json.Decoder(FeedbackItem)
 _many = msgspec.json.Decoder(FeedbackItems)
 _update = msgspec.json.Decoder(UpdateRequest)
-_names = msgspec.json.Decoder(dict[str, Raw])
+_several = msgspec.json.Decoder(_Several)
+_BOUNDS = Bounds(
+    items={"feedback": MAX_ITEMS},
+    small=(
+        "query_id",
+        "reward",
+        "rewards",
+        "context",
+        "features",
+        "metrics",
+        "idempotency_key",
+    ),
+)
 
 
 def parse_feedback(body: bytes) -> list[FeedbackItem | BadRequest]:
@@ -161,15 +181,24 @@ def parse_feedback(body: bytes) -> list[FeedbackItem | BadRequest]:
 
     Raises `BadRequest` where the request as a whole can't be read.
     """
-    if "feedback" not in decoded(_names, body):
+    if not bytes(decoded(_several, body).feedback):
         return [parse_item(body)]
+    _BOUNDS.check(body)
     items = decoded(_many, body).feedback
     if not 1 <= len(items) <= MAX_ITEMS:
         raise BadRequest(f"feedback: expected 1 to {MAX_ITEMS} items, got {len(items)}")
-    return [_item_or_error(bytes(item)) for item in items]
+    parsed: list[FeedbackItem | BadRequest] = []
+    features = 0
+    for item in items:
+        parsed.append(one := _item_or_error(bytes(item)))
+        features += len(one.features) if isinstance(one, FeedbackItem) else 0
+        if features > MAX_FEATURES:
+            raise BadRequest(f"features: expected at most {MAX_FEATURES} in one request")
+    return parsed
 
 
 def parse_item(body: bytes) -> FeedbackItem:
+    _BOUNDS.check(body)
     return decoded(_item, body)
 
 

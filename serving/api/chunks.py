@@ -9,6 +9,8 @@ from __future__ import annotations
 # A size has fewer digits; what comes behind them in its line says nothing here.
 LINE_BYTES = 32
 LINE_END = b"\r\n"
+# A chunk of one byte costs 2.5 µs: so many are parsed in one turn of the loop.
+LINES_AT_ONCE = 256
 
 
 class Chunks:
@@ -21,9 +23,12 @@ class Chunks:
         self._in_trailers = False
 
     def end_in(self, data: bytes) -> int:
-        """Return how many of the bytes that come next are the body's, all where it goes on."""
-        at, size = 0, len(data)
-        while at < size:
+        """Return how many of the bytes that come next are the body's and may be parsed at once.
+
+        That is all where the body goes on, but for bursts of small chunks.
+        """
+        at, size, lines = 0, len(data), 0
+        while at < size and lines < LINES_AT_ONCE:
             if self._left:
                 step = min(self._left, size - at)
                 self._left -= step
@@ -33,13 +38,13 @@ class Chunks:
             line = self._line + data[at : min(end or size, at + LINE_BYTES)]
             if not end:
                 self._line = line[:LINE_BYTES]
-                break
-            self._line, at = b"", end
+                return size
+            self._line, at, lines = b"", end, lines + 1
             if not self._in_trailers:
                 self._begin(line)
             elif not line.strip(LINE_END):
-                return at
-        return size
+                break
+        return at
 
     def _begin(self, line: bytes) -> None:
         """Take the line that a chunk begins with; the parser refuses one that is none."""

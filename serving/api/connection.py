@@ -179,11 +179,17 @@ class HttpConnection(StrictProtocol):
         try:
             while data and not self._waits:
                 data = self._feed(data)
+                if self._in_chunks:
+                    break
             if self.transport.get_protocol() is not self:
                 return
-            self._account(size)
+            later = bool(data) and self._in_chunks
+            self._account(size - len(data) if later else size)
             if data:
                 self._keep(data)
+            if later:
+                # First whoever answers sees the head: it may refuse the body.
+                self._shared.later.add(self._go_on)
         except ClipperError as error:
             self._give_up(error)
 

@@ -153,6 +153,11 @@ class StrictProtocol(HttpToolsProtocol):
         return self._shared.closing
 
     @property
+    def _in_chunks(self) -> bool:
+        """Whether a body in chunks is being read."""
+        return self._in_body and self._chunked is not None
+
+    @property
     def _has_more(self) -> bool:
         """Whether something came behind the request that is being answered."""
         return False

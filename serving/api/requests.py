@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from registry.decoding import decoded
+from registry.decoding import Bounds, decoded
 from registry.errors import BadRequest, InvalidInput, NotFound
 from registry.specs import ApplicationSpec, Snapshot, VersionSpec
 from selection.contexts import fault_of
@@ -61,6 +61,11 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decoder = msgspec.json.Decoder(PredictRequest)
+# Holds for whatever brings inputs.
+BOUNDS = Bounds(
+    items={"input_batch": MAX_BATCH},
+    small=("id", "type", "context", "key", "features", "version", "timeout_ms"),
+)
 
 
 # Whose inputs are arrays of numbers.
@@ -68,6 +73,7 @@ NUMBERS = frozenset(name for name, (opening, _) in _OPENS_WITH.items() if openin
 
 
 def parse_predict(body: bytes) -> PredictRequest:
+    BOUNDS.check(body)
     return checked(decoded(_decoder, body))
 
 

@@ -26,7 +26,13 @@ from serving.api.http import (
     send_body,
     while_connected,
 )
-from serving.api.requests import MAX_BATCH, check_context, check_type, requested_version
+from serving.api.requests import (
+    BOUNDS,
+    MAX_BATCH,
+    check_context,
+    check_type,
+    requested_version,
+)
 from serving.api.splitting import split
 from serving.query.budget import LONGEST_BATCH_MS
 from serving.query.scoring import Scored, Scoring, scoring_choice
@@ -80,12 +86,14 @@ def _of_bytes(body: bytes, *, kind: bytes, query: bytes) -> ScoreRequest:
 async def _parsed(body: bytes, *, input_type: str, slice: Slice) -> ScoreRequest:
     """Return what a body asks, having held the loop for a slice at a time where it is large."""
     parts = await split(body, input_type=input_type, slice=slice)
-    request = decoded(_decoder, body if parts is None else parts.envelope)
     if parts is not None:
+        request = decoded(_decoder, parts.envelope)
         # Were there rows in it, it would have been cut in the wrong place.
-        request = decoded(_decoder, body) if request.input_batch else request
-        request.input_batch = request.input_batch or parts.inputs
-    return request
+        if not request.input_batch:
+            request.input_batch = parts.inputs
+            return request
+    BOUNDS.check(body)
+    return decoded(_decoder, body)
 
 
 def checked(request: ScoreRequest) -> ScoreRequest:

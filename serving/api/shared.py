@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from infrastructure.turns import LaterWork
 from serving.metrics.published import Metrics
 
 # Where the application's lifespan leaves it for each connection to find.
@@ -32,6 +33,8 @@ class SharedByConnections:
         self.lame_duck_s = 0.0
         # Connections that wait for a process of the other kind to take them, and what was read.
         self.leaving = self.leaving_bytes = 0
+        # What was read of a burst, and is parsed in later turns of the loop.
+        self.later = LaterWork()
         self._metrics = metrics
         self._headers: DefaultHeaders = []
         self._rendered = b""

@@ -11,11 +11,10 @@ from typing import NamedTuple
 import msgspec
 
 from infrastructure.turns import Slice
+from registry.decoding import LARGE_BODY_BYTES
 from registry.errors import BadRequest
 from serving.api.requests import MAX_BATCH, NUMBERS
 
-# Smaller bodies are parsed at once.
-LARGE_BODY_BYTES = 64 << 10
 # Where the inputs have to begin, and how much may follow them.
 _ENVELOPE_BYTES = 4 << 10
 

@@ -14,19 +14,19 @@ import msgspec
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from infrastructure.turns import Slice
-from registry.decoding import decoded
+from registry.decoding import LARGE_BODY_BYTES, decoded
 from registry.errors import BadRequest, ClipperError, Forbidden, Saturated, Unauthenticated
 from registry.specs import FEEDBACK, PREDICT, ApiKeySpec, ApplicationSpec, Snapshot
-from selection.feedback.events import parse_item
+from selection.feedback.events import FeedbackItem, parse_item
 from serving.api.access import application_named, key_named, key_of
 from serving.api.binary import text_of
 from serving.api.feedback import submit
 from serving.api.http import UNEXPECTED, header, too_large
 from serving.api.limits import limits_of
 from serving.api.predict import answer
-from serving.api.requests import PredictRequest, checked
+from serving.api.requests import BOUNDS, PredictRequest, checked
 from serving.api.socket import END_S, ENDS_KEY, SOCKET_KEY
-from serving.api.splitting import LARGE_BODY_BYTES, split
+from serving.api.splitting import split
 from serving.web.runtime import Runtime
 
 # Messages of one connection that are being answered; one more is refused, the socket stays open.
@@ -44,6 +44,15 @@ _fields = msgspec.json.Decoder(Fields)
 _predict = msgspec.json.Decoder(PredictRequest)
 _string = msgspec.json.Decoder(str)
 _anything = msgspec.json.Decoder(Any)
+_NAMES = {"id", "type", *PredictRequest.__struct_fields__, *FeedbackItem.__struct_fields__}
+# Refuses a message of unknown fields, of which there may be millions, before it is made.
+_known = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "Message",
+        [(name, msgspec.Raw, msgspec.Raw()) for name in sorted(_NAMES)],
+        forbid_unknown_fields=True,
+    )
+)
 
 
 class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
@@ -146,6 +155,8 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
             fields = decoded(_fields, parts.envelope)
             if bytes(fields.get("input_batch", b"")) == b"[]":
                 return fields, parts.inputs
+        decoded(_known, body)
+        BOUNDS.check(body)
         return decoded(_fields, body), None
 
     def _route(self, fields: Fields, *, inputs: Inputs | None, arrived: float) -> Any:

@@ -11,11 +11,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from infrastructure.turns import Slice, Turns
+from registry.decoding import LARGE_BODY_BYTES
 from registry.errors import BadRequest, ClipperError
 from serving.api import splitting
 from serving.api.predict import parse
 from serving.api.requests import MAX_BATCH, PredictRequest, parse_predict
-from serving.api.splitting import LARGE_BODY_BYTES, split
+from serving.api.splitting import split
 
 PADDING = [[0.25] * 8_000, [1] * 20_000]
 

@@ -1,0 +1,48 @@
+"""Where the frames of a websocket begin (RFC 6455 §5.2).
+
+The websocket's parser takes all that it is fed at once. This only says how far it may be fed: what
+a frame is, and what is wrong with one, is the parser's to say.
+"""
+
+from __future__ import annotations
+
+_CONTROL, _MASKED = 0x08, 0x80
+# Bytes of a head with the longest length and a mask; what two lengths mean that stand for others.
+_LONGEST_HEAD = 14
+_MORE_LENGTH = {126: 2, 127: 8}
+
+
+class FrameCounter:
+    """The frames that have begun, and how many of them since `control` was set were no messages."""
+
+    def __init__(self) -> None:
+        self.count = self.control = 0
+        # What the frame still lacks behind its head, and what has come of a head.
+        self._left = 0
+        self._head = b""
+
+    def end_in(self, data: bytes | bytearray, *, most: int) -> int:
+        """Return how many of the bytes that come next hold no more than `most` frames."""
+        at, size, last = 0, len(data), self.count + most
+        while at < size:
+            if self._left:
+                step = min(self._left, size - at)
+                self._left -= step
+                at += step
+                continue
+            if self.count == last:
+                break
+            begun = len(self._head)
+            head = self._head + data[at : at + _LONGEST_HEAD - begun]
+            length_bytes = _MORE_LENGTH.get(head[1] & 0x7F, 0) if len(head) > 1 else 0
+            end = 2 + length_bytes
+            masked_end = end + 4 * (len(head) > 1 and head[1] >= _MASKED)
+            if len(head) < masked_end:
+                self._head = bytes(head)
+                return size
+            self._head = b""
+            at += masked_end - begun
+            self._left = int.from_bytes(head[2:end], "big") if length_bytes else head[1] & 0x7F
+            self.count += 1
+            self.control += bool(head[0] & _CONTROL)
+        return at
