@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import socket
 import ssl
 import time
@@ -11,6 +12,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+
+import msgspec
 
 from serving.container.remote.configuration import Place
 from serving.container.remote.dialling import first_connected, in_turns
@@ -34,6 +37,7 @@ FIRST_PAUSE_S = 0.05
 # Of what a server says of an error, so much is passed on.
 WORDS = 500
 MASK = "•••"
+JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 BEARER = "Authorization"
 # A server may have closed what has lain for longer.
 KEPT_S = 30.0
@@ -55,6 +59,14 @@ class ServerSecret:
     def masked(self, text: str) -> str:
         """A server may quote what it was sent."""
         return text.replace(self.value, MASK) if self.value else text
+
+    def masked_in(self, output: bytes) -> bytes:
+        """Mask the secret in the strings of an output, which msgspec has encoded as JSON."""
+        if not self.value or msgspec.json.encode(self.value)[1:-1] not in output:
+            return output
+        return JSON_STRING.sub(
+            lambda found: msgspec.json.encode(self.masked(msgspec.json.decode(found[0]))), output
+        )
 
 
 class HttpClient:
@@ -248,7 +260,7 @@ class HttpClient:
         if 300 <= answer.status < 400:
             said = "a redirect, which isn't followed"
         else:
-            said = secret.masked(_words(answer.body)) or "without a word"
+            said = _words(answer.body, secret=secret) or "without a word"
         return AnsweredError(
             f"{self.place.name} answered {answer.status}: {said}",
             status=answer.status,
@@ -271,9 +283,10 @@ class _Late:
             raise AnsweredLate(f"{self._name} gave no answer within {self._ms:.0f} ms") from error
 
 
-def _words(body: bytes) -> str:
+def _words(body: bytes, *, secret: ServerSecret) -> str:
     """What a server says of an error, in one line: its message where it is where most have it."""
-    return safe_text(" ".join(words_of(body[: 64 << 10]).split()), most=WORDS)
+    said = secret.masked(words_of(body[: 64 << 10]))  # before a part of it is cut off
+    return safe_text(" ".join(said.split()), most=WORDS)
 
 
 def _after_s(text: str) -> float:

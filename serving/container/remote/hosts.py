@@ -24,6 +24,20 @@ _NAME = re.compile(r"(\*\.)?[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?(\.[a-z0-9_]([-a-z0-
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+# Special all the same, though `ipaddress` of some Python that we run on calls them global.
+SPECIAL: tuple[Network, ...] = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "168.63.129.16/32",  # the host of an Azure machine, which has its metadata
+            "192.0.0.0/24",  # IETF protocol assignments; 192.0.0.192 is Oracle's metadata
+            "192.88.99.0/24",  # relays of 6to4 (RFC 7526)
+            "3fff::/20",  # documentation (RFC 9637)
+            "fec0::/10",  # site-local (RFC 3879)
+        ),
+    )
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllowedHost:
@@ -94,7 +108,12 @@ class AllowedHosts:
 
 def is_public(address: Address) -> bool:
     """Whether everybody on the internet may be reached there; nothing special is."""
-    special = address.is_reserved or address.is_multicast or address.is_unspecified
+    special = (
+        address.is_reserved
+        or address.is_multicast
+        or address.is_unspecified
+        or any(address in network for network in SPECIAL)
+    )
     embedded = isinstance(address, ipaddress.IPv6Address) and bool(
         address.sixtofour or address.teredo
     )

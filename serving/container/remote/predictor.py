@@ -104,10 +104,11 @@ class RemotePredictor:
         try:
             self._loop.run(self._meet(), within_s=self._batch_s)
         except (RemoteFailure, TimeoutError) as error:
+            said = self._client.secret.masked(str(error))
             if self._must_answer:
                 # Where it was found out is nothing to whoever has to see to the server.
-                raise WarmUpFailed(f"the remote model can't answer: {error}") from None
-            logger.warning("remote model not there yet: %s", error)
+                raise WarmUpFailed(f"the remote model can't answer: {said}") from None
+            logger.warning("remote model not there yet: %s", said)
             return
         if self._must_answer and self._example:
             (answer,) = self.answer_batch([self._example])
@@ -208,6 +209,7 @@ class RemotePredictor:
         """Ask once for all of these; raises what is wrong with the whole."""
         body = self._dialect.body(inputs)
         deadline = min(errand.deadline, _now() + self._timeout_s)
+        secret = self._client.secret
         answer = await self._client.ask(
             self._dialect.path, deadline=deadline, body=body.content, headers=body.headers
         )
@@ -216,7 +218,15 @@ class RemotePredictor:
             outputs = as_list(self._dialect.outputs(answer, count=count), count=count)
         except WrongOutputs as error:
             raise BrokenAnswer(f"{self._client.place.name} answered otherwise: {error}") from None
-        return encode_outputs(outputs, on_failure=self.failures.note_message)
+        answers = encode_outputs(outputs, on_failure=self.failures.note_message)
+        # A server may quote what it was sent; between two tries that may have become another.
+        secrets = [sent for sent in {secret, self._client.secret} if sent.value]
+        for sent in secrets:
+            answers = [
+                Answer(status, sent.masked_in(text) if status == AnswerStatus.OK else text)
+                for status, text in answers
+            ]
+        return answers
 
     async def _in_pieces(
         self, inputs: RemoteInputs, *, errand: _Errand, reason: str, took_s: float
@@ -245,6 +255,7 @@ class RemotePredictor:
     def _all_failed(self, reason: str, *, inputs: RemoteInputs) -> list[Answer]:
         if not inputs.raws:
             return []
+        reason = self._client.secret.masked(reason)
         self.failures.note_message(reason)
         return [failed(reason)] * len(inputs.raws)
 

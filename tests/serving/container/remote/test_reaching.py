@@ -143,6 +143,28 @@ def test_the_secret_is_in_its_header_and_in_no_word_of_ours(
     )
 
 
+@pytest.mark.parametrize("secret", [SECRET, 'name"with\\odd/signs<7>'])
+def test_the_secret_is_in_no_output(secret: str) -> None:
+    def echo(asked: Asked) -> Said:
+        # As JSON may be written: everything escaped.
+        text = "".join(f"\\u{ord(c):04x}" for c in asked.headers["authorization"])
+        return Said(body=b'{"predictions":[{"%s":["a\\nname",7,"%s"]}]}' % ((text.encode(),) * 2))
+
+    with standing_in(echo) as server, predictor(server.url(), secret=secret) as asked:
+        masked = f"Bearer {client.MASK}"
+        assert outputs(asked, [[1, 2]]) == [{masked: ["a\nname", 7, masked]}]
+
+
+@pytest.mark.parametrize("before", range(230, 250, 4))
+def test_no_part_of_the_secret_is_in_a_message_that_is_cut_off(before: int) -> None:
+    def echo(asked: Asked) -> Said:
+        said = "x" * before + asked.headers["authorization"] + "x" * 1000
+        return as_json({"error": said}, status=400)
+
+    with standing_in(echo) as server, predictor(server.url(), secret=SECRET) as asked:
+        assert SECRET[:3] not in reason(asked)
+
+
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority.new(tmp_path_factory.mktemp("tls"), name="ours")
