@@ -90,10 +90,20 @@ def _check_key(key: ApiKey, *, view: Guarded) -> None:
 def _check_person(user: User, *, view: Guarded) -> None:
     if not (user.is_active and user.is_staff):
         raise Forbidden(f"Expected a member of the staff, got {user.get_username()}.")
-    for needed in needed_of(view):
-        if not user.has_perm(needed):
+    _check_permissions(user, needed=needed_of(view))
+
+
+def check_person(request: Request, *, needed: Sequence[str]) -> None:
+    """Raise Forbidden for a person without these permissions, which part of a request takes."""
+    if isinstance(request.user, User):
+        _check_permissions(request.user, needed=needed)
+
+
+def _check_permissions(user: User, *, needed: Sequence[str]) -> None:
+    for permission in needed:
+        if not user.has_perm(permission):
             raise Forbidden(
-                f"{user.get_username()} lacks the permission {needed}.", permission=needed
+                f"{user.get_username()} lacks the permission {permission}.", permission=permission
             )
 
 

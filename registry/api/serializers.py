@@ -138,16 +138,33 @@ class ApplicationChange(ModelBody):
         }
 
 
-class ApplicationPatch(ApplicationChange):
-    """What may change of an application."""
+class ChangeWithObjective(ApplicationChange):
+    """What may change of an application, and of its objective."""
+
+    slo_ms = Number(
+        validators=SLO_MS,
+        required=False,
+        help_text="Every query is answered within this time. Needed where it isn't there yet.",
+    )
+    slo_target = Number(
+        required=False, validators=SHARE, help_text="Share of queries to answer in time."
+    )
+    slo_window = Text(required=False, help_text=choices_of(ServiceLevelObjective, "window"))
+
+
+class ApplicationPatch(ChangeWithObjective):
+    """What may change of an application, and of its objective."""
 
     has_default_output = Flag(
         required=False, help_text="false removes the default output: such queries then fail."
     )
 
-    def changes(self) -> dict[str, Any]:
-        """The changes as services take them."""
+    def changes(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The changes of the application and of its objective, as services take them."""
         changes: dict[str, Any] = dict(self.validated_data)
+        objective = {
+            theirs: changes.pop(ours) for ours, theirs in OBJECTIVE_NAMES.items() if ours in changes
+        }
         wanted = changes.pop("has_default_output", None)
         if wanted is False and "default_output" in changes:
             raise serializers.ValidationError(
@@ -155,7 +172,7 @@ class ApplicationPatch(ApplicationChange):
             )
         if wanted is False:
             changes["default_output"] = msgspec.UNSET
-        return changes
+        return changes, objective
 
 
 class NewApplication(ApplicationChange):
@@ -168,22 +185,13 @@ class NewApplication(ApplicationChange):
     allow_signature_change = Flag(required=False, help_text=SIGNATURE_HELP)
 
 
-class DeclaredApplication(ApplicationChange):
+class DeclaredApplication(ChangeWithObjective):
     """An application as it is to be. What is left out stays as it is, or gets its default."""
 
     input_type = Text(
         required=False,
         help_text=f"Needed where it isn't there yet. {choices_of(Application, 'input_type')}",
     )
-    slo_ms = Number(
-        validators=SLO_MS,
-        required=False,
-        help_text="Every query is answered within this time. Needed where it isn't there yet.",
-    )
-    slo_target = Number(
-        required=False, validators=SHARE, help_text="Share of queries to answer in time."
-    )
-    slo_window = Text(required=False, help_text=choices_of(ServiceLevelObjective, "window"))
     routes = RouteIn(many=True, required=False)
     allow_signature_change = Flag(required=False, help_text=SIGNATURE_HELP)
 

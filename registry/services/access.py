@@ -55,8 +55,7 @@ def create_api_key(
         )
     if can_run_code and not by.may_run_code:
         raise Forbidden(f"Who makes a key that may run code may run it; {by.label} may not.")
-    if expires_at is not None and expires_at <= timezone.now():
-        raise BadRequest(f"Expected a time of expiry in the future, got {expires_at:%F %T}.")
+    _check_future(expires_at)
     for application in sorted(applications, key=lambda application: application.pk):
         locked(application)  # so that none goes meanwhile
     text = ApiKey.generate()
@@ -84,18 +83,26 @@ def create_api_key(
 def update_api_key(*, key: ApiKey, changes: Mapping[str, Any], by: Actor) -> ApiKey:
     """Rename a key (`name`), or let it live for longer or less long (`expires_at`).
 
-    Raises BadRequest for another field, Forbidden where it would work for longer and `by` couldn't
-    make a key that may as much.
+    Raises BadRequest for another field or a time that is over, Forbidden where it would work for
+    longer and `by` couldn't make a key that may as much.
     """
     check_changeable(changes, fields=CHANGEABLE)
     current = locked(key)
-    _check_life(current, expires_at=changes.get("expires_at", current.expires_at), by=by)
+    expires_at = changes.get("expires_at", current.expires_at)
+    if expires_at != current.expires_at:
+        _check_future(expires_at)
+    _check_life(current, expires_at=expires_at, by=by)
     with audited(current, by=by):
         for field, value in changes.items():
             setattr(current, field, value)
         checked(current)
         current.save(update_fields=CHANGEABLE)
     return current
+
+
+def _check_future(expires_at: datetime | None) -> None:
+    if expires_at is not None and expires_at <= timezone.now():
+        raise BadRequest(f"Expected a time of expiry in the future, got {expires_at:%F %T}.")
 
 
 def _check_life(key: ApiKey, *, expires_at: datetime | None, by: Actor) -> None:

@@ -221,7 +221,7 @@ def test_a_new_policy_starts_with_its_own_defaults(manager: Api, digits: Applica
     assert (body["policy"], body["policy_params"]) == ("static", {})
 
 
-@pytest.mark.parametrize("change", [{"name": "letters"}, {"input_type": "strings"}, {"slo_ms": 1}])
+@pytest.mark.parametrize("change", [{"name": "letters"}, {"input_type": "strings"}])
 def test_what_clients_rely_on_cannot_change(
     manager: Api, digits: Application, change: dict[str, Any]
 ) -> None:
@@ -240,6 +240,37 @@ def test_it_reads_and_changes_the_objective(manager: Api, digits: Application) -
     answer = manager("patch", "applications/digits/slo", {"latency_ms": 20, "target": 0.9})
     assert answer.json() == {"latency_ms": 20.0, "target": 0.9, "window": "28d"}
     assert manager("get", "applications/digits/slo").json() == answer.json()
+
+
+def test_a_change_of_an_application_may_hold_its_objective(
+    manager: Api, digits: Application
+) -> None:
+    wanted = {"slo_ms": 20, "slo_target": 0.9, "slo_window": "1h", "description": "faster"}
+    body = manager("patch", "applications/digits", wanted).json()
+    assert body["slo"] == {"latency_ms": 20.0, "target": 0.9, "window": "1h"}
+    assert body["description"] == "faster"
+    body = manager("patch", "applications/digits", {"slo_ms": 30}).json()
+    assert body["slo"] == {"latency_ms": 30.0, "target": 0.9, "window": "1h"}
+
+
+@pytest.mark.parametrize(
+    "change", [{"slo_ms": 0.5}, {"slo_target": 1.1}, {"slo_window": "2h"}, {"latency_ms": 20}]
+)
+def test_one_with_a_wrong_objective_changes_nothing(
+    manager: Api, digits: Application, change: dict[str, Any]
+) -> None:
+    refused = manager("patch", "applications/digits", {"description": "faster"} | change)
+    assert refused.status_code == 400
+    body = manager("get", "applications/digits").json()
+    assert (body["description"], body["slo"]["latency_ms"]) == ("", 50.0)
+
+
+def test_it_takes_the_permission_to_change_the_objective(editor: Api, digits: Application) -> None:
+    refused = editor("patch", "applications/digits", {"description": "faster", "slo_ms": 20})
+    assert refused.status_code == 403
+    assert refused.json()["details"] == {"permission": "registry.change_servicelevelobjective"}
+    digits.refresh_from_db()
+    assert digits.description == ""
 
 
 @pytest.mark.parametrize(

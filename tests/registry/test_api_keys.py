@@ -81,6 +81,15 @@ def test_it_is_renamed_and_its_time_is_changed(manager: Api) -> None:
     changed = manager("patch", f"keys/{number}", {"name": "cd", "expires_at": later}).json()
     assert (changed["name"], changed["expires_at"][:19]) == ("cd", later[:19])
     assert manager("patch", f"keys/{number}", {"expires_at": None}).json()["expires_at"] is None
+    past = manager("patch", f"keys/{number}", {"expires_at": "2001-01-01T00:00:00Z"})
+    assert (past.status_code, past.json()["code"]) == (400, "malformed")
+    assert manager("get", f"keys/{number}").json()["active"]
+
+
+def test_a_key_that_has_expired_can_still_be_renamed(manager: Api) -> None:
+    number = made(manager)["id"]
+    ApiKey.objects.filter(pk=number).update(expires_at=timezone.now() - timedelta(days=1))
+    assert manager("patch", f"keys/{number}", {"name": "old"}).json()["name"] == "old"
     assert manager("patch", f"keys/{number}", {"scopes": ["manage"]}).status_code == 400
 
 

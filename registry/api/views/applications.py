@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry import services
-from registry.api.permissions import Permissions, actor_of
+from registry.api.permissions import Permissions, actor_of, check_person
 from registry.api.reach import applications_for, check_routes, check_urgency
 from registry.api.serializers import (
     AS_DECLARED,
@@ -98,10 +98,16 @@ class ApplicationView(ManagementView):
     @schema("Change an application", body=ApplicationPatch, answer=ApplicationOut)
     def patch(self, request: Request, application: str) -> Response:
         found = find_application(request, name=application)
-        changes = self.validated(ApplicationPatch).changes()
-        check_urgency(request, application=found, changes=changes)
+        changes, objective = self.validated(ApplicationPatch).changes()
+        if objective:
+            check_person(request, needed=ObjectiveView.permissions["PATCH"])
+        check_urgency(request, application=found, changes=changes | objective)
+        by = actor_of(request)
         with self.if_unchanged(found):
-            services.update_application(application=found, changes=changes, by=actor_of(request))
+            if changes or not objective:
+                services.update_application(application=found, changes=changes, by=by)
+            if objective:
+                services.set_objective(application=found, by=by, **objective)
         changed = find_application(request, name=application)
         return Response(ApplicationOut(changed).data, headers=etag(changed))
 
