@@ -69,7 +69,8 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
 def _wrong_shape(text: str, expected: object) -> BadRequest:
     """Read the field's name from msgspec's "Object contains unknown field `name`"."""
     if "unknown field" not in text:
-        return BadRequest(text)
+        wrong, at, place = text.partition(" - at `$.")
+        return BadRequest(f"{place[:-1]}: {wrong[:1].lower()}{wrong[1:]}" if at else text)
     name = text.partition("`")[2].partition("`")[0]
     known = getattr(expected, "__struct_fields__", ())
     return UnknownField(

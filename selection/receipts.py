@@ -102,7 +102,9 @@ class ReceiptSigner:
             return self._decoded(body)
         former = self._former
         if former is None or not hmac.compare_digest(mac, mac_of(body, before=keyed(former.key))):
-            raise InvalidReceipt("query_id: this system did not sign it")
+            raise InvalidReceipt(
+                "query_id: this system did not sign it, or it was cut or changed since"
+            )
         receipt = self._decoded(body)
         if receipt.issued_at_ms > former.until_ms:
             raise InvalidReceipt("query_id: signed with a secret that had been replaced by then")

@@ -101,7 +101,12 @@ def is_json_path(request: HttpRequest) -> bool:
 
 def unknown_url(request: HttpRequest, *args: object, **kwargs: object) -> JsonResponse:
     """The view of every URL that nothing else serves and that isn't a page."""
-    return error_response(NotFound(f"There is nothing at {request.path}.", path=request.path))
+    return error_response(
+        NotFound(
+            f"There is nothing at {request.path}; /api/v1/schema/ lists what there is.",
+            path=request.path,
+        )
+    )
 
 
 # An unknown URL is unknown by every method, also without a CSRF token.

@@ -45,9 +45,10 @@ def application_named(
             for known in snapshot.applications.values()
             if key.allows(scope=needs, application_id=known.id)
         )
-        raise NotFound(
-            f"There is no application named {name!r}{meant(name, seen)}.", application=name
-        )
+        hint = meant(name, seen)
+        if key.application_ids is None and any(m.name == name for m in snapshot.models.values()):
+            hint = "; it is a model, which an application has to ask"
+        raise NotFound(f"There is no application named {name!r}{hint}.", application=name)
     if not key.allows(scope=needs, application_id=application.id):
         raise Forbidden(f"This key may not {needs} at {name}.", application=name, scope=needs)
     return application

@@ -109,6 +109,7 @@ class ModelPredictor:
         self.n_features = self.signature.length
         self.failures = RecentFailures()
         self._example = example.encode() if isinstance(example, str) else example
+        self._given = ""
         self._search_s = search_s
         self._model = model
         self._parser = row_parser(self.signature, nulls=not declared)
@@ -138,7 +139,9 @@ class ModelPredictor:
             raise WarmUpFailed(f"the model failed to warm up: {explain(error)}") from error
         if self._example:
             if failure := self._try_row(self._example):
-                raise self._unanswered(f"the model failed to answer its example: {failure}")
+                raise self._unanswered(
+                    f"the model failed to answer its example{self._given}: {failure}"
+                )
             return
         failures = [self._try_row(row) for row in made_up(self.signature)]
         # Of a row that was made up nobody knows whether it makes sense.
@@ -179,6 +182,8 @@ class ModelPredictor:
     def _ask(self, rows: Rows, *, count: int) -> list[Answer]:
         if not count:
             return []
+        # A frame surprises those who have sent rows.
+        self._given = ", given as a DataFrame" if hasattr(rows, "itertuples") else ""
         try:
             outputs = as_list(self._model.predict(rows), count=count)
         except WrongOutputs as error:

@@ -28,7 +28,7 @@ from serving.container.wheels import Wheel
 
 ENTRY_MODULES = ("predictor.py", "model.py", "__init__.py")
 CLASS_NAME = "Predictor"
-HOW = "; what it imports and doesn't bring has its place among the requirements of the version"
+HOW = "; what it imports and doesn't bring goes into the version's requirements (requirements=)"
 
 _serial = itertools.count(1)
 

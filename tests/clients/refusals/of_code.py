@@ -32,8 +32,8 @@ OF_CODE = (
         "a package that isn't installed",
         artifact=_python(head="import nothing_like_this"),
         says="the artifact failed to import: ModuleNotFoundError: No module named "
-        "'nothing_like_this'; what it imports and doesn't bring has its place among the "
-        "requirements of the version",
+        "'nothing_like_this'; what it imports and doesn't bring goes into the "
+        "version's requirements (requirements=)",
         traceback='File "predictor.py", line 1, in <module>',
     ),
     of_code(

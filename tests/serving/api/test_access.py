@@ -20,3 +20,11 @@ def test_a_misspelt_application_is_told_with_one_that_the_key_sees(
     with pytest.raises(NotFound) as caught:
         application_named(snapshot, name="digist", needs="predict", key_in=lambda _: key)
     assert caught.value.message == f"There is no application named 'digist'{hint}."
+
+
+def test_a_model_that_is_taken_for_an_application_is_told_apart() -> None:
+    key = key_spec()
+    snapshot = snapshot_of(keys=[key])
+    name = next(iter(snapshot.models.values())).name
+    with pytest.raises(NotFound, match=f"named '{name}'; it is a model, which an application"):
+        application_named(snapshot, name=name, needs="predict", key_in=lambda _: key)

@@ -313,6 +313,13 @@ def test_a_model_that_cannot_answer_fails_to_warm_up() -> None:
         predictor.warm_up()
 
 
+def test_a_model_that_fails_over_a_frame_is_told_that_it_was_given_one() -> None:
+    model = Raising(lambda: OSError("gone"))
+    predictor = ModelPredictor(model, input_type="columns", example=b'{"a": 1}')
+    with pytest.raises(WarmUpFailed, match="its example, given as a DataFrame: OSError: gone"):
+        predictor.warm_up()
+
+
 def test_a_model_that_rejects_zeros_only_warms_up() -> None:
     class Logarithm(Doubling):
         def predict(self, inputs: Any) -> Any:

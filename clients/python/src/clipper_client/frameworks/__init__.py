@@ -35,8 +35,8 @@ def framework_of(model: Any) -> Framework:
             return framework
     raise ClipperError(
         f"Expected a model of {', '.join(FRAMEWORKS)}, or the path of an artifact with runtime=, "
-        f"got a {type(model).__module__}.{type(model).__qualname__}. A class with "
-        "pred_batch(inputs) can be anything.",
+        f"got a {type(model).__module__}.{type(model).__qualname__}. A function "
+        "or a class with pred_batch(inputs) can be anything.",
         code=UNSUPPORTED_MODEL,
     )
 
