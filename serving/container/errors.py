@@ -26,6 +26,11 @@ from typing import ClassVar
 from serving.rpc.text import safe_text
 
 NAME_CHARACTERS = 200
+# What to do, in the words of REST, of the Python client and of the command line.
+ALLOW_PICKLE = (
+    'upload it with allow_pickle=true (client.deploy(..., fields={"allow_pickle": True}), '
+    "clipper deploy --field allow_pickle=true), which takes the permission to run code"
+)
 
 
 class ContainerError(Exception):

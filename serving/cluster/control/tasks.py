@@ -39,7 +39,7 @@ from serving.cluster.control.reconcile import Reconciler
 from serving.cluster.control.trial import Aborted, Trial, failed_trial, try_out
 from serving.cluster.control.trial_process import WarmedParents
 from serving.cluster.control.tries import MOST_TRIES, Tries
-from serving.cluster.environments import own_environments, prepare
+from serving.cluster.environments import needs_build, own_environments, prepare
 from serving.cluster.failures.check_counts import count_check
 from serving.cluster.failures.endings import REASON_CHARACTERS
 from serving.cluster.failures.error_log import ErrorLog, Phase
@@ -48,7 +48,8 @@ from serving.cluster.remote import told_apart
 from serving.cluster.replica.tasks import serve_replica
 from serving.cluster.replica.worker import lifeline
 from serving.container.agreement import Row
-from serving.container.errors import EnvironmentFailed, explain
+from serving.container.errors import EnvironmentFailed, PickleRefused, UntrustedTypes, explain
+from serving.container.estimators.permission import check_allowed
 from serving.environments.spec import environment_of
 from serving.rpc.text import safe_text
 
@@ -180,7 +181,11 @@ def _try_in_environment(
     version: VersionSpec, *, artifact: Path, hold: _Hold, here: Mapping[str, Any]
 ) -> Trial:
     try:
+        if version.runtime == "sklearn" and not version.allow_pickle and needs_build(version):
+            check_allowed(artifact)  # first: it would be built in vain
         environment = prepare(version, afresh=True, meanwhile=hold.tell)
+    except (PickleRefused, UntrustedTypes) as refusal:
+        return failed_trial(str(refusal))
     except EnvironmentFailed as error:
         return failed_trial(str(error), output=_log_of_build(version))
     needed = _needed_bytes(version, artifact=artifact)

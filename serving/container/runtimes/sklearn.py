@@ -14,13 +14,17 @@ import numpy as np
 from serving.container.arrays import by_input
 from serving.container.errors import (
     ArtifactInvalid,
-    PickleRefused,
     SignatureRefused,
     StaleLibraries,
-    UntrustedTypes,
     explain,
 )
 from serving.container.estimators.compiled import check_compiled
+from serving.container.estimators.permission import (
+    PICKLE_MAGICS,
+    UNCOMPRESSED,
+    pickle_refused,
+    types_refused,
+)
 from serving.container.estimators.takes import taken_by
 from serving.container.estimators.trusted import TRUSTED
 from serving.container.estimators.unframed import take_arrays_for_arrays
@@ -44,17 +48,6 @@ with without("pandas", "pytest"):
 
 logger = logging.getLogger(__name__)
 
-# How pickles (protocol 2 and later) and joblib's compressed ones begin.
-UNCOMPRESSED = b"\x80"
-PICKLE_MAGICS = (
-    UNCOMPRESSED,
-    b"\x1f\x8b",  # gzip
-    b"\x78",  # zlib
-    b"BZh",
-    b"\xfd7zXZ",
-    b"\x5d\x00\x00",  # lzma
-    b"\x04\x22\x4d\x18",  # lz4
-)
 # Below, what could be shared is less than what a replica takes anyway.
 MAPPED_FROM_BYTES = 16 << 20
 
@@ -155,11 +148,7 @@ def _read(spec: LoadSpec) -> Any:
             f"expected a skops, joblib or pickle file, got one starting {spec.head(8)!r}"
         )
     if not spec.allow_pickle:
-        raise PickleRefused(
-            "this artifact is a joblib or pickle file, and loading it runs whatever code it holds: "
-            "save the model with skops.io.dump(model, 'model.skops'), or upload it with "
-            "allow_pickle=true, which takes the permission to run code"
-        )
+        raise pickle_refused()
     return _read_pickle(spec)
 
 
@@ -183,11 +172,7 @@ def _read_skops(spec: LoadSpec) -> Any:
         ) from error
     refused = sorted(set(untrusted) - TRUSTED)
     if refused and not spec.allow_pickle:
-        raise UntrustedTypes(
-            f"this skops file needs types that aren't trusted: {', '.join(refused)}; "
-            "use a model without them, or upload it with allow_pickle=true, which takes the "
-            "permission to run code"
-        )
+        raise types_refused(refused)
     try:
         estimator = skops.io.load(spec.artifact, trusted=untrusted)
     except (TypeError, ValueError, KeyError, AttributeError) as error:

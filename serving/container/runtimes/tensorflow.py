@@ -24,7 +24,13 @@ import tensorflow
 
 from serving.container.archive import unpack
 from serving.container.arrays import in_batches
-from serving.container.errors import ArtifactInvalid, LoadFailed, PickleRefused, explain
+from serving.container.errors import (
+    ALLOW_PICKLE,
+    ArtifactInvalid,
+    LoadFailed,
+    PickleRefused,
+    explain,
+)
 from serving.container.feeding import TensorInput, by_row, feed, first_of
 from serving.container.inputs import of_tensors
 from serving.container.rows import Rows
@@ -110,8 +116,7 @@ def _read_keras(spec: LoadSpec, folder: Path) -> tuple[Ask, list[TensorInput]]:
         if "safe_mode" in str(error) or "unsafe" in str(error):
             raise PickleRefused(
                 "this model holds Python's byte code (a Lambda layer): write it as a layer of its "
-                "own or as a function that Keras knows, or upload it with allow_pickle=true, which "
-                "takes the permission to run code"
+                f"own or as a function that Keras knows, or {ALLOW_PICKLE}"
             ) from error
         raise ArtifactInvalid(f"expected a model that Keras loads: {explain(error)}") from error
     if not model.inputs:

@@ -23,7 +23,13 @@ import torch
 import transformers
 
 from serving.container.archive import unpack
-from serving.container.errors import ArtifactInvalid, LoadFailed, PickleRefused, explain
+from serving.container.errors import (
+    ALLOW_PICKLE,
+    ArtifactInvalid,
+    LoadFailed,
+    PickleRefused,
+    explain,
+)
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
 from serving.container.scratch import new_folder
@@ -140,8 +146,7 @@ def _open(root: Path, *, task: str, spec: LoadSpec) -> Any:
     if not safe and not spec.allow_pickle and any(list(root.glob(name)) for name in PICKLES):
         raise PickleRefused(
             "the weights of this model are a pickle, and loading it runs whatever code it holds: "
-            "save it with save_pretrained(folder), which writes safetensors, or upload it with "
-            "allow_pickle=true, which takes the permission to run code"
+            f"save it with save_pretrained(folder), which writes safetensors, or {ALLOW_PICKLE}"
         )
     try:
         return transformers.pipeline(

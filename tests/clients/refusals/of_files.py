@@ -136,7 +136,8 @@ OF_FILES = (
         artifact=artifacts.pickled,
         says="this artifact is a joblib or pickle file, and loading it runs whatever code it "
         "holds: save the model with skops.io.dump(model, 'model.skops'), or upload it with "
-        "allow_pickle=true, which takes the permission to run code",
+        'allow_pickle=true (client.deploy(..., fields={"allow_pickle": True}), clipper deploy '
+        "--field allow_pickle=true), which takes the permission to run code",
     ),
     at_check(
         "a model of another release of scikit-learn",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import socket
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +20,7 @@ from pytest_django.fixtures import Settings
 from registry import services
 from registry.models import VersionCheck
 from serving.cluster.control.tasks import check_version
-from serving.cluster.environments import prepare, read_hosts
+from serving.cluster.environments import own_environments, prepare, read_hosts
 from serving.cluster.failures.error_log import ErrorLog
 from serving.cluster.parent import Lifeline
 from serving.environments.spec import environment_of
@@ -102,6 +105,50 @@ def test_it_is_refused_with_what_the_table_says(
     (kept,) = ErrorLog(server_redis).read(version.pk)
     assert (kept.error, kept.phase) == (check.error, "check")
     assert check.output  # the log of the build
+
+
+def skops_of(tmp_path: Path) -> Path:
+    """A file as skops writes one of a Pipeline of imbalanced-learn."""
+    steps = {"__class__": "LogisticRegression", "__module__": "sklearn.linear_model._logistic"}
+    pipeline = {"__class__": "Pipeline", "__module__": "imblearn.pipeline", "content": [steps]}
+    with zipfile.ZipFile(tmp_path / "model.skops", "w") as packed:
+        packed.writestr("schema.json", json.dumps(pipeline))
+    return tmp_path / "model.skops"
+
+
+def pickle_of(tmp_path: Path) -> Path:
+    path = tmp_path / "model.pickle"
+    path.write_bytes(pickle.dumps({}))
+    return path
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [(skops_of, "aren't trusted: imblearn.pipeline.Pipeline; "), (pickle_of, "a joblib or pickle")],
+)
+def test_what_takes_the_permission_to_run_code_says_so_before_anything_is_built(
+    made: Callable[[Path], Path], says: str, settings: Settings, tmp_path: Path, server_redis: Any
+) -> None:
+    settings.CLIPPER_PIP_NO_INDEX = True
+    with made(tmp_path).open("rb") as artifact:
+        version = services.create_version(
+            model=services.create_model(name="m", input_type="doubles", by=BY),
+            version="1",
+            runtime="sklearn",
+            artifact=artifact,
+            requirements="toaster",
+            by=BY,
+        )
+    check = VersionCheck.objects.get(version=version)
+    check_version(check.pk)
+    check.refresh_from_db()
+    assert check.state == VersionCheck.State.FAILED
+    assert says in check.error
+    assert "--field allow_pickle=true" in check.error
+    assert list(own_environments().kept()) == []
+    (kept,) = ErrorLog(server_redis).read(version.pk)
+    assert kept.error == check.error
 
 
 @pytest.mark.django_db(transaction=True)

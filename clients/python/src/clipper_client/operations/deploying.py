@@ -20,7 +20,7 @@ from clipper_client.operations.management import model_path, released
 from clipper_client.operations.options import UNSET
 from clipper_client.operations.predictions import application_path
 from clipper_client.operations.uploading import digest_of, uploaded
-from clipper_client.packing import zipped
+from clipper_client.packing import SHOWN, zipped
 from clipper_client.progress import Bar, Stages, wanted
 from clipper_client.requirements import captured
 from clipper_client.retries import RetryPolicy, ask
@@ -118,6 +118,7 @@ class Deployment:
     # --- The artifact ---------------------------------------------------------------------------
 
     def _saved(self, folder: Path) -> Saved:
+        SHOWN.set(self.progress)
         if not isinstance(self.model, str | Path):
             return frameworks.save(
                 self.model, folder=folder, saving=Saving(example=self.example, method=self.method)
