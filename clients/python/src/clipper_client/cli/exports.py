@@ -128,7 +128,7 @@ def _pages(client: Client, options: Options, *, accept: str) -> Iterator[bytes]:
         until=options.until,
         versions=options.version or (),
     )
-    with closing(Bar("rows", total=None, shown=bool(options.output) or None)) as bar:
+    with closing(Bar("rows", total=None, shown=None if options.output else False)) as bar:
         rows = 0
         while path is not None:
             body, path = client.run(page(path, accept=accept, policy=RetryPolicy()))
