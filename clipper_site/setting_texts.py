@@ -34,8 +34,9 @@ PLACE = {
         default="`$CLIPPER_VAR/run`",
     ),
     "CLIPPER_HOST": _text(
-        "Address that the web processes listen on. The launcher always sets it to loopback: put a"
-        " proxy in front."
+        "Address that the stack listens on: one of this machine's, or `0.0.0.0` or `::` for all of"
+        " them. Beyond loopback others reach it without TLS: put a"
+        " [proxy](../how-to/proxies.md) in front."
     ),
     "CLIPPER_PORT": _text("Port that the stack is asked at. `make run PORT=8123` sets it."),
     "CLIPPER_CONSOLE_PORT": _text(

@@ -144,7 +144,11 @@ CLIPPER_CLUSTER_SECRET = (
     ENV.text("CLIPPER_CLUSTER_SECRET")
     or hmac.digest(SECRET_KEY.encode(), b"clipper.cluster", "sha256").hex()
 )
-ALLOWED_HOSTS = ENV.names("CLIPPER_ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]")
+OWN_HOST = f"[{CLIPPER_HOST}]" if ":" in CLIPPER_HOST else CLIPPER_HOST
+ALLOWED_HOSTS = ENV.names(
+    "CLIPPER_ALLOWED_HOSTS",
+    default=",".join(dict.fromkeys(("localhost", "127.0.0.1", "[::1]", OWN_HOST))),
+)
 CSRF_TRUSTED_ORIGINS = ENV.names("CLIPPER_TRUSTED_ORIGINS", default="")
 HTTPS = ENV.flag("CLIPPER_HTTPS", default=False)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS

@@ -1,13 +1,16 @@
-"""What a person may choose of a stack: its port and its folder, refused before anything starts."""
+"""What a person may choose of a stack: address, port and folder, refused before it starts."""
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 
 from .errors import StackError
+from .layout import HOST
 
 LAST_PORT = 65535
 CONSOLE_PORT = "CLIPPER_CONSOLE_PORT"
+LISTENS_ON = "CLIPPER_HOST"
 # Each has a meaning that can't be taken from it: to supervisord "%" and quotes, to Redis "\".
 UNUSABLE = '%"\\'
 
@@ -17,6 +20,17 @@ def usable_port(text: str, *, name: str = "PORT") -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= LAST_PORT):
         raise StackError(f"{name}={text} is no port; expected 1 to {LAST_PORT}.")
     return int(text)
+
+
+def usable_host(text: str) -> str:
+    """Read the address to listen on, loopback unless one is given; raises StackError for none."""
+    try:
+        return str(ip_address(text.removeprefix("[").removesuffix("]"))) if text else HOST
+    except ValueError:
+        raise StackError(
+            f"{LISTENS_ON}={text} is no address; expected one of this machine's, such as {HOST}, "
+            "or 0.0.0.0 for all of them."
+        ) from None
 
 
 def usable_console_port(text: str, *, beside: int) -> int:

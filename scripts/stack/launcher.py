@@ -9,10 +9,18 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from ipaddress import ip_address
 from types import FrameType
 
 from . import demo, documentation, readiness, redis_server, static_files
-from .choices import CONSOLE_PORT, usable_console_port, usable_port, usable_var
+from .choices import (
+    CONSOLE_PORT,
+    LISTENS_ON,
+    usable_console_port,
+    usable_host,
+    usable_port,
+    usable_var,
+)
 from .environment import (
     LISTENING,
     environment_of,
@@ -35,7 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o077)  # for every process from here on: database, logs and artifacts are private
     stop_on_signals()
     try:
-        layout = layout_of(usable_var(options.var), port=usable_port(options.port))
+        layout = layout_of(
+            usable_var(options.var),
+            port=usable_port(options.port),
+            host=usable_host(os.environ.get(LISTENS_ON, "")),
+        )
         console_port = usable_console_port(os.environ.get(CONSOLE_PORT, ""), beside=layout.port)
         make_var(layout.var)
         with claimed(layout, console_port=console_port) as listening:
@@ -52,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run_stack.py", description="Start Clipper and everything it needs, until Ctrl-C."
     )
-    parser.add_argument("--port", default="8000", help="on loopback (default: 8000)")
+    parser.add_argument("--port", default="8000", help="default: 8000")
     parser.add_argument("--var", default="var", help="folder for all state (default: var)")
     parser.add_argument(
         "--no-demo", dest="demo", action="store_false", help="start without seeding the demo"
@@ -167,6 +179,11 @@ def bring_up(
     say(f"\nClipper is {'ready' if lacking is None else 'up'}: {layout.url}")
     for line in [lacking] if lacking is not None else readiness.shortcomings(layout):
         say(f"  {line}")
+    if not ip_address(layout.host).is_loopback:
+        say(
+            f"  Other machines may reach it on {layout.host}, without TLS: put a proxy in front.\n"
+            "  The console and the management API answer to the names in CLIPPER_ALLOWED_HOSTS."
+        )
     for line in demo.summary(layout) if has_demo else ():
         say(line)
     say(f"  Documentation  {layout.url}/docs/")

@@ -38,8 +38,14 @@ class Layout:
     port: int
 
     @property
+    def dialled(self) -> str:
+        """Where this machine reaches it: an address that stands for all is no place to dial."""
+        return {"0.0.0.0": HOST, "::": "::1"}.get(self.host, self.host)
+
+    @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        host = f"[{self.dialled}]" if ":" in self.dialled else self.dialled
+        return f"http://{host}:{self.port}"
 
     @property
     def logs(self) -> Path:
@@ -79,9 +85,9 @@ class Layout:
         return self.var / "demo.json"
 
 
-def layout_of(var: Path, *, port: int) -> Layout:
+def layout_of(var: Path, *, port: int, host: str = HOST) -> Layout:
     var = Path(os.path.realpath(var))
-    return Layout(var=var, run_dir=run_dir_of(var), host=HOST, port=port)
+    return Layout(var=var, run_dir=run_dir_of(var), host=host, port=port)
 
 
 def run_dir_of(var: Path) -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 from serving.master.orders import RESTART, OrderFailed, ordered
 
 from . import static_files
-from .choices import usable_port, usable_var
+from .choices import LISTENS_ON, usable_host, usable_port, usable_var
 from .environment import exported_by, set_otherwise, without_others
 from .errors import StackError
 from .exclusive import sole_restart_of
@@ -63,7 +63,11 @@ def layout_of_running(var: Path) -> Layout:
     mine = without_others(os.environ, stack=stack) | stack
     os.environ.clear()
     os.environ.update(mine)
-    return layout_of(var, port=usable_port(os.environ.get("CLIPPER_PORT", "8000")))
+    return layout_of(
+        var,
+        port=usable_port(os.environ.get("CLIPPER_PORT", "8000")),
+        host=usable_host(os.environ.get(LISTENS_ON, "")),
+    )
 
 
 def parser() -> argparse.ArgumentParser:

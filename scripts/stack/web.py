@@ -1,4 +1,4 @@
-"""Plain HTTP to the stack's own web process, on loopback, past any proxy of the environment."""
+"""Plain HTTP to the stack's own web process, past any proxy of the environment."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def post(layout: Layout, *, path: str, body: Any, api_key: str) -> Reply:
 def _ask(
     layout: Layout, *, method: str, path: str, body: str | None, headers: dict[str, str]
 ) -> Reply:
-    connection = HTTPConnection(layout.host, layout.port, timeout=TIMEOUT_SECONDS)
+    connection = HTTPConnection(layout.dialled, layout.port, timeout=TIMEOUT_SECONDS)
     try:
         connection.request(method, path, body=body, headers=headers)
         response = connection.getresponse()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack.choices import usable_console_port, usable_port, usable_var
+from scripts.stack.choices import usable_console_port, usable_host, usable_port, usable_var
 from scripts.stack.errors import StackError
 from scripts.stack.layout import ROOT, layout_of, make_var
 
@@ -104,3 +104,26 @@ def test_make_run_says_so_in_one_line(given: list[str], said: str) -> None:
     lines = [one for one in refused.stderr.splitlines() if not one.startswith(("make:", "make["))]
     assert len(lines) == 1
     assert lines[0].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "url"),
+    [
+        ("", "127.0.0.1", "http://127.0.0.1:8123"),
+        ("127.0.0.3", "127.0.0.3", "http://127.0.0.3:8123"),
+        ("0.0.0.0", "0.0.0.0", "http://127.0.0.1:8123"),
+        ("::", "::", "http://[::1]:8123"),
+        ("[::1]", "::1", "http://[::1]:8123"),
+    ],
+)
+def test_it_listens_where_it_is_told_and_says_where_to_reach_it(
+    text: str, host: str, url: str, tmp_path: Path
+) -> None:
+    layout = layout_of(tmp_path, port=8123, host=usable_host(text))
+    assert (layout.host, layout.url) == (host, url)
+
+
+@pytest.mark.parametrize("text", ["localhost", "10.0.0", "0.0.0.0:8000", "a b"])
+def test_what_is_no_address_to_listen_on_is_refused(text: str) -> None:
+    with pytest.raises(StackError, match="CLIPPER_HOST"):
+        usable_host(text)
