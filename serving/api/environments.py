@@ -139,7 +139,7 @@ def remove(digest: str, *, by: Actor) -> None:
         raise NotFound(f"No host keeps an environment {digest!r}.")
     if needing := needed() & _specs(found.values()):
         versions = versions_by_digest()
-        names = ", ".join(name for spec in needing for name in versions.get(spec, ()))
+        names = ", ".join(sorted(name for spec in needing for name in versions.get(spec, ())))
         raise Conflict(f"This environment is needed by {names}.", digest=digest)
     own, others = socket.gethostname(), _workers_at(found)
     if own in found and not own_environments().remove(digest):

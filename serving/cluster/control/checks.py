@@ -62,6 +62,11 @@ class Checks:
         self._ages = ages
         self._most = most or MOST_CHECKS
 
+    @property
+    def _most_builds(self) -> int:
+        """Builds never take the threads of the checks that need none."""
+        return min(settings.CLIPPER_ENVIRONMENT_BUILDS, MOST_HELD - self._most)
+
     def advance(self, *, awaited: Sequence[int]) -> None:
         """Begin as many as may be; `awaited` are the versions that releases wait for, in order."""
         places = {version_id: place for place, version_id in enumerate(awaited)}
@@ -72,7 +77,7 @@ class Checks:
         for check in checks:
             # Those that build an environment, or those that don't.
             alike = [one for one in held if (one.pk in builds) == (check.pk in builds)]
-            most = settings.CLIPPER_ENVIRONMENT_BUILDS if check.pk in builds else self._most
+            most = self._most_builds if check.pk in builds else self._most
             of_upload = check.version_id not in places
             uploaded = sum(one.version_id not in places for one in alike)
             if check in held or len(alike) >= most or len(held) >= MOST_HELD:

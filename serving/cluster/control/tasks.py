@@ -63,7 +63,8 @@ logger = logging.getLogger(__name__)
 
 PARENTS = WarmedParents()
 ROOM = CheckRoom()
-# What a check takes beside its model: a process with PyTorch or Transformers imported.
+# What a check takes beside its model: 192 MiB with scikit-learn, pandas and XGBoost imported, more
+# with PyTorch or TensorFlow.
 PROCESS_BYTES = 512 << 20
 # What a model without a memory limit takes for each byte of its artifact, while it is unpickled.
 BYTES_PER_BYTE = 3
