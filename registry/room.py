@@ -96,10 +96,10 @@ def check_scale(version: ModelVersion, *, replicas: int, before: int) -> None:
         return
     most = most_replicas(version, slots=slots)
     if replicas > max(most, before):
-        kept = " and one stays free for the next deploy" if RESERVED[version.device] else ""
+        kept = " One slot stays free for the next deploy." if RESERVED[version.device] else ""
         raise Conflict(
-            f"{version} can have at most {most} replicas now, got {replicas}: {slots.total} slots "
-            f"for {version.device}, {slots.free} free, the others needed by {slots.holders}{kept}. "
+            f"replicas: Expected at most {most} of {version}, got {replicas}: {slots.total} slots "
+            f"for {version.device}, {slots.free} free, needed by {slots.holders}.{kept} "
             f"{REMEDIES[version.device]}",
             most=most,
             slots=slots.total,
