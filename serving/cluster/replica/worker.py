@@ -64,7 +64,7 @@ def prepare_forks(sender: Any, **_: Any) -> None:
     if (queue := replica_queue(sender)) is not None:
         # Replicas that fail on other hosts are sent to this one by name.
         sender.app.amqp.queues.select_add(queue_at(queue, host_id=host_id()))
-        _preload()
+        preload()
 
 
 @worker_ready.connect
@@ -130,8 +130,11 @@ def _end_those_over_a_limit(pool: Any) -> None:
         _table.end_leftovers()
 
 
-def _preload() -> None:
-    """No collection in a fork needs to touch, and so copy, the pages of what is loaded here."""
+def preload() -> None:
+    """Import what replicas need.
+
+    No collection in a fork needs to touch, and so copy, the pages of what is loaded here.
+    """
     with uncollected():
         for name in WITH_SKLEARN if settings.CLIPPER_PRELOAD_SKLEARN else PRELOADED:
             try:
