@@ -27,11 +27,13 @@ def live(client: httpx.Client, name: str, **said: Any) -> None:
     assert deployed.json()["state"] == "live", deployed.text
 
 
-def application(stack: Stack, name: str, *, policy: str, models: list[str]) -> str:
+def application(
+    stack: Stack, name: str, *, policy: str, models: list[str], slo_ms: int = 1000
+) -> str:
     body = {
         "name": name,
         "input_type": "doubles",
-        "slo_ms": 1000,
+        "slo_ms": slo_ms,
         "default_output": -1,
         "policy": policy,
         "cache": False,

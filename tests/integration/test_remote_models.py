@@ -68,7 +68,8 @@ def test_callers_hardly_notice_that_one_of_three_is_away(
 ) -> None:
     inputs, _ = digits
     models = ["svm-linear", "far-triton", "far-mlflow"]
-    name = application(remote_stack, "near-and-far", policy="exp3", models=models)
+    # Nobody is late, however busy the machine: who gives no answer is away.
+    name = application(remote_stack, "near-and-far", policy="exp3", models=models, slo_ms=60_000)
     with Load(remote_stack, application=name, inputs=inputs, pause_s=HARDLY_S) as load:
         together = phase(load)
         triton.stop()
@@ -97,7 +98,7 @@ def test_callers_hardly_notice_that_one_of_three_is_away(
     print("\n", told)
     assert load.errors == []
     assert min(together[arm] for arm in (TRITON, MLFLOW, LOCAL)) > 0
-    assert together["default"] <= PHASE * 0.1  # a busy machine is late now and then
+    assert together["default"] == 0
     # Nobody has told the policy: an arm that gives no answer loses its traffic by itself.
     assert away[TRITON] == 0
     assert away["default"] <= PHASE * 0.15
