@@ -230,6 +230,11 @@ def test_an_error_survives_a_pickle() -> None:
     )
 
 
+def test_an_option_that_there_is_not_is_told_with_the_one_that_was_meant() -> None:
+    with Client("http://127.0.0.1:1", "k") as client, pytest.raises(TypeError, match="slo_ms"):
+        client.deploy("a", [], slo_msec=100)  # type: ignore[call-arg]
+
+
 def test_tls_to_a_server_without_it_says_how_its_address_begins() -> None:
     with serving(Planned()) as server:
         url = server.url.replace("http://", "https://")

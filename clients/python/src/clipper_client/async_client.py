@@ -15,7 +15,7 @@ from clipper_client.answers import Answer, FeedbackResult, Log, Release, Status,
 from clipper_client.async_session import AsyncSession
 from clipper_client.errors import ClipperError
 from clipper_client.operations import exporting, management, predictions
-from clipper_client.operations.deploying import Deployment
+from clipper_client.operations.deploying import deployment_of
 from clipper_client.operations.options import (
     UNSET,
     DeployOptions,
@@ -172,7 +172,7 @@ class AsyncClient:
         with the server's reason where the version doesn't go live. For the options see
         DeployOptions.
         """
-        deployment = Deployment(name=name, model=model, **options)
+        deployment = deployment_of(name, model, options=options)
         release: Release = warned(await self.run(deployment.operation(policy=self._policy)))
         return release
 

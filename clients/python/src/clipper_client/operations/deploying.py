@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -279,6 +280,16 @@ class Deployment:
         body = encoded({"input_type": input_type, **asked})
         yield from ask(Request(method="PUT", path=path, body=body), policy=policy)
         return asked.get("slo_ms")
+
+
+def deployment_of(name: str, model: Any, *, options: Mapping[str, Any]) -> Deployment:
+    """Return what to deploy. Raises TypeError for an option that there is not."""
+    known = sorted(Deployment.__dataclass_fields__)
+    for option in options:
+        if option not in known:
+            near = get_close_matches(option, known, n=1) or known
+            raise TypeError(f"deploy has no option {option}: expected {', '.join(near)}.")
+    return Deployment(name=name, model=model, **options)
 
 
 def _too_slow(release: Release, *, slo_ms: float | None) -> list[str]:
