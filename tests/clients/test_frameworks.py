@@ -105,6 +105,41 @@ def test_what_is_like_nothing_says_what_could_be() -> None:
         framework_of(3)
 
 
+def test_a_class_in_place_of_an_instance_is_told() -> None:
+    with pytest.raises(ClipperError, match="the class LogisticRegression in place of an instance"):
+        framework_of(LogisticRegression)
+
+
+class Foreign:
+    """Stands for a model of a package that nobody here knows."""
+
+    def predict(self, rows: Any) -> Any:
+        return rows.sum(axis=1)
+
+    def score(self, rows: Any) -> Any:
+        return -rows.sum(axis=1)
+
+
+class ForeignEstimator(LogisticRegression):  # type: ignore[misc]  # it has no types
+    """Stands for an estimator of a package that skops knows nothing of."""
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "expected"),
+    [
+        (Foreign(), None, [4.0]),
+        (Foreign(), "score", [-4.0]),
+        (ForeignEstimator().fit([[0.0, 0.0], [3.0, 3.0]], [0, 1]), None, [1]),
+    ],
+)
+def test_whatever_predicts_is_sent_as_it_is(
+    model: Any, method: str | None, expected: list[Any], tmp_path: Path
+) -> None:
+    found = save(model, folder=tmp_path, saving=Saving(method=method))
+    assert (found.runtime, found.has_method) == ("python", True)
+    assert answers(found, [[2.0, 2.0]]) == expected
+
+
 def test_each_framework_is_recognised_by_its_own_row() -> None:
     assert len(FRAMEWORKS) == len(set(FRAMEWORKS)) > 8
     assert framework_of(xgboost.XGBClassifier()).name == "xgboost"  # an estimator of sklearn, too

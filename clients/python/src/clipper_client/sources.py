@@ -87,11 +87,6 @@ def pickled_modules(file: Path) -> set[str]:
     return found
 
 
-def is_own(name: str) -> bool:
-    """Whether a module is the script's or notebook's, or one that `is_local`."""
-    return name == MAIN or is_local(name)
-
-
 def is_local(name: str) -> bool:
     """Whether a module that was imported is no part of Python, nor of anything installed."""
     module = sys.modules.get(name)

@@ -33,9 +33,13 @@ def framework_of(model: Any) -> Framework:
         framework: Framework = importlib.import_module(f"{__name__}.{name}").FRAMEWORK
         if framework.recognises(model):
             return framework
+    kind = type(model)
+    got = f"a {kind.__module__}.{kind.__qualname__}"
+    if isinstance(model, type):
+        got = f"the class {model.__qualname__} in place of an instance"
     raise ClipperError(
         f"Expected a model of {', '.join(FRAMEWORKS)}, or the path of an artifact with runtime=, "
-        f"got a {type(model).__module__}.{type(model).__qualname__}. A function "
+        f"got {got}. A function "
         "or a class with pred_batch(inputs) can be anything.",
         code=UNSUPPORTED_MODEL,
     )

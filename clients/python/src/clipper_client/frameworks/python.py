@@ -1,4 +1,7 @@
-"""Python: a class with pred_batch, an instance of one, or a function, as a zip of its source."""
+"""Python: a class with pred_batch, an instance of one, or a function, as a zip of its source.
+
+So does anything else with predict that no framework here knows, as a pickle.
+"""
 
 from __future__ import annotations
 
@@ -98,10 +101,18 @@ with (_Path(__file__).parent / "values.pickle").open("rb") as _file:
 
 
 def _is_python(model: Any) -> bool:
+    return _is_own_code(model) or (
+        callable(getattr(model, "predict", None)) and not isinstance(model, type)
+    )
+
+
+def _is_own_code(model: Any) -> bool:
     return callable(getattr(model, "pred_batch", None)) or inspect.isfunction(model)
 
 
 def _save(model: Any, folder: Path, saving: Saving) -> Saved:
+    if not _is_own_code(model):
+        return save_estimator(model, folder=folder, method=saving.method)
     code = model if isinstance(model, type) or inspect.isfunction(model) else type(model)
     module, name = code.__module__, code.__qualname__
     if name.endswith(LAMBDA):
@@ -124,7 +135,7 @@ def _save(model: Any, folder: Path, saving: Saving) -> Saved:
 
 
 def save_estimator(model: Any, *, folder: Path, method: str | None) -> Saved:
-    """Save an estimator with classes of the script, or of modules of its own, as code."""
+    """Save an estimator as a pickle, with the code that it has of the script or local modules."""
     pickled, own = _pickled(model, of=type(model).__name__)
     return replace(
         _packed(

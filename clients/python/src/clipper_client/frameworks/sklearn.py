@@ -1,6 +1,7 @@
 """scikit-learn: estimators and pipelines, as skops files, which hold no code.
 
-One with classes or functions of its user's own goes as code, by the runtime python.
+One with classes or functions of its user's own, or of packages that skops knows nothing of, goes as
+code, by the runtime python.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import Any
 from clipper_client.frameworks.base import Framework, Saved, Saving, is_of, needs
 from clipper_client.frameworks.python import save_estimator
 from clipper_client.requirements import packages_in
-from clipper_client.sources import is_own
+
+# Types of these the server judges by their names; of others a skops file holds only the names.
+KNOWN = ("sklearn", "numpy", "scipy", "functools")
 
 
 def _is_estimator(model: Any) -> bool:
@@ -26,7 +29,7 @@ def _save(model: Any, folder: Path, saving: Saving) -> Saved:
     path = folder / "model.skops"
     skops.io.dump(model, path)
     names = skops.io.get_untrusted_types(file=path)
-    if any(is_own(name.partition(".")[0]) for name in names):  # a skops file keeps no code
+    if any(name.partition(".")[0] not in KNOWN for name in names):
         return save_estimator(model, folder=folder, method=saving.method)
     return Saved(
         path=path,
