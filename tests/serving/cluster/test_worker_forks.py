@@ -22,7 +22,7 @@ from serving.cluster.replica.watchdog import WatchTable
 app.loader.import_default_modules()
 app.finalize()
 worker._lifeline, worker._table = Lifeline(), WatchTable()
-worker._preload()
+worker.preload()
 print("preloaded", *{"sklearn", "serving.cluster.replica.process"} & set(sys.modules), flush=True)
 known = set(sys.modules)
 pid = os.fork()
