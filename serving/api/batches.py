@@ -11,7 +11,8 @@ from time import monotonic
 import msgspec
 
 from infrastructure.turns import Slice
-from registry.errors import ClipperError
+from registry.errors import ClipperError, ModelFailed
+from serving.query.budget import ANSWER_TOO_LARGE, MAX_ANSWER_BYTES
 from serving.query.query import Query
 
 # Inputs that found no room in a queue are asked about again after this long.
@@ -47,6 +48,7 @@ class InputBatch:
         self._settled: deque[int] = deque()
         self._refused: list[int] = []
         self._items: list[bytes] = [b""] * len(inputs)
+        self._bytes = 0
         self._wake: asyncio.Future[None] | None = None
 
     async def answer(self) -> list[bytes]:
@@ -96,7 +98,15 @@ class InputBatch:
         if self._patient and query.found_no_room and monotonic() + REFUSED_PAUSE_S < query.deadline:
             self._refused.append(position)
         else:
-            self._items[position] = self._render(query)
+            self._items[position] = self._rendered(query)
+
+    def _rendered(self, query: Query) -> bytes:
+        """Return an input's answer, or its failure if the request's answer would be too large."""
+        item = self._render(query)
+        if self._bytes + len(item) > MAX_ANSWER_BYTES:
+            item = self._render(ModelFailed(ANSWER_TOO_LARGE))
+        self._bytes += len(item)
+        return item
 
     async def _something_settled(self) -> None:
         self._wake = asyncio.get_running_loop().create_future()

@@ -8,6 +8,11 @@ MARGIN_MS = 2.0
 SMALL_BATCH = 64
 # The longest that a large batch may take.
 LONGEST_BATCH_MS = 60_000.0
+# The outputs in one answer, which a web process holds until its client has read them.
+MAX_ANSWER_BYTES = 64 << 20
+ANSWER_TOO_LARGE = (
+    f"Expected outputs of at most {MAX_ANSWER_BYTES} bytes in one answer: ask about fewer inputs."
+)
 
 
 def seconds_to_answer(objective_ms: float) -> float:

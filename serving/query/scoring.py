@@ -18,13 +18,14 @@ from typing import NamedTuple
 import msgspec
 
 from infrastructure.turns import Slice
-from registry.errors import ClipperError, NotReady
+from registry.errors import ClipperError, ModelFailed, NotReady
 from registry.specs import ApplicationSpec, VersionSpec
 from selection.answers.decide import Fault, Objection, decide
 from selection.policies import Selection
 from serving.engine.gather import LAST_PRIORITY, Gather
 from serving.engine.outcome import Outcome, Status
 from serving.query.allowances import MOST_SCORED, rows_open
+from serving.query.budget import ANSWER_TOO_LARGE, MAX_ANSWER_BYTES
 from serving.query.fallback import NO_MODEL, error_for, why_default, why_none
 from serving.query.prediction import NOBODY, Choice, forced_on
 from serving.query.query import outputs_of
@@ -123,6 +124,7 @@ class Scoring:
         self._settled: deque[int] = deque()
         self._found_no_room = False
         self._scored = Scored([b"null"] * len(rows), {})
+        self._bytes = 0
         self._wake: asyncio.Future[None] | None = None
 
     async def answer(self) -> Scored:
@@ -199,12 +201,20 @@ class Scoring:
         for place, row in enumerate(group.rows):
             first = outcomes[place * count]
             if count == 1 and first is not None and first.status == _OK:
-                self._scored.outputs[row] = first.payload
+                self._keep(row, first.payload)
             elif not self._answered(row, outcomes[place * count : (place + 1) * count]):
                 again.append(row)
         if again:
             self._found_no_room = True
             self._waiting.extendleft(reversed(again))
+
+    def _keep(self, row: int, output: bytes) -> None:
+        """Note a row's output, or its failure if the answer would be too large."""
+        if self._bytes + len(output) > MAX_ANSWER_BYTES:
+            self._scored.failed[row] = ModelFailed(ANSWER_TOO_LARGE)
+            return
+        self._bytes += len(output)
+        self._scored.outputs[row] = output
 
     def _answered(self, row: int, outcomes: list[Outcome | None]) -> bool:
         """Note what a row comes to; False where it is to be asked about again."""
@@ -212,7 +222,7 @@ class Scoring:
         if full and monotonic() + REFUSED_PAUSE_S < self._deadline:
             return False
         try:
-            self._scored.outputs[row] = self._decided(outcomes)
+            self._keep(row, self._decided(outcomes))
         except ClipperError as error:
             self._scored.failed[row] = error
         return True

@@ -20,6 +20,8 @@ from serving.rpc.text import safe_text
 MAGIC = b"CL"
 PROTOCOL_VERSION = 1
 MAX_BODY = 64 * 1024 * 1024
+# Of one input. A web process reads all of it in one turn of its loop, and gives it to each caller.
+MAX_OUTPUT = MAX_BODY // 16
 HEADER = struct.Struct("<2sBBII")
 MAX_U32 = 0xFFFF_FFFF
 
@@ -187,11 +189,11 @@ def decode_predict(body: bytes) -> list[bytes]:
 
 
 def fitting(answer: Answer) -> Answer:
-    """Return the answer, or the failure that it is where no frame can hold it."""
-    size, most = len(answer[1]), MAX_BODY - _ANSWERS_HEAD - _ANSWER_HEAD
-    if size <= most:
+    """Return the answer, or a failure if it is too large for an output."""
+    size = len(answer[1])
+    if size <= MAX_OUTPUT:
         return answer
-    return failed(f"expected an output of at most {most} bytes, got one of {size}")
+    return failed(f"expected an output of at most {MAX_OUTPUT} bytes, got one of {size}")
 
 
 def encode_in_parts(
@@ -240,27 +242,30 @@ def decode_answers(body: bytes) -> tuple[list[Answer], int]:
     """Return the answers and the microseconds that the replica spent on them.
 
     Here is where bytes of other processes become answers: what claims to be an output and isn't
-    one JSON value is a failure, and messages are made fit to be shown.
+    one JSON value, or is too large, is a failure, and messages are made fit to be shown.
     """
     count, compute_us = _unpack(_COUNT_AND_TIME, body, what="ANSWER")
     statuses = body[8 : 8 + count]
     lengths = _lengths(body, count=count, start=8 + count, what="ANSWER")
     payloads = _cut(body, lengths=lengths, start=8 + 5 * count, what="ANSWER")
+    fits = len(body) <= MAX_OUTPUT or max(lengths) <= MAX_OUTPUT
     try:
         known = [_STATUSES[status] for status in statuses]
     except IndexError:
         worst = max(statuses)
         raise ProtocolError(f"expected a status from 0 to 2 in an ANSWER, got {worst}") from None
     answers = list(map(_answer, zip(known, payloads, strict=True)))
-    if statuses.count(0) < count or not are_json(payloads):
+    if statuses.count(0) < count or not fits or not are_json(payloads):
         answers = list(map(_checked, answers))
     return answers, compute_us
 
 
 def _checked(answer: Answer) -> Answer:
     if answer.status != AnswerStatus.OK:
-        message = safe_text(answer.payload.decode(errors="replace"))
+        message = safe_text(answer.payload[:MAX_OUTPUT].decode(errors="replace"))
         return Answer(answer.status, message.encode())
+    if len(answer.payload) > MAX_OUTPUT:
+        return fitting(answer)
     if fault := json_fault(answer.payload):
         return failed(f"expected one JSON value as output, got something else: {fault}")
     return answer

@@ -7,23 +7,19 @@ on a busy machine.
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
 import threading
-from collections.abc import Callable
 from contextlib import closing, suppress
-from pathlib import Path
 
 import pytest
 from websockets.frames import Frame, Opcode
 
 from tests.integration.conftest import make_application
 from tests.integration.stack import Stack, eventually
+from tests.integration.watched import LONGEST_TURN_S, Watched
 
 SECONDS = 60.0
-# What a burst may keep from others, who work 1 ms at a time; those below took 0.3 to 4 s.
-LONGEST_TURN_S = 0.1
 # Several copies of a body that is as large as one may be.
 MOST_BYTES = 260 << 20
 OPENING = (
@@ -48,45 +44,6 @@ def public(stack: Stack) -> bytes:
         path = f"/api/v1/applications/{name}/selection"
         eventually(lambda: client.get(path).status_code == 200, seconds=SECONDS, what="public")
     return name.encode()
-
-
-class Watched:
-    """The process that answers queries, and a neighbour that asks it."""
-
-    def __init__(self, stack: Stack) -> None:
-        (process,) = stack.web_processes()
-        self._folder = Path("/proc", str(process.pid))
-        self._connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=SECONDS)
-        self.longest_turn = 0.0
-
-    def during(self, burst: Callable[[], bytes]) -> bytes:
-        """Return what the burst came to, once the neighbour has asked all the while."""
-        answers: list[bytes] = []
-        sending = threading.Thread(target=lambda: answers.append(burst()))
-        self._folder.joinpath("clear_refs").write_text("5")  # the peak of memory begins anew
-        sending.start()
-        while sending.is_alive():
-            self._ask()
-        sending.join()
-        self._connection.close()
-        assert answers, "the burst failed"
-        return answers[0]
-
-    @property
-    def most_bytes(self) -> int:
-        """The memory that the process held at most."""
-        lines = self._folder.joinpath("status").read_text().splitlines()
-        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
-
-    @property
-    def processor_s(self) -> float:
-        return int(self._folder.joinpath("schedstat").read_text().split()[0]) / 1e9
-
-    def _ask(self) -> None:
-        before = self.processor_s
-        self._connection.request("GET", "/health/live")
-        assert self._connection.getresponse().read()
-        self.longest_turn = max(self.longest_turn, self.processor_s - before)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import msgspec
 
 from serving.container.remote.configuration import Place
 from serving.container.remote.dialling import first_connected, in_turns
-from serving.container.remote.exchange import HttpAnswer, HttpExchange
+from serving.container.remote.exchange import LARGEST_BODY, HttpAnswer, HttpExchange
 from serving.container.remote.failures import (
     AnsweredError,
     AnsweredLate,
@@ -97,8 +97,11 @@ class HttpClient:
         deadline: float,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        most: int = LARGEST_BODY,
     ) -> HttpAnswer:
         """POST a body, or GET without one; return the answer, whose status is 2xx.
+
+        Its body may have `most` bytes.
 
         Tries again what may pass, until the loop's `deadline`. Raises RemoteFailure.
         """
@@ -110,7 +113,7 @@ class HttpClient:
                     path, body=body, headers={**(headers or {}), **secret.headers}
                 )
                 try:
-                    return await self._once(request, deadline=deadline, secret=secret)
+                    return await self._once(request, deadline=deadline, secret=secret, most=most)
                 except RemoteFailure as failure:
                     pause = self._pause(tried, failure=failure)
                     if tried == tries or not failure.passes or _now() + pause >= deadline:
@@ -136,10 +139,12 @@ class HttpClient:
         usual = FIRST_PAUSE_S * 2.0 ** (tried - 1) * (0.5 + self._jitter())
         return max(usual, failure.after_s)
 
-    async def _once(self, request: bytes, *, deadline: float, secret: ServerSecret) -> HttpAnswer:
+    async def _once(
+        self, request: bytes, *, deadline: float, secret: ServerSecret, most: int
+    ) -> HttpAnswer:
         with self._in_time(deadline):
             async with asyncio.timeout_at(deadline):
-                answer = await self._exchanged(request, secret=secret)
+                answer = await self._exchanged(request, secret=secret, most=most)
         self._silent = False
         if not 200 <= answer.status < 300:
             raise self._error(answer, secret=secret)
@@ -152,18 +157,18 @@ class HttpClient:
     def _in_time(self, deadline: float) -> _Late:
         return _Late(self.place.name, seconds=deadline - _now())
 
-    async def _exchanged(self, request: bytes, *, secret: ServerSecret) -> HttpAnswer:
+    async def _exchanged(self, request: bytes, *, secret: ServerSecret, most: int) -> HttpAnswer:
         while (exchange := self._kept(secret)) is not None:
             # What was kept may have been closed at this moment: that says nothing of the server.
             with suppress(ClosedWithoutAnswer):
-                return await self._asked(exchange, request, secret=secret)
-        return await self._asked(await self._open(secret), request, secret=secret)
+                return await self._asked(exchange, request, secret=secret, most=most)
+        return await self._asked(await self._open(secret), request, secret=secret, most=most)
 
     async def _asked(
-        self, exchange: HttpExchange, request: bytes, *, secret: ServerSecret
+        self, exchange: HttpExchange, request: bytes, *, secret: ServerSecret, most: int
     ) -> HttpAnswer:
         try:
-            answer = await exchange.ask(request)
+            answer = await exchange.ask(request, most=most)
         except BaseException:
             exchange.close()  # what it would still say belongs to this request
             raise

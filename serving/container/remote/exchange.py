@@ -8,7 +8,12 @@ from typing import NamedTuple, cast
 
 import httptools
 
-from serving.container.remote.failures import BrokenAnswer, ClosedWithoutAnswer, RemoteFailure
+from serving.container.remote.failures import (
+    BrokenAnswer,
+    ClosedWithoutAnswer,
+    RemoteFailure,
+    TooLargeAnswer,
+)
 
 # Of one answer: its head, and its body.
 LARGEST_HEAD = 64 << 10
@@ -32,13 +37,18 @@ class HttpExchange(asyncio.Protocol):
     def __init__(self, *, to: str) -> None:
         self.closed = False
         self._to = to
+        self._most = LARGEST_BODY
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[HttpAnswer] | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._begin()
 
-    def ask(self, request: bytes) -> asyncio.Future[HttpAnswer]:
-        """Send a request; the future is the answer's, or has a RemoteFailure."""
+    def ask(self, request: bytes, *, most: int = LARGEST_BODY) -> asyncio.Future[HttpAnswer]:
+        """Send a request; the future is the answer's, or has a RemoteFailure.
+
+        An answer whose body has more than `most` bytes is read no further.
+        """
+        self._most = min(most, LARGEST_BODY)
         assert self._transport is not None  # noqa: S101  # it is connected
         self._begin()
         self._waiting = asyncio.get_running_loop().create_future()
@@ -100,13 +110,13 @@ class HttpExchange(asyncio.Protocol):
         self._head_complete = True
         self._status = self._parser.get_status_code()
         announced = self._headers.get("content-length", "0")
-        if announced.isdigit() and int(announced[:20]) > LARGEST_BODY:
-            self._fail(f"more than {LARGEST_BODY} bytes")
+        if announced.isdigit() and int(announced[:20]) > self._most:
+            self._fail_as_too_large()
 
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
-        if self._size > LARGEST_BODY:
-            self._fail(f"more than {LARGEST_BODY} bytes")
+        if self._size > self._most:
+            self._fail_as_too_large()
         elif not self.closed:
             self._body.append(body)
 
@@ -137,10 +147,13 @@ class HttpExchange(asyncio.Protocol):
             answer = HttpAnswer(self._status, self._headers, b"".join(self._body))
             self._waiting.set_result(answer)
 
-    def _fail(self, what: str) -> None:
+    def _fail_as_too_large(self) -> None:
+        self._fail(f"more than {self._most} bytes", as_a=TooLargeAnswer)
+
+    def _fail(self, what: str, *, as_a: type[BrokenAnswer] = BrokenAnswer) -> None:
         self.close()
         self._body.clear()
-        self._end(BrokenAnswer(f"{self._to} sent {what}"))
+        self._end(as_a(f"{self._to} sent {what}"))
 
     def _end(self, failure: RemoteFailure) -> None:
         if self._waiting is not None and not self._waiting.done():

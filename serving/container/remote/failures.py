@@ -4,7 +4,8 @@ RemoteFailure
 ├── HostRefused         the operator's list doesn't have the host, or the address it leads to
 ├── CannotConnect       nobody answers there, or not as TLS
 ├── ClosedWithoutAnswer the connection ended before a byte of the answer came
-├── BrokenAnswer        what came is no HTTP, no JSON, not whole, too large, or not one per input
+├── BrokenAnswer        what came is no HTTP, no JSON, not whole, or not one per input
+│   └── TooLargeAnswer  what came is larger than the outputs of so many inputs may be
 ├── AnsweredLate        nothing within the time that the version gives it
 └── AnsweredError       a status other than 2xx, with its words
 """
@@ -60,6 +61,12 @@ class ClosedWithoutAnswer(RemoteFailure):
 
 class BrokenAnswer(RemoteFailure):
     pass
+
+
+class TooLargeAnswer(BrokenAnswer):
+    @property
+    def blames_an_input(self) -> bool:
+        return True
 
 
 class AnsweredLate(RemoteFailure):

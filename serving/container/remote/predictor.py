@@ -27,10 +27,12 @@ from serving.container.remote.protocols import dialect_of
 from serving.container.remote.protocols.base import CannotAsk, RemoteInputs
 from serving.container.rows import InvalidRow
 from serving.container.signature import InvalidSignature, Signature, joined
-from serving.rpc.frames import Answer, AnswerStatus, failed
+from serving.rpc.frames import MAX_OUTPUT, Answer, AnswerStatus, failed
 
 # Where each input is a request of its own: so many under way unless the version says otherwise.
 USUAL_CONCURRENCY = 8
+# Of a server's answer for each input, whose output may be written more shortly.
+MAX_ANSWER = 2 * MAX_OUTPUT
 NOT_ASKED = "not asked any more, as for an input of the same batch {}"
 
 logger = logging.getLogger(__name__)
@@ -207,13 +209,16 @@ class RemotePredictor:
 
     async def _asked(self, inputs: RemoteInputs, *, errand: _Errand) -> list[Answer]:
         """Ask once for all of these; raises what is wrong with the whole."""
-        body = self._dialect.body(inputs)
+        body, count = self._dialect.body(inputs), len(inputs.raws)
         deadline = min(errand.deadline, _now() + self._timeout_s)
         secret = self._client.secret
         answer = await self._client.ask(
-            self._dialect.path, deadline=deadline, body=body.content, headers=body.headers
+            self._dialect.path,
+            deadline=deadline,
+            body=body.content,
+            headers=body.headers,
+            most=MAX_ANSWER * count,
         )
-        count = len(inputs.raws)
         try:
             outputs = as_list(self._dialect.outputs(answer, count=count), count=count)
         except WrongOutputs as error:

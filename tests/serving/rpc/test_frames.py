@@ -25,6 +25,7 @@ from serving.rpc.frames import (
     encode_frame,
     encode_predict,
     failed,
+    fitting,
 )
 from serving.rpc.hello import decode_hello, encode_hello
 from tests.serving.rpc.conftest import HELLO
@@ -99,6 +100,18 @@ def test_what_is_not_one_json_value_is_no_output_and_its_neighbours_are(output: 
     assert answers[0] == answers[2] == good
     assert answers[1].status is AnswerStatus.MODEL_FAILED
     assert answers[1].payload.startswith(b"expected one JSON value as output, got")
+
+
+@pytest.mark.parametrize("output", [b"1" * 40_000_000, b'"%b"' % (b"x" * 30_000_000)])
+def test_an_output_that_is_too_large_fails_alone(output: bytes) -> None:
+    good = Answer(AnswerStatus.OK, b"1")
+    sent = encode_answers(1, [good, Answer(AnswerStatus.OK, output), good], compute_us=1)
+
+    answers, _ = decode_answers(body_of(sent))
+
+    assert answers[0] == answers[2] == good
+    assert answers[1].status is AnswerStatus.MODEL_FAILED
+    assert fitting(Answer(AnswerStatus.OK, output)) == answers[1]
 
 
 @given(st.lists(st.text('1,[]"{}: \n', max_size=4).map(str.encode), min_size=1, max_size=4))
