@@ -57,10 +57,10 @@ def check_device(device: str) -> None:
         )
 
 
-def check_room(version: ModelVersion, *, model: Model) -> None:
-    """Raise Conflict where no slot could be had for a version that is to be released.
+def check_room(version: ModelVersion, *, model: Model, replicas: int) -> None:
+    """Raise Conflict where so many slots could not be had for a version that is to be released.
 
-    Another version gives a replica up for it, unless that is its last one.
+    Another version gives a replica up for its first one, unless that is the other's last.
     """
     check_device(version.device)
     slots = known_slots(version.device)
@@ -80,6 +80,11 @@ def check_room(version: ModelVersion, *, model: Model) -> None:
             slots=slots.total,
             replicas=slots.replicas,
         )
+    # As many as the live version has it may have in any case: it takes their place.
+    elsewhere = sum(n for one, n in slots.replicas.items() if one.partition(":")[0] != model.name)
+    fitting = slots.total - elsewhere - RESERVED[version.device]
+    most = max(1, fitting, live.replicas if live else 0)
+    _check_most(version, replicas, most=most, slots=slots)
 
 
 def most_replicas(version: ModelVersion, *, slots: Slots) -> int:
@@ -92,10 +97,12 @@ def most_replicas(version: ModelVersion, *, slots: Slots) -> int:
 def check_scale(version: ModelVersion, *, replicas: int, before: int) -> None:
     """Raise Conflict where a version that runs would get more replicas than there is room for."""
     slots = known_slots(version.device) if replicas > before else None
-    if slots is None or not slots.total or str(version) not in slots.replicas:
-        return
-    most = most_replicas(version, slots=slots)
-    if replicas > max(most, before):
+    if slots is not None and slots.total and str(version) in slots.replicas:
+        _check_most(version, replicas, most=most_replicas(version, slots=slots), slots=slots)
+
+
+def _check_most(version: ModelVersion, replicas: int, *, most: int, slots: Slots) -> None:
+    if replicas > most:
         kept = " One slot stays free for the next deploy." if RESERVED[version.device] else ""
         raise Conflict(
             f"replicas: Expected at most {most} of {version}, got {replicas}: {slots.total} slots "

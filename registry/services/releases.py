@@ -290,7 +290,9 @@ def _release(
         state=Release.State.SUPERSEDED, ended_at=timezone.now()
     )
     if not running:
-        check_room(version, model=model)
+        # The way back is open with as many replicas as find a slot.
+        needed = version.replicas if kind == Release.Kind.DEPLOY else 1
+        check_room(version, model=model, replicas=needed)
     release = Release.objects.create(
         model=model,
         version=version,

@@ -130,6 +130,22 @@ def test_the_live_version_keeps_its_slot_until_the_next_one_has_one(
         services.deploy(version=v2, by=BY)
 
 
+def test_a_deploy_of_more_replicas_than_leave_a_slot_free_is_refused(
+    v1: ModelVersion, v2: ModelVersion, server_redis: redis.Redis
+) -> None:
+    ModelVersion.objects.update(replicas=50)
+    note(server_redis, total=12, b=4, c=2)
+    with pytest.raises(Conflict) as refused:
+        services.deploy(version=ModelVersion.objects.get(pk=v1.pk), by=BY)
+    assert refused.value.details["most"] == 5
+
+    way_back = services.roll_back(model=v1.model, to=v1, by=BY)
+    services.fail_release(release=way_back, error="")
+
+    Model.objects.filter(name="svm").update(live_version=v2)  # with as many
+    assert services.deploy(version=ModelVersion.objects.get(pk=v1.pk), by=BY).is_open
+
+
 def test_a_rollback_to_a_warm_version_needs_no_slot(
     svm: Model, v1: ModelVersion, v2: ModelVersion, server_redis: redis.Redis
 ) -> None:
