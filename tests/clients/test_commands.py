@@ -55,7 +55,7 @@ def test_it_deploys_a_file_asks_it_and_rolls_it_back(
     told = terminal.types("deploy", "typed", artifact, "--app", "typed", "--slo-ms", 1000)
     assert told == "typed:1 is live\n"
     assert terminal.types("export", "data", "typed", "--format", "vw") == ""
-    assert "nothing to write: typed has no decisions" in terminal.complaint
+    assert "nothing to write: typed has no such decisions" in terminal.complaint
     said = ("--allow-signature-change", "--reason", "better")
     second = terminal.json("deploy", "typed", artifact, *said)
     assert (second["version"], second["reason"]) == ("2", "better")

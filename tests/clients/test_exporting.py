@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clipper_client import AsyncClient, Client, ClipperError, query_of
+from clipper_client import Answer, AsyncClient, Client, ClipperError, query_of
 from clipper_client.operations import exporting
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
 from tests.clients.terminal import Terminal
@@ -27,6 +27,7 @@ def test_a_receipt_tells_the_number_of_its_query() -> None:
             b"123456789012", 1, 7, "ann", (ArmRecord("svm:1", 0.5, b"1"),), stored=stored
         )
         assert query_of(ReceiptSigner(b"secret").sign(receipt)) == receipt.nonce.hex()
+    assert Answer(code="invalid_input", query_id="failed-1").query == ""
     for wrong in ("", "a", "-" * 80, "ü"):
         with pytest.raises(ValueError, match="Expected the query_id of an answer"):
             query_of(wrong)
@@ -92,6 +93,8 @@ def test_the_command_writes_files(
     terminal.types("export", "data", churn, "-o", lines, "--since", "1d")
     assert [json.loads(line) for line in lines.read_text().splitlines()] == stored
     assert terminal.json("export", "data", churn, "--since", "1d") == stored
+    terminal.types("export", "data", churn, "--kind", "feedback", "--format", "vw", code=1)
+    assert "expected decisions with vw" in terminal.complaint
     terminal.types("export", "--since", "1d", code=1)
     assert "clipper export data APP" in terminal.complaint
     terminal.types("export", "data", code=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -116,6 +117,13 @@ def test_a_policy_is_shown_and_set(terminal: Terminal, spare: str) -> None:
     assert "expected NAME=VALUE" in terminal.complaint
 
 
+class Typed(io.StringIO):
+    """What somebody types at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.mark.usefixtures("known")
 def test_what_is_in_use_stays_and_the_rest_is_deleted(
     terminal: Terminal, client: Client, spare: str, monkeypatch: pytest.MonkeyPatch
@@ -132,7 +140,11 @@ def test_what_is_in_use_stays_and_the_rest_is_deleted(
     terminal.types("delete", "version", spare, "--yes", code=1)
     assert "MODEL:VERSION" in terminal.complaint
     terminal.types("route", "remove", spare, spare)
-    told = terminal.types("delete", "version", f"{spare}:1", "-y")
+    monkeypatch.setattr(sys, "stdin", Typed("\n"))
+    terminal.types("delete", "version", f"{spare}:1", code=1)
+    assert "nothing was deleted" in terminal.complaint
+    monkeypatch.setattr(sys, "stdin", Typed("yes\n"))
+    told = terminal.types("delete", "version", f"{spare}:1")
     assert told == f"version {spare}:1 is deleted\n"
     assert terminal.json("delete", "application", spare, "-y")["deleted"] is True
     assert terminal.types("delete", "model", spare, "-y") == f"model {spare} is deleted\n"

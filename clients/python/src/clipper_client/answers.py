@@ -63,8 +63,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def query(self) -> str:
-        """The number of the query, by which exported rows name it."""
-        return query_of(self.query_id)
+        """The number of the query, by which exported rows name it; "" if there is no answer."""
+        return "" if self.code else query_of(self.query_id)
 
     @property
     def error(self) -> ClipperError | None:

@@ -23,6 +23,7 @@ from clipper_client.progress import Bar
 from clipper_client.retries import RetryPolicy
 
 DECLARATIONS, DATA = "declarations", "data"
+DECISIONS = "decisions"
 Decision = Mapping[str, Any]
 # The first, which has no name there either, is the number of the row.
 OBP_COLUMNS = ("", "timestamp", "item_id", "position", "click", "propensity_score")
@@ -100,7 +101,9 @@ def _export_data(client: Client, options: Options) -> int:
 def _write(client: Client, options: Options, target: IO[str]) -> None:
     format = options.format or Path(options.output or "").suffix[1:].replace("ndjson", "jsonl")
     if format in FORMATS_OF_DECISIONS:
-        options.kind = "decisions"
+        if options.kind not in (None, DECISIONS):
+            raise ValueError(f"--kind: expected {DECISIONS} with {format}, got {options.kind}.")
+        options.kind = DECISIONS
         FORMATS_OF_DECISIONS[format](_rows(client, options), target)
         return
     accept = JSON_LINES if format == "jsonl" else CSV
@@ -117,7 +120,7 @@ def _rows(client: Client, options: Options) -> Iterator[dict[str, Any]]:
             has_any = True
             yield msgspec.json.decode(line)
     if not has_any:
-        complain(f"nothing to write: {options.app} has no {options.kind or KINDS[0]} of that")
+        complain(f"nothing to write: {options.app} has no such {options.kind or KINDS[0]}")
 
 
 def _pages(client: Client, options: Options, *, accept: str) -> Iterator[bytes]:
