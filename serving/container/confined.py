@@ -59,6 +59,7 @@ SYSTEM_FILES = (
 # The exit code where there is no such program, or it is none: a shell's.
 CANNOT_START = 126
 WITHOUT_LANDLOCK = "this kernel has no Landlock: files are not kept from the model"
+WITHOUT_MOUNTS = "shared memory and paths of sockets are not kept from the model on this machine"
 WITHOUT_FILTER = "system calls are not kept from the model on this machine"
 DEVICES = ("null", "zero", "full", "random", "urandom", "dri", "kfd")
 
@@ -96,10 +97,12 @@ def confined_command(
     sockets: bool = False,
     modes: bool = False,
     gives_way: bool = False,
+    shared_mb: int | None = None,
     other_python: Path | None = None,
 ) -> list[str]:
     """The command that runs this program confined, wherever it is started; one that `gives_way`
-    runs where nobody else wants to, one with `modes` may change those of its user's files.
+    runs where nobody else wants to, one with `modes` may change those of its user's files. Its
+    files in shared memory may take `shared_mb`.
 
     `other_python` runs it in the place of this one, whose packages it then can't read. What that
     brings along may run code as soon as it starts (`.pth` files), so it starts confined.
@@ -107,6 +110,7 @@ def confined_command(
     arguments = ["--sockets"] if sockets else []
     arguments += ["--modes"] if modes else []
     arguments += ["--give-way"] if gives_way else []
+    arguments += [] if shared_mb is None else ["--shared-mb", str(shared_mb)]
     hide = [Path(os.environ[name]) for name in OURS if os.environ.get(name)]
     for option, paths in (("--write", write), ("--read", read), ("--hide", hide)):
         for path in paths:
@@ -139,6 +143,7 @@ def confine(
     sockets: bool,
     modes: bool = False,
     python: bool = True,
+    shared_mb: int | None = None,
 ) -> bool:
     """Confine this process, whose only thread is this one, for good; whether Landlock was there.
 
@@ -149,10 +154,16 @@ def confine(
         return False
     # Not at the top, as this file may be run before the project can be imported; nor later, when
     # this Python may be one that it can't read any more.
+    from serving.container.mounts import take_own_mounts
     from serving.container.syscalls import filter_calls
 
     libc = ctypes.CDLL(None, use_errno=True)
     _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    # A build links files of one folder in another one, which mounts would keep it from.
+    if not modes:
+        own = take_own_mounts(libc, hide=hide, keep=[*write, *read], shared_mb=shared_mb)
+        if hide and not own:
+            print(WITHOUT_MOUNTS, file=sys.stderr)
     readable = readable_paths(extra=read, hide=hide, python=python)
     version = _landlock_version(libc)
     if version >= 1:
@@ -191,6 +202,7 @@ def main() -> None:
         parser.add_argument(option, action="append", type=Path, default=[])
     parser.add_argument("--sockets", action="store_true", help="may open Unix sockets")
     parser.add_argument("--modes", action="store_true", help="may change those of files")
+    parser.add_argument("--shared-mb", type=int, help="that files in shared memory may take")
     parser.add_argument("--give-way", action="store_true", help="to whoever wants a core")
     parser.add_argument("--other-python", action="store_true", help="has a Python of its own")
     parser.add_argument("--confined", action="store_true", help="this process is already")
@@ -207,6 +219,7 @@ def main() -> None:
         sockets=arguments.sockets,
         modes=arguments.modes,
         python=not arguments.other_python,
+        shared_mb=arguments.shared_mb,
     ):
         print(WITHOUT_LANDLOCK, file=sys.stderr)
     if program[0] != "-m":

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from serving.container.mounts import used_bytes
+
 # Libraries start one or two processes for each core, each with a thread for each of some tasks.
 MOST_PROCESSES = 100 + 2 * (os.cpu_count() or 1)
 MOST_THREADS = 20 * MOST_PROCESSES
@@ -51,23 +53,23 @@ def family_of(pid: int, processes: Mapping[int, Process]) -> set[int]:
     return family
 
 
-def held_bytes(family: Iterable[int]) -> int:
+def held_bytes(family: set[int]) -> int:
     """Return at most what these processes hold that no file on a disk backs.
 
     What several of them share counts for each.
     """
-    return sum(_read_kib(each, "status", "RssAnon:", "RssShmem:") for each in family) * 1024
+    return sum(_read_kib(family, "status", "RssAnon", "RssShmem")) * 1024 + _files_bytes(family)
 
 
-def shared_once_bytes(pid: int, family: Iterable[int]) -> int:
+def shared_once_bytes(pid: int, family: set[int]) -> int:
     """Return what `held_bytes` does, where shared memory counts once: it takes the kernel longer.
 
     What the process itself, `pid`, shares with the one that forked it counts in full.
     """
-    others = (each for each in family if each != pid)
-    held = _read_kib(pid, "status", "RssAnon:", "RssShmem:")
-    held += sum(_read_kib(each, "smaps_rollup", "Pss_Anon:", "Pss_Shmem:") for each in others)
-    return held * 1024
+    own, own_shared = _read_kib({pid}, "status", "RssAnon", "RssShmem")
+    others, shared = _read_kib(family - {pid}, "smaps_rollup", "Pss_Anon", "Pss_Shmem")
+    # What is mapped of the files would count twice.
+    return (own + others) * 1024 + max((own_shared + shared) * 1024, _files_bytes(family))
 
 
 def crowd_of(family: Iterable[int], processes: Mapping[int, Process]) -> str:
@@ -92,10 +94,18 @@ def end_groups(groups: Iterable[int]) -> None:
             os.killpg(group, signal.SIGKILL)
 
 
-def _read_kib(pid: int, file: str, *names: str) -> int:
-    found = 0
-    with suppress(OSError, ValueError, IndexError):  # it has ended
-        for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
-            if line.startswith(names):
-                found += int(line.split()[1])
-    return found
+def _read_kib(pids: Iterable[int], file: str, *names: str) -> list[int]:
+    """Return the sum of each of these lines of the processes' file in /proc."""
+    found = dict.fromkeys(names, 0)
+    for pid in pids:
+        with suppress(OSError, ValueError, IndexError):  # it has ended
+            for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
+                name, _, rest = line.partition(":")
+                if name in found:
+                    found[name] += int(rest.split()[0])
+    return list(found.values())
+
+
+def _files_bytes(family: Iterable[int]) -> int:
+    """Return what files in the family's own shared memory take; all of it has the same."""
+    return max(map(used_bytes, family), default=0)

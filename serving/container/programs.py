@@ -56,4 +56,5 @@ def model_command(
         # An executable is asked over a socket of its own.
         sockets=spec.runtime == "command",
         gives_way=gives_way,
+        shared_mb=spec.memory_limit_mb,
     )

@@ -127,6 +127,8 @@ def _rules(*, sockets: bool) -> Iterator[_Rule]:
     yield _Rule(_DO_NOTHING, (203,), (122,), _is_not(0, *own))
     # ptrace, process_vm_readv, process_vm_writev, kcmp, pidfd_getfd, process_madvise
     yield _Rule(_REFUSE, (101, 310, 311, 312, 438, 440), (117, 270, 271, 272, 438, 440))
+    # memfd_create, memfd_secret: such memory counts nowhere as long as it isn't mapped.
+    yield _Rule(UNKNOWN, (319, 447), (279, 447))
     # What outlives the program: shmget, shmat, shmctl; semget, semop, semctl, semtimedop; msgget,
     # msgsnd, msgrcv, msgctl; mq_open, mq_unlink; add_key, request_key, keyctl
     yield _Rule(_REFUSE, (29, 30, 31, 64, 65, 66, 220), (194, 196, 195, 190, 193, 191, 192))

@@ -54,6 +54,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     write: list[str]
     read: list[str]
     hide: list[str]
+    shared_mb: int | None
     gives_way: bool
 
 
@@ -197,6 +198,7 @@ def be_check(request: Request, *, descriptors: list[int]) -> int:
         read=[Path(path) for path in request.read],
         hide=[Path(path) for path in request.hide],
         sockets=False,
+        shared_mb=request.shared_mb,
     ):
         print(WITHOUT_LANDLOCK, file=sys.stderr)
     kept = [f"--kept={descriptor}" for descriptor in descriptors[DESCRIPTORS:]]

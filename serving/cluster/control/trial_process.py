@@ -319,6 +319,7 @@ def _request(program: TrialProgram, *, gives_way: bool) -> bytes:
             write=[str(program.folder)],
             read=[str(program.spec.artifact)],
             hide=hide,
+            shared_mb=program.spec.memory_limit_mb,
             gives_way=gives_way,
         )
     )

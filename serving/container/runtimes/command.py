@@ -47,6 +47,7 @@ def load(spec: LoadSpec) -> CommandPredictor:
             device=spec.device,
             input_type=spec.input_type,
             sha256=spec.sha256,
+            shared_mb=spec.memory_limit_mb,
         )
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -56,7 +57,15 @@ def load(spec: LoadSpec) -> CommandPredictor:
 class CommandPredictor:
     """Passes batches on as they are: parsing, and what a bad input gets, is the executable's."""
 
-    def __init__(self, executable: Path, *, device: str, input_type: str, sha256: str) -> None:
+    def __init__(
+        self,
+        executable: Path,
+        *,
+        device: str,
+        input_type: str,
+        sha256: str,
+        shared_mb: int | None = None,
+    ) -> None:
         self.input_type = input_type
         self.n_features: int | None = None
         self.failures = RecentFailures()
@@ -71,7 +80,9 @@ class CommandPredictor:
             generation=0,
             input_type=input_type,
         )
-        self._child = _Child(executable, address=f"unix:{path}", hello=hello, device=device)
+        self._child = _Child(
+            executable, address=f"unix:{path}", hello=hello, device=device, shared_mb=shared_mb
+        )
         try:
             self._link = ChildLink.to(path)
             self._check(self._link.hello(), expected=hello)
@@ -122,7 +133,15 @@ class CommandPredictor:
 class _Child:
     """The executable's process, up when this is made, and a thread that notices its death."""
 
-    def __init__(self, executable: Path, *, address: str, hello: Hello, device: str) -> None:
+    def __init__(
+        self,
+        executable: Path,
+        *,
+        address: str,
+        hello: Hello,
+        device: str,
+        shared_mb: int | None,
+    ) -> None:
         self.on_death: Callable[[int], None] = lambda code: None
         self._ready = threading.Event()
         self._stopping = False
@@ -131,7 +150,7 @@ class _Child:
         command += ["--hello", msgspec.json.encode(hello).decode()]
         try:
             self._process = subprocess.Popen(
-                confined_command(command, write=[folder], sockets=True),
+                confined_command(command, write=[folder], sockets=True, shared_mb=shared_mb),
                 cwd=folder,
                 env=scrubbed_environment(os.environ, home=folder),
                 stdin=subprocess.DEVNULL,
