@@ -111,7 +111,8 @@ def _class_in(module: ModuleType, *, name: str, where: str) -> type[Any]:
     if not isinstance(found, type):
         raise ArtifactInvalid(f"expected a class {name} in {where}, got {_instead(module)}")
     if not callable(getattr(found, "pred_batch", None)):
-        raise ArtifactInvalid(f"expected {name} to have pred_batch(self, inputs), got none")
+        other = "predict: rename the method" if hasattr(found, "predict") else "none"
+        raise ArtifactInvalid(f"expected {name} to have pred_batch(self, inputs), got {other}")
     return found
 
 

@@ -124,6 +124,7 @@ def test_two_models_of_the_same_file_live_side_by_side(artifact_file: Path) -> N
         ("raise SystemExit(3)", LoadFailed, "failed to import: SystemExit: 3"),
         ("x = 1", ArtifactInvalid, "expected a class Predictor in predictor.py, got none"),
         ("class Predictor: ...", ArtifactInvalid, "expected Predictor to have pred_batch"),
+        (WHERE.replace("pred_batch", "predict"), ArtifactInvalid, "got predict: rename the method"),
         (WHERE.replace("Predictor", "Model"), ArtifactInvalid, "got Model: rename the class to"),
         ("def ask(inputs): ...", ArtifactInvalid, "got the function ask: put it into a class"),
         (DEVICE.replace("path", "cutoff"), ArtifactInvalid, "got the parameter 'cutoff': rename"),
