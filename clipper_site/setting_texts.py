@@ -338,6 +338,9 @@ LAUNCHER = {
     "CLIPPER_CONSOLE_LISTENS": _text(
         "Where the console listens beside its Unix sockets, made of `CLIPPER_CONSOLE_PORT`."
     ),
+    "CLIPPER_CONTROL_PASSWORD": _text(
+        "What `supervisorctl` and `make restart` prove themselves by, from `var/control_password`."
+    ),
     "CLIPPER_LISTENING": _text(
         "The descriptor that listens on the stack's port, which the predict master inherits."
     ),

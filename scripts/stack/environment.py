@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from .layout import Layout, write_private
+from .layout import Layout, keep_secret, write_private
 from .machine import cpu_slots, memory_bytes
 from .processes import MARK
 from .redis_server import url as redis_server_url
@@ -20,6 +20,8 @@ NOT_EXPORTED = frozenset({MARK, "DJANGO_SECRET_KEY", "DJANGO_SECRET_KEY_PREVIOUS
 
 # The descriptor that listens on the stack's port, for the predict master.
 LISTENING = "CLIPPER_LISTENING"
+# For supervisord and the masters (`serving.master.orders`).
+CONTROL_PASSWORD = "CLIPPER_CONTROL_PASSWORD"  # its name
 DEFAULTS = {
     "CLIPPER_WEB_WORKERS": "1",
     "CLIPPER_GPU_SLOTS": "0",
@@ -61,6 +63,7 @@ def environment_of(
         "REDIS_URL": redis_server_url(layout) if ours else base["REDIS_URL"],
         "CLIPPER_VAR": str(layout.var),
         "CLIPPER_RUN_DIR": str(layout.run_dir),
+        CONTROL_PASSWORD: keep_secret(layout.control_password),
         "CLIPPER_HOST": layout.host,
         "CLIPPER_PORT": str(layout.port),
         "CLIPPER_PYTHON": sys.executable,
@@ -85,6 +88,7 @@ def write_environment_script(layout: Layout, *, environment: Mapping[str, str]) 
     )
     exported = {name: shlex.quote(environment[name]) for name in names}
     exported["DJANGO_SECRET_KEY"] = f'"{_content_of(layout.secret_key)}"'
+    exported[CONTROL_PASSWORD] = f'"{_content_of(layout.control_password)}"'
     if environment["CLIPPER_REDIS_OURS"] == "true":
         password = _content_of(layout.redis_password)
         exported["REDIS_URL"] = f'"unix://:{password}@{layout.redis_socket}?db=0"'

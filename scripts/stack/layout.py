@@ -73,6 +73,11 @@ class Layout:
         return self.var / "redis_password"
 
     @property
+    def control_password(self) -> Path:
+        """For supervisord and the masters: a model may run as the same user."""
+        return self.var / "control_password"
+
+    @property
     def secret_key(self) -> Path:
         return self.var / "secret_key"
 

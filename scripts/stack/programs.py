@@ -10,7 +10,7 @@ from http.client import HTTPException
 from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
 
 from .errors import StackError
-from .layout import Layout
+from .layout import Layout, keep_secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,8 @@ class Supervisor:
         path = layout.run_dir / "supervisor.sock"
         if not path.exists():
             raise StackError(f"No stack runs in '{layout.var}'.")
-        transport = SupervisorTransport("", "", f"unix://{path}")
+        password = keep_secret(layout.control_password)
+        transport = SupervisorTransport("clipper", password, f"unix://{path}")
         # The address is of no use, but has to be one.
         self._proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
 

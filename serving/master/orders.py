@@ -1,12 +1,15 @@
 """What a master can be told on its Unix socket, and how: one line asks, further ones answer.
 
+Before what it asks, the line has the password of the master's environment, if that has one.
 The last line is `done`, or `failed: ` and why. Where there is none the master has ended.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,6 +23,7 @@ STATUS = "status"
 COUNTS = "counts"
 DONE = "done"
 FAILED = "failed: "
+PASSWORD = "CLIPPER_CONTROL_PASSWORD"  # noqa: S105  # its name
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +41,11 @@ async def take_orders(master: Master, *, path: Path) -> asyncio.Server:
             _say(writer, line)
 
         try:
-            order = (await reader.readline()).decode(errors="replace").strip()
+            line = (await reader.readline()).decode(errors="replace").strip("\n")
+            password, _, order = line.rpartition(" ")
+            if not hmac.compare_digest(password.encode(), _password().encode()):
+                _say(writer, f"{FAILED}expected the password of this stack")
+                return
             _say(writer, await _carried_out(order, master=master, writer=writer, tell=tell))
             with suppress(OSError):
                 await writer.drain()
@@ -45,6 +53,10 @@ async def take_orders(master: Master, *, path: Path) -> asyncio.Server:
             writer.close()
 
     return await asyncio.start_unix_server(connected, sock=listen(f"{UNIX}{path}"))
+
+
+def _password() -> str:
+    return os.environ.get(PASSWORD, "")
 
 
 def remove(path: Path) -> None:
@@ -87,7 +99,7 @@ def ordered(order: str, *, path: Path, seconds: float) -> Iterator[str]:
         line.settimeout(seconds)
         try:
             line.connect(str(path))
-            line.sendall(f"{order}\n".encode())
+            line.sendall(f"{_password()} {order}\n".encode())
             with line.makefile("r", encoding="utf-8", errors="replace") as said:
                 for words in map(str.rstrip, said):
                     if words == DONE:

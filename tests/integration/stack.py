@@ -168,7 +168,8 @@ class Stack:
 
     def _supervisor(self) -> xmlrpc.client.ServerProxy:
         path = next((self.run_dir).glob("supervisor.sock"))
-        transport = SupervisorTransport("", "", f"unix://{path}")
+        password = (self.var / "control_password").read_text()
+        transport = SupervisorTransport("clipper", password, f"unix://{path}")
         return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
 
     @property

@@ -6,11 +6,13 @@ import re
 import stat
 import subprocess
 from collections.abc import Iterator
+from configparser import RawConfigParser
 from pathlib import Path
 
 import pytest
 
 from scripts.stack.environment import (
+    CONTROL_PASSWORD,
     LISTENING,
     environment_of,
     exported_by,
@@ -129,6 +131,15 @@ def test_the_script_is_private_and_holds_no_key(layout: Layout) -> None:
     script = layout.environment_script.read_text()
     assert "very-secret" not in script
     assert layout.redis_password.read_text() not in script
+    assert layout.control_password.read_text() not in script
+
+
+def test_supervisord_asks_for_the_stack_s_password() -> None:
+    config = RawConfigParser()
+    config.read(ROOT / "supervisord.conf")
+    for section in ("unix_http_server", "supervisorctl"):
+        assert config[section]["username"] == "clipper"
+        assert config[section]["password"] == f"%(ENV_{CONTROL_PASSWORD})s"
 
 
 def test_settings_of_a_shell_that_the_stack_was_started_without_are_named(layout: Layout) -> None:

@@ -16,7 +16,7 @@ from pytest_django.fixtures import Settings
 from serving.master.__main__ import parser
 from serving.master.listening import listen
 from serving.master.master import DRAIN_S, LAME_DUCK_S, LONGEST_PAUSE_S, pause_after
-from serving.master.orders import OrderFailed, ordered
+from serving.master.orders import PASSWORD, OrderFailed, ordered
 from serving.metrics.exposition import exposition
 from serving.metrics.masters import KEEPS_DYING, dying, read_masters
 from tests.serving.master.running import SECONDS, Running, gone, running, until
@@ -221,6 +221,20 @@ def test_no_socket_leaks_from_one_generation_to_the_next(master: Running) -> Non
 def test_an_order_that_nobody_knows_is_refused(master: Running) -> None:
     with pytest.raises(OrderFailed, match="expected restart, status or counts, got 'dance'"):
         list(ordered("dance", path=master.orders, seconds=SECONDS))
+
+
+def test_an_order_without_the_password_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PASSWORD, "secret")
+    with running(tmp_path, workers=1) as master:
+        assert master.status()
+        for wrong in ("", "other"):
+            monkeypatch.setenv(PASSWORD, wrong)
+            with pytest.raises(OrderFailed):
+                master.restart()
+        monkeypatch.setenv(PASSWORD, "secret")
+        assert master.counts()["replaced"] == 0
 
 
 def test_where_no_master_is_the_order_fails(tmp_path: Path) -> None:
