@@ -5,8 +5,10 @@ from __future__ import annotations
 import psutil
 import pytest
 
+from registry.models import ModelVersion
 from serving.cluster.control.retirement import Retirement
 from serving.cluster.membership.records import ReplicaState
+from serving.cluster.membership.views import read_views
 from serving.cluster.membership.workers import worker_id
 from serving.rpc.frames import Answer, AnswerStatus
 from tests.serving.cluster.asking import Peer
@@ -107,6 +109,24 @@ def test_a_worker_ends_at_once_where_no_other_one_could_take_its_replicas(stack:
     assert worker.wait(timeout=60) == 0
     log = (stack.var / "cpu-2.log").read_text()
     assert "no other worker takes replicas from its queue" in log
+
+
+def test_a_worker_of_a_stack_that_ends_moves_nothing(stack: Stack) -> None:
+    """Its web processes go first, so that nobody asks the replicas any more."""
+    version = ModelVersion.objects.get(model__name="kept")
+    stack.start_process("cpu-3", [*WORKER, *CPU])
+    stack.wait_for_replicas(version)
+    stack.start_process("cpu-4", BESIDE)
+    stack.wait_for_slots("cpu", total=2 * SLOTS)
+    assert stack.web is not None
+    stack.web.stop()
+    wait_for(lambda: not read_views(stack.client), what="no web process")
+    worker = stack.workers.pop("cpu-3")
+
+    worker.terminate()
+
+    assert worker.wait(timeout=60) == 0
+    assert "leaving:" not in (stack.var / "cpu-3.log").read_text()
 
 
 def waiting(stack: Stack) -> bool:
