@@ -67,6 +67,7 @@ _PR_CAPBSET_DROP = 24
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 _LAST_CAPABILITY = 63
+_PR_CAP_AMBIENT, _RAISE = 47, 2
 _CAPABILITY_VERSION_3 = 0x20080522
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _READ = 1 << 0 | 1 << 2 | 1 << 3  # execute, read a file, read a folder
@@ -86,7 +87,8 @@ def scrubbed_environment(base: Mapping[str, str], *, home: Path) -> dict[str, st
     known = {name: base[name] for name in PASSED_ON if name in base}
     # What it prints is to be read at once, also where it is killed.
     python = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
-    return known | python | {"HOME": str(home), "TMPDIR": str(home)}
+    # Its user may have no name but this.
+    return known | python | {"HOME": str(home), "TMPDIR": str(home), "USER": "model"}
 
 
 def confined_command(
@@ -96,19 +98,21 @@ def confined_command(
     read: Iterable[Path] = (),
     sockets: bool = False,
     modes: bool = False,
+    keeps_user: bool = False,
     gives_way: bool = False,
     shared_mb: int | None = None,
     other_python: Path | None = None,
 ) -> list[str]:
     """The command that runs this program confined, wherever it is started; one that `gives_way`
-    runs where nobody else wants to, one with `modes` may change those of its user's files. Its
-    files in shared memory may take `shared_mb`.
+    runs where nobody else wants to, one with `modes` may change those of its user's files, one that
+    `keeps_user` is root's if the stack is. Its files in shared memory may take `shared_mb`.
 
     `other_python` runs it in the place of this one, whose packages it then can't read. What that
     brings along may run code as soon as it starts (`.pth` files), so it starts confined.
     """
     arguments = ["--sockets"] if sockets else []
     arguments += ["--modes"] if modes else []
+    arguments += ["--keep-user"] if keeps_user else []
     arguments += ["--give-way"] if gives_way else []
     arguments += [] if shared_mb is None else ["--shared-mb", str(shared_mb)]
     hide = [Path(os.environ[name]) for name in OURS if os.environ.get(name)]
@@ -142,19 +146,21 @@ def confine(
     hide: Sequence[Path],
     sockets: bool,
     modes: bool = False,
+    keeps_user: bool = False,
     python: bool = True,
     shared_mb: int | None = None,
 ) -> bool:
     """Confine this process, whose only thread is this one, for good; whether Landlock was there.
 
-    `modes`: it may change those of its user's files; `python`: it may still read this Python and
-    its packages.
+    `modes`: it may change those of its user's files; `keeps_user`: it stays root if it is;
+    `python`: it may still read this Python and its packages.
     """
     if sys.platform != "linux":
         return False
     # Not at the top, as this file may be run before the project can be imported; nor later, when
     # this Python may be one that it can't read any more.
     from serving.container.mounts import take_own_mounts
+    from serving.container.own_user import CAP_DAC_READ_SEARCH, has_own_user, take_own_user
     from serving.container.syscalls import filter_calls
 
     libc = ctypes.CDLL(None, use_errno=True)
@@ -168,11 +174,15 @@ def confine(
     version = _landlock_version(libc)
     if version >= 1:
         _restrict(libc, version=version, write=write, readable=list(readable))
+    if not keeps_user:
+        take_own_user(libc, write=write)
+    is_own_user = has_own_user(libc)
+    # The kernel then keeps the files of others from it.
+    modes = modes or is_own_user
     if not filter_calls(libc, sockets=sockets, modes=modes, truncate=version >= 3):
         print(WITHOUT_FILTER, file=sys.stderr)
-    _drop_capabilities(libc)
-    if version < 1:
-        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    _drop_capabilities(libc, kept=CAP_DAC_READ_SEARCH if is_own_user else None)
+    libc.prctl(_PR_SET_DUMPABLE, int(version >= 1), 0, 0, 0)
     return version >= 1
 
 
@@ -203,6 +213,7 @@ def main() -> None:
     parser.add_argument("--sockets", action="store_true", help="may open Unix sockets")
     parser.add_argument("--modes", action="store_true", help="may change those of files")
     parser.add_argument("--shared-mb", type=int, help="that files in shared memory may take")
+    parser.add_argument("--keep-user", action="store_true", help="stay root if it is")
     parser.add_argument("--give-way", action="store_true", help="to whoever wants a core")
     parser.add_argument("--other-python", action="store_true", help="has a Python of its own")
     parser.add_argument("--confined", action="store_true", help="this process is already")
@@ -218,6 +229,7 @@ def main() -> None:
         hide=arguments.hide,
         sockets=arguments.sockets,
         modes=arguments.modes,
+        keeps_user=arguments.keep_user,
         python=not arguments.other_python,
         shared_mb=arguments.shared_mb,
     ):
@@ -309,12 +321,15 @@ def _allow(libc: ctypes.CDLL, ruleset: int, *, path: Path, rights: int) -> None:
         os.close(descriptor)
 
 
-def _drop_capabilities(libc: ctypes.CDLL) -> None:
-    """Of a process of root's: it is then like any other, but for the files that are root's."""
-    for capability in range(_LAST_CAPABILITY + 1):
+def _drop_capabilities(libc: ctypes.CDLL, *, kept: int | None) -> None:
+    """Leave this process, and what it executes, this capability alone, None: none."""
+    for capability in {*range(_LAST_CAPABILITY + 1)} - {kept}:
         libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails for those that nobody has
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
-    _check(libc.capset(header, bytes(24)))
+    mask = 0 if kept is None else 1 << kept
+    _check(libc.capset(header, struct.pack("=6I", mask, mask, mask, 0, 0, 0)))
+    if kept is not None:
+        _check(libc.prctl(_PR_CAP_AMBIENT, _RAISE, kept, 0, 0))
 
 
 def _check(result: int) -> None:

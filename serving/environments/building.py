@@ -201,6 +201,7 @@ class Build:
             [str(self._python), *command],
             write=[self._work],
             read=[self._interpreter.prefix],
+            keeps_user=True,
         )
         # What doesn't compile, such as a file for another Python, is no reason not to run.
         self._wait_for(self._start(confined, more={}))
@@ -216,6 +217,7 @@ class Build:
             write=[self._work, cache],
             modes=True,  # programs that it installs can be run
             read=[self._folder, self._interpreter.prefix, *wheelhouse, *_certificates()],
+            keeps_user=True,  # whose the cache is
         )
         known = QUIET | dict(self._rules.variables_for(self._spec.requirements))
         known |= {"UV_CACHE_DIR": str(cache)}
@@ -291,6 +293,7 @@ class Build:
             stdin=subprocess.DEVNULL,
             stdout=output or subprocess.PIPE,
             stderr=subprocess.PIPE if output else subprocess.STDOUT,
+            umask=0o022,  # a model may run as a user of its own
             process_group=0,  # in a session of its own its niceness might count for nothing
             preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
         )

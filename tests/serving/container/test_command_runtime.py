@@ -101,8 +101,8 @@ def test_it_learns_nothing_of_this_system(
     environment = child_of(os.getpid(), strangers=strangers).environ()
     predictor.close()
     assert environment["PATH"] == os.environ["PATH"]
-    others = (*THREAD_VARIABLES, "HOME", "TMPDIR", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
-    assert set(environment) <= {*PASSED_ON, *others}
+    own = ("HOME", "TMPDIR", "USER", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
+    assert set(environment) <= {*PASSED_ON, *THREAD_VARIABLES, *own}
 
 
 @pytest.mark.parametrize(

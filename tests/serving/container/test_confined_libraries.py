@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -147,6 +148,25 @@ def test_only_who_installs_programs_makes_them_executable(tmp_path: Path, modes:
     program = tmp_path / "program"
     program.write_text("#!/bin/sh")
     program.chmod(0o600)
-    command = confined_command(["/bin/chmod", "700", str(program)], write=[tmp_path], modes=modes)
-    subprocess.run(command, cwd=ROOT, check=True, process_group=0)
+    command = ["/bin/chmod", "700", str(program)]
+    confined = confined_command(command, write=[tmp_path], modes=modes, keeps_user=True)
+    subprocess.run(confined, cwd=ROOT, check=True, process_group=0)
     assert program.stat().st_mode & 0o777 == (0o700 if modes else 0o600)
+
+
+def test_a_folder_on_the_path_that_cannot_be_searched_is_left_out(tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir(mode=0)
+    setpriv = shutil.which("setpriv")
+    # Root may search all but for this.
+    unprivileged = [setpriv, "--bounding-set=-all"] if os.getuid() == 0 and setpriv else []
+    confined = confined_command(["/bin/echo", "runs"], write=[tmp_path / "own"])
+    done = subprocess.run(
+        [*unprivileged, *confined],
+        cwd=ROOT,
+        env=os.environ | {"PATH": f"{hidden / 'bin'}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "runs\n", done.stderr

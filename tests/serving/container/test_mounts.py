@@ -82,6 +82,7 @@ def run(var: Path, *, by: Sequence[str] = (), modes: bool = False) -> dict[str, 
         sockets=True,
         shared_mb=32,
         modes=modes,
+        keeps_user=modes,
     )
     with subprocess.Popen(
         [*by, *command], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
