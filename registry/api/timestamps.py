@@ -18,9 +18,9 @@ AGO = re.compile(r"(\d{1,5})([dhms])", re.ASCII)
 UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
-def moment_of(text: Any) -> datetime:
+def moment_of(text: Any, *, expected: str = EXPECTED) -> datetime:
     """Return the time that a text names. Raises `ValueError` saying what was expected."""
-    wrong = f"Expected {EXPECTED}, got {text!r}"
+    wrong = f"Expected {expected}, got {text!r}"
     try:
         if text.replace(".", "", 1).isdigit():
             return datetime.fromtimestamp(float(text), tz=UTC)
@@ -36,7 +36,7 @@ def past_moment_of(text: Any) -> datetime:
     """Return the time that a text names: a time, or how long ago it was, such as `7d`."""
     ago = AGO.fullmatch(text) if isinstance(text, str) else None
     if ago is None:
-        return moment_of(text)
+        return moment_of(text, expected=EXPECTED_IN_A_PERIOD)
     return datetime.now(UTC) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from registry.errors import InvalidPolicyParams
+from registry.guessing import meant
 from selection.policies.ab_split import ABSplit
 from selection.policies.adaptive_ucb import AdaptiveUCB
 from selection.policies.auto import Auto
@@ -55,13 +56,17 @@ def make_policy(name: str, params: Mapping[str, Any]) -> Policy:
     """Return the named policy, or raise `InvalidPolicyParams` saying what was expected."""
     policy = POLICIES.get(name)
     if policy is None:
-        raise InvalidPolicyParams(f"no policy {name!r}: expected one of {', '.join(POLICIES)}")
+        hint = meant(name, POLICIES)
+        raise InvalidPolicyParams(
+            f"no policy {name!r}{hint}: expected one of {', '.join(POLICIES)}"
+        )
     taken = {parameter.name: parameter for parameter in policy.parameters}
     unknown = sorted(set(params) - set(taken))
     if unknown:
         expected = ", ".join(taken) or "none at all"
         raise InvalidPolicyParams(
-            f"policy {name!r} has no parameter {unknown[0]!r}: expected {expected}"
+            f"policy {name!r} has no parameter {unknown[0]!r}{meant(unknown[0], taken)}: "
+            f"expected {expected}"
         )
     return policy(**{key: _checked(value, taken[key]) for key, value in params.items()})
 

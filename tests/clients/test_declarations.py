@@ -197,7 +197,10 @@ def test_a_wrong_value_shows_in_the_diff_also_to_a_key_that_only_reads(
     }
     told = terminal.types("diff", "-f", folder.file, code=1)
     assert "! conflict version judged:1: replicas: " in told
-    assert "! conflict application judged: no policy 'exp5': expected one of " in told
+    assert (
+        "! conflict application judged: no policy 'exp5' (did you mean 'exp4'?): expected one of "
+        in told
+    )
     terminal.types("apply", "-f", folder.file, code=1)
     assert "Nothing was changed: version judged:1: replicas: " in terminal.complaint
     folder.declared = right

@@ -111,8 +111,9 @@ def test_a_policy_is_shown_and_set(terminal: Terminal, spare: str) -> None:
     told = terminal.json("policy", spare, "--param", "floor=0.05")
     assert told == {"policy": "exp3", "policy_params": {"eta": 0.1, "floor": 0.05}}
     assert terminal.json("policy", spare, "static")["policy_params"] == {}
-    terminal.types("policy", spare, "exp5", code=1)
-    assert "exp3" in terminal.complaint
+    for typed in (("exp5",), ("exp3", "--param", "flor=0.1")):
+        terminal.types("policy", spare, *typed, code=1)
+        assert "did you mean" in terminal.complaint
     terminal.types("policy", spare, "--param", "eta", code=1)
     assert "expected NAME=VALUE" in terminal.complaint
 

@@ -67,7 +67,10 @@ def test_what_can_be_is_not_refused_and_nothing_of_it_stays(manager: Api) -> Non
         (changed(VERSION, example='["a"]'), "example: The example is no input"),
         (VERSION | {"declared": REMOTE}, "url: 192.0.2.7:1 is no public address"),
         (VERSION | {"declared": {**REMOTE, "replicas": "2"}}, "replicas: Expected a whole number"),
-        (changed(APPLICATION, policy="exp5"), "no policy 'exp5': expected one of "),
+        (
+            changed(APPLICATION, policy="exp5"),
+            "no policy 'exp5' (did you mean 'exp4'?): expected one of ",
+        ),
         (changed(APPLICATION, slo_ms="fast"), "slo_ms: Expected a number, got 'fast'."),
         (changed(APPLICATION, routes=[{"model": "bush"}]), "There is no model named 'bush'."),
         (changed(KEY, scopes=["admin"]), "Expected scopes among "),

@@ -104,6 +104,7 @@ def test_another_period_may_be_asked_for_with_and_without_a_slash(digits: Applic
     ("query", "expected"),
     [
         ("since=yesterday", "since: Expected a time with its zone"),
+        ("since=7w", "or how long ago such as 7d"),
         ("until=2026-01-31T12:00:00", "without a zone"),
         ("since=99999999999999999999", "since: Expected a time with its zone"),
         ("since=200&until=100", "since: Expected a time before until"),
