@@ -102,10 +102,7 @@ def add_columns(parser: ArgumentGroup, model: type[models.Model], *, names: Iter
             kind, metavar = next(
                 (kind, metavar) for of, kind, metavar in KINDS if isinstance(column, of)
             )
-            values = values_of(column) or None
-            parser.add_argument(
-                option, type=kind, choices=values, metavar=metavar, help=_help_of(column)
-            )
+            parser.add_argument(option, type=kind, metavar=metavar, help=_help_of(column))
 
 
 KINDS: Sequence[tuple[type[models.Field[Any, Any]], Callable[[str], Any], str]] = (

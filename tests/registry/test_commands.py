@@ -169,6 +169,16 @@ def test_deploy_uploads_a_version_that_runs_as_it_is_told(
     assert version.load_timeout_s == 300
 
 
+@pytest.mark.parametrize(("device", "expected"), [("cuda:0", "gpu"), ("cpu", "cpu")])
+def test_deploy_takes_a_gpu_by_the_name_that_pytorch_has(
+    svm: Model, tmp_path: Path, device: str, expected: str
+) -> None:
+    file = tmp_path / "model.skops"
+    file.write_bytes(b"a model")
+    run("deploy", "svm", "a", "--artifact", str(file), "--device", device)
+    assert ModelVersion.objects.get().device == expected
+
+
 def test_status_of_nothing_says_so(db: None, server_redis: redis.Redis) -> None:
     note_round(server_redis)
     found = run("status").split()
