@@ -136,7 +136,13 @@ class Reader:
         typed = subprocess.run(
             ["bash", "-c", script],
             cwd=self._desk,
-            env={**os.environ, **self._chosen, "PYTHONPATH": str(ROOT / "clients/python/src")},
+            # A busy machine is warned of that a page has none of.
+            env={
+                **os.environ,
+                **self._chosen,
+                "PYTHONWARNINGS": "ignore",
+                "PYTHONPATH": str(ROOT / "clients/python/src"),
+            },
             stdin=subprocess.DEVNULL,
             timeout=within_s,
             check=False,
