@@ -11,6 +11,7 @@ import uvicorn
 
 from serving.api.moving import MovingConnection
 from serving.api.passage import BrokenPassage, claimed, is_of_this_user, received
+from serving.rpc.models import is_model
 
 # So many are taken at a time; more wait in the backlog.
 AT_ONCE = 64
@@ -87,7 +88,7 @@ class Arrivals:
     async def _take(self, channel: socket.socket) -> None:
         with channel:
             channel.setblocking(False)
-            if not is_of_this_user(channel):
+            if not is_of_this_user(channel) or is_model(channel):
                 return
             try:
                 connection, data = await received(channel)

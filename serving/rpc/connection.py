@@ -21,6 +21,7 @@ from serving.rpc.credentials import Authentication
 from serving.rpc.errors import ConnectionLost, InvalidAddress, ProtocolError
 from serving.rpc.forks import forget, keep_from_forks
 from serving.rpc.frames import Frame, FrameDecoder, FrameType, encode_frame
+from serving.rpc.models import KeepModelsOut
 from serving.rpc.text import safe_text
 
 # A batch of 64 inputs of 6 KB fits in one piece: fewer wake-ups on both sides.
@@ -245,7 +246,8 @@ async def accept(
     authentication: Authentication | None = None,
     ports: Sequence[int] | None = None,
 ) -> Listener:
-    """Make a protocol for each stream at an address; a Unix socket is open to this user only.
+    """Make a protocol for each stream at an address; a Unix socket is open to this user only, and
+    to no model's process.
 
     TCP demands an authentication, which a stream has passed before its protocol learns of it;
     `ports` are tried in turn instead of the address's own. Raises OSError when the address is
@@ -259,7 +261,9 @@ async def accept(
     bound = _bind_unix(target.path)
     try:
         loop = asyncio.get_running_loop()
-        return await loop.create_unix_server(new_protocol, sock=bound, backlog=tcp.BACKLOG)
+        return await loop.create_unix_server(
+            lambda: KeepModelsOut(new_protocol), sock=bound, backlog=tcp.BACKLOG
+        )
     except BaseException:
         bound.close()
         raise
