@@ -101,7 +101,7 @@ class Arrivals:
         await self._serve(connection, data)
 
     async def _serve(self, connection: socket.socket, data: bytes) -> None:
-        protocol = self._new_protocol()
+        protocol = new_protocol(self._server)
         protocol.brings(data)
         connecting = self._loop.create_task(
             self._loop.connect_accepted_socket(lambda: protocol, connection)
@@ -116,16 +116,17 @@ class Arrivals:
         else:
             protocol.begin()  # where the loop took one turn more
 
-    def _new_protocol(self) -> MovingConnection:
-        server = self._server
-        protocol: Any = server.config.http_protocol_class
-        made: MovingConnection = protocol(
-            config=server.config,
-            server_state=server.server_state,
-            app_state=server.lifespan.state,
-            _loop=self._loop,
-        )
-        return made
+
+def new_protocol(server: uvicorn.Server) -> MovingConnection:
+    """Return the protocol of a connection that the server didn't accept itself."""
+    protocol: Any = server.config.http_protocol_class
+    made: MovingConnection = protocol(
+        config=server.config,
+        server_state=server.server_state,
+        app_state=server.lifespan.state,
+        _loop=asyncio.get_running_loop(),
+    )
+    return made
 
 
 class ReceivingServer(uvicorn.Server):

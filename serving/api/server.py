@@ -26,7 +26,8 @@ import uvicorn
 from uvicorn.lifespan.on import LifespanOn
 
 from infrastructure.imports import uncollected
-from serving.api.arrivals import ReceivingServer
+from serving.api.accepting import Acceptor
+from serving.api.arrivals import ReceivingServer, new_protocol
 from serving.api.connection import HttpConnection
 from serving.api.moving import MovingConnection
 from serving.api.shared import REPLACES_KEY, shared_by_connections
@@ -151,6 +152,7 @@ class WebServer(ReceivingServer, DrainingServer):
         arrivals = inherited.sockets.get(ARRIVALS)
         super().__init__(config, arrivals=arrivals)
         self._inherited = inherited
+        self._acceptor: Acceptor | None = None
         if arrivals is not None:
             self.successor = arrivals.getsockname()
 
@@ -161,10 +163,14 @@ class WebServer(ReceivingServer, DrainingServer):
         except SystemExit:
             self._inherited.failed(getattr(self.lifespan, "failure", ""))
             raise
+        if self.started:
+            self._acceptor = Acceptor(sockets or (), new_protocol=lambda: new_protocol(self))
         self._inherited.ready()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         asyncio.get_running_loop().remove_reader(self._inherited.line)
+        if self._acceptor is not None:
+            self._acceptor.close()
         await super().shutdown(sockets)
         self._inherited.line.close()
 

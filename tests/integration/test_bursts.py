@@ -149,7 +149,7 @@ def test_small_chunks_make_the_body_that_was_sent(stack: Stack) -> None:
     head = POST % b"digits/predict" + key + b"Transfer-Encoding: chunked\r\n\r\n"
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
     after = b"GET /health/live HTTP/1.1\r\nHost: here\r\n\r\n"
-    received = exchanged(stack, head + chunks + b"0\r\n\r\n" + after, until=b'"live":true')
+    received = exchanged(stack, head + chunks + b"0\r\n\r\n" + after, until=b'"live"')
     assert received.startswith(b"HTTP/1.1 200")
     assert received.count(b'"query_id"') == 20
 
