@@ -8,7 +8,6 @@ from pathlib import Path
 
 from tests.architecture.source import LAYERS, contracts, modules, name, parsed
 
-LONGEST = 400
 # Django finds these by their names.
 GIVEN_NAMES = {"Command"}
 EVERY = modules(*LAYERS, "scripts", "tests", "benchmarks", "examples", "clients")
@@ -16,11 +15,6 @@ OURS = modules(*LAYERS, "scripts.stack")
 PURE = modules(*contracts()["purity"]["source_modules"])
 WAITING = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
 ASKING = {"open", "print", "input", "exec", "eval"}
-
-
-def test_no_module_is_longer_than_four_hundred_lines() -> None:
-    lengths = {name(file): len(file.read_text().splitlines()) for file in EVERY}
-    assert {file: length for file, length in lengths.items() if length > LONGEST} == {}
 
 
 def test_a_module_opens_with_one_sentence_about_it() -> None:
