@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from serving.container.confined import confined_command, scrubbed_environment
+from serving.container.confined import confined_command, has_landlock, scrubbed_environment
 from tests.serving.container.test_command_line import ROOT
 
 PROGRAM = """
@@ -170,3 +171,51 @@ def test_a_folder_on_the_path_that_cannot_be_searched_is_left_out(tmp_path: Path
         check=False,
     )
     assert done.stdout == "runs\n", done.stderr
+
+
+# Confines itself as on a kernel whose Landlock is of this version.
+OLDER = """
+import os, socket, sys
+from pathlib import Path
+from serving.container import confined
+
+def attempt(action):
+    try:
+        action()
+    except PermissionError:
+        return "refused"
+    return "done"
+
+version, own = int(sys.argv[1]), Path(sys.argv[2])
+confined._landlock_version = lambda libc: version
+confined.confine(write=[own], read=[], hide=[], sockets=False)
+with socket.socket() as peer, socket.socket() as other:
+    print(
+        attempt(lambda: os.listdir(own.parent)),
+        attempt(lambda: (own / "file").write_text("kept")),
+        attempt(lambda: os.truncate(own / "file", 0)),
+        attempt(lambda: peer.bind(("127.0.0.1", int(sys.argv[3])))),
+        attempt(lambda: other.bind(("127.0.0.1", 0))),
+    )
+"""
+
+
+@pytest.mark.skipif(not has_landlock(), reason="no Landlock of any version")
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        (1, "refused done refused done done"),
+        (3, "refused done done done done"),
+        (4, "refused done done refused done"),
+        (6, "refused done done refused done"),
+    ],
+)
+def test_an_older_landlock_keeps_what_it_can(tmp_path: Path, version: int, expected: str) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", OLDER, str(version), str(own), str(port)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == expected, done.stderr

@@ -82,6 +82,21 @@ def test_all_of_it_is_compiled_but_tests(environments: Environments, tmp_path: P
     assert compiled == {"__init__", "contests"}
 
 
+def test_what_it_holds_can_be_run_by_the_user_of_a_model(
+    environments: Environments, wheels: Path
+) -> None:
+    """The stack makes its files for itself alone."""
+    before = os.umask(0o077)
+    try:
+        folder = built(environments, "toaster")
+    finally:
+        os.umask(before)
+    (module,) = folder.glob("lib/*/site-packages/toaster.py")
+    assert (folder / "bin").stat().st_mode & 0o005 == 0o005
+    assert module.stat().st_mode & 0o004 == 0o004
+    assert environments.root.stat().st_mode & 0o077 == 0
+
+
 def test_equal_requirements_share_one_that_is_built_once(
     environments: Environments, wheels: Path
 ) -> None:
