@@ -71,6 +71,9 @@ def test_labelled_inputs_are_counted_once_however_often_the_file_is_given(
     assert told == "601 accepted, 0 known already, 0 rejected\n"
     told = terminal.types("feedback", churn, "-f", file)
     assert told == "0 accepted, 601 known already, 0 rejected\n"
+    file = file.rename(file.with_name("other.csv"))
+    told = terminal.types("feedback", churn, "-f", file)
+    assert told == "601 accepted, 0 known already, 0 rejected\n"
 
 
 def test_lines_of_json_are_as_the_server_takes_them(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -100,7 +101,9 @@ def _feedback_of_file(client: Client, options: Options) -> int:
         raise ValueError(f"Expected a file of {', '.join(FORMATS)}, got {options.file}.")
     outcome = _Outcome()
     with closing(Bar("lines", total=None, shown=None)) as bar:
-        for part in _parts(_items(client, options, format=format), outcome=outcome):
+        for part in _parts(
+            _items(client, options, format=format), file=options.file, outcome=outcome
+        ):
             try:
                 result = client.feedback_batch(options.app, [item for _, item in part])
             except ClipperError:
@@ -135,7 +138,7 @@ Item = Mapping[str, Any]
 
 
 def _parts(
-    items: Iterator[tuple[int, Item | ValueError]], *, outcome: _Outcome
+    items: Iterator[tuple[int, Item | ValueError]], *, file: str, outcome: _Outcome
 ) -> Iterator[list[tuple[int, Item]]]:
     """Yield as many items as go into a request, each with its line; the others are rejected."""
     part: list[tuple[int, Item]] = []
@@ -146,8 +149,10 @@ def _parts(
             continue
         text = encoded(item)
         if QUERY_ID not in item:
-            # The same line of the same file counts once, however often the file is given.
-            known = blake2b(b"%d:%s" % (line, text), digest_size=16).hexdigest()
+            # A file counts once, however often it is given under its name, also if one of its lines
+            # was mended meanwhile.
+            place = f"{Path(file).name}:{line}:".encode()
+            known = blake2b(place + text, digest_size=16).hexdigest()
             item = {"idempotency_key": known, **item}
         if part and (len(part) == AT_ONCE or size + len(text) > BYTES_AT_ONCE):
             yield part
@@ -229,7 +234,8 @@ COMMANDS = (
         name="feedback",
         help="say what was right, or how good an answer was: of one query, or of a file",
         more="Of a file it tells how many were accepted, known already and rejected, with their "
-        "lines, and exits with 1 where any was rejected. Given again, it counts once.",
+        "lines, and exits with 1 if any was rejected. A file counts once, however often it is "
+        "given under its name.",
         add_arguments=_add_feedback,
         run=_feedback,
     ),
