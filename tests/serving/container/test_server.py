@@ -218,12 +218,12 @@ async def test_a_predictor_that_raises_fails_the_batch_and_the_replica_lives_on(
         assert await web.ask(b"1") == [(AnswerStatus.OK, b"1")]
 
 
-async def test_an_answer_too_large_for_a_frame_fails_alone(
+async def test_an_output_that_is_too_large_fails_alone(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(Sevens(), address=address) as server:
         web = await Web.dial(address)
-        monkeypatch.setattr(frames, "MAX_BODY", 1000)
+        monkeypatch.setattr(frames, "MAX_OUTPUT", 987)
         answers, _ = await web.ask_in_parts(b"1", b"988", b"987", b"2")
         assert [answer.status is AnswerStatus.OK for answer in answers] == [True, False, True, True]
         assert answers[1].status is AnswerStatus.MODEL_FAILED
