@@ -43,9 +43,7 @@ class Acceptor:
         for _ in range(AT_ONCE):
             try:
                 connection, _ = listening.accept()
-            except (
-                OSError
-            ):  # none waits, or there is no descriptor left: the server knows what to do
+            except OSError:  # none waits, or no descriptor is left: the server knows what to do
                 return
             task = self._loop.create_task(self._serve(connection))
             self._tasks.add(task)
