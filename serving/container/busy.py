@@ -6,6 +6,7 @@ interpreter to itself. It reads a file, since what is mapped may be cut short by
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import struct
@@ -19,14 +20,19 @@ from serving.rpc.frames import Answer
 
 # Monotonic time, 0.0 where there is no batch.
 _SINCE = struct.Struct("@d")
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
 def new_memory() -> IO[bytes]:
     """Memory to share by its descriptor, with no batch in it."""
     if hasattr(os, "memfd_create"):
-        memory: IO[bytes] = os.fdopen(os.memfd_create("clipper-busy"), "r+b", buffering=0)
-    else:
-        memory = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # it is its user's to close
+        flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+        memory: IO[bytes] = os.fdopen(os.memfd_create("clipper-busy", flags), "r+b", buffering=0)
+        memory.write(_SINCE.pack(0.0))
+        # The model has it too, and could keep any amount of memory in it.
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, _SEALS)
+        return memory
+    memory = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # it is its user's to close
     memory.write(_SINCE.pack(0.0))
     return memory
 

@@ -22,6 +22,7 @@ import argparse
 import ctypes
 import importlib.util
 import os
+import resource
 import runpy
 import struct
 import sys
@@ -61,6 +62,7 @@ CANNOT_START = 126
 WITHOUT_LANDLOCK = "this kernel has no Landlock: files are not kept from the model"
 WITHOUT_MOUNTS = "shared memory and paths of sockets are not kept from the model on this machine"
 WITHOUT_FILTER = "system calls are not kept from the model on this machine"
+MOST_DESCRIPTORS = 4096
 DEVICES = ("null", "zero", "full", "random", "urandom", "dri", "kfd")
 
 _PR_CAPBSET_DROP = 24
@@ -179,6 +181,7 @@ def confine(
     is_own_user = has_own_user(libc)
     # The kernel then keeps the files of others from it.
     modes = modes or is_own_user
+    _bound_descriptors()
     if not filter_calls(libc, sockets=sockets, modes=modes, truncate=version >= 3):
         print(WITHOUT_FILTER, file=sys.stderr)
     _drop_capabilities(libc, kept=CAP_DAC_READ_SEARCH if is_own_user else None)
@@ -319,6 +322,15 @@ def _allow(libc: ctypes.CDLL, ruleset: int, *, path: Path, rights: int) -> None:
         _check(libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0))
     finally:
         os.close(descriptor)
+
+
+def _bound_descriptors() -> None:
+    """Leave a process so many that its sockets hold a bounded amount of the kernel's memory."""
+    most, hard = (
+        limit if 0 <= limit < MOST_DESCRIPTORS else MOST_DESCRIPTORS
+        for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
+    )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _drop_capabilities(libc: ctypes.CDLL, *, kept: int | None) -> None:

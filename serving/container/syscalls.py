@@ -33,6 +33,8 @@ _DATAGRAM = 2
 # MPTCP and SMC, to which Landlock's ports don't apply, though clients of TCP reach them.
 _BEYOND_IP = 0xFFFFFF00
 _SOL_IP, _LOCAL_PORT_RANGE = 0, 51
+_SOL_SOCKET, _SNDBUF, _RCVBUF, _LINGER = 1, 7, 8, 13
+_SET_PDEATHSIG, _SIGKILL = 1, 9
 # No other namespace is to be had without privileges, but within one of these.
 _NEW_USER = 0x10000000
 _OF_A_PROCESS, _IOPRIO_OF_A_PROCESS = 0, 1
@@ -104,6 +106,12 @@ def _rules(*, sockets: bool) -> Iterator[_Rule]:
     yield _Rule(_REFUSE, (53,), (199,), _has(1, _DATAGRAM))
     # setsockopt: with a range of its own a port could be chosen among those that are handed out.
     yield _Rule(_REFUSE, (54,), (208,), _is(1, _SOL_IP) + _is(2, _LOCAL_PORT_RANGE))
+    # setsockopt: a socket's buffers count nowhere, so they stay as large as they are. One that
+    # lingers keeps whoever closes it waiting, also a process of the stack that it was passed to.
+    for option in (_SNDBUF, _RCVBUF, _LINGER):
+        yield _Rule(_DO_NOTHING, (54,), (208,), _is(1, _SOL_SOCKET) + _is(2, option))
+    # prctl: a model is killed with its replica's process, and can't have that undone.
+    yield _Rule(_DO_NOTHING, (157,), (167,), _is(0, _SET_PDEATHSIG) + _is_not(1, _SIGKILL))
     # io_uring_setup: it does what other calls do, unseen by a filter.
     yield _Rule(_REFUSE, (425,), (425,))
     # clone, unshare. clone3 has its flags where no filter looks; libraries then call clone.

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 from serving.container.family import (
     MOST_PROCESSES,
+    MOST_SOCKETS,
     crowd_of,
     end_groups,
     family_of,
@@ -65,6 +67,22 @@ for _ in range({MOST_PROCESSES}):
 print("up", flush=True)
 time.sleep(600)
 """
+# The first thread ends, another one holds 60 MiB.
+HEADLESS = """
+import ctypes, threading, time
+def hold():
+    held = bytearray(60 << 20)
+    print("up", flush=True)
+    time.sleep(600)
+threading.Thread(target=hold).start()
+ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[__import__("platform").machine()], 0)
+"""
+SOCKETS = f"""
+import socket, time
+held = [socket.socketpair() for _ in range({MOST_SOCKETS} // 2 + 1)]
+print("up", flush=True)
+time.sleep(600)
+"""
 
 
 @contextmanager
@@ -114,6 +132,25 @@ def test_too_many_processes_are_told() -> None:
         assert len(family) == MOST_PROCESSES + 1
         assert str(MOST_PROCESSES) in crowd_of(family, processes)
         assert crowd_of(set(list(family)[1:]), processes) == ""
+
+
+def test_a_process_without_its_first_thread_counts() -> None:
+    with running(HEADLESS) as pid:
+        wait_for(lambda: _state(pid) == "Z", what="the first thread has ended")
+        family = family_of(pid, read_processes())
+        assert family == {pid}
+        assert held_bytes(family) > 60 * MIB
+        assert shared_once_bytes(0, family) > 60 * MIB
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_too_many_sockets_are_told() -> None:
+    with running(SOCKETS) as pid:
+        processes = read_processes()
+        assert str(MOST_SOCKETS) in crowd_of(family_of(pid, processes), processes)
 
 
 def test_what_has_ended_has_no_family() -> None:
