@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -77,6 +78,8 @@ def to_python(value: Any) -> Any:
     """Unwrap NumPy scalars and arrays, data frames, and whatever else (tensors, series) has
     tolist(); a time of pandas becomes ISO 8601, what is missing there null.
     """
+    if isinstance(value, bool):  # the key of a dictionary; anywhere else JSON has it
+        return json.dumps(value)
     if (rows := rows_of_frame(value)) is not value:
         return rows
     if hasattr(value, "tolist"):

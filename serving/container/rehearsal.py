@@ -11,7 +11,7 @@ import msgspec
 from serving.container.agreement import Agreement
 from serving.container.examples import made_up
 from serving.container.signature import Signature
-from serving.rpc.frames import AnswerStatus
+from serving.rpc.frames import AnswerStatus, fitting
 from serving.rpc.text import safe_text
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def answered(
     predictor: BatchPredictor, inputs: Sequence[bytes]
 ) -> tuple[list[bytes], list[Sample]]:
     """The outputs that there are, as JSON, and each input with what came of it."""
-    answers = [predictor.answer_batch([raw])[0] for raw in inputs]
+    answers = [fitting(predictor.answer_batch([raw])[0]) for raw in inputs]
     outputs = [answer.payload for answer in answers if answer.status is AnswerStatus.OK]
     samples = []
     for raw, answer in zip(inputs, answers, strict=True):

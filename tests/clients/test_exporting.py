@@ -95,6 +95,8 @@ def test_the_command_writes_files(
     assert terminal.json("export", "data", churn, "--since", "1d") == stored
     terminal.types("export", "data", churn, "--kind", "feedback", "--format", "vw", code=1)
     assert "expected decisions with vw" in terminal.complaint
+    terminal.types("export", "data", churn, "-o", tmp_path / "churn.parquet", code=1)
+    assert not (tmp_path / "churn.parquet").exists()
     terminal.types("export", "--since", "1d", code=1)
     assert "clipper export data APP" in terminal.complaint
     terminal.types("export", "data", code=1)

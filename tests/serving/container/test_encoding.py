@@ -68,6 +68,7 @@ def decode(payload: bytes) -> Any:
         (pd.Timestamp("2026-01-02", tz="UTC"), b'"2026-01-02T00:00:00+00:00"'),
         ({"seen": pd.Timestamp("2026-01-02")}, b'{"seen":"2026-01-02T00:00:00"}'),
         ([pd.NaT, pd.NA], b"[null,null]"),
+        ({True: 0.9, False: 0.1}, b'{"true":0.9,"false":0.1}'),
         (pd.DataFrame({"a": [1], "b": ["x"]}), b'[{"a":1,"b":"x"}]'),
     ],
 )

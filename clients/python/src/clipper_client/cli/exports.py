@@ -27,6 +27,7 @@ DECISIONS = "decisions"
 Decision = Mapping[str, Any]
 # The first, which has no name there either, is the number of the row.
 OBP_COLUMNS = ("", "timestamp", "item_id", "position", "click", "propensity_score")
+FORMATS = ("csv", "jsonl", "vw", "obp")
 # What only `data` takes.
 OF_DATA = ("app", "since", "until", "version", "kind", "format")
 
@@ -60,7 +61,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=("csv", "jsonl", "vw", "obp"),
+        choices=FORMATS,
         help="of data: told by the ending of --output, else csv; vw: decisions for --cb_adf of "
         "Vowpal Wabbit; obp: decisions as a table of the Open Bandit Dataset",
     )
@@ -88,6 +89,10 @@ def _export(client: Client, options: Options) -> int:
 def _export_data(client: Client, options: Options) -> int:
     if options.app is None:
         raise ValueError("Expected `clipper export data APP`, got no application.")
+    ending = Path(options.output or "").suffix[1:].replace("ndjson", "jsonl")
+    options.format = options.format or ending or "csv"
+    if options.format not in FORMATS:
+        raise ValueError(f"Expected a file of csv or jsonl, or --format, got {options.output}.")
     if options.json:
         print_json(list(_rows(client, options)))
     elif options.output is None:
@@ -99,7 +104,7 @@ def _export_data(client: Client, options: Options) -> int:
 
 
 def _write(client: Client, options: Options, target: IO[str]) -> None:
-    format = options.format or Path(options.output or "").suffix[1:].replace("ndjson", "jsonl")
+    format = options.format
     if format in FORMATS_OF_DECISIONS:
         if options.kind not in (None, DECISIONS):
             raise ValueError(f"--kind: expected {DECISIONS} with {format}, got {options.kind}.")
