@@ -34,8 +34,9 @@ def stack(django_db_setup: Path) -> Iterator[Stack]:
     var = folder / "var"
     var.mkdir()
     shutil.copy(django_db_setup, var / "clipper.sqlite3")
-    allowed = {"CLIPPER_REMOTE_HOSTS": "127.0.0.1"}
-    running = Stack(var=var, demo=False, settings=allowed)
+    # Each test leaves its model live.
+    settings = {"CLIPPER_REMOTE_HOSTS": "127.0.0.1", "CLIPPER_CPU_SLOTS": "40"}
+    running = Stack(var=var, demo=False, settings=settings)
     try:
         running.start()
         yield running

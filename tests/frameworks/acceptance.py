@@ -143,7 +143,11 @@ def near(left: Any, right: Any) -> bool:
 @contextmanager
 def served_by(var: Path, *, python: Path | None = None) -> Iterator[Server]:
     """A stack, without the demo, that may ask a remote model on this machine."""
-    more = {"CLIPPER_REMOTE_HOSTS": "127.0.0.1", "CLIPPER_PIP_WHEELHOUSE": WHEELHOUSE}
+    more = {
+        "CLIPPER_REMOTE_HOSTS": "127.0.0.1",
+        "CLIPPER_PIP_WHEELHOUSE": WHEELHOUSE,
+        "CLIPPER_CPU_SLOTS": "40",
+    }
     stack = Stack(var=var, demo=False, settings=more, python=python)
     try:
         stack.start()

@@ -171,7 +171,7 @@ def test_where_it_broke_is_in_the_model_s_own_code_or_nowhere(
 
 
 def test_answers_that_no_single_frame_holds_all_come(tmp_path: Path) -> None:
-    sizes = [8 * MIB] * 9 + [1]
+    sizes = [3 * MIB] * 22 + [1]
     ended = asked([f"[{n}]" for n in sizes], folder=tmp_path, artifact=MODEL.format(first="pass"))
     assert ended.returncode == 0, ended.stderr
     quotes = 2

@@ -237,7 +237,7 @@ class Deployment:
         self, saved: Saved, *, known: Mapping[str, Any], policy: RetryPolicy
     ) -> Operation[list[str]]:
         """Return a warning if the version that was live has the same artifact."""
-        live = known["live_version"]
+        live = known.get("live_version")
         if live is None:
             return []
         response = yield from ask(
