@@ -12,6 +12,7 @@ from registry import services
 from registry.artifacts.copies import Copies
 from registry.artifacts.counts import FETCHES_KEY
 from registry.models import ModelVersion
+from registry.room import known_slots
 from registry.services import RouteRequest
 from tests.serving.cluster import apart
 from tests.serving.cluster.apart import AWAY, HERE, ask, consoles, kill, on
@@ -93,6 +94,11 @@ def test_an_interrupted_fetch_is_gone_on_with_once_there_is_a_way(
     assert (fetched["fetched"], fetched["fetched_bytes"]) == (1, HALF)
 
 
+def slots() -> int:
+    known = known_slots("cpu")
+    return known.total if known else 0
+
+
 def test_it_scales_to_both_hosts_with_one_fetch_and_outlives_one_of_them(
     stack: Stack, link: Link, version: ModelVersion
 ) -> None:
@@ -104,8 +110,10 @@ def test_it_scales_to_both_hosts_with_one_fetch_and_outlives_one_of_them(
         routes=[RouteRequest(model="apart")],
         by=BY,
     )
+    before = slots()
     stack.start_worker("cpu")
-    services.scale(version=version, replicas=5, by=BY)
+    wait_for(lambda: slots() > before, within_s=60, what="the slots of this host are known")
+    services.scale(version=version, replicas=slots() - 1, by=BY)
     wait_for(
         lambda: len(on(HERE, stack, version)) >= 2 and len(on(AWAY, stack, version)) >= 2,
         within_s=90,
