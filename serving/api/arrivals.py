@@ -11,7 +11,7 @@ import uvicorn
 
 from serving.api.moving import MovingConnection
 from serving.api.passage import BrokenPassage, claimed, is_of_this_user, received
-from serving.rpc.models import is_model
+from serving.rpc.confined_peers import is_model
 
 # So many are taken at a time; more wait in the backlog.
 AT_ONCE = 64

@@ -17,11 +17,11 @@ from typing import Protocol, cast
 
 from serving.rpc import tcp
 from serving.rpc.address import TcpAddress, UnixAddress, parse_address
+from serving.rpc.confined_peers import KeepModelsOut
 from serving.rpc.credentials import Authentication
 from serving.rpc.errors import ConnectionLost, InvalidAddress, ProtocolError
 from serving.rpc.forks import forget, keep_from_forks
 from serving.rpc.frames import Frame, FrameDecoder, FrameType, encode_frame
-from serving.rpc.models import KeepModelsOut
 from serving.rpc.text import safe_text
 
 # A batch of 64 inputs of 6 KB fits in one piece: fewer wake-ups on both sides.
