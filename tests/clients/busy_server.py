@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,12 +11,13 @@ from typing import Any, NamedTuple
 
 
 class Planned(NamedTuple):
-    """One answer; with `hang_up` the connection is closed instead."""
+    """One answer, `after_s`; with `hang_up` the connection is closed instead."""
 
     status: int = 200
     body: bytes = b'{"output": 1, "query_id": "q"}'
     headers: dict[str, str] = {}
     hang_up: bool = False
+    after_s: float = 0.0
 
 
 class BusyServer(ThreadingHTTPServer):
@@ -47,6 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.seen.append(f"{self.command} {self.path}")
         self.server.bodies.append(self._read())
         planned = self.server.next()
+        time.sleep(planned.after_s)
         if planned.hang_up:
             self.close_connection = True
             return

@@ -152,6 +152,26 @@ def test_where_the_first_row_fails_nobody_is_told_to_go_on(
     assert output.read_text() == "7\n8\n"
 
 
+def test_requests_under_way_are_answered_before_it_ends(
+    terminal: Terminal,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One that connects while the client closes would leave its socket open."""
+    table = tmp_path / "rows.jsonl"
+    table.write_text("[1]\n" * 600)
+    failed = (
+        b'{"outputs": [null], "failed": [{"index": 0, "error": "no", "code": "invalid_input"}]}'
+    )
+    with serving(Planned(body=failed), Planned(body=failed, after_s=0.5)) as server:
+        monkeypatch.setenv("CLIPPER_URL", server.url)
+        with caplog.at_level("INFO", logger="httpx"):
+            terminal.types("score", "churn", table, "-o", tmp_path / "outputs.jsonl", code=1)
+        assert len(server.seen) > 1
+        assert caplog.text.count("200 OK") == len(server.seen)
+
+
 def test_ctrl_c_waits_for_no_server_that_does_not_answer(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("[1]\n" * 2_000)
     with socket.create_server(("127.0.0.1", 0)) as silent:

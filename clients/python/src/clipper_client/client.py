@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import Future, wait
 from contextlib import closing
 from threading import Thread
@@ -143,7 +143,7 @@ class Client:
         scored.check()
         return outputs
 
-    def score_each(self, app: str, rows: Any, **options: Unpack[ScoringOptions]) -> Iterator[Any]:
+    def score_each(self, app: str, rows: Any, **options: Unpack[ScoringOptions]) -> Generator[Any]:
         """Yield what `score` returns, as it comes: neither rows nor outputs are kept.
 
         Raises at the first row that failed, unless errors are kept.

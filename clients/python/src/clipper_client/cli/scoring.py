@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
@@ -42,11 +42,13 @@ def _score(client: Client, options: Options) -> int:
     _check_output(options)
     with ExitStack() as held:
         done = held.enter_context(_resumed(Path(options.output))) if options.resume else 0
-        _Output(options, done=done).write(_outputs(client, options, skip=done))
+        # What is under way ends before the client does, also if a row failed.
+        outputs = held.enter_context(closing(_outputs(client, options, skip=done)))
+        _Output(options, done=done).write(outputs)
     return 0
 
 
-def _outputs(client: Client, options: Options, *, skip: int) -> Iterator[Any]:
+def _outputs(client: Client, options: Options, *, skip: int) -> Generator[Any]:
     """Return the outputs of the rows after the first `skip`."""
     format = format_of(options.file, said=options.format)
     columns = format == "csv" and takes_columns(client, options.app)
