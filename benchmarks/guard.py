@@ -26,8 +26,8 @@ from benchmarks.linear import body, enlarged
 from benchmarks.study import Study
 from benchmarks.telling import Target
 from benchmarks.wrk import COUNTER
+from core.specs import Snapshot
 from registry.demo.digits import held_out
-from registry.specs import Snapshot
 from selection.feedback.default_rewards.due import DueReceipts
 from selection.receipts import ReceiptSigner
 from selection.store.outputs import OutputStore

@@ -16,7 +16,7 @@ from benchmarks.processes import busiest
 from benchmarks.stack import DIGITS, Stack, running_stack
 from benchmarks.study import Study
 from benchmarks.telling import Columns, Rows, Target
-from infrastructure import compiled
+from core import compiled
 
 ROUNDS, SECONDS = 3, 5
 # What Clipper tells of itself, whose cores were busy, and the CPU time of the server for a query.

@@ -20,7 +20,7 @@ from benchmarks.command import Failed, say
 from benchmarks.experiment import Experiment, Session
 from benchmarks.frames import Frame, Records
 from benchmarks.telling import Target
-from infrastructure import compiled
+from core import compiled
 from scripts.stack.layout import ROOT
 
 RESULTS = ROOT / "benchmarks/results"

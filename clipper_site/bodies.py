@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 
 from clipper_site.uploads import Uploads, is_upload
-from registry.errors import ClipperError, Saturated
+from core.errors import ClipperError, Saturated
 from serving.api.http import Endpoint, Receive, Scope, Send, header, send_error, too_large
 from serving.api.limits import Limits, limits_of
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
 from registry.artifacts.backends import artifact_storage
 from serving.container.confined import has_landlock
 from serving.rpc.credentials import replica_tls, web_tls

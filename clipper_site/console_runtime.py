@@ -7,9 +7,9 @@ from functools import partial
 from django.conf import settings
 
 from clipper_site.web_process import with_fresh_connection
+from core.changes import CHANGES_CHANNEL
 from registry.artifacts.store import ArtifactStore
 from registry.artifacts.tokens import ArtifactTokens
-from registry.changes import CHANGES_CHANNEL
 from registry.models import ModelVersion
 from serving.api.artifacts import ArtifactDownloads
 from serving.metrics.artifacts import ArtifactCounts

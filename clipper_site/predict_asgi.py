@@ -27,8 +27,8 @@ from clipper_site.held_database import held_open  # noqa: E402
 from clipper_site.routing import ANYTHING, refuse_websocket, route  # noqa: E402
 from clipper_site.runtime import new_runtime  # noqa: E402
 from clipper_site.web_process import State, WithLifespan, moves_of, new_limits  # noqa: E402
-from infrastructure import compiled  # noqa: E402
-from registry.errors import NotFound, ProcessAway  # noqa: E402
+from core import compiled  # noqa: E402
+from core.errors import NotFound, ProcessAway  # noqa: E402
 from serving.api import paths  # noqa: E402
 from serving.api.cors import with_cors  # noqa: E402
 from serving.api.feedback import (  # noqa: E402

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import connection
 
 from clipper_site.web_process import with_fresh_connection, with_kept_connection
-from registry.changes import CHANGES_CHANNEL
+from core.changes import CHANGES_CHANNEL
 from registry.reading import compare, read_rows
 from selection.receipts import FormerSecret, derive_key
 from serving.engine.engine import EngineSpec

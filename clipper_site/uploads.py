@@ -25,12 +25,12 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from infrastructure.giving_way import GivingWay
+from core.errors import BadRequest, ClipperError, Saturated, Unauthenticated, Unavailable
+from core.loop.giving_way import GivingWay
 from registry.artifacts.incoming import IncomingArtifact
 from registry.artifacts.room import need_room
 from registry.artifacts.store import ArtifactStore
 from registry.databases import told
-from registry.errors import BadRequest, ClipperError, Saturated, Unauthenticated, Unavailable
 from registry.uploads import SCOPE_KEY, admit, takes_uploads
 from serving.api.http import Endpoint, Receive, Scope, Send, error_headers, header
 

@@ -16,7 +16,7 @@ from celery.concurrency import get_implementation
 from celery.utils.nodenames import default_nodename, host_format
 
 from clipper_site.celery import app
-from infrastructure.imports import uncollected
+from core.imports import uncollected
 from serving.cluster.replica.spare import fork_spare, stands_in_for
 
 

@@ -15,8 +15,8 @@ from django.urls import reverse
 from console import formats
 from console.access import CHANGE, VIEW, actor, application_for, frame
 from console.recommendation import pictured, worded
-from infrastructure.redis_client import redis_client
-from registry.errors import ClipperError
+from core.errors import ClipperError
+from core.redis.redis_client import redis_client
 from registry.models import Application
 from selection.contexts import GLOBAL_CONTEXT, fault_of
 from selection.feedback.resets import forget

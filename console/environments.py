@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from console.access import actor, may
-from registry.errors import ClipperError, Unavailable
+from core.errors import ClipperError, Unavailable
 from registry.models import ModelVersion
 from registry.snapshot import version_spec
 from serving.api.environments import environments, log_of, remove

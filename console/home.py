@@ -11,8 +11,8 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from console.live import picture
+from core.errors import Unauthenticated
 from registry.api.errors import error_response
-from registry.errors import Unauthenticated
 
 # What a person must be permitted to view to be shown a part of the picture.
 PARTS = {

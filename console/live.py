@@ -23,14 +23,14 @@ from console.live_models import Sources, alarms, model_rows
 from console.live_processes import process_rows
 from console.model_load import Document
 from console.templatetags.console import ago
-from infrastructure.redis_client import redis_client
-from registry.arms import registered_arms
+from core.arms import registered_arms
+from core.errors import Unavailable
+from core.redis.redis_client import redis_client
+from core.specs import ApplicationSpec, Snapshot
 from registry.control import Control, read_control
-from registry.errors import Unavailable
 from registry.models import Application, Release
 from registry.restarts import read_restarts
 from registry.snapshot import build_snapshot
-from registry.specs import ApplicationSpec, Snapshot
 from registry.waiting import what_it_waits_for
 from selection.evaluation.monitoring.health.watching import all_findings
 from selection.reliability import FULL

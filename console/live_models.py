@@ -12,9 +12,9 @@ from console import formats
 from console.admin.base import page_at
 from console.model_load import A_FEW, MOST, TOO_MANY, Document, ModelLoad, load_of, load_text
 from console.templatetags.console import ago
+from core.specs import ModelSpec, Snapshot, VersionSpec
 from registry.models import Model
 from registry.restarts import Restarts
-from registry.specs import ModelSpec, Snapshot, VersionSpec
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.views import WebView, obstacle_text, obstacles
 from serving.cluster.scaling_events import ReplicaChange

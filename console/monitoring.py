@@ -15,8 +15,8 @@ from console import formats
 from console.access import VIEW, application_for, frame, may
 from console.experiment_health import health_shown
 from console.recommendation import pictured, worded
+from core.errors import Forbidden, NotFound, Unauthenticated
 from registry.api.errors import error_response
-from registry.errors import Forbidden, NotFound, Unauthenticated
 from registry.models import Application
 from selection.evaluation.monitoring.history import Period, history
 

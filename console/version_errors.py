@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
-from registry.errors import Unavailable
+from core.errors import Unavailable
 from registry.models import ModelVersion
 from serving.api.diagnosis import error_out, last_errors
 from serving.cluster.failures.output_log import last_lines, logs_of_version, replica_of

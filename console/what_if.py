@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from console import formats
 from console.access import VIEW, application_for, frame
-from registry.errors import ClipperError
+from core.errors import ClipperError
 from registry.models import Application
 from registry.snapshot import application_spec
 from selection.evaluation.what_if.form import WhatIfForm

@@ -10,7 +10,7 @@ from typing import cast
 
 import redis
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
 
 CHECKING_KEY = "clipper:checking:"
 # What the key holds, unless it says what the check waits for.

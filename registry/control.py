@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
 
 if TYPE_CHECKING:
     import redis

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from django.db import connections
 
+from core.errors import ClipperError, InsufficientStorage, Unavailable
 from registry.artifacts.room import free_bytes
-from registry.errors import ClipperError, InsufficientStorage, Unavailable
 
 # Less room than SQLite needs to open a database that nobody else has open.
 TOO_LITTLE_BYTES = 64 << 10

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
 from registry.pythons import InvalidRequiresPython, PythonUnavailable, python_for
 
 # Takes a policy's name and its parameters; raises BadRequest saying what was expected.

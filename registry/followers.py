@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from infrastructure.expiring_keys import ExpiringKeys
-from registry.changes import announced
+from core.changes import announced
+from core.redis.expiring_keys import ExpiringKeys
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -16,8 +16,8 @@ from django.db import connection, transaction
 from django.db.models import Model as DjangoModel
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
-from infrastructure.redis_client import redis_client
-from registry.changes import APPLICATION, KEY, MODEL, PRIVATE, RELEASE, REVOKED, VERSION, announce
+from core.changes import APPLICATION, KEY, MODEL, PRIVATE, RELEASE, REVOKED, VERSION, announce
+from core.redis.redis_client import redis_client
 from registry.models import (
     ApiKey,
     Application,

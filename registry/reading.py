@@ -19,7 +19,8 @@ from django.db import DataError, connection
 from django.db.models import Model as DjangoModel
 from django.utils import timezone
 
-from registry.changes import APPLICATION, KEY, MODEL, VERSION, Ids
+from core.changes import APPLICATION, KEY, MODEL, VERSION, Ids
+from core.specs import ApiKeySpec, ApplicationSpec, BatchingSpec, ModelSpec, RouteSpec, VersionSpec
 from registry.models import ApiKey, Application, Model, ModelVersion, Route
 from registry.models.access import scopes_of
 from registry.models.applications import Priority
@@ -34,14 +35,6 @@ from registry.row_changes import (
     Spec,
     UnreadableRow,
     in_order,
-)
-from registry.specs import (
-    ApiKeySpec,
-    ApplicationSpec,
-    BatchingSpec,
-    ModelSpec,
-    RouteSpec,
-    VersionSpec,
 )
 
 # Rows of one question: a comparison takes about a millisecond of the interpreter for each piece.

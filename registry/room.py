@@ -12,8 +12,8 @@ import redis
 from django.conf import settings
 from django.utils import timezone
 
+from core.errors import BadRequest, Conflict
 from registry.control import REMEDIES, Slots, read_control
-from registry.errors import BadRequest, Conflict
 from registry.models import Model, ModelVersion, Release
 from registry.version_queries import wanted
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from registry.changes import APPLICATION, KEY, MODEL, VERSION
-from registry.specs import ApiKeySpec, ApplicationSpec, ModelSpec, Snapshot, VersionSpec
+from core.changes import APPLICATION, KEY, MODEL, VERSION
+from core.specs import ApiKeySpec, ApplicationSpec, ModelSpec, Snapshot, VersionSpec
 
 Spec = ApplicationSpec | ModelSpec | VersionSpec | ApiKeySpec
 S = TypeVar("S", ApplicationSpec, ModelSpec, VersionSpec, ApiKeySpec)

@@ -11,18 +11,12 @@ from typing import Any, TypeVar
 
 from django.db.models import Model as DjangoModel
 
-from registry.arms import arms_of, weights_of
-from registry.errors import NotFound
+from core.arms import arms_of, weights_of
+from core.errors import NotFound
+from core.specs import ApplicationSpec, BatchingSpec, RouteSpec, Snapshot, VersionSpec
 from registry.models import Application, ModelVersion, Route
 from registry.reading import PRIORITIES, compare
 from registry.row_changes import KINDS, START, Known, RowChange, RowPlace, changed, in_order
-from registry.specs import (
-    ApplicationSpec,
-    BatchingSpec,
-    RouteSpec,
-    Snapshot,
-    VersionSpec,
-)
 
 S = TypeVar("S")
 

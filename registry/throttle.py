@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from time import monotonic
 
-from registry.errors import TooManyRequests
+from core.errors import TooManyRequests
 
 REMEMBERED = 10_000
 

@@ -12,10 +12,10 @@ from django.http import HttpRequest
 from django.urls import Resolver404, resolve
 from rest_framework.request import Request
 
+from core.errors import BadRequest, ClipperError
 from registry.artifacts.incoming import IncomingArtifact
 from registry.artifacts.room import need_room
 from registry.artifacts.store import ArtifactStore
-from registry.errors import BadRequest, ClipperError
 
 # The views that take an artifact, by the names of their URLs.
 UPLOADS = frozenset({"api-versions", "admin:registry_modelversion_add"})

@@ -1,7 +1,7 @@
 """`make compile`: compile what a query goes through to native code, by mypyc.
 
 It takes about a minute of two cores and a C compiler. Predict processes that start afterwards
-(`make restart`) use it as long as no source file is changed (`infrastructure.compiled`).
+(`make restart`) use it as long as no source file is changed (`core.compiled`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
-from infrastructure import compiled
+from core import compiled
 
 # Structs of msgspec lose their options where they are compiled, classes that somebody inherits from
 # can't be, and models' processes have no part in it: such modules are left out.
@@ -50,7 +50,7 @@ JOBS = 2
 IMPORTS = """
 import sys
 from pathlib import Path
-from infrastructure.compiled import SUFFIX, CompiledModules
+from core.compiled import SUFFIX, CompiledModules
 folder = Path(sys.argv[1])
 sys.meta_path.insert(0, CompiledModules(folder))
 for path in sorted(folder.rglob(f"*{SUFFIX}")):

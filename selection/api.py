@@ -10,11 +10,11 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from infrastructure.redis_client import redis_client
+from core.errors import BadRequest
+from core.redis.redis_client import redis_client
 from registry.api.permissions import Permissions, actor_of
 from registry.api.serializers import ErrorBody
 from registry.api.views.base import ManagementView, find_application, schema
-from registry.errors import BadRequest
 from selection.contexts import fault_of
 from selection.feedback.resets import forget
 from selection.store.queries import LearnedContext, learned_contexts

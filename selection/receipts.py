@@ -15,7 +15,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from registry.errors import InvalidReceipt
+from core.errors import InvalidReceipt
 
 MAC_BYTES = 16
 NONCE_BYTES = 12

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from infrastructure import compiled
+from core import compiled
 from scripts.compile import modules
 
 # As soon as this is loaded: other plugins import what may be compiled.

@@ -28,7 +28,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from pytest_django.plugin import DjangoDbBlocker
 
-from infrastructure.file_lock import only_one
+from core.file_lock import only_one
 from registry import throttle
 from serving.cluster.membership import directory, views, workers
 from tests.environment import FOLDER, OF_ALL

@@ -14,7 +14,7 @@ import pytest
 import redis
 from pytest_django.fixtures import Settings
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
 from scripts.stack.redis_server import find_server
 
 START_S = 20.0

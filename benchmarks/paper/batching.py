@@ -13,7 +13,7 @@ from benchmarks.frames import P99, Frame, Record, Records, mid, of, percentile, 
 from benchmarks.paper import PAPER, SLO_SECONDS, models
 from benchmarks.paper.frontend import ran
 from benchmarks.telling import Target, number
-from registry.specs import BatchingSpec
+from core.specs import BatchingSpec
 from serving.cluster.membership.records import ReplicaRecord
 
 SLO_MS = SLO_SECONDS * 1e3

@@ -21,7 +21,7 @@ from benchmarks.paper.frontend import web_process
 from benchmarks.paper.models import coded, running_containers
 from benchmarks.paper.pictures import halves, varied
 from benchmarks.telling import Target, number
-from registry.specs import ApplicationSpec, BatchingSpec
+from core.specs import ApplicationSpec, BatchingSpec
 from selection.answers.combine import combine
 from serving.cluster.membership.records import ReplicaRecord
 from serving.testing.specs import application_spec, routes_to, snapshot_of, version_spec

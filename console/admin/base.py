@@ -22,7 +22,7 @@ from django.utils.text import Truncator
 
 from console.admin.decorators import ModelAdmin
 from console.templatetags.console import ago
-from registry.errors import ClipperError, Conflict, NotFound
+from core.errors import ClipperError, Conflict, NotFound
 from registry.services.audit import told_since
 
 logger = logging.getLogger(__name__)

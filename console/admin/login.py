@@ -9,9 +9,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
+from core.errors import TooManyRequests
 from registry.api.errors import error_page
 from registry.callers import address_of
-from registry.errors import TooManyRequests
 from registry.late_answers import LATE_S, MISTYPED, SOON_S, answer_late
 from registry.throttle import BY_ADDRESS, BY_PERSON, BY_PERSON_THERE, SIGNED_IN
 

@@ -24,7 +24,7 @@ from console.admin.base import (
 )
 from console.admin.decorators import ActionVariant, TabularInline, action, display
 from console.admin.forms import RollBackForm, ScaleForm, change_back
-from registry.errors import ClipperError
+from core.errors import ClipperError
 from registry.models import Model, ModelVersion, Release, Route
 from registry.services import (
     create_model,

@@ -15,8 +15,8 @@ from django.utils.safestring import SafeString
 
 from console.admin.base import ReadOnlyAdmin, shortened, when
 from console.admin.decorators import display
+from core.errors import Forbidden
 from registry.api.errors import error_response
-from registry.errors import Forbidden
 from registry.models import Application, Release
 from registry.waiting import what_it_waits_for
 

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from console.access import actor
 from console.admin.base import ConsoleAdmin, link_to
 from console.admin.decorators import TabularInline, display
-from registry.errors import Forbidden
+from core.errors import Forbidden
 from registry.models import Application, ModelVersion, Route
 from registry.services import arms_agreeing, audited
 from registry.services.code import check_may_pin

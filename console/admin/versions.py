@@ -33,8 +33,8 @@ from console.admin.models import version_badge
 from console.admin.upload_form import REMOTE_FIELDS, UploadForm, told_of
 from console.environments import environment_text
 from console.signatures import input_lines, output_line
+from core.errors import ClipperError
 from registry.check_progress import read_progress
-from registry.errors import ClipperError
 from registry.models import ModelVersion, VersionCheck
 from registry.models.models import FEWEST_REPLICAS, LARGEST_BATCH, Batching
 from registry.services import (

@@ -11,8 +11,8 @@ from rest_framework.authentication import (
 )
 from rest_framework.request import Request
 
+from core.errors import CHALLENGE, KEY_SCHEME, Unauthenticated
 from registry.callers import address_of
-from registry.errors import CHALLENGE, KEY_SCHEME, Unauthenticated
 from registry.late_answers import LATE_S, answer_late
 from registry.models import ApiKey
 from registry.throttle import BY_KEYS, WORKED

@@ -30,8 +30,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import APIView, set_rollback
 
-from registry.databases import told as database_error
-from registry.errors import (
+from core.errors import (
     BadRequest,
     BodyTooLarge,
     ClipperError,
@@ -42,6 +41,7 @@ from registry.errors import (
     Unauthenticated,
     UnsupportedEncoding,
 )
+from registry.databases import told as database_error
 from registry.services.validation import bad_request, refusal
 
 # What people look at; every other URL is for programs.

@@ -14,8 +14,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from registry.errors import BadRequest, UnknownField
-from registry.guessing import meant
+from core.errors import BadRequest, UnknownField
+from core.suggest import meant
 
 # Also what refuses infinity, and not-a-number, which compares as false with everything.
 LARGEST = sys.float_info.max

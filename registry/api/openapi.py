@@ -8,8 +8,8 @@ from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
 
-from registry import errors
-from registry.errors import ClipperError
+from core import errors
+from core.errors import ClipperError
 
 ERROR = {"$ref": "#/components/schemas/ErrorBody"}
 OF_EVERYBODY = (errors.Unauthenticated, errors.Forbidden, errors.TooManyRequests)

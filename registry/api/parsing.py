@@ -12,8 +12,8 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from registry.decoding import decoded
-from registry.errors import BodyTooLarge, UnsupportedEncoding
+from core.decoding import decoded
+from core.errors import BodyTooLarge, UnsupportedEncoding
 
 ANYTHING = msgspec.json.Decoder(Any)
 

@@ -12,8 +12,8 @@ from typing import Any
 from django.db.models import Q
 from rest_framework.request import Request
 
-from registry.errors import Forbidden, NotFound
-from registry.guessing import meant
+from core.errors import Forbidden, NotFound
+from core.suggest import meant
 from registry.models import ApiKey, Application, Model, ModelVersion, Route
 from registry.models.applications import ApplicationQuerySet, Priority
 from registry.models.models import ModelQuerySet

@@ -10,7 +10,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
 
 EXPECTED = "a time with its zone such as 2026-01-31T12:00:00Z, or seconds since 1970"
 EXPECTED_IN_A_PERIOD = f"{EXPECTED}, or how long ago such as 7d, 12h, 30m or 10s"

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from django.conf import settings
 
-from infrastructure.file_lock import LockTimeout, is_at, only_one, try_lock
+from core.errors import FetchFailed, InsufficientStorage
+from core.file_lock import LockTimeout, is_at, only_one, try_lock
 from registry.artifacts.incoming import IncomingArtifact
 from registry.artifacts.room import free_bytes
-from registry.errors import FetchFailed, InsufficientStorage
 
 # Long beyond what evicting takes; an upload, whose transaction others wait for, waits for less.
 ROOM_WITHIN_S, ADOPTED_WITHIN_S = 30.0, 1.0

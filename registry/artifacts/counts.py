@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import redis
 
-from infrastructure.expiring_keys import FORGET_SCRIPT
+from core.redis.expiring_keys import FORGET_SCRIPT
 
 if TYPE_CHECKING:
     import redis.asyncio

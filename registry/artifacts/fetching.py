@@ -14,12 +14,12 @@ from io import FileIO
 from itertools import cycle
 from pathlib import Path
 
-from infrastructure.file_lock import LockTimeout, is_at, only_one, try_lock
+from core.errors import ClipperError, FetchFailed, InsufficientStorage, NotFound
+from core.file_lock import LockTimeout, is_at, only_one, try_lock
 from registry.artifacts.copies import Copies, CopyFile
 from registry.artifacts.counts import FetchCounts
 from registry.artifacts.room import full_disk_is_507
 from registry.artifacts.sources import Arriving, Source, SourceBusy, SourceFailed
-from registry.errors import ClipperError, FetchFailed, InsufficientStorage, NotFound
 
 # So long nothing may come before it is given up; whoever wants it tries again later, and goes on
 # from there.

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from django.conf import settings
 
-from infrastructure.redis_client import redis_client
+from core.errors import NotFound
+from core.redis.redis_client import redis_client
 from registry.artifacts.counts import FetchCounts
 from registry.artifacts.fetching import Fetcher, Tell
 from registry.artifacts.sources import Source, StorageSource, WebSource
 from registry.artifacts.store import ArtifactStore
 from registry.artifacts.tokens import ArtifactTokens
-from registry.errors import NotFound
 
 ELSEWHERE = (
     "this host has nowhere to fetch it from (CLIPPER_ARTIFACTS_URL), and the folder isn't that "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import IO
 
-from infrastructure.giving_way import GivingWay
+from core.loop.giving_way import GivingWay
 
 PIECE_BYTES = 1 << 20
 # After each where cores are short: 200 MB/s are left, so that 2 GB keep an answer for ten seconds.

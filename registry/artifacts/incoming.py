@@ -16,10 +16,10 @@ from typing import IO
 
 from django.core.files.uploadedfile import UploadedFile
 
+from core.errors import BodyTooLarge, ClipperError
 from registry.artifacts.direct import DirectFile
 from registry.artifacts.hashing import read_through
 from registry.artifacts.room import full_disk_is_507
-from registry.errors import BodyTooLarge, ClipperError
 
 # It has no digest yet.
 PREFIX = ".incoming-"

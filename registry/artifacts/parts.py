@@ -19,13 +19,13 @@ from typing import IO
 
 from django.core.files.uploadedfile import UploadedFile
 
-from infrastructure.file_lock import LockTimeout, is_at, only_one, try_lock
+from core.errors import BadRequest, BodyTooLarge, Conflict, Saturated, TooManyRequests
+from core.file_lock import LockTimeout, is_at, only_one, try_lock
 from registry.artifacts.direct import DirectFile
 from registry.artifacts.hashing import read_through
 from registry.artifacts.incoming import PREFIX, IncomingArtifact
 from registry.artifacts.room import full_disk_is_507, need_room
 from registry.artifacts.store import ArtifactStore
-from registry.errors import BadRequest, BodyTooLarge, Conflict, Saturated, TooManyRequests
 
 # So many at once, begun and not yet a version: of all, and of one key or person.
 MOST_PARTS = 32

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from registry.errors import InsufficientStorage
+from core.errors import InsufficientStorage
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 
 from django.core.files.storage import Storage
 
+from core.errors import NotFound
 from registry.artifacts.backends import ReadsFromAnywhere
 from registry.artifacts.store import name_of
 from registry.artifacts.tokens import LIFETIME_S, ArtifactTokens
-from registry.errors import NotFound
 
 OK, PARTIAL, UNAUTHENTICATED, NOT_FOUND = 200, 206, 401, 404
 PATH = "/api/v1/artifacts/{}"

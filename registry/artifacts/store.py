@@ -14,10 +14,10 @@ from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import Storage
 
+from core.errors import BadRequest, ClipperError, NotFound, Unavailable
 from registry.artifacts.backends import artifact_storage, folder_of
 from registry.artifacts.copies import Copies
 from registry.artifacts.incoming import PREFIX, IncomingArtifact
-from registry.errors import BadRequest, ClipperError, NotFound, Unavailable
 
 CHUNK_BYTES = 1 << 20
 RETRY_AFTER_S = 5.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import re
 
-from registry.errors import HOST_SCHEME, HostUnknown
+from core.errors import HOST_SCHEME, HostUnknown
 
 LIFETIME_S = 300
 # One secret, a key of its own for each use.

@@ -13,10 +13,10 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from core.specs import SCOPES
 from registry import services
 from registry.demo.seed import APPLICATIONS, BY, MODELS, Say
 from registry.models import ApiKey
-from registry.specs import SCOPES
 
 ADMIN_NAME, KEY_NAME = "admin", "demo"
 

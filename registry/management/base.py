@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, models
 
-from registry.errors import ClipperError, NotFound
-from registry.guessing import meant
+from core.errors import ClipperError, NotFound
+from core.suggest import meant
 from registry.models import Application, Model, ModelVersion, Release
 from registry.models.settable import help_of, values_of
 from registry.waiting import what_it_waits_for

@@ -3,7 +3,7 @@
 import django.core.validators
 import django.db.models.deletion
 import registry.models.applications
-import registry.names
+import core.names
 from django.conf import settings
 from django.db import migrations, models
 
@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             name='Model',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=63, unique=True, validators=[registry.names.validate_name])),
+                ('name', models.CharField(max_length=63, unique=True, validators=[core.names.validate_name])),
                 ('description', models.TextField(blank=True)),
                 ('input_type', models.CharField(choices=[('doubles', 'doubles: array of numbers, 64 bit'), ('floats', 'floats: array of numbers, 32 bit'), ('integers', 'integers: array of whole numbers'), ('strings', 'strings: text'), ('bytes', 'bytes: base64 text'), ('json', 'json: anything')], max_length=16)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
             name='Application',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=63, unique=True, validators=[registry.names.validate_name, registry.names.validate_not_reserved])),
+                ('name', models.CharField(max_length=63, unique=True, validators=[core.names.validate_name, core.names.validate_not_reserved])),
                 ('description', models.TextField(blank=True)),
                 ('input_type', models.CharField(choices=[('doubles', 'doubles: array of numbers, 64 bit'), ('floats', 'floats: array of numbers, 32 bit'), ('integers', 'integers: array of whole numbers'), ('strings', 'strings: text'), ('bytes', 'bytes: base64 text'), ('json', 'json: anything')], max_length=16)),
                 ('policy', models.CharField(default='static', help_text='static asks one model by route weight; exp3 asks one and learns from its answers; exp4 asks all and weighs their votes.', max_length=32)),
@@ -79,7 +79,7 @@ class Migration(migrations.Migration):
             name='ModelVersion',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('version', models.CharField(max_length=63, validators=[registry.names.validate_name])),
+                ('version', models.CharField(max_length=63, validators=[core.names.validate_name])),
                 ('runtime', models.CharField(max_length=32)),
                 ('digest', models.CharField(editable=False, max_length=64, verbose_name='artifact sha256')),
                 ('size', models.PositiveBigIntegerField(default=0, editable=False, verbose_name='artifact bytes')),

@@ -9,8 +9,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from core.specs import FEEDBACK, MANAGE, PREDICT, READ
 from registry.models.applications import Application
-from registry.specs import FEEDBACK, MANAGE, PREDICT, READ
 
 PREFIX_LENGTH = 12
 

@@ -11,13 +11,13 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
-from registry.decoding import decoded
-from registry.errors import BadRequest
+from core.decoding import decoded
+from core.errors import BadRequest
+from core.names import validate_name, validate_not_reserved
 from registry.extensions import check_combine, check_loss, check_policy
 from registry.models.constrained import ConstrainedRow
 from registry.models.input_types import InputType
 from registry.models.validators import between, validate_finite, validate_origins
-from registry.names import validate_name, validate_not_reserved
 
 if TYPE_CHECKING:
     pass

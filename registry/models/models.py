@@ -13,6 +13,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from core.names import validate_name
 from registry.models.constrained import ConstrainedRow
 from registry.models.input_types import InputType
 from registry.models.validators import (
@@ -21,7 +22,6 @@ from registry.models.validators import (
     validate_python,
     validate_requirements,
 )
-from registry.names import validate_name
 from registry.requirements import MOST_CHARACTERS
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Max, Q
 
-from registry.errors import NotFound
+from core.errors import NotFound
 from registry.models.models import Model, ModelVersion
 
 

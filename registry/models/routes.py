@@ -9,8 +9,8 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 
+from core.specs import ARM_ROLE
 from registry.models.applications import Application
-from registry.specs import ARM_ROLE
 
 if TYPE_CHECKING:
     from registry.models.models import ModelVersion

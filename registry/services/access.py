@@ -9,14 +9,14 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from registry.errors import BadRequest, Forbidden
+from core.errors import BadRequest, Forbidden
+from core.specs import FEEDBACK, MANAGE, PREDICT, READ, SCOPES
 from registry.models import ApiKey, Application, AuditEntry
 from registry.models.access import PREFIX_LENGTH
 from registry.services.actor import Actor
 from registry.services.audit import audited, record_created
 from registry.services.rows import locked
 from registry.services.validation import check_changeable, checked
-from registry.specs import FEEDBACK, MANAGE, PREDICT, READ, SCOPES
 
 CHANGEABLE = frozenset({"name", "expires_at"})
 

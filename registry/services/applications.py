@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from django.db import transaction
 
-from registry.errors import Conflict, NotFound
+from core.errors import Conflict, NotFound
+from core.suggest import meant
 from registry.extensions import check_policy
-from registry.guessing import meant
 from registry.models import Application, Model, Route, ServiceLevelObjective
 from registry.models.settable import settable
 from registry.services.actor import Actor

@@ -15,7 +15,7 @@ from django.contrib.auth.models import Group, User
 from django.db import models, transaction
 from django.db.models import F
 
-from registry.errors import PreconditionFailed
+from core.errors import PreconditionFailed
 from registry.models import (
     ApiKey,
     Application,

@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from registry.changes import VERSION
+from core.changes import VERSION
 from registry.models import ModelVersion, Release, VersionCheck
 from registry.models.checks import limits_of
 from registry.notices import publish_on_commit

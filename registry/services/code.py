@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry.errors import Forbidden
+from core.errors import Forbidden
 from registry.extensions import runs_code
 from registry.models import ModelVersion, Release, Route
 from registry.requirements import met_here, parse

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import transaction
 
-from registry.errors import BadRequest, Conflict
+from core.errors import BadRequest, Conflict
 from registry.models import Application, Model
 from registry.services.actor import Actor
 from registry.services.applications import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models import ProtectedError
 
-from registry.errors import Conflict
+from core.errors import Conflict
 from registry.models import Application, Model
 from registry.services.actor import Actor
 from registry.services.audit import audited, record_created, record_deleted

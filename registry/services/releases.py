@@ -16,8 +16,8 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from registry.changes import VERSION
-from registry.errors import Conflict, NotFound
+from core.changes import VERSION
+from core.errors import Conflict, NotFound
 from registry.models import (
     Application,
     AuditEntry,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from django.db import transaction
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
 from registry.extensions import remote_artifact
 from registry.models import Model, ModelVersion
 from registry.sealing import seal

@@ -8,7 +8,7 @@ from typing import TypeVar
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 
-from registry.errors import NotFound
+from core.errors import NotFound
 
 R = TypeVar("R", bound=models.Model)
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from django.db.models import Q
 
-from registry.errors import Conflict
+from core.errors import Conflict
 from registry.models import Application, Model, ModelVersion, Release, Route
 from registry.signatures import Difference, difference
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from django.db import OperationalError, connection, transaction
 
-from registry.errors import Unavailable
+from core.errors import Unavailable
 from registry.models import Application, Model, ModelVersion
 
 # Which lock of PostgreSQL only one of them holds at a time.

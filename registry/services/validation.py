@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Model as DjangoModel
 
-from registry.errors import BadRequest, Conflict
+from core.errors import BadRequest, Conflict
 from registry.models.settable import values_of
 
 

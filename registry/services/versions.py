@@ -10,10 +10,10 @@ from typing import Any, BinaryIO
 from django.db import connection, transaction
 from django.db.models import Q
 
+from core.changes import VERSION
+from core.errors import BadRequest, ClipperError, Conflict, Unavailable
 from registry.artifacts.incoming import IncomingArtifact
 from registry.artifacts.store import ArtifactStore
-from registry.changes import VERSION
-from registry.errors import BadRequest, ClipperError, Conflict, Unavailable
 from registry.extensions import (
     check_inputs,
     check_method,

@@ -12,7 +12,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 import selection.policies  # noqa: F401  (defines an error of its own)
-from registry.errors import ClipperError
+from core.errors import ClipperError
 from registry.restarts import Restarts
 from scripts.docs.tables import code, codes, first_sentence, table
 from selection.policies import POLICIES
@@ -21,7 +21,7 @@ from serving.engine.stats import VersionStats
 from serving.metrics.exposition import exposition
 from serving.metrics.published import Metrics, Reading
 
-LAYERS = ("infrastructure", "registry", "selection", "serving", "console", "clipper_site")
+LAYERS = ("core", "registry", "selection", "serving", "console", "clipper_site")
 
 
 def family(error: type[ClipperError] = ClipperError) -> Iterator[type[ClipperError]]:

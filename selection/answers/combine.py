@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from registry.errors import ModelFailed
+from core.errors import ModelFailed
 from selection.answers.imputation import Averages, Values, shape
 from selection.answers.json_values import best_class, class_scores, decode, numbers, same_value_key
 from selection.policies.base import normalised

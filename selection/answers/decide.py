@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from registry.errors import ModelFailed
+from core.errors import ModelFailed
 from selection.answers.combine import Combined, combine
 from selection.answers.imputation import Averages
 

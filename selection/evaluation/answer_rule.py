@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from registry.errors import InvalidInput
-from registry.specs import ApplicationSpec
+from core.errors import InvalidInput
+from core.specs import ApplicationSpec
 from selection.answers.combine import VOTE
 from selection.answers.decide import Objection, decide
 from selection.evaluation.logged import LoggedQuery

@@ -15,11 +15,11 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from core.errors import BadRequest
 from registry.api.permissions import Permissions
 from registry.api.serializers import ErrorBody
 from registry.api.timestamps import EXPECTED_IN_A_PERIOD, check_period, moment_in
 from registry.api.views.base import ManagementView, find_application, whole_number
-from registry.errors import BadRequest
 from selection.evaluation.stored_rows import (
     JSON_COLUMNS,
     KINDS,

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from django.db.models import Q, QuerySet
 
-from infrastructure.redis_client import redis_client
-from registry.errors import BadRequest, Conflict
+from core.errors import BadRequest, Conflict
+from core.redis.redis_client import redis_client
 from registry.models import Application, ModelVersion
 from registry.snapshot import application_spec
 from selection.evaluation.answer_rule import answer_rule_of

@@ -8,9 +8,9 @@ import redis
 from redis.exceptions import LockError
 from redis.lock import Lock
 
-from infrastructure.giving_way import GivingWay
-from infrastructure.locks import exclusively
-from infrastructure.redis_client import redis_client
+from core.loop.giving_way import GivingWay
+from core.redis.locks import exclusively
+from core.redis.redis_client import redis_client
 from selection.feedback import persist
 from selection.store.keys import PERSIST_LOCK
 

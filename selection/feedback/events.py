@@ -7,8 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from registry.decoding import Bounds, decoded
-from registry.errors import BadRequest
+from core.decoding import Bounds, decoded
+from core.errors import BadRequest
 from selection.contexts import MAX_CHARACTERS, fault_of
 from selection.kinds import Kind
 

@@ -10,8 +10,8 @@ from hashlib import blake2b
 
 from msgspec import UnsetType
 
-from registry.errors import ClipperError, InvalidReceipt, NotReady
-from registry.specs import ApplicationSpec
+from core.errors import ClipperError, InvalidReceipt, NotReady
+from core.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem
 from selection.kinds import INPUT, RECEIPT, Kind
 from selection.policies.features import Features

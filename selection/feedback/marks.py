@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import redis
 
-from registry.specs import ApplicationSpec
+from core.specs import ApplicationSpec
 from selection.feedback.journal import SEEN_MARGIN_S
 from selection.kinds import INPUT
 from selection.models import Feedback

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator
 from django.db import transaction
 from redis.exceptions import LockError
 
-from infrastructure.locks import exclusively
+from core.redis.locks import exclusively
+from core.specs import ApplicationSpec
 from registry.models import Application
 from registry.snapshot import build_snapshot
-from registry.specs import ApplicationSpec
 from selection.contexts import GLOBAL_CONTEXT
 from selection.feedback import checkpoints
 from selection.feedback.journal import SEEN_MARGIN_S

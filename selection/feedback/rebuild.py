@@ -17,11 +17,11 @@ import redis
 from redis.exceptions import LockError
 from redis.lock import Lock
 
-from infrastructure.locks import exclusively
-from registry.errors import Conflict
+from core.errors import Conflict
+from core.redis.locks import exclusively
+from core.specs import ApplicationSpec
 from registry.models import Application
 from registry.snapshot import registered
-from registry.specs import ApplicationSpec
 from selection.feedback import checkpoints
 from selection.feedback.marks import restore_marks
 from selection.feedback.persist import TAKEN_OVER_AFTER_MS, persist_feedback

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from registry.errors import InvalidInput
-from registry.specs import ApplicationSpec
+from core.errors import InvalidInput
+from core.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem
 from selection.feedback.joining import Answered
 from selection.rewards.losses import check_label, loss_of, loss_of_reward

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from redis.asyncio import Redis
 
-from infrastructure.turns import Slice, Turns
-from registry.errors import ClipperError, ExpiredReceipt, InvalidReceipt, Unavailable
-from registry.specs import ApplicationSpec
+from core.errors import ClipperError, ExpiredReceipt, InvalidReceipt, Unavailable
+from core.loop.turns import Slice, Turns
+from core.specs import ApplicationSpec
 from selection.feedback.events import (
     ArmOutcome,
     FeedbackEvent,

@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from registry.specs import ApplicationSpec
+from core.specs import ApplicationSpec
 from selection.feedback.stream import position_text
 from selection.learning.replay import Replayed
 from selection.store.keys import (

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from registry.errors import InvalidPolicyParams
-from registry.guessing import meant
+from core.errors import InvalidPolicyParams
+from core.suggest import meant
 from selection.policies.ab_split import ABSplit
 from selection.policies.adaptive_ucb import AdaptiveUCB
 from selection.policies.auto import Auto

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
 from selection.policies.adaptive_ucb import AdaptiveUCB
 from selection.policies.base import INHERIT, Parameter, Policy, Prepared
 from selection.policies.features import Features

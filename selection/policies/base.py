@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import ClassVar, NamedTuple
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
 from selection.inference import ALPHA
 from selection.policies.assignment import owner_of, routes_of
 from selection.policies.features import Features

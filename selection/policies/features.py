@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
 
 # By position, or by name; a text stands for itself: "city": "Rome" is a feature of its own.
 Features = Sequence[float] | Mapping[str, float | str]

@@ -14,7 +14,7 @@ from typing import Any
 
 from simpleeval import SimpleEval
 
-from registry.errors import BadRequest, InvalidInput
+from core.errors import BadRequest, InvalidInput
 
 LONGEST = 500
 MOST_PARTS = 150

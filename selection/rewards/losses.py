@@ -20,8 +20,8 @@ from typing import Any
 
 import msgspec
 
-from registry.errors import BadRequest, InvalidInput
-from registry.specs import ApplicationSpec
+from core.errors import BadRequest, InvalidInput
+from core.specs import ApplicationSpec
 from selection.answers.combine import MEAN, MEDIAN, SCORES, VOTE
 from selection.answers.json_values import (
     NULL,

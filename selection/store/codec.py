@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from registry.specs import ApplicationSpec
+from core.specs import ApplicationSpec
 from selection.policies import Policy, Prepared
 from selection.policies.recommendation import Recommendation, recommend, reward_intervals
 from selection.policies.shrinkage import Everybody, shrunk

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from redis.exceptions import RedisError, ResponseError
 
-from registry.errors import Unavailable
+from core.errors import Unavailable
 from selection.contexts import GLOBAL_CONTEXT as GLOBAL_CONTEXT
 from selection.policies.statistics import Vector
 

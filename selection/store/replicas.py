@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline as AsyncPipeline
 from redis.client import Pipeline
 
-from registry.errors import Unavailable
+from core.errors import Unavailable
 
 AnyPipeline = TypeVar("AnyPipeline", AsyncPipeline, Pipeline)
 

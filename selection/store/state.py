@@ -17,9 +17,9 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from infrastructure.background import end_tasks
-from infrastructure.log_once import LogOnce
-from registry.specs import ApplicationSpec
+from core.background import end_tasks
+from core.log_once import LogOnce
+from core.specs import ApplicationSpec
 from selection.policies import Policy, Prepared, make_policy
 from selection.policies.statistics import State
 from selection.reliability import EVERYTHING, Factors, Reliability

@@ -6,8 +6,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from infrastructure.background import end_tasks
-from infrastructure.log_once import LogOnce
+from core.background import end_tasks
+from core.log_once import LogOnce
 from selection.store.keys import REDIS_ERRORS
 
 # So many are encoded without a pause of the event loop, and have the time of one write.

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import partial
 from time import time
 
-from registry.errors import Forbidden, NotFound, Unauthenticated, UnknownKey
-from registry.guessing import meant
-from registry.specs import ApiKeySpec, ApplicationSpec, Snapshot
+from core.errors import Forbidden, NotFound, Unauthenticated, UnknownKey
+from core.specs import ApiKeySpec, ApplicationSpec, Snapshot
+from core.suggest import meant
 from serving.api.http import Scope, header
 from serving.web.runtime import Runtime
 

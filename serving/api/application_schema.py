@@ -9,10 +9,10 @@ from drf_spectacular.types import OpenApiTypes
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.errors import KEY_SCHEME
 from registry.api.permissions import Permissions
 from registry.api.serializers import ErrorBody
 from registry.api.views.base import ManagementView, find_application, schema
-from registry.errors import KEY_SCHEME
 from registry.models import Application, ModelVersion
 from serving.api.input_schemas import input_schema, output_schema
 from serving.api.openapi import API, add_predictions

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from core.errors import BadRequest, HostUnknown, NotFound, Saturated
 from registry.artifacts.tokens import ArtifactTokens
-from registry.errors import BadRequest, HostUnknown, NotFound, Saturated
 from serving.api.http import (
     Endpoint,
     Receive,

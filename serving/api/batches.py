@@ -10,8 +10,8 @@ from time import monotonic
 
 import msgspec
 
-from infrastructure.turns import Slice
-from registry.errors import ClipperError, ModelFailed
+from core.errors import ClipperError, ModelFailed
+from core.loop.turns import Slice
 from serving.query.budget import ANSWER_TOO_LARGE, MAX_ANSWER_BYTES
 from serving.query.query import Query
 

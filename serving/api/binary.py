@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from registry.errors import BadRequest, UnknownField
-from registry.guessing import meant
+from core.errors import BadRequest, UnknownField
+from core.suggest import meant
 from serving.api.requests import PredictRequest, checked
 
 R = TypeVar("R", bound=msgspec.Struct)

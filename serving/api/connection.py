@@ -12,7 +12,7 @@ from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from registry.errors import ClipperError, HeadTooLarge, RequestTimeout, Saturated
+from core.errors import ClipperError, HeadTooLarge, RequestTimeout, Saturated
 from serving.api.framing import HEAD_LIMITS, StrictProtocol
 from serving.api.http import WHEN_GONE
 from serving.api.limits import MAX_HEAD_BYTES, limits_of

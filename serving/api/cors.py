@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any
 
-from registry.specs import ApplicationSpec
+from core.specs import ApplicationSpec
 from serving.api.http import Endpoint, Headers, Receive, Scope, Send, header
 from serving.web.runtime import Runtime
 

@@ -13,12 +13,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from infrastructure.redis_client import redis_client
+from core.errors import NotFound, Unavailable
+from core.redis.redis_client import redis_client
 from registry.api.permissions import Permissions
 from registry.api.reach import models_for
 from registry.api.serializers import ErrorBody
 from registry.api.views.base import ManagementView, find_version, schema, whole_number
-from registry.errors import NotFound, Unavailable
 from serving.cluster.failures import output_log
 from serving.cluster.failures.error_log import ErrorLog, KnownError
 

@@ -15,10 +15,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from infrastructure.redis_client import redis_client
+from core.errors import Conflict, NotFound, Unavailable
+from core.redis.redis_client import redis_client
 from registry.api.permissions import Permissions, actor_of
 from registry.api.views.base import ManagementView, schema
-from registry.errors import Conflict, NotFound, Unavailable
 from registry.models import ModelVersion
 from registry.services import Actor, record_deleted_elsewhere
 from registry.snapshot import version_spec

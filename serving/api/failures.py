@@ -6,7 +6,7 @@ import logging
 from secrets import token_hex
 from time import monotonic
 
-from registry.errors import ClipperError
+from core.errors import ClipperError
 from serving.query.prediction import Prediction
 from serving.query.query import Query
 

@@ -7,8 +7,8 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from registry.errors import BadRequest, ClipperError
-from registry.specs import FEEDBACK, PREDICT, ApplicationSpec
+from core.errors import BadRequest, ClipperError
+from core.specs import FEEDBACK, PREDICT, ApplicationSpec
 from selection.feedback.events import (
     FeedbackItem,
     FeedbackResult,

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from registry.errors import BadRequest, ClipperError, HeadTooLarge, MethodNotAllowed
+from core.errors import BadRequest, ClipperError, HeadTooLarge, MethodNotAllowed
 from serving.api.chunks import LINE_END, Chunks
 from serving.api.http import Receive, Scope, Send, error_headers
 from serving.api.limits import MAX_FIELDS, MAX_HEAD_BYTES

@@ -14,7 +14,7 @@ import logging
 from time import monotonic
 from typing import Any
 
-from registry.errors import ClipperError, InvalidInput, Saturated
+from core.errors import ClipperError, InvalidInput, Saturated
 from serving.api import heads
 from serving.api.failures import identify
 from serving.api.heads import Heads, PredictionHead

@@ -16,8 +16,8 @@ from typing import Generic, TypeVar
 
 import httptools
 
-from registry.errors import ClipperError
-from registry.specs import PREDICT, ApiKeySpec, ApplicationSpec, Snapshot
+from core.errors import ClipperError
+from core.specs import PREDICT, ApiKeySpec, ApplicationSpec, Snapshot
 from serving.api.access import application_named, key_of
 from serving.api.binary import is_binary
 from serving.api.limits import MAX_FIELDS

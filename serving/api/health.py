@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from core.errors import NotReady
 from registry.control import NO_SLOTS, Slots, read_control_async
-from registry.errors import NotReady
 from selection.store.keys import REDIS_ERRORS
 from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
 from serving.api.shared import shared_by_connections

@@ -10,12 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from registry.errors import (
-    BodyTooLarge,
-    ClipperError,
-    MethodNotAllowed,
-    UnsupportedEncoding,
-)
+from core.errors import BodyTooLarge, ClipperError, MethodNotAllowed, UnsupportedEncoding
 from serving.api.limits import limits_of
 from serving.api.unfinished import Unfinished
 

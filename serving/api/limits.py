@@ -6,7 +6,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from registry.errors import Saturated
+from core.errors import Saturated
 
 # Where the application's lifespan leaves the limits, for connections and endpoints to find.
 LIMITS_KEY = "limits"

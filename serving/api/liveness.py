@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from infrastructure.version import VERSION
+from core.version import VERSION
 from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
 
 

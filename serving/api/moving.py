@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from registry.errors import ProcessAway
+from core.errors import ProcessAway
 from serving.api.connection import HttpConnection
 from serving.api.passage import SECONDS, passed
 from serving.api.whose import Kind, whose

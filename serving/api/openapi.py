@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from registry import errors
+from core import errors
+from core.errors import ClipperError
 from registry.api.openapi import error_responses
-from registry.errors import ClipperError
 from selection.feedback.events import FeedbackItem, FeedbackResult, Rejection, UpdateRequest
 from serving.api.requests import PredictRequest
 from serving.api.score import ScoreRequest

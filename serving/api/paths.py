@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from registry.names import OWN_URLS
+from core.names import OWN_URLS
 
 APP = r"(?P<app>[^/]+)"
 # Clipper's own paths begin with an application's name, so with none of ours.

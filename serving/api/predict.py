@@ -8,9 +8,9 @@ from time import monotonic
 
 import msgspec
 
-from infrastructure.turns import Slice
-from registry.errors import ClipperError
-from registry.specs import PREDICT, ApplicationSpec, VersionSpec
+from core.errors import ClipperError
+from core.loop.turns import Slice
+from core.specs import PREDICT, ApplicationSpec, VersionSpec
 from serving.api.access import application_of
 from serving.api.batches import InputBatch
 from serving.api.binary import binary_request, is_binary

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
 from serving.api.http import (
     ClientGone,
     Endpoint,

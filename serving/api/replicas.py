@@ -11,11 +11,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from infrastructure.redis_client import redis_client
+from core.errors import Unavailable
+from core.redis.redis_client import redis_client
 from registry.api.permissions import Permissions
 from registry.api.reach import bound_to, models_for
 from registry.api.views.base import ManagementView, schema
-from registry.errors import Unavailable
 from registry.restarts import read_restarts
 from serving.cluster.failures.counts import failure_texts
 from serving.cluster.membership.own import own_directory

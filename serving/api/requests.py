@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from registry.decoding import Bounds, decoded
-from registry.errors import BadRequest, InvalidInput, NotFound
-from registry.specs import ApplicationSpec, Snapshot, VersionSpec
+from core.decoding import Bounds, decoded
+from core.errors import BadRequest, InvalidInput, NotFound
+from core.specs import ApplicationSpec, Snapshot, VersionSpec
 from selection.contexts import fault_of
 from serving.query.budget import SMALL_BATCH
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from infrastructure.turns import Slice
-from registry.decoding import decoded
-from registry.errors import BadRequest
-from registry.specs import PREDICT, ApplicationSpec
+from core.decoding import decoded
+from core.errors import BadRequest
+from core.loop.turns import Slice
+from core.specs import PREDICT, ApplicationSpec
 from serving.api.access import application_of
 from serving.api.binary import binary_inputs, is_binary, with_options
 from serving.api.http import (

@@ -25,7 +25,7 @@ from typing import Any
 import uvicorn
 from uvicorn.lifespan.on import LifespanOn
 
-from infrastructure.imports import uncollected
+from core.imports import uncollected
 from serving.api.accepting import Acceptor
 from serving.api.arrivals import ReceivingServer, new_protocol
 from serving.api.connection import HttpConnection

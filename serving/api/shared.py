@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from infrastructure.turns import LaterWork
+from core.loop.turns import LaterWork
 from serving.metrics.published import Metrics
 
 # Where the application's lifespan leaves it for each connection to find.

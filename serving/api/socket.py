@@ -11,7 +11,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
-from registry.errors import BadRequest, Saturated
+from core.errors import BadRequest, Saturated
 from serving.api.framing import error_start
 from serving.api.limits import limits_of
 from serving.api.lingering import LINGER_S, linger

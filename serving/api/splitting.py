@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from infrastructure.turns import Slice
-from registry.decoding import LARGE_BODY_BYTES
-from registry.errors import BadRequest
+from core.decoding import LARGE_BODY_BYTES
+from core.errors import BadRequest
+from core.loop.turns import Slice
 from serving.api.requests import MAX_BATCH, NUMBERS
 
 # Where the inputs have to begin, and how much may follow them.

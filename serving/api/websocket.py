@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from infrastructure.turns import Slice
-from registry.decoding import LARGE_BODY_BYTES, decoded
-from registry.errors import BadRequest, ClipperError, Forbidden, Saturated, Unauthenticated
-from registry.specs import FEEDBACK, PREDICT, ApiKeySpec, ApplicationSpec, Snapshot
+from core.decoding import LARGE_BODY_BYTES, decoded
+from core.errors import BadRequest, ClipperError, Forbidden, Saturated, Unauthenticated
+from core.loop.turns import Slice
+from core.specs import FEEDBACK, PREDICT, ApiKeySpec, ApplicationSpec, Snapshot
 from selection.feedback.events import FeedbackItem, parse_item
 from serving.api.access import application_named, key_named, key_of
 from serving.api.binary import text_of

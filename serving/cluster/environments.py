@@ -16,10 +16,10 @@ from django.conf import settings
 from django.db import connections
 from django.utils import timezone
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
+from core.specs import VersionSpec
 from registry.models import ModelVersion, Release
 from registry.snapshot import version_spec
-from registry.specs import VersionSpec
 from registry.version_queries import wanted
 from serving.container.errors import EnvironmentFailed
 from serving.environments.rules import Rules

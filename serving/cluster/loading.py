@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from registry.specs import VersionSpec
+from core.specs import VersionSpec
 from serving.container.spec import LoadSpec
 
 # What both have under the same name.

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.conf import settings
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
+from core.specs import VersionSpec
 from registry.sealing import unseal
 from registry.services.versions import REMOTE
-from registry.specs import VersionSpec
 from serving.container.errors import ArtifactInvalid
 from serving.container.remote.configuration import RemoteConfiguration, check_secret
 from serving.container.remote.failures import HostRefused

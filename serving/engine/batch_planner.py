@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry.specs import BatchingSpec
+from core.specs import BatchingSpec
 from serving.engine.batching import BatchController, new_controller
 from serving.engine.batching.wait import Wait, new_wait
 from serving.engine.service_time import ServiceTime

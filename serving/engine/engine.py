@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import random
 from time import monotonic
 
-from registry.specs import BatchingSpec, VersionSpec
+from core.specs import BatchingSpec, VersionSpec
 from serving.engine.batch_planner import BatchPlanner
 from serving.engine.cache import PredictionCache
 from serving.engine.clock import Clock

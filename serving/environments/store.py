@@ -21,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from infrastructure.file_lock import FileLock, LockTimeout, one_of, only_one, taken
+from core.file_lock import FileLock, LockTimeout, one_of, only_one, taken
 from serving.container.errors import EnvironmentFailed
 from serving.container.programs import ModelEnvironment
 from serving.environments.building import Build, BuildLog, size_of

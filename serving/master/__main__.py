@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from infrastructure.short_turns import take_short_turns
+from core.loop.short_turns import take_short_turns
 from serving.master.listening import listen
 from serving.master.master import DRAIN_S, LAME_DUCK_S, READY_S, RETIRE_S, Master, MasterSpec
 from serving.master.orders import remove, take_orders

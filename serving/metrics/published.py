@@ -2,7 +2,7 @@
 
 Counting is raising a number in memory. Once a second each process publishes its numbers in Redis
 (`clipper:web:{id}`, gone 5 s after the process), where any process can read all of them: the
-index `clipper:webs` holds their ids (`infrastructure/expiring_keys.py`). Those of the console do
+index `clipper:webs` holds their ids (`core/redis/expiring_keys.py`). Those of the console do
 the same beside it.
 """
 
@@ -17,7 +17,7 @@ import msgspec
 import redis
 from redis.asyncio import Redis
 
-from infrastructure.expiring_keys import ExpiringKeys
+from core.redis.expiring_keys import ExpiringKeys
 from serving.engine.outcome import Outcome, Status
 from serving.engine.stats import (
     COUNTER,

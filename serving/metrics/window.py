@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from infrastructure.counters import growth
+from core.counters import growth
 
 # Rates and quantiles shown to people look back this many publications (seconds).
 WINDOW = 10

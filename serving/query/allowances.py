@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from registry.specs import ApplicationSpec, VersionSpec
+from core.specs import ApplicationSpec, VersionSpec
 from serving.engine.engine import Engine
 from serving.engine.gather import LAST_PRIORITY, CallOptions
 from serving.query.budget import batch_objective_ms, seconds_to_answer

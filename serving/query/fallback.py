@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from registry.errors import (
+from core.errors import (
     ClipperError,
     DeadlineExceeded,
     InvalidInput,
@@ -14,7 +14,7 @@ from registry.errors import (
     NotReady,
     Saturated,
 )
-from registry.specs import ApplicationSpec
+from core.specs import ApplicationSpec
 from selection.answers.decide import Fault, Objection
 from serving.engine.outcome import Outcome, Status
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry.errors import Saturated
+from core.errors import Saturated
 
 # Each holds its inputs and its answers in memory until the last one has come.
 MAX_LARGE_BATCHES = 16

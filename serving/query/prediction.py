@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from registry.specs import VersionSpec
+from core.specs import VersionSpec
 from selection.policies import Prepared, Selection
 from selection.policies.base import ask_all
 from serving.query.routing import Target

@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import random
 from time import monotonic
 
-from registry.errors import InvalidInput
-from registry.specs import ApplicationSpec, VersionSpec
+from core.errors import InvalidInput
+from core.specs import ApplicationSpec, VersionSpec
 from selection.policies.features import Features
 from serving.engine.gather import Gather
 from serving.engine.outcome import Status

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic, time
 from typing import Any
 
-from registry.specs import ApplicationSpec
+from core.specs import ApplicationSpec
 from selection.answers.combine import Combined
 from selection.answers.decide import Fault, Objection, decide
 from selection.feedback.default_rewards.due import outputs_ttl_s

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import sha256
 
-from infrastructure.turns import Turns
-from registry.specs import ApplicationSpec
+from core.loop.turns import Turns
+from core.specs import ApplicationSpec
 from selection.answers.imputation import Averages
 from selection.feedback.default_rewards.due import DueReceipts
 from selection.receipts import ReceiptSigner

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, cast
 
-from registry.arms import arms_of, weights_of
-from registry.changes import APPLICATION, MODEL, VERSION
+from core.arms import arms_of, weights_of
+from core.changes import APPLICATION, MODEL, VERSION
+from core.specs import ApplicationSpec, Snapshot, VersionSpec
 from registry.row_changes import RowChange, changed, differences
-from registry.specs import ApplicationSpec, Snapshot, VersionSpec
 from serving.engine.gather import CallOptions
 
 CACHE_PREFIX = struct.Struct("<QI")

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from infrastructure.turns import Slice
-from registry.errors import ClipperError, ModelFailed, NotReady
-from registry.specs import ApplicationSpec, VersionSpec
+from core.errors import ClipperError, ModelFailed, NotReady
+from core.loop.turns import Slice
+from core.specs import ApplicationSpec, VersionSpec
 from selection.answers.decide import Fault, Objection, decide
 from selection.policies import Selection
 from serving.engine.gather import LAST_PRIORITY, Gather

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from registry.specs import BatchingSpec
+from core.specs import BatchingSpec
 from serving.engine.deadlines import Deadlines
 from serving.engine.engine import Engine, VersionSettings
 from serving.engine.gather import ORDINARY, Call, CallOptions, Gather, Trace

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from registry.specs import BatchingSpec
+from core.specs import BatchingSpec
 from serving.engine.engine import Engine, EngineSpec, VersionSettings
 from serving.engine.gather import ORDINARY, CallOptions, Gather
 from serving.engine.outcome import Status

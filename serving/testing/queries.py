@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from redis.asyncio import Redis
 
-from infrastructure.turns import Turns
-from registry.specs import ApplicationSpec, Snapshot
+from core.loop.turns import Turns
+from core.specs import ApplicationSpec, Snapshot
 from selection.feedback.default_rewards.due import DueReceipts
 from selection.receipts import ReceiptSigner
 from selection.store.outputs import OutputStore

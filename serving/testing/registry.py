@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from registry.changes import Ids
+from core.changes import Ids
+from core.specs import Snapshot
 from registry.row_changes import Known, Piece, RowChange, RowPlace, Spec, differences, in_order
-from registry.specs import Snapshot
 from serving.web.registry_follower import RegistrySource
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry.specs import VersionSpec
+from core.specs import VersionSpec
 from serving.engine.engine import Engine
 from serving.engine.replica import Replica
 from serving.rpc.errors import ConnectionLost

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from registry.specs import (
+from core.specs import (
     ARM_ROLE,
     PREDICT,
     ApiKeySpec,

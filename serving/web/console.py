@@ -14,9 +14,9 @@ from time import monotonic, time
 
 from redis.asyncio import Redis
 
-from infrastructure.async_redis import bounded_redis
-from infrastructure.background import end_tasks
-from infrastructure.log_once import LogOnce
+from core.background import end_tasks
+from core.log_once import LogOnce
+from core.redis.async_redis import bounded_redis
 from registry.followers import Followers
 from selection.store.keys import REDIS_ERRORS
 from serving.cluster.host import host_id

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from core.specs import ApplicationSpec, VersionSpec
 from registry.control import NO_SLOTS, REMEDIES, Slots
-from registry.specs import ApplicationSpec, VersionSpec
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState, kind_of
 from serving.query.routing import Router
 

@@ -19,8 +19,7 @@ from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
-from infrastructure.log_once import LogOnce
-from registry.changes import (
+from core.changes import (
     APPLICATION,
     KEY,
     MODEL,
@@ -31,9 +30,10 @@ from registry.changes import (
     announced,
     notice_in,
 )
+from core.log_once import LogOnce
+from core.specs import ApplicationSpec
 from registry.followers import leave_followers, note_followed
 from registry.row_changes import KINDS, START, Known, Piece, Row, RowChange, RowPlace
-from registry.specs import ApplicationSpec
 from selection.store.keys import REDIS_ERRORS
 from serving.metrics.event_loop import LoopWatch
 from serving.web.keeping import RETRY_PAUSE_S

@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 
 from redis.asyncio.client import PubSub
 
-from infrastructure import compiled
-from infrastructure.async_redis import bounded_redis
-from infrastructure.background import end_tasks
-from infrastructure.log_once import LogOnce
-from registry.errors import NotFound, UnknownKey
-from registry.specs import Snapshot
+from core import compiled
+from core.background import end_tasks
+from core.errors import NotFound, UnknownKey
+from core.log_once import LogOnce
+from core.redis.async_redis import bounded_redis
+from core.specs import Snapshot
 from selection.feedback.default_rewards.due import DueReceipts
 from selection.feedback.default_rewards.settling import Settler
 from selection.feedback.service import FeedbackService

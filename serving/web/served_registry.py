@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from core.specs import ApplicationSpec
 from registry.row_changes import RowChange
-from registry.specs import ApplicationSpec
 from serving.cluster.membership.records import ReplicaRecord
 from serving.engine.engine import Engine, VersionSettings
 from serving.metrics.published import Metrics

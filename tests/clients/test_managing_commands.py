@@ -20,7 +20,7 @@ import clipper_client
 from clipper_client import Client
 from clipper_client.cli.main import COMMANDS
 from clipper_client.cli.top import numbers_in, quantile, rates
-from infrastructure.version import VERSION
+from core.version import VERSION
 from scripts.stack.layout import ROOT
 from tests.clients.terminal import Terminal
 from tests.integration.stack import Stack

@@ -15,8 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
+from core.errors import NotFound
 from registry import services
-from registry.errors import NotFound
 from registry.models import Application, AuditEntry, Model, ModelVersion, Route
 from registry.services import RouteRequest
 from tests.registry.conftest import BY, AddVersion, go_live, make_key

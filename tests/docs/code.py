@@ -12,8 +12,8 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver
 
 from clipper_site import urls as site_urls
+from core.errors import ClipperError
 from registry.api.errors import unknown_url
-from registry.errors import ClipperError
 from scripts.stack.processes import MARK
 from serving.api import paths
 from serving.engine.stats import VersionStats

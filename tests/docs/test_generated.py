@@ -9,8 +9,8 @@ import pytest
 
 from clipper_site.setting_texts import SECTIONS
 from clipper_site.settings import ENV
-from registry import errors
-from registry.errors import ClipperError
+from core import errors
+from core.errors import ClipperError
 from scripts.docs.from_code import family
 from scripts.docs.generated import PLACEHOLDER, filled, generators
 from scripts.docs.tables import table

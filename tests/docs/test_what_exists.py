@@ -7,10 +7,10 @@ import re
 import pytest
 from django.core.management import get_commands
 
+from core.specs import SCOPES
 from registry.models import Release
 from registry.models.applications import Combine, Loss
 from registry.models.input_types import InputType
-from registry.specs import SCOPES
 from selection.policies import POLICIES, Parameter
 from serving.cluster.membership.records import ReplicaState
 from serving.container.runtimes import RUNTIMES

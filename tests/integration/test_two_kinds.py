@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infrastructure import compiled
+from core import compiled
 from tests.integration.conftest import Digits
 from tests.integration.stack import Load, Stack, eventually
 

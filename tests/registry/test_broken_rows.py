@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 
+from core.changes import APPLICATION, KEY
 from registry import services
-from registry.changes import APPLICATION, KEY
 from registry.models import Application
 from registry.reading import compare, read_rows
 from registry.row_changes import KINDS, START, Known, RowChange

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from core.errors import Conflict
 from registry import services
-from registry.errors import Conflict
 from registry.models import Application, Model, ModelVersion, Release
 from registry.services import RouteRequest
 from tests.registry.conftest import BY, AddVersion, Api, passed

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from core.errors import Forbidden
 from registry import services
-from registry.errors import Forbidden
 from registry.models import Model, ModelVersion, Release, VersionCheck
 from registry.services.checks import REMOTE_HOLDS
 from tests.registry.conftest import BY, AddVersion, Api, go_live, passed

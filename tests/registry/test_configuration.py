@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
+from core.errors import BadRequest, NotFound
 from registry import services
-from registry.errors import BadRequest, NotFound
 from registry.models import Application, ModelVersion
 from registry.models.models import Batching
 from serving.engine.batching import CONTROLLERS

@@ -9,7 +9,7 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
-from registry.changes import NUMBER_KEY, announce, announced
+from core.changes import NUMBER_KEY, announce, announced
 from registry.followers import (
     FOLLOWED_CHANNEL,
     FOLLOWERS,

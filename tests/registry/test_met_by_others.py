@@ -10,8 +10,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from core.errors import BadRequest, Conflict, NotFound
 from registry import services
-from registry.errors import BadRequest, Conflict, NotFound
 from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion, Route
 from registry.services import RouteRequest, arms_agreeing
 from registry.services.declared import declare_application, declare_model

@@ -9,8 +9,8 @@ import redis
 from django.db import transaction
 from pytest_django.fixtures import Settings
 
+from core.changes import CHANGES_CHANNEL, VERSION, ChangeNotice, may_name, notice_in
 from registry import services
-from registry.changes import CHANGES_CHANNEL, VERSION, ChangeNotice, may_name, notice_in
 from registry.models import Application, Model, ModelVersion, VersionCheck
 from registry.services import RouteRequest
 from tests.redis_server import fresh_redis_client

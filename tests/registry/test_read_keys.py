@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from core.errors import Forbidden
 from registry import services
-from registry.errors import Forbidden
 from registry.models import ApiKey, Application, ModelVersion
 from tests.registry.conftest import BY, Api, make_key, signed_in
 

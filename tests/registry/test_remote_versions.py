@@ -12,9 +12,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from pytest_django.fixtures import Settings
 
+from core.errors import BadRequest
 from registry import services
 from registry.artifacts.store import ArtifactStore
-from registry.errors import BadRequest
 from registry.models import AuditEntry, Model, ModelVersion
 from registry.sealing import Unsealable, seal, unseal
 from registry.snapshot import build_snapshot, version_spec

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import redis
 
+from core.errors import Conflict
 from registry import services
 from registry.control import KEPT_S, KEY, Slots, note_round
-from registry.errors import Conflict
 from registry.models import Model, ModelVersion
 from tests.registry.conftest import BY, AddVersion, Api, go_live
 from tests.registry.test_api_models import artifact

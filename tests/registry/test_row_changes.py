@@ -18,16 +18,16 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.changes import CHANGES_CHANNEL, notice_in
+from core.errors import ClipperError
+from core.specs import Snapshot
 from registry import services
-from registry.changes import CHANGES_CHANNEL, notice_in
-from registry.errors import ClipperError
 from registry.models import ApiKey, Application, Model, ModelVersion, ServiceLevelObjective
 from registry.notices import CommitNotice
 from registry.reading import compare, read_rows
 from registry.row_changes import KINDS, START, Known, RowChange, RowPlace, changed
 from registry.services import RouteRequest
 from registry.snapshot import application_spec, build_snapshot, version_spec
-from registry.specs import Snapshot
 from serving.query.routing import Router
 from tests.registry.conftest import BY, go_live
 

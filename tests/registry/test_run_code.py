@@ -13,8 +13,8 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
 
+from core.errors import Forbidden
 from registry import services
-from registry.errors import Forbidden
 from registry.models import ApiKey, Application, Model, ModelVersion, Route
 from registry.services import Actor
 from tests.console.test_admin import application_form

@@ -11,10 +11,10 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from core.errors import BadRequest, ClipperError, Forbidden, NotFound
+from core.names import RESERVED
 from registry import services
-from registry.errors import BadRequest, ClipperError, Forbidden, NotFound
 from registry.models import ApiKey, Application, Model, ModelVersion, Release, Route
-from registry.names import RESERVED
 from registry.services import Actor
 from serving.api.paths import application_to_predict
 from tests.registry.conftest import BY, AddVersion, link

@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from core.errors import Conflict, NotFound
 from registry import services, version_queries
-from registry.errors import Conflict, NotFound
 from registry.models import Model, ModelVersion, Release
 from tests.registry.conftest import BY, AddVersion, go_live
 

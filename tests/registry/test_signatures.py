@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from core.errors import Conflict
 from registry import services
-from registry.errors import Conflict
 from registry.models import Application, AuditEntry, Model, ModelVersion, Release
 from registry.services import RouteRequest
 from tests.console.test_admin import application_form

@@ -8,18 +8,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from core.specs import ApiKeySpec, ApplicationSpec, BatchingSpec, ModelSpec, RouteSpec, VersionSpec
 from registry import services
 from registry.models import ApiKey, Application, Model, ModelVersion
 from registry.services import RouteRequest
 from registry.snapshot import build_snapshot
-from registry.specs import (
-    ApiKeySpec,
-    ApplicationSpec,
-    BatchingSpec,
-    ModelSpec,
-    RouteSpec,
-    VersionSpec,
-)
 from tests.registry.conftest import BY, go_live
 
 pytestmark = pytest.mark.django_db

@@ -18,10 +18,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from infrastructure.file_lock import try_lock
+from core.errors import Conflict
+from core.file_lock import try_lock
 from registry.artifacts.parts import MOST_OF_ONE, MOST_PARTS, UploadParts
 from registry.artifacts.store import ArtifactStore
-from registry.errors import Conflict
 from registry.models import Model, ModelVersion
 from tests.registry.conftest import Api, make_key
 

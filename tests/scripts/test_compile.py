@@ -12,7 +12,7 @@ from threading import Thread
 
 import pytest
 
-from infrastructure import compiled
+from core import compiled
 from scripts import compile as compiling
 
 FILES = compiling.modules()
@@ -60,12 +60,12 @@ def test_nobody_inherits_from_what_is_compiled() -> None:
 
 def test_a_process_that_answers_loads_nothing_of_it_before_it_may_be_compiled() -> None:
     names = [file.removesuffix(".py").replace("/", ".") for file in FILES]
-    code = "import sys, infrastructure.compiled; print(*sys.modules)"
+    code = "import sys, core.compiled; print(*sys.modules)"
     told = subprocess.run(
         [sys.executable, "-c", code], cwd=compiled.ROOT, capture_output=True, text=True, check=True
     )
     loaded = set(told.stdout.split())
-    assert "infrastructure.compiled" in loaded
+    assert "core.compiled" in loaded
     assert not loaded & set(names)
 
 

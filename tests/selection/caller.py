@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 from redis.asyncio import Redis
 
-from registry.specs import ApplicationSpec
+from core.specs import ApplicationSpec
 from selection.feedback.events import FeedbackEvent, FeedbackItem, FeedbackResult
 from selection.feedback.service import FeedbackService
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner

@@ -8,7 +8,7 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
-from registry.specs import ApplicationSpec
+from core.specs import ApplicationSpec
 from selection.feedback.service import FeedbackService
 from selection.receipts import ReceiptSigner
 from selection.store.outputs import OutputStore

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies._internal.random import ArtificialRandom
 
-from registry.errors import ModelFailed
+from core.errors import ModelFailed
 from registry.models.applications import Combine
 from selection.answers.combine import METHODS, Combined, combine
 from selection.answers.imputation import Averages

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from registry.errors import ModelFailed
+from core.errors import ModelFailed
 from selection.answers.combine import METHODS, combine, custom
 from selection.extensions import add_installed_combines
 

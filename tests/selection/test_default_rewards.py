@@ -13,7 +13,7 @@ import pytest
 from msgspec import Raw
 from redis.asyncio import Redis
 
-from registry.specs import ApplicationSpec
+from core.specs import ApplicationSpec
 from selection.feedback.default_rewards import due as due_module
 from selection.feedback.default_rewards.due import Due, DueReceipts, outputs_ttl_s
 from selection.feedback.default_rewards.settling import SETTLED_AT_ONCE, Settler

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.errors import BadRequest, InvalidJson, UnknownField
+from core.errors import BadRequest, InvalidJson, UnknownField
 from selection.feedback.events import (
     MAX_ITEMS,
     FeedbackItem,

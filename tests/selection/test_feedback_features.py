@@ -10,8 +10,8 @@ import pytest
 from msgspec import Raw
 from redis.asyncio import Redis
 
-from registry.errors import BadRequest
-from registry.specs import ApplicationSpec
+from core.errors import BadRequest
+from core.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem, FeedbackResult, parse_item
 from selection.feedback.service import FeedbackService
 from selection.learning.update import update_of

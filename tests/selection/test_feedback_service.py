@@ -11,7 +11,7 @@ import pytest
 from msgspec import Raw
 from redis.asyncio import Redis
 
-from registry.errors import BadRequest, Unavailable
+from core.errors import BadRequest, Unavailable
 from selection.feedback.counting import SCRIPT
 from selection.feedback.events import FeedbackItem, FeedbackResult, Rejection
 from selection.feedback.service import FeedbackService

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry.errors import BadRequest, InvalidInput
+from core.errors import BadRequest, InvalidInput
 from selection.rewards.losses import check_loss, make_loss
 
 

@@ -9,8 +9,8 @@ import pytest
 from msgspec import Raw
 from redis.asyncio import Redis
 
-from registry.errors import ClipperError, InvalidInput
-from registry.specs import ApplicationSpec
+from core.errors import ClipperError, InvalidInput
+from core.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem
 from selection.feedback.joining import Answered, predicted
 from selection.feedback.service import FeedbackService

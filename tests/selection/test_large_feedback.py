@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from infrastructure.turns import Turns
-from registry.errors import Unavailable
+from core.errors import Unavailable
+from core.loop.turns import Turns
 from selection.feedback.journal import WRITTEN_AT_ONCE
 from selection.feedback.service import FeedbackService
 from selection.receipts import ReceiptSigner

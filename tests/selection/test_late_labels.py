@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from registry.specs import ApplicationSpec
+from core.specs import ApplicationSpec
 from selection.feedback.replay_source import from_stream
 from selection.feedback.service import FeedbackService
 from selection.feedback.state_swap import fields_of

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.errors import BadRequest, InvalidInput
+from core.errors import BadRequest, InvalidInput
 from registry.models.applications import Loss
 from selection.rewards.losses import LOSSES, check_loss, loss_of_reward, make_loss
 

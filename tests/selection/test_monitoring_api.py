@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from core.errors import BadRequest
 from registry import services
-from registry.errors import BadRequest
 from registry.models import Application
 from registry.services import Actor
 from selection.evaluation.monitoring.api import HistoryOut, period_of

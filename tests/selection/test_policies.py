@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.errors import BadRequest, InvalidPolicyParams
+from core.errors import BadRequest, InvalidPolicyParams
 from selection.policies import POLICIES, make_policy
 from selection.policies.ab_split import ABSplit
 from selection.policies.base import Policy, Prepared, shares

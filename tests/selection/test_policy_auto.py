@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
 from selection.learning.update import update_of
 from selection.policies import make_policy
 from selection.policies.base import Policy

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
 from selection.policies import Policy, make_policy
 from selection.policies.linucb import Optimistic
 from selection.policies.statistics import State, StatisticKind, Update, join, learn

@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
 from selection.learning.update import update_of
 from selection.policies import make_policy
 from selection.policies.linear import Contextual, Linear

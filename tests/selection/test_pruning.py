@@ -9,11 +9,11 @@ import pytest
 import redis
 from django.db.models import F
 
+from core.errors import Conflict
+from core.specs import ApplicationSpec
 from registry import services
-from registry.errors import Conflict
 from registry.models import Application
 from registry.snapshot import application_spec
-from registry.specs import ApplicationSpec
 from selection.feedback import pruning
 from selection.feedback import rebuild as rebuilding
 from selection.feedback.journal import SEEN_MARGIN_S

@@ -10,8 +10,8 @@ import redis
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
+from core.errors import Conflict
 from registry import services
-from registry.errors import Conflict
 from registry.models import Application
 from selection.feedback import rebuild as rebuilding
 from selection.feedback import state_swap

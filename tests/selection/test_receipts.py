@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.errors import InvalidReceipt
+from core.errors import InvalidReceipt
 from selection.receipts import (
     INLINE_OUTPUT_BYTES,
     MAC_BYTES,

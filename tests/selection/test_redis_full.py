@@ -9,8 +9,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from registry.errors import Unavailable
-from registry.specs import ApplicationSpec
+from core.errors import Unavailable
+from core.specs import ApplicationSpec
 from selection.feedback.default_rewards.due import DueReceipts, outputs_ttl_s
 from selection.feedback.events import FeedbackItem
 from selection.feedback.service import FeedbackService

@@ -11,8 +11,8 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
-from infrastructure.async_redis import REDIS_CONNECTIONS, bounded_redis
-from registry.errors import Unavailable
+from core.errors import Unavailable
+from core.redis.async_redis import REDIS_CONNECTIONS, bounded_redis
 from scripts.stack.command import free_port
 from selection.feedback.journal import WAITS_AT_ONCE, FeedbackJournal
 from selection.policies import make_policy

@@ -8,8 +8,8 @@ import math
 import pytest
 from redis.asyncio import Redis
 
-from registry.errors import Unavailable
-from registry.specs import ApplicationSpec
+from core.errors import Unavailable
+from core.specs import ApplicationSpec
 from selection.policies.statistics import State
 from selection.store.keys import FEEDBACK, pack_vector
 from selection.store.state import SelectionStore

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
 
-from registry.specs import VersionSpec
+from core.specs import VersionSpec
 from serving.cluster.membership.records import ReplicaState
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import Gather

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from registry.errors import NotReady
+from core.errors import NotReady
 from serving.testing import PlayedServing, application_spec, connect, turn, version_spec
 
 

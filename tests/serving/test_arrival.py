@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from registry.specs import Snapshot
+from core.specs import Snapshot
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.membership.seals import Seal

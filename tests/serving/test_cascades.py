@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from registry.specs import ApplicationSpec
+from core.specs import ApplicationSpec
 from selection.receipts import ArmRecord, Receipt, Spent
 from serving.api.predict import render
 from serving.query.cascades import dearest_other, sureness_of

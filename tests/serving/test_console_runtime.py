@@ -11,7 +11,7 @@ import pytest
 import redis
 from django.db import OperationalError
 
-from registry.changes import announce
+from core.changes import announce
 from registry.followers import FOLLOWERS, RETURNING_KEY, note_followed
 from registry.restarts import Ending, note_ending
 from serving.api.http import Scope

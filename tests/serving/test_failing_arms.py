@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from registry.errors import ClipperError, DeadlineExceeded, InvalidInput, Saturated
+from core.errors import ClipperError, DeadlineExceeded, InvalidInput, Saturated
 from selection.policies import Prepared
 from serving.metrics.published import ApplicationStats
 from serving.query.prediction import Prediction

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.linear_model import RidgeClassifier
 
-from registry.errors import ClipperError
+from core.errors import ClipperError
 from serving.container.predictor import Predictor
 from serving.query.prediction import Prediction
 from serving.rpc.frames import Answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry.errors import (
+from core.errors import (
     ClipperError,
     DeadlineExceeded,
     InvalidInput,

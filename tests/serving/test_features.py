@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from asgiref.testing import ApplicationCommunicator
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
 from selection.policies import make_policy
 from selection.receipts import Receipt
 from serving.api.predict import answer

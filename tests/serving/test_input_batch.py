@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from registry.specs import ApplicationSpec
+from core.specs import ApplicationSpec
 from serving.api.predict import answer
 from serving.api.requests import PredictRequest
 from serving.rpc.frames import Answer, AnswerStatus

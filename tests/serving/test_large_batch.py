@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from infrastructure.turns import Slice, Turns
-from registry.errors import Saturated
+from core.errors import Saturated
+from core.loop.turns import Slice, Turns
 from serving.api import batches
 from serving.api.http import WHEN_GONE, ClientGone, while_connected
 from serving.query.allowances import LEAST_OPEN, allowance_for

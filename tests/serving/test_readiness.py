@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from core.specs import ModelSpec
 from registry.control import Slots
-from registry.specs import ModelSpec
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.testing import PlayedServing, application_spec
 from serving.web.readiness import OK, UNCONNECTED, Readiness, model_readiness

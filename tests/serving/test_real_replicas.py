@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from infrastructure.turns import Slice
+from core.loop.turns import Slice
 from serving.api.predict import answer, parse
 from serving.engine.gather import Gather
 from serving.engine.outcome import Status

@@ -13,8 +13,8 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
-from infrastructure.background import end_tasks
-from registry.changes import (
+from core.background import end_tasks
+from core.changes import (
     APPLICATION,
     CHANGES_CHANNEL,
     KEY,
@@ -24,9 +24,9 @@ from registry.changes import (
     VERSION,
     announce,
 )
+from core.specs import ApplicationSpec, Snapshot
 from registry.followers import Followers
 from registry.row_changes import Known, Piece, RowChange, RowPlace, changed
-from registry.specs import ApplicationSpec, Snapshot
 from selection.store.keys import REDIS_ERRORS
 from serving.metrics.event_loop import LoopWatch
 from serving.testing import application_spec, key_spec, registry_of, snapshot_of, version_spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import inf
 
-from registry.specs import ApplicationSpec, ModelSpec, RouteSpec, Snapshot
+from core.specs import ApplicationSpec, ModelSpec, RouteSpec, Snapshot
 from serving.engine.gather import CallOptions
 from serving.query.routing import Router
 from serving.testing import application_spec, version_spec

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from infrastructure.turns import Slice
-from registry.errors import BadRequest, NotReady
+from core.errors import BadRequest, NotReady
+from core.loop.turns import Slice
 from serving.api.score import ScoreRequest, score_rows
 from serving.query import scoring
 from serving.query.allowances import LEAST_OPEN

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from registry.specs import VersionSpec
+from core.specs import VersionSpec
 from selection.receipts import Receipt, Spent
 from serving.api.predict import render
 from serving.engine.gather import CACHED, Trace

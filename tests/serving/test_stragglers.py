@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from registry.errors import ModelFailed
+from core.errors import ModelFailed
 from serving.api.predict import render
 from serving.query.prediction import Prediction
 from serving.rpc.frames import Answer, AnswerStatus

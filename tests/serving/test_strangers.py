@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 import pytest
 
-from registry.errors import UnknownKey
-from registry.specs import ApiKeySpec, Snapshot
+from core.errors import UnknownKey
+from core.specs import ApiKeySpec, Snapshot
 from serving.engine.engine import EngineSpec
 from serving.rpc.credentials import Credentials
 from serving.testing import key_spec, registry_of

@@ -16,9 +16,9 @@ from django.core.management import call_command, get_commands
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
+from core.errors import BadRequest
 from registry import services
 from registry.demo import access
-from registry.errors import BadRequest
 from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion, Route
 from tests.registry.forms import application_fields, version_fields
 from tests.site.endpoints import ENDPOINTS, ONLY_READ, OWN, Endpoint

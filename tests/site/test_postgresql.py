@@ -107,7 +107,7 @@ django.setup()
 from concurrent.futures import ThreadPoolExecutor
 from django.db import connections
 from registry import services
-from registry.errors import Conflict
+from core.errors import Conflict
 from registry.models import Model, Release
 
 model = Model.objects.get(name="echo")

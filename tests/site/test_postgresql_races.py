@@ -185,7 +185,7 @@ from datetime import timedelta
 from django.db import connections
 from django.utils import timezone
 from registry import services
-from registry.errors import ClipperError
+from core.errors import ClipperError
 from registry.models import Application, Model, ModelVersion
 
 by = services.Actor.of_command("test")

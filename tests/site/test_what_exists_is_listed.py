@@ -12,7 +12,7 @@ from drf_spectacular.generators import SchemaGenerator
 from console.admin.application_form import ApplicationForm
 from console.admin.upload_form import UploadForm
 from console.live import UNANSWERED
-from registry.errors import ClipperError
+from core.errors import ClipperError
 from registry.extensions import check_combine, check_runtime
 from registry.models import Application, Model, ModelVersion, Route, ServiceLevelObjective
 from registry.models.applications import Combine

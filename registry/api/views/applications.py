@@ -9,6 +9,7 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.errors import BadRequest
 from registry import services
 from registry.api.permissions import Permissions, actor_of, check_person
 from registry.api.reach import applications_for, check_routes, check_urgency
@@ -27,7 +28,6 @@ from registry.api.serializers import (
     route_requests,
 )
 from registry.api.views.base import ManagementView, etag, find_application, flag, schema
-from registry.errors import BadRequest
 from registry.services.signatures import ALLOW
 
 

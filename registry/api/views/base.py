@@ -13,15 +13,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from core.errors import BadRequest, NotFound, PreconditionFailed
+from core.names import NAME_PATTERN
+from core.suggest import meant
 from registry.api.fields import Body
 from registry.api.parsing import JsonOnly, JsonParser, check_encoding
 from registry.api.permissions import Permissions
 from registry.api.reach import applications_for, bound_to, models_for
 from registry.api.serializers import ErrorBody
-from registry.errors import BadRequest, NotFound, PreconditionFailed
-from registry.guessing import meant
 from registry.models import Application, Model, ModelVersion
-from registry.names import NAME_PATTERN
 from registry.services import unchanged_since
 
 PAGE_SIZE = 1000

@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.errors import Forbidden, NotFound
 from registry import services
 from registry.api.errors import translated
 from registry.api.fields import Body, Object, Text
@@ -33,7 +34,6 @@ from registry.api.views.base import (
     schema,
 )
 from registry.api.views.keys import KeyPatch, NewKey, check_key_changes
-from registry.errors import Forbidden, NotFound
 from registry.models import ApiKey, Model
 from registry.services import Actor
 from registry.services.trial import undone

@@ -9,14 +9,14 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.errors import Forbidden, NotFound
+from core.specs import MANAGE, SCOPES
 from registry import services
 from registry.api.fields import Body, Flag, Text
 from registry.api.permissions import Permissions, actor_of
 from registry.api.timestamps import Moment
 from registry.api.views.base import ManagementView, find_application, schema
-from registry.errors import Forbidden, NotFound
 from registry.models import ApiKey
-from registry.specs import MANAGE, SCOPES
 
 LARGEST_ID = 2**63 - 1
 EXPIRY_HELP = "When it stops working, in ISO 8601. null: when it is revoked."

@@ -11,11 +11,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.errors import BadRequest, NotFound
 from registry.api.parsing import OctetStreamParser, octets_of
 from registry.api.permissions import Permissions, actor_of
 from registry.api.views.base import ManagementView, schema, whole_number
 from registry.artifacts.parts import DIGEST, UploadParts
-from registry.errors import BadRequest, NotFound
 from registry.services import Actor
 
 MOST_BYTES = 10**15 - 1

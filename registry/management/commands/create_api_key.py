@@ -8,11 +8,11 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
+from core.errors import BadRequest
+from core.specs import FEEDBACK, PREDICT, SCOPES
 from registry import services
-from registry.errors import BadRequest
 from registry.extensions import code_runtimes
 from registry.management.base import ClipperCommand, named_application
-from registry.specs import FEEDBACK, PREDICT, SCOPES
 
 LONGEST_DAYS = 36_500
 

@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db.models import Q
 
+from core.errors import NotFound
 from registry import services
-from registry.errors import NotFound
 from registry.management.base import ClipperCommand
 from registry.models import ApiKey
 from registry.models.access import PREFIX_LENGTH

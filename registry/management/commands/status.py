@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
 from registry.control import read_control
 from registry.management.base import ClipperCommand
 from registry.models import Application, Model, ModelVersion, Release, Route

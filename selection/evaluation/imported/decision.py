@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NoReturn
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
 from selection.contexts import MAX_CHARACTERS
 from selection.policies.features import LARGEST_FEATURE, LONGEST_NAME
 

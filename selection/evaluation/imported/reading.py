@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
 from selection.evaluation.imported.decision import MOST_ARMS, ForeignDecision, refuse
 from selection.evaluation.imported.dsjson import decisions_of_dsjson
 from selection.evaluation.imported.obp import decisions_of_obp

@@ -11,11 +11,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.errors import BadRequest
 from registry.api.permissions import Permissions
 from registry.api.serializers import ErrorBody
 from registry.api.timestamps import EXPECTED_IN_A_PERIOD, check_period, moment_in
 from registry.api.views.base import ManagementView, find_application
-from registry.errors import BadRequest
 from selection.evaluation.monitoring.history import Period, history
 from selection.policies.recommendation import STATES
 

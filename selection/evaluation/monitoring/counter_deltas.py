@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from infrastructure.counters import growth, went_back
+from core.counters import growth, went_back
 
 # Asked, answered, late, failed: of one arm.
 Counts = list[int]

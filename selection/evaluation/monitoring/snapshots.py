@@ -10,8 +10,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
+from core.specs import ApplicationSpec
 from registry.models import Application
-from registry.specs import ApplicationSpec
 from selection.contexts import GLOBAL_CONTEXT
 from selection.evaluation.answer_rule import AnswerRule, answer_rule_of
 from selection.evaluation.logged import LoggedQuery

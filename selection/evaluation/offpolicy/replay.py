@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
 from selection.contexts import GLOBAL_CONTEXT
 from selection.evaluation.answer_rule import AnswerRule
 from selection.evaluation.logged import LoggedQuery

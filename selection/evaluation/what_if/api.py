@@ -9,14 +9,14 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.errors import BadRequest
+from core.specs import ApplicationSpec
 from registry.api.fields import Body, Flag, Object, Text, Whole
 from registry.api.permissions import Permissions
 from registry.api.timestamps import PastMoment, check_period
 from registry.api.views.base import ManagementView, find_application, schema
-from registry.errors import BadRequest
 from registry.models import Application
 from registry.snapshot import application_spec
-from registry.specs import ApplicationSpec
 from selection.contexts import fault_of
 from selection.evaluation.offpolicy.verdict import Verdict
 from selection.evaluation.what_if.targets import MOST_TARGETS, WhatIfTarget, policy_target

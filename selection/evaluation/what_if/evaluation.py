@@ -10,10 +10,10 @@ from datetime import datetime
 
 import numpy as np
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
+from core.specs import ApplicationSpec
 from registry.models import Application
 from registry.snapshot import application_with_arms
-from registry.specs import ApplicationSpec
 from selection.contexts import GLOBAL_CONTEXT
 from selection.evaluation.answer_rule import answer_rule_of
 from selection.evaluation.logged import LoggedQuery

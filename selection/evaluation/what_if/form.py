@@ -13,9 +13,9 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from registry.decoding import decoded
-from registry.errors import BadRequest
-from registry.specs import ApplicationSpec
+from core.decoding import decoded
+from core.errors import BadRequest
+from core.specs import ApplicationSpec
 from selection.contexts import fault_of
 from selection.evaluation.what_if.targets import WhatIfTarget, policy_target
 from selection.evaluation.what_if.window import MOST_ROWS, USUAL_ROWS, Span

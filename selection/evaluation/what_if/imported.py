@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
 from registry.models import Application
 from registry.snapshot import application_with_arms
 from selection.evaluation.imported.reading import ImportedLog

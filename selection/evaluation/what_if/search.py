@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
 from registry.models import Application
 from registry.snapshot import application_with_arms
 from selection.evaluation.answer_rule import answer_rule_of

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from registry.errors import BadRequest
-from registry.specs import ApplicationSpec
+from core.errors import BadRequest
+from core.specs import ApplicationSpec
 from selection.policies import POLICIES, make_policy
 
 # Not a policy that an application can have, but what others are measured by.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from threading import BoundedSemaphore
 from time import monotonic, thread_time
 
-from registry.errors import Saturated
+from core.errors import Saturated
 
 WAIT_FOR_TURN_S = 5.0
 # Of a processor.

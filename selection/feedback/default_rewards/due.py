@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from registry.specs import ApplicationSpec
+from core.specs import ApplicationSpec
 from selection.feedback.journal import SEEN_MARGIN_S
 from selection.store.keys import due_key, due_level_key
 from selection.store.scripts import Script, ScriptCall

@@ -12,10 +12,10 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from infrastructure.background import end_tasks
-from infrastructure.log_once import LogOnce
-from registry.errors import InvalidReceipt, Unavailable
-from registry.specs import ApplicationSpec
+from core.background import end_tasks
+from core.errors import InvalidReceipt, Unavailable
+from core.log_once import LogOnce
+from core.specs import ApplicationSpec
 from selection.feedback.default_rewards.due import Due, DueReceipts
 from selection.feedback.journal import SEEN_MARGIN_S
 from selection.feedback.service import FeedbackService

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
 from registry.management.base import ClipperCommand, named_application
 from registry.models import Application, AuditEntry
 from registry.services import Actor, record_done

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from infrastructure.memory import available_bytes
+from core.memory import available_bytes
 
 # Of the memory that is available: the rest stays for replicas that grow or start meanwhile.
 SHARE = 0.5

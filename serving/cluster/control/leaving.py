@@ -20,7 +20,7 @@ import redis
 from celery.signals import worker_ready
 from django.conf import settings
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
 from registry.control import read_control
 from serving.cluster.control.retirement import Retirement, RetirementFailed
 from serving.cluster.host import host_id

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from infrastructure.counters import growth, went_back
+from core.counters import growth, went_back
 from serving.engine.stats import LATENCY_BOUNDS, quantile
 
 # Of the waits: what most queries had to stand, without the few that chance held up.

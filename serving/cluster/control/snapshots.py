@@ -9,11 +9,11 @@ from typing import Any
 import redis
 from django.utils import timezone
 
-from infrastructure.giving_way import GivingWay
-from infrastructure.locks import exclusively
-from infrastructure.redis_client import redis_client
-from registry.arms import registered_arms
-from registry.errors import Unavailable
+from core.arms import registered_arms
+from core.errors import Unavailable
+from core.loop.giving_way import GivingWay
+from core.redis.locks import exclusively
+from core.redis.redis_client import redis_client
 from registry.snapshot import build_snapshot
 from selection.evaluation.monitoring.counter_deltas import Readings
 from selection.evaluation.monitoring.health.watching import all_alarms

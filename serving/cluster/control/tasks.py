@@ -20,17 +20,17 @@ from celery import shared_task
 from django.conf import settings
 from django.db import connections
 
-from infrastructure.locks import exclusively
-from infrastructure.redis_client import redis_client
+from core.errors import NotFound
+from core.redis.locks import exclusively
+from core.redis.redis_client import redis_client
+from core.specs import VersionSpec
 from registry import services
 from registry.artifacts.files import ArtifactFiles
 from registry.check_progress import RUNNING, WAITING, checking_key
 from registry.control import note_round
-from registry.errors import NotFound
 from registry.models import ModelVersion, VersionCheck
 from registry.sealing import Unsealable
 from registry.snapshot import version_spec
-from registry.specs import VersionSpec
 from serving.cluster.control import releases
 from serving.cluster.control.check_room import CheckRoom
 from serving.cluster.control.checks import RUNNING_TTL_S, take_up

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import msgspec
 
-from registry.specs import VersionSpec
+from core.specs import VersionSpec
 from serving.cluster.control.trial_process import (
     ExecutedTrial,
     ParentLost,

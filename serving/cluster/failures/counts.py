@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from infrastructure.expiring_keys import understood
+from core.redis.expiring_keys import understood
 
 if TYPE_CHECKING:
     import redis

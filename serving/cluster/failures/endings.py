@@ -9,7 +9,7 @@ import msgspec
 import redis
 from django.db import DatabaseError, connections
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
 from registry import services
 from registry.restarts import Ending, note_ending
 from serving.cluster.failures.counts import FailureCounts

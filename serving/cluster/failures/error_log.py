@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from infrastructure.expiring_keys import understood
+from core.redis.expiring_keys import understood
 from serving.container.failures import Failure
 
 if TYPE_CHECKING:

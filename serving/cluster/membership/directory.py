@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
 
-from infrastructure.expiring_keys import ExpiringKeys
+from core.redis.expiring_keys import ExpiringKeys
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.seals import Seal
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.seals import Seal
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from infrastructure.expiring_keys import ExpiringKeys, understood
+from core.redis.expiring_keys import ExpiringKeys, understood
 
 if TYPE_CHECKING:
     import redis

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from infrastructure.expiring_keys import ExpiringKeys, understood
+from core.redis.expiring_keys import ExpiringKeys, understood
 from serving.cluster.host import host_id
 
 if TYPE_CHECKING:

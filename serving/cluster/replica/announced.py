@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import redis
 
-from infrastructure.log_once import LogOnce
+from core.log_once import LogOnce
 from serving.cluster.membership.workers import (
     WorkerRecord,
     announce_worker,

@@ -8,7 +8,7 @@ import signal
 
 import redis
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
 from serving.cluster.failures.endings import count_failure, declare_failed, log_end
 from serving.cluster.failures.error_log import Phase
 from serving.cluster.membership.records import ReplicaState

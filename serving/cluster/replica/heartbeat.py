@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import redis
 
-from infrastructure.log_once import LogOnce
+from core.log_once import LogOnce
 from serving.cluster.membership.directory import HEARTBEAT_S, Directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 

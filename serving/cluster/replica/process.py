@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import msgspec
 import uvloop
 
+from core.specs import VersionSpec
 from registry.artifacts.files import ArtifactFiles
-from registry.specs import VersionSpec
 from serving.cluster.host import host_id
 from serving.cluster.loading import load_spec
 from serving.cluster.membership.directory import Directory

@@ -13,8 +13,8 @@ from django.db import Error as DatabaseError
 from django.db import connections
 from redis.client import PubSub
 
-from infrastructure.log_once import LogOnce
-from registry.changes import CHANGES_CHANNEL, VERSION, may_name
+from core.changes import CHANGES_CHANNEL, VERSION, may_name
+from core.log_once import LogOnce
 from registry.models import ModelVersion
 from registry.sealing import Unsealable, unseal
 

@@ -19,12 +19,12 @@ from celery.signals import task_failure
 from django.conf import settings
 from django.db import connections
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
+from core.specs import VersionSpec
 from registry.artifacts.files import ArtifactFiles
 from registry.models import ModelVersion
 from registry.restarts import Ending, note_ending
 from registry.snapshot import version_spec
-from registry.specs import VersionSpec
 from serving.cluster.environments import own_environments, prepare, publish, rules
 from serving.cluster.failures.endings import (
     count_failure,

@@ -20,8 +20,8 @@ from celery.signals import (
 )
 from django.conf import settings
 
-from infrastructure.imports import uncollected
-from infrastructure.redis_client import redis_client
+from core.imports import uncollected
+from core.redis.redis_client import redis_client
 from serving.cluster.host import host_id
 from serving.cluster.membership.workers import WorkerRecord, worker_id
 from serving.cluster.parent import Lifeline, die_with_parent

@@ -10,7 +10,7 @@ from typing import Any
 import redis
 from django.core.management.base import CommandError, CommandParser
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
 from registry.management.base import ClipperCommand
 from serving.cluster.control.retirement import Retirement, RetirementFailed
 from serving.cluster.membership.own import own_directory

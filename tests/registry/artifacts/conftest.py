@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import redis
 
+from core.errors import NotFound
 from registry.artifacts.copies import Copies
 from registry.artifacts.counts import FETCHES_KEY, FetchCounts
 from registry.artifacts.fetching import Fetcher
 from registry.artifacts.sources import Arriving, SourceFailed
-from registry.errors import NotFound
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

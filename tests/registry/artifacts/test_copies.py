@@ -10,9 +10,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from core.errors import InsufficientStorage
 from registry.artifacts.copies import Copies
 from registry.artifacts.fetching import Fetcher
-from registry.errors import InsufficientStorage
 from tests.registry.artifacts.conftest import PlayedSource, ignored
 
 MB = 1 << 20

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from infrastructure.file_lock import FileLock
+from core.errors import FetchFailed, InsufficientStorage, NotFound
+from core.file_lock import FileLock
 from registry.artifacts.copies import Copies
 from registry.artifacts.fetching import Fetcher, Fetching
 from registry.artifacts.sources import Arriving, SourceBusy, SourceFailed
-from registry.errors import FetchFailed, InsufficientStorage, NotFound
 from tests.registry.artifacts.conftest import CHUNK, CONTENT, DIGEST, PlayedSource, ignored
 from tests.small_disk import small_disk
 

@@ -21,12 +21,12 @@ from pytest_django.fixtures import Settings
 from clipper_site.artifact_storage import LOCAL, artifact_storage
 from clipper_site.checks import artifacts_can_be_kept
 from clipper_site.env import Environment
+from core.errors import Conflict, NotFound, Unavailable
 from registry import services
 from registry.artifacts.backends import LocalArtifacts
 from registry.artifacts.files import ArtifactFiles
 from registry.artifacts.sources import SourceFailed, StorageSource
 from registry.artifacts.store import ArtifactStore
-from registry.errors import Conflict, NotFound, Unavailable
 from registry.models import Model, ModelVersion
 from scripts.stack.command import free_port
 from tests.registry.artifacts.conftest import CONTENT, DIGEST, ignored

@@ -11,8 +11,8 @@ from typing import BinaryIO
 import pytest
 from pytest_django.fixtures import Settings
 
+from core.errors import BadRequest, BodyTooLarge, NotFound
 from registry.artifacts.store import ArtifactStore
-from registry.errors import BadRequest, BodyTooLarge, NotFound
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import pytest
 import redis
 from pytest_django.fixtures import Settings
 
-from infrastructure.redis_client import redis_client
-from registry.errors import BadRequest, Saturated, Unavailable
+from core.errors import BadRequest, Saturated, Unavailable
+from core.redis.redis_client import redis_client
 from registry.models import Application
 from selection.evaluation.logged import LoggedArm, LoggedQuery
 from selection.evaluation.offpolicy.estimate import Method

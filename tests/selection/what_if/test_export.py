@@ -14,7 +14,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from clipper_client.cli.exports import vw_lines
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
 from registry import services
 from registry.models import Application
 from selection.evaluation.logged import LoggedQuery

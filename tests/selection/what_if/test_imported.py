@@ -11,8 +11,8 @@ import pytest
 from django.test import Client
 
 from clipper_client.cli.exports import obp_rows, vw_lines
+from core.errors import BadRequest
 from registry import services
-from registry.errors import BadRequest
 from registry.models import Application
 from selection.evaluation.imported import reading
 from selection.evaluation.imported.reading import ImportedLog, read_log

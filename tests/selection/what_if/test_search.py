@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from registry.errors import BadRequest
+from core.errors import BadRequest
 from registry.models import Application
 from selection.evaluation.offpolicy.difference import difference
 from selection.evaluation.offpolicy.estimate import Proposal

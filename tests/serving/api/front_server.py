@@ -15,7 +15,7 @@ from typing import Any
 import httptools
 import uvicorn
 
-from registry.specs import ApiKeySpec
+from core.specs import ApiKeySpec
 from serving.api.arrivals import ReceivingServer
 from serving.api.front import DirectPredictions, FrontProtocol
 from serving.api.limits import LIMITS_KEY, Limits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry.errors import NotFound
+from core.errors import NotFound
 from serving.api.access import application_named
 from serving.testing.specs import application_spec, key_spec, snapshot_of
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
+from core.errors import NotFound
 from registry.artifacts.files import trusted_authorities
 from registry.artifacts.sources import SourceBusy, SourceFailed, WebSource
 from registry.artifacts.tokens import LIFETIME_S, ArtifactTokens
-from registry.errors import NotFound
 from serving.api.artifacts import PIECE_BYTES, ArtifactDownloads
 from serving.metrics.artifacts import ArtifactCounts
 from tests.serving.api.front_server import Client, Front, client_of, running

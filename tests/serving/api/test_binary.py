@@ -12,7 +12,7 @@ from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.errors import BadRequest, ClipperError
+from core.errors import BadRequest, ClipperError
 from serving.api.binary import MOST_FILES, binary_request, is_binary
 from serving.api.requests import PredictRequest
 from tests.serving.api.front_server import Front, client_of, request, running

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from registry.specs import Snapshot
+from core.specs import Snapshot
 from serving.api.heads import Found, Heads
 from serving.testing import application_spec, key_spec
 from tests.serving.api.front_server import Front, request

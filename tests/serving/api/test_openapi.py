@@ -9,7 +9,7 @@ import pytest
 from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator
 
-from registry.errors import ClipperError
+from core.errors import ClipperError
 from selection.feedback.events import FeedbackItem, FeedbackResult, UpdateRequest
 from serving.api.requests import PredictRequest
 from serving.api.score import ScoreRequest

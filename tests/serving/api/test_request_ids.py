@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from registry.errors import ClipperError
+from core.errors import ClipperError
 from serving.api.failures import LINES_A_SECOND, FailureLog
 from serving.api.http import ClientGone, while_connected
 from serving.rpc.frames import Answer, AnswerStatus

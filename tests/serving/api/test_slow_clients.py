@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from registry.errors import Saturated
+from core.errors import Saturated
 from serving.api.http import read_body
 from serving.api.limits import LIMITS_KEY, Limits
 from tests.serving.api.front_server import PATH, Client, Front, client_of, request, running

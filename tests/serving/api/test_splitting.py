@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from infrastructure.turns import Slice, Turns
-from registry.decoding import LARGE_BODY_BYTES
-from registry.errors import BadRequest, ClipperError
+from core.decoding import LARGE_BODY_BYTES
+from core.errors import BadRequest, ClipperError
+from core.loop.turns import Slice, Turns
 from serving.api import splitting
 from serving.api.predict import parse
 from serving.api.requests import MAX_BATCH, PredictRequest, parse_predict

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from asgiref.testing import ApplicationCommunicator
 
-from registry.decoding import LARGE_BODY_BYTES
-from registry.specs import Snapshot
+from core.decoding import LARGE_BODY_BYTES
+from core.specs import Snapshot
 from serving.api.websocket import ApplicationConsumer
 from serving.testing import PlayedServing, application_spec
 from tests.serving.test_input_batch import Client, double_all

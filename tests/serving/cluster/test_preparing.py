@@ -14,7 +14,7 @@ from django.test import override_settings
 from pytest_django.fixtures import Settings
 from sklearn.dummy import DummyClassifier
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
 from registry import services
 from registry.artifacts.counts import FetchCounts
 from registry.artifacts.fetching import Fetcher

@@ -13,7 +13,7 @@ from django.db import OperationalError
 from django.db.models.signals import pre_save
 from django.utils import timezone
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
 from registry import services
 from registry.check_progress import QUEUED, checking_key
 from registry.models import Model, ModelVersion, Release, VersionCheck

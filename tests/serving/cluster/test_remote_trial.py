@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from registry.specs import VersionSpec
+from core.specs import VersionSpec
 from serving.cluster.control.trial import try_out
 from serving.container.remote.configuration import RemoteConfiguration
 from serving.testing import version_spec

@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
 from registry import services
 from registry.models import ModelVersion
 from serving.cluster.replica import secret

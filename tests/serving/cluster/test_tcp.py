@@ -10,9 +10,9 @@ import psutil
 import pytest
 from django.conf import settings
 
+from core.specs import VersionSpec
 from registry.models import ModelVersion
 from registry.snapshot import version_spec
-from registry.specs import VersionSpec
 from serving.cluster.membership.records import ReplicaRecord
 from serving.engine.outcome import Outcome, Status
 from serving.rpc.credentials import Credentials

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.specs import VersionSpec
+from core.specs import VersionSpec
 from serving.cluster.control.trial import Aborted, try_out
 from serving.cluster.parent import process_lives
 from serving.container.agreement import Agreement

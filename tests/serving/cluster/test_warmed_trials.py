@@ -21,7 +21,7 @@ import pytest
 import skops.io
 from sklearn.linear_model import LinearRegression
 
-from registry.specs import VersionSpec
+from core.specs import VersionSpec
 from serving.cluster.control import trial_process
 from serving.cluster.control.trial import Aborted, Trial, try_out
 from serving.cluster.control.trial_process import (

@@ -12,8 +12,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infrastructure import compiled
-from registry.specs import BatchingSpec
+from core import compiled
+from core.specs import BatchingSpec
 from serving.engine.deadlines import Deadlines
 from serving.engine.engine import Engine, EngineSpec, VersionSettings
 from serving.engine.gather import Call, CallOptions, Gather

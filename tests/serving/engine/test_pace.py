@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.specs import BatchingSpec
+from core.specs import BatchingSpec
 from serving.engine.batch_planner import (
     AMPLE,
     LEAST_OF_OBJECTIVE,

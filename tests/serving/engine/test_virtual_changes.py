@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from registry.specs import BatchingSpec
+from core.specs import BatchingSpec
 from serving.engine.outcome import Status
 from serving.engine.replica import HUNG_S
 from serving.testing import SimulatedModel, VirtualService, in_virtual_time

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from registry.specs import VersionSpec
+from core.specs import VersionSpec
 from serving.environments.rules import without_credentials
 from serving.environments.spec import EnvironmentSpec, environment_of
 from serving.testing import version_spec

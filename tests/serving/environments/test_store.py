@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from infrastructure.file_lock import FileLock
+from core.file_lock import FileLock
 from serving.container.errors import EnvironmentFailed
 from serving.environments.spec import stack_python
 from serving.environments.store import MADE_OF, STAGING, Environments, HeldEnvironment

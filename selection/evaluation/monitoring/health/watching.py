@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from core.specs import ApplicationSpec
 from registry.models import Application
-from registry.specs import ApplicationSpec
 from selection.evaluation.monitoring import counter_deltas
 from selection.evaluation.monitoring.health.checks import CHECKS, ExperimentSpec, HealthChecks
 from selection.evaluation.monitoring.health.finding import ALARM, GOOD, UNKNOWN, Finding, Labelled

@@ -14,12 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infrastructure.short_turns import (
-    ATTRIBUTES,
-    SET_ATTRIBUTES,
-    TURN_S,
-    take_short_turns,
-)
+from core.loop.short_turns import ATTRIBUTES, SET_ATTRIBUTES, TURN_S, take_short_turns
 from serving.master.__main__ import give_cores_back_soon
 from tests.serving.master.running import running
 

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 import pytest
 
-from infrastructure.giving_way import GivingWay, Reading, core_times
+from core.loop.giving_way import GivingWay, Reading, core_times
 
 MS = 1_000_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from registry.specs import ARM_ROLE, ApplicationSpec, Snapshot, VersionSpec
+from core.specs import ARM_ROLE, ApplicationSpec, Snapshot, VersionSpec
 
 
 class Arm(NamedTuple):

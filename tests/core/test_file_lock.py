@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infrastructure.file_lock import FileLock, LockTimeout, one_of, only_one, taken
+from core.file_lock import FileLock, LockTimeout, one_of, only_one, taken
 
 
 def test_the_file_goes_with_the_lock_and_the_next_one_gets_it(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from infrastructure.background import end_tasks
+from core.background import end_tasks
 
 
 async def test_all_have_ended_when_it_returns() -> None:

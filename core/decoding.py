@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from registry.errors import BadRequest, InvalidJson, UnknownField
-from registry.guessing import meant
+from core.errors import BadRequest, InvalidJson, UnknownField
+from core.suggest import meant
 
 T = TypeVar("T")
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from infrastructure import compiled
+from core import compiled
 
 # Tells whether anything is compiled, and where this module of the standard library comes from.
 PROGRAM = """
 import _queue
-from infrastructure import compiled
+from core import compiled
 print(compiled.in_use(), compiled.unused() or "-", _queue.__file__, sep="|")
 """
 OTHER = "is of other sources"
@@ -26,7 +26,7 @@ OTHER = "is of other sources"
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project of its own, with as much in it as running a module takes."""
-    shutil.copytree(compiled.ROOT / "infrastructure", tmp_path / "infrastructure")
+    shutil.copytree(compiled.ROOT / "core", tmp_path / "core")
     (tmp_path / "program.py").write_text(PROGRAM)
     return tmp_path
 
@@ -45,7 +45,7 @@ def run(project: Path, *, by: tuple[str, ...], **settings: str) -> list[str]:
 
 def build(project: Path) -> Path:
     """Put an extension module where a compiled one would lie."""
-    code = "from infrastructure import compiled; print(compiled.BUILDS / compiled.digest())"
+    code = "from core import compiled; print(compiled.BUILDS / compiled.digest())"
     told = subprocess.run(
         [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True
     )
@@ -60,7 +60,7 @@ def build(project: Path) -> Path:
     return made
 
 
-COMPILED = ("infrastructure.compiled",)
+COMPILED = ("core.compiled",)
 
 
 def test_what_is_compiled_is_run_by_who_asks_for_it(project: Path) -> None:
@@ -73,7 +73,7 @@ def test_what_is_compiled_is_run_by_who_asks_for_it(project: Path) -> None:
 
 def test_code_of_other_sources_is_never_run(project: Path) -> None:
     build(project)
-    (project / "infrastructure" / "more.py").write_text("NUMBER = 1\n")
+    (project / "core" / "more.py").write_text("NUMBER = 1\n")
     assert run(project, by=COMPILED)[:2] == ["False", OTHER]
 
 

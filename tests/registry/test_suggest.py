@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from core.suggest import meant
 from registry import services
-from registry.guessing import meant
 from registry.models import Application
 from tests.registry.conftest import BY, Api
 

@@ -6,7 +6,7 @@ import pytest
 import redis
 from redis.exceptions import LockError
 
-from infrastructure.locks import exclusively
+from core.redis.locks import exclusively
 
 NAME = "clipper:lock:round"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from registry import errors as module
-from registry.errors import ClipperError
+from core import errors as module
+from core.errors import ClipperError
 
 ROOT = Path(__file__).resolve().parents[2]
 LINE = re.compile(r"^(?P<indent>[│├└─ ]*)(?P<name>[A-Z]\w+) (?P<status>\d{3}) (?P<code>\w+)", re.M)
@@ -37,7 +37,7 @@ def test_nobody_else_derives_an_error_with_a_code(place: str) -> None:
     for file in (ROOT / place).rglob("*.py"):
         if "errors import" in (text := file.read_text()) and re.search(r"^class \w+\(", text, re.M):
             import_module(str(file.relative_to(ROOT)).removesuffix(".py").replace("/", "."))
-    assert {kind.__module__ for kind in _descendants(ClipperError)} == {"registry.errors"}
+    assert {kind.__module__ for kind in _descendants(ClipperError)} == {"core.errors"}
 
 
 def _descendants(error: type[ClipperError]) -> set[type[ClipperError]]:

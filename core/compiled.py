@@ -1,6 +1,6 @@
 """Runs a module of which parts are compiled to native code, where `make compile` has been called.
 
-    python -m infrastructure.compiled serving.api.server clipper_site.predict_asgi:application
+    python -m core.compiled serving.api.server clipper_site.predict_asgi:application
 
 What is compiled lies in a folder that is named by a digest of all source files, so that code which
 was made of other sources is never met; without that folder, and where it isn't whole or can't be
@@ -23,12 +23,12 @@ from runpy import run_module
 from types import ModuleType
 from typing import ClassVar
 
-from infrastructure.imports import uncollected
+from core.imports import uncollected
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILDS = ROOT / "build" / "compiled"
 # What compiled modules may know the insides of. `clipper_site` and `console` are above them.
-SOURCES = ("infrastructure", "registry", "selection", "serving")
+SOURCES = ("core", "registry", "selection", "serving")
 # Says what is compiled, and how.
 RECIPE = "scripts/compile.py"
 # Run the Python, whatever there is: what `clipper_site.settings` takes for no.
@@ -143,7 +143,7 @@ def _may_be_used() -> bool:
 
 if __name__ == "__main__":
     # `in_use` is asked of the module that others import, not of `__main__`.
-    from infrastructure import compiled
+    from core import compiled
 
     with uncollected():
         compiled.install()

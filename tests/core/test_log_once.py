@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from infrastructure.log_once import LogOnce
+from core.log_once import LogOnce
 
 logger = logging.getLogger("tests.outage")
 

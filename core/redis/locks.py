@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from redis.exceptions import LockError
 from redis.lock import Lock
 
-from infrastructure.redis_client import redis_client
+from core.redis.redis_client import redis_client
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from infrastructure.imports import uncollected
+from core.imports import uncollected
 
 
 def test_nothing_is_collected_in_the_block_and_what_it_leaves_is_never_looked_at() -> None:
