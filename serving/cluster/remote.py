@@ -14,8 +14,7 @@ from registry.services.versions import REMOTE
 from serving.container.errors import ArtifactInvalid
 from serving.container.remote.configuration import RemoteConfiguration, check_secret
 from serving.container.remote.failures import HostRefused
-from serving.container.remote.hosts import AllowedHosts
-from serving.container.remote.resolving import addresses_of
+from serving.container.remote.hosts import AllowedHosts, resolve_in_time
 
 
 def artifact_of(configuration: Mapping[str, Any], input_type: str, secret: str) -> bytes:
@@ -34,7 +33,7 @@ def artifact_of(configuration: Mapping[str, Any], input_type: str, secret: str) 
         hosts = AllowedHosts.parse(settings.CLIPPER_REMOTE_HOSTS)
         place = parsed.place
         hosts.check_host(place.host, port=place.port)
-        for address in addresses_of(place.host, port=place.port):
+        for address in resolve_in_time(place.host, port=place.port):
             hosts.check_address(address, host=place.host, port=place.port)
     except ArtifactInvalid as error:
         raise BadRequest(str(error)) from error

@@ -1,62 +1,51 @@
-"""Why a remote model gave no output: what the caller, the operator and the log are told.
+"""Reasons why a remote model gave no output.
 
 RemoteFailure
-├── HostRefused         the operator's list doesn't have the host, or the address it leads to
-├── CannotConnect       nobody answers there, or not as TLS
-├── ClosedWithoutAnswer the connection ended before a byte of the answer came
-├── BrokenAnswer        what came is no HTTP, no JSON, not whole, or not one per input
-│   └── TooLargeAnswer  what came is larger than the outputs of so many inputs may be
-├── AnsweredLate        nothing within the time that the version gives it
-└── AnsweredError       a status other than 2xx, with its words
+├── HostRefused         the operator's list lacks the host, or the address it leads to
+├── CannotConnect       nothing answers there, or not as TLS
+├── ClosedWithoutAnswer the connection ended before the first byte of an answer
+├── BrokenAnswer        the answer is no HTTP, no JSON, incomplete, or not one output per input
+│   └── TooLargeAnswer  the answer is larger than the outputs of so many inputs may be
+├── AnsweredLate        no answer within the time that the version allows
+└── AnsweredError       a status other than 2xx, with the server's words
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any
 
-# Statuses of servers, and of proxies in front of them, that a moment later may be others.
+import msgspec
+
+# Statuses of servers, and of proxies in front of them, that may pass in a moment.
 PASSING = frozenset({429, 502, 503, 504})
-# Servers answer so where a single input of a batch is to blame.
+# Statuses of servers that a single bad input of a batch may cause.
 BLAMING = frozenset({400, 413, 422, 500})
+# Keys of an error's text, preferred first: Open Inference and OpenAI, MLflow, FastAPI.
+MESSAGE_KEYS = ("error", "message", "detail", "error_code")
 
 
 class RemoteFailure(Exception):
-    """`retryable`: the same request may be answered a moment later. `after_s`: not sooner."""
+    """`passes`: a retry may succeed, after `after_s`. `is_everybodys`: every other request would
+    fail as well. `blames_an_input`: a single one of several inputs may be the cause.
+    """
 
-    retryable: ClassVar[bool] = False
-    after_s: float = 0.0
-
-    @property
-    def passes(self) -> bool:
-        return self.retryable
-
-    @property
-    def is_everybodys(self) -> bool:
-        """Whether the next request would fare no better."""
-        return False
-
-    @property
-    def blames_an_input(self) -> bool:
-        """Whether it may be the fault of a single one of several inputs."""
-        return False
+    passes = False
+    is_everybodys = False
+    blames_an_input = False
+    after_s = 0.0
 
 
 class HostRefused(RemoteFailure):
-    @property
-    def is_everybodys(self) -> bool:
-        return True
+    is_everybodys = True
 
 
 class CannotConnect(RemoteFailure):
-    retryable = True
-
-    @property
-    def is_everybodys(self) -> bool:
-        return True
+    passes = True
+    is_everybodys = True
 
 
 class ClosedWithoutAnswer(RemoteFailure):
-    retryable = True
+    passes = True
 
 
 class BrokenAnswer(RemoteFailure):
@@ -64,15 +53,11 @@ class BrokenAnswer(RemoteFailure):
 
 
 class TooLargeAnswer(BrokenAnswer):
-    @property
-    def blames_an_input(self) -> bool:
-        return True
+    blames_an_input = True
 
 
 class AnsweredLate(RemoteFailure):
-    @property
-    def is_everybodys(self) -> bool:
-        return True
+    is_everybodys = True
 
 
 class AnsweredError(RemoteFailure):
@@ -80,11 +65,25 @@ class AnsweredError(RemoteFailure):
         super().__init__(message)
         self.status = status
         self.after_s = after_s
+        self.passes = status in PASSING
+        self.blames_an_input = status in BLAMING
 
-    @property
-    def passes(self) -> bool:
-        return self.status in PASSING
 
-    @property
-    def blames_an_input(self) -> bool:
-        return self.status in BLAMING
+def error_text(body: bytes) -> str:
+    """Return the message within the body of an error; the body itself if there is none."""
+    try:
+        found = _message_in(msgspec.json.decode(body))
+    except (ValueError, RecursionError):
+        found = ""
+    return found or body.decode(errors="replace")
+
+
+def _message_in(value: Any, *, depth: int = 0) -> str:
+    if isinstance(value, str):
+        return value
+    if depth < 3 and isinstance(value, dict):
+        parts = (_message_in(value.get(key), depth=depth + 1) for key in MESSAGE_KEYS)
+        return next((part for part in parts if part), "")
+    if depth < 3 and isinstance(value, list) and value:
+        return msgspec.json.encode(value).decode()
+    return ""

@@ -1,24 +1,29 @@
-"""Which hosts remote models may be asked at: the operator's list, applied to names and addresses.
+"""Hosts at which remote models may be asked: the operator's list, for names and addresses.
 
 An entry is a name (`model.example.com`, or `*.example.com` for those below it), an address, a
 network (`10.1.0.0/16`), or `*` for every public host; `:port` after it allows that port alone.
 
-A name on the list leads to public addresses only. Those that are private, loopback, link-local or
-otherwise special, as that of a cloud's metadata service, have to be on the list themselves: who
-controls a name's DNS would else lead us to them.
+A name on the list leads to public addresses only. Private, loopback, link-local and otherwise
+special addresses, such as that of a cloud's metadata service, have to be listed themselves:
+otherwise the owner of a name's DNS could send us there.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from serving.container.remote.failures import HostRefused
 
 SETTING = "CLIPPER_REMOTE_HOSTS"
 ANY = "*"
+# A form that waits for a name to be looked up waits no longer.
+LOOKUP_S = 3.0
 _NAME = re.compile(r"(\*\.)?[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?)*")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -49,7 +54,7 @@ class AllowedHost:
 
     @classmethod
     def parse(cls, text: str) -> AllowedHost:
-        """Raises ValueError where it is none."""
+        """Raises ValueError for a malformed entry."""
         host, port = _split(text.lower())
         if host == ANY or _NAME.fullmatch(host):
             with_digits = host.replace(".", "").isdigit()  # an address that was mistyped
@@ -76,11 +81,11 @@ class AllowedHosts:
 
     @classmethod
     def parse(cls, text: str) -> AllowedHosts:
-        """Read a list separated by commas; raises ValueError where an entry is none."""
+        """Read a list separated by commas; raises ValueError for a malformed entry."""
         return cls(tuple(map(AllowedHost.parse, _parts(text))))
 
     def check_host(self, host: str, *, port: int) -> None:
-        """Raise HostRefused for what no address could make right; names aren't looked up."""
+        """Raise HostRefused if no address could be allowed; names aren't looked up."""
         address = address_of(host)
         if address is not None:
             self.check_address(address, host=host, port=port)
@@ -90,7 +95,7 @@ class AllowedHosts:
             raise HostRefused(f"{_at(host, port)} is not in {SETTING}, the operator's list")
 
     def check_address(self, address: Address, *, host: str, port: int) -> None:
-        """Raise HostRefused unless this is where `host`, a name or itself, may lead."""
+        """Raise HostRefused unless `host`, a name or the address itself, may lead there."""
         plain = _unwrapped(address)
         if any(entry.has_address(plain, port=port) for entry in self.entries):
             return
@@ -107,7 +112,7 @@ class AllowedHosts:
 
 
 def is_public(address: Address) -> bool:
-    """Whether everybody on the internet may be reached there; nothing special is."""
+    """Return whether an address is on the public internet."""
     special = (
         address.is_reserved
         or address.is_multicast
@@ -121,11 +126,36 @@ def is_public(address: Address) -> bool:
 
 
 def address_of(host: str) -> Address | None:
-    """The address that is written there; None for a name."""
+    """Return the address that a host is written as; None for a name."""
     try:
         return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return None
+
+
+def resolve(host: str, *, port: int) -> list[Address]:
+    """Return the addresses of a host now (blocking). Raises OSError or UnicodeError."""
+    literal = address_of(host)
+    if literal is not None:
+        return [literal]
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = (address_of(str(sockaddr[0])) for *_, sockaddr in found)
+    return [address for address in dict.fromkeys(addresses) if address is not None]
+
+
+def resolve_in_time(host: str, *, port: int) -> list[Address]:
+    """Return the addresses of a host now; none if they can't be looked up in a short time."""
+    found: list[Address] = []
+
+    def look_up() -> None:
+        with suppress(OSError, UnicodeError):
+            found.extend(resolve(host, port=port))
+
+    # The resolver's own limits are far longer, and it can't be interrupted.
+    thread = threading.Thread(target=look_up, name="resolve", daemon=True)
+    thread.start()
+    thread.join(LOOKUP_S)
+    return list(found)
 
 
 def _unwrapped(address: Address) -> Address:

@@ -1,4 +1,4 @@
-"""Answers batches by asking a server: each input gets its output, or why there is none."""
+"""Predictor of a remote model: a server answers its batches, each input or why it can't."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+import uvloop
 
 from serving.container.encoding import encode_outputs
 from serving.container.errors import WarmUpFailed
@@ -22,25 +24,56 @@ from serving.container.remote.configuration import RemoteConfiguration
 from serving.container.remote.exchange import HttpAnswer
 from serving.container.remote.failures import BrokenAnswer, RemoteFailure
 from serving.container.remote.hosts import AllowedHosts
-from serving.container.remote.loop import LoopThread
 from serving.container.remote.protocols import dialect_of
 from serving.container.remote.protocols.base import CannotAsk, RemoteInputs
 from serving.container.rows import InvalidRow
 from serving.container.signature import InvalidSignature, Signature, joined
 from serving.rpc.frames import MAX_OUTPUT, Answer, AnswerStatus, failed
 
-# Where each input is a request of its own: so many under way unless the version says otherwise.
+T = TypeVar("T")
+
+# Requests under way at once where each input is one and the version doesn't say.
 USUAL_CONCURRENCY = 8
-# Of a server's answer for each input, whose output may be written more shortly.
+# A server's answer for one input; the output may be written more shortly.
 MAX_ANSWER = 2 * MAX_OUTPUT
 NOT_ASKED = "not asked any more, as for an input of the same batch {}"
 
 logger = logging.getLogger(__name__)
 
 
+class LoopThread:
+    """Event loop in a thread of its own, for threads that wait for coroutines."""
+
+    def __init__(self) -> None:
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="remote", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T], *, within_s: float) -> T:
+        """Return or raise what the work does; TimeoutError, and the work is cancelled, if late."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(within_s)
+        except TimeoutError:
+            future.cancel()
+            raise TimeoutError(f"no answer within {within_s:g} s") from None
+
+    def close(self, last: Callable[[], None]) -> None:
+        """Call `last` on the loop, then end it."""
+
+        def stop() -> None:
+            last()
+            self._loop.call_soon(self._loop.stop)
+
+        self._loop.call_soon_threadsafe(stop)
+        self._thread.join(5.0)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+
 @dataclass(slots=True)
-class _Errand:
-    """One batch on its way: until when it has to be answered, and why nobody else is asked."""
+class _Batch:
+    """One batch being asked: its deadline, and why no other of its inputs is asked."""
 
     deadline: float
     given_up: str = ""
@@ -48,7 +81,7 @@ class _Errand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteTerms:
-    """What the operator says: which hosts, with which secret, and how long a batch may take."""
+    """The operator's terms: allowed hosts, the secret, and the time for a batch."""
 
     hosts: AllowedHosts
     secret: str = field(default="", repr=False)
@@ -56,7 +89,7 @@ class RemoteTerms:
 
 
 class RemotePredictor:
-    """A model behind HTTP. It comes up whether the server is there or not, and asks when asked."""
+    """A model behind HTTP. It starts even if the server is away."""
 
     def __init__(
         self,
@@ -68,7 +101,7 @@ class RemotePredictor:
         must_answer: bool,
         example: bytes = b"",
     ) -> None:
-        """`must_answer`: warming up fails where the server doesn't, its `example` included."""
+        """`must_answer`: warming up fails unless the server answers, its `example` included."""
         self.input_type = signature.input_type
         self.signature = completed(signature, example=example)
         self.failures = RecentFailures()
@@ -94,7 +127,7 @@ class RemotePredictor:
 
     @property
     def concurrency(self) -> int:
-        """As many batches at once as there may be requests, which all of them share."""
+        """Return how many batches, which share the requests, may be asked at once."""
         return self._most
 
     @property
@@ -102,13 +135,12 @@ class RemotePredictor:
         return self.signature.length
 
     def warm_up(self) -> None:
-        """Meet the server, where it is there. Raises WarmUpFailed where it must be and isn't."""
+        """Ask the server about the model. Raises WarmUpFailed if it must answer and doesn't."""
         try:
             self._loop.run(self._meet(), within_s=self._batch_s)
         except (RemoteFailure, TimeoutError) as error:
-            said = self._client.secret.masked(str(error))
+            said = self._client.secret.mask(str(error))
             if self._must_answer:
-                # Where it was found out is nothing to whoever has to see to the server.
                 raise WarmUpFailed(f"the remote model can't answer: {said}") from None
             logger.warning("remote model not there yet: %s", said)
             return
@@ -171,46 +203,46 @@ class RemotePredictor:
             await self._meet()
         count = len(inputs.raws)
         size = 1 if self._dialect.one_by_one else -(-count // self._most)
-        errand = _Errand(_now() + self._batch_s)
+        batch = _Batch(_now() + self._batch_s)
         parts = [inputs.part(begin, begin + size) for begin in range(0, count, size)]
         if len(parts) == 1:
-            return await self._part_answered(parts[0], errand=errand)
-        answered = await self._all(parts, errand=errand)
+            return await self._part_answered(parts[0], batch=batch)
+        answered = await self._all(parts, batch=batch)
         return [answer for answers in answered for answer in answers]
 
-    async def _all(self, parts: Sequence[RemoteInputs], *, errand: _Errand) -> list[list[Answer]]:
-        """As many at a time as there may be requests; no task waits for its turn."""
+    async def _all(self, parts: Sequence[RemoteInputs], *, batch: _Batch) -> list[list[Answer]]:
+        """Ask as many parts at a time as there may be requests."""
         answered: list[list[Answer]] = [[] for _ in parts]
         turns = iter(range(len(parts)))
 
         async def work() -> None:
             for turn in turns:
-                answered[turn] = await self._part_answered(parts[turn], errand=errand)
+                answered[turn] = await self._part_answered(parts[turn], batch=batch)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self._most, len(parts))):
                 group.create_task(work())
         return answered
 
-    async def _part_answered(self, inputs: RemoteInputs, *, errand: _Errand) -> list[Answer]:
-        if errand.given_up:
-            return self._all_failed(NOT_ASKED.format(errand.given_up), inputs=inputs)
+    async def _part_answered(self, inputs: RemoteInputs, *, batch: _Batch) -> list[Answer]:
+        if batch.given_up:
+            return self._all_failed(NOT_ASKED.format(batch.given_up), inputs=inputs)
         began = time.perf_counter()
         try:
-            return await self._asked(inputs, errand=errand)
+            return await self._asked(inputs, batch=batch)
         except (RemoteFailure, CannotAsk) as error:
             took_s = time.perf_counter() - began
-            if _alone(error):
-                errand.given_up = errand.given_up or str(error)
-            if len(inputs.raws) == 1 or not _may_be_one(error):
+            if error.is_everybodys:
+                batch.given_up = batch.given_up or str(error)
+            if len(inputs.raws) == 1 or not error.blames_an_input:
                 return self._all_failed(str(error), inputs=inputs)
             reason = str(error)
-        return await self._in_pieces(inputs, errand=errand, reason=reason, took_s=took_s)
+        return await self._in_pieces(inputs, batch=batch, reason=reason, took_s=took_s)
 
-    async def _asked(self, inputs: RemoteInputs, *, errand: _Errand) -> list[Answer]:
+    async def _asked(self, inputs: RemoteInputs, *, batch: _Batch) -> list[Answer]:
         """Ask once for all of these; raises what is wrong with the whole."""
         body, count = self._dialect.body(inputs), len(inputs.raws)
-        deadline = min(errand.deadline, _now() + self._timeout_s)
+        deadline = min(batch.deadline, _now() + self._timeout_s)
         secret = self._client.secret
         answer = await self._client.ask(
             self._dialect.path,
@@ -228,13 +260,13 @@ class RemotePredictor:
         secrets = [sent for sent in {secret, self._client.secret} if sent.value]
         for sent in secrets:
             answers = [
-                Answer(status, sent.masked_in(text) if status == AnswerStatus.OK else text)
+                Answer(status, sent.mask_output(text) if status == AnswerStatus.OK else text)
                 for status, text in answers
             ]
         return answers
 
     async def _in_pieces(
-        self, inputs: RemoteInputs, *, errand: _Errand, reason: str, took_s: float
+        self, inputs: RemoteInputs, *, batch: _Batch, reason: str, took_s: float
     ) -> list[Answer]:
         """Find the inputs that the server refuses, as far as time allows; the others count."""
         count = len(inputs.raws)
@@ -244,11 +276,11 @@ class RemotePredictor:
             part = inputs.part(len(answers), len(answers) + size)
             began = time.perf_counter()
             try:
-                answers += await self._asked(part, errand=errand)
+                answers += await self._asked(part, batch=batch)
             except (RemoteFailure, CannotAsk) as error:
                 pieces.failed(rows=size, seconds=time.perf_counter() - began)
                 reason = str(error)
-                if not _may_be_one(error):
+                if not error.blames_an_input:
                     break
                 if size == 1:
                     answers += self._all_failed(reason, inputs=part)
@@ -260,19 +292,9 @@ class RemotePredictor:
     def _all_failed(self, reason: str, *, inputs: RemoteInputs) -> list[Answer]:
         if not inputs.raws:
             return []
-        reason = self._client.secret.masked(reason)
+        reason = self._client.secret.mask(reason)
         self.failures.note_message(reason)
         return [failed(reason)] * len(inputs.raws)
-
-
-def _alone(error: Exception) -> bool:
-    return isinstance(error, RemoteFailure) and error.is_everybodys
-
-
-def _may_be_one(error: Exception) -> bool:
-    return isinstance(error, CannotAsk) or (
-        isinstance(error, RemoteFailure) and error.blames_an_input
-    )
 
 
 def _now() -> float:

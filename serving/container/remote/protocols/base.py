@@ -1,4 +1,4 @@
-"""What every protocol says of itself: how inputs become a request, and an answer outputs."""
+"""Protocol interface: a request from inputs, and outputs from an answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ class RemoteBody(NamedTuple):
 
 
 class CannotAsk(Exception):
-    """These inputs can't be put into a request; the message says why."""
+    """These inputs can't be put into a request; one of them is to blame."""
+
+    is_everybodys = False
+    blames_an_input = True
 
 
 class Dialect(Protocol):

@@ -50,14 +50,6 @@ def leading_to(monkeypatch: pytest.MonkeyPatch, *turns: str) -> None:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    # A loop of its own would look elsewhere.
-    monkeypatch.setattr("serving.container.remote.loop._new_loop", _plain_loop)
-
-
-def _plain_loop() -> Any:
-    import asyncio
-
-    return asyncio.new_event_loop()
 
 
 def test_a_name_that_leads_inside_once_it_was_checked_is_refused(
