@@ -17,21 +17,13 @@ from celery.utils.nodenames import default_nodename, host_format
 
 from clipper_site.celery import app
 from core.imports import uncollected
-from serving.cluster.replica.spare import fork_spare, stands_in_for
 
 
 def main() -> int:
     options = parser().parse_args()
-    if options.spare:
-        app.loader.import_default_modules()  # sets Django up, which the next import needs
-        from serving.cluster.replica.worker import preload
-
-        preload()
-        fork_spare()
-    name = f"spare-{options.name}" if stands_in_for() else options.name
     with uncollected():
         worker = app.Worker(
-            hostname=host_format(default_nodename(name)),
+            hostname=host_format(default_nodename(options.name)),
             queues=options.queues.split(","),
             pool_cls=get_implementation(options.pool),
             concurrency=options.concurrency,
@@ -48,9 +40,6 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("-P", dest="pool", choices=("prefork", "threads"), default="prefork")
     parser.add_argument("-c", dest="concurrency", type=int, required=True, help="slots")
     parser.add_argument("-n", dest="name", help="NAME@HOST; %%h is this host")
-    parser.add_argument(
-        "--spare", action="store_true", help="keep a process that stands in for this one if killed"
-    )
     parser.add_argument("--without-gossip", action="store_true")
     parser.add_argument("--without-mingle", action="store_true")
     return parser

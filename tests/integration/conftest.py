@@ -71,7 +71,6 @@ def times_learned(stack: Stack) -> list[int]:
 
 
 def stop_cleanly(stack: Stack, *, by: signal.Signals) -> None:
-    # A worker that was just killed has a spare in its place, which is nobody's child.
     eventually(lambda: len(stack.descendants()) > 10, seconds=60, what="its processes")
     started = stack.descendants()
     assert stack.stop(by=by) == 0, stack.text

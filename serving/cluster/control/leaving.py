@@ -7,13 +7,11 @@ and the worker ends at once, as it does where no other worker could take them.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import redis
@@ -23,14 +21,10 @@ from django.conf import settings
 from core.redis.redis_client import redis_client
 from registry.control import read_control
 from serving.cluster.control.retirement import Retirement, RetirementFailed
-from serving.cluster.host import host_id
 from serving.cluster.membership.own import own_directory
 from serving.cluster.membership.views import read_views
-from serving.cluster.membership.workers import read_workers, worker_id
-from serving.cluster.replica.spare import stands_in_for
+from serving.cluster.membership.workers import worker_id
 from serving.cluster.replica.worker import replica_queue
-
-LOOK_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -38,14 +32,11 @@ logger = logging.getLogger(__name__)
 @worker_ready.connect
 def move_replicas_first(sender: Any, **_: Any) -> None:
     """In the main process of a worker for replicas; by now Celery handles the signal."""
-    if (queue := replica_queue(sender)) is None:
+    if replica_queue(sender) is None:
         return
     end: Any = signal.getsignal(signal.SIGTERM)
     leaving = Leaving(end, within_s=settings.CLIPPER_RETIRE_S)
     signal.signal(signal.SIGTERM, leaving.on_signal)
-    if stands_in_for():
-        logger.warning("stands in for worker=%s, which was killed", stands_in_for())
-        sender.hub.call_repeatedly(LOOK_S, leaving.give_way, queue)
 
 
 class Leaving:
@@ -67,17 +58,6 @@ class Leaving:
         else:
             self._over.set()
             self._end(*signal_and_frame)
-
-    def give_way(self, queue: str) -> None:
-        """Leave, however long it takes, once this host has a worker again for which to stand in."""
-        with suppress(redis.RedisError):
-            here = [w for w in read_workers(redis_client()) if w.host_id == host_id()]
-            known = {worker_id(os.getpid()), stands_in_for()}
-            if self._thread.ident is None and any(
-                w.queue == queue and w.id not in known and not w.retiring for w in here
-            ):
-                self._within_s = math.inf
-                self.on_signal()
 
     def _move(self) -> None:
         try:

@@ -1,7 +1,4 @@
-"""Control's Celery tasks: reconcile, and check a version.
-
-They are named as they were when other releases of Clipper put them into a queue.
-"""
+"""Control's Celery tasks: reconcile, and check a version."""
 
 from __future__ import annotations
 
@@ -111,11 +108,6 @@ def check_version(check_id: int) -> None:
             return  # tried again once the key has expired: a full disk may have room by then
         _fail(check, reason=f"{NOT_CHECKED.format(count)}: {explain(error)}")
     redis_client().delete(checking_key(check_id))
-
-
-@shared_task(name="serving.cluster.tasks.validate_release")
-def validate_release(release_id: int) -> None:
-    """Nothing: a control worker of before has asked for it. Each round sees to open releases."""
 
 
 def _check(check: VersionCheck) -> None:
