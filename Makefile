@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help run restart test test-frameworks check weigh compile docs bench bench-environments bench-growth bench-guard bench-learning bench-memory bench-paper bench-peers bench-tail bench-test soak manage clean
+.PHONY: help run restart test test-frameworks check weigh compile docs bench bench-growth bench-guard bench-learning bench-memory bench-paper bench-peers bench-tail bench-test soak manage clean
 
 help: ## list these commands
 	@echo "make COMMAND [PYTHON=python3] [PORT=8000] [VAR=var] [ARGS='...']"
@@ -74,18 +74,13 @@ bench-tail: ## measure the slowest queries, undisturbed and disturbed
 	@scripts/setup --bench
 	@exec .venv/bin/python -m benchmarks.tail $(ARGS)
 
-bench-environments: ## measure what a query costs whose model runs in an environment of its own
-	@scripts/setup --bench
-	@exec .venv/bin/python -m benchmarks.environments $(ARGS)
-
 bench-growth: ## measure how the cost of a query grows: make bench-growth ARGS='contexts --quick'
 	@scripts/setup --bench
 	@exec .venv/bin/python -m benchmarks.growth $(ARGS)
 
 bench-learning: ## play policies in worlds that change, delay, differ and mislead: make bench-learning ARGS='--policies auto'
 	@scripts/setup --bench
-	@test -d var/learning || .venv/bin/python -m pip install --quiet --no-deps --target var/learning -r benchmarks/learning/requirements.txt
-	@PYTHONPATH=var/learning exec .venv/bin/python -m benchmarks.learning $(ARGS)
+	@exec .venv/bin/python -m benchmarks.learning $(ARGS)
 
 bench-memory: ## measure how the predict process grows in a million queries and 100 deploys
 	@scripts/setup --bench

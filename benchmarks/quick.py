@@ -7,16 +7,14 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from benchmarks import compare, flame
+from benchmarks import compare
 from benchmarks.compare import CLIPPER, ECHO, LOADED, Entrant, Entry, Host, Row
 from benchmarks.experiment import Experiment, Session
 from benchmarks.frames import Frame, Records, of
 from benchmarks.linear import LINEAR, large_bodies, publish_linear, small_bodies
-from benchmarks.processes import busiest
-from benchmarks.stack import DIGITS, Stack, running_stack
+from benchmarks.stack import DIGITS, running_stack
 from benchmarks.study import Study
 from benchmarks.telling import Columns, Rows, Target
-from core import compiled
 
 ROUNDS, SECONDS = 3, 5
 # What Clipper tells of itself, whose cores were busy, and the CPU time of the server for a query.
@@ -55,30 +53,8 @@ def echoed(folder: Path) -> dict[str, Path]:
 
 
 def measure(session: Session) -> Records:
-    if session.options.profile:
-        flame.profiler()
     entrants = [Entrant(ECHO, "", partial(compare.echo, echoed)), Entrant(CLIPPER, "", clipper)]
-    found = compare.compared(session, entrants, full=(1, LOADED), rounds=ROUNDS, seconds=SECONDS)
-    if session.options.profile:
-        # Samples name functions of Python.
-        with running_stack(say=session.say, **{compiled.VARIABLE: "0"}) as stack:
-            publish_linear(stack)
-            _profile(stack, session=session)
-    return found
-
-
-def _profile(stack: Stack, *, session: Session) -> None:
-    """Sample the web process while the linear model is asked new questions."""
-    session.results.mkdir(parents=True, exist_ok=True)
-    samples, seconds = session.results / "web-profile.txt", 2 * SECONDS
-    bodies = large_bodies(stack.folder / "784.txt")
-    load = stack.load(LINEAR, bodies=bodies, connections=LOADED)
-    stack.wrk.run(load, seconds=SECONDS)
-    sampler = flame.record(busiest(stack.processes["predict"]).pid, seconds=seconds, to=samples)
-    result = stack.wrk.run(load, seconds=seconds + flame.START_SECONDS)
-    sampler.wait(timeout=seconds)
-    session.say(flame.in_words(samples.read_text()))
-    session.say(f"While sampled: {result.rate:,.0f} queries/s. All samples: {samples}")
+    return compare.compared(session, entrants, full=(1, LOADED), rounds=ROUNDS, seconds=SECONDS)
 
 
 def table(result: Frame) -> Rows:
@@ -107,7 +83,7 @@ STUDY = Study.of(
     ),
     about=__doc__,
     quick="one short round, for a first look",
-    options={**compare.OPTIONS, "--profile": {"action": "store_true", "help": "ask py-spy, too"}},
+    options=compare.OPTIONS,
 )
 
 if __name__ == "__main__":

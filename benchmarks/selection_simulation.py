@@ -1,16 +1,11 @@
-"""Policies in a world whose best arm fails and is mended: where their defaults come from.
-
-    python -m benchmarks.selection_simulation                       every policy, its defaults
-    python -m benchmarks.selection_simulation exp3 eta=0.1 eta=0.3  one, its parameters varied
+"""Policies in a world whose best arm fails and is mended.
 
 Arms err independently, and wrong answers are all the same: the hardest case for a vote.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import product
 from random import Random
 from statistics import mean
 from typing import NamedTuple
@@ -18,8 +13,7 @@ from typing import NamedTuple
 from selection.answers.combine import combine
 from selection.contexts import GLOBAL_CONTEXT
 from selection.learning.update import update_of
-from selection.policies import POLICIES, Policy, Prepared, Selection, make_policy
-from selection.policies.linear import Linear
+from selection.policies import Policy, Prepared, Selection
 from selection.policies.statistics import State, learn_in
 from selection.rewards.losses import make_loss
 from selection.store.codec import prepared
@@ -27,7 +21,6 @@ from selection.store.codec import prepared
 QUERIES, FAILS_AT, MENDED_AT = 20_000, 5_000, 10_000
 WRONG = {"a:1": 0.08, "b:1": 0.15, "c:1": 0.20, "d:1": 0.30, "e:1": 0.40}
 BEST, WRONG_WHILE_FAILING = "a:1", 0.9
-SEEDS = range(10)
 # A share of traffic is that of so many queries up to now.
 WINDOW = 100
 LOSS = make_loss()
@@ -151,30 +144,3 @@ def _first(parts: Sequence[float], *, after: int, reached: Callable[[float], boo
         if reached(mean(parts[end - WINDOW : end])):
             return end - after
     return None
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Print a row for each policy, or for each combination of one policy's parameters."""
-    names = arguments[:1] or [n for n, policy in POLICIES.items() if not issubclass(policy, Linear)]
-    varied: dict[str, list[float]] = {}
-    for given in arguments[1:]:
-        key, _, value = given.partition("=")
-        varied.setdefault(key, []).append(float(value))
-    print(f"{'':52} error  (least-most)    left  back (slowest)")
-    for name, values in product(names, product(*varied.values())):
-        params = dict(zip(varied, values, strict=True))
-        runs = [summed_up(list(play(make_policy(name, params), seed=seed))) for seed in SEEDS]
-        errors = [run.error for run in runs]
-        title = " ".join([name, *(f"{key}={value:g}" for key, value in params.items())])
-        slowest = (_slowest([run[place] for run in runs]) for place in (1, 2))
-        spread = f"({min(errors):.3f}-{max(errors):.3f})"
-        print(f"{title:52} {mean(errors):.3f}  {spread}  {' '.join(slowest)}", flush=True)
-
-
-def _slowest(counts: Sequence[float | None]) -> str:
-    known = [count for count in counts if count is not None]
-    return f"{max(known):>6}" if len(known) == len(counts) else f"{'never':>6}"
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

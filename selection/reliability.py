@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 # By what each ask makes the ones before fade: the last ten count. An arm that misses 10 % of its
 # asks by chance is charged for that 16 % of the time with 0.8, 9 % with 0.9 and 3 % with 0.95; but
-# with 0.95 one run of four of `benchmarks.reliability_simulation` did not find a mended arm again.
+# with 0.95 one simulated run of four did not find a mended arm again.
 KEEP = 0.9
 # An arm that answers this share of asks has nothing held against it here: feedback counts what it
 # misses. One that answers less than the other is down: it is asked by probes alone.

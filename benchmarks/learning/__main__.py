@@ -9,9 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 
-from benchmarks.learning.others import OTHERS
 from benchmarks.learning.picture import draw
-from benchmarks.learning.play import Player, Served, play
+from benchmarks.learning.play import Served, play
 from benchmarks.learning.worlds import HELD_OUT, PUBLISHED, WORLDS, World
 from scripts.stack.layout import ROOT
 from selection.policies import POLICIES
@@ -47,17 +46,15 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
     option = parser.add_argument
     option("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS), metavar="WORLD")
-    known = f"{', '.join(POLICIES)}, as in thompson:decay=0,floor=0.01; {', '.join(OTHERS)}"
-    option("--policies", nargs="+", default=[*POLICIES_PLAYED, *OTHERS], help=known)
+    known = f"{', '.join(POLICIES)}, as in thompson:decay=0,floor=0.01"
+    option("--policies", nargs="+", default=POLICIES_PLAYED, help=known)
     option("--seeds", type=int, default=SEEDS)
     option("--publish", action="store_true", help="write the page's tables and picture")
     return parser.parse_args(arguments)
 
 
-def made_for(world: str, name: str) -> type[Player] | Served | None:
-    """Return what makes the players of a world; None where the policy can't play there."""
-    if name in OTHERS:
-        return OTHERS[name]
+def made_for(world: str, name: str) -> Served | None:
+    """Return the maker of a world's players; None if the policy can't play there."""
     policy, _, given = name.partition(":")
     params = {key: float(value) for key, value in re.findall(r"(\w+)=([\d.]+)", given)}
     return Served.of(policy, params, features=WORLDS[world].features)

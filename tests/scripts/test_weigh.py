@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts import weigh
+from scripts.weigh import counts
 
 TREE = {
     "serving/queue.py": '"""Which calls wait."""\nLIMIT = 3\nSIZES = (1, 2 * LIMIT)\nNAME = "x"\n',
@@ -15,22 +15,22 @@ TREE = {
 
 
 def test_the_product_is_what_runs_in_production() -> None:
-    assert set(weigh.product(TREE)) == {"serving/queue.py", "console/queue.py"}
-    assert weigh.lines(weigh.product(TREE)) == 9
-    assert weigh.lines(TREE, "tests/") == 1
+    assert set(counts.product(TREE)) == {"serving/queue.py", "console/queue.py"}
+    assert counts.lines(counts.product(TREE)) == 9
+    assert counts.lines(TREE, "tests/") == 1
 
 
 def test_a_constant_is_a_name_bound_to_numbers() -> None:
-    assert weigh.constants(TREE) == 2
-    assert weigh.constants(TREE, "console/") == 0
+    assert counts.constants(TREE) == 2
+    assert counts.constants(TREE, "console/") == 0
 
 
 def test_a_file_name_counts_once_however_often_it_is_repeated() -> None:
-    assert weigh.repeated_names(TREE) == ["queue.py"]
+    assert counts.repeated_names(TREE) == ["queue.py"]
 
 
 def test_a_question_may_open_with_what() -> None:
-    assert [opening.partition(": ")[0] for opening in weigh.openings(TREE)] == [
+    assert [opening.partition(": ")[0] for opening in counts.openings(TREE)] == [
         "serving/queue.py",
         "docs/page.md",
     ]
@@ -38,10 +38,10 @@ def test_a_question_may_open_with_what() -> None:
 
 def test_a_folder_is_large_above_twelve_modules() -> None:
     folder = {f"serving/module_{number}.py": "" for number in range(13)}
-    assert weigh.large_folders(folder) == ["serving"]
+    assert counts.large_folders(folder) == ["serving"]
     folder.popitem()
-    assert weigh.large_folders({**folder, "serving/__init__.py": ""}) == []
+    assert counts.large_folders({**folder, "serving/__init__.py": ""}) == []
 
 
 def test_results_are_no_words_of_the_documentation() -> None:
-    assert weigh.words(TREE) == 9
+    assert counts.words(TREE) == 9

@@ -1,7 +1,4 @@
-"""Counts of lines, names and words, by rules that are the same for everybody.
-
-`python -m scripts.weigh [REVISION]` prints them for the working tree, beside those of a revision.
-"""
+"""Counts of lines, names and words, by rules that are the same for everybody."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import ast
 import io
 import re
 import subprocess
-import sys
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -134,17 +130,6 @@ COUNTS: Mapping[str, Callable[[Tree], int]] = {
 }
 
 
-def main(arguments: list[str]) -> None:
-    """Print a line for each count; `--list NAME` prints what a count is made of instead."""
-    if arguments[:1] == ["--list"]:
-        found = {"folders": large_folders, "names": repeated_names, "openings": openings}
-        print(*found[arguments[1]](working_tree()), sep="\n")
-        return
-    trees = [*map(revision, arguments), working_tree()]
-    for name, count in COUNTS.items():
-        print(f"{name:<36}", *(f"{count(tree):>8,}" for tree in trees), flush=True)
-
-
 def _python(tree: Tree) -> Tree:
     return {path: text for path, text in tree.items() if path.endswith(".py")}
 
@@ -168,7 +153,3 @@ def _texts(files: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, str]]:
     for path, content in files:
         if path.endswith((".py", ".md")):
             yield path, content.decode()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
