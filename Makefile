@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help run restart test test-frameworks check weigh compile docs bench bench-growth bench-guard bench-learning bench-memory bench-paper bench-peers bench-tail bench-test soak manage clean
+.PHONY: help run restart test test-frameworks check weigh compile docs bench bench-growth bench-guard bench-learning bench-paper bench-peers bench-tail bench-test soak manage clean
 
 help: ## list these commands
 	@echo "make COMMAND [PYTHON=python3] [PORT=8000] [VAR=var] [ARGS='...']"
@@ -81,10 +81,6 @@ bench-growth: ## measure how the cost of a query grows: make bench-growth ARGS='
 bench-learning: ## play policies in worlds that change, delay, differ and mislead: make bench-learning ARGS='--policies auto'
 	@scripts/setup --bench
 	@exec .venv/bin/python -m benchmarks.learning $(ARGS)
-
-bench-memory: ## measure how the predict process grows in a million queries and 100 deploys
-	@scripts/setup --bench
-	@exec .venv/bin/python -m benchmarks.memory $(ARGS)
 
 bench-guard: ## check in half a minute whether queries became more expensive
 	@scripts/setup --check

@@ -1,8 +1,7 @@
-"""`make bench-growth`: how the cost of a query grows, in seven curves, changes and a snapshot."""
+"""`make bench-growth`: how the cost of a query grows, and what a changing registry costs it."""
 
 from __future__ import annotations
 
-from benchmarks.growth.changes import CHANGES
 from benchmarks.growth.curves import CURVES
 from benchmarks.growth.snapshot import SNAPSHOT
 from benchmarks.study import Study
@@ -13,7 +12,6 @@ STUDY = Study(
     # The contexts, which leave much behind, come last.
     experiments=(
         *(curve.experiment for curve in CURVES[:2]),
-        CHANGES,
         SNAPSHOT,
         *(curve.experiment for curve in CURVES[2:]),
     ),

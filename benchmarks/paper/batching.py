@@ -1,4 +1,4 @@
-"""Figures 4, 5 and 6: a closed loop on containers, whose batches are made in different ways."""
+"""Figures 4 and 6: a closed loop on containers, whose batches are made in different ways."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.charts import Panel
 from benchmarks.experiment import Experiment, Session
-from benchmarks.frames import P99, Frame, Record, Records, mid, of, percentile, pivot
+from benchmarks.frames import P99, Frame, Record, Records, mid, percentile, pivot
 from benchmarks.paper import PAPER, SLO_SECONDS, models
 from benchmarks.paper.frontend import ran
 from benchmarks.telling import Target, number
@@ -132,103 +132,6 @@ FIG4 = Experiment(
         _panel("P99 latency of a batch", "ms", "batch_p99_ms", place=1, limits=(SLO_MS,)),
     ),
     size=(7.4, 3.5),
-)  # fmt: skip
-
-
-FIXED, FREE = "10 ms a batch + 0.02 ms a query", "0.3 ms a query"
-SLEEPING: dict[str, Any] = {
-    FIXED: {"fixed": 0.010, "row": 0.000_02},
-    FREE: {"fixed": 0.0, "row": 0.000_3},
-}
-WAITS_MS, QUICK_WAITS_MS = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0), (0.0, 1.0, 2.0, 10.0)
-# The wait that learns by itself, in place of so many milliseconds.
-AUTO = -1.0
-WAITING_CLIENTS, THINK = 32, 0.000_5
-
-
-def measure_waits(session: Session) -> Records:
-    # The first batches are small until the controller has found out what fits.
-    warm_up, seconds = (0.4, 0.6) if session.quick else (0.8, 2.5)
-    waits_ms = QUICK_WAITS_MS if session.quick else WAITS_MS
-    loop = {
-        "clients": WAITING_CLIENTS, "think": THINK, "inputs": [b"[1.0,2.0,3.0,4.0]"],
-        "warm_up": warm_up, "seconds": seconds, "batch_budget": SLO_SECONDS,
-    }  # fmt: skip
-    return measured(session, wait_cases(waits_ms, loop=loop), artifact=partial(_sleeping, session))
-
-
-def wait_cases(waits_ms: Sequence[float], *, loop: dict[str, Any]) -> list[Case]:
-    batching = {ms: BatchingSpec(wait_ms=None if ms == AUTO else ms) for ms in (*waits_ms, AUTO)}
-    return [
-        Case(model, ms, loop | {"batching": spec})
-        for model in SLEEPING
-        for ms, spec in batching.items()
-    ]
-
-
-def _sleeping(session: Session, name: str) -> models.Artifact:
-    return models.coded(session, f"sleeping-{len(name)}", **SLEEPING[name])
-
-
-def gains(result: Frame) -> Frame:
-    """The rate with each wait beside that without, a column for each model."""
-    rates = pivot(result, rows="varied", columns="model", values="rate")
-    return rates / rates.loc[0.0]
-
-
-def wait_targets(result: Frame) -> list[Target]:
-    gain = gains(result)
-    waits, spark = gain.drop(AUTO), [seen for _, seen in PAPER["fig5_spark_rates"]]
-    best = f"throughput, best wait ({number(waits[FIXED].idxmax())} ms) : none, fixed cost"
-    free, most = "throughput, best wait : none, no fixed cost", number(max(spark) / spark[0])
-    learned, none = "throughput, the wait that learns :", gain.loc[AUTO, FREE]
-    of_best = gain.loc[AUTO, FIXED] / waits[FIXED].max()
-    return [
-        Target(best, waits[FIXED].max(), "≥ 2", f"{PAPER['fig5_gain']} (2 ms)"),
-        Target(free, waits[FREE].max(), "≤ 1.1", most),
-        Target(f"{learned} best wait, fixed cost", of_best, "≥ 0.85"),
-        Target(f"{learned} none, no fixed cost", none, "≥ 0.9"),
-    ]
-
-
-def _with_auto(result: Frame) -> Frame:
-    """The wait that learns is a level line."""
-    gain = gains(result)
-    level = {f"{name}: auto": learned for name, learned in gain.loc[AUTO].items()}
-    return gain.drop(AUTO).assign(**level)
-
-
-def _paper_gains(result: Frame) -> Frame:
-    sklearn = {wait_ms: rate for wait_ms, rate, *_ in PAPER["fig5_sklearn"]}
-    rates = Frame({"paper: scikit-learn": sklearn, "paper: Spark": dict(PAPER["fig5_spark_rates"])})
-    return rates / rates.iloc[0]
-
-
-def _latencies(result: Frame) -> Frame:
-    found = of(result, model=FIXED).set_index("varied")[["p99_ms", "mean_ms"]].drop(AUTO)
-    return found.rename(columns={"p99_ms": "P99", "mean_ms": "mean"})
-
-
-FIG5 = Experiment(
-    name="fig5",
-    title="Figure 5: waiting for a fuller batch",
-    workload=f"a closed loop of {WAITING_CLIENTS} clients in process, which pause",
-    systems=tuple(SLEEPING),
-    measure=measure_waits,
-    targets=wait_targets,
-    panels=(
-        Panel(
-            title="Throughput", x="wait in ms", y="times that without waiting",
-            of=_with_auto, paper=_paper_gains,
-        ),
-        Panel(
-            title=f"Latency of a query, {FIXED}", x="wait in ms", y="ms", of=_latencies,
-            paper=lambda result: Frame(
-                {ms: {"paper: P99": p99, "paper: mean": mean}
-                 for ms, _, _, mean, p99 in PAPER["fig5_sklearn"]}
-            ).T,
-        ),
-    ),
 )  # fmt: skip
 
 

@@ -5,34 +5,15 @@ Splits are by scan: no variation of one that a model has learned from is ever as
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage  # type: ignore[import-untyped]  # SciPy has no stubs
 from sklearn.datasets import load_digits
-from sklearn.decomposition import PCA
-from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
-from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import train_test_split
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.svm import SVC
 
 from registry.demo.digits import Images, Labels
 
 SIDE, WHITEST = 8, 16.0
-# As models answer: JSON texts.
-DIGITS = tuple(b"%d" % digit for digit in range(10))
-MODELS: dict[str, Callable[[], Any]] = {
-    "RBF SVM": lambda: SVC(gamma=0.002),
-    "Cubic SVM": lambda: SVC(kernel="poly", degree=3, gamma=0.001),
-    "Neighbours": lambda: KNeighborsClassifier(5, weights="distance"),
-    "Gaussians": lambda: make_pipeline(PCA(28), QuadraticDiscriminantAnalysis(reg_param=0.05)),
-    "Trees": lambda: ExtraTreesClassifier(150, random_state=1),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +69,3 @@ def noisy(images: Images, *, noise: float, generator: np.random.Generator) -> Im
     """Return the images with normal noise of so many grey values."""
     found: Images = (images + generator.normal(0.0, noise, images.shape)).clip(0.0, WHITEST)
     return found
-
-
-def slanted(images: Images, *, degrees: float, shear: float) -> Images:
-    """Return the images turned by `degrees` and sheared: `shear` pixels to the side for each up."""
-    angle = np.deg2rad(degrees)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    matrix = turn @ np.array([[1.0, 0.0], [shear, 1.0]])
-    centre = np.full(2, (SIDE - 1) / 2)
-    offset = centre - matrix @ centre
-    squares = images.reshape(-1, SIDE, SIDE)
-    turned: NDArray[np.float64] = np.stack(
-        [ndimage.affine_transform(one, matrix, offset=offset, order=1) for one in squares]
-    )
-    return turned.reshape(-1, SIDE**2)

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import generator
 from benchmarks.command import Failed
-from benchmarks.generator import FIRST, OpenLoop, Phase, Recording, arrivals, compiled
+from benchmarks.generator import FIRST, OpenLoop, Phase, Recording, arrivals
 from benchmarks.tests.answering import Server, serving
 from benchmarks.wrk import COUNTER
 
@@ -56,11 +56,6 @@ def test_arrivals_come_at_the_rate_of_their_phase():
     assert due[-1] < 40.0
 
 
-def test_arrivals_of_one_seed_are_always_the_same():
-    assert np.array_equal(arrivals(PHASES, seed=3), arrivals(PHASES, seed=3))
-    assert not np.array_equal(arrivals(PHASES, seed=3)[:9], arrivals(PHASES, seed=4)[:9])
-
-
 async def test_every_query_is_asked_once_and_told_of(ask):
     server = server_of()
     async with serving(server) as port:
@@ -93,16 +88,6 @@ async def test_a_default_output_is_told_from_an_answer(ask):
     async with serving(server_of(b'{"output":-1,"default":true}')) as port:
         recording = await ask(port)
     assert recording.queries["default"].all()
-
-
-async def test_an_answer_may_come_in_many_parts(ask):
-    answer = b'{"output":"%b","default":true}' % (b"x" * 3_000_000)
-    async with serving(server_of(answer)) as port:
-        recording = await ask(port, phases=(Phase(10.0, 0.5),))
-        # Without phases each body is asked once, and the answers are kept.
-        kept = await ask(port, phases=(), seconds=30.0)
-    assert recording.queries["default"].all()
-    assert kept.answers == [answer] * 3
 
 
 async def test_an_error_is_told_by_its_status(ask):
@@ -144,15 +129,6 @@ async def test_a_query_that_nobody_answers_is_given_up(ask, monkeypatch):
     assert queries["due"] + queries["took"] == pytest.approx(recording.elapsed)
 
 
-async def test_a_server_that_hangs_up_without_an_answer_is_told_as_none(ask):
-    server = server_of(hangs_up=True)
-    server.whole = server.whole[:-1]
-    async with serving(server) as port:
-        queries = (await ask(port)).queries
-    assert set(queries["status"]) == {0}
-    assert queries["took"].min() > 0.0
-
-
 async def test_a_connection_that_was_closed_is_opened_anew(ask):
     server = server_of(hangs_up=True)
     async with serving(server) as port:
@@ -163,50 +139,8 @@ async def test_a_connection_that_was_closed_is_opened_anew(ask):
     assert np.mean(queries["status"] == 200) > 0.5
 
 
-async def test_a_server_that_stops_is_a_failure(ask):
-    server = Server(ANSWER)
-    listener = await asyncio.start_server(server.connected, "127.0.0.1", 0)
-    asking = asyncio.create_task(ask(listener.sockets[0].getsockname()[1], connections=1))
-    while not server.bodies:
-        await asyncio.sleep(0)
-    listener.close()
-    for handler in server.handlers:
-        handler.cancel()
-    await asyncio.gather(*server.handlers, return_exceptions=True)
-    with pytest.raises(Failed, match="Connection refused"):
-        await asking
-
-
 async def test_nobody_there_is_said_at_once(ask):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(Failed, match="Connection refused"):
             await ask(taken.getsockname()[1])
-
-
-async def test_a_file_without_a_body_is_a_failure(ask, bodies):
-    bodies.write_text("")
-    with pytest.raises(Failed, match="holds no body"):
-        await ask(1)
-
-
-def test_it_is_compiled_once(tmp_path):
-    first = compiled(into=tmp_path)
-    made = first.stat().st_mtime_ns
-    assert compiled(into=tmp_path) == first
-    assert first.stat().st_mtime_ns == made
-    assert [*tmp_path.iterdir()] == [first]
-
-
-def test_without_a_compiler_it_says_how_to_get_one(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(Failed, match="apt-get install build-essential"):
-        compiled(into=tmp_path)
-
-
-def test_a_source_that_does_not_compile_is_shown(tmp_path, monkeypatch):
-    broken = tmp_path / "open_loop.c"
-    broken.write_text("int main(")
-    monkeypatch.setattr(generator, "SOURCE", broken)
-    with pytest.raises(Failed, match=r"cc failed .*error"):
-        compiled(into=tmp_path)

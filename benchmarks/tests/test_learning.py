@@ -60,17 +60,6 @@ def test_a_policy_that_needs_features_stays_out_of_worlds_without() -> None:
     assert isinstance(command.made_for("linear features", "linucb"), Served)
 
 
-def test_parameters_of_a_policy_come_after_its_name() -> None:
-    made = command.made_for("stationary", "thompson:decay=0,floor=0.05")
-    assert isinstance(made, Served)
-    assert made.policy.keep == 1.0
-
-
-def test_the_page_gets_a_row_for_each_world() -> None:
-    table = command.table_of({"20 arms": {"auto": [1.0, 3.0]}}, {"20 arms": WORLDS["20 arms"]})
-    assert table.splitlines()[-1] == "| 20 arms | 2 ± 1 |"
-
-
 def test_intervals_are_judged_by_what_is_true_of_the_contexts_that_came() -> None:
     asked = list(islice(coverage.queries_of(coverage.IN_CONTEXTS, seed=1), 200))
     assert len({query.context for query, _ in asked}) == coverage.CONTEXTS

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from functools import partial
 
 import pytest
 
 from benchmarks.frames import Frame, Record, Records
 from benchmarks.generator import OpenLoop
-from benchmarks.paper import feedback
-from benchmarks.paper.feedback import CACHED, FEEDBACK, UNCACHED, in_batches, posted, targets
+from benchmarks.paper.feedback import CACHED, FEEDBACK, UNCACHED, posted, targets
 from benchmarks.tests.answering import Server, serving
 from benchmarks.tests.drawing import told
 
@@ -44,17 +42,6 @@ async def test_every_body_is_posted_once_and_what_was_accepted_is_added_up(tmp_p
     assert sorted(server.bodies) == [b"[%d]" % n for n in range(7)]
     assert found["accepted"] == 21
     assert found["rate"] == pytest.approx(21 / recording.elapsed)
-
-
-def test_items_go_into_requests_of_fifty():
-    bodies = [json.loads(body)["feedback"] for body in in_batches(["1"] * 120)]
-    assert [len(items) for items in bodies] == [50, 50, 20]
-
-
-def test_no_two_questions_are_the_same():
-    texts, labels = feedback.questions()
-    assert len(set(texts)) == len(labels) == feedback.QUESTIONS
-    assert len(json.loads(texts[0])) == 64
 
 
 def test_rounds_count_by_their_median_and_policies_each_for_itself(tmp_path):

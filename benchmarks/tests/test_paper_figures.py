@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 from functools import partial
 
 import pytest
 
 from benchmarks.experiment import Session
-from benchmarks.frames import Frame
 from benchmarks.paper import batching, fig3, models
-from benchmarks.paper.batching import AUTO, FIG4, FIG5, FIG6, FREE
-from benchmarks.paper.fig3 import FIG3, Line, p99_line
+from benchmarks.paper.batching import FIG4, FIG6, Case
+from benchmarks.paper.fig3 import FIG3
 from benchmarks.tests.drawing import told
+from core.specs import BatchingSpec
 
 
 @pytest.fixture
@@ -25,18 +23,16 @@ def session(tmp_path_factory):
     return Session(folder=folder, results=folder / "results", options=options, say=print)
 
 
-def test_a_figure_is_measured_written_down_judged_and_drawn(session, tmp_path):
-    loop = {"clients": 8, "inputs": [b"[1.0]"], "warm_up": 0.1, "seconds": 0.2, "think": 0.0005}
-    cases = batching.wait_cases((0.0, 2.0), loop=loop)
-    found = batching.measured(session, cases, artifact=partial(batching._sleeping, session))
-    assert [(one["model"], one["varied"]) for one in found[3:]] == [
-        (FREE, 0.0), (FREE, 2.0), (FREE, AUTO)
-    ]  # fmt: skip
-    for one in found:
-        assert one["rate"] > 0
-        assert 1 <= one["batch"] <= 8
-        assert 0 < one["batch_p99_ms"] <= one["p99_ms"]
-    assert len(told(FIG5, found, tmp_path)) == 4
+def test_replicas_are_measured_in_a_closed_loop(session):
+    loop = {
+        "clients": 8, "inputs": [b"[1.0]"], "warm_up": 0.1, "seconds": 0.2, "think": 0.0005,
+        "batching": BatchingSpec(wait_ms=2.0),
+    }  # fmt: skip
+    sleeping = partial(models.coded, session, fixed=0.0, row=0.000_3)
+    (one,) = batching.measured(session, [Case("sleeping", 1, loop)], artifact=sleeping)
+    assert one["rate"] > 0
+    assert 1 <= one["batch"] <= 8
+    assert 0 < one["batch_p99_ms"] <= one["p99_ms"]
 
 
 def test_a_real_container_is_profiled_by_batch_size(session):
@@ -58,15 +54,6 @@ def test_the_line_that_99_of_100_lie_under_crosses_the_objective_at_the_largest_
     assert (target.seen, target.holds) == (pytest.approx(180 / 3, abs=1), True)
 
 
-def test_the_p99_line_of_points_on_a_line_is_that_line():
-    sizes = [1, 2, 4, 8, 16, 32] * 10
-    line = p99_line(sizes, [0.002 + 0.0005 * size for size in sizes])
-    assert line.fixed == pytest.approx(0.002, rel=1e-3)
-    assert line.row == pytest.approx(0.0005, rel=1e-3)
-    assert Line(fixed=0.050, row=0.001).largest_within(0.020) == 1.0
-    assert Line(fixed=0.002, row=0.0).largest_within(0.020) == math.inf
-
-
 def test_strategies_are_compared_by_model_and_each_batch_with_its_objective(tmp_path):
     rates = {batching.AIMD: 900.0, batching.QUANTILES: 1_000.0, batching.NONE: 100.0}
     found = [
@@ -84,15 +71,3 @@ def test_replicas_are_compared_with_one(tmp_path):
     rates = {1: 100.0, 2: 195.0, 3: 260.0, 4: 400.0}
     found = [{"model": "m", "varied": count, "rate": rate} for count, rate in rates.items()]
     assert [target.holds for target in told(FIG6, found, tmp_path)] == [True, False, True]
-
-
-def test_pictures_are_as_large_as_the_papers_and_always_the_same():
-    first = models.questions(3)
-    assert len(json.loads(first[0])) == models.FEATURES
-    models.questions.cache_clear()
-    assert models.questions(3) == first
-
-
-def test_nothing_is_judged_of_waits_that_were_not_measured():
-    with pytest.raises(KeyError):
-        FIG5.targets(Frame([{"model": FREE, "varied": 1.0, "rate": 1.0}]))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import pytest
 
 from benchmarks.experiment import Session
@@ -13,7 +10,6 @@ from benchmarks.paper.fig9 import (
     BLOCKING,
     FIG9,
     MITIGATED,
-    right_together,
     stragglers,
     summed_up,
     targets,
@@ -50,27 +46,12 @@ def test_a_default_output_counts_against_the_accuracy_of_all_queries_alone():
     assert (row["full"], row["accuracy"], row["answered"]) == (1.0, 0.25, 0.5)
 
 
-def test_nothing_answered_has_no_accuracy():
-    assert math.isnan(summed_up(Frame(ensemble(NONE))).loc[4, "answered"])
-
-
-def test_one_size_that_is_late_misses_the_target():
-    good, late = ensemble(answer(ms=20.0)), ensemble(answer(ms=24.0), size=16)
-    assert judged(good)["P99 with mitigation"] == (pytest.approx(20.0), True)
-    assert judged(good, late)["P99 with mitigation"] == (pytest.approx(24.0), False)
-
-
 def test_accuracy_is_judged_only_where_enough_answer():
     few = ensemble(*[answer(models=1, right=False)] * 9, answer(models=1))
     many = ensemble(*[answer(models=16)] * 99, answer(models=16, right=False), size=16)
     lost, holds = judged(few, many)["accuracy lost where ≥ 60% are in time"]
     assert holds
     assert lost == pytest.approx(1.0)
-
-
-def test_it_is_known_where_all_models_together_are_right():
-    table = np.array([[1, 2, 3], [1, 2, 4], [1, 5, 4]])
-    assert right_together(table, truth=[b"1", b"2", b"3"]) == [True, True, False]
 
 
 def test_it_is_told_and_drawn(tmp_path):

@@ -10,18 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import compare, quick
+from benchmarks import compare
 from benchmarks.command import Failed
 from benchmarks.compare import CLIPPER, ECHO, LOAD, Entrant, Host, Row, ratio
 from benchmarks.experiment import Session
-from benchmarks.frames import Frame, Record, Records
-from benchmarks.linear import LINEAR, input_of
-from benchmarks.peers import hosts, roster
-from benchmarks.peers.__main__ import BARE, OURS, STUDY, table, targets
-from benchmarks.peers.hosts import FOLDER, HITS, MISSES, REQUIREMENTS, fingerprint, variables_of
+from benchmarks.frames import Frame, Records
+from benchmarks.peers.__main__ import BARE, STUDY, targets
+from benchmarks.peers.hosts import HITS, MISSES, REQUIREMENTS
 from benchmarks.peers.roster import (
-    NO_BATCHES,
-    NO_WAIT,
     OPEN_INFERENCE,
     PEERS,
     PLAIN,
@@ -66,10 +62,6 @@ def test_bodies_are_json_that_hold_the_same_numbers(protocol: Protocol, tmp_path
     assert asked.samples(protocol) == [(line, 7)]
 
 
-def test_the_array_is_what_a_plain_body_holds() -> None:
-    assert input_of('{"input":[0.5,1]}') == "[0.5,1]"
-
-
 @pytest.mark.parametrize(
     ("protocol", "answer"),
     [
@@ -80,30 +72,6 @@ def test_the_array_is_what_a_plain_body_holds() -> None:
 )
 def test_the_class_is_found_in_an_answer(protocol: Protocol, answer: object) -> None:
     assert protocol.label(answer) == 3
-
-
-def test_the_model_alone_is_measured_with_and_without_parsing(tmp_path: Path) -> None:
-    predicting, parsing_too = hosts.measure_alone(roster.questions(tmp_path)).values()
-    assert predicting > parsing_too > 0
-
-
-def test_triton_waits_in_microseconds() -> None:
-    assert "max_queue_delay_microseconds: 2000 }" in roster.triton_config(WAIT)
-    assert "max_queue_delay_microseconds: 0 }" in roster.triton_config(NO_WAIT)
-    assert "max_batch_size: 64" in roster.triton_config(WAIT)
-
-
-def test_mlserver_waits_in_seconds_and_has_no_worker_process() -> None:
-    assert roster.mlserver_model_settings(WAIT)["max_batch_time"] == 0.002
-    assert roster.mlserver_model_settings(NO_BATCHES)["max_batch_time"] == 0
-    assert roster.mlserver_settings(HOME)["parallel_workers"] == 0
-
-
-def test_every_peer_has_one_thread_and_its_own_programs_first() -> None:
-    variables = variables_of(HOME, WAIT, model=Path("/m.npz"))
-    assert variables["OMP_NUM_THREADS"] == "1"
-    assert variables["PATH"].startswith("/venv/bin:")
-    assert variables["PEER_WAIT_MS"] == "2.0"
 
 
 @pytest.mark.parametrize("name", ["mosec", "mosec-orjson", "litserve", "ray", "ray-haproxy"])
@@ -118,18 +86,6 @@ def test_every_requirement_of_a_peer_is_pinned() -> None:
         lines = (REQUIREMENTS / f"{peer.environment}.txt").read_text().splitlines()
         assert lines
         assert [line for line in lines if "==" not in line.partition("#")[0]] == []
-
-
-def test_other_pins_need_another_environment(tmp_path: Path) -> None:
-    file = tmp_path / "x.txt"
-    file.write_text("mosec==1\n")
-    before = fingerprint(file)
-    file.write_text("mosec==2\n")
-    assert fingerprint(file) != before
-
-
-def test_git_ignores_the_environments() -> None:
-    assert f"{FOLDER.name}/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
 def test_who_does_not_answer_is_left_out_with_the_reason(tmp_path: Path, monkeypatch) -> None:
@@ -176,12 +132,6 @@ def test_a_peer_is_judged_by_its_best_throughput_and_by_each_latency(tmp_path: P
     assert (at_once.seen, at_once.holds) == (pytest.approx(1.5), False)
 
 
-def test_peers_that_were_not_measured_are_not_judged() -> None:
-    judged = targets(Frame(BESIDE_TRITON), peers=[PEERS["mosec"]])
-    assert len(judged) == 3
-    assert all(target.what.startswith("Clipper: ") for target in judged)
-
-
 def test_hits_are_compared_with_the_echo_and_an_error_is_told() -> None:
     _, hits, errors = targets(Frame(BESIDE_TRITON), peers=[])
     assert (hits.seen, hits.holds, errors.holds) == (0.5, False, True)
@@ -193,33 +143,3 @@ def test_hits_are_compared_with_the_echo_and_an_error_is_told() -> None:
 def test_without_clipper_nothing_holds() -> None:
     judged = targets(Frame(visit("Triton", "no wait")), peers=[PEERS["triton"]])
     assert not any(target.holds for target in judged if "Triton" in target.what)
-
-
-def test_the_table_has_a_row_for_every_setting_and_the_model_alone() -> None:
-    header, *rows = table(Frame(BESIDE_TRITON))
-    assert [row[:4] for row in rows[3:5]] == [
-        ["Triton", "wait 2 ms", "10,000", "10,000"],
-        ["Triton", "no wait", "8,000", "8,000"],
-    ]
-    assert [row[header.index("Clipper : it")] for row in rows[:5]] == [
-        "-", "0.75", "0.38", "0.90", "1.12",
-    ]  # fmt: skip
-    assert rows[5][header.index("queries/s at 64")] == "300,000"
-    assert rows[0][header.index("cores at 64")] == "1.00"
-
-
-def test_the_quick_benchmark_is_told_beside_the_echo_of_the_same_bodies() -> None:
-    inside: Record = {field: 0.5 for field, _ in quick.INSIDE.values()}
-    ours = [one | inside for one in visit(CLIPPER, f"{LINEAR} misses", rate=600.0)]
-    records = [*visit(ECHO, "64", rate=1.0), *visit(ECHO, "784", rate=1000.0), *ours]
-    header, *rows = quick.table(Frame(records))
-    assert rows[2][header.index("x echo")] == "0.60"
-    assert rows[2][header.index("hits")] == "50.0%"
-    assert rows[1][header.index("hits")] == "-"
-    assert quick.targets(Frame(records))[0].holds
-    records[-1]["errors"] = 1
-    assert not quick.targets(Frame(records))[0].holds
-
-
-def test_the_server_that_everything_is_compared_with_is_measured_first() -> None:
-    assert compare.entries(Frame(BESIDE_TRITON))[0] == OURS

@@ -30,10 +30,6 @@ def test_cores_are_seconds_of_cpu_in_a_second_of_the_clock() -> None:
     assert cores == pytest.approx({"web": 0.75, "wrk": 0.25, "elsewhere": 0.5})
 
 
-def test_a_process_that_came_later_counts_from_then_on() -> None:
-    assert reading(1.0, worker=9.0).cores_since(reading(0.0))["worker"] == 0.0
-
-
 def test_busy_neighbours_show_though_the_machine_counts_too_little() -> None:
     before = reading(0.0, strangers={1: 5.0, 2: 1.0})
     after = reading(2.0, strangers={1: 5.5, 3: 0.5}, machine=0.1)

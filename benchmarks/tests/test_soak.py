@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.frames import Frame, Record, Records
 from benchmarks.soak import verdict
-from benchmarks.soak.__main__ import STUDY, Clients
+from benchmarks.soak.__main__ import STUDY
 from benchmarks.soak.clients import (
     BROKEN,
     ERROR,
@@ -21,7 +21,7 @@ from benchmarks.soak.clients import (
     Plan,
     Progress,
 )
-from benchmarks.soak.verdict import growth, notes, phase_table, phases, targets, unexcused
+from benchmarks.soak.verdict import notes, phase_table, phases, targets, unexcused
 from benchmarks.study import report
 
 HANG_UP = b""
@@ -106,20 +106,6 @@ async def test_any_other_status_is_an_error_with_what_was_said():
     assert troubles[0]["what"] == '500: {"code":"internal"}'
 
 
-async def test_defaults_and_late_answers_are_counted():
-    late = b'{"output":-1,"default":true,"latency_ms":50.1}'
-    progress, _ = await last_progress(Server((200, ANSWER), (200, late)), kind="single")
-    tally = progress["tallies"]["single"]
-    assert (tally["queries"], tally["defaults"], tally["late"]) == (2, 1, 1)
-
-
-async def test_each_input_of_a_batch_is_looked_at():
-    batch = b'{"batch_predictions":[%s,{"error":"bad","code":"x"}]}' % ANSWER
-    progress, troubles = await last_progress(Server((200, batch)), kind="batches")
-    assert progress["tallies"]["batches"]["errors"] == 1
-    assert troubles[0]["what"] == "bad"
-
-
 async def test_feedback_is_sent_again_until_it_is_acknowledged_and_counts_once():
     duplicate = b'{"accepted":0,"duplicates":1,"rejected":[]}'
     server = Server((200, ANSWER), (503, b"{}"), (200, HANG_UP), (200, duplicate))
@@ -134,12 +120,6 @@ async def test_feedback_that_was_counted_before_it_was_sent_is_an_error():
     progress, _ = await last_progress(Server((200, ANSWER), (200, duplicate)), kind="feedback")
     assert progress["acknowledged"] == 0
     assert progress["tallies"]["feedback"]["errors"] == 1
-
-
-def test_a_line_that_is_not_whole_yet_is_not_read(tmp_path):
-    log = tmp_path / "clients.log"
-    log.write_text('a warning\n{"tallies":{"single":{"queries":3}}}\n{"tallies":{"sin')
-    assert Clients(log).queries == 3
 
 
 def trouble(at: float, sort: str) -> Record:
@@ -230,14 +210,6 @@ def test_only_what_an_event_must_bring_is_excused_and_only_near_it(sort, at, exc
     kill = event("kill", 10.0, 11.0, excuses=[BROKEN])
     soak = a_soak(events=[kill], troubles=[trouble(at, sort)])
     assert (unexcused(Frame(soak)) == []) is excused
-
-
-def test_memory_is_compared_within_the_life_of_one_process():
-    first = life(1, first=0, megabytes=[50.0] * 10 + [100.0] * 20)
-    second = life(2, first=30_000, megabytes=[60.0] * 10 + [80.0] * 10 + [88.0] * 10)
-    too_short = life(3, first=60_000, megabytes=[10.0] * 12)
-    soak = a_soak(memory=[*first, *second, *too_short])
-    assert growth(Frame(soak)) == pytest.approx({1: 1.0, 2: 1.1})
 
 
 def test_it_is_told_and_drawn(tmp_path):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import threading
 
 import numpy as np
 import pytest
@@ -13,9 +11,9 @@ from benchmarks.experiment import Session
 from benchmarks.frames import Frame, Record, queries_of, tail_of
 from benchmarks.generator import QUERY, Recording
 from benchmarks.tail import bench
-from benchmarks.tail.__main__ import STUDY, TAIL, notes, targets
+from benchmarks.tail.__main__ import TAIL, notes, targets
 from benchmarks.tail.bench import worst_stretches
-from benchmarks.tail.disturbances import Action, Disturbed, politely
+from benchmarks.tail.disturbances import Action
 from benchmarks.tests.drawing import told
 
 CALM = 0.002
@@ -97,50 +95,10 @@ def test_a_disturbance_may_add_a_little_and_loses_no_answer(share):
     assert not verdict(measured("consoles", share, errors=1))["errors"]
 
 
-def test_each_share_has_a_steady_load_of_its_own():
-    rows = [measured(), measured(share=0.7, p99_ms=15.0), measured("metrics", 0.7, p99_ms=24.0)]
-    held = {target.what: target.holds for target in targets(Frame(rows))}
-    assert held["metrics at 70%: p99"]
-
-
 def test_a_deploy_may_lose_one_query_in_a_thousand_where_the_load_is_high():
     assert verdict(measured("deploy-other", 0.7, default_count=10))["default answers"]
     assert not verdict(measured("deploy-other", 0.7, default_count=11))["default answers"]
     assert not verdict(measured("deploy-other", 0.5, default_count=1))["default answers"]
-
-
-def test_another_stack_is_not_compared_with_the_steady_load():
-    assert "p99" not in verdict(measured("collections", 0.7, p99_ms=90.0))
-
-
-def test_a_busy_machine_is_told_of():
-    assert "Doubtful" not in notes(Frame([measured()]))
-    assert "kept 50% of a core busy" in notes(Frame([measured(elsewhere=0.5)]))
-
-
-def test_who_kept_the_cores_busy_is_told_where_it_was_measured():
-    assert "Cores kept busy" not in notes(Frame([measured()]))
-    told = notes(
-        Frame(
-            [
-                measured() | {"cores": {"console": 0.001, "redis": 0.014, "predict": 0.55}},
-                measured("consoles"),  # of before it was
-            ]
-        )
-    )
-    assert told.splitlines()[-2:] == [
-        "Cores kept busy",
-        "steady at 50%: predict 0.55, redis 0.01",
-    ]
-
-
-def test_the_table_begins_with_the_echo_and_compares_with_steady():
-    rows = [measured(), measured("consoles", p99_ms=9.5, p999_ms=60.0, default_count=10)]
-    header, echo, _, consoles = TAIL.table(Frame(rows))
-    assert header[:2] == ("load", "scenario")
-    assert echo[:6] == ["50%", "bare echo server", "2 ms", "2 ms", "5 ms", "10 ms"]
-    told = ["2 ms", "9.5 ms", "60 ms", "40 ms", "+1.5 ms", "12", "10", "0.1 %", "0"]
-    assert consoles == ["50%", "20 consoles open", *told]
 
 
 def test_what_is_measured_again_takes_the_place_of_what_was_and_all_of_it_is_drawn(
@@ -161,23 +119,3 @@ def test_what_is_measured_again_takes_the_place_of_what_was_and_all_of_it_is_dra
         ("steady", 0.5, 20.0), ("steady", 0.7, 20.0),
         ("consoles", 0.5, 60.0), ("consoles", 0.7, 20.0), ("feedback", 0.5, 20.0),
     ]  # fmt: skip
-
-
-def test_whoever_disturbs_gives_way_to_the_generator():
-    seen = []
-
-    def disturb(disturbed, stop):
-        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-
-    before = os.getpriority(os.PRIO_PROCESS, 0)
-    disturbed = Disturbed(stack=None, console=None)
-    thread = threading.Thread(target=politely(disturb), args=(disturbed, threading.Event()))
-    thread.start()
-    thread.join()
-    assert seen[0] > before == os.getpriority(os.PRIO_PROCESS, 0)
-
-
-def test_an_unknown_scenario_is_refused_with_those_there_are(capsys):
-    with pytest.raises(SystemExit):
-        STUDY.main(["hedgehog"])
-    assert "expected steady, consoles" in capsys.readouterr().err

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from scripts.docs.generated import PLACEHOLDER
 from tests.docs import code
 from tests.docs.documents import FENCE, PAGES, ROOT, everything, without_code, words
 
@@ -96,7 +95,7 @@ def test_every_file_that_is_mentioned_exists() -> None:
     mentioned = {path.rstrip(".") for path in words(paths, text=everything())}
     missing = {p for p in mentioned if "NAME" not in p and not (ROOT / p).exists()}
     # What a run leaves is not in the repository.
-    left = {f"benchmarks/results/{name}.json" for name in ("learning", "memory", "quick", "soak")}
+    left = {f"benchmarks/results/{name}.json" for name in ("learning", "quick", "soak")}
     assert missing - left == set()
 
 
@@ -105,11 +104,3 @@ def test_python_examples_are_python(file: Path) -> None:
     for block in FENCE.finditer(file.read_text()):
         if block["language"] == "python":
             ast.parse(block["code"])
-
-
-@pytest.mark.parametrize("file", PAGES, ids=name)
-def test_lines_are_wrapped_at_a_hundred_characters(file: Path) -> None:
-    """All but what is generated, and rows of tables and pictures, which can't be broken."""
-    text = PLACEHOLDER.sub("", without_code(file.read_text()))
-    long = [line for line in text.splitlines() if len(line) > 100 and line[0] not in "|!<"]
-    assert long == []
