@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest, HttpResponse
@@ -16,12 +15,10 @@ from core.errors import ClipperError
 from registry.models import Application
 from registry.snapshot import application_spec
 from selection.evaluation.what_if.form import WhatIfForm
-from selection.evaluation.what_if.targets import WhatIfTarget
-from selection.evaluation.what_if.window import USUAL_SEARCH_ROWS, Span
+from selection.evaluation.what_if.window import Span
 
 if TYPE_CHECKING:
     from selection.evaluation.what_if.evaluation import Outlook, Result
-    from selection.evaluation.what_if.search import Found
 
 # A verdict, as badges show it, and in words.
 VERDICTS = {
@@ -30,7 +27,6 @@ VERDICTS = {
     "apart": ("starting", "not comparable"),
     "none": ("", "can't say"),
 }
-SHOWN_TRIED = 5
 METHODS = {"direct": "seen directly", "doubly_robust": "doubly robust"}
 
 
@@ -39,15 +35,13 @@ def what_if(request: HttpRequest, name: str) -> HttpResponse:
     application = application_for(request, name, VIEW, "selection.view_feedback")
     form = WhatIfForm(request.GET, application=application_spec(application))
     outlook, problem = _answered(application, form=form)
-    found, refused = _searched(application, form=form) if "search" in request.GET else (None, "")
     return TemplateResponse(
         request,
         "console/what_if.html",
         {
             **frame(request, application, title=f"{application}: what if"),
             "form": form,
-            "problem": problem or refused,
-            "found": None if found is None else _found(found),
+            "problem": problem,
             "shown": None if outlook is None else _shown(outlook, form=form),
         },
     )
@@ -65,55 +59,6 @@ def _answered(application: Application, *, form: WhatIfForm) -> tuple[Outlook | 
         return evaluated(application, span=span, targets=[target] if target else []), ""
     except ClipperError as error:
         return None, error.message
-
-
-def _searched(application: Application, *, form: WhatIfForm) -> tuple[Found | None, str]:
-    if not form.is_valid():
-        return None, ""
-    if not form.cleaned_data["policy"]:
-        return None, "Nothing was searched. Choose the policy whose parameters are wanted."
-    from selection.evaluation.what_if.search import search
-
-    span = form.span(now=timezone.now())
-    if form.cleaned_data["rows"] is None:
-        span = replace(span, rows=USUAL_SEARCH_ROWS)
-    try:
-        return search(application, policy=form.cleaned_data["policy"], span=span), ""
-    except ClipperError as error:
-        return None, f"Nothing was searched. {error.message}"
-
-
-def _found(found: Found) -> dict[str, Any]:
-    return {
-        "policy": found.policy,
-        "conclusion": found.conclusion,
-        "chosen_on": f"{found.chosen_on:,}",
-        "judged_on": f"{found.judged_on:,}",
-        "left_out": found.left_out,
-        "tried": [
-            {
-                "name": WhatIfTarget(policy=found.policy, params=tried.params).name,
-                "reward": formats.mean_reward(tried.estimate),
-                "interval": formats.interval(tried.estimate),
-            }
-            for tried in found.tried[:SHOWN_TRIED]
-        ],
-        "more": max(0, len(found.tried) - SHOWN_TRIED),
-        "judged": [
-            {
-                "what": what,
-                "name": judged.target.name,
-                "reward": formats.mean_reward(judged.estimate.best),
-                "interval": formats.interval(judged.estimate.best),
-            }
-            for what, judged in (("Chosen", found.chosen), ("Today", found.current))
-            if judged is not None
-        ],
-        "gain": formats.points(found.gain),
-        "gain_interval": formats.points_interval(found.gain),
-        "params": json.dumps(dict(found.chosen.target.params)) if found.chosen else "",
-        "seconds": f"{found.seconds:.1f} s",
-    }
 
 
 def _shown(outlook: Outlook, *, form: WhatIfForm) -> dict[str, Any]:
@@ -182,11 +127,9 @@ def _details(result: Result) -> str:
     found = result.estimate
     if found.method is None:
         return ""
-    overlap, weighed = found.without_overlap, found.method != "direct"
+    overlap = found.without_overlap
     return formats.listed(
         METHODS[found.method],
-        f"IPS {formats.mean_reward(found.ips)}" if weighed else "",
-        f"self-normalised {formats.mean_reward(found.self_normalised)}" if weighed else "",
         f"largest weight {found.largest_weight:.3g}" if found.largest_weight > 1 else "",
         f"{formats.share(overlap)} of the feedback says nothing of it"
         if overlap and found.verdict != "apart"

@@ -8,8 +8,6 @@ from selection.evaluation.export_api import ExportView
 from selection.evaluation.monitoring.api import HistoryView
 from selection.evaluation.monitoring.health.api import HealthView
 from selection.evaluation.what_if.api import WhatIfView
-from selection.evaluation.what_if.imported_api import ImportedWhatIfView
-from selection.evaluation.what_if.search_api import WhatIfSearchView
 
 urlpatterns = [
     *both(f"{APPLICATION}/contexts/", view=ContextsView, name="api-contexts"),
@@ -18,6 +16,4 @@ urlpatterns = [
     *both(f"{APPLICATION}/selection/history/", view=HistoryView, name="api-selection-history"),
     *both(f"{APPLICATION}/export/", view=ExportView, name="api-export"),
     *both(f"{APPLICATION}/what-if/", view=WhatIfView, name="api-what-if"),
-    *both(f"{APPLICATION}/what-if/imported/", view=ImportedWhatIfView, name="api-what-if-imported"),
-    *both(f"{APPLICATION}/what-if/search/", view=WhatIfSearchView, name="api-what-if-search"),
 ]

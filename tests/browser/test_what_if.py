@@ -106,23 +106,6 @@ def test_a_policy_is_chosen_with_its_parameters_and_its_feedback(
     assert len(set(tops)) == 1
 
 
-def test_parameters_are_searched_and_the_choice_is_judged_on_later_feedback(
-    sign_in: SignIn, owner: User, digits: Application
-) -> None:
-    page = sign_in(owner)
-    page.goto(URL)
-    page.get_by_test_id("policy").select_option("epsilon_greedy")
-    page.get_by_test_id("rows").fill("300")
-    page.get_by_test_id("search-parameters").click()
-
-    found = page.get_by_test_id("search")
-    expect(found).to_contain_text("Chosen on the earlier 180 pieces of feedback")
-    expect(page.get_by_test_id("conclusion")).to_contain_text("on the later feedback")
-    expect(page.get_by_test_id("tried").locator("tbody tr")).to_have_count(5)
-    page.goto(f"{URL}?search=1&policy=static")
-    expect(page.get_by_test_id("problem")).to_contain_text("expected one that learns")
-
-
 def test_a_wrong_parameter_is_told_next_to_its_field(
     sign_in: SignIn, owner: User, digits: Application
 ) -> None:

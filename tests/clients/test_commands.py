@@ -179,7 +179,6 @@ def test_it_tells_what_another_policy_would_have_earned(
     churn: str,
     rows: Rows,
     linear: LogisticRegression,
-    tmp_path: Path,
 ) -> None:
     before = terminal.json("what-if", churn)["earned"]["rows"]
     for row, label in zip(rows[:40], linear.predict(rows[:40]), strict=True):
@@ -195,19 +194,5 @@ def test_it_tells_what_another_policy_would_have_earned(
     assert estimate.startswith("ucb1")
     assert "+0.000 (" in estimate  # there is one arm only
     assert "- " in terminal.types("what-if", churn, "--until", "2020-01-01T00:00:00Z")
-    exported = tmp_path / "decisions.csv"
-    terminal.types("export", "data", churn, "--format", "obp", "-o", exported)
-    read = ("what-if", churn, "--log", str(exported), "--format", "obp")
-    assert terminal.json(*read)["rows"] == before + 40
-    assert "every arm alike" in terminal.types(*read)
-    terminal.types(*read, "--search", "ucb1", code=1)
-    assert "expected none of --search" in terminal.complaint
-    terminal.types(*read[:4], code=1)
-    assert "expected --format beside it" in terminal.complaint
-    exported.write_bytes(b"a\nb\xff\n")
-    terminal.types(*read, code=1)
-    assert "--log: line 2: expected UTF-8" in terminal.complaint
-    searched = terminal.types("what-if", churn, "--search", "ucb1")
-    assert "it takes 200 pieces of feedback" in searched
     terminal.types("what-if", churn, "--policy", "luck", code=1)
     assert "luck" in terminal.complaint

@@ -93,8 +93,6 @@ def test_the_command_writes_files(
     terminal.types("export", "data", churn, "-o", lines, "--since", "1d")
     assert [json.loads(line) for line in lines.read_text().splitlines()] == stored
     assert terminal.json("export", "data", churn, "--since", "1d") == stored
-    terminal.types("export", "data", churn, "--kind", "feedback", "--format", "vw", code=1)
-    assert "expected decisions with vw" in terminal.complaint
     terminal.types("export", "data", churn, "-o", tmp_path / "churn.parquet", code=1)
     assert not (tmp_path / "churn.parquet").exists()
     terminal.types("export", "--since", "1d", code=1)

@@ -42,10 +42,6 @@ ENDPOINTS = [
     Endpoint("GET", "applications/letters/selection/history"),
     Endpoint("GET", "applications/letters/export"),
     Endpoint("POST", "applications/letters/what-if", {}),
-    Endpoint("POST", "applications/letters/what-if/search", {"policy": "exp3"}),
-    Endpoint(
-        "POST", "applications/letters/what-if/imported", {"format": "vw_cb", "log": "1:1:1 |"}
-    ),
     Endpoint("GET", "models/"),
     Endpoint("POST", "models/", {"name": "new", "input_type": "doubles"}),
     Endpoint("GET", "models/ocr"),

@@ -30,8 +30,6 @@ __all__ = ["registry"]
 # says, and what came in pieces is nothing yet.
 NOTHING_WRITTEN = (
     "applications/letters/what-if",
-    "applications/letters/what-if/search",
-    "applications/letters/what-if/imported",
     "environments/nowhere",
     *ONLY_READ,
     *OWN,

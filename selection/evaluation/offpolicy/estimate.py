@@ -1,16 +1,9 @@
-"""What a target would have earned: IPS, self-normalised and doubly robust, and how sure that is.
+"""The doubly robust estimate of what a target would have earned, with its interval.
 
 With n rows, the target's chance pi(a) of asking arm a, the chance p(a) it had when the query was
-logged, and w(a) = pi(a) / p(a) for the arms asked, 0 for the others:
-
-IPS                 V = 1/n sum w r                        (Horvitz and Thompson 1952)
-self-normalised     V = sum w r / sum w                    (Swaminathan and Joachims 2015)
-doubly robust       V = 1/n sum [pi q + w (r - q)]         (Dudik, Langford and Li 2011)
-
-where q is what an arm should earn (`reward_model`). Where every arm was asked for certain, p = 1
-and all three are the same: the rewards are simply seen (the direct method, which is exact then).
-How sure each is follows from one formula (`intervals`): the others are doubly robust with q = 0 and
-with q = V.
+logged, w(a) = pi(a) / p(a) for the arms asked (0 for the others), and the expected reward q(a) of
+`reward_model`, it is V = 1/n sum [pi q + w (r - q)] (Dudik, Langford and Li 2011). If every arm was
+asked for certain, p = 1 and the rewards are simply seen: the direct method, which is exact then.
 """
 
 from __future__ import annotations
@@ -61,20 +54,16 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What a target would have earned, and what that rests on.
+    """What a target would have earned (None if nothing was seen), and what that rests on.
 
-    `terms` (n) are what the rows add to the best estimate, 0 where a row tells nothing, `shares`
-    (n) how much of the target each row stands for; the estimate is sum(terms) / sum(shares). The
-    three estimates are None where nothing was seen.
+    `terms` (n) are what the rows add to the estimate, 0 if a row tells nothing, `shares` (n) how
+    much of the target each row stands for; the estimate is sum(terms) / sum(shares).
     """
 
     verdict: Verdict
     explanation: str
     method: Method | None = None
     best: Value | None = None
-    ips: Value | None = None
-    self_normalised: Value | None = None
-    doubly_robust: Value | None = None
     rows: int = 0
     effective_rows: float = 0.0
     largest_weight: float = 0.0
@@ -165,14 +154,12 @@ class _Weighed:
 
     def estimate(self) -> Estimate:
         evidence, direct = self._evidence, bool(np.allclose(self._weights, self._chances))
-        seen = np.broadcast_to(evidence.settled, self._chances.shape)
-        # Where it was seen, no model takes part: not by a rounding error either.
-        terms = self._seen() if direct else self._terms(evidence.expected[self._there])
-        robust, precision = self._value(seen if direct else evidence.expected[self._there])
-        ips, _ = self._value(np.zeros_like(self._chances))
-        ratio = float(np.sum(self._seen()))
-        ratio /= max(float(np.sum(self._steps * np.sum(self._weights, axis=1))), 1e-300)
-        normalised, _ = self._value(np.full(self._chances.shape, ratio))
+        model = evidence.expected[self._there]
+        if direct:
+            model = np.broadcast_to(evidence.settled, self._chances.shape)
+        # No model takes part in rewards that were seen, not by a rounding error either.
+        terms = self._seen() if direct else self._terms(model)
+        best, precision = self._value(model)
         effective = 1.0 / float(np.sum(self._spread * self._inflation))
         verdict, explanation = self._verdict(precision, effective=effective)
         whole, shares = np.zeros((2, len(evidence.log)))
@@ -181,10 +168,7 @@ class _Weighed:
             verdict=verdict,
             explanation=explanation,
             method=Method.DIRECT if direct else Method.DOUBLY_ROBUST,
-            best=robust,
-            ips=robust if direct else ips,
-            self_normalised=robust if direct else normalised._replace(reward=ratio),
-            doubly_robust=robust,
+            best=best,
             rows=int(np.sum(self._there)),
             effective_rows=effective,
             largest_weight=float(np.max(self._weights)),
@@ -271,9 +255,6 @@ def _of_answers(answers: Floats, *, trained_on: int | None) -> Estimate:
         explanation=explanation,
         method=Method.DIRECT,
         best=value,
-        ips=value,
-        self_normalised=value,
-        doubly_robust=value,
         rows=n,
         effective_rows=float(n),
         largest_weight=1.0,

@@ -27,7 +27,7 @@ from selection.evaluation.what_if.feedback import Kept, kept_feedback
 from selection.evaluation.what_if.targets import UNIFORM, WhatIfTarget, check_targets, usual_targets
 from selection.evaluation.what_if.turn import TIME_LIMIT_S, OutOfTime, time_spent, turn
 from selection.evaluation.what_if.window import Span
-from selection.policies import Policy, make_policy
+from selection.policies import make_policy
 from selection.policies.statistics import State
 from selection.store.codec import parse_record, prepared
 from selection.store.keys import redis_needed_blocking, state_key
@@ -115,17 +115,10 @@ def what_if(
         return evaluation.outlook(wanted, began=began)
 
 
-def as_logged(log: Log, policy: Policy) -> Log:
-    """Return what a policy learns from of kept feedback: its features are kept as policies take
-    them.
-    """
-    return log
-
-
 class Evaluation:
     """One question: what it is about, and what it has worked out of it so far.
 
-    `weights` are of the arms that policies choose from, `log_for` is the log as a policy takes it.
+    `weights` are of the arms that policies choose from.
     """
 
     def __init__(
@@ -137,10 +130,9 @@ class Evaluation:
         span: Span,
         until: float,
         clock: Callable[[], float],
-        log_for: Callable[[Log, Policy], Log] = as_logged,
     ) -> None:
         self._spec, self._weights, self._kept, self._span = spec, weights, kept, span
-        self._until, self._clock, self._log_for = until, clock, log_for
+        self._until, self._clock = until, clock
         self._answering = answer_rule_of(self._spec)
         self._log: Log = log_of(self._kept.queries, arms=list(self._weights))
         self._evidence = evidence_of(self._log)
@@ -235,18 +227,17 @@ class Evaluation:
             arms=self._weights,
             rule=self._answering,
         )
-        log = self._log_for(self._log, candidate.policy)
         if not target.learning:
             states = self._known_states() if candidate.policy.learns else {}
-            return frozen(log, candidate, states=states, tick=self._tick)
-        return self._learning(log, candidate)
+            return frozen(self._log, candidate, states=states, tick=self._tick)
+        return self._learning(candidate)
 
-    def _learning(self, log: Log, candidate: Candidate) -> Proposal:
+    def _learning(self, candidate: Candidate) -> Proposal:
         drawn, rows = random.Random(SEED), max(len(self._log), 1)  # noqa: S311
         proposals: list[Proposal] = []
         for _ in range(max(LEAST_REPLAYS, min(MOST_REPLAYS, REPLAYED_ROWS // rows))):
-            uniforms = [drawn.random() for _ in log.queries]
-            proposals.append(learning(log, candidate, uniforms=uniforms, tick=self._tick))
+            uniforms = [drawn.random() for _ in self._log.queries]
+            proposals.append(learning(self._log, candidate, uniforms=uniforms, tick=self._tick))
             if proposals[0].answers is not None:
                 break  # what asks all arms leaves nothing to chance
         return averaged(proposals, settled=self._evidence.settled)

@@ -7,8 +7,6 @@ from datetime import datetime
 
 USUAL_ROWS = 20_000
 MOST_ROWS = 50_000
-# Of a search, which looks at them again and again.
-USUAL_SEARCH_ROWS = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

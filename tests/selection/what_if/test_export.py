@@ -13,7 +13,6 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from clipper_client.cli.exports import vw_lines
 from core.redis.redis_client import redis_client
 from registry import services
 from registry.models import Application
@@ -200,23 +199,3 @@ def test_it_takes_what_reading_feedback_takes(digits: Application) -> None:
     assert client.get(PATH).status_code == 403
     person.user_permissions.add(Permission.objects.get(codename="view_feedback"))
     assert client.get(PATH).status_code == 200
-
-
-def test_the_endpoint_before_is_gone(digits: Application) -> None:
-    assert answer("/api/v1/applications/digits/decisions").status_code == 404
-
-
-def test_vowpal_wabbit_gets_cost_and_probability_at_the_arm_asked() -> None:
-    decision = {
-        "context": "a b",
-        "features": [0.5, -1.0],
-        "routed": ["svm:1", "b:1"],
-        "version": "b:1",
-        "propensity": 0.25,
-        "reward": 0.75,
-    }
-    assert vw_lines(decision) == [
-        "shared |context c=a%20b |features f0:0.5 f1:-1.0",
-        "|arm svm%3A1",
-        "0:0.25:0.25 |arm b%3A1",
-    ]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import quote
 
 import msgspec
 
@@ -23,11 +21,7 @@ from clipper_client.progress import Bar
 from clipper_client.retries import RetryPolicy
 
 DECLARATIONS, DATA = "declarations", "data"
-DECISIONS = "decisions"
-Decision = Mapping[str, Any]
-# The first, which has no name there either, is the number of the row.
-OBP_COLUMNS = ("", "timestamp", "item_id", "position", "click", "propensity_score")
-FORMATS = ("csv", "jsonl", "vw", "obp")
+FORMATS = ("csv", "jsonl")
 # What only `data` takes.
 OF_DATA = ("app", "since", "until", "version", "kind", "format")
 
@@ -62,8 +56,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=FORMATS,
-        help="of data: told by the ending of --output, else csv; vw: decisions for --cb_adf of "
-        "Vowpal Wabbit; obp: decisions as a table of the Open Bandit Dataset",
+        help="of data: by the ending of --output if left out, else csv",
     )
 
 
@@ -104,14 +97,7 @@ def _export_data(client: Client, options: Options) -> int:
 
 
 def _write(client: Client, options: Options, target: IO[str]) -> None:
-    format = options.format
-    if format in FORMATS_OF_DECISIONS:
-        if options.kind not in (None, DECISIONS):
-            raise ValueError(f"--kind: expected {DECISIONS} with {format}, got {options.kind}.")
-        options.kind = DECISIONS
-        FORMATS_OF_DECISIONS[format](_rows(client, options), target)
-        return
-    accept = JSON_LINES if format == "jsonl" else CSV
+    accept = JSON_LINES if options.format == "jsonl" else CSV
     for number, body in enumerate(_pages(client, options, accept=accept)):
         text = body.decode()
         # Each page of CSV begins with the columns.
@@ -144,56 +130,6 @@ def _pages(client: Client, options: Options, *, accept: str) -> Iterator[bytes]:
             bar.show(rows)
             yield body
 
-
-def write_vw(decisions: Iterable[Decision], target: IO[str]) -> None:
-    for decision in decisions:
-        target.write("\n".join([*vw_lines(decision), "", ""]))
-
-
-def vw_lines(decision: Decision) -> list[str]:
-    """Return a decision as lines of --cb_adf: what is shared, then each arm; names are quoted."""
-    features = " ".join(f"f{k}:{value!r}" for k, value in enumerate(decision["features"]))
-    context = f"c={quote(decision['context'], safe='')}" if decision["context"] else ""
-    label = f"0:{1.0 - decision['reward']!r}:{decision['propensity']!r} "
-    return [
-        f"shared |context {context} |features {features}",
-        *(
-            f"{label if arm == decision['version'] else ''}|arm {quote(arm, safe='')}"
-            for arm in decision["routed"]
-        ),
-    ]
-
-
-def write_obp(decisions: Iterable[Decision], target: IO[str]) -> None:
-    csv.writer(target, lineterminator="\n").writerows(obp_rows(decisions))
-
-
-def obp_rows(decisions: Iterable[Decision]) -> Iterator[list[Any]]:
-    """Yield a head and rows as the Open Bandit Dataset's, with what that lacks at their ends.
-
-    Items are numbered as they appear; `arm` names them. Where features are of another number than
-    the first decision's, the row has none.
-    """
-    items: dict[str, int] = {}
-    width = 0
-    for number, decision in enumerate(decisions):
-        features = decision["features"]
-        if not number:
-            width = len(features)
-            names = [f"user_feature_{k}" for k in range(width)]
-            yield [*OBP_COLUMNS, *names, "arm", "arms", "context"]
-        item = items.setdefault(decision["version"], len(items))
-        yield [
-            *(number, decision["asked_at"], item, 1, decision["reward"], decision["propensity"]),
-            *(features if len(features) == width else [""] * width),
-            *(decision["version"], " ".join(decision["routed"]), decision["context"]),
-        ]
-
-
-FORMATS_OF_DECISIONS: dict[str, Callable[[Iterable[Decision], IO[str]], None]] = {
-    "vw": write_vw,
-    "obp": write_obp,
-}
 
 COMMANDS = (
     Command(

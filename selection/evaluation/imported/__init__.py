@@ -1,1 +1,0 @@
-"""Decisions that others logged, read from the formats of Vowpal Wabbit and of Open Bandit."""
