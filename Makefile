@@ -62,7 +62,7 @@ bench: ## run the quick benchmark
 	@scripts/setup --bench
 	@exec .venv/bin/python -m benchmarks.quick $(ARGS)
 
-bench-paper: ## measure the paper's figures, or one: make bench-paper ARGS=fig3
+bench-paper: ## measure the paper's figures, or one: make bench-paper ARGS=fig4
 	@scripts/setup --bench
 	@exec .venv/bin/python -m benchmarks.paper $(ARGS)
 

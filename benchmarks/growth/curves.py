@@ -84,22 +84,6 @@ def _spread(stack: Stack, *, series: str, size: int) -> Asked:
     return _asked(stack, stacks.MODEL, f"applications-{len(names)}-{len(lengths)}", lines)
 
 
-def _models(session: Session, sizes: Sequence[int]) -> Groups:
-    small, grown = stacks.pair(session)
-    for size in sizes:
-        stacks.grow(grown, models=size)
-        yield [Pair(series=ONE, size=size, here=asked(grown), beside=asked(small))]
-
-
-def _webs(session: Session, sizes: Sequence[int]) -> Groups:
-    """Every size is a stack of its own, beside the one that has one web process."""
-    one = stacks.alone(session)
-    for size in sizes:
-        settings = {"CLIPPER_WEB_WORKERS": str(size)}
-        with stacks.started(f"web processes: {size}", session=session, **settings) as many:
-            yield [Pair(series=ONE, size=size, here=asked(many), beside=asked(one))]
-
-
 def _replicas(session: Session, sizes: Sequence[int]) -> Groups:
     stack = stacks.alone(session)
     stacks.publish(stack, REPLICATED)
@@ -176,7 +160,7 @@ def _body_targets(result: Frame) -> list[Target]:
     ]
 
 
-# In this order: the first two need two stacks, and the contexts leave much behind.
+# In this order: the contexts leave much behind.
 CURVES = (
     # The size of the registry must not matter. Where all are asked it isn't only the registry that
     # is larger: each has counts to publish, and learned state to bring up to date five times a
@@ -185,17 +169,6 @@ CURVES = (
         "applications", "Applications registered",
         "Each has a route to the same model. Yardstick: a stack beside it that has one.",
         (1, 20, 200), (1, 200), _applications, bounds={ONE: 1.15, ALL: 1.5, LENGTHS: 1.5},
-    ),
-    Curve(
-        "models", "Models registered",
-        "One of them is live and is asked. Yardstick: a stack beside it that has one.",
-        (1, 20, 200), (200,), _models, bounds={ONE: 1.15},
-    ),
-    # Each has batches and idle moments of its own, and they take the cores from each other.
-    Curve(
-        "web", "Web processes",
-        "All share the cores with the replica and the load. Yardstick: a stack beside it with one.",
-        (1, 2, 4), (2,), _webs, bounds={ONE: 1.75}, of="web processes",
     ),
     Curve(
         "body", "Bytes of the body",

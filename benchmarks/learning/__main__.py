@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 
-from benchmarks.learning.picture import draw
 from benchmarks.learning.play import Served, play
 from benchmarks.learning.worlds import HELD_OUT, PUBLISHED, WORLDS, World
 from scripts.stack.layout import ROOT
@@ -17,7 +16,6 @@ from selection.policies import POLICIES
 
 PAGE = ROOT / "docs/results/learning.md"
 FOUND = ROOT / "benchmarks/results/learning.json"
-PICTURE = ROOT / "docs/images/learning.png"
 SEEDS = 8
 POLICIES_PLAYED = ("auto", "ucb1", "thompson", "linucb", "squarecb")
 
@@ -49,7 +47,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     known = f"{', '.join(POLICIES)}, as in thompson:decay=0,floor=0.01"
     option("--policies", nargs="+", default=POLICIES_PLAYED, help=known)
     option("--seeds", type=int, default=SEEDS)
-    option("--publish", action="store_true", help="write the page's tables and picture")
+    option("--publish", action="store_true", help="write the page's tables")
     return parser.parse_args(arguments)
 
 
@@ -61,14 +59,13 @@ def made_for(world: str, name: str) -> Served | None:
 
 
 def publish(found: Regrets) -> None:
-    """Write what was found to the page, between its marks, and draw the picture beside it."""
+    """Write the results to the page, between its marks."""
     text = PAGE.read_text()
     for mark, worlds in (("worlds", PUBLISHED), ("held-out", HELD_OUT)):
         begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
         before, _, rest = text.partition(begin)
         text = before + begin + table_of(found, worlds) + end + rest.partition(end)[2]
     PAGE.write_text(text)
-    draw({world: found[world] for world in PUBLISHED if world in found}, to=PICTURE)
 
 
 def table_of(found: Regrets, worlds: Mapping[str, World]) -> str:

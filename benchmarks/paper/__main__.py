@@ -1,10 +1,9 @@
-"""`make bench-paper`: the paper's Figures 3, 4, 6 and 9, an overload and feedback."""
+"""`make bench-paper`: the paper's Figures 4, 6 and 9, an overload and feedback."""
 
 from __future__ import annotations
 
 from benchmarks.paper.batching import FIG4, FIG6
 from benchmarks.paper.feedback import FEEDBACK
-from benchmarks.paper.fig3 import FIG3
 from benchmarks.paper.fig9 import FIG9
 from benchmarks.paper.overload import OVERLOAD
 from benchmarks.study import Study
@@ -12,7 +11,7 @@ from benchmarks.study import Study
 STUDY = Study(
     name="paper",
     about=__doc__,
-    experiments=(FIG3, FIG4, FIG6, OVERLOAD, FIG9, FEEDBACK),
+    experiments=(FIG4, FIG6, OVERLOAD, FIG9, FEEDBACK),
     quick="a first look, in about four minutes",
 )
 

@@ -14,12 +14,10 @@ from benchmarks.frames import Frame, Records, mid, of
 from benchmarks.peers import hosts
 from benchmarks.peers.roster import PEERS, PLAIN, ROSTER, Peer, questions
 from benchmarks.study import Study
-from benchmarks.telling import DASH, Rows, Target
+from benchmarks.telling import Rows, Target
 
 ROUNDS, SECONDS, CONNECTIONS = 3, 4, (1, 16, 64, 128)
 OURS, OUR_HITS, BARE_ECHO = (CLIPPER, hosts.MISSES), (CLIPPER, hosts.HITS), (ECHO, "")
-# A record of the model without any server.
-BARE = "bare"
 
 
 def measure(session: Session) -> Records:
@@ -29,7 +27,7 @@ def measure(session: Session) -> Records:
         Entrant(CLIPPER, "", partial(hosts.running_clipper, asked)),
         Entrant(ECHO, "", partial(compare.echo, lambda folder: {"": asked.file(PLAIN)})),
     ]
-    found: Records = [{"kind": BARE, **hosts.measure_alone(asked)}]
+    found: Records = []
     for peer in (PEERS[name] for name in session.options.only):
         try:
             installed = hosts.environment(peer.environment, say=session.say)
@@ -74,17 +72,13 @@ def targets(result: Frame, *, peers: Sequence[Peer] = ROSTER) -> list[Target]:
 
 
 def table(result: Frame) -> Rows:
-    """A row for each server and setting, and what the model does without any server."""
+    """Return a row for each server and setting."""
 
     def beside(entry: Entry) -> float:
         return float("nan") if entry == OURS else ratio(result, OURS, entry)
 
     memory = {"RSS, MiB": ("rss", compare.COUNT), "PSS, MiB": ("pss", compare.COUNT)}
-    rows = compare.table_of(result, memory, beside, what="Clipper : it")
-    for what, rate in of(result, kind=BARE).drop(columns="kind").iloc[0].items():
-        cells = dict.fromkeys(rows[0], DASH) | {"server": "The model alone", "setting": str(what)}
-        rows.append([*(cells | {f"queries/s at {LOADED}": f"{rate:,.0f}"}).values()])
-    return rows
+    return compare.table_of(result, memory, beside, what="Clipper : it")
 
 
 def _panel(what: str, connections: int, heading: str) -> Panel:

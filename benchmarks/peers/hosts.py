@@ -6,20 +6,18 @@ import os
 import platform
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
 import httpx
 import psutil
-from threadpoolctl import threadpool_limits
 
 from benchmarks.command import Failed, Say, say
 from benchmarks.compare import Host, Row
 from benchmarks.linear import LINEAR, publish_linear
-from benchmarks.peers.roster import MAX_BATCH, PLAIN, Home, Peer, Protocol, Questions, Setting
+from benchmarks.peers.roster import PLAIN, Home, Peer, Protocol, Questions, Setting
 from benchmarks.processes import REPLICA
 from benchmarks.servers import ONE_THREAD, clean_environment, is_up, running
 from benchmarks.stack import running_stack
@@ -27,14 +25,11 @@ from benchmarks.wrk import LoadGenerator
 from scripts.stack.command import free_port
 from scripts.stack.layout import HOST, ROOT
 from scripts.stack.processes import MARK, end_all, processes_of
-from serving.container.parsing import parse_batch, row_parser
-from serving.container.signature import Signature
 
 MISSES, HITS = "misses", "hits"
 SERVER = "server"
 # Every answer to so many questions must be right before anything is measured.
 CHECKED = 40
-ALONE_SECONDS = 1.0
 START_SECONDS, END_SECONDS = 120.0, 5.0
 FOLDER = ROOT / ".venv-peers"
 REQUIREMENTS = Path(__file__).with_name("requirements")
@@ -154,25 +149,3 @@ def check(
                 raise Failed(f"it answered {status}, without a class: {text}") from error
             if answered != label:
                 raise Failed(f"{label} expected, it answered {response.text[:300]}")
-
-
-def measure_alone(questions: Questions) -> dict[str, float]:
-    """Rows a second with one thread, and where each is parsed from its JSON as a replica does."""
-    parser = row_parser(Signature.of("doubles", length=784))
-    raws = [array.encode() for array in questions.arrays[:MAX_BATCH]]
-    rows, predict = parse_batch(parser, raws).rows, questions.estimator.predict
-    with threadpool_limits(1):
-        return {
-            "predicting, rows/s": _batches_a_second(lambda: predict(rows)) * MAX_BATCH,
-            "parsing too, rows/s": MAX_BATCH
-            * _batches_a_second(lambda: predict(parse_batch(parser, raws).rows)),
-        }
-
-
-def _batches_a_second(batch: Callable[[], object]) -> float:
-    batch()
-    count, began = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - began) < ALONE_SECONDS:
-        batch()
-        count += 1
-    return count / elapsed

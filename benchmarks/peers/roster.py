@@ -216,35 +216,17 @@ def ray(home: Home, setting: Setting) -> Launch:
     return command, {"RAY_USAGE_STATS_ENABLED": "0", "PEER_FOLDER": str(home.folder)}
 
 
-def ray_behind_haproxy(home: Home, setting: Setting) -> Launch:
-    command, variables = ray(home, setting)
-    proxy = home.folder / "proxy"
-    return command, variables | {
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(home.ports[1]),
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(proxy),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(proxy / "server-state"),
-    }
-
-
 INFER = "/v2/models/linear/infer"
 # How long to wait is what BentoML finds out by itself.
 ADAPTIVE = (Setting("adaptive wait", WAIT_MS), NO_BATCHES)
 DEFAULT_OR_WAIT = (WAIT, NO_BATCHES)
-MOSEC, ORJSON = module("mosec_server"), module("mosec_server", "--orjson")
 # Beside those that were tuned beyond their batching it is enough to be ahead.
 ROSTER = (
     Peer("triton", "Triton", "triton", INFER, 1.0, triton, OPEN_INFERENCE),
-    Peer("mosec", "mosec", "mosec", "/inference", 2.0, MOSEC),
-    Peer("mosec-orjson", "mosec with orjson", "mosec", "/inference", 1.0, ORJSON),
+    Peer("mosec", "mosec", "mosec", "/inference", 2.0, module("mosec_server")),
     Peer("mlserver", "MLServer", "mlserver", INFER, 5.0, mlserver, OPEN_INFERENCE, DEFAULT_OR_WAIT),
     Peer("litserve", "LitServe", "litserve", "/predict", 8.0, module("litserve_server")),
     Peer("bentoml", "BentoML", "bentoml", "/predict", 10.0, bentoml, ROWS, ADAPTIVE),
     Peer("ray", "Ray Serve", "ray", "/predict", 20.0, ray),
-    Peer("ray-haproxy", "Ray Serve, HAProxy", "ray", "/predict", 1.0, ray_behind_haproxy),
 )
 PEERS = {peer.name: peer for peer in ROSTER}

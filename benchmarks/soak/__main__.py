@@ -31,7 +31,7 @@ from registry.demo.digits import held_out
 
 QUERIES, EVERY_SECONDS = 500_000, 15.0
 CALM_QUERIES = 20_000
-CLIENTS = {"single": 16, "ensemble": 12, "hits": 8, "batches": 1, "feedback": 3, "websocket": 1}
+CLIENTS = {"single": 16, "ensemble": 12, "hits": 8, "batches": 1, "feedback": 3}
 OBJECTIVE_MS = 250.0
 # Small enough to be full after a few thousand queries: what grows from then on is no cache.
 CACHE_BYTES = 8 << 20
@@ -219,7 +219,7 @@ STUDY = Study.of(
     Experiment(
         name="soak",
         title="Soak",
-        workload="41 clients that never pause, of six kinds",
+        workload="40 clients that never pause, of five kinds",
         systems=("a stack, while one part after another is changed or killed",),
         measure=measure,
         targets=verdict.targets,

@@ -14,8 +14,6 @@ from time import monotonic
 from typing import Any
 
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
 
 from benchmarks.generator import HEADER_END, head_of, post_request
 
@@ -34,7 +32,7 @@ GIVEN_UP_SECONDS = 30.0
 PAUSE_SECONDS = 0.05
 # Feedback is sent again until it is acknowledged, at most so long.
 ACKNOWLEDGED_SECONDS = 120.0
-BATCH, IN_FLIGHT, CONTEXTS = 20, 8, 500
+BATCH, CONTEXTS = 20, 500
 UNAVAILABLE = 503
 
 
@@ -55,7 +53,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 class Answer(msgspec.Struct, frozen=True):
     """What the load looks at in an answer of any kind."""
 
-    id: Any = None
     query_id: str = ""
     default: bool = False
     latency_ms: float = 0.0
@@ -96,10 +93,9 @@ class Load:
 
     async def run(self, *, report: Callable[[Progress], None]) -> None:
         """Ask until stopped, reporting each second and once more at the end."""
-        special = {"feedback": self._feedback, "websocket": self._websocket}
         clients = asyncio.gather(
             *(
-                special.get(kind, self._asking)(kind)
+                (self._feedback if kind == "feedback" else self._asking)(kind)
                 for kind, n in self._plan.clients.items()
                 for _ in range(n)
             )
@@ -134,19 +130,6 @@ class Load:
                 body = f'{{"query_id":"{answer.query_id}","label":{label}}}'.encode()
                 await self._teach(http, kind=kind, body=body)
         http.close()
-
-    async def _websocket(self, kind: str) -> None:
-        """A few messages in flight on one socket; a new socket where it breaks."""
-        plan = self._plan
-        url = f"ws://{plan.host}:{plan.port}/ws/v1/applications/{ENSEMBLE}"
-        key = {"Authorization": f"Api-Key {plan.api_key}"}
-        while not self._stopping:
-            try:
-                async with connect(url, additional_headers=key, compression=None) as socket:
-                    while not self._stopping:
-                        await self._exchange(socket, kind=kind)
-            except (OSError, WebSocketException) as error:
-                await self._trouble(kind, BROKEN, str(error) or type(error).__name__)
 
     def _new(self) -> Iterator[bytes]:
         while True:
@@ -188,20 +171,6 @@ class Load:
         self._tallies[kind]["defaults"] += answer.default
         late = answer.latency_ms > self._plan.objectives_ms[application]
         self._tallies[kind]["late"] += late
-
-    async def _exchange(self, socket: ClientConnection, *, kind: str) -> None:
-        missing = {next(self._numbers) for _ in range(IN_FLIGHT)}
-        for number in missing:
-            self._tallies[kind]["queries"] += 1
-            await socket.send(f'{{"id":{number},"input":{self._input(number)}}}')
-        try:
-            while missing:
-                async with asyncio.timeout(GIVEN_UP_SECONDS):
-                    answer = decode_answer(await socket.recv())
-                missing.discard(answer.id)
-                await self._count(answer, kind=kind, application=ENSEMBLE)
-        except TimeoutError:
-            await self._trouble(kind, ERROR, f"{len(missing)} messages without an answer")
 
     async def _teach(self, http: _Http, *, kind: str, body: bytes) -> None:
         deadline = monotonic() + ACKNOWLEDGED_SECONDS

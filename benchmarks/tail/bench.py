@@ -17,7 +17,7 @@ from benchmarks import linear
 from benchmarks.experiment import Session, turns
 from benchmarks.frames import Frame, Record, Records, queries_of, tail_of
 from benchmarks.generator import Phase
-from benchmarks.linear import LINEAR, LINEAR_SLO_MS, publish_linear
+from benchmarks.linear import LINEAR, publish_linear
 from benchmarks.processes import meanwhile, read_cpu
 from benchmarks.servers import Server, running_echo
 from benchmarks.stack import DIGITS, running_stack
@@ -25,7 +25,7 @@ from benchmarks.tail import disturbances, scenarios
 from benchmarks.tail.disturbances import Action, Disturbed
 from benchmarks.tail.scenarios import Kind, Scenario
 
-CONNECTIONS, CONTEXTS = 64, 5_000
+CONNECTIONS = 64
 WARM_UP_SECONDS = 1.0
 # The seconds of a load include the warm-up.
 ROUNDS, SECONDS, CLOSED_SECONDS = 2, 7.0, 5
@@ -78,7 +78,7 @@ class _Bench:
         self._rounds = QUICK_ROUNDS if session.quick else ROUNDS
         self._seconds = QUICK_SECONDS if session.quick else SECONDS
         self._closed_seconds = QUICK_CLOSED_SECONDS if session.quick else CLOSED_SECONDS
-        self._bodies = self._large = linear.large_bodies(stack.folder / "large.txt")
+        self._bodies = linear.large_bodies(stack.folder / "large.txt")
         self._small = linear.small_bodies(stack.folder / "small.txt")
         publish_linear(stack)
         if kind is scenarios.ORDINARY:
@@ -89,12 +89,10 @@ class _Bench:
             disturbances.register_applications(stack)
         # By their ids of now: replicas that a deploy starts later count as worker.
         stack.look(echo.pid)
-        if kind is scenarios.LARGE_HEAP:
-            self._bodies = self._grown()
 
     def capacity(self) -> float:
         """Return what a closed loop gets answered a second, once it is warm."""
-        load = self._stack.load(LINEAR, bodies=self._large, connections=CONNECTIONS)
+        load = self._stack.load(LINEAR, bodies=self._bodies, connections=CONNECTIONS)
         self._stack.wrk.run(load, seconds=self._closed_seconds)
         rate = self._stack.wrk.run(load, seconds=self._closed_seconds).rate
         self._say(f"Capacity, {CONNECTIONS} connections in a closed loop: {rate:,.0f} queries/s")
@@ -111,7 +109,7 @@ class _Bench:
             rate = row.share * capacity
             if len(echoes[row.share]) < turn:
                 url = f"{self._echo.url}/"
-                echoes[row.share].append(self._ask(url, bodies=self._large, rate=rate))
+                echoes[row.share].append(self._ask(url, bodies=self._bodies, rate=rate))
             tries[row].append(one := self._tried(row, rate=rate))
             tail = ", ".join(f"{k} {v:.4g}" for k, v in tail_of(one.queries).items())
             self._say(f"{turn}: {row.scenario.name}, {row.share:.0%}: {tail}")
@@ -137,23 +135,6 @@ class _Bench:
         if count := int(disturbances.FEEDBACK_RATE * self._seconds * loads):
             inputs = [linear.input_of(line) for line in self._small.read_text().splitlines()]
             self._disturbed.receipts[:] = self._stack.receipts(DIGITS, inputs=inputs, count=count)
-
-    def _grown(self) -> Path:
-        """Fill the cache: five models each answer every question of the demo's ensemble. Return
-        questions of many contexts.
-        """
-        stack, bodies = self._stack, self._large.read_text().splitlines()
-        first, collecting = bodies[0].encode(), disturbances.COLLECTING
-        stack.route(collecting, LINEAR, slo_ms=LINEAR_SLO_MS, combine=collecting, body=first)
-        file = stack.folder / "contexts.txt"
-        lines = (
-            f'{bodies[n % len(bodies)][:-1]},"context":"person-{n}"}}\n' for n in range(CONTEXTS)
-        )
-        file.write_text("".join(lines))
-        load = stack.load(DIGITS, bodies=self._small, connections=CONNECTIONS)
-        stack.wrk.run(load, seconds=self._closed_seconds)
-        stack.look(self._echo.pid)
-        return file
 
     def _ask(self, url: str, *, bodies: Path, rate: float) -> Frame:
         """Return the queries after the warm-up, due on the monotonic clock."""

@@ -37,7 +37,6 @@ APPLICATIONS = 200
 # A client is elsewhere as a rule: here it leaves the load's generator the core that both want.
 NICENESS = 10
 OTHER_MODEL, UPLOADED_MODEL, APPLICATION = "tail-other", "tail-upload", "tail"
-COLLECTING = "collecting"
 
 
 class Action(NamedTuple):
@@ -243,14 +242,6 @@ def register_applications(stack: Stack) -> None:
 
     with ThreadPoolExecutor(max_workers=4) as threads:
         list(threads.map(register, range(APPLICATIONS)))
-
-
-def collect_garbage(disturbed: Disturbed, stop: threading.Event) -> None:
-    """Ask an application whose way to combine collects it first (`plugin/collecting.py`)."""
-    for number, _ in zip(itertools.count(1), every(PAUSE_SECONDS, stop=stop)):
-        body = f'{{"input":[{",".join([f"{number}.0", *["0.0"] * 783])}]}}'.encode()
-        with disturbed.doing("full collection"):
-            disturbed.stack.predict(COLLECTING, body=body)
 
 
 def _side_by_side(work: Callable[[int], None], count: int) -> None:

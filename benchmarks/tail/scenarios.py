@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.linear import LINEAR
-from benchmarks.processes import MIB
 from benchmarks.tail.disturbances import (
     OTHER_MODEL,
     Disturbance,
     change_applications,
-    collect_garbage,
     deploys,
     guess_passwords,
     open_consoles,
@@ -20,7 +17,6 @@ from benchmarks.tail.disturbances import (
     upload_large,
 )
 
-PLUGIN = Path(__file__).with_name("plugin")
 # At half of what it can a stack loses nothing; beyond, a deploy may cost one query in a thousand.
 HALF, HIGH = 0.5, 0.7
 BOTH = (HALF, HIGH)
@@ -38,9 +34,6 @@ class Kind(NamedTuple):
 WARM = {"CLIPPER_WARM_SECONDS": "5"}
 ORDINARY = Kind("ordinary", WARM)
 MANY_APPLICATIONS = Kind("many applications", WARM)
-SMALL_CACHE = Kind("small cache", WARM | {"CLIPPER_CACHE_BYTES": str(4 * MIB)})
-LARGE = {"CLIPPER_CACHE_BYTES": str(1024 * MIB), "PYTHONPATH": str(PLUGIN)}
-LARGE_HEAP = Kind("large heap", WARM | LARGE)
 
 
 class Scenario(NamedTuple):
@@ -69,8 +62,5 @@ SCENARIOS = {
         Scenario("deploy-same", "the same model deployed", DEPLOY_SAME, ORDINARY, (HIGH,), True),
         Scenario("changes", "one of 200 applications changed twice a second", change_applications,
                  MANY_APPLICATIONS),
-        Scenario("eviction", "every miss evicts", kind=SMALL_CACHE, shares=(HIGH,)),
-        Scenario("collections", "full collections, large heap", collect_garbage, LARGE_HEAP,
-                 (HIGH,)),
     )
 }  # fmt: skip

@@ -30,9 +30,9 @@ def test_sigterm_ends_it_as_ctrl_c_does(capsys):
 def test_an_unknown_figure_is_refused_with_those_there_are(capsys):
     with pytest.raises(SystemExit):
         STUDY.main(["fig2"])
-    assert "expected fig3, fig4" in capsys.readouterr().err
+    assert "expected fig4, fig6" in capsys.readouterr().err
 
 
 def test_what_was_never_measured_cannot_be_drawn(tmp_path, capsys):
-    assert STUDY.main(["fig3", "--redraw", "--results", str(tmp_path)]) == 1
-    assert "fig3 was not measured yet" in capsys.readouterr().err
+    assert STUDY.main(["fig4", "--redraw", "--results", str(tmp_path)]) == 1
+    assert "fig4 was not measured yet" in capsys.readouterr().err

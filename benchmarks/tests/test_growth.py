@@ -48,8 +48,8 @@ def test_a_line_has_no_bend_and_a_square_has_one():
 
 
 def test_the_registry_may_cost_no_more_than_noise():
-    assert judged("models", growth({1: 40.0, 200: 45.0})) == [True, True]
-    assert judged("models", growth({1: 40.0, 200: 47.0})) == [False, True]
+    assert judged("applications", growth({1: 40.0, 200: 45.0})) == [True, True]
+    assert judged("applications", growth({1: 40.0, 200: 47.0})) == [False, True]
 
 
 def test_arms_may_cost_in_proportion_and_not_more():

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 
 import numpy as np
 import pytest
 
 from benchmarks.learning import __main__ as command
-from benchmarks.learning import coverage
 from benchmarks.learning.play import Chosen, Served, play
 from benchmarks.learning.worlds import WORLDS, World
 
@@ -58,16 +56,3 @@ def test_auto_plays_in_every_world(name: str) -> None:
 def test_a_policy_that_needs_features_stays_out_of_worlds_without() -> None:
     assert command.made_for("stationary", "linucb") is None
     assert isinstance(command.made_for("linear features", "linucb"), Served)
-
-
-def test_intervals_are_judged_by_what_is_true_of_the_contexts_that_came() -> None:
-    asked = list(islice(coverage.queries_of(coverage.IN_CONTEXTS, seed=1), 200))
-    assert len({query.context for query, _ in asked}) == coverage.CONTEXTS
-    true = {query.context: tuple(means) for query, means in asked}
-    assert len(set(true.values())) == len(coverage.ARMS)
-    judged = dict(coverage.judgements(asked))
-    assert sorted(judged) == list(range(len(coverage.ARMS) + 1))
-    assert all(held for held, _ in judged.values())
-    # The same answers beside what was never true of anybody.
-    false = [(query, np.zeros(len(means))) for query, means in asked]
-    assert not any(held for held, _ in dict(coverage.judgements(false)).values())

@@ -1,4 +1,4 @@
-"""Figures 3 to 6: with real containers on tiny sizes, and judged on made-up numbers."""
+"""Figures 4 and 6: with real containers on tiny sizes, and judged on made-up numbers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from functools import partial
 import pytest
 
 from benchmarks.experiment import Session
-from benchmarks.paper import batching, fig3, models
+from benchmarks.paper import batching, models
 from benchmarks.paper.batching import FIG4, FIG6, Case
-from benchmarks.paper.fig3 import FIG3
 from benchmarks.tests.drawing import told
 from core.specs import BatchingSpec
 
@@ -33,25 +32,6 @@ def test_replicas_are_measured_in_a_closed_loop(session):
     assert one["rate"] > 0
     assert 1 <= one["batch"] <= 8
     assert 0 < one["batch_p99_ms"] <= one["p99_ms"]
-
-
-def test_a_real_container_is_profiled_by_batch_size(session):
-    found = fig3.profile(session, models.NO_OP, sizes=(1, 2, 4, 8))
-    assert {one["size"] for one in found} == {1, 2, 4, 8}
-    assert len(found) >= 4 * 8
-    assert all(one["seconds"] > 0 for one in found)
-
-
-def test_the_line_that_99_of_100_lie_under_crosses_the_objective_at_the_largest_batch(tmp_path):
-    rows = dict.fromkeys(models.TITLES, 0.0001) | {models.KERNEL_SVM: 0.006}
-    found = [
-        {"model": name, "size": size, "seconds": 0.002 + row * size}
-        for name, row in rows.items()
-        for size in (1, 2, 4, 8)
-        for _ in range(5)
-    ]
-    (target,) = told(FIG3, found, tmp_path)
-    assert (target.seen, target.holds) == (pytest.approx(180 / 3, abs=1), True)
 
 
 def test_strategies_are_compared_by_model_and_each_batch_with_its_objective(tmp_path):

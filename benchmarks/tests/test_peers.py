@@ -15,7 +15,7 @@ from benchmarks.command import Failed
 from benchmarks.compare import CLIPPER, ECHO, LOAD, Entrant, Host, Row, ratio
 from benchmarks.experiment import Session
 from benchmarks.frames import Frame, Records
-from benchmarks.peers.__main__ import BARE, STUDY, targets
+from benchmarks.peers.__main__ import STUDY, targets
 from benchmarks.peers.hosts import HITS, MISSES, REQUIREMENTS
 from benchmarks.peers.roster import (
     OPEN_INFERENCE,
@@ -44,7 +44,6 @@ def visit(
 
 
 BESIDE_TRITON: Records = [
-    {"kind": BARE, "predicting, rows/s": 300_000.0, "parsing too, rows/s": 50_000.0},
     *visit(CLIPPER, MISSES, rate=9000.0, p50_ms=0.6),
     *visit(CLIPPER, HITS, rate=12_000.0),
     *visit(ECHO, "", rate=24_000.0),
@@ -74,7 +73,7 @@ def test_the_class_is_found_in_an_answer(protocol: Protocol, answer: object) -> 
     assert protocol.label(answer) == 3
 
 
-@pytest.mark.parametrize("name", ["mosec", "mosec-orjson", "litserve", "ray", "ray-haproxy"])
+@pytest.mark.parametrize("name", ["mosec", "litserve", "ray"])
 def test_a_peer_that_is_a_module_of_ours_runs_in_its_own_environment(name: str) -> None:
     command, _ = PEERS[name].launch(HOME, WAIT)
     assert command[:2] == ["/venv/bin/python", "-m"]

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from benchmarks.selection_simulation import Learner
 from selection.policies import Policy, make_policy
+from tests.selection.simulation import Learner
 
 NEW = "new:1"
 NOTHING = (0.0, 0.0, 0.0)

@@ -8,11 +8,11 @@ from random import Random
 
 import pytest
 
-from benchmarks.selection_simulation import BEST, WRONG, Step, failing_best, play, summed_up
 from selection.policies import Policy, make_policy
 from selection.policies.base import Prepared
 from selection.policies.statistics import State, Update, join_all, learn
 from tests.long import beginning_of
+from tests.selection.simulation import BEST, WRONG, Step, failing_best, play, summed_up
 
 ARMS = dict.fromkeys(WRONG, 1.0)
 LABELS = 1000

@@ -1,4 +1,4 @@
-"""The linear model behind mosec; with --orjson its bodies are parsed by that library."""
+"""The linear model behind mosec."""
 
 # mypy: disable-error-code="import-not-found, misc"
 from __future__ import annotations
@@ -22,15 +22,7 @@ class Linear(Worker):
         return [{"output": int(label)} for label in labels]
 
 
-class LinearWithOrjson(Linear):
-    def deserialize(self, data: bytes) -> Any:
-        import orjson
-
-        return orjson.loads(data)
-
-
 if __name__ == "__main__":
-    worker = LinearWithOrjson if "--orjson" in sys.argv else Linear
     wait_ms = str(int(linear.wait_ms()))
     # mosec reads the command line by itself. There, and only there, no wait can be asked for.
     sys.argv[1:] = [
@@ -38,5 +30,5 @@ if __name__ == "__main__":
         "--wait", wait_ms, "--log-level", "error",
     ]  # fmt: skip
     server = Server()
-    server.append_worker(worker, num=1, max_batch_size=linear.MAX_BATCH)
+    server.append_worker(Linear, num=1, max_batch_size=linear.MAX_BATCH)
     server.run()

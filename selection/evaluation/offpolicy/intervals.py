@@ -19,7 +19,7 @@ from typing import NamedTuple
 # A normal interval of 95 % has 1.96. A log by a policy that learned isn't any log: where an arm
 # seemed good it was asked more. With 1.96 the intervals hold in 93 to 100 % of simulated logs, but
 # in too few of those that tell much of an arm because it had seemed good; with 2.4 in 97 to 100 %,
-# and there too (`benchmarks.learning.coverage`).
+# and there too (docs/how-to/what-if.md).
 Z = 2.4
 SKEWNESS = (Z * Z - 1.0) / 6.0
 
