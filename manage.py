@@ -1,24 +1,7 @@
 #!/usr/bin/env python
 """Django's command line."""
 
-import atexit
-import gc
-import os
-import sys
-
-# What a command imports lives as long as it. By default it would be looked through for garbage
-# again and again while there is more of it, and at the end: a quarter of what a short one takes.
-YOUNG_OBJECTS = 50_000
-
-
-def main() -> None:
-    gc.set_threshold(YOUNG_OBJECTS)
-    atexit.register(gc.freeze)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clipper_site.settings")
-    from django.core.management import execute_from_command_line
-
-    execute_from_command_line(sys.argv)
-
+from clipper_site.__main__ import main
 
 if __name__ == "__main__":
     main()

@@ -15,8 +15,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.command import Failed
-from scripts.stack.command import free_port
-from scripts.stack.layout import HOST, ROOT
+from scripts.stack.layout import HOST, ROOT, free_port
 from scripts.stack.processes import dying_with_its_parent
 
 ECHO_SECONDS, STOP_SECONDS, LOOK_AGAIN_SECONDS = 20.0, 60.0, 0.1

@@ -1,12 +1,14 @@
-"""The memory that this machine, or the container that it looks like, has left."""
+"""The memory of this machine, or of the container that it looks like."""
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
+# The limit and the usage of a control group, by version 2 and by version 1.
 CGROUPS = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (
@@ -14,6 +16,15 @@ CGROUPS = (
         Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
     ),
 )
+
+
+def total_bytes() -> int:
+    """Return the machine's memory, or the container's limit if that is less."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for limit, _ in CGROUPS:
+        with suppress(OSError, ValueError):  # "max": no limit
+            found.append(int(limit.read_text()))
+    return min(found)
 
 
 def available_bytes() -> int:

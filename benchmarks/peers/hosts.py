@@ -22,8 +22,7 @@ from benchmarks.processes import REPLICA
 from benchmarks.servers import ONE_THREAD, clean_environment, is_up, running
 from benchmarks.stack import running_stack
 from benchmarks.wrk import LoadGenerator
-from scripts.stack.command import free_port
-from scripts.stack.layout import HOST, ROOT
+from scripts.stack.layout import HOST, ROOT, free_port
 from scripts.stack.processes import MARK, end_all, processes_of
 
 MISSES, HITS = "misses", "hits"

@@ -13,16 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import web
-from .errors import StackError
 from .layout import Layout, write_private
+from .readiness import Reply, post
 from .supervision import manage
-from .terminal import SIDE, picture, say, side_by_side
+from .terminal import StackError, say
 
 APPLICATION = "digits"
 # Scans of the last pages of the collection, written by other people than those of the first ones.
 QUESTIONS = (-2, -9, -43, -161)
-PICTURE_WIDTH = 2 * SIDE
 # What seeding writes for people, and for the questions.
 WRITTEN = {"api_key", "admin_user", "admin_password"}
 
@@ -88,7 +86,7 @@ def ask_questions(layout: Layout) -> None:
         return
     replies = []
     for scan in asked:
-        reply = web.post(layout, path=path, body={"input": scan.pixels}, api_key=api_key)
+        reply = post(layout, path=path, body={"input": scan.pixels}, api_key=api_key)
         if reply.status != 200 or not isinstance(reply.body, dict):
             say(f"The demo application '{APPLICATION}' isn't there as it was: {reply.words()}")
             return
@@ -96,24 +94,20 @@ def ask_questions(layout: Layout) -> None:
     _show(asked, replies=replies)
 
 
-def _show(asked: Sequence[Scan], *, replies: Sequence[web.Reply]) -> None:
-    say(f"Asking the application '{APPLICATION}' what these are:\n")
-    for line in side_by_side([picture(scan.pixels) for scan in asked], width=PICTURE_WIDTH):
-        say(f"  {line}")
-    answers = [_words(reply, scan=scan) for reply, scan in zip(replies, asked, strict=True)]
-    for line in side_by_side(answers, width=PICTURE_WIDTH):
-        say(f"  {line}")
+def _show(asked: Sequence[Scan], *, replies: Sequence[Reply]) -> None:
+    say(f"Asking the application '{APPLICATION}' what some handwritten digits are:\n")
+    for scan, reply in zip(asked, replies, strict=True):
+        say(f"  a {scan.digit}: {_verdict(reply, digit=scan.digit)}")
     say(_detail(replies[0].body))
 
 
-def _words(reply: web.Reply, *, scan: Scan) -> list[str]:
-    """Two short lines below a picture."""
+def _verdict(reply: Reply, *, digit: int) -> str:
     if reply.body["default"]:
-        return [f"default {reply.body['output']}", f"(it is {scan.digit})"]
-    verdict = "right" if reply.body["output"] == scan.digit else f"it is {scan.digit}"
+        return f"default {reply.body['output']}"
+    verdict = "right" if reply.body["output"] == digit else "wrong"
     confidence = reply.body.get("confidence")
     sure = f", {confidence:.0%} sure" if confidence is not None else ""
-    return [f"{reply.body['output']:g}{sure}", f"({verdict})"]
+    return f"{reply.body['output']:g}{sure} ({verdict})"
 
 
 def _detail(answer: dict[str, Any]) -> str:

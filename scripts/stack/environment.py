@@ -9,8 +9,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from core.memory import total_bytes
+
 from .layout import Layout, keep_secret, write_private
-from .machine import cpu_slots, memory_bytes
 from .processes import MARK
 from .redis_server import url as redis_server_url
 
@@ -34,6 +35,15 @@ DEFAULTS = {
 }
 
 
+def cpu_slots(*, memory: int, cores: int) -> int:
+    """Return how many replicas the CPU worker holds at once unless a setting says so.
+
+    At most 8 a core, and one in each 256 MiB: a replica takes 25 to 130 MiB and its model. At least
+    8, for the demo, a release and some models of one's own.
+    """
+    return max(8, min(memory // (256 << 20), cores * 8, 64))
+
+
 def without_another_stack(base: Mapping[str, str]) -> dict[str, str]:
     """`base` less what a shell got from `env.sh`: that Redis and that key belong to that stack."""
     if base.get("CLIPPER_REDIS_OURS") != "true":
@@ -51,7 +61,7 @@ def environment_of(
     """`base` plus all that supervisord.conf and the settings read; `redis_server` None = theirs."""
     ours = redis_server is not None
     # Set but empty counts as not set, as it does in the settings.
-    slots = cpu_slots(memory=memory_bytes(), cores=os.cpu_count() or 1)
+    slots = cpu_slots(memory=total_bytes(), cores=os.cpu_count() or 1)
     defaults = DEFAULTS | {"CLIPPER_CPU_SLOTS": str(slots)}
     chosen = {name: base.get(name) or default for name, default in defaults.items()}
     return {

@@ -12,27 +12,33 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from ipaddress import ip_address
 from types import FrameType
 
-from . import demo, documentation, readiness, redis_server, static_files
-from .choices import (
-    CONSOLE_PORT,
-    LISTENS_ON,
-    usable_console_port,
-    usable_host,
-    usable_port,
-    usable_var,
-)
+from . import demo, readiness, redis_server
 from .environment import (
     LISTENING,
     environment_of,
     without_another_stack,
     write_environment_script,
 )
-from .errors import StackError, StopRequested
-from .exclusive import held_port, refuse_taken_port, sole_stack_of
-from .layout import Layout, keep_secret, layout_of, make_folders, make_var, remove_run_dir
+from .layout import (
+    CONSOLE_PORT,
+    LISTENS_ON,
+    ROOT,
+    Layout,
+    keep_secret,
+    layout_of,
+    make_folders,
+    make_var,
+    remove_run_dir,
+    usable_console_port,
+    usable_host,
+    usable_port,
+    usable_var,
+)
+from .locks import held_port, refuse_taken_port, sole_stack_of
 from .processes import end_all, processes_of
+from .site_files import collect_static, docs_built_meanwhile
 from .supervision import manage, report, supervisord
-from .terminal import say
+from .terminal import StackError, StopRequested, say
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LEFTOVER_GRACE_SECONDS = 10.0
@@ -127,7 +133,7 @@ def run(layout: Layout, *, listening: int, with_demo: bool, with_docs: bool) -> 
         with supervisord(layout, environment=variables, listening=listening) as child:
             try:
                 bring_up(layout, environment=variables, child=child, with_demo=with_demo)
-                with documentation.built_meanwhile(layout) if with_docs else nullcontext():
+                with docs_built_meanwhile(layout) if with_docs else nullcontext():
                     child.wait()
                 readiness.refuse_dead(child)
             except StackError:
@@ -157,7 +163,7 @@ def prepare(layout: Layout) -> dict[str, str]:
     write_environment_script(layout, environment=variables)
     say("Preparing the database ...")
     manage("migrate", "--noinput", "--verbosity=0", environment=variables)
-    static_files.collect(layout, environment=variables)
+    collect_static(layout, environment=variables)
     return variables
 
 
@@ -188,5 +194,12 @@ def bring_up(
         say(line)
     say(f"  Documentation  {layout.url}/docs/")
     say(f"  Logs           {layout.logs}")
-    say(f"  Commands       . {layout.environment_script}; .venv/bin/python manage.py status")
+    command = (
+        ".venv/bin/python manage.py" if (ROOT / "manage.py").exists() else "python -m clipper_site"
+    )
+    say(f"  Commands       . {layout.environment_script}; {command} status")
     say("\nCtrl-C stops everything; all data stays for the next start.")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

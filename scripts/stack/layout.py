@@ -1,20 +1,30 @@
-"""Where one stack lives: its folders, its port and the files it keeps."""
+"""Place of one stack: its folders, address and files, and the command that starts it."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import random
 import re
 import secrets
 import shutil
+import socket
 import stat
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
-from .errors import StackError
+from .terminal import StackError
 
+# The folder that the packages are imported from.
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOST = "127.0.0.1"
+CONSOLE_PORT = "CLIPPER_CONSOLE_PORT"
+LISTENS_ON = "CLIPPER_HOST"
+# Each has a meaning that can't be taken from it: to supervisord "%" and quotes, to Redis "\\".
+UNUSABLE = '%"\\'
 
 # The kernel takes 107 bytes (103 on macOS) for the path of a Unix socket.
 LONGEST_SOCKET_PATH = 99
@@ -177,3 +187,84 @@ def write_private(file: Path, *, text: str) -> None:
     with os.fdopen(descriptor, "w") as opened:
         opened.write(text)
     draft.replace(file)
+
+
+def usable_port(text: str, *, name: str = "PORT") -> int:
+    """Read a port; raises StackError for anything else."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= 65535):
+        raise StackError(f"{name}={text} is no port; expected 1 to 65535.")
+    return int(text)
+
+
+def usable_host(text: str) -> str:
+    """Read the address to listen on, loopback unless one is given; raises StackError for none."""
+    try:
+        return str(ip_address(text.removeprefix("[").removesuffix("]"))) if text else HOST
+    except ValueError:
+        raise StackError(
+            f"{LISTENS_ON}={text} is no address; expected one of this machine's, such as {HOST}, "
+            "or 0.0.0.0 for all of them."
+        ) from None
+
+
+def usable_console_port(text: str, *, beside: int) -> int:
+    """Read the port of the console's own, 0 where it has none; it can't be the stack's."""
+    if not text.strip("0"):
+        return 0
+    port = usable_port(text, name=CONSOLE_PORT)
+    if port == beside:
+        raise StackError(f"{CONSOLE_PORT}={port} is the stack's own port; choose another.")
+    return port
+
+
+def usable_var(text: str) -> Path:
+    """Read the path of a folder for the state; raises StackError where no stack could live there.
+
+    Spaces, "#", "?" and letters of any language are fine.
+    """
+    if not text.strip():
+        raise StackError("VAR is empty; expected a folder for the state, such as var.")
+    # Where a link leads to, or where we are, counts too: processes are given the whole path.
+    try:
+        whole = str(Path(text).resolve())
+        whole.encode()
+    except (OSError, RuntimeError, ValueError):
+        raise StackError(f"VAR={text!r} is no path that can be used.") from None
+    wrong = next((c for c in whole if c in UNUSABLE or not c.isprintable()), None)
+    if wrong is not None:
+        raise StackError(f"VAR={whole!r} contains {wrong!r}; choose a path without it.")
+    return Path(text)
+
+
+def start_command(
+    var: Path,
+    *,
+    port: int,
+    root: Path = ROOT,
+    demo: bool = True,
+    python: str = sys.executable,
+) -> list[str]:
+    """What runs a stack, with all that it keeps in `var`, until it gets SIGINT or SIGTERM.
+
+    `root` is the checkout whose code it runs, `python` the interpreter with what that needs.
+    """
+    script = root / "scripts" / "run_stack.py"
+    command = [python, str(script), "--port", str(port), "--var", str(var)]
+    return command if demo else [*command, "--no-demo"]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on, and that the system gives to nobody by itself.
+
+    Until the stack listens, connections of others are given ports; one of these could be it.
+    """
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    first = int(given.read_text().split()[0]) if given.exists() else 0
+    others = range(10_000, first)
+    for port in random.sample(others, k=min(50, len(others))):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

@@ -2,21 +2,62 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from http.client import HTTPConnection, HTTPException
+from typing import Any, NamedTuple
 
-from . import web
-from .errors import StackError
 from .layout import Layout
-from .terminal import say
+from .terminal import StackError, say
 
 # At the one address of the stack.
 LIVE_AT = {"the predict process": "/health/live", "the console": "/health/console"}
 LIVE_SECONDS = 60.0
 READY_SECONDS = 180.0
-LOOK_AGAIN_SECONDS = 0.2
-WORD_EACH_SECONDS = 10.0
+
+
+class Reply(NamedTuple):
+    """A status (0: nobody answered) and the body's JSON, or its text where it isn't JSON."""
+
+    status: int
+    body: Any
+
+    def words(self) -> str:
+        """Say in short what came: the error of the one shape where it is one."""
+        if self.status == 0:
+            return str(self.body)
+        if isinstance(self.body, dict) and "error" in self.body:
+            return str(self.body["error"])
+        return f"HTTP {self.status} {self.body}"
+
+
+def get(layout: Layout, *, path: str) -> Reply:
+    return _ask(layout, method="GET", path=path, body=None, headers={})
+
+
+def post(layout: Layout, *, path: str, body: Any, api_key: str) -> Reply:
+    headers = {"Authorization": f"Api-Key {api_key}", "Content-Type": "application/json"}
+    return _ask(layout, method="POST", path=path, body=json.dumps(body), headers=headers)
+
+
+def _ask(
+    layout: Layout, *, method: str, path: str, body: str | None, headers: dict[str, str]
+) -> Reply:
+    connection = HTTPConnection(layout.dialled, layout.port, timeout=10.0)
+    try:
+        connection.request(method, path, body=body, headers=headers)
+        response = connection.getresponse()
+        text = response.read().decode(errors="replace")
+    except (OSError, HTTPException) as error:
+        return Reply(0, str(error))
+    finally:
+        connection.close()
+    try:
+        return Reply(response.status, json.loads(text))
+    except ValueError:
+        return Reply(response.status, text)
 
 
 def wait_until_live(layout: Layout, *, supervisord: subprocess.Popen[bytes]) -> None:
@@ -24,10 +65,10 @@ def wait_until_live(layout: Layout, *, supervisord: subprocess.Popen[bytes]) -> 
 
     def what_lacks() -> str | None:
         for kind, path in LIVE_AT.items():
-            reply = web.get(layout, path=path)
+            reply = get(layout, path=path)
             if reply.status != 200:
                 return f"{kind} ({reply.words()})"
-        state = _checks(web.get(layout, path="/health/ready")).get("redis", "unknown")
+        state = _checks(get(layout, path="/health/ready")).get("redis", "unknown")
         return None if state == "ok" else f"Redis ({state})"
 
     lacking = _wait(what_lacks, seconds=LIVE_SECONDS, supervisord=supervisord)
@@ -35,7 +76,7 @@ def wait_until_live(layout: Layout, *, supervisord: subprocess.Popen[bytes]) -> 
         raise StackError(f"Not up after {LIVE_SECONDS:.0f} s: {lacking}")
 
 
-def _checks(reply: web.Reply) -> Mapping[str, str]:
+def _checks(reply: Reply) -> Mapping[str, str]:
     """Return what readiness says of each part, whether all are ready or not."""
     body = reply.body if isinstance(reply.body, dict) else {}
     found: Mapping[str, str] = body.get("checks") or body.get("details", {}).get("checks", {})
@@ -51,7 +92,7 @@ def wait_until_ready(
     """
 
     def what_lacks() -> str | None:
-        reply = web.get(layout, path="/health/ready")
+        reply = get(layout, path="/health/ready")
         return None if reply.status == 200 else reply.words()
 
     return _wait(what_lacks, seconds=seconds, supervisord=supervisord)
@@ -59,7 +100,7 @@ def wait_until_ready(
 
 def shortcomings(layout: Layout) -> list[str]:
     """What a stack that is ready says of models that don't serve all the same, a line each."""
-    checks = _checks(web.get(layout, path="/health/ready"))
+    checks = _checks(get(layout, path="/health/ready"))
     return [
         f"{name}: {state}"
         for name, state in checks.items()
@@ -75,7 +116,7 @@ def _wait(
 ) -> str | None:
     """Return what lacks in the end: None as soon as nothing does."""
     started = time.monotonic()
-    next_word = started + WORD_EACH_SECONDS
+    next_word = started + 10.0
     while (lacking := what_lacks()) is not None:
         now = time.monotonic()
         refuse_dead(supervisord)
@@ -83,8 +124,8 @@ def _wait(
             return lacking
         if now > next_word:
             say(f"  still waiting ({now - started:.0f} s): {lacking}")
-            next_word = now + WORD_EACH_SECONDS
-        time.sleep(LOOK_AGAIN_SECONDS)
+            next_word = now + 10.0
+        time.sleep(0.2)
     return None
 
 

@@ -1,17 +1,26 @@
-"""The stack's private Redis: which server, and the configuration it runs with."""
+"""The stack's private Redis: its server and configuration, started once the disk has room.
+
+With `appendfsync always` a Redis that can't write its file ends: it can't take back what it was
+about to answer. Started again on a disk that is still full it would end again and again, and
+supervisord would wait longer each time, and at last give up.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from .errors import StackError
+from core.memory import total_bytes
+
 from .layout import Layout, keep_secret, write_private
-from .machine import memory_bytes
+from .terminal import StackError, say
 
 # `appendfsync always`: an answer to a write leaves Redis only after the append-only file is on
 # the disk, so acknowledged feedback survives `kill -9` and power loss. `everysec` would not do
@@ -37,11 +46,9 @@ maxmemory-policy noeviction
 maxmemory {max_bytes}
 """
 
-# Without a setting it may have this share of the machine's memory, or of the container's.
-MEMORY_SHARE = 4
 LEAST_BYTES = 64 << 20
-
-FIRST_WITH_A_FOLDER_OF_FILES = 7
+# Redis writes so much until somebody has had time to make more room.
+ROOM_BYTES = 16 << 20
 
 
 def find_server() -> Path | None:
@@ -97,12 +104,12 @@ def max_bytes_of(environment: Mapping[str, str]) -> int | None:
 
 def default_max_bytes() -> int:
     """A quarter of what this machine, or the container that it looks like, has."""
-    return max(LEAST_BYTES, memory_bytes() // MEMORY_SHARE)
+    return max(LEAST_BYTES, total_bytes() // 4)
 
 
 def _refuse_newer_files(data: Path, *, server: Path) -> None:
     """Before version 7 Redis doesn't see newer files: it would start empty, all feedback gone."""
-    if (data / "appendonlydir").is_dir() and major_version(server) < FIRST_WITH_A_FOLDER_OF_FILES:
+    if (data / "appendonlydir").is_dir() and major_version(server) < 7:
         raise StackError(
             f"{data} was written by Redis 7 or newer and {server} is older: "
             "install a newer redis-server, or choose another VAR."
@@ -115,3 +122,25 @@ def major_version(server: Path) -> int:
     if found is None:
         raise StackError(f"{server} --version said nothing of a version: {said.stdout.strip()!r}.")
     return int(found[1])
+
+
+def run_when_there_is_room(server: str, config: str, data: str) -> None:
+    """Become the server, keeping this process's id; never returns."""
+    if not _has_room(data):
+        say(f"Redis waits: less than {ROOM_BYTES >> 20} MiB are free for {data}.")
+        while not _has_room(data):
+            time.sleep(0.5)
+        say(f"There is room for {data} again, Redis starts.")
+    os.execv(server, [server, config])
+
+
+def _has_room(data: str) -> bool:
+    disk = os.statvfs(data)
+    return disk.f_bavail * disk.f_frsize >= ROOM_BYTES
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        run_when_there_is_room(*sys.argv[1:])
+    # For scripts/setup: the server that a stack would start.
+    print(find_server() or sys.exit(1))

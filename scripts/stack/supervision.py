@@ -5,17 +5,21 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import xmlrpc.client
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 
-from .errors import StackError
-from .layout import ROOT, Layout
+from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
+
+from .layout import ROOT, Layout, keep_secret
 from .processes import dying_with_its_parent, note_session
+from .terminal import StackError
 
 CONFIG = ROOT / "supervisord.conf"
-PROGRAM = ROOT / "scripts" / "run_supervisord.py"
 # The programs' stopwaitsecs added up, and a little: they stop one after the other.
 STOP_SECONDS = 280.0
 COMMAND_STOP_SECONDS = 5.0
@@ -31,7 +35,7 @@ def supervisord(
     It inherits `listening`, a descriptor for one of its programs.
     """
     with (layout.logs / "supervisord.err").open("ab") as errors:
-        arguments = [str(PROGRAM), "-c", str(CONFIG)]
+        arguments = ["-m", f"{__package__}.supervisord", "-c", str(CONFIG)]
         child = _start(arguments, environment=environment, output=errors, pass_fds=[listening])
     note_session(layout.var, leader=child.pid)
     try:
@@ -72,11 +76,11 @@ def end(child: subprocess.Popen[bytes] | subprocess.Popen[str], *, seconds: floa
         child.wait()
 
 
-def told_by(*arguments: str, environment: Mapping[str, str]) -> Iterator[str]:
+def lines_of(*arguments: str, environment: Mapping[str, str]) -> Iterator[str]:
     """Yield the lines that a `manage.py` command prints; where it fails, what it says is raised."""
     with tempfile.TemporaryFile("w+") as errors:
         child = subprocess.Popen(
-            [sys.executable, "manage.py", *arguments],
+            [sys.executable, "-m", "clipper_site", *arguments],
             env=environment,
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
@@ -102,7 +106,7 @@ def told_by(*arguments: str, environment: Mapping[str, str]) -> Iterator[str]:
 
 def manage(*arguments: str, environment: Mapping[str, str]) -> None:
     """Run a `manage.py` command in view of the person; a failing one is a StackError."""
-    child = _start(["manage.py", *arguments], environment=environment)
+    child = _start(["-m", "clipper_site", *arguments], environment=environment)
     try:
         status = child.wait()
     finally:
@@ -129,3 +133,75 @@ def report(layout: Layout, *, environment: Mapping[str, str]) -> str:
 def _tail(file: Path) -> str:
     lines = file.read_text(errors="replace").splitlines()[-TAIL_LINES:]
     return "\n".join([f"--- {file}", *lines])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """One of them as it is: its state in supervisord's words, and when it was started last."""
+
+    name: str
+    state: str
+    pid: int = 0
+    started_at: float = 0.0
+
+    @property
+    def runs(self) -> bool:
+        """Whether it does, or is about to."""
+        return self.state in ("RUNNING", "STARTING")
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody has stopped it, or nobody has started it; else it runs, or is broken."""
+        return self.state == "STOPPED"
+
+
+class Supervisor:
+    """The supervisord of a running stack."""
+
+    def __init__(self, layout: Layout) -> None:
+        path = layout.run_dir / "supervisor.sock"
+        if not path.exists():
+            raise StackError(f"No stack runs in '{layout.var}'.")
+        password = keep_secret(layout.control_password)
+        transport = SupervisorTransport("clipper", password, f"unix://{path}")
+        # The address is of no use, but has to be one.
+        self._proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
+
+    def programs(self) -> dict[str, Program]:
+        """What it was started with, by name."""
+        found = self._ask("supervisord can't be asked", "getAllProcessInfo")
+        assert isinstance(found, list)
+        return {
+            each["name"]: Program(
+                name=each["name"],
+                state=each["statename"],
+                pid=each.get("pid", 0),
+                started_at=each.get("start", 0.0),
+            )
+            for each in found
+        }
+
+    def restart(self, program: str) -> None:
+        """Stop a program, and start it; returns once it has run for a moment."""
+        self._ask(f"{program} can't be stopped", "stopProcess", program)
+        self._ask(f"{program} did not start again", "startProcess", program)
+
+    def start(self, program: str) -> None:
+        """Returns once it has run for a moment; where it can't, it stays stopped."""
+        try:
+            self._ask(f"{program} did not start", "startProcess", program)
+        except StackError:
+            with suppress(StackError):  # it was never tried, or has been given up
+                self.stop(program)
+            raise
+
+    def stop(self, program: str) -> None:
+        """Returns once it has ended."""
+        self._ask(f"{program} can't be stopped", "stopProcess", program)
+
+    def _ask(self, fault: str, method: str, *arguments: str) -> object:
+        try:
+            answer: object = getattr(self._proxy.supervisor, method)(*arguments)
+        except (OSError, HTTPException, xmlrpc.client.Error) as error:
+            raise StackError(f"{fault}: {error}") from error
+        return answer

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scripts.docs import background
-from scripts.stack import documentation
+from scripts.stack import site_files
 from scripts.stack.layout import layout_of, make_folders
 from tests.integration.stack import eventually
 
@@ -23,11 +23,11 @@ def test_whoever_builds_holds_the_log_and_ends_with_the_stack(
 ) -> None:
     layout = layout_of(tmp_path / "var", port=8000)
     make_folders(layout)
-    monkeypatch.setattr(documentation, "BUILT", tmp_path / "index.html")
+    monkeypatch.setattr(site_files, "BUILT", tmp_path / "index.html")
     code = "print('at it', flush=True)" if ends else SLEEPER
-    monkeypatch.setattr(documentation, "COMMAND", (sys.executable, "-c", code))
+    monkeypatch.setattr(site_files, "COMMAND", (sys.executable, "-c", code))
     log = layout.logs / "docs.log"
-    with documentation.built_meanwhile(layout):
+    with site_files.docs_built_meanwhile(layout):
         eventually(lambda: log.read_text() == "at it\n", seconds=30, what="a line in the log")
         if ends:
             eventually(lambda: is_free(log), seconds=30, what="the end of the build")
@@ -52,8 +52,8 @@ def test_what_is_newer_than_its_pages_is_not_built_again(
     make_folders(layout)
     built = tmp_path / "index.html"
     built.write_text("built")
-    monkeypatch.setattr(documentation, "BUILT", built)
-    with documentation.built_meanwhile(layout):
+    monkeypatch.setattr(site_files, "BUILT", built)
+    with site_files.docs_built_meanwhile(layout):
         assert not (layout.logs / "docs.log").exists()
 
 

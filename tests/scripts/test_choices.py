@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack.choices import usable_console_port, usable_host, usable_port, usable_var
-from scripts.stack.errors import StackError
-from scripts.stack.layout import ROOT, layout_of, make_var
+from scripts.stack.layout import (
+    ROOT,
+    layout_of,
+    make_var,
+    usable_console_port,
+    usable_host,
+    usable_port,
+    usable_var,
+)
+from scripts.stack.terminal import StackError
 
 
 @pytest.mark.parametrize("text", ["", "0", "65536", "-1", "80a", "8000 ", "٨٠", "99999999999"])

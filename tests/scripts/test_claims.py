@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack.command import free_port, start_command
-from scripts.stack.errors import StackError
-from scripts.stack.exclusive import refuse_taken_port, sole_stack_of
+from scripts.stack.layout import free_port, start_command
+from scripts.stack.locks import refuse_taken_port, sole_stack_of
+from scripts.stack.terminal import StackError
 
 
 @pytest.fixture

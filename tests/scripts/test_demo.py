@@ -14,7 +14,6 @@ from sklearn.datasets import load_digits
 
 from scripts.stack import demo
 from scripts.stack.layout import Layout, layout_of, make_folders, remove_run_dir
-from scripts.stack.terminal import picture, shades_of, side_by_side
 
 ANSWER = {"default": False, "output": 4, "confidence": 0.8, "models": {"svm:1": 4}}
 DEFAULT = {"default": True, "output": -1, "default_explanation": "no model is connected"}
@@ -142,17 +141,3 @@ def test_a_later_start_keeps_all_but_the_url(layout: Layout) -> None:
 
     assert json.loads(layout.demo.read_text()) == KNOWN | {"url": layout.url}
     assert layout.demo.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_picture_is_eight_lines_of_two_characters_a_pixel() -> None:
-    assert picture([0.0] * 32 + [16.0] * 32, shades=" #") == [" " * 16] * 4 + ["#" * 16] * 4
-
-
-def test_a_plain_terminal_gets_plain_characters() -> None:
-    assert shades_of("utf-8") != shades_of("ascii")
-    assert shades_of("ascii").isascii()
-    assert shades_of("no-such-encoding") == shades_of(None) == shades_of("ascii")
-
-
-def test_columns_stand_side_by_side() -> None:
-    assert side_by_side([["a", "b"], ["c", "d"]], width=3) == ["a    c", "b    d"]

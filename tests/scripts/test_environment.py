@@ -14,6 +14,7 @@ import pytest
 from scripts.stack.environment import (
     CONTROL_PASSWORD,
     LISTENING,
+    cpu_slots,
     environment_of,
     exported_by,
     set_otherwise,
@@ -29,7 +30,6 @@ from scripts.stack.layout import (
     make_folders,
     remove_run_dir,
 )
-from scripts.stack.machine import cpu_slots
 from scripts.stack.processes import MARK
 
 SERVER = Path("/usr/bin/redis-server")

@@ -70,7 +70,8 @@ def test_supervisord_outlives_a_full_disk_and_logs_again_afterwards(
     count = run_dir / "count"
     with (disk.path / "supervisord.err").open("ab") as errors:
         child = subprocess.Popen(
-            [sys.executable, str(ROOT / "scripts" / "run_supervisord.py"), "-c", str(config)],
+            [sys.executable, "-m", "scripts.stack.supervisord", "-c", str(config)],
+            cwd=ROOT,
             stdout=errors,
             stderr=errors,
         )
@@ -116,9 +117,10 @@ def test_redis_waits_for_room_and_has_all_that_it_acknowledged(
     client = redis.Redis(unix_socket_path=str(socket))
 
     def start() -> subprocess.Popen[bytes]:
-        program = str(ROOT / "scripts" / "run_redis.py")
+        program = ["-m", "scripts.stack.redis_server", str(server), str(config), str(disk.path)]
         return subprocess.Popen(
-            [sys.executable, program, str(server), str(config), str(disk.path)],
+            [sys.executable, *program],
+            cwd=ROOT,
             stdout=subprocess.PIPE,
         )
 

@@ -16,9 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack.command import free_port
-from scripts.stack.exclusive import held_port
-from scripts.stack.layout import ROOT
+from scripts.stack.layout import ROOT, free_port
+from scripts.stack.locks import held_port
 from tests.serving.master import served
 from tests.serving.master.served import BEHAVIOUR
 
@@ -51,7 +50,7 @@ def port(tmp_path: Path) -> Iterator[int]:
         command = f"{sys.executable} -m {served.__name__}"
         config.write_text(CONFIG.format(run=tmp_path, listening=listening, served=command))
         supervisord = subprocess.Popen(
-            [sys.executable, str(ROOT / "scripts" / "run_supervisord.py"), "-c", str(config)],
+            [sys.executable, "-m", "scripts.stack.supervisord", "-c", str(config)],
             cwd=ROOT,
             env=os.environ | {BEHAVIOUR: str(tmp_path / "behaviour")},
             pass_fds=[listening],

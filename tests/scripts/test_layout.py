@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack.errors import StackError
 from scripts.stack.layout import (
     LONGEST_SOCKET_NAME,
     LONGEST_SOCKET_PATH,
@@ -20,6 +19,7 @@ from scripts.stack.layout import (
     run_dir_of,
     write_private,
 )
+from scripts.stack.terminal import StackError
 
 
 def mode_of(path: Path) -> int:

@@ -23,7 +23,8 @@ EVENT += f" eventname:PROCESS_STATE_EXITED\n{PAYLOAD}"
 
 def test_each_event_is_acknowledged_and_the_next_one_awaited(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "end_orphans.py"],
+        [sys.executable, "-m", "scripts.stack.processes"],
+        cwd=ROOT,
         env={**os.environ, "CLIPPER_VAR": str(tmp_path)},
         input=EVENT * 2,
         capture_output=True,
@@ -52,7 +53,7 @@ model.kill()
 model.wait()
 print(left, stranger.pid, living.pid, flush=True)
 event = sys.argv[2]
-subprocess.run([sys.executable, sys.argv[1]], input=event, text=True, stdout=-3)
+subprocess.run([sys.executable, "-m", sys.argv[1]], input=event, text=True, stdout=-3)
 print("done", flush=True)
 time.sleep(600)
 """
@@ -61,7 +62,8 @@ time.sleep(600)
 @pytest.fixture
 def leader(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     started = subprocess.Popen(
-        [sys.executable, "-c", LEADER, ROOT / "scripts" / "end_orphans.py", EVENT],
+        [sys.executable, "-c", LEADER, "scripts.stack.processes", EVENT],
+        cwd=ROOT,
         env={**os.environ, "CLIPPER_VAR": str(tmp_path)},
         stdout=subprocess.PIPE,
         text=True,

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from scripts.stack.layout import ROOT
-from scripts.stack.orphans import orphans_of
-from scripts.stack.processes import MARK, end_all, processes_of
+from scripts.stack.processes import MARK, end_all, orphans_of, processes_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -124,8 +123,8 @@ child.wait()
 
 def test_who_ends_orphans_loads_nothing_for_it_but_what_finds_them() -> None:
     """It lives as long as the stack, and each module takes memory."""
-    look = "import sys, scripts.stack.orphans; print(*(n for n in sys.modules if 'stack.' in n))"
+    look = "import sys, scripts.stack.processes; print(*(n for n in sys.modules if 'stack.' in n))"
     done = subprocess.run(
         [sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
-    assert set(done.stdout.split()) == {"scripts.stack.orphans", "scripts.stack.processes"}
+    assert set(done.stdout.split()) == {"scripts.stack.processes"}

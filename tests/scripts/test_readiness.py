@@ -15,8 +15,8 @@ from threading import Thread
 import pytest
 
 from scripts.stack import readiness
-from scripts.stack.errors import StackError
 from scripts.stack.layout import Layout, layout_of
+from scripts.stack.terminal import StackError
 
 
 @contextmanager

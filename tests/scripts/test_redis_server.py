@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from scripts.stack import redis_server
-from scripts.stack.errors import StackError
 from scripts.stack.layout import Layout, layout_of, make_folders, remove_run_dir
+from scripts.stack.terminal import StackError
 
 EXPECTED_SETTINGS = {
     "appendfsync": "always",

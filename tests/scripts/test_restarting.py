@@ -15,12 +15,11 @@ from xmlrpc.server import SimpleXMLRPCDispatcher, SimpleXMLRPCRequestHandler
 
 import pytest
 
-from scripts.stack.errors import StackError
-from scripts.stack.exclusive import sole_restart_of
 from scripts.stack.layout import layout_of
-from scripts.stack.programs import Program, Supervisor
-from scripts.stack.restarting import main, replace
-from scripts.stack.workers import Replacing
+from scripts.stack.locks import sole_restart_of
+from scripts.stack.restart import Replacing, main, replace
+from scripts.stack.supervision import Program, Supervisor
+from scripts.stack.terminal import StackError
 from tests.serving.master.running import running
 
 

@@ -73,7 +73,8 @@ def executable(file: Path, text: str) -> None:
 def checkout(tmp_path: Path) -> Checkout:
     root, path = tmp_path / "checkout", tmp_path / "bin"
     path.mkdir()
-    shutil.copytree(ROOT / "scripts", root / "scripts")
+    for package in ("scripts", "core"):
+        shutil.copytree(ROOT / package, root / package)
     for name in ("requirements.txt", "requirements-dev.txt"):
         shutil.copy(ROOT / name, root)
     (root / "clients/python").mkdir(parents=True)

@@ -28,7 +28,7 @@ from registry.artifacts.files import ArtifactFiles
 from registry.artifacts.sources import SourceFailed, StorageSource
 from registry.artifacts.store import ArtifactStore
 from registry.models import Model, ModelVersion
-from scripts.stack.command import free_port
+from scripts.stack.layout import free_port
 from tests.registry.artifacts.conftest import CONTENT, DIGEST, ignored
 from tests.registry.conftest import BY, AddVersion
 from tests.serving.cluster.waiting import wait_for

@@ -1,4 +1,4 @@
-"""Keeps supervisord alive where its logs, or those of its programs, can't be written.
+"""supervisord, kept alive while its logs, or those of its programs, can't be written.
 
 As it comes, it reports that on standard error, which lies on the same full disk, and dies of the
 second failure; every program ends with it. Lines that can't be written are lost here, and nothing
@@ -44,3 +44,10 @@ def keep_on_logging() -> None:
                 handler.stream = Path(handler.baseFilename).open("ab")  # noqa: SIM115  # kept open
 
     RotatingFileHandler.doRollover = roll_over_or_reopen
+
+
+if __name__ == "__main__":
+    from supervisor import supervisord  # type: ignore[import-untyped]
+
+    keep_on_logging()
+    supervisord.main()

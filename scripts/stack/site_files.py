@@ -1,18 +1,21 @@
-"""The documentation, built beside the stack where it is missing or older than its pages."""
+"""Static files and documentation, made anew when their sources changed."""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from .environment import without_another_stack
 from .layout import ROOT, Layout
 from .processes import MARK, dying_with_its_parent
+from .supervision import manage
+from .terminal import say
 
 PAGES = ROOT / "docs"
 BUILT = ROOT / "build" / "docs" / "index.html"
@@ -20,7 +23,7 @@ COMMAND = (sys.executable, "-m", "scripts.docs.background")
 
 
 @contextmanager
-def built_meanwhile(layout: Layout) -> Iterator[None]:
+def docs_built_meanwhile(layout: Layout) -> Iterator[None]:
     """Have the documentation built while the block runs; what isn't done by its end is given up.
 
     Whoever builds holds a lock of the log, by which the console sees that it is under way.
@@ -51,3 +54,25 @@ def built_meanwhile(layout: Layout) -> Iterator[None]:
 def _is_current() -> bool:
     newest = max(page.stat().st_mtime for page in PAGES.rglob("*.md"))
     return BUILT.is_file() and BUILT.stat().st_mtime >= newest
+
+
+def collect_static(layout: Layout, *, environment: Mapping[str, str]) -> None:
+    stamp = layout.var / "static" / ".collected-from"
+    fingerprint = _static_fingerprint()
+    if stamp.exists() and stamp.read_text() == fingerprint:
+        return
+    say("Collecting static files ...")
+    # Maps to others' sources would be most of what there is to compress, and nobody reads them.
+    how = ("--noinput", "--clear", "--verbosity=0", "--ignore=*.map")
+    manage("collectstatic", *how, environment=environment)
+    stamp.parent.mkdir(exist_ok=True)
+    stamp.write_text(fingerprint)
+
+
+def _static_fingerprint() -> str:
+    """Of our own files and of the versions installed, which bring the rest."""
+    digest = hashlib.sha256((ROOT / "requirements.txt").read_bytes())
+    for file in sorted((ROOT / "static").rglob("*")):
+        if file.is_file():
+            digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()

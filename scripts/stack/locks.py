@@ -1,4 +1,4 @@
-"""What only one stack, or one restart of it, can have at a time: its folder and its port."""
+"""Locks of a stack: its folder, its restart and its port belong to one at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from .errors import StackError
+from .terminal import StackError
 
 # supervisord closes the descriptors below it in each program that it starts (`minfds`).
 FIRST_KEPT_DESCRIPTOR = 128

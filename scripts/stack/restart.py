@@ -10,21 +10,17 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from serving.master.orders import RESTART, OrderFailed, ordered
 
-from . import static_files
-from .choices import LISTENS_ON, usable_host, usable_port, usable_var
 from .environment import exported_by, set_otherwise, without_others
-from .errors import StackError
-from .exclusive import sole_restart_of
-from .layout import Layout, layout_of
-from .programs import Program, Supervisor
-from .supervision import manage
-from .terminal import say
-from .workers import Replacing, pair_of
+from .layout import LISTENS_ON, Layout, layout_of, usable_host, usable_port, usable_var
+from .locks import sole_restart_of
+from .site_files import collect_static
+from .supervision import Program, Supervisor, lines_of, manage
+from .terminal import StackError, say
 
 # Programs with a master, in the order in which they are replaced.
 MASTERS = ("predict", "console")
@@ -136,7 +132,7 @@ def _present(either: Sequence[Program]) -> Program:
 def _restart(running: Sequence[str], *, layout: Layout, supervisor: Supervisor) -> None:
     say("Preparing the database ...")
     manage("migrate", "--noinput", "--verbosity=0", environment=os.environ)
-    static_files.collect(layout, environment=os.environ)
+    collect_static(layout, environment=os.environ)
     for program in running:
         began = time.monotonic()
         if program in MASTERS:
@@ -158,3 +154,92 @@ def replace(program: str, *, orders: Path) -> None:
             f"{program} was not restarted, and goes on as it is: {error}. "
             f"More is in the log of {program}."
         ) from error
+
+
+# Moves the replicas of the first one to the second, line by line; without a second one it prepares
+# for that. Raises StackError.
+Move = Callable[[Program, Program | None], Iterator[str]]
+
+
+def move_replicas(program: Program, beside: Program | None) -> Iterator[str]:
+    how = ("--ahead",) if beside is None else ("--beside", str(beside.pid))
+    return lines_of("retire_worker", str(program.pid), *how, environment=os.environ)
+
+
+class Replacing:
+    """One kind of worker: of its two programs one runs, and afterwards it is the other one."""
+
+    def __init__(
+        self, kind: str, *, supervisor: Supervisor, logs: Path, move: Move = move_replicas
+    ) -> None:
+        self._kind = kind
+        self._supervisor = supervisor
+        self._logs = logs
+        self._move = move
+
+    def run(self) -> None:
+        """Raises StackError where it can't be replaced; the one before goes on with what it had."""
+        programs = self._supervisor.programs()
+        first, second = pair_of(self._kind)
+        running = sorted(
+            (programs[name] for name in (first, second) if programs[name].runs),
+            key=lambda program: program.started_at,
+        )
+        if not running:
+            raise StackError(f"{self._kind} has ended meanwhile. Its log in {self._logs} says why.")
+        if len(running) == 2:
+            say(f"{self._kind}: both programs run, as an earlier restart was broken off")
+            try:
+                self._end(running[0], beside=running[1])
+            except StackError as error:
+                raise self._not_restarted(error, log=running[1].name) from error
+        before = running[-1]
+        self._hand_over(before, to=second if before.name == first else first)
+
+    def _hand_over(self, before: Program, *, to: str) -> None:
+        """Start that program, move every replica there, and stop the one before."""
+        try:
+            self._say_all(self._move(before, None))
+            self._supervisor.start(to)
+        except StackError as error:
+            raise self._not_restarted(error, log=to) from error
+        after = self._supervisor.programs()[to]
+        say(f"{self._kind}: process {after.pid} starts beside {before.pid}")
+        try:
+            self._end(before, beside=after)
+        except StackError as error:
+            self._take_back(after, to=before)
+            raise self._not_restarted(error, log=to) from error
+
+    def _end(self, program: Program, *, beside: Program) -> None:
+        """Move the replicas of a worker to another one, and stop it. Raises StackError."""
+        self._say_all(self._move(program, beside))
+        self._supervisor.stop(program.name)
+        say(f"{self._kind}: process {program.pid} has ended")
+
+    def _take_back(self, after: Program, *, to: Program) -> None:
+        """What has moved moves back; where it can't, it is better off where it is."""
+        say(f"{self._kind}: process {after.pid} is given up, and what has moved there moves back")
+        try:
+            self._end(after, beside=to)
+        except StackError as error:
+            say(f"{self._kind}: process {after.pid} goes on all the same: {error}")
+
+    def _say_all(self, lines: Iterator[str]) -> None:
+        for line in lines:
+            say(f"{self._kind}: {line}")
+
+    def _not_restarted(self, error: StackError, *, log: str) -> StackError:
+        return StackError(
+            f"{self._kind} was not restarted, and goes on as it is: {str(error).rstrip('.')}. "
+            f"More is in {self._logs / log}.log."
+        )
+
+
+def pair_of(kind: str) -> tuple[str, str]:
+    """The two programs of a worker, in supervisord.conf."""
+    return kind, f"{kind}-2"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
