@@ -32,7 +32,7 @@ run: ## set everything up and start it on PORT, with its state in VAR, until Ctr
 restart: ## replace the processes of the stack in VAR, one by one, without an error for a client
 	@test -e "$$VAR/env.sh" || { echo "clipper: no stack has run in '$$VAR' yet: make run VAR='$$VAR'" >&2; exit 1; }
 	@scripts/setup
-	@exec .venv/bin/python -m scripts.stack.restart --var "$$VAR" $(ARGS)
+	@exec .venv/bin/python -m clipper_site.stack.restart --var "$$VAR" $(ARGS)
 
 test: ## run the suite, or: make test ARGS='tests/scripts -x'
 	@scripts/setup --dev

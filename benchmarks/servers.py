@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 
 from benchmarks.command import Failed
-from scripts.stack.layout import HOST, ROOT, free_port
-from scripts.stack.processes import dying_with_its_parent
+from clipper_site.stack.layout import HOST, ROOT, free_port
+from clipper_site.stack.processes import dying_with_its_parent
 
 ECHO_SECONDS, STOP_SECONDS, LOOK_AGAIN_SECONDS = 20.0, 60.0, 0.1
 LOG_TAIL = 25

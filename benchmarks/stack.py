@@ -21,8 +21,8 @@ from benchmarks.generator import OpenLoop
 from benchmarks.processes import processes_by_role
 from benchmarks.servers import Server, is_up, running, waited_for
 from benchmarks.wrk import Load, LoadGenerator
-from scripts.stack import redis_server
-from scripts.stack.layout import HOST, free_port, layout_of, start_command
+from clipper_site.stack import redis_server
+from clipper_site.stack.layout import HOST, free_port, layout_of, start_command
 
 STACK_SECONDS, RELEASE_SECONDS = 240.0, 120.0
 ASKED_AT_ONCE = 500

@@ -20,8 +20,8 @@ from benchmarks.command import Failed, say
 from benchmarks.experiment import Experiment, Session
 from benchmarks.frames import Frame, Records
 from benchmarks.telling import Target
+from clipper_site.stack.layout import ROOT
 from core import compiled
-from scripts.stack.layout import ROOT
 
 RESULTS = ROOT / "benchmarks/results"
 # A machine this busy before anything has begun makes every number doubtful.

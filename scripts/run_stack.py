@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.stack.launcher import main
+from clipper_site.stack.launcher import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

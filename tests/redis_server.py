@@ -14,8 +14,8 @@ import pytest
 import redis
 from pytest_django.fixtures import Settings
 
+from clipper_site.stack.redis_server import find_server
 from core.redis.redis_client import redis_client
-from scripts.stack.redis_server import find_server
 
 START_S = 20.0
 

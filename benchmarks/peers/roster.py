@@ -18,7 +18,7 @@ import numpy as np
 import skops.io
 
 from benchmarks.linear import input_of, large_bodies, linear_artifact
-from scripts.stack.layout import HOST, ROOT
+from clipper_site.stack.layout import HOST, ROOT
 
 MAX_BATCH = 64
 WAIT_MS = 2.0

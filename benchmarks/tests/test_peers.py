@@ -28,7 +28,7 @@ from benchmarks.peers.roster import (
     Questions,
 )
 from benchmarks.tests.drawing import told
-from scripts.stack.layout import ROOT
+from clipper_site.stack.layout import ROOT
 
 HOME = Home(environment=Path("/venv"), folder=Path("/run"), ports=(1, 2, 3))
 

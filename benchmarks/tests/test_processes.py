@@ -16,7 +16,7 @@ def reading(at: float, *, machine: float = 0.0, strangers=None, **roles: float) 
 
 
 def test_every_program_of_the_stack_has_a_role() -> None:
-    lines = (ROOT / "supervisord.conf").read_text().splitlines()
+    lines = (ROOT / "clipper_site/stack/supervisord.conf").read_text().splitlines()
     commands = [line for line in lines if line.startswith("command =")]
     commands = [line.replace("%(ENV_CLIPPER_REDIS_SERVER)s", "redis-server") for line in commands]
     roles = {role_of(command) for command in commands}

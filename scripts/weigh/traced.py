@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from redis.asyncio import Redis
 
 from benchmarks.guard import ONE, WebProcess, requests
-from scripts.stack.redis_server import find_server
+from clipper_site.stack.redis_server import find_server
 from selection.feedback.service import FeedbackService
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt
 from selection.store.outputs import OutputStore

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
-from scripts.stack.layout import ROOT
+from clipper_site.stack.layout import ROOT
 
 ALONE = """
 import sys

@@ -20,8 +20,8 @@ import clipper_client
 from clipper_client import Client
 from clipper_client.cli.main import COMMANDS
 from clipper_client.cli.top import numbers_in, quantile, rates
+from clipper_site.stack.layout import ROOT
 from core.version import VERSION
-from scripts.stack.layout import ROOT
 from tests.clients.terminal import Terminal
 from tests.integration.stack import Stack
 

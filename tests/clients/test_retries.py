@@ -15,7 +15,7 @@ from clipper_client.operations.predictions import feedback_of_many
 from clipper_client.retries import RetryPolicy, ask
 from clipper_client.steps import Pause, Request, Response
 from clipper_client.wire import DEFAULT_URL
-from scripts.stack.layout import free_port
+from clipper_site.stack.layout import free_port
 from tests.clients.busy_server import Planned, serving
 
 BUSY = Planned(503, b'{"error": "busy", "code": "saturated", "details": {}}', {"Retry-After": "0"})

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client.cli.tables import rows_in
-from scripts.stack.layout import ROOT
+from clipper_site.stack.layout import ROOT
 from tests.clients.busy_server import Planned, serving
 from tests.clients.terminal import Terminal
 

@@ -12,9 +12,10 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver
 
 from clipper_site import urls as site_urls
+from clipper_site.stack.processes import MARK
+from clipper_site.stack.supervision import CONFIG
 from core.errors import ClipperError
 from registry.api.errors import unknown_url
-from scripts.stack.processes import MARK
 from serving.api import paths
 from serving.engine.stats import VersionStats
 from serving.metrics.exposition import exposition
@@ -44,7 +45,7 @@ def redis_keys() -> set[str]:
 
 def settings_of_supervisord() -> set[str]:
     """Names that supervisord.conf takes from the environment, and the mark of each process."""
-    return {MARK, *re.findall(r"%\(ENV_(\w+)\)s", (ROOT / "supervisord.conf").read_text())}
+    return {MARK, *re.findall(r"%\(ENV_(\w+)\)s", CONFIG.read_text())}
 
 
 def errors() -> set[tuple[int, str]]:

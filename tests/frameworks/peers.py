@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from scripts.stack.layout import free_port
+from clipper_site.stack.layout import free_port
 from tests.frameworks.rows import PIPELINE
 
 WITHIN_S = 300.0

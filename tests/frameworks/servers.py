@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from scripts.stack.layout import free_port
+from clipper_site.stack.layout import free_port
 from tests.frameworks.environments import HERE, REQUIREMENTS, built
 from tests.integration.stack import eventually
 

@@ -24,7 +24,7 @@ import httpx
 import psutil
 from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
 
-from scripts.stack.layout import ROOT, free_port, start_command
+from clipper_site.stack.layout import ROOT, free_port, start_command
 
 START_S = 400.0
 # For what is asked without TLS, and again and again while a test waits: to read whom this machine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from scripts.stack.layout import ROOT
+from clipper_site.stack.layout import ROOT
 from tests.integration.stack import Stack
 
 BUILT = ROOT / "build" / "docs" / "index.html"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from scripts.stack.layout import start_command
+from clipper_site.stack.layout import start_command
 from tests.integration.conftest import learn_once, times_learned
 from tests.integration.stack import Stack
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from scripts.stack.layout import ROOT, free_port
+from clipper_site.stack.layout import ROOT, free_port
 from tests.integration.conftest import Digits
 from tests.integration.stack import Stack, eventually
 

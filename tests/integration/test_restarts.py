@@ -33,7 +33,7 @@ def restart(stack: Stack, *options: str) -> str:
 
 
 def ordered(stack: Stack, *options: str) -> subprocess.CompletedProcess[str]:
-    script = f'. "{stack.var}/env.sh" && exec .venv/bin/python -m scripts.stack.restart "$@"'
+    script = f'. "{stack.var}/env.sh" && exec .venv/bin/python -m clipper_site.stack.restart "$@"'
     return subprocess.run(
         ["bash", "-c", script, "restart", "--var", str(stack.var), *options],
         cwd=stack.root,

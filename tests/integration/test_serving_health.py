@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scripts.stack.environment import exported_by
-from scripts.stack.layout import free_port
+from clipper_site.stack.environment import exported_by
+from clipper_site.stack.layout import free_port
 from tests.integration.conftest import Digits
 from tests.integration.stack import TRUSTS_NOBODY, Stack, eventually, post
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
 
-from scripts.stack.layout import ROOT
+from clipper_site.stack.layout import ROOT
 from tests.integration.pipelines import scripts_of
 from tests.integration.stack import Stack
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack.layout import free_port, start_command
-from scripts.stack.locks import refuse_taken_port, sole_stack_of
-from scripts.stack.terminal import StackError
+from clipper_site.stack.layout import free_port, start_command
+from clipper_site.stack.locks import refuse_taken_port, sole_stack_of
+from clipper_site.stack.terminal import StackError
 
 
 @pytest.fixture

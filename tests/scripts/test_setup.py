@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack.layout import ROOT
+from clipper_site.stack.layout import ROOT
 
 # What uv is told of where things come from.
 TOLD = "$UV_DEFAULT_INDEX|$UV_EXTRA_INDEX_URL|$UV_FIND_LINKS|$UV_CONSTRAINT|"
@@ -73,7 +73,7 @@ def executable(file: Path, text: str) -> None:
 def checkout(tmp_path: Path) -> Checkout:
     root, path = tmp_path / "checkout", tmp_path / "bin"
     path.mkdir()
-    for package in ("scripts", "core"):
+    for package in ("scripts", "core", "clipper_site"):
         shutil.copytree(ROOT / package, root / package)
     for name in ("requirements.txt", "requirements-dev.txt"):
         shutil.copy(ROOT / name, root)

@@ -11,9 +11,9 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
+from clipper_site.stack.layout import free_port
 from core.errors import Unavailable
 from core.redis.async_redis import REDIS_CONNECTIONS, bounded_redis
-from scripts.stack.layout import free_port
 from selection.feedback.journal import WAITS_AT_ONCE, FeedbackJournal
 from selection.policies import make_policy
 from selection.store import replicas

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from scripts.stack.layout import ROOT
+from clipper_site.stack.layout import ROOT
 
 # What draws pages, describes or checks what comes to the management API, sends tasks, or trains.
 # Django's models themselves load django.template, by way of its forms.

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from urllib.parse import quote
 
-from scripts.stack.layout import ROOT
+from clipper_site.stack.layout import ROOT
 from serving.api.whose import Kind, path_of, whose
 from tests.serving.api.moving.test_whose import LAST, METHODS, NAMES, OF_CONSOLE, OF_PREDICT
 

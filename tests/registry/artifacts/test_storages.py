@@ -21,6 +21,7 @@ from pytest_django.fixtures import Settings
 from clipper_site.artifact_storage import LOCAL, artifact_storage
 from clipper_site.checks import artifacts_can_be_kept
 from clipper_site.env import Environment
+from clipper_site.stack.layout import free_port
 from core.errors import Conflict, NotFound, Unavailable
 from registry import services
 from registry.artifacts.backends import LocalArtifacts
@@ -28,7 +29,6 @@ from registry.artifacts.files import ArtifactFiles
 from registry.artifacts.sources import SourceFailed, StorageSource
 from registry.artifacts.store import ArtifactStore
 from registry.models import Model, ModelVersion
-from scripts.stack.layout import free_port
 from tests.registry.artifacts.conftest import CONTENT, DIGEST, ignored
 from tests.registry.conftest import BY, AddVersion
 from tests.serving.cluster.waiting import wait_for

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from scripts.stack.layout import ROOT
+from clipper_site.stack.layout import ROOT
 
 FORK = """
 import os, sys

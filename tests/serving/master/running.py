@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import psutil
 
-from scripts.stack.layout import ROOT, free_port
+from clipper_site.stack.layout import ROOT, free_port
 from serving.master.orders import COUNTS, RESTART, STATUS, ordered
 from tests.serving.master import served
 from tests.serving.master.served import BEHAVIOUR

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from scripts.stack.layout import ROOT
-from scripts.stack.redis_server import find_server
+from clipper_site.stack.layout import ROOT
+from clipper_site.stack.redis_server import find_server
 from tests.small_disk import SmallDisk, small_disk
 
 CONFIG = """
@@ -70,7 +70,7 @@ def test_supervisord_outlives_a_full_disk_and_logs_again_afterwards(
     count = run_dir / "count"
     with (disk.path / "supervisord.err").open("ab") as errors:
         child = subprocess.Popen(
-            [sys.executable, "-m", "scripts.stack.supervisord", "-c", str(config)],
+            [sys.executable, "-m", "clipper_site.stack.supervisord", "-c", str(config)],
             cwd=ROOT,
             stdout=errors,
             stderr=errors,
@@ -117,7 +117,13 @@ def test_redis_waits_for_room_and_has_all_that_it_acknowledged(
     client = redis.Redis(unix_socket_path=str(socket))
 
     def start() -> subprocess.Popen[bytes]:
-        program = ["-m", "scripts.stack.redis_server", str(server), str(config), str(disk.path)]
+        program = [
+            "-m",
+            "clipper_site.stack.redis_server",
+            str(server),
+            str(config),
+            str(disk.path),
+        ]
         return subprocess.Popen(
             [sys.executable, *program],
             cwd=ROOT,

@@ -15,11 +15,11 @@ from typing import IO
 
 from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
 
-from .layout import ROOT, Layout, keep_secret
-from .processes import dying_with_its_parent, note_session
-from .terminal import StackError
+from clipper_site.stack.layout import ROOT, Layout, keep_secret
+from clipper_site.stack.processes import dying_with_its_parent, note_session
+from clipper_site.stack.terminal import StackError
 
-CONFIG = ROOT / "supervisord.conf"
+CONFIG = Path(__file__).with_name("supervisord.conf")
 # The programs' stopwaitsecs added up, and a little: they stop one after the other.
 STOP_SECONDS = 280.0
 COMMAND_STOP_SECONDS = 5.0

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack.layout import ROOT
-from scripts.stack.processes import MARK, end_all, orphans_of, processes_of
+from clipper_site.stack.layout import ROOT
+from clipper_site.stack.processes import MARK, end_all, orphans_of, processes_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -106,7 +106,7 @@ def test_a_child_dies_with_a_killed_launcher(start: Starter, tmp_path: Path) -> 
     launcher = start(f"""
 import subprocess, sys
 sys.path.insert(0, {str(ROOT)!r})
-from scripts.stack.processes import dying_with_its_parent
+from clipper_site.stack.processes import dying_with_its_parent
 child = subprocess.Popen([sys.executable, "-c", {SLEEP!r}], preexec_fn=dying_with_its_parent())
 print(child.pid, flush=True)
 child.wait()
@@ -123,8 +123,9 @@ child.wait()
 
 def test_who_ends_orphans_loads_nothing_for_it_but_what_finds_them() -> None:
     """It lives as long as the stack, and each module takes memory."""
-    look = "import sys, scripts.stack.processes; print(*(n for n in sys.modules if 'stack.' in n))"
+    look = "import sys, clipper_site.stack.processes; "
+    look += "print(*(n for n in sys.modules if 'stack.' in n))"
     done = subprocess.run(
         [sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
-    assert set(done.stdout.split()) == {"scripts.stack.processes"}
+    assert set(done.stdout.split()) == {"clipper_site.stack.processes"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack.environment import (
+from clipper_site.stack.environment import (
     CONTROL_PASSWORD,
     LISTENING,
     cpu_slots,
@@ -22,15 +22,15 @@ from scripts.stack.environment import (
     without_others,
     write_environment_script,
 )
-from scripts.stack.layout import (
-    ROOT,
+from clipper_site.stack.layout import (
     Layout,
     keep_secret,
     layout_of,
     make_folders,
     remove_run_dir,
 )
-from scripts.stack.processes import MARK
+from clipper_site.stack.processes import MARK
+from clipper_site.stack.supervision import CONFIG
 
 SERVER = Path("/usr/bin/redis-server")
 
@@ -44,7 +44,7 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
 
 
 def test_it_holds_every_name_that_supervisord_conf_reads(layout: Layout) -> None:
-    names = set(re.findall(r"%\(ENV_(\w+)\)s", (ROOT / "supervisord.conf").read_text()))
+    names = set(re.findall(r"%\(ENV_(\w+)\)s", CONFIG.read_text()))
     environment = environment_of(layout, secret_key="k", redis_server=SERVER, base={})
 
     assert names - {LISTENING} <= set(environment)  # the launcher adds it, once it listens
@@ -136,7 +136,7 @@ def test_the_script_is_private_and_holds_no_key(layout: Layout) -> None:
 
 def test_supervisord_asks_for_the_stack_s_password() -> None:
     config = RawConfigParser()
-    config.read(ROOT / "supervisord.conf")
+    config.read(CONFIG)
     for section in ("unix_http_server", "supervisorctl"):
         assert config[section]["username"] == "clipper"
         assert config[section]["password"] == f"%(ENV_{CONTROL_PASSWORD})s"

@@ -17,10 +17,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from clipper_site.stack.layout import Layout, keep_secret, write_private
+from clipper_site.stack.terminal import StackError, say
 from core.memory import total_bytes
-
-from .layout import Layout, keep_secret, write_private
-from .terminal import StackError, say
 
 # `appendfsync always`: an answer to a write leaves Redis only after the append-only file is on
 # the disk, so acknowledged feedback survives `kill -9` and power loss. `everysec` would not do

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from .terminal import StackError
+from clipper_site.stack.terminal import StackError
 
 # The folder that the packages are imported from.
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack.layout import (
+from clipper_site.stack.layout import (
     LONGEST_SOCKET_NAME,
     LONGEST_SOCKET_PATH,
     keep_secret,
@@ -19,7 +19,7 @@ from scripts.stack.layout import (
     run_dir_of,
     write_private,
 )
-from scripts.stack.terminal import StackError
+from clipper_site.stack.terminal import StackError
 
 
 def mode_of(path: Path) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from configparser import RawConfigParser
 
-from scripts.stack.supervision import CONFIG, STOP_SECONDS
+from clipper_site.stack.supervision import CONFIG, STOP_SECONDS
 
 
 def test_the_launcher_waits_as_long_as_all_programs_may_take_to_stop() -> None:

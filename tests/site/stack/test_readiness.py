@@ -14,9 +14,9 @@ from threading import Thread
 
 import pytest
 
-from scripts.stack import readiness
-from scripts.stack.layout import Layout, layout_of
-from scripts.stack.terminal import StackError
+from clipper_site.stack import readiness
+from clipper_site.stack.layout import Layout, layout_of
+from clipper_site.stack.terminal import StackError
 
 
 @contextmanager

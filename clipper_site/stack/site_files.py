@@ -11,11 +11,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from .environment import without_another_stack
-from .layout import ROOT, Layout
-from .processes import MARK, dying_with_its_parent
-from .supervision import manage
-from .terminal import say
+from clipper_site.stack.environment import without_another_stack
+from clipper_site.stack.layout import ROOT, Layout
+from clipper_site.stack.processes import MARK, dying_with_its_parent
+from clipper_site.stack.supervision import manage
+from clipper_site.stack.terminal import say
 
 PAGES = ROOT / "docs"
 BUILT = ROOT / "build" / "docs" / "index.html"

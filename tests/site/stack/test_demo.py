@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from sklearn.datasets import load_digits
 
-from scripts.stack import demo
-from scripts.stack.layout import Layout, layout_of, make_folders, remove_run_dir
+from clipper_site.stack import demo
+from clipper_site.stack.layout import Layout, layout_of, make_folders, remove_run_dir
 
 ANSWER = {"default": False, "output": 4, "confidence": 0.8, "models": {"svm:1": 4}}
 DEFAULT = {"default": True, "output": -1, "default_explanation": "no model is connected"}

@@ -12,14 +12,14 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from ipaddress import ip_address
 from types import FrameType
 
-from . import demo, readiness, redis_server
-from .environment import (
+from clipper_site.stack import demo, readiness, redis_server
+from clipper_site.stack.environment import (
     LISTENING,
     environment_of,
     without_another_stack,
     write_environment_script,
 )
-from .layout import (
+from clipper_site.stack.layout import (
     CONSOLE_PORT,
     LISTENS_ON,
     ROOT,
@@ -34,11 +34,11 @@ from .layout import (
     usable_port,
     usable_var,
 )
-from .locks import held_port, refuse_taken_port, sole_stack_of
-from .processes import end_all, processes_of
-from .site_files import collect_static, docs_built_meanwhile
-from .supervision import manage, report, supervisord
-from .terminal import StackError, StopRequested, say
+from clipper_site.stack.locks import held_port, refuse_taken_port, sole_stack_of
+from clipper_site.stack.processes import end_all, processes_of
+from clipper_site.stack.site_files import collect_static, docs_built_meanwhile
+from clipper_site.stack.supervision import manage, report, supervisord
+from clipper_site.stack.terminal import StackError, StopRequested, say
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LEFTOVER_GRACE_SECONDS = 10.0

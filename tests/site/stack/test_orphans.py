@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack.layout import ROOT
-from scripts.stack.processes import note_session, processes_of
+from clipper_site.stack.layout import ROOT
+from clipper_site.stack.processes import note_session, processes_of
 
 PAYLOAD = "processname:predict groupname:predict from_state:RUNNING expected:0 pid:7"
 EVENT = f"ver:3.0 server:clipper serial:1 pool:orphans poolserial:1 len:{len(PAYLOAD)}"
@@ -23,7 +23,7 @@ EVENT += f" eventname:PROCESS_STATE_EXITED\n{PAYLOAD}"
 
 def test_each_event_is_acknowledged_and_the_next_one_awaited(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "scripts.stack.processes"],
+        [sys.executable, "-m", "clipper_site.stack.processes"],
         cwd=ROOT,
         env={**os.environ, "CLIPPER_VAR": str(tmp_path)},
         input=EVENT * 2,
@@ -62,7 +62,7 @@ time.sleep(600)
 @pytest.fixture
 def leader(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     started = subprocess.Popen(
-        [sys.executable, "-c", LEADER, "scripts.stack.processes", EVENT],
+        [sys.executable, "-c", LEADER, "clipper_site.stack.processes", EVENT],
         cwd=ROOT,
         env={**os.environ, "CLIPPER_VAR": str(tmp_path)},
         stdout=subprocess.PIPE,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack.layout import (
+from clipper_site.stack.layout import (
     ROOT,
     layout_of,
     make_var,
@@ -16,7 +16,7 @@ from scripts.stack.layout import (
     usable_port,
     usable_var,
 )
-from scripts.stack.terminal import StackError
+from clipper_site.stack.terminal import StackError
 
 
 @pytest.mark.parametrize("text", ["", "0", "65536", "-1", "80a", "8000 ", "٨٠", "99999999999"])

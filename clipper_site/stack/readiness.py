@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException
 from typing import Any, NamedTuple
 
-from .layout import Layout
-from .terminal import StackError, say
+from clipper_site.stack.layout import Layout
+from clipper_site.stack.terminal import StackError, say
 
 # At the one address of the stack.
 LIVE_AT = {"the predict process": "/health/live", "the console": "/health/console"}

@@ -15,11 +15,11 @@ from xmlrpc.server import SimpleXMLRPCDispatcher, SimpleXMLRPCRequestHandler
 
 import pytest
 
-from scripts.stack.layout import layout_of
-from scripts.stack.locks import sole_restart_of
-from scripts.stack.restart import Replacing, main, replace
-from scripts.stack.supervision import Program, Supervisor
-from scripts.stack.terminal import StackError
+from clipper_site.stack.layout import layout_of
+from clipper_site.stack.locks import sole_restart_of
+from clipper_site.stack.restart import Replacing, main, replace
+from clipper_site.stack.supervision import Program, Supervisor
+from clipper_site.stack.terminal import StackError
 from tests.serving.master.running import running
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack.layout import ROOT, free_port
-from scripts.stack.locks import held_port
+from clipper_site.stack.layout import ROOT, free_port
+from clipper_site.stack.locks import held_port
 from tests.serving.master import served
 from tests.serving.master.served import BEHAVIOUR
 
@@ -50,7 +50,7 @@ def port(tmp_path: Path) -> Iterator[int]:
         command = f"{sys.executable} -m {served.__name__}"
         config.write_text(CONFIG.format(run=tmp_path, listening=listening, served=command))
         supervisord = subprocess.Popen(
-            [sys.executable, "-m", "scripts.stack.supervisord", "-c", str(config)],
+            [sys.executable, "-m", "clipper_site.stack.supervisord", "-c", str(config)],
             cwd=ROOT,
             env=os.environ | {BEHAVIOUR: str(tmp_path / "behaviour")},
             pass_fds=[listening],

@@ -13,14 +13,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from clipper_site.stack.environment import exported_by, set_otherwise, without_others
+from clipper_site.stack.layout import (
+    LISTENS_ON,
+    Layout,
+    layout_of,
+    usable_host,
+    usable_port,
+    usable_var,
+)
+from clipper_site.stack.locks import sole_restart_of
+from clipper_site.stack.site_files import collect_static
+from clipper_site.stack.supervision import Program, Supervisor, lines_of, manage
+from clipper_site.stack.terminal import StackError, say
 from serving.master.orders import RESTART, OrderFailed, ordered
-
-from .environment import exported_by, set_otherwise, without_others
-from .layout import LISTENS_ON, Layout, layout_of, usable_host, usable_port, usable_var
-from .locks import sole_restart_of
-from .site_files import collect_static
-from .supervision import Program, Supervisor, lines_of, manage
-from .terminal import StackError, say
 
 # Programs with a master, in the order in which they are replaced.
 MASTERS = ("predict", "console")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from clipper_site.stack import site_files
+from clipper_site.stack.layout import layout_of, make_folders
 from scripts.docs import background
-from scripts.stack import site_files
-from scripts.stack.layout import layout_of, make_folders
 from tests.integration.stack import eventually
 
 SLEEPER = "import time; print('at it', flush=True); time.sleep(600)"

@@ -9,11 +9,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from clipper_site.stack.layout import Layout, keep_secret, write_private
+from clipper_site.stack.processes import MARK
+from clipper_site.stack.redis_server import url as redis_server_url
 from core.memory import total_bytes
-
-from .layout import Layout, keep_secret, write_private
-from .processes import MARK
-from .redis_server import url as redis_server_url
 
 # How the names of settings begin, and those of which a shell gets no copy.
 SETTINGS = ("CLIPPER_", "DJANGO_", "REDIS_", "DATABASE_")

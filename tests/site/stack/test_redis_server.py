@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from scripts.stack import redis_server
-from scripts.stack.layout import Layout, layout_of, make_folders, remove_run_dir
-from scripts.stack.terminal import StackError
+from clipper_site.stack import redis_server
+from clipper_site.stack.layout import Layout, layout_of, make_folders, remove_run_dir
+from clipper_site.stack.terminal import StackError
 
 EXPECTED_SETTINGS = {
     "appendfsync": "always",

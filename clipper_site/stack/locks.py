@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from .terminal import StackError
+from clipper_site.stack.terminal import StackError
 
 # supervisord closes the descriptors below it in each program that it starts (`minfds`).
 FIRST_KEPT_DESCRIPTOR = 128

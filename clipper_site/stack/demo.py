@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .layout import Layout, write_private
-from .readiness import Reply, post
-from .supervision import manage
-from .terminal import StackError, say
+from clipper_site.stack.layout import Layout, write_private
+from clipper_site.stack.readiness import Reply, post
+from clipper_site.stack.supervision import manage
+from clipper_site.stack.terminal import StackError, say
 
 APPLICATION = "digits"
 # Scans of the last pages of the collection, written by other people than those of the first ones.
