@@ -17,7 +17,7 @@ from selection.policies import POLICIES
 PAGE = ROOT / "docs/results/learning.md"
 FOUND = ROOT / "benchmarks/results/learning.json"
 SEEDS = 8
-POLICIES_PLAYED = ("auto", "ucb1", "thompson", "linucb", "squarecb")
+POLICIES_PLAYED = ("auto", "ucb1", "thompson")
 
 # Of each policy in each world: what it lost, seed by seed.
 Regrets = dict[str, dict[str, list[float]]]

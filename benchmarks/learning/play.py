@@ -85,13 +85,10 @@ class Served:
     takes_features: bool
 
     @classmethod
-    def of(cls, name: str, params: Mapping[str, float], *, features: int) -> Served | None:
-        """None where the policy needs features that the world doesn't have."""
+    def of(cls, name: str, params: Mapping[str, float], *, features: int) -> Served:
         taken = {parameter.name: parameter for parameter in POLICIES[name].parameters}
         if "dimensions" in taken and features:
             params = {"dimensions": features, **params}
-        elif "dimensions" in taken and name != "auto":
-            return None
         return cls(make_policy(name, params), features > 0 and "dimensions" in taken)
 
     def __call__(self, arms: int, *, seed: int) -> Ours:

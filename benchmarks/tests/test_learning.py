@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.learning import __main__ as command
-from benchmarks.learning.play import Chosen, Served, play
+from benchmarks.learning.play import Chosen, play
 from benchmarks.learning.worlds import WORLDS, World
 
 
@@ -51,8 +51,3 @@ def test_auto_plays_in_every_world(name: str) -> None:
     made = command.made_for(name, "auto")
     assert made is not None
     assert 0.0 < play(made, WORLDS[name], seed=1, queries=30) < 30.0
-
-
-def test_a_policy_that_needs_features_stays_out_of_worlds_without() -> None:
-    assert command.made_for("stationary", "linucb") is None
-    assert isinstance(command.made_for("linear features", "linucb"), Served)

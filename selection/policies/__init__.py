@@ -9,15 +9,11 @@ from typing import Any
 from core.errors import InvalidPolicyParams
 from core.suggest import meant
 from selection.policies.ab_split import ABSplit
-from selection.policies.adaptive_ucb import AdaptiveUCB
 from selection.policies.auto import Auto
 from selection.policies.base import Parameter, Policy, Prepared, Selection
 from selection.policies.epsilon_greedy import EpsilonGreedy
 from selection.policies.exp3 import Exp3
 from selection.policies.exp4 import Exp4
-from selection.policies.linucb import LinUCB
-from selection.policies.rand_linucb import RandLinUCB
-from selection.policies.squarecb import SquareCB
 from selection.policies.static import Static
 from selection.policies.thompson import Thompson
 from selection.policies.track_and_stop import TrackAndStop
@@ -30,17 +26,16 @@ POLICIES: dict[str, type[Policy]] = {
         ABSplit,
         EpsilonGreedy,
         UCB1,
-        AdaptiveUCB,
         Thompson,
         TrackAndStop,
         Exp3,
         Exp4,
-        LinUCB,
-        RandLinUCB,
-        SquareCB,
         Auto,
     )
 }
+
+# Names of before, of which `auto` now chooses the one that fits.
+CHOSEN_BY_AUTO = ("adaptive_ucb", "linucb", "rand_linucb", "squarecb")
 
 __all__ = [
     "POLICIES",
@@ -53,7 +48,12 @@ __all__ = [
 
 
 def make_policy(name: str, params: Mapping[str, Any]) -> Policy:
-    """Return the named policy, or raise `InvalidPolicyParams` saying what was expected."""
+    """Return the named policy. Raises `InvalidPolicyParams`."""
+    if name in CHOSEN_BY_AUTO:
+        raise InvalidPolicyParams(
+            f"policy {name!r} can't be named any more: expected 'auto', which chooses it or a "
+            "better one; its parameter dimensions says how many features come with each query"
+        )
     policy = POLICIES.get(name)
     if policy is None:
         hint = meant(name, POLICIES)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from selection.policies.base import (
-    INHERIT,
-    Parameter,
     Policy,
     Prepared,
     draw_one,
@@ -16,7 +14,7 @@ from selection.policies.base import (
     normalised,
 )
 from selection.policies.memories import MEMORIES, remembered
-from selection.policies.newcomers import NEWCOMERS, bounded_to, new_among
+from selection.policies.newcomers import NEWCOMERS, limited, new_among
 from selection.policies.statistics import LEVELS, StatisticKind, Statistics, Vector
 
 if TYPE_CHECKING:
@@ -37,13 +35,6 @@ class AdaptiveUCB(Policy):
     """
 
     name: ClassVar[str] = "adaptive_ucb"
-    summary: ClassVar[str] = "asks the version that could be best, by as long a memory as holds"
-    parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter("exploration", 0.7, 0.0, 10.0, "how much not knowing an arm speaks for it"),
-        Parameter("floor", 0.02, 0.0, 1.0, "share of queries spread evenly over all arms"),
-        NEWCOMERS,
-        INHERIT,
-    )
 
     exploration: float = 0.7
     floor: float = 0.02
@@ -93,16 +84,19 @@ class AdaptiveUCB(Policy):
         told = ", ".join(f"{arm} (the last {length:,.0f})" for arm, length in cut.items())
         return f"Only so many labels of all still tell what these are like now: {told}."
 
-    def _bounded(self, known: Believed, statistics: Statistics) -> dict[str, float]:
-        """Return the chances of being asked, with those of newcomers in their bounds."""
+    def _bounded(self, known: Believed, statistics: Statistics) -> Mapping[str, float]:
+        """Return the chances to be asked, limited for newcomers."""
         from selection.policies.wilson import highest_bound
 
-        best = highest_bound(known, exploration=self.exploration)
-        chances = dict(zip(statistics, best, strict=True))
         new = new_among(statistics)
-        if sum(chances[arm] for arm in new) <= self.newcomers:
-            return chances
-        old = [arm not in new for arm in statistics]
-        among = highest_bound(known, exploration=self.exploration, among=old)
-        rest = dict(zip(statistics, among, strict=True))
-        return bounded_to(self.newcomers, chances, new=new, known=rest)
+
+        def drawn(*, among: Sequence[bool] | None = None) -> dict[str, float]:
+            shares = highest_bound(known, exploration=self.exploration, among=among)
+            return dict(zip(statistics, shares, strict=True))
+
+        return limited(
+            drawn(),
+            new=new,
+            newcomers=self.newcomers,
+            known=lambda: drawn(among=[arm not in new for arm in statistics]),
+        )

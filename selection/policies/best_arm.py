@@ -50,26 +50,6 @@ def best_of_betas(parameters: Sequence[tuple[float, float]]) -> list[float]:
     return _chances(nodes, density=density, slope=density * (a - both * odds))
 
 
-def best_of_students(parameters: Sequence[tuple[float, float, float]]) -> list[float]:
-    """Return each arm's chance that its draw from Student's t (mean, scale, freedom) is highest.
-
-    It is exact to 1e-5.
-    """
-    mean, scale, freedom = np.array(parameters, dtype=np.float64).T
-    reach = np.sqrt(freedom * np.expm1(2.0 * DEPTH / freedom))
-    nodes = _grid(mean, scale, left=reach, right=reach)
-    heights = [
-        math.exp(math.lgamma((f + 1.0) / 2.0) - math.lgamma(f / 2.0)) / (s * math.sqrt(f * math.pi))
-        for _, s, f in parameters
-    ]
-    mean, scale, freedom = mean[:, None], scale[:, None], freedom[:, None]
-    z = (nodes - mean) / scale
-    inner = 1.0 + z * z / freedom
-    density = np.exp(-0.5 * (freedom + 1.0) * np.log(inner)) * np.array(heights)[:, None]
-    slope = -density * (freedom + 1.0) * z / (freedom * inner * scale)
-    return _chances(nodes, density=density, slope=slope)
-
-
 def _grid(peak: Array, width: Array, *, left: Array, right: Array) -> Array:
     """Return ascending points for all arms; `left` and `right` say how many widths each reaches."""
     low, high = -np.arcsinh(left), np.arcsinh(right)

@@ -1,8 +1,8 @@
-"""A query's features as a policy learns from them: numbers, of which there is a fixed number.
+"""A query's features as a policy learns from them: a fixed number of numbers.
 
-Where there are many, or where they have names, they are hashed into a few with signs that take
-each other's collisions out on average (Weinberger, Dasgupta, Langford, Smola and Attenberg 2009,
-"Feature hashing for large scale multitask learning").
+Many features, or features by name, are hashed into a few with signs that cancel collisions on
+average (Weinberger, Dasgupta, Langford, Smola and Attenberg 2009, "Feature hashing for large scale
+multitask learning").
 """
 
 from __future__ import annotations
@@ -24,32 +24,29 @@ LONGEST_NAME = 256
 PLACES = 1 << 14
 
 
-def listed(features: Features, *, dimensions: int) -> tuple[float, ...]:
-    """Return so many numbers as they are. Raises `BadRequest` where they are something else."""
+def encode(features: Features, *, dimensions: int, buckets: int) -> tuple[float, ...]:
+    """Return as many numbers as there are buckets, at most `dimensions`.
+
+    Features by name and more numbers than buckets are hashed. Raises `BadRequest` for features out
+    of bounds, or an array of another length than `dimensions`.
+    """
     if isinstance(features, Mapping):
-        raise BadRequest(f"features: expected an array of {dimensions} numbers, got an object.")
+        return _named(features, buckets=buckets)
     if len(features) != dimensions:
         raise BadRequest(
             f"features: expected an array of {dimensions} numbers, got {len(features)}."
         )
     for x in features:
         _check(x)
-    return tuple(features)
-
-
-def hashed(features: Sequence[float], *, buckets: int) -> tuple[float, ...]:
-    """Return numbers, each added to one of the buckets with the sign that its place has."""
+    if dimensions <= buckets:
+        return tuple(features)
     sums = [0.0] * buckets
     for (bucket, sign), x in zip(_places(len(features), buckets=buckets), features, strict=True):
         sums[bucket] += sign * x
     return tuple(sums)
 
 
-def named(features: Features, *, buckets: int) -> tuple[float, ...]:
-    """Return named features, hashed. Raises `BadRequest` where they are something else."""
-    if not isinstance(features, Mapping):
-        got = "an array" if features else "nothing"
-        raise BadRequest(f"features: expected an object of numbers and texts by name, got {got}.")
+def _named(features: Mapping[str, float | str], *, buckets: int) -> tuple[float, ...]:
     if len(features) > MOST_NAMED:
         raise BadRequest(f"features: expected at most {MOST_NAMED} names, got {len(features)}.")
     sums = [0.0] * buckets

@@ -1,15 +1,16 @@
-"""Versions that nothing is known of yet: what a policy that prefers the unknown may give them.
+"""The bounded share of queries for versions without feedback.
 
-An index such as an upper confidence bound is highest where nothing was observed, and stays so until
-the first label. Where labels are late that is long: all queries would go to a version that may be
-no good. So they get a bounded share, which brings their first labels as surely.
+An upper confidence bound is highest for an arm that was never observed, and stays so until its
+first label. If labels are late, all queries would go to a version that may be no good; a bounded
+share brings its first labels as surely.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 
-from selection.policies.base import Parameter, evenly, highest
+from selection.policies.base import Parameter, evenly, highest, normalised
 from selection.policies.statistics import Statistics
 
 # Observations below which a version is new; fading takes a version there again that had one label.
@@ -30,53 +31,38 @@ def new_among(statistics: Statistics) -> frozenset[str]:
     return frozenset(arm for arm, vector in statistics.items() if vector[0] < NEW_BELOW)
 
 
-def favoured(
-    scores: Mapping[str, float], *, new: frozenset[str], newcomers: float
-) -> dict[str, float]:
-    """Return chances for the arms of the highest score, of which `new` ones get no more together
-    than the share `newcomers`; the best of the others has what is left.
-    """
-    best = evenly(highest(scores), among=scores)
-    if not new:
-        return best
-    share = sum(best[arm] for arm in new)
-    if share <= newcomers:
-        return best
-    known = {arm: score for arm, score in scores.items() if arm not in new}
-    rest = evenly(highest(known), among=scores)
-    return {
-        arm: newcomers * best[arm] / share if arm in new else (1.0 - newcomers) * rest[arm]
-        for arm in scores
-    }
-
-
-def capped(
-    chances: Mapping[str, float], *, new: frozenset[str], newcomers: float
-) -> Mapping[str, float]:
-    """Return chances, all above 0, of which `new` arms have no more together than `newcomers`."""
-    share = sum(chances[arm] for arm in new)
-    if share <= newcomers:
-        return chances
-    # 1 - share would lose the digits of what is left beside a share close to 1, or all of it.
-    rest = sum(chance for arm, chance in chances.items() if arm not in new)
-    return {
-        arm: chance * (newcomers / share if arm in new else (1.0 - newcomers) / rest)
-        for arm, chance in chances.items()
-    }
-
-
-def bounded_to(
-    newcomers: float,
+def limited(
     chances: Mapping[str, float],
     *,
     new: frozenset[str],
-    known: Mapping[str, float],
-) -> dict[str, float]:
-    """Return chances of which `new` arms, who have more, get the share `newcomers` together; what
-    is left is drawn by `known`, the chances of the others among themselves.
+    newcomers: float,
+    known: Callable[[], Mapping[str, float]] | None = None,
+) -> Mapping[str, float]:
+    """Return the chances with no more than the share `newcomers` for all `new` arms together.
+
+    The rest is shared by `known`, the chances of the other arms among themselves; without it they
+    keep their proportions.
     """
-    share = sum(chances[arm] for arm in new)
+    share = math.fsum(chances[arm] for arm in new)
+    if share <= newcomers:
+        return chances
+    others = (
+        normalised({a: x for a, x in chances.items() if a not in new}) if not known else known()
+    )
     return {
-        arm: newcomers * chance / share if arm in new else (1.0 - newcomers) * known[arm]
+        arm: newcomers * chance / share if arm in new else (1.0 - newcomers) * others[arm]
         for arm, chance in chances.items()
     }
+
+
+def favoured(
+    scores: Mapping[str, float], *, new: frozenset[str], newcomers: float
+) -> Mapping[str, float]:
+    """Return equal chances for the arms of the highest score, limited for `new` arms."""
+
+    def among_known() -> Mapping[str, float]:
+        known = {arm: score for arm, score in scores.items() if arm not in new}
+        return evenly(highest(known), among=scores)
+
+    best = evenly(highest(scores), among=scores)
+    return limited(best, new=new, newcomers=newcomers, known=among_known)

@@ -34,20 +34,10 @@ class Ridge:
 
     @classmethod
     def of(cls, vectors: Sequence[Vector], *, dimensions: int, ridge: float) -> Ridge:
-        """Invert once. An arm's vector ends with its sums: the upper triangle of sum(x x'), then
-        sum(reward * x).
-        """
-        table = _table_of(vectors)
-        inverses = _inverted(_penalise(_unfolded(table, dimensions=dimensions), ridge=ridge))
-        coefficients = (inverses @ table[:, -dimensions:, None])[:, :, 0]
-        return cls(coefficients=coefficients, inverses=inverses.reshape((-1, dimensions)))
-
-    @classmethod
-    def together(cls, vectors: Sequence[Vector], *, dimensions: int, ridge: float) -> Ridge:
-        """The same with coefficients that are drawn to those of all arms, not to 0."""
+        """Invert once, given vectors as `coefficients_of` takes them."""
         table = _table_of(vectors)
         shared, matrices, left = _left(table, dimensions=dimensions, ridge=ridge)
-        inverses = _inverted(matrices)
+        inverses = np.linalg.inv(matrices).astype(np.float64, copy=False)
         coefficients = shared + (inverses @ left)[:, :, 0]
         return cls(coefficients=coefficients, inverses=inverses.reshape((-1, dimensions)))
 
@@ -67,12 +57,6 @@ class Ridge:
         chances: list[float] = (best / best.sum(axis=1, keepdims=True)).mean(axis=0).tolist()
         return chances
 
-    def upper_bounds(self, features: Sequence[float], *, alpha: float) -> list[float]:
-        """Return for each arm theta' x + alpha * sqrt(x' A^-1 x)."""
-        promised, widths = self._bounds(features)
-        bounds: list[float] = (promised + alpha * widths).tolist()
-        return bounds
-
     def _bounds(self, features: Sequence[float]) -> tuple[Array, Array]:
         x = np.array(features, dtype=np.float64)
         squares = (self.inverses @ x).reshape(self.coefficients.shape) @ x
@@ -80,28 +64,17 @@ class Ridge:
         return self.coefficients @ x, np.sqrt(np.maximum(squares, 0.0))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Coefficients:
-    """For K arms and d features, (K, d): those of all arms together, and each arm's deviation.
+def coefficients_of(vectors: Sequence[Vector], *, dimensions: int, ridge: float) -> Array:
+    """Return for K arms and d features (K, d): the shared coefficients plus each arm's deviations.
 
-    Of all sums A and b together theta = (A + ridge I)^-1 b; an arm's own add
-    (A_i + ridge I)^-1 (b_i - A_i theta), which is what ridge regression of what theta leaves
-    unexplained comes to.
+    An arm's vector ends with its sums: the upper triangle of A_i = sum(x x'), then b_i =
+    sum(reward * x). Of all sums A and b together theta = (A + ridge I)^-1 b; an arm adds
+    (A_i + ridge I)^-1 (b_i - A_i theta), the ridge regression of what theta leaves unexplained.
     """
-
-    values: Array
-
-    @classmethod
-    def of(cls, vectors: Sequence[Vector], *, dimensions: int, ridge: float) -> Coefficients:
-        """Solve once, given vectors as `Ridge.of` takes them."""
-        table = _table_of(vectors)
-        shared, matrices, left = _left(table, dimensions=dimensions, ridge=ridge)
-        return cls(values=shared + np.linalg.solve(matrices, left)[:, :, 0])
-
-    def rewards(self, features: Sequence[float]) -> list[float]:
-        """Return what each arm promises for these features."""
-        promised: list[float] = (self.values @ np.array(features, dtype=np.float64)).tolist()
-        return promised
+    table = _table_of(vectors)
+    shared, matrices, left = _left(table, dimensions=dimensions, ridge=ridge)
+    found: Array = shared + np.linalg.solve(matrices, left)[:, :, 0]
+    return found
 
 
 def _left(table: Array, *, dimensions: int, ridge: float) -> tuple[Array, Array, Array]:
@@ -114,10 +87,6 @@ def _left(table: Array, *, dimensions: int, ridge: float) -> tuple[Array, Array,
     matrices = _unfolded(table, dimensions=dimensions)
     left = table[:, -dimensions:] - matrices @ shared
     return shared, _penalise(matrices, ridge=ridge), left[:, :, None]
-
-
-def _inverted(matrices: Array) -> Array:
-    return np.linalg.inv(matrices).astype(np.float64, copy=False)
 
 
 def _penalise(matrices: Array, *, ridge: float) -> Array:

@@ -9,7 +9,6 @@ from typing import ClassVar
 
 from selection.inference import ALPHA, proves_best
 from selection.policies.base import (
-    LOWEST_EXPONENT,
     Parameter,
     Policy,
     Prepared,
@@ -18,7 +17,7 @@ from selection.policies.base import (
     floored,
     normalised,
 )
-from selection.policies.newcomers import NEWCOMERS, new_among
+from selection.policies.newcomers import NEWCOMERS, limited, new_among
 from selection.policies.recommendation import leader, seen
 from selection.policies.statistics import (
     EVIDENCE,
@@ -27,8 +26,8 @@ from selection.policies.statistics import (
     Vector,
     evidence,
 )
+from selection.policies.thompson import LEAST_CHANCE, likely_best
 
-LEAST_CHANCE = math.exp(LOWEST_EXPONENT)
 # Of queries before the end, this part goes to the arm that is likely the best, the rest to the
 # likeliest of the others (Russo's beta; a half is at most twice as slow as the best part).
 TO_THE_FIRST = 0.5
@@ -86,23 +85,9 @@ class TrackAndStop(Policy):
             return draw_one(
                 weights=normalised(settled), probabilities=floored(settled, floor=self.floor)
             )
-        likely = self._likely(statistics)
-        chances = bounded(top_two(likely), new=new_among(statistics), newcomers=self.newcomers)
+        likely = likely_best(statistics)
+        chances = limited(top_two(likely), new=new_among(statistics), newcomers=self.newcomers)
         return draw_one(weights=likely, probabilities=floored(chances, floor=self.floor))
-
-    def _likely(self, statistics: Statistics) -> dict[str, float]:
-        """Return each arm's chance to be the best."""
-        # NumPy is loaded where a policy needs it: other processes do without its memory.
-        from selection.policies.best_arm import best_of_betas
-
-        betas = [
-            (1.0 + vector[1], 1.0 + max(vector[0] - vector[1], 0.0))
-            for vector in statistics.values()
-        ]
-        best = best_of_betas(betas)
-        return normalised(
-            {arm: max(chance, LEAST_CHANCE) for arm, chance in zip(statistics, best, strict=True)}
-        )
 
 
 def top_two(likely: Mapping[str, float]) -> dict[str, float]:
@@ -126,21 +111,3 @@ def top_two(likely: Mapping[str, float]) -> dict[str, float]:
             for arm, chance in likely.items()
         }
     )
-
-
-def bounded(
-    chances: Mapping[str, float], *, new: frozenset[str], newcomers: float
-) -> dict[str, float]:
-    """Return the chances with no more than the share `newcomers` for `new` arms together."""
-    share = math.fsum(chances[arm] for arm in new)
-    if share <= newcomers:
-        return dict(chances)
-    rest = 1.0 - share
-    return {
-        arm: chance * newcomers / share
-        if arm in new
-        else chance * (1.0 - newcomers) / rest
-        if rest > 0.0
-        else (1.0 - newcomers) / (len(chances) - len(new))
-        for arm, chance in chances.items()
-    }

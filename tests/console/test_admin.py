@@ -171,9 +171,9 @@ def test_empty_policy_parameters_are_the_defaults(owner: Client) -> None:
 def test_the_form_lists_all_that_a_policy_takes(owner: Client) -> None:
     html = owner.get("/admin/registry/application/add/").content.decode()
 
-    listed = html.partition(">adaptive_ucb</dt>")[2].partition("</dl>")[0]
-    assert "exploration = 0.7 " in listed
-    assert "inherit = 0.5 " in listed
+    listed = html.partition(">ucb1</dt>")[2].partition("</dl>")[0]
+    assert "exploration = 0.2 " in listed
+    assert "newcomers = 0.1 " in listed
 
 
 @pytest.mark.parametrize(

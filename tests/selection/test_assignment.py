@@ -8,6 +8,7 @@ import pytest
 
 from selection.policies import POLICIES, Prepared, Selection, make_policy
 from selection.policies.base import draw_one
+from selection.policies.rand_linucb import RandLinUCB
 from selection.policies.statistics import State
 from selection.store.codec import prepared
 
@@ -57,7 +58,7 @@ def test_under_a_policy_that_asks_all_arms_a_key_asks_all() -> None:
 
 
 def test_a_query_with_features_is_assigned_by_what_they_make_of_the_chances() -> None:
-    policy = make_policy("linucb", {"dimensions": 1, "floor": 0.1, "alpha": 0})
+    policy = RandLinUCB(dimensions=1, floor=0.1, alpha=0.0)
     known = {
         "a:1": (20.0, 20.0, 20.0, 20.0, 20.0, 20.0, 20.0),
         "b:1": (20.0, 0.0, 20.0, 20.0, 20.0, 0.0, 0.0),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import integrate, stats  # type: ignore[import-untyped]
 from scipy.stats._distn_infrastructure import rv_continuous_frozen  # type: ignore[import-untyped]
 
-from selection.policies.best_arm import best_of_betas, best_of_students
+from selection.policies.best_arm import best_of_betas
 
 
 def by_quadrature(statistics: list[rv_continuous_frozen]) -> list[float]:
@@ -53,22 +53,6 @@ def test_betas_of_very_different_widths_agree_with_adaptive_integration() -> Non
         lambda x: stats.beta.pdf(x, *narrow) * stats.beta.cdf(x, *wide), 0.91, 0.93, epsabs=1e-10
     )
     assert best_of_betas([narrow, wide])[0] == pytest.approx(expected, abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        [(0.9, 0.01, 500.0), (0.89, 0.012, 400.0), (0.5, 0.1, 6.0)],
-        [(0.5, 0.29, 2.0), (0.55, 0.2, 3.0)],
-        [(0.5, 0.29, 2.0)] * 4,
-        [(0.5 + 0.02 * k, 0.05 + 0.01 * k, 2.0 + k) for k in range(20)],
-    ],
-)
-def test_students_agree_with_scipys_distributions(
-    parameters: list[tuple[float, float, float]],
-) -> None:
-    expected = by_quadrature([stats.t(f, loc=m, scale=s) for m, s, f in parameters])
-    assert best_of_students(parameters) == pytest.approx(expected, abs=1e-5)
 
 
 beta_parameters = st.floats(0.0, 6.0).map(lambda exponent: 10.0**exponent)
@@ -113,4 +97,3 @@ def test_what_it_costs_grows_no_faster_than_the_arms(monkeypatch: pytest.MonkeyP
 
 def test_arms_that_are_told_apart_beyond_doubt_have_all_or_nothing() -> None:
     assert best_of_betas([(9e5, 1e5), (8e5, 2e5)]) == pytest.approx([1.0, 0.0], abs=1e-12)
-    assert best_of_students([(0.9, 1e-6, 1e4), (0.8, 1e-6, 1e4)]) == pytest.approx([1.0, 0.0])

@@ -24,7 +24,7 @@ from selection.store.state import SelectionStore
 from serving.testing import application_spec
 
 ARMS = {"svm:2": 1.0, "tree:1": 1.0}
-APP = application_spec(policy="linucb", policy_params={"dimensions": 2})
+APP = application_spec(policy="auto", policy_params={"dimensions": 2})
 GLOBAL = "clipper:selection:1:"
 
 
@@ -124,8 +124,8 @@ def test_features_beside_a_receipt_are_refused_as_it_has_them() -> None:
 async def test_sixteen_features_are_summed_in_redis_to_the_bit(
     service: FeedbackService, signer: ReceiptSigner, aredis: Redis
 ) -> None:
-    application = application_spec(policy="linucb", policy_params={"dimensions": 16})
-    policy, luck, state = make_policy("linucb", {"dimensions": 16}), random.Random(1), State()
+    application = application_spec(policy="auto", policy_params={"dimensions": 16})
+    policy, luck, state = make_policy("auto", {"dimensions": 16}), random.Random(1), State()
     for _ in range(20):
         x = tuple(luck.gauss(0.0, 1.0) for _ in range(16))
         one = receipt(arm=luck.choice(list(ARMS)), features=x)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from selection.learning.update import update_of
-from selection.policies import make_policy
+from selection.policies.adaptive_ucb import AdaptiveUCB
 from selection.policies.memories import KEEPS, MEMORIES, NUMBERS
 from selection.policies.memory_choice import (
     DISAGREE,
@@ -23,7 +23,7 @@ from selection.policies.statistics import LEVELS, State, Vector, join_all, learn
 from selection.policies.wilson import DRAWS, SKEW, highest_bound, upper_bounds
 
 ARMS = {"a:1": 1.0, "b:1": 1.0, "c:1": 1.0}
-ADAPTIVE = make_policy("adaptive_ucb", {})
+ADAPTIVE = AdaptiveUCB()
 
 
 def taught(rewards: Iterable[tuple[str, float]], *, state: State | None = None) -> State:

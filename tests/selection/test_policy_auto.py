@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from core.errors import BadRequest
+from core.errors import BadRequest, InvalidPolicyParams
 from selection.learning.update import update_of
-from selection.policies import make_policy
+from selection.policies import CHOSEN_BY_AUTO, make_policy
+from selection.policies.adaptive_ucb import AdaptiveUCB
 from selection.policies.base import Policy
+from selection.policies.rand_linucb import RandLinUCB
+from selection.policies.squarecb import SquareCB
 from selection.policies.statistics import State, Statistics, join_all, learn
 
 ARMS = {"svm:1": 1.0, "knn:1": 1.0}
@@ -28,14 +31,14 @@ def after(policy: Policy, rewards: list[float], *, features: tuple[float, ...] =
 
 @pytest.mark.parametrize("rewards", [[], [1.0, 0.0, 1.0], [1.0] * 300 + [0.0] * 40])
 def test_without_features_it_is_adaptive_ucb(rewards: list[float]) -> None:
-    adaptive = make_policy("adaptive_ucb", {})
+    adaptive = AdaptiveUCB()
     assert after(AUTO, rewards) == after(adaptive, rewards)
     prepared = AUTO.prepare(after(AUTO, rewards), ARMS)
     assert prepared == adaptive.prepare(after(adaptive, rewards), ARMS)
 
 
 def test_with_features_it_is_rand_linucb() -> None:
-    linear = make_policy("rand_linucb", {"dimensions": 2})
+    linear = RandLinUCB(dimensions=2)
     known = after(BY_FEATURES, [1.0, 0.0], features=(0.5, -1.0))
     assert known == after(linear, [1.0, 0.0], features=(0.5, -1.0))
     asked = (BY_FEATURES.encode([0.5, -1.0]), linear.encode([0.5, -1.0]))
@@ -48,11 +51,23 @@ def test_with_features_it_is_rand_linucb() -> None:
 
 
 def test_with_many_features_it_is_squarecb() -> None:
-    auto, squarecb = (make_policy(name, {"dimensions": 40}) for name in ("auto", "squarecb"))
+    auto, squarecb = make_policy("auto", {"dimensions": 40}), SquareCB(dimensions=40)
     features = [place / 40.0 for place in range(40)]
     assert auto.encode(features) == squarecb.encode(features)
     assert auto.statistic == squarecb.statistic
     assert auto.reason({}) == "squarecb, because queries carry 40 features."
+
+
+def test_features_by_name_are_hashed_to_as_many_numbers() -> None:
+    for dimensions in (2, 40):
+        auto = make_policy("auto", {"dimensions": dimensions})
+        assert len(auto.encode({"city": "Rome", "age": 0.5})) == min(dimensions, 32)
+
+
+@pytest.mark.parametrize("name", CHOSEN_BY_AUTO)
+def test_what_it_chooses_cannot_be_named(name: str) -> None:
+    with pytest.raises(InvalidPolicyParams, match="'auto'"):
+        make_policy(name, {})
 
 
 def test_features_that_it_does_not_expect_are_refused() -> None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from core.errors import BadRequest
 from selection.learning.update import update_of
-from selection.policies import make_policy
-from selection.policies.linear import Contextual, Linear
-from selection.policies.newcomers import capped
+from selection.policies.linear import Contextual
+from selection.policies.newcomers import limited
+from selection.policies.squarecb import SquareCB
 from selection.policies.statistics import State, learn
 from selection.store.codec import prepared
 
 ARMS = {"a:1": 1.0, "b:1": 1.0, "c:1": 1.0}
-PARAMS = {"dimensions": 3, "gamma": 5.0, "ridge": 2.0, "decay": 0.0, "newcomers": 1.0}
-squarecb = make_policy("squarecb", PARAMS)
+PLAIN = SquareCB(dimensions=3, gamma=5.0, ridge=2.0, decay=0.0, newcomers=1.0)
 Event = tuple[str, tuple[float, ...], float]
 
 
@@ -30,7 +30,7 @@ def history(count: int) -> list[Event]:
     ]
 
 
-def ready(policy: Linear, events: list[Event]) -> Contextual:
+def ready(policy: SquareCB, events: list[Event]) -> Contextual:
     state = State()
     for arm, x, loss in events:
         update = update_of(
@@ -40,12 +40,6 @@ def ready(policy: Linear, events: list[Event]) -> Contextual:
     found = prepared(policy, state, ARMS)
     assert isinstance(found, Contextual)
     return found
-
-
-def linear(**changes: float) -> Linear:
-    policy = make_policy("squarecb", PARAMS | changes)
-    assert isinstance(policy, Linear)
-    return policy
 
 
 def test_chances_are_those_of_its_source() -> None:
@@ -69,12 +63,12 @@ def test_chances_are_those_of_its_source() -> None:
         if arm != best
     }
     expected[best] = 1.0 - sum(expected.values())
-    assert ready(linear(), events).chances(tuple(x[1:])) == pytest.approx(expected, rel=1e-9)
+    assert ready(PLAIN, events).chances(tuple(x[1:])) == pytest.approx(expected, rel=1e-9)
 
 
 def test_what_arms_share_is_known_of_one_without_feedback_too() -> None:
     events = [(arm, x, 0.5 - 0.4 * math.tanh(x[0])) for arm, x, _ in history(300) if arm != "c:1"]
-    arms = ready(linear(), events)
+    arms = ready(PLAIN, events)
     low, high = arms.chances((-3.0, 0.0, 0.0)), arms.chances((3.0, 0.0, 0.0))
     assert low["c:1"] == pytest.approx(1 / 3, abs=0.25)
     assert high["c:1"] == pytest.approx(1 / 3, abs=0.25)
@@ -84,47 +78,47 @@ def test_what_arms_share_is_known_of_one_without_feedback_too() -> None:
 def test_large_features_that_say_the_same_leave_it_able_to_choose(size: float) -> None:
     x = (size, size, size)
     events: list[Event] = [("a:1" if n % 2 else "b:1", x, n % 2 * 0.5) for n in range(40)]
-    chances = ready(linear(), events).chances(x)
+    chances = ready(PLAIN, events).chances(x)
     assert min(chances.values()) > 0.0
     assert chances["b:1"] > chances["a:1"]
 
 
 def test_newcomers_that_promise_nearly_everything_are_bounded_all_the_same() -> None:
     promised = {"a:1": 1e-20, "b:1": 1e-20, "c:1": 1.0}
-    chances = capped(promised, new=frozenset({"c:1"}), newcomers=0.1)
+    chances = limited(promised, new=frozenset({"c:1"}), newcomers=0.1)
     assert chances == pytest.approx({"a:1": 0.45, "b:1": 0.45, "c:1": 0.1})
 
 
 def test_where_nothing_is_known_all_arms_have_the_same_chance() -> None:
-    assert ready(linear(), []).chances((1.0, 0.0, 2.0)) == pytest.approx(dict.fromkeys(ARMS, 1 / 3))
+    assert ready(PLAIN, []).chances((1.0, 0.0, 2.0)) == pytest.approx(dict.fromkeys(ARMS, 1 / 3))
 
 
 def test_every_arm_keeps_a_chance_and_newcomers_no_more_than_their_share() -> None:
     events = [event for event in history(300) if event[0] != "c:1"]
     for x in ((0.5, 0.1, -2.0), (-3.0, 1.0, 2.0)):
-        chances = ready(linear(newcomers=0.05), events).chances(x)
+        chances = ready(replace(PLAIN, newcomers=0.05), events).chances(x)
         assert 0.0 < chances["c:1"] <= 0.05
         assert min(chances.values()) > 0.0
         assert math.fsum(chances.values()) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("given", [(), (1.0, 2.0), {"city": "Rome"}])
-def test_another_number_of_features_is_refused(given: tuple[float, ...] | dict[str, str]) -> None:
+@pytest.mark.parametrize("given", [(), (1.0, 2.0)])
+def test_another_number_of_features_is_refused(given: tuple[float, ...]) -> None:
     with pytest.raises(BadRequest, match="features: expected an array of 3 numbers, got"):
-        squarecb.encode(given)
+        PLAIN.encode(given)
 
 
 def test_features_within_the_buckets_are_kept_as_they_are() -> None:
-    assert squarecb.encode((1.0, -2.5, 3.0)) == (1.0, -2.5, 3.0)
+    assert PLAIN.encode((1.0, -2.5, 3.0)) == (1.0, -2.5, 3.0)
 
 
 def test_further_ones_are_added_up_in_buckets_with_signs() -> None:
-    policy = linear(dimensions=200, buckets=16)
-    assert policy.coefficients == 17
+    policy = SquareCB(dimensions=200)
+    assert policy.coefficients == 33
     units = [policy.encode([float(n == place) for n in range(200)]) for place in range(200)]
     assert {sum(map(abs, unit)) for unit in units} == {1.0}
     used = {next(n for n, x in enumerate(unit) if x) for unit in units}
-    assert used == set(range(16))
+    assert used == set(range(32))
     luck = random.Random(2)
     x = [luck.gauss(0.0, 1.0) for _ in range(200)]
     encoded = policy.encode(x)
@@ -133,7 +127,7 @@ def test_further_ones_are_added_up_in_buckets_with_signs() -> None:
 
 
 def test_named_features_are_hashed_and_a_text_is_one_of_its_own() -> None:
-    policy = linear(dimensions=0, buckets=32)
+    policy = SquareCB(dimensions=40)
     rome, paris = policy.encode({"city": "Rome"}), policy.encode({"city": "Paris"})
     assert len(rome) == 32
     assert rome != paris
@@ -146,8 +140,6 @@ def test_named_features_are_hashed_and_a_text_is_one_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ((1.0, 2.0), "expected an object of numbers and texts by name, got an array"),
-        ((), "got nothing"),
         ({"age": math.inf}, "expected numbers from -1e"),
         ({"a": "x" * 300}, "at most 256 characters"),
         ({str(n): 1.0 for n in range(1025)}, "at most 1024 names, got 1025"),
@@ -155,11 +147,16 @@ def test_named_features_are_hashed_and_a_text_is_one_of_its_own() -> None:
 )
 def test_named_features_are_bounded(given: dict[str, float | str], words: str) -> None:
     with pytest.raises(BadRequest, match=words):
-        linear(dimensions=0).encode(given)
+        SquareCB(dimensions=40).encode(given)
 
 
 def test_it_learns_from_hundreds_of_features_whom_to_ask() -> None:
-    policy, luck, state, right = linear(dimensions=200, gamma=30.0), random.Random(3), State(), 0
+    policy, luck, state, right = (
+        replace(PLAIN, dimensions=200, gamma=30.0),
+        random.Random(3),
+        State(),
+        0,
+    )
     for query in range(600):
         kind, noise = luck.random() < 0.5, luck.randrange(50, 200)
         x = policy.encode([float(n == (0 if kind else 1) or n == noise) for n in range(200)])

@@ -10,6 +10,7 @@ from selection.inference import Rewards, confidence_in, proves_best
 from selection.learning.update import update_of
 from selection.policies import make_policy
 from selection.policies.base import Prepared, Proof
+from selection.policies.newcomers import limited
 from selection.policies.recommendation import Recommendation, recommend, reward_intervals
 from selection.policies.statistics import (
     EVIDENCE,
@@ -20,7 +21,7 @@ from selection.policies.statistics import (
     join,
     learn,
 )
-from selection.policies.track_and_stop import bounded, top_two
+from selection.policies.track_and_stop import top_two
 from selection.store.codec import prepared
 
 POLICY = make_policy("track_and_stop", {})
@@ -110,11 +111,11 @@ def test_it_stops_as_soon_as_the_closest_one_is_worse_for_certain() -> None:
     assert proves_best(rewards(stops - 50), best=0, margin=0.05)
 
 
-def test_newcomers_get_a_bounded_share() -> None:
+def test_newcomers_get_a_limited_share() -> None:
     ready = POLICY.prepare({"a:1": known(seen=400, right=380), "b:1": known(seen=0, right=0)}, ARMS)
 
     assert ready.probabilities["b:1"] == pytest.approx(0.98 * 0.1 + 0.01)
-    assert bounded({"a": 0.0, "b": 1.0}, new=frozenset("b"), newcomers=0.2) == {"a": 0.8, "b": 0.2}
+    assert limited({"a": 0.0, "b": 1.0}, new=frozenset("b"), newcomers=0.2) == {"a": 0.8, "b": 0.2}
 
 
 def test_a_new_version_inherits_no_evidence() -> None:

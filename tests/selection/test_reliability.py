@@ -91,14 +91,13 @@ DRAWS = 1_000
 def test_the_chances_are_those_really_drawn_from(name: str, factor: float) -> None:
     moved = ready(name).reweighted({"a:1": factor})
     drawn = dict.fromkeys(ARMS, 0)
-    features = (1.0,) * {"linucb": 1, "rand_linucb": 1, "squarecb": 32}.get(name, 0)
     for number in range(DRAWS):
-        (arm,), (chance,) = moved.select((number + 0.5) / DRAWS, features)
-        assert chance == moved.chances(features)[arm]
+        (arm,), (chance,) = moved.select((number + 0.5) / DRAWS)
+        assert chance == moved.chances()[arm]
         drawn[arm] += 1
     for arm, count in drawn.items():
-        assert count / DRAWS == pytest.approx(moved.chances(features)[arm], abs=2 / DRAWS)
-    assert moved.chances(features)["a:1"] < 0.2
+        assert count / DRAWS == pytest.approx(moved.chances()[arm], abs=2 / DRAWS)
+    assert moved.chances()["a:1"] < 0.2
 
 
 def test_an_ensemble_goes_on_asking_all_but_trusts_them_less() -> None:

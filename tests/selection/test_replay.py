@@ -9,6 +9,7 @@ import pytest
 from selection.learning.replay import Observation, Replay, Reset
 from selection.policies import make_policy
 from selection.policies.base import Policy
+from selection.policies.rand_linucb import RandLinUCB
 from selection.policies.statistics import LOG_WEIGHTS, REWARDS
 
 EXP4 = make_policy("exp4", {"eta": 0.3, "decay": 0.0})
@@ -101,7 +102,7 @@ def test_where_it_is_not_known_who_took_part_those_that_answered_did() -> None:
 
 
 def test_features_are_learned_from_again_and_others_than_the_policy_takes_are_not() -> None:
-    policy = make_policy("linucb", {"dimensions": 2, "decay": 0.5})
+    policy = RandLinUCB(dimensions=2, decay=0.5)
     good = observed(1, features=(1.0, 0.5))
     replay = replayed(good, observed(2, features=(1.0,)), policy=policy)
     sums = replay.contexts[""].state

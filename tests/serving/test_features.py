@@ -19,7 +19,7 @@ from serving.api.requests import PredictRequest, parse_predict
 from serving.api.websocket import ApplicationConsumer
 from serving.testing import PlayedServing, application_spec, connect, turn, version_spec
 
-LINUCB = {"policy": "linucb", "policy_params": {"dimensions": 2}}
+BY_FEATURES = {"policy": "auto", "policy_params": {"dimensions": 2}}
 
 
 class Client:
@@ -65,7 +65,7 @@ class Client:
 
 
 async def test_features_are_in_the_receipt() -> None:
-    client = Client(**LINUCB)
+    client = Client(**BY_FEATURES)
     receipt = client.receipt(await client.ask(features=(0.5, -2.0)))
     assert receipt.features == (0.5, -2.0)
     (asked,) = receipt.arms
@@ -73,7 +73,7 @@ async def test_features_are_in_the_receipt() -> None:
 
 
 async def test_every_input_of_a_batch_has_the_same_features() -> None:
-    client = Client(**LINUCB)
+    client = Client(**BY_FEATURES)
     answered = await client.ask(input_batch=[b"[1]", b"[2]"], features=(0.5, -2.0))
     receipts = [client.receipt(one) for one in answered["batch_predictions"]]
     assert [receipt.features for receipt in receipts] == [(0.5, -2.0)] * 2
@@ -85,7 +85,7 @@ async def test_another_number_of_features_fails_the_whole_request(
     given: tuple[float, ...], batch: dict[Any, Any]
 ) -> None:
     with pytest.raises(BadRequest, match=f"features: expected an array of 2 .*got {len(given)}"):
-        await Client(**LINUCB).ask(features=given, **batch)
+        await Client(**BY_FEATURES).ask(features=given, **batch)
 
 
 async def test_a_policy_that_takes_no_features_refuses_them() -> None:
@@ -94,7 +94,7 @@ async def test_a_policy_that_takes_no_features_refuses_them() -> None:
 
 
 async def test_a_query_that_asks_one_version_needs_no_features() -> None:
-    client = Client(**LINUCB)
+    client = Client(**BY_FEATURES)
     receipt = client.receipt(await client.ask(forced=version_spec(2)))
     assert receipt.forced
     assert receipt.features == ()
@@ -106,10 +106,10 @@ async def test_a_query_without_features_has_none_in_its_receipt() -> None:
 
 
 @pytest.mark.parametrize(
-    "features", ['"a"', "1", "[1, null]", '["1"]', "[1e999]", "[NaN]", "[[1]]", "null", "{}"]
+    "features", ['"a"', "1", "[1, null]", '["1"]', "[1e999]", "[NaN]", "[[1]]", "null"]
 )
 def test_features_that_are_no_array_of_numbers_are_refused(features: str) -> None:
-    policy = make_policy("linucb", {})
+    policy = make_policy("auto", {"dimensions": 2})
     with pytest.raises(BadRequest):
         policy.encode(parse_predict(b'{"input": [1], "features": %b}' % features.encode()).features)
 
@@ -170,7 +170,7 @@ async def test_under_a_split_a_query_without_a_context_is_drawn() -> None:
 
 
 async def test_features_come_over_the_websocket_too() -> None:
-    client = Client(public=True, **LINUCB)
+    client = Client(public=True, **BY_FEATURES)
     scope = {"type": "websocket", "headers": [], "url_route": {"kwargs": {"app": "digits"}}}
     socket = ApplicationCommunicator(
         ApplicationConsumer.as_asgi(runtime=client.serving.runtime), scope

@@ -214,7 +214,7 @@ async def test_without_a_connected_model_it_is_refused_as_a_whole() -> None:
 
 
 async def test_a_policy_by_features_has_a_version_named() -> None:
-    scorer = Scorer(models=2, policy="linucb", policy_params={"features": 2})
+    scorer = Scorer(models=2, policy="auto", policy_params={"dimensions": 2})
     with pytest.raises(BadRequest, match="features"):
         await scorer.score([[1]])
     assert (await scorer.scored([[1]], version="m1:1"))["outputs"] == [2]

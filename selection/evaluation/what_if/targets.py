@@ -64,13 +64,9 @@ def policy_target(
         if params:
             raise BadRequest(f"params: {UNIFORM!r} takes none")
         return WhatIfTarget(policy=UNIFORM)
-    if policy not in POLICIES:
-        expected = ", ".join((UNIFORM, *POLICIES))
-        raise BadRequest(f"policy: expected one of {expected}, got {policy!r}")
+    learns = make_policy(policy, params or {}).learns
     if params is None:
         params = application.policy_params if policy == application.policy else {}
-    make_policy(policy, params)
-    learns = POLICIES[policy].learns
     return WhatIfTarget(
         policy=policy,
         params=dict(params),

@@ -218,7 +218,7 @@ def test_features_decide_where_the_policy_takes_them() -> None:
         for x in rng.normal(size=600)
     ]
     log = log_of(rows)
-    contextual = candidate("linucb", arms="ab", dimensions=2)
+    contextual = candidate("auto", arms="ab", dimensions=2)
     found = estimate(evidence_of(log), learning(log, contextual, uniforms=uniforms(0, 600)))
     plain = estimate(
         evidence_of(log), learning(log, candidate("ucb1", arms="ab"), uniforms=uniforms(0, 600))
@@ -232,7 +232,7 @@ def test_a_policy_of_features_learns_nothing_from_queries_with_others(
     features: tuple[float, ...],
 ) -> None:
     log = log_of([asked({"a": 1.0, "b": 0.0}, features=features) for _ in range(50)])
-    proposal = learning(log, candidate("linucb", arms="ab"), uniforms=uniforms(0, 50))
+    proposal = learning(log, candidate("auto", arms="ab", dimensions=1), uniforms=uniforms(0, 50))
     assert proposal.chances[-1] == pytest.approx([0.5, 0.5])
 
 

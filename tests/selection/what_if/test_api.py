@@ -100,7 +100,7 @@ def test_period_and_rows_can_be_chosen(told: Application) -> None:
         ({"targets": [{}]}, "malformed", "targets.0: expected exactly one of arm and policy"),
         ({"targets": [{"arm": "svm:9"}]}, "malformed", "expected an arm out of svm:1, forest:1"),
         ({"targets": [{"arm": "svm:1", "learning": True}]}, "malformed", "nothing but arm"),
-        ({"targets": [{"policy": "best"}]}, "malformed", "expected one of uniform, static"),
+        ({"targets": [{"policy": "best"}]}, "invalid_policy_params", "expected one of static"),
         ({"targets": [{"policy": "uniform", "params": {"a": 1}}]}, "malformed", "takes none"),
         (
             {"targets": [{"policy": "exp3", "params": {"eta": 99}}]},
