@@ -132,12 +132,16 @@ class Study:
 
 
 def published(page: str, experiment: Experiment, frame: Frame) -> str:
-    """Return the page with the tables of this experiment at its mark."""
-    parts = [experiment.table(frame)] if experiment.table is not None else []
-    parts.append(telling.target_rows(experiment.targets(frame)))
-    return telling.replaced(
-        page, mark=experiment.name, text="\n".join(map(telling.markdown, parts))
-    )
+    """Return the page with the table and the verdict of this experiment at its mark; where the
+    paper has numbers of its own, they stand beside ours.
+    """
+    parts = [telling.markdown(experiment.table(frame))] if experiment.table is not None else []
+    judged = experiment.targets(frame)
+    if any(target.paper for target in judged):
+        parts.append(telling.markdown(telling.target_rows(judged)))
+    else:
+        parts.append(f"{telling.verdict({experiment.name: judged})}\n")
+    return telling.replaced(page, mark=experiment.name, text="\n".join(parts))
 
 
 def write(experiment: Experiment, records: Records, *, session: Session, busy: float) -> None:

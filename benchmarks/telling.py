@@ -109,10 +109,15 @@ def target_rows(targets: Sequence[Target]) -> Rows:
     return found
 
 
+def verdict(judged: Mapping[str, Sequence[Target]]) -> str:
+    """Return how many targets hold, and each that was missed with what was seen."""
+    every = [target for targets in judged.values() for target in targets]
+    missed = [f"{one.what}: {one.found} ({one.wanted})" for one in every if not one.holds]
+    line = f"{len(every) - len(missed)} of {len(every)} targets hold."
+    return f"{line} MISSED: {'; '.join(missed)}." if missed else line
+
+
 def verdicts(judged: Mapping[str, Sequence[Target]]) -> str:
-    """The tables at the end of a run, one for each experiment, and one line that counts."""
-    every = [(name, target) for name, targets in judged.items() for target in targets]
-    missed = [f"{name}, {target.what}" for name, target in every if not target.holds]
-    line = f"{len(missed)} of {len(every)} targets MISSED: {'; '.join(missed)}."
+    """Return the tables at the end of a run, one for each experiment, and the verdict."""
     parts = [f"{name}\n{table(target_rows(targets))}" for name, targets in judged.items()]
-    return "\n\n".join([*parts, line if missed else f"All {len(every)} targets hold."])
+    return "\n\n".join([*parts, verdict(judged)])

@@ -21,7 +21,8 @@ def told(experiment: Experiment, records: Records, folder: Path) -> list[Target]
     for page in (ROOT / "docs/results").glob("*.md"):
         if f"<!-- {experiment.name} -->" in (text := page.read_text()):
             new = published(text, experiment, frame)
-            assert all(target.what in new for target in judged)
+            missed = [target.what for target in judged if not target.holds]
+            assert all(what in new for what in missed)
             assert new.count("<!-- /") == text.count("<!-- /")
             return judged
     raise AssertionError(f"no page has a mark for {experiment.name}")
