@@ -36,7 +36,7 @@ from registry.services.releases import (
     roll_back,
 )
 from registry.services.remote import create_remote_version, set_secret, try_remote_version
-from registry.services.signatures import arms_agreeing, note_signatures
+from registry.services.signatures import arms_agreeing
 from registry.services.versions import (
     autoscale,
     configure_version,
@@ -80,7 +80,6 @@ __all__ = [
     "note_check",
     "note_load_error",
     "note_progress",
-    "note_signatures",
     "pass_check",
     "record_created",
     "record_deleted",

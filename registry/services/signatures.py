@@ -67,14 +67,6 @@ def _check_there(application: Application) -> None:
         raise Conflict(f"A model or a version that {application} would ask was just deleted.")
 
 
-def note_signatures(widths: Mapping[int, int]) -> None:
-    """Keep what the replicas of versions say that they take, where that isn't known yet."""
-    unknown = ModelVersion.objects.filter(pk__in=widths, n_features=None)
-    for version_id in unknown.order_by("pk").values_list("pk", flat=True):
-        rows = ModelVersion.objects.filter(pk=version_id, n_features=None)
-        rows.update(n_features=widths[version_id])
-
-
 def _check_new(routes: Collection[Route], *, before: Collection[tuple[int, int | None]]) -> None:
     for route in routes:
         version = None if _arm(route) in before else route.served

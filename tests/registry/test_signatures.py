@@ -181,19 +181,6 @@ def test_a_deploy_to_a_warm_version_of_another_signature_fails_at_once(
     assert (release.state, live(svm)) == ("live", "1")
 
 
-def test_what_replicas_say_is_kept_where_nothing_is_known_yet(
-    v1: ModelVersion, v2: ModelVersion
-) -> None:
-    go_live(v1, takes=64)
-    services.note_signatures({v1.pk: 7, v2.pk: 32})
-    v1.refresh_from_db()
-    v2.refresh_from_db()
-    assert (v1.n_features, v2.n_features) == (64, 32)
-
-
-# --- routes ------------------------------------------------------------------------------------
-
-
 def test_an_arm_of_another_signature_is_not_added(
     digits: Application, v1: ModelVersion, tree: ModelVersion
 ) -> None:

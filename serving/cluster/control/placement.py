@@ -1,9 +1,9 @@
-"""On which host a replica should start: anywhere, or where its version has not failed lately."""
+"""Which slot a replica gets: arithmetic, no I/O."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from registry.control import Slots
 from serving.cluster.control.planning import KINDS, Demand
@@ -13,103 +13,108 @@ from serving.cluster.queues import queue_at, queue_of
 
 
 class Placement:
-    """The workers there are, and what is known against them; arithmetic, no I/O.
+    """The free slots of the workers that stay; each is given once.
 
-    `failed_on` has, by version, the hosts on which it failed too lately for another try.
+    `failed_on` has, by version, the hosts on which it failed too lately for another try. What moves
+    off a worker that retires goes first: others get the slots that this leaves.
     """
 
     def __init__(
         self,
         *,
         workers: Sequence[WorkerRecord],
-        records: Iterable[ReplicaRecord],
+        records: Sequence[ReplicaRecord],
         failed_on: Mapping[int, Set[str]],
     ) -> None:
-        self._workers = workers
+        retiring = {worker.id for worker in workers if worker.retiring}
         self._failed_on = failed_on
-        # By host and kind of slot.
-        self._taken = Counter((r.host_id, kind_of(r.device)) for r in records if r.holds_slot)
+        # By kind and host.
+        self._free: Counter[tuple[str, str]] = Counter()
+        # By kind: queued replicas that any host may take, and those that leave.
+        self._queued: Counter[str] = Counter()
+        self._leaving: Counter[str] = Counter()
+        for worker in workers:
+            if not worker.retiring:
+                kind = worker.queue.removeprefix(queue_of(""))
+                self._free[kind, worker.host_id] += worker.slots
+        self._hosts = {kind: {host for k, host in self._free if k == kind} for kind in KINDS}
+        for record in records:
+            kind = kind_of(record.device)
+            if record.worker in retiring:
+                self._leaving[kind] += record.is_supply
+            elif record.holds_slot:
+                self._free[kind, record.host_id] -= 1
+            elif record.state is ReplicaState.QUEUED:
+                self._queued[kind] += 1
 
     def is_held_back(self, demand: Demand) -> bool:
-        """Whether every host that could take it has just failed it."""
-        hosts = self._hosts(demand.device)
-        return bool(hosts) and hosts <= self._failed_on.get(demand.version_id, frozenset())
+        """Return whether every host that could take it has just failed it."""
+        return bool(self._hosts[demand.device]) and not self._good(demand)
 
-    def queue_for(self, demand: Demand) -> str:
-        """The queue for its next replica: that of one host where others failed, or near one."""
-        hosts, good = self._hosts(demand.device), self._good(demand)
-        queue = queue_of(demand.device)
-        if demand.near in good and self._free(demand.near, device=demand.device) > 0:
+    def is_full(self, kind: str) -> bool:
+        return self._left(kind) <= 0
+
+    def place(self, demand: Demand, *, moves: bool = False) -> str | None:
+        """Return the queue for its next replica, None if no slot is free for it.
+
+        It is that of one host if others have failed it, or if it should start near another one.
+        """
+        kind = demand.device
+        if self._left(kind) - (0 if moves else self._leaving[kind]) <= 0:
+            return None
+        if moves:  # it takes one of the slots reserved for what leaves
+            self._leaving[kind] -= 1
+        queue, good = queue_of(kind), self._good(demand)
+        free = {host: self._free[kind, host] for host in good if self._free[kind, host] > 0}
+        if demand.near in free:
             chosen = demand.near
-        elif not good or good == hosts:
+        elif good == self._hosts[kind]:
+            self._queued[kind] += 1
             return queue
+        elif not free:
+            return None
         else:
-            chosen = max(sorted(good), key=lambda host: self._free(host, device=demand.device))
-        self._taken[chosen, demand.device] += 1
+            chosen = max(sorted(free), key=lambda host: free[host])
+        self._free[kind, chosen] -= 1
         return queue_at(queue, host_id=chosen)
 
-    def waiting_in_vain(self, records: Iterable[ReplicaRecord]) -> list[str]:
-        """Return those that wait for a slot of one host, which has none, while another one has.
+    def _left(self, kind: str) -> int:
+        return sum(n for (k, _), n in self._free.items() if k == kind) - self._queued[kind]
 
-        They were sent to that host as others had failed, and one of these may be tried again.
-        """
-        return [
-            record.id
-            for record in records
-            if record.state is ReplicaState.QUEUED
-            and (host := self._only_host(record)) is not None
-            and self._free(host, device=record.device) <= 0
-            and any(
-                self._free(other, device=record.device) > 0 for other in self._good(record) - {host}
-            )
-        ]
-
-    def _only_host(self, record: ReplicaRecord) -> str | None:
-        queue = queue_of(record.device)
-        for host in self._hosts(record.device):
-            if record.queue == queue_at(queue, host_id=host):
-                return host
-        return None
-
-    def _good(self, replica: Demand | ReplicaRecord) -> set[str]:
-        return self._hosts(replica.device) - self._failed_on.get(replica.version_id, frozenset())
-
-    def _hosts(self, device: str) -> set[str]:
-        return {w.host_id for w in self._workers if w.queue == queue_of(device)}
-
-    def _free(self, host_id: str, *, device: str) -> int:
-        there = (w for w in self._workers if w.host_id == host_id and w.queue == queue_of(device))
-        return sum(worker.slots for worker in there) - self._taken[host_id, device]
+    def _good(self, demand: Demand) -> set[str]:
+        return self._hosts[demand.device] - self._failed_on.get(demand.version_id, frozenset())
 
 
 def occupancy(
-    device: str, *, workers: Iterable[WorkerRecord], records: Iterable[ReplicaRecord]
+    device: str, *, workers: Sequence[WorkerRecord], records: Iterable[ReplicaRecord]
 ) -> Slots:
     """Return the slots for a device and the replicas that have one.
 
-    What workers have that retire counts neither way: nobody gets a slot there.
+    Slots of workers that retire count neither way: nobody gets one there.
     """
-    own = [worker for worker in workers if worker.queue == queue_of(device)]
-    retiring = {worker.id for worker in own if worker.retiring}
-    holding = (r for r in records if r.holds_slot and r.worker not in retiring)
-    return _slots(device, workers=own, records=holding)
+    retiring = {worker.id for worker in workers if worker.retiring}
+    arms = Counter(
+        f"{record.model}:{record.version}"
+        for record in records
+        if record.holds_slot
+        and record.worker not in retiring
+        and kind_of(record.device) == kind_of(device)
+    )
+    return Slots(total=_total(device, workers=workers), replicas=dict(arms))
 
 
-def slots_needed(
-    *,
-    demands: Iterable[Demand],
-    workers: Collection[WorkerRecord],
-    records: Collection[ReplicaRecord],
-) -> dict[str, Slots]:
-    """Return the slots by kind, and the replicas that have or await one and would not give way."""
-    lasting = {demand.version_id for demand in demands if demand.warm_until is None}
-    needed = [r for r in records if r.is_supply and r.version_id in lasting]
-    return {kind: _slots(kind, workers=workers, records=needed) for kind in KINDS}
+def slots_needed(*, demands: Iterable[Demand], workers: Sequence[WorkerRecord]) -> dict[str, Slots]:
+    """Return the slots by kind, and how many each version needs that is more than kept warm."""
+    lasting = [d for d in demands if d.warm_until is None and d.replicas]
+    return {
+        kind: Slots(
+            total=_total(kind, workers=workers),
+            replicas={f"{d.model}:{d.version}": d.replicas for d in lasting if d.device == kind},
+        )
+        for kind in KINDS
+    }
 
 
-def _slots(
-    device: str, *, workers: Iterable[WorkerRecord], records: Iterable[ReplicaRecord]
-) -> Slots:
-    arms = (f"{r.model}:{r.version}" for r in records if kind_of(r.device) == device)
+def _total(device: str, *, workers: Iterable[WorkerRecord]) -> int:
     staying = (w for w in workers if w.queue == queue_of(device) and not w.retiring)
-    return Slots(total=sum(worker.slots for worker in staying), replicas=dict(Counter(arms)))
+    return sum(worker.slots for worker in staying)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, cast
@@ -23,10 +22,16 @@ from serving.cluster.control.ages import Ages
 from serving.cluster.control.checks import MOST_CHECKS, Checks
 from serving.cluster.control.demands import wanted_replicas
 from serving.cluster.control.placement import Placement, slots_needed
-from serving.cluster.control.planning import Demand, Plan, plan, preemption, version_to_evict
+from serving.cluster.control.planning import (
+    KINDS,
+    Demand,
+    Plan,
+    plan,
+    replica_to_preempt,
+    version_to_evict,
+)
 from serving.cluster.control.releases import Cluster, Releases
 from serving.cluster.control.replica_moves import ReplicaMoves, replica_moves
-from serving.cluster.control.room import Room
 from serving.cluster.control.scaling import Scaling
 from serving.cluster.failures.counts import FailureCounts
 from serving.cluster.failures.endings import count_ending, count_failure
@@ -37,7 +42,7 @@ from serving.cluster.membership.seals import Refusals
 from serving.cluster.membership.views import VIEWS, WebView, reached, read_views
 from serving.cluster.membership.workers import WORKERS, WorkerRecord, read_workers
 from serving.cluster.parent import process_lives
-from serving.cluster.queues import queue_at, queue_of
+from serving.cluster.queues import queue_at
 from serving.container.programs import WHILE_LOADING
 from serving.rpc.connection import remove_socket
 
@@ -47,10 +52,12 @@ if TYPE_CHECKING:
 # A Redis that has just come back may have lost every record while it was away: replicas get this
 # long to write themselves down again before any of them is missed.
 SETTLE_S = 3.0
-# A queued replica without a task in the queue for this long will never be started.
-LOST_AFTER_S = 10.0
-# A replica that should take another one's place has no slot to expect after so long.
-STARVED_AFTER_S = 10.0
+# A slot was free for a queued replica: one that has not taken it by then never will.
+LOST_AFTER_S = 30.0
+# A version that has waited so long for a slot gets that of another one.
+TAKES_AFTER_S = 2.0
+# A replica that should move has no slot to expect after so long.
+FULL_AFTER_S = 10.0
 # For how long, again and again, a version stays warm while the one that replaced it isn't ready.
 FALLBACK_KEPT_S = 60.0
 # For how long a record is shown whose seal doesn't fit.
@@ -108,34 +115,37 @@ class Reconciler:
         fallbacks = self._keep_fallbacks(records, views=views, moment=moment)
         self._scaling.run(records=records, now=moment.timestamp())
         demands = wanted_replicas(moment=moment)
-        self.slots = slots_needed(demands=demands, workers=workers, records=records)
+        self.slots = slots_needed(demands=demands, workers=workers)
         retiring = {worker.id for worker in workers if worker.retiring}
-        staying = [record for record in records if record.worker not in retiring]
-        moving = self._moves(demands, records=records, views=views, retiring=retiring, now=now)
-        # That one leaves proves nothing of the next.
-        self._note_success(demands, records=staying)
+        # That a replica leaves proves nothing of the next one.
+        self._note_success(demands, records=[r for r in records if r.worker not in retiring])
         placement = Placement(
-            workers=[worker for worker in workers if not worker.retiring],
-            records=staying,
+            workers=workers,
+            records=records,
             failed_on=self._failures.held_back(
                 [demand.version_id for demand in demands],
-                host_ids={worker.host_id for worker in workers},
+                host_ids={worker.host_id for worker in workers if not worker.retiring},
             ),
         )
-        records = self._without(placement.waiting_in_vain(records), records=records)
-        room = Room(workers=workers, records=records, moving=moving.versions)
-        records = self._without(room.without(records), records=records)
+        moving = replica_moves(
+            demands,
+            records=records,
+            retiring=retiring,
+            reached={r.id for r in records if all(view.has_proven(r.id) for view in views)},
+            full={
+                kind
+                for kind in KINDS
+                if placement.is_full(kind) and self._ages.of(kind, now=now) > FULL_AFTER_S
+            },
+        )
         steps = plan(
             demands=moving.demands,
             records=records,
             held_back={demand.version_id for demand in demands if placement.is_held_back(demand)},
         )
-        starts = tuple(d for d in steps.starts if room.takes(d.version_id, device=d.device))
-        steps = replace(steps, starts=starts, drains=(*steps.drains, *moving.drains))
-        self._carry_out(steps, placement=placement, now=now)
-        # What moves has a slot already, and nobody has to give it another one.
-        needy = [demand for demand in demands if demand.version_id not in moving.versions]
-        self._make_room(needy, records=records, fallbacks=fallbacks, now=now)
+        steps = replace(steps, drains=(*steps.drains, *moving.drains))
+        steps, waiting = self._carry_out(steps, moving=moving, placement=placement, now=now)
+        self._free_slot(waiting, demands=demands, records=records, fallbacks=fallbacks)
         return steps
 
     def _is_settled(self) -> bool:
@@ -191,40 +201,23 @@ class Reconciler:
     def _without_lost(
         self, records: Sequence[ReplicaRecord], *, workers: Sequence[WorkerRecord], now: float
     ) -> list[ReplicaRecord]:
-        """Drop queued records whose tasks are in no queue any more."""
-        overdue = [
-            record
+        """Drop queued records that no worker takes; others are started in their places."""
+        served = {
+            queue
+            for worker in workers
+            if not worker.retiring
+            for queue in (worker.queue, queue_at(worker.queue, host_id=worker.host_id))
+        }
+        lost = [
+            record.id
             for record in records
             if record.state is ReplicaState.QUEUED
-            and self._ages.of(record.id, now=now) > LOST_AFTER_S
+            and (self._ages.of(record.id, now=now) > LOST_AFTER_S or record.queue not in served)
         ]
-        if not overdue:
-            return list(records)
-        # What waits for workers of one host that has none any more waits for nobody.
-        served = {queue_at(w.queue, host_id=w.host_id) for w in workers if not w.retiring}
-        deserted = {r.queue for r in overdue if r.queue not in ("", queue_of(r.device))} - served
-        waiting = {
-            task
-            for queue in {record.queue or queue_of(record.device) for record in overdue}
-            if queue not in deserted
-            for task in self._queued_tasks(queue)
-        }
-        lost = {record.id for record in overdue} - waiting
-        self._directory.remove(lost)
         for replica_id in lost:
             logger.warning("task lost replica=%s", replica_id)
+        self._directory.remove(lost)
         return [record for record in records if record.id not in lost]
-
-    def _without(
-        self, replica_ids: Sequence[str], *, records: Sequence[ReplicaRecord]
-    ) -> list[ReplicaRecord]:
-        """Drop these queued records: others are started in their places."""
-        self._directory.remove(replica_ids)
-        return [record for record in records if record.id not in replica_ids]
-
-    def _queued_tasks(self, queue: str) -> set[str]:
-        messages = cast("list[bytes]", self._redis.lrange(queue, 0, -1))
-        return {str(json.loads(message)["headers"]["id"]) for message in messages}
 
     def _with_drain_requests(self, records: Sequence[ReplicaRecord]) -> list[ReplicaRecord]:
         """Count those that were asked to drain as draining, before they say so themselves."""
@@ -255,14 +248,6 @@ class Reconciler:
         }
         if well:
             services.note_load_error(well, error="")
-        # Of one that was checked before that number was kept, only its replicas tell.
-        services.note_signatures(
-            {
-                record.version_id: record.n_features
-                for record in records
-                if _is_ready(record) and record.n_features is not None
-            }
-        )
 
     def _keep_fallbacks(
         self, records: Sequence[ReplicaRecord], *, views: Sequence[WebView], moment: datetime
@@ -297,33 +282,27 @@ class Reconciler:
             services.keep_warm(expiring, until=moment + timedelta(seconds=FALLBACK_KEPT_S))
         return frozenset(version.pk for version in fallbacks)
 
-    def _moves(
-        self,
-        demands: Sequence[Demand],
-        *,
-        records: Sequence[ReplicaRecord],
-        views: Sequence[WebView],
-        retiring: Set[str],
-        now: float,
-    ) -> ReplicaMoves:
-        return replica_moves(
-            demands,
-            records=records,
-            retiring=retiring,
-            reached={r.id for r in records if all(view.has_proven(r.id) for view in views)},
-            starved={
-                record.id
-                for record in records
-                if record.state is ReplicaState.QUEUED
-                and self._ages.of(record.id, now=now) > STARVED_AFTER_S
-            },
-        )
+    def _carry_out(
+        self, steps: Plan, *, moving: ReplicaMoves, placement: Placement, now: float
+    ) -> tuple[Plan, list[Demand]]:
+        """Do as many of the steps as there are slots for, and return them.
 
-    def _carry_out(self, steps: Plan, *, placement: Placement, now: float) -> None:
+        Return as well what has waited for a slot for long enough to get another version's.
+        """
         self._directory.remove(steps.drops)
         self._directory.ask_to_drain(steps.drains)
-        for demand in steps.starts:
-            self._start(demand, queue=placement.queue_for(demand), now=now)
+        started: list[Demand] = []
+        waiting: list[Demand] = []
+        for demand in sorted(steps.starts, key=lambda d: d.version_id not in moving.versions):
+            moves = demand.version_id in moving.versions
+            queue = placement.place(demand, moves=moves)
+            if queue is not None:
+                self._start(demand, queue=queue, now=now)
+                started.append(demand)
+            elif not moves and placement.is_full(demand.device):
+                if self._ages.of(f"{demand.version_id} waits", now=now) > TAKES_AFTER_S:
+                    waiting.append(demand)
+        steps = replace(steps, starts=tuple(started))
         if steps:
             logger.info(
                 "reconciled started=%d dropped=%d drained=%d",
@@ -331,6 +310,7 @@ class Reconciler:
                 len(steps.drops),
                 len(steps.drains),
             )
+        return steps, waiting
 
     def _start(self, demand: Demand, *, queue: str, now: float) -> None:
         record = ReplicaRecord(
@@ -353,35 +333,29 @@ class Reconciler:
             generation=demand.generation,
         )
 
-    def _make_room(
+    def _free_slot(
         self,
-        demands: Sequence[Demand],
+        waiting: Sequence[Demand],
         *,
+        demands: Sequence[Demand],
         records: Sequence[ReplicaRecord],
         fallbacks: frozenset[int],
-        now: float,
     ) -> None:
-        """Where no slot is left, end the grace time of the version with the least of it.
+        """End the grace time of the version with the least of it for those that wait for a slot.
 
-        Where none has any, a version without a replica gets a slot of the one that has most.
+        If none has any, a version without a replica gets a slot of the one that has most.
         """
-        waited_s = {
-            record.id: self._ages.of(record.id, now=now)
-            for record in records
-            if record.state is ReplicaState.QUEUED
-        }
         version_id = version_to_evict(
-            demands=demands, records=records, fallbacks=fallbacks, waited_s=waited_s
+            waiting=waiting, demands=demands, records=records, fallbacks=fallbacks
         )
         if version_id is not None:
             logger.info("no free slot: cooling version=%d", version_id)
             services.keep_warm([version_id], until=None)
             return
-        taken = preemption(demands=demands, records=records, waited_s=waited_s)
-        if taken is not None:
-            logger.info("no free slot: draining replica=%s for a version without any", taken.drain)
-            self._directory.remove(taken.drops)
-            self._directory.ask_to_drain([taken.drain])
+        replica_id = replica_to_preempt(waiting=waiting, demands=demands, records=records)
+        if replica_id is not None:
+            logger.info("no free slot: draining replica=%s for a version without any", replica_id)
+            self._directory.ask_to_drain([replica_id])
 
 
 def _failed(record: ReplicaRecord, *, reason: str, died_loading: bool = False) -> ReplicaRecord:

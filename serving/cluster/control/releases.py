@@ -31,8 +31,6 @@ READY_WITHIN_S = 120.0
 # From then on one ready replica is enough: the others may be waiting for slots.
 ALL_READY_WITHIN_S = 20.0
 MAX_FAILURES = 3
-# A free slot takes a replica much sooner.
-SLOT_WITHIN_S = 2.0
 # A model that loads for longer is said to, in steps of so many seconds.
 LOADING_STEP_S = 5
 # How much longer than it may take a replica that loads is waited for: its worker ends it first.
@@ -69,7 +67,6 @@ class Progress:
     ready: int
     reached: int
     webs: int
-    queued: int
     present: int
     failures: int
     age_s: float
@@ -83,9 +80,7 @@ class Progress:
     holders: str = ""
     # What to do where none is free.
     remedy: str = ""
-    # How long the first of those queued has waited for one, and the first that loads has loaded:
-    # None where none does.
-    waited_s: float = 0.0
+    # How long the first that loads has loaded, None if none does.
     loading_s: float | None = None
     # What one of them waits for on its host before it loads.
     preparing: str = ""
@@ -121,7 +116,7 @@ class Progress:
             return ""
         if self.load_error:
             return self.load_error
-        if self.queued and self.queued == self.present:
+        if not self.present and self._waits:
             return f"{self._slots} for {READY_WITHIN_S:.0f} s. {self.remedy}"
         return f"no replica became ready within {READY_WITHIN_S:.0f} s"
 
@@ -146,19 +141,15 @@ class Progress:
 
     @property
     def _waits(self) -> bool:
-        """Whether a replica waits for a slot that is not just about to take it."""
-        taken = not self.workers or self.in_use >= self.slots
-        return self.queued > 0 and (taken or self.waited_s > SLOT_WITHIN_S)
+        """Whether a replica waits for a slot."""
+        return self.present < max(1, self.wanted) and self.in_use >= self.slots
 
     @property
     def _slots(self) -> str:
         if not self.workers:
             return f"no worker takes from queue {self.queue}"
         whose = f" by {self.holders}" if self.holders else ""
-        use = f"{self.in_use} of {self.slots} in use{whose}"
-        if self.in_use >= self.slots:
-            return f"no free slot on queue {self.queue} ({use})"
-        return f"waiting for a slot on queue {self.queue} ({use})"
+        return f"no free slot on queue {self.queue} ({self.in_use} of {self.slots} in use{whose})"
 
     @property
     def _reach(self) -> str:
@@ -238,7 +229,6 @@ class Releases:
             and record.is_supply
         ]
         ready = [record for record in own if record.state is ReplicaState.READY]
-        queued = [record for record in own if record.state is ReplicaState.QUEUED]
         begun = [record for record in own if record.state is ReplicaState.LOADING]
         loading = [record for record in begun if not record.preparing]
         queue = queue_of(version.device)
@@ -251,7 +241,6 @@ class Releases:
             ready=len(ready),
             reached=reached([record.id for record in ready], views=views),
             webs=len(views),
-            queued=len(queued),
             present=len(own),
             failures=_least(failures, hosts={worker.host_id for worker in taking}),
             age_s=ages.of(name, now=now),
@@ -268,7 +257,6 @@ class Releases:
                 (ages.of(f"{record.id} loads", now=now) for record in loading), default=None
             ),
             preparing=next((record.preparing for record in begun if record.preparing), ""),
-            waited_s=max((ages.of(record.id, now=now) for record in queued), default=0.0),
             obstacle=next(
                 (obstacle_text(*obstacle) for obstacle in obstacles(ready, views=views)), ""
             ),

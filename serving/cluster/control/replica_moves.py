@@ -32,12 +32,12 @@ def replica_moves(
     records: Sequence[ReplicaRecord],
     retiring: Set[str],
     reached: Set[str],
-    starved: Set[str] = frozenset(),
+    full: Set[str] = frozenset(),
 ) -> ReplicaMoves:
     """Say what brings the replicas of the workers `retiring` (ids) elsewhere.
 
-    `reached` are the replicas that have answered every web process, `starved` those that have
-    waited for a slot for long: of a version that answers elsewhere, nobody waits for them.
+    `reached` are the replicas that have answered every web process. `full` are the kinds of slots
+    of which none has been free for long: a version that answers elsewhere waits for no more there.
     """
     present: dict[tuple[int, int], list[ReplicaRecord]] = {}
     for record in records:
@@ -59,9 +59,7 @@ def replica_moves(
     return ReplicaMoves(
         versions=frozenset(move.demand.version_id for move in chosen),
         demands=_raised(demands, {move.demand.version_id: move for move in chosen}),
-        drains=tuple(
-            move.leaves.id for move in chosen if move.is_done(reached=reached, starved=starved)
-        ),
+        drains=tuple(move.leaves.id for move in chosen if move.is_done(reached=reached, full=full)),
     )
 
 
@@ -104,12 +102,11 @@ class _Move:
         same_version = other.demand.version_id == self.demand.version_id
         return same_version or (other.worker == self.worker and not self.has_begun)
 
-    def is_done(self, *, reached: Set[str], starved: Set[str]) -> bool:
-        on_their_way = [record for record in self.stay if record.id not in starved]
+    def is_done(self, *, reached: Set[str], full: Set[str]) -> bool:
         return (
-            self.has_begun
-            and bool(on_their_way)
-            and all(r.state is ReplicaState.READY and r.id in reached for r in on_their_way)
+            bool(self.stay)
+            and (self.has_begun or self.demand.device in full)
+            and all(r.state is ReplicaState.READY and r.id in reached for r in self.stay)
         )
 
 

@@ -46,8 +46,6 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int = 0
     queries: int = 0
     batches: int = 0
-    # How many numbers its model takes; None where that isn't known.
-    n_features: int | None = None
     last_error: str | None = None
     # What it waits for on its host before it loads, for people; "" for nothing.
     preparing: str = ""

@@ -357,12 +357,7 @@ async def _serve(
     await server.start()
     heartbeat.report(lambda: msgspec.structs.asdict(server.statistics))
     if not drain.is_set:
-        await asyncio.to_thread(
-            heartbeat.become,
-            ReplicaState.READY,
-            address=server.address,
-            n_features=predictor.n_features,
-        )
+        await asyncio.to_thread(heartbeat.become, ReplicaState.READY, address=server.address)
     slot.renew(heartbeat.record)
     await drain.wait()
     server.drain()

@@ -139,7 +139,9 @@ def server_info(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> dict[st
 
 @pytest.fixture
 def rounds(client: redis.Redis, server_info: dict[str, object]) -> Rounds:
-    return Rounds(client)
+    rounds = Rounds(client)
+    rounds.employ("h1")
+    return rounds
 
 
 @pytest.fixture

@@ -67,6 +67,9 @@ class Rounds:
         announce_worker(self.client, worker)
         self.client.persist(WORKER_KEY + worker.id)
 
+    def dismiss(self, worker: str) -> None:
+        self.client.delete(WORKER_KEY + worker)
+
     def failed(self, version: ModelVersion) -> int:
         """How often it failed in a row, on all hosts together."""
         return sum(failures.count for failures in self.failures.by_host(version.pk).values())

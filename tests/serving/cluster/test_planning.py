@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -10,9 +13,8 @@ from hypothesis import strategies as st
 from serving.cluster.control.planning import (
     Demand,
     Plan,
-    Preemption,
     plan,
-    preemption,
+    replica_to_preempt,
     version_to_evict,
 )
 from serving.cluster.failures.counts import backoff_s
@@ -21,9 +23,6 @@ from tests.serving.cluster.records import a_demand, a_record
 
 QUEUED, LOADING, READY = ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaState.READY
 DRAINING, FAILED = ReplicaState.DRAINING, ReplicaState.FAILED
-
-# Every replica that waits for a slot has waited for longer than one should.
-LONG = {"r2": 60.0, "r3": 60.0}
 
 
 def test_a_missing_replica_is_started() -> None:
@@ -87,58 +86,37 @@ def test_a_version_that_is_only_warm_starts_last() -> None:
     assert plan(demands=[warm, live], records=[]).starts == (live, warm)
 
 
-def test_a_waiting_replica_takes_the_slot_of_the_version_closest_to_the_end_of_its_grace() -> None:
-    demands = [
-        a_demand(version_id=1, warm_until=200.0),
-        a_demand(version_id=2, warm_until=100.0),
-        a_demand(version_id=3),
-    ]
-    records = [
-        a_record("r1", version_id=1),
-        a_record("r2", version_id=2),
-        a_record("r3", version_id=3, state=QUEUED),
-    ]
+WARM = [a_demand(version_id=1, warm_until=200.0), a_demand(version_id=2, warm_until=100.0)]
+BOTH_WARM = [a_record("r1", version_id=1), a_record("r2", version_id=2)]
+WAITS = a_demand(version_id=3, model="tree")
 
-    assert version_to_evict(demands=demands, records=records, waited_s={"r3": 3.0}) == 2
-    assert version_to_evict(demands=demands, records=records, waited_s={"r3": 1.0}) is None
+
+def evicted(*waiting: Demand, records: Sequence[ReplicaRecord] = BOTH_WARM) -> int | None:
+    demands = [*WARM, *waiting]
+    return version_to_evict(waiting=waiting, demands=demands, records=records)
+
+
+def test_a_waiting_replica_takes_the_slot_of_the_version_closest_to_the_end_of_its_grace() -> None:
+    assert evicted(WAITS) == 2
+    assert evicted() is None
+    assert evicted(replace(WAITS, warm_until=1.0)) is None
+    assert evicted(replace(WAITS, device="gpu")) is None
+
+
+def test_nothing_is_evicted_while_a_slot_is_coming_free() -> None:
+    leaving = a_record("r3", version_id=4, state=DRAINING)
+    assert evicted(WAITS, records=[*BOTH_WARM, leaving]) is None
 
 
 @pytest.mark.parametrize(("model", "evicted"), [("svm", 1), ("tree", None)])
 def test_a_version_that_still_answers_makes_room_for_its_own_model_alone(
     model: str, evicted: int | None
 ) -> None:
-    demands = [
-        a_demand(version_id=1, warm_until=200.0),
-        a_demand(version_id=2, model=model),
-    ]
-    records = [a_record("r1", version_id=1), a_record("r2", version_id=2, state=QUEUED)]
-
-    found = version_to_evict(demands=demands, records=records, waited_s=LONG, fallbacks={1})
+    waits = a_demand(version_id=3, model=model)
+    found = version_to_evict(
+        waiting=[waits], demands=[WARM[0], waits], records=BOTH_WARM, fallbacks={1}
+    )
     assert found == evicted
-
-
-def test_nothing_is_evicted_while_a_slot_is_coming_free() -> None:
-    demands = [a_demand(version_id=1, warm_until=200.0), a_demand(version_id=3)]
-    records = [
-        a_record("r1", version_id=1),
-        a_record("r2", version_id=2, state=DRAINING),
-        a_record("r3", version_id=3, state=QUEUED),
-    ]
-
-    assert version_to_evict(demands=demands, records=records, waited_s=LONG) is None
-
-
-def test_a_slot_of_another_device_is_of_no_use() -> None:
-    demands = [
-        a_demand(version_id=1, warm_until=200.0, device="cpu"),
-        a_demand(version_id=3, device="gpu"),
-    ]
-    records = [
-        a_record("r1", version_id=1),
-        a_record("r3", version_id=3, state=QUEUED, device="gpu"),
-    ]
-
-    assert version_to_evict(demands=demands, records=records, waited_s=LONG) is None
 
 
 def test_the_pause_after_failures_doubles_up_to_a_minute() -> None:
@@ -229,32 +207,16 @@ def test_a_serving_replica_is_drained_only_where_no_waiting_one_could_be_dropped
         assert waiting <= set(steps.drops)
 
 
+def preempted(*records: ReplicaRecord, waits: Demand = WAITS) -> str | None:
+    demands = [a_demand(replicas=200), waits]
+    return replica_to_preempt(waiting=[waits], demands=demands, records=records)
+
+
 def test_a_version_without_a_replica_gets_a_slot_of_the_one_that_has_most() -> None:
-    demands = [a_demand(replicas=200), a_demand(version_id=2, model="tree", replicas=2)]
     flood = [a_record(f"f{n}", queued_at=float(n)) for n in range(10)]
-    ahead = [a_record(f"q{n}", state=QUEUED) for n in range(3)]
-    needy = a_record("needy", version_id=2, model="tree", state=QUEUED)
-    waited = {"needy": 60.0, "q0": 60.0}
 
-    def taken(*more: ReplicaRecord, waited_s: dict[str, float] = waited) -> Preemption | None:
-        return preemption(demands=demands, records=[*flood, *ahead, *more], waited_s=waited_s)
-
-    assert taken(needy) == Preemption(drops=("q0", "q1", "q2"), drain="f9")
-    assert taken(needy, waited_s={"needy": 1.0}) is None
-    assert taken(needy, a_record("t1", version_id=2, model="tree")) is None  # it has its first
-    assert taken(needy, a_record("d", state=DRAINING)) is None  # a slot comes free in a moment
-    assert taken() is None
-
-
-def test_nobody_gives_its_last_replica() -> None:
-    demands = [a_demand(), a_demand(version_id=2, model="tree")]
-    records = [a_record("only"), a_record("needy", version_id=2, model="tree", state=QUEUED)]
-
-    assert preemption(demands=demands, records=records, waited_s={"needy": 60.0}) is None
-
-
-def test_a_version_that_is_only_warm_takes_no_slot_from_others() -> None:
-    demands = [a_demand(replicas=2), a_demand(version_id=2, model="tree", warm_until=1.0)]
-    records = [a_record("a"), a_record("b"), a_record("w", version_id=2, state=QUEUED)]
-
-    assert preemption(demands=demands, records=records, waited_s={"w": 60.0}) is None
+    assert preempted(*flood) == "f9"
+    assert preempted(*flood, a_record("t1", version_id=3)) is None  # it has its first
+    assert preempted(*flood, a_record("d", state=DRAINING)) is None  # one comes free in a moment
+    assert preempted(*flood, waits=replace(WAITS, warm_until=1.0)) is None
+    assert preempted(flood[0]) is None  # nobody gives its last one

@@ -144,6 +144,7 @@ def test_a_release_without_a_slot_says_so_while_it_waits(
 
 
 def test_a_release_that_no_worker_takes_says_so_at_once(rounds: Rounds) -> None:
+    rounds.dismiss("h1")
     release = services.deploy(version=make_version(validated_at=timezone.now()), by=BY)
     rounds.run()
 

@@ -14,7 +14,6 @@ def progress(**changes: Any) -> Progress:
         "wanted": 2,
         "ready": 0,
         "webs": 1,
-        "queued": 0,
         "present": 0,
         "failures": 0,
         "age_s": 1.0,
@@ -32,7 +31,7 @@ def test_a_release_goes_live_with_all_its_replicas() -> None:
 
 
 def test_one_replica_is_enough_where_the_others_take_long() -> None:
-    assert progress(ready=1, present=2, queued=1, age_s=21.0).is_live
+    assert progress(ready=1, present=1, age_s=21.0).is_live
 
 
 def test_a_version_scaled_to_nothing_goes_live_with_one() -> None:
@@ -48,7 +47,7 @@ def test_a_release_whose_replicas_fail_three_times_is_given_up_with_their_error(
 
 def test_a_release_that_never_got_a_slot_says_so() -> None:
     full = {"slots": 7, "in_use": 7, "holders": "tree:1 x 7", "remedy": "Do this."}
-    fault = progress(queued=2, present=2, age_s=121.0, **full).fault
+    fault = progress(age_s=121.0, **full).fault
 
     use = "7 of 7 in use by tree:1 x 7"
     assert fault == f"no free slot on queue replicas.cpu ({use}) for 120 s. Do this."
@@ -78,18 +77,14 @@ def test_a_replica_that_fetches_its_artifact_has_the_time_that_this_takes() -> N
             {"failed": "failed twice on app1: no weights"},
             "0 of 2 replicas ready, failed twice on app1: no weights",
         ),
-        ({"queued": 2, "waited_s": 1.0, "slots": 7, "in_use": 5}, "0 of 2 replicas ready"),
+        ({"slots": 7, "in_use": 5}, "0 of 2 replicas ready"),
         (
-            {"queued": 2, "slots": 7, "in_use": 7},
+            {"slots": 7, "in_use": 7},
             "no free slot on queue replicas.cpu (7 of 7 in use)",
         ),
-        ({"queued": 2, "workers": 0, "slots": 0}, "no worker takes from queue replicas.cpu"),
+        ({"workers": 0, "slots": 0}, "no worker takes from queue replicas.cpu"),
         (
-            {"queued": 2, "waited_s": 3.0, "slots": 7, "in_use": 5},
-            "waiting for a slot on queue replicas.cpu (5 of 7 in use)",
-        ),
-        (
-            {"ready": 1, "queued": 1, "slots": 7, "in_use": 7},
+            {"ready": 1, "present": 1, "slots": 7, "in_use": 7},
             "1 of 2 replicas ready, no free slot on queue replicas.cpu (7 of 7 in use)",
         ),
     ],

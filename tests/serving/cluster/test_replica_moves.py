@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import msgspec
 import pytest
@@ -101,23 +101,23 @@ def test_the_old_one_is_drained_once_the_new_one_answers_every_web_process(
     assert not plan(demands=found.demands, records=records)
 
 
-def test_of_a_version_that_answers_elsewhere_one_without_a_slot_keeps_nobody() -> None:
+def test_a_version_that_answers_elsewhere_waits_for_no_slot_that_is_not_there() -> None:
     demand = a_demand(replicas=2)
-    records = [a_record("old", **OLD), a_record("new", **NEW), a_record("waits", state=QUEUED)]
+    records = [a_record("old", **OLD), a_record("new", **NEW)]
 
-    def drained(starved: set[str]) -> tuple[str, ...]:
+    def drained(*full: str, reached: Set[str] = frozenset({"new"})) -> tuple[str, ...]:
         return replica_moves(
-            [demand], records=records, retiring=RETIRING, reached={"new"}, starved=starved
+            [demand], records=records, retiring=RETIRING, reached=reached, full=set(full)
         ).drains
 
-    assert drained(set()) == ()
-    assert drained({"waits"}) == ("old",)
+    assert drained() == drained("gpu") == drained("cpu", reached=frozenset()) == ()
+    assert drained("cpu") == ("old",)
 
 
-def test_the_only_one_stays_where_no_other_one_gets_a_slot() -> None:
-    records = [a_record("old", **OLD), a_record("waits", state=QUEUED)]
+def test_the_only_one_stays_if_no_other_one_gets_a_slot() -> None:
+    records = [a_record("old", **OLD)]
     found = replica_moves(
-        [a_demand()], records=records, retiring=RETIRING, reached=set(), starved={"waits"}
+        [a_demand()], records=records, retiring=RETIRING, reached=set(), full={"cpu"}
     )
     assert found.drains == ()
 

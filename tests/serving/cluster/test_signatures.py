@@ -7,16 +7,7 @@ import pytest
 from registry import services
 from registry.models import ModelVersion
 from tests.serving.cluster.asking import Peer
-from tests.serving.cluster.rounds import Rounds, make_version
 from tests.serving.cluster.stack import BY, Stack, constant
-from tests.serving.cluster.waiting import wait_for
-
-COUNTS = b"""
-class Predictor:
-    n_features = 3
-    def __init__(self, path): ...
-    def pred_batch(self, inputs): return [len(row) for row in inputs]
-"""
 
 
 def width(version: ModelVersion) -> int | None:
@@ -47,30 +38,3 @@ def test_a_model_of_32_features_does_not_replace_one_of_64(stack: Stack) -> None
 
     stack.wait_for_release(meant, state="live")
     stack.retire("pixels")
-
-
-@pytest.mark.timeout(600)
-def test_replicas_tell_what_a_version_takes_that_was_checked_before_that_was_kept(
-    stack: Stack,
-) -> None:
-    boxed = stack.add_artifact("counts", runtime="python", content=COUNTS)
-    stack.deploy_and_wait(boxed)
-    assert width(boxed) == 3
-    ModelVersion.objects.filter(pk=boxed.pk).update(n_features=None)
-
-    wait_for(lambda: width(boxed) == 3, what="what its replica says is kept")
-
-    stack.retire("counts")
-
-
-@pytest.mark.django_db
-def test_only_replicas_that_are_ready_are_listened_to(rounds: Rounds, live: ModelVersion) -> None:
-    rounds.announce(live, "r1", state="loading", n_features=5)
-    rounds.run()
-    assert width(live) is None
-
-    rounds.announce(live, "r1", state="ready", n_features=5)
-    rounds.run()
-
-    assert width(live) == 5
-    assert make_version("other").n_features is None
