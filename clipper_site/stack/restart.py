@@ -10,7 +10,8 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from clipper_site.stack.environment import exported_by, set_otherwise, without_others
@@ -162,14 +163,13 @@ def replace(program: str, *, orders: Path) -> None:
         ) from error
 
 
-# Moves the replicas of the first one to the second, line by line; without a second one it prepares
-# for that. Raises StackError.
-Move = Callable[[Program, Program | None], Iterator[str]]
+# Moves the replicas of a worker to others, line by line; another one may be started after the first
+# line. Raises StackError.
+Move = Callable[[Program], Generator[str]]
 
 
-def move_replicas(program: Program, beside: Program | None) -> Iterator[str]:
-    how = ("--ahead",) if beside is None else ("--beside", str(beside.pid))
-    return lines_of("retire_worker", str(program.pid), *how, environment=os.environ)
+def move_replicas(program: Program) -> Generator[str]:
+    return lines_of("retire_worker", str(program.pid), environment=os.environ)
 
 
 class Replacing:
@@ -196,7 +196,7 @@ class Replacing:
         if len(running) == 2:
             say(f"{self._kind}: both programs run, as an earlier restart was broken off")
             try:
-                self._end(running[0], beside=running[1])
+                self._end(running[0], lines=self._move(running[0]))
             except StackError as error:
                 raise self._not_restarted(error, log=running[1].name) from error
         before = running[-1]
@@ -204,36 +204,37 @@ class Replacing:
 
     def _hand_over(self, before: Program, *, to: str) -> None:
         """Start that program, move every replica there, and stop the one before."""
-        try:
-            self._say_all(self._move(before, None))
-            self._supervisor.start(to)
-        except StackError as error:
-            raise self._not_restarted(error, log=to) from error
-        after = self._supervisor.programs()[to]
-        say(f"{self._kind}: process {after.pid} starts beside {before.pid}")
-        try:
-            self._end(before, beside=after)
-        except StackError as error:
-            self._take_back(after, to=before)
-            raise self._not_restarted(error, log=to) from error
+        with closing(self._move(before)) as lines:
+            try:
+                self._say(next(lines))
+                self._supervisor.start(to)
+            except StackError as error:
+                raise self._not_restarted(error, log=to) from error
+            after = self._supervisor.programs()[to]
+            say(f"{self._kind}: process {after.pid} starts beside {before.pid}")
+            try:
+                self._end(before, lines=lines)
+            except StackError as error:
+                self._take_back(after)
+                raise self._not_restarted(error, log=to) from error
 
-    def _end(self, program: Program, *, beside: Program) -> None:
-        """Move the replicas of a worker to another one, and stop it. Raises StackError."""
-        self._say_all(self._move(program, beside))
+    def _end(self, program: Program, *, lines: Iterator[str]) -> None:
+        """Move the replicas of a worker, which yields `lines`, and stop it. Raises StackError."""
+        for line in lines:
+            self._say(line)
         self._supervisor.stop(program.name)
         say(f"{self._kind}: process {program.pid} has ended")
 
-    def _take_back(self, after: Program, *, to: Program) -> None:
-        """What has moved moves back; where it can't, it is better off where it is."""
+    def _take_back(self, after: Program) -> None:
+        """Move back what has moved; if it can't, it is better off where it is."""
         say(f"{self._kind}: process {after.pid} is given up, and what has moved there moves back")
         try:
-            self._end(after, beside=to)
+            self._end(after, lines=self._move(after))
         except StackError as error:
             say(f"{self._kind}: process {after.pid} goes on all the same: {error}")
 
-    def _say_all(self, lines: Iterator[str]) -> None:
-        for line in lines:
-            say(f"{self._kind}: {line}")
+    def _say(self, line: str) -> None:
+        say(f"{self._kind}: {line}")
 
     def _not_restarted(self, error: StackError, *, log: str) -> StackError:
         return StackError(

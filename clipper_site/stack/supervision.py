@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import xmlrpc.client
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -76,7 +76,7 @@ def end(child: subprocess.Popen[bytes] | subprocess.Popen[str], *, seconds: floa
         child.wait()
 
 
-def lines_of(*arguments: str, environment: Mapping[str, str]) -> Iterator[str]:
+def lines_of(*arguments: str, environment: Mapping[str, str]) -> Generator[str]:
     """Yield the lines that a `manage.py` command prints; where it fails, what it says is raised."""
     with tempfile.TemporaryFile("w+") as errors:
         child = subprocess.Popen(

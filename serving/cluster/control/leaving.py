@@ -82,6 +82,7 @@ class Leaving:
             directory=own_directory(),
             worker=worker_id(os.getpid()),
             lives=lambda: True,
+            other_within_s=0.0,
             wait=wait,
         )
         for line in retirement.run():

@@ -299,9 +299,12 @@ class Reconciler:
             if queue is not None:
                 self._start(demand, queue=queue, now=now)
                 started.append(demand)
-            elif not moves and placement.is_full(demand.device):
-                if self._ages.of(f"{demand.version_id} waits", now=now) > TAKES_AFTER_S:
-                    waiting.append(demand)
+            elif (
+                not moves
+                and placement.is_full(demand.device)
+                and self._ages.of(f"{demand.version_id} waits", now=now) > TAKES_AFTER_S
+            ):
+                waiting.append(demand)
         steps = replace(steps, starts=tuple(started))
         if steps:
             logger.info(

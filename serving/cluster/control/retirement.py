@@ -29,18 +29,12 @@ if TYPE_CHECKING:
     import redis
 
 LOOK_AGAIN_S = 0.5
-# Another worker, which has just been started, may take so long until it takes replicas.
-BESIDE_WITHIN_S = 60.0
 # So long nothing may happen while nothing loads, which has limits of its own.
 PATIENCE_S = 60.0
 MOST_FAILURES = 3
 # So long no replica must show: what the worker took last may not have begun, and a directory that
 # was lost is written anew.
 SETTLED_S = 2.0
-# A round of the control worker that ended so long after something had happened went by it.
-ROUND_S = 1.0
-# Where nothing is to be seen of one by then, it is not waited for.
-AHEAD_WITHIN_S = 15.0
 
 
 class RetirementFailed(Exception):
@@ -49,14 +43,15 @@ class RetirementFailed(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Retirement:
-    """One worker's, by its id. `beside` is the id of the one that has to be there first."""
+    """One worker's, by its id."""
 
     client: redis.Redis
     directory: Directory
     worker: str
-    beside: str = ""
     # Whether its process is there; one on a busy machine may be silent for a while.
     lives: Callable[[], bool]
+    # Another worker, which has just been started, may take so long until it takes replicas.
+    other_within_s: float = 60.0
     clock: Callable[[], float] = time.monotonic
     wait: Callable[[float], object] = time.sleep
     patience_s: float = PATIENCE_S
@@ -66,54 +61,34 @@ class Retirement:
     def run(self) -> Iterator[str]:
         """Yield how it goes, a line each; raises RetirementFailed.
 
-        Afterwards the worker has no replica, and gets none for an hour: it may be ended.
+        What waits for a slot gives way from the first line on, so that another worker may be
+        started after it. Afterwards the worker has no replica, and gets none for an hour: it may be
+        ended.
         """
         done = False
-        yield from self._until_another_is_there()
         try:
-            yield from self._until_all_have_moved()
+            self._own()
+            ask_to_retire(self.client, self.worker)
+            yield f"asked to retire, {len(self._left())} replicas to move"
+            self._wait_for_another()
+            yield from self._follow_moves()
             keep_retired(self.client, self.worker)
             done = True
         finally:
             if not done:
                 take_back_request(self.client, self.worker)
 
-    def step_aside(self) -> Iterator[str]:
-        """Before another worker is started: where replicas wait for a slot, have them give way.
-
-        They would take those of the new one as soon as it is there, and what is to move there would
-        find none. Yields a line where that was so; it holds for half a minute.
-        """
-        if all(record.state is not ReplicaState.QUEUED for record in self._records()):
-            return
-        until = self.clock() + AHEAD_WITHIN_S
-        heard_at: float | None = None
-        while self.clock() < until:
-            ask_to_retire(self.client, self.worker)
-            if self._own().retiring:
-                heard_at = self.clock() if heard_at is None else heard_at
-                age_s = read_control(self.client).age_s
-                if age_s is not None and age_s + ROUND_S < self.clock() - heard_at:
-                    break
-            self.wait(LOOK_AGAIN_S)
-        yield "what waits for a slot gives way to what moves"
-
-    def _until_another_is_there(self) -> Iterator[str]:
-        deadline = self.clock() + BESIDE_WITHIN_S
+    def _wait_for_another(self) -> None:
+        deadline = self.clock() + self.other_within_s
         while not self._others():
-            if not self.beside:
-                raise RetirementFailed("no other worker takes replicas from its queue")
             if self.clock() >= deadline:
-                raise RetirementFailed(
-                    f"the new worker did not take replicas within {BESIDE_WITHIN_S:g} s"
-                )
+                raise RetirementFailed("no other worker takes replicas from its queue")
+            ask_to_retire(self.client, self.worker)
             self.wait(LOOK_AGAIN_S)
-        yield f"the worker that takes over is there, {len(self._left())} replicas to move"
 
-    def _until_all_have_moved(self) -> Iterator[str]:
+    def _follow_moves(self) -> Iterator[str]:
         left = self._left()
-        self._failed_before = {record.version_id: 0 for record in left}
-        self._failed_before = {record.version_id: self._failures(record)[0] for record in left}
+        self._failed_before = {r.version_id: self._failures(r)[0] for r in left}
         seen: object = None
         seen_at = empty_since = self.clock()
         while True:
@@ -149,39 +124,31 @@ class Retirement:
         return sum(failures.count for failures in found), "; ".join(f.text for f in found)
 
     def _obstacle(self, left: Sequence[ReplicaRecord], *, records: Sequence[ReplicaRecord]) -> str:
-        """What is in the way, as far as can be told."""
+        """Return what is in the way, as far as can be told."""
         if not self._own().retiring:
-            return (
-                f"the worker went on taking replicas for {self.patience_s:g} s: it hangs, or is of "
-                "a release whose workers can't retire"
-            )
+            return f"the worker hangs: it went on taking replicas for {self.patience_s:g} s"
         names = ", ".join(sorted({f"{record.model}:{record.version}" for record in left}))
         head = f"nothing went on for {self.patience_s:g} s, {names or 'none'} left"
         if problem := read_control(self.client).problem:
             return f"{head}: {problem}"
         versions = {record.version_id for record in left}
         coming = [r for r in records if r.version_id in versions and r.worker != self.worker]
-        if waiting := [r for r in coming if r.state is ReplicaState.QUEUED]:
-            first = waiting[0]
-            return f"{head}: no slot is free for {first.model}:{first.version}"
-        views = read_views(self.client)
-        if unreached := obstacles(coming, views=views):
+        if unreached := obstacles(coming, views=read_views(self.client)):
             return f"{head}: {obstacle_text(*unreached[0])}"
-        texts = [text for record in left if (text := self._failures(record)[1])]
-        return f"{head}: {texts[0]}" if texts else head
+        if texts := [text for record in left if (text := self._failures(record)[1])]:
+            return f"{head}: {texts[0]}"
+        return head if coming else f"{head}: no slot is free"
 
     def _others(self) -> list[WorkerRecord]:
         own = self._own()
         return [
             worker
             for worker in read_workers(self.client)
-            if worker.queue == own.queue
-            and not worker.retiring
-            and (worker.id == self.beside or (not self.beside and worker.id != own.id))
+            if worker.queue == own.queue and worker.id != own.id and not worker.retiring
         ]
 
     def _own(self) -> WorkerRecord:
-        """What it said last of itself."""
+        """Return what it said last of itself."""
         found = (w for w in read_workers(self.client) if w.id == self.worker)
         self._known = next(found, self._known)
         if self._known is None:
@@ -194,7 +161,7 @@ class Retirement:
         return [r for r in self._records() if r.worker == self.worker and r.holds_slot]
 
     def _records(self) -> list[ReplicaRecord]:
-        """Whoever can't read the worker's own would take it for empty."""
+        """Return those there are; a worker whose records can't be read would look empty."""
         listing = self.directory.look()
         if any(record.worker == self.worker for record in listing.refused):
             raise RetirementFailed(

@@ -23,31 +23,18 @@ class Command(ClipperCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("pid", type=int, help="of its main process")
-        parser.add_argument(
-            "--beside",
-            type=int,
-            metavar="PID",
-            help="wait for this worker of this host, which has just been started, to take replicas",
-        )
-        parser.add_argument(
-            "--ahead",
-            action="store_true",
-            help="only have what waits for a slot give way, before another worker is started",
-        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        beside: int | None = options["beside"]
         retirement = Retirement(
             client=redis_client(),
             directory=own_directory(),
             worker=worker_id(options["pid"]),
-            beside="" if beside is None else worker_id(beside),
             lives=partial(process_lives, options["pid"]),
         )
-        # The worker is to hear of it at once where whoever has called this is broken off.
+        # So that the worker takes replicas again at once.
         before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
-            for line in retirement.step_aside() if options["ahead"] else retirement.run():
+            for line in retirement.run():
                 self.stdout.write(line)
                 self.stdout.flush()
         except RetirementFailed as error:

@@ -170,19 +170,6 @@ def test_a_replica_that_is_scaled_away_asks_its_peers_to_leave_and_ends(
     assert [record.id for record in stack.wait_for_replicas(version)] == [first.id]
 
 
-def test_a_wanted_replica_without_a_slot_is_visible_as_queued(
-    stack: Stack, version: ModelVersion
-) -> None:
-    stack.scale_beyond(version, replicas=SLOTS + 2)
-
-    stack.wait_for_replicas(version, count=SLOTS)
-    waiting = stack.wait_for_replicas(version, count=2, state=ReplicaState.QUEUED)
-
-    assert {record.pid for record in waiting} == {0}
-    services.scale(version=version, replicas=1, by=services.SYSTEM)
-    wait_for(lambda: len([r for r in stack.replicas(version) if r.is_supply]) == 1, what="one left")
-
-
 def test_replicas_that_keep_queries_waiting_get_help_until_it_is_over(
     stack: Stack, version: ModelVersion
 ) -> None:

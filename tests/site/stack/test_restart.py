@@ -6,7 +6,7 @@ import os
 import shutil
 import socketserver
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -112,18 +112,16 @@ def pair(tmp_path: Path) -> Iterator[PlayedSupervisord]:
 
 
 class Moved:
-    """Says of each move who moves to whom; `broken` has those that can't be left."""
+    """Says of each worker that it moves; `broken` has those that can't be left."""
 
     def __init__(self, *, broken: Sequence[str] = ()) -> None:
         self.broken = broken
 
-    def __call__(self, program: Program, beside: Program | None) -> Iterator[str]:
-        if beside is None:
-            yield f"{program.name} prepares"
-            return
-        yield f"{program.name} → {beside.name}"
+    def __call__(self, program: Program) -> Generator[str]:
+        yield f"{program.name} retires"
         if program.name in self.broken:
             raise StackError("svm:1 could not be started.")
+        yield f"{program.name} has moved"
 
 
 def replace_worker(var: Path, *, move: Moved) -> None:
@@ -147,9 +145,9 @@ def test_a_worker_is_stopped_when_its_replicas_have_moved_to_the_other_program(
     replace_worker(tmp_path, move=Moved())
     assert pair.states == {"cpu-worker": "STOPPED", "cpu-worker-2": "RUNNING"}
     assert capsys.readouterr().out.splitlines() == [
-        "cpu-worker: cpu-worker prepares",
+        "cpu-worker: cpu-worker retires",
         "cpu-worker: process 2 starts beside 1",
-        "cpu-worker: cpu-worker → cpu-worker-2",
+        "cpu-worker: cpu-worker has moved",
         "cpu-worker: process 1 has ended",
     ]
     replace_worker(tmp_path, move=Moved())
@@ -166,7 +164,7 @@ def test_where_a_replica_cannot_move_all_of_them_move_back_and_it_says_why(
         "More is in log/cpu-worker-2.log."
     )
     assert pair.states == {"cpu-worker": "RUNNING", "cpu-worker-2": "STOPPED"}
-    assert "cpu-worker: cpu-worker-2 → cpu-worker" in capsys.readouterr().out
+    assert "cpu-worker: cpu-worker-2 has moved" in capsys.readouterr().out
 
 
 def test_what_can_move_neither_way_goes_on_where_it_is(
@@ -184,10 +182,10 @@ def test_a_restart_that_was_broken_off_is_brought_to_its_end_first(
     pair.states["cpu-worker-2"] = "RUNNING"
     replace_worker(tmp_path, move=Moved())
     assert pair.states == {"cpu-worker": "RUNNING", "cpu-worker-2": "STOPPED"}
-    moved = [line for line in capsys.readouterr().out.splitlines() if "→" in line]
+    moved = [line for line in capsys.readouterr().out.splitlines() if line.endswith(" has moved")]
     assert moved == [
-        "cpu-worker: cpu-worker → cpu-worker-2",
-        "cpu-worker: cpu-worker-2 → cpu-worker",
+        "cpu-worker: cpu-worker has moved",
+        "cpu-worker: cpu-worker-2 has moved",
     ]
 
 
