@@ -72,12 +72,6 @@ def notice_in(message: bytes) -> ChangeNotice | None:
         return None
 
 
-def may_name(message: bytes, *, kind: str, row_id: int) -> bool:
-    """Whether a row may have changed by what a message of the channel says."""
-    notice = notice_in(message)
-    return notice is None or notice.number == 0 or row_id in notice.ids.get(kind, ())
-
-
 async def announced(client: redis.asyncio.Redis) -> int:
     """Return the number of the last notice; 0 where there was none that Redis knows of."""
     return int(await client.get(NUMBER_KEY) or 0)

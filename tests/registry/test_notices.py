@@ -9,7 +9,7 @@ import redis
 from django.db import transaction
 from pytest_django.fixtures import Settings
 
-from core.changes import CHANGES_CHANNEL, VERSION, ChangeNotice, may_name, notice_in
+from core.changes import CHANGES_CHANNEL, ChangeNotice, notice_in
 from registry import services
 from registry.models import Application, Model, ModelVersion, VersionCheck
 from registry.services import RouteRequest
@@ -194,17 +194,3 @@ def test_without_redis_the_change_is_kept_and_a_warning_logged(
         services.create_model(name="svm", input_type="doubles", by=services.SYSTEM)
     assert Model.objects.exists()
     assert "change notice not sent" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("message", "may"),
-    [
-        (b'2 1 {"version":[7]}', True),
-        (b'2 1 {"version":[8],"model":[7]}', False),
-        (b"2 1 {}", False),
-        (b"0 1 {}", True),  # a Redis without room for its number: others may be missing
-        (b"of another release", True),
-    ],
-)
-def test_a_message_names_a_row_or_may_have_left_it_out(message: bytes, may: bool) -> None:
-    assert may_name(message, kind=VERSION, row_id=7) == may

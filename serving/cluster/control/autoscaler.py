@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -57,24 +56,19 @@ class Decision:
     reason: str
 
 
-# Number of replicas → the rate (queries per second) that was too much for them, and until when
-# (unix seconds) that is remembered.
-TooFew = Mapping[int, tuple[float, float]]
-
-
 class Autoscaler:
     """Decides for one version, from one reading per second; keeps half a minute of them."""
 
-    def __init__(self, *, too_few: TooFew | None = None) -> None:
-        self.too_few: dict[int, tuple[float, float]] = dict(too_few or {})
+    def __init__(self) -> None:
+        # By number of replicas: the rate (queries per second) that was too much for them, and until
+        # when (unix seconds) that is remembered.
+        self._too_few: dict[int, tuple[float, float]] = {}
         self._readings: deque[tuple[float, Reading]] = deque()
         self._supply: tuple[int, int] | None = None
         self._changed_at = 0.0
 
-    def decide(
-        self, reading: Reading | None, *, situation: Situation, now: float
-    ) -> Decision | None:
-        """Take in the reading of this moment (None: there is none); None where all may stay."""
+    def decide(self, reading: Reading, *, situation: Situation, now: float) -> Decision | None:
+        """Take in the reading of this moment; None if all may stay."""
         within = min(max(situation.wanted, situation.fewest), situation.most)
         if within != situation.wanted:
             return Decision(replicas=within, reason="outside its bounds")
@@ -82,8 +76,8 @@ class Autoscaler:
             return None
         return self._up(situation, now=now) or self._down(situation, now=now)
 
-    def _take_in(self, reading: Reading | None, *, situation: Situation, now: float) -> bool:
-        """Whether this reading is news, and belongs with those before it."""
+    def _take_in(self, reading: Reading, *, situation: Situation, now: float) -> bool:
+        """Return whether this reading is news, and belongs with those before it."""
         supply = (situation.wanted, situation.ready)
         if supply != self._supply:
             self._supply, self._changed_at = supply, now
@@ -151,14 +145,14 @@ class Autoscaler:
         return Decision(replicas=fewer, reason=f"busy for {busy:.0%} of the time")
 
     def _remember(self, replicas: int, *, rate: float, now: float) -> None:
-        known, until = self.too_few.get(replicas, (math.inf, 0.0))
+        known, until = self._too_few.get(replicas, (math.inf, 0.0))
         lowest = min(known, rate) if until > now else rate
-        self.too_few[replicas] = (lowest, now + REMEMBERED_S)
+        self._too_few[replicas] = (lowest, now + REMEMBERED_S)
 
     def _was_too_few(self, replicas: int, *, rate: float, now: float) -> bool:
         return any(
             number >= replicas and until > now and rate > LIGHTER * too_much
-            for number, (too_much, until) in self.too_few.items()
+            for number, (too_much, until) in self._too_few.items()
         )
 
 

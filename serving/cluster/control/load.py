@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
-import msgspec
-
-from core.counters import growth, went_back
+from core.counters import growth
 from serving.engine.stats import LATENCY_BOUNDS, quantile
 
 # Of the waits: what most queries had to stand, without the few that chance held up.
@@ -63,83 +62,45 @@ class Load:
         return self.busy_s / self.elapsed_s
 
 
-class _Histogram(msgspec.Struct, frozen=True):
-    counts: tuple[int, ...]
-    total: float
-
-
-class _Version(msgspec.Struct, frozen=True):
-    queue_seconds: _Histogram
-    model_seconds: _Histogram
-    expired: int
-    saturated: int
-    overloaded: int
-    waiting: int
-
-
-class _Document(msgspec.Struct, frozen=True):
-    id: str
-    at: float
-    versions: dict[str, _Version]
-
-
-Published = Sequence[_Document]
-
-
-def understood(documents: Iterable[Mapping[str, Any]]) -> Published | None:
-    """Return what is needed of the published documents; None where one is of another release."""
-    try:
-        return msgspec.convert(list(documents), list[_Document])
-    except msgspec.ValidationError:
-        return None
-
-
-def reading_of(arm: str, *, published: Published) -> Reading:
+def reading_of(arm: str, *, published: Iterable[Mapping[str, Any]]) -> Reading:
     """Return what each web process says of this version; one that never asked it says zero."""
-    return {document.id: _counters(document, arm=arm) for document in published}
+    return {
+        document["id"]: _counters(document["versions"].get(arm), at=document["at"])
+        for document in published
+    }
 
 
 def load_between(before: Reading, after: Reading) -> Load | None:
     """Return what happened from one reading to the other.
 
-    None where that can't be known: other processes, one that began to count anew, no time passed.
+    None if that can't be known: other processes, one that began to count anew, no time passed.
     """
     if not after or before.keys() != after.keys():
         return None
     pairs = [(before[process], after[process]) for process in after]
-    if any(_went_back(old, new) for old, new in pairs):
+    waits = [growth(old.waits, new.waits) for old, new in pairs]
+    others = [(new.at - old.at, new.lost - old.lost, new.busy_s - old.busy_s) for old, new in pairs]
+    if any(min(counts, default=0) < 0 for counts in (*waits, *others)) or not others[0][0]:
         return None
-    waits = [0] * (len(LATENCY_BOUNDS) + 1)
-    for old, new in pairs:
-        for index, count in enumerate(growth(old.waits, new.waits)):
-            waits[index] += count
+    elapsed_s, lost, busy_s = (sum(column) for column in zip(*others, strict=True))
+    together = [sum(column) for column in zip_longest(*waits, fillvalue=0)]
     return Load(
-        elapsed_s=sum(new.at - old.at for old, new in pairs) / len(pairs),
-        sent=sum(waits),
-        lost=sum(new.lost - old.lost for old, new in pairs),
-        delay_s=quantile(waits, bounds=LATENCY_BOUNDS, q=DELAY_QUANTILE),
-        busy_s=sum(new.busy_s - old.busy_s for old, new in pairs),
+        elapsed_s=elapsed_s / len(pairs),
+        sent=sum(together),
+        lost=int(lost),
+        delay_s=quantile(together, bounds=LATENCY_BOUNDS, q=DELAY_QUANTILE),
+        busy_s=busy_s,
         waiting=sum(new.waiting for _, new in pairs),
     )
 
 
-def _counters(document: _Document, *, arm: str) -> Counters:
-    version = document.versions.get(arm)
+def _counters(version: Mapping[str, Any] | None, *, at: float) -> Counters:
     if version is None:
-        return Counters(document.at)
+        return Counters(at)
     return Counters(
-        at=document.at,
-        waits=version.queue_seconds.counts,
-        lost=version.expired + version.saturated + version.overloaded,
-        busy_s=version.model_seconds.total,
-        waiting=version.waiting,
-    )
-
-
-def _went_back(old: Counters, new: Counters) -> bool:
-    return (
-        new.at <= old.at
-        or new.lost < old.lost
-        or new.busy_s < old.busy_s
-        or went_back(old.waits, new.waits)
+        at=at,
+        waits=tuple(version["queue_seconds"]["counts"]),
+        lost=version["expired"] + version["saturated"] + version["overloaded"],
+        busy_s=version["model_seconds"]["total"],
+        waiting=version["waiting"],
     )

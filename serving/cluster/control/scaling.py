@@ -7,17 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import msgspec
 from django.db.models import F, Min, Q
 
 from registry import services
 from registry.models import ModelVersion, Release, Route
 from registry.room import known_slots, most_replicas
 from registry.version_queries import wanted
-from serving.cluster.control.autoscaler import REMEMBERED_S, Autoscaler, Decision, Situation
-from serving.cluster.control.load import reading_of, understood
+from serving.cluster.control.autoscaler import Autoscaler, Decision, Situation
+from serving.cluster.control.load import reading_of
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.scaling_events import ReplicaChange, note_change
 from serving.metrics.published import read_published
@@ -25,12 +24,7 @@ from serving.metrics.published import read_published
 if TYPE_CHECKING:
     import redis
 
-# What an autoscaler has learned, for the process that does its work next.
-LEARNED_KEY = "clipper:autoscaling:"
-
 logger = logging.getLogger(__name__)
-
-_learned = msgspec.json.Decoder(dict[int, tuple[float, float]])
 
 
 class Scaling:
@@ -44,19 +38,17 @@ class Scaling:
         """Do one round: read what the web processes count, and scale what that calls for."""
         versions = _autoscaled(now=now)
         known = {version.pk for version in versions}
-        self._autoscalers = {
-            pk: autoscaler for pk, autoscaler in self._autoscalers.items() if pk in known
-        }
+        self._autoscalers = {pk: self._autoscalers.get(pk) or Autoscaler() for pk in known}
         if not versions:
             return
-        published = understood(read_published(self._redis))
+        published = read_published(self._redis)
         ready = Counter(
             (r.version_id, r.generation) for r in records if r.state is ReplicaState.READY
         )
         budgets = _budgets(versions)
         for version in versions:
-            decision = self._autoscaler(version.pk).decide(
-                None if published is None else reading_of(str(version), published=published),
+            decision = self._autoscalers[version.pk].decide(
+                reading_of(str(version), published=published),
                 situation=_situation(
                     version,
                     ready=ready[version.pk, version.generation],
@@ -85,8 +77,6 @@ class Scaling:
             at=now, before=version.replicas, after=decision.replicas, reason=decision.reason
         )
         note_change(self._redis, change, version_id=version.pk)
-        learned = msgspec.json.encode(self._autoscaler(version.pk).too_few)
-        self._redis.set(f"{LEARNED_KEY}{version.pk}", learned, ex=int(REMEMBERED_S))
 
     def _within_room(self, version: ModelVersion, decision: Decision) -> Decision:
         """Bound a decision to add replicas by the slots that the last round found."""
@@ -95,14 +85,6 @@ class Scaling:
             return decision
         most = max(version.replicas, most_replicas(version, slots=slots))
         return replace(decision, replicas=min(decision.replicas, most))
-
-    def _autoscaler(self, version_id: int) -> Autoscaler:
-        autoscaler = self._autoscalers.get(version_id)
-        if autoscaler is None:
-            learned = cast("bytes | None", self._redis.get(f"{LEARNED_KEY}{version_id}"))
-            autoscaler = Autoscaler(too_few=_learned.decode(learned) if learned else None)
-            self._autoscalers[version_id] = autoscaler
-        return autoscaler
 
 
 def _autoscaled(*, now: float) -> list[ModelVersion]:

@@ -146,9 +146,7 @@ def _follow_secret(predictor: Predictor, *, version_id: int, sealed: str) -> Ite
     if not isinstance(predictor, SendsSecret):
         yield
         return
-    watch = SecretWatch(
-        version_id=version_id, sealed=sealed, take_up=predictor.take_up, client=redis_client()
-    )
+    watch = SecretWatch(version_id=version_id, sealed=sealed, take_up=predictor.take_up)
     watch.start()
     try:
         yield

@@ -190,15 +190,14 @@ def test_a_control_worker_that_starts_anew_waits_for_evidence_of_its_own() -> No
     assert set(found) == {None}
 
 
-def test_what_was_too_few_is_known_to_the_next_process() -> None:
-    first = Counting()
-    assert 4 in first.decisions(SETTLED + 2, of=PRESSED)
+def test_a_rate_that_was_too_much_is_not_tried_again() -> None:
+    counting = Counting()
+    assert 4 in counting.decisions(SETTLED + 2, of=PRESSED)
 
-    later = Counting(Autoscaler(too_few=first.autoscaler.too_few))
     # The same rate, which three replicas seem to bear with ease: but two have failed at it.
-    found = later.decisions(SETTLED + 40, of=AT_EASE, wanted=3, ready=3)
+    found = counting.decisions(SETTLED + 40, of=AT_EASE, wanted=3, ready=3)
     assert set(found) == {None}
-    lighter = later.decisions(80, of={"early": 50, "busy_s": 0.3}, wanted=3, ready=3)
+    lighter = counting.decisions(80, of={"early": 50, "busy_s": 0.3}, wanted=3, ready=3)
     assert 2 in lighter
 
 

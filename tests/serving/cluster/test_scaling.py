@@ -130,7 +130,7 @@ def test_an_idle_version_goes_down_to_its_fewest(
     assert list(rounds(scaling, web, version, number=ROUNDS_DOWN))[-1] == 1
 
 
-@pytest.mark.parametrize("how", ["off", "starting", "dead", "unknown"])
+@pytest.mark.parametrize("how", ["off", "starting", "dead"])
 def test_a_number_that_nothing_speaks_for_is_left_alone(
     scaling: Scaling, web: Web, version: ModelVersion, how: str
 ) -> None:
@@ -144,8 +144,6 @@ def test_a_number_that_nothing_speaks_for_is_left_alone(
         web.second()
         if how == "dead":
             web.die()
-        if how == "unknown":
-            web.publish({"svm:1": {"hits": 0}})
         scaling.run(records=ready(version), now=web.now)
 
     assert replicas(version) == 2
@@ -158,20 +156,6 @@ def test_a_version_that_is_only_warm_keeps_its_number_for_a_rollback(
     ModelVersion.objects.update(warm_until=timezone.now() + timedelta(seconds=600))
 
     assert set(rounds(scaling, web, version, number=ROUNDS_DOWN)) == {2}
-
-
-def test_what_one_process_has_learned_the_next_one_knows(
-    client: redis.Redis, scaling: Scaling, web: Web, version: ModelVersion
-) -> None:
-    pressed = {"waited_s": 0.08, "busy_s": 1.9}
-    assert 4 in rounds(scaling, web, version, number=ROUNDS_UP, **pressed)
-    services.scale(version=version, replicas=3, by=services.SYSTEM)
-
-    # At the same rate three have it easy; so it seemed of two before.
-    at_ease = {"waited_s": 0.001, "busy_s": 0.9}
-    seen = set(rounds(Scaling(client), web, version, number=ROUNDS_DOWN, **at_ease))
-
-    assert seen == {3}
 
 
 def test_a_number_that_a_person_set_meanwhile_stays(

@@ -1,22 +1,16 @@
-"""A replica of a remote version hears of another secret as soon as the registry has it."""
+"""A replica of a remote version hears of another secret soon after the registry has it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import Queue
-from typing import Any
 
 import pytest
-import redis
 from pytest_django.fixtures import Settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from core.redis.redis_client import redis_client
 from registry import services
 from registry.models import ModelVersion
-from serving.cluster.replica import secret
 from serving.cluster.replica.secret import SecretWatch, SendsSecret
 from serving.container.remote.predictor import RemotePredictor
 
@@ -39,13 +33,16 @@ def version(settings: Settings) -> ModelVersion:
     )
 
 
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.cluster.replica.secret.LOOK_EACH_S", 0.01)
+
+
 @contextmanager
 def watching(version: ModelVersion, *, sealed: str) -> Iterator[Queue[str]]:
-    """What is taken up of the version's secrets by one who has this."""
+    """Yield what is taken up of the version's secrets by one that has this."""
     taken: Queue[str] = Queue()
-    watch = SecretWatch(
-        version_id=version.pk, sealed=sealed, take_up=taken.put, client=redis_client()
-    )
+    watch = SecretWatch(version_id=version.pk, sealed=sealed, take_up=taken.put)
     watch.start()
     try:
         yield taken
@@ -75,35 +72,6 @@ def test_one_that_cannot_be_read_leaves_the_one_before(version: ModelVersion) ->
     with watching(version, sealed=had) as taken:
         services.set_secret(version=version, secret="readable", by=BY)
         assert taken.get(timeout=WITHIN_S) == "readable"
-
-
-class Away(redis.Redis):
-    """Nobody is there; `tries` has what was tried."""
-
-    def __init__(self) -> None:
-        super().__init__(unix_socket_path="/nowhere/redis.sock", retry=Retry(NoBackoff(), 0))
-        self.tries: Queue[None] = Queue()
-
-    def pubsub(self, **options: Any) -> Any:
-        self.tries.put(None)
-        return super().pubsub(**options)  # type: ignore[no-untyped-call]
-
-
-def test_it_says_once_that_redis_is_away(
-    version: ModelVersion, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(secret, "PAUSE_AFTER_FAILURE_S", 0.01)
-    client = Away()
-    watch = SecretWatch(
-        version_id=version.pk, sealed=version.secret, take_up=Queue[str]().put, client=client
-    )
-    with caplog.at_level("INFO", logger=secret.__name__):
-        watch.start()
-        for _ in range(5):
-            client.tries.get(timeout=WITHIN_S)
-        watch.stop()
-    (said,) = caplog.messages
-    assert said.startswith(f"no word of another secret version={version.pk}: ")
 
 
 def test_a_remote_model_sends_one() -> None:
