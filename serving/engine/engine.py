@@ -8,17 +8,15 @@ from random import random
 from time import monotonic
 
 from core.specs import BatchingSpec, VersionSpec
-from serving.engine.batch_planner import BatchPlanner
+from serving.engine.batching.planner import BatchPlanner
 from serving.engine.cache import PredictionCache
-from serving.engine.clock import Clock
 from serving.engine.deadlines import Deadlines
 from serving.engine.gather import CACHED, ORDINARY, Call, CallOptions, Gather
-from serving.engine.link import Link
 from serving.engine.outcome import NOT_CONNECTED, Outcome, Status
 from serving.engine.pool import VersionPool
 from serving.engine.quarantine import Suspicion
 from serving.engine.queue import CallQueue
-from serving.engine.replica import Replica
+from serving.engine.replica import Link, Replica
 from serving.engine.stats import VersionStats
 from serving.rpc.hello import Hello
 
@@ -74,7 +72,11 @@ class Engine:
     """
 
     def __init__(
-        self, spec: EngineSpec, *, clock: Clock = monotonic, draw: Callable[[], float] = random
+        self,
+        spec: EngineSpec,
+        *,
+        clock: Callable[[], float] = monotonic,
+        draw: Callable[[], float] = random,
     ) -> None:
         self.clock = clock
         self.cache = PredictionCache(budget=spec.cache_bytes)

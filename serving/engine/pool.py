@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 
-from serving.engine.batch import Batch, Done
-from serving.engine.clock import Clock
+from serving.engine.batching.planner import ServiceTime
 from serving.engine.gather import Call
-from serving.engine.health import Health
 from serving.engine.outcome import (
     CANCELLED,
     EXPIRED,
@@ -22,8 +21,7 @@ from serving.engine.outcome import (
 )
 from serving.engine.quarantine import Quarantine, Suspicion
 from serving.engine.queue import CallQueue
-from serving.engine.replica import Replica
-from serving.engine.service_time import ServiceTime
+from serving.engine.replica import Batch, Replica
 from serving.engine.stats import VersionStats
 
 Settle = Callable[[Call, Outcome], None]
@@ -32,7 +30,43 @@ Settle = Callable[[Call, Outcome], None]
 # a batch more costs the web process some 80 µs, and replicas that share cores the turns of these.
 SHARED_BATCH_MARGIN = 1.25
 
+# Batches in a row of which nothing was answered, while other replicas of the version succeeded.
+FAILURES_TO_EJECT = 5
+# An ejected replica comes back after a second, and later each time, up to this.
+LONGEST_EJECTION_S = 30.0
+
 logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Health:
+    """Record of one replica: it is ejected where it alone keeps failing, then let back in."""
+
+    back_at: float = 0.0
+    failures: int = 0
+    ejections: int = 0
+    others_before: int = 0
+
+    def failed(self, *, successes: int) -> bool:
+        """Note a batch that failed whole; return whether the replica has to go.
+
+        `successes` counts what the version's replicas answered together: where none of the
+        others succeeds either, the reason is the model or the input, and nothing is gained.
+        """
+        if self.failures == 0:
+            self.others_before = successes
+        self.failures += 1
+        return self.failures >= FAILURES_TO_EJECT and successes > self.others_before
+
+    def eject(self, *, now: float) -> None:
+        """Set when it may come back; the time doubles while it does not mend."""
+        self.back_at = now + min(LONGEST_EJECTION_S, 2.0**self.ejections)
+        self.ejections = min(self.ejections + 1, 5)
+
+    def readmit(self, *, successes: int) -> None:
+        """Let it back on probation: one more failed batch is enough, if others succeed since."""
+        self.failures = FAILURES_TO_EJECT - 1
+        self.others_before = successes
 
 
 class VersionPool:
@@ -50,7 +84,7 @@ class VersionPool:
         backlog: CallQueue,
         settle: Settle,
         stats: VersionStats,
-        clock: Clock,
+        clock: Callable[[], float],
         draw: Callable[[], float],
     ) -> None:
         self.settle = settle
@@ -200,18 +234,26 @@ class VersionPool:
             for ejected in list(self._ejected):
                 self._readmit(ejected)
 
-    def batch_done(self, replica: Replica, batch: Batch, done: Done) -> None:
+    def batch_done(
+        self,
+        replica: Replica,
+        batch: Batch,
+        *,
+        seconds: float,
+        model_seconds: float,
+        failed: bool,
+    ) -> None:
         self.stats.record_batch(
             waits=[batch.sent_at - call.asked_at for call in batch.calls],
-            seconds=done.seconds,
-            model_seconds=done.model_seconds,
+            seconds=seconds,
+            model_seconds=model_seconds,
         )
         health = self._health.get(replica)
         if health is None:
             return
-        if not done.failed:
+        if not failed:
             self._successes += 1
-            health.succeeded()
+            health.failures = health.ejections = 0
         elif health.failed(successes=self._successes) and len(self._replicas) > 1:
             self._eject(replica, health=health)
 
@@ -260,8 +302,8 @@ class VersionPool:
         other = replicas[int(self._draw() * (len(replicas) - 1))]
         if other is either:
             other = replicas[-1]
-        later = either.handicapped_seconds(now=now)
-        if later > margin * other.handicapped_seconds(now=now):
+        later = either.seconds_until_answer(behind=either.queue.rows, now=now)
+        if later > margin * other.seconds_until_answer(behind=other.queue.rows, now=now):
             either = other
         self._filling = either
         return either

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
-from serving.engine.batch import Batch, Done
-from serving.engine.batch_planner import BatchPlanner
-from serving.engine.clock import Clock
-from serving.engine.gather import Call
-from serving.engine.hold import Hold
-from serving.engine.link import Link
+from serving.engine.batching.planner import BatchPlanner
+from serving.engine.gather import Call, Trace
 from serving.engine.outcome import CANCELLED, EXPIRED, OVERLOADED, SATURATED, Outcome, Status
 from serving.engine.queue import CallQueue
 from serving.rpc.errors import ConnectionLost, ProtocolError
@@ -28,30 +25,82 @@ from serving.rpc.hello import Hello
 
 # While the replica ends one batch the next is already on its way, so that it never idles.
 PIPELINE = 2
-# It leaves this long before the one under way should be done, and this share of its time. Sooner it
-# would only keep its place from queries that are yet to come and have to be answered earlier.
+# It leaves this long before the one under way should be done: the wire takes 0.1 ms, a busy event
+# loop 2 ms. Sooner it would keep its place from queries that have to be answered earlier.
 LEAD_S = 0.002
-LEAD_SHARE = 0.05
-# A replica that has not answered for this long, nor for this many times its budget, hangs.
+# A replica that has not answered for this long, nor for ten times its budget, hangs.
 HUNG_S = 10.0
-HUNG_BUDGETS = 10.0
-# A replica that has just connected gets fewer queries than its speed would earn it, for this long.
-SLOW_START_S = 2.0
-SLOW_START_HANDICAP = 3.0
+
+
+@dataclass(slots=True)
+class Batch:
+    """Calls on their way to a replica; `expected` are the seconds that they should take alone.
+
+    The first `answered` have their answers. `apart` are calls that may be what a replica died of:
+    nothing else is under way with them.
+    """
+
+    calls: list[Call]
+    sent_at: float
+    expected: float
+    apart: bool = False
+    answered: int = 0
+
+    @property
+    def open(self) -> list[Call]:
+        """The calls that have no answer yet: the last ones."""
+        return self.calls[self.answered :] if self.answered else self.calls
+
+    def trace(self, calls: list[Call], *, by: str, now: float, model_seconds: float) -> None:
+        """Note where the time of these answers went, for those who asked for it."""
+        for call in calls:
+            if call.traced:
+                call.trace = Trace(
+                    "model",
+                    by,
+                    len(self.calls),
+                    self.sent_at - call.asked_at,
+                    now - self.sent_at,
+                    model_seconds,
+                )
+
+
+class Link(Protocol):
+    """A connection to send frames over; what comes back is handed to the replica's `on_frame`.
+
+    However it ends, the replica's `on_lost` is called once.
+    """
+
+    @property
+    def writable(self) -> bool: ...
+
+    def send(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None: ...
 
 
 class Owner(Protocol):
     """The pool a replica belongs to: takes what a replica settles or cannot answer any more."""
 
-    clock: Clock
+    clock: Callable[[], float]
+    settle: Callable[[Call, Outcome], None]
 
-    def settle(self, call: Call, outcome: Outcome) -> None: ...
     def take_back(self, calls: Iterable[Call]) -> None: ...
     def lost(self, calls: list[Call], *, blamed: list[Call]) -> None: ...
     def answered_apart(self, calls: list[Call]) -> None: ...
     def drains(self, replica: Replica) -> None: ...
     def left(self, replica: Replica) -> None: ...
-    def batch_done(self, replica: Replica, batch: Batch, done: Done) -> None: ...
+    def batch_done(
+        self,
+        replica: Replica,
+        batch: Batch,
+        *,
+        seconds: float,
+        model_seconds: float,
+        failed: bool,
+    ) -> None: ...
 
 
 class Replica:
@@ -86,10 +135,9 @@ class Replica:
         self._apart: list[Call] = []
         self._alone = False
         self._hung = self.flush_scheduled = False
-        self.hold = Hold(self._flush)
+        self._timer: asyncio.TimerHandle | None = None
         self._clock = owner.clock
-        self._connected_at = self._clock()
-        self._waiting_since = self._free_since = self._last_answer_at = self._connected_at
+        self._waiting_since = self._free_since = self._last_answer_at = self._clock()
 
     @property
     def load(self) -> int:
@@ -143,14 +191,6 @@ class Replica:
             seconds += self._seconds_in_flight(now)
         return now + seconds > call.deadline
 
-    def handicapped_seconds(self, *, now: float) -> float:
-        """Return the expected answer to a new query, made longer while the replica is new."""
-        seconds = self.seconds_until_answer(behind=self.queue.rows, now=now)
-        age = max(0.0, now - self._connected_at)
-        if age < SLOW_START_S:
-            seconds *= 1.0 + SLOW_START_HANDICAP * (1.0 - age / SLOW_START_S)
-        return seconds
-
     def _seconds_in_flight(self, now: float) -> float:
         """Return how long the batches that are under way should still keep it from the next one.
 
@@ -185,13 +225,13 @@ class Replica:
 
     def hand_back_queue(self) -> None:
         """Give what is not sent yet to the other replicas."""
-        self.hold.stop()
+        self._stop_timer()
         apart, self._apart = self._apart, []
         self._owner.take_back(apart)
         self._owner.take_back(self.queue.clear())
 
     def close(self) -> None:
-        self.hold.stop()
+        self._stop_timer()
         self._connection.close()
 
     def sweep(self, *, now: float) -> None:
@@ -204,11 +244,11 @@ class Replica:
         for call in self.queue.drop_expired(now=now):
             self._owner.settle(call, EXPIRED)
         if not self.queue.rows:
-            self.hold.stop()
+            self._stop_timer()
 
     def abort_if_hung(self, *, now: float) -> bool:
         """Cut the link to a replica whose oldest batch is overdue beyond all measure."""
-        limit = max(HUNG_S, HUNG_BUDGETS * self.planner.budget)
+        limit = max(HUNG_S, 10 * self.planner.budget)
         self._hung = any(now - batch.sent_at > limit for batch in self.batches.values())
         if self._hung:
             self._connection.abort()
@@ -289,17 +329,13 @@ class Replica:
         started = self._start_of(batch)
         seconds = now - started
         failed = batch.answered == 0 and all(a.status == AnswerStatus.MODEL_FAILED for a in answers)
-        self.planner.record(
-            rows=len(batch.calls),
-            queued=started - batch.calls[0].asked_at,
-            seconds=seconds,
-            elapsed=now - self._last_answer_at,
-            failed=failed,
-        )
+        self.planner.record(rows=len(batch.calls), seconds=seconds, failed=failed)
         self._last_answer_at = now
         if not self.batches:
             self._free_since = now
-        self._owner.batch_done(self, batch, Done(seconds, model_seconds, failed))
+        self._owner.batch_done(
+            self, batch, seconds=seconds, model_seconds=model_seconds, failed=failed
+        )
         batch.trace(batch.open, by=self.id, now=now, model_seconds=model_seconds)
 
     # Sending.
@@ -309,6 +345,11 @@ class Replica:
         if not self.flush_scheduled and len(self.batches) < self._room:
             self.flush_scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _flush(self) -> None:
         self.flush_scheduled = False
@@ -320,7 +361,9 @@ class Replica:
             now = self._clock()
             until = self._held_until(now)
             if until > now:
-                self.hold.until(until, now=now)
+                if until < math.inf:
+                    self._stop_timer()
+                    self._timer = asyncio.get_running_loop().call_later(until - now, self._flush)
                 return
             self._send_next()
 
@@ -339,27 +382,27 @@ class Replica:
 
     def _held_until(self, now: float) -> float:
         """Return until when the next batch has to wait, unless an answer comes before."""
-        wait = self.planner.wait.seconds
-        partial = wait > 0.0 and self.queue.rows < self.planner.cap
+        planner = self.planner
+        wait = planner.wait_s
+        partial = wait > 0.0 and self.queue.rows < planner.cap
         if self._is_full:
             if partial:
                 return math.inf
-            return self._just_in_time(now) if self.planner.holds else now
+            if not planner.holds or self._expected_in_flight <= LEAD_S:
+                return now
+            # It arrives while the one before it ends.
+            return self._start_of_first + self._expected_in_flight - LEAD_S
         if not partial:
             return now
         # Delayed batching (paper §4.3.2), within what the first deadline leaves.
-        last_moment = self.queue.earliest_deadline() - self.planner.seconds_to_keep(self.queue.rows)
+        last_moment = self.queue.earliest_deadline() - max(
+            planner.budget, planner.batch_seconds(self.queue.rows)
+        )
         return min(max(self._waiting_since, self._free_since) + wait, last_moment)
-
-    def _just_in_time(self, now: float) -> float:
-        """Return when to send a batch so that it arrives while the one before it ends."""
-        expected = self._expected_in_flight
-        lead = LEAD_S + LEAD_SHARE * expected
-        return now if expected <= lead else self._start_of_first + expected - lead
 
     def _send_next(self) -> None:
         """Send the next batch, without those calls that it would answer too late."""
-        self.hold.stop()
+        self._stop_timer()
         now = finish = self._clock()
         rows = self.planner.bulk_cap if self.queue.in_no_hurry else self.planner.cap
         if self.batches or self.queue.rows > rows:

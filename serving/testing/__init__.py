@@ -12,7 +12,7 @@ A replica is played: `connect` gives an engine one, whose `batches` a test answe
 
 Around it: `PlayedServing` answers whole queries of an application, whatever its policy;
 `VirtualService` puts a load on the real engine in virtual time, the same one every time; and
-`Simulation` shows in a moment what a batch controller makes of a load. `version_spec`,
+`Simulation` shows in a moment what a batch controller makes of a model. `version_spec`,
 `application_spec` and `snapshot_of` build what the registry would tell, and `registry_of` has it
 read. `AdjustableClock` is an engine's clock that can be put forward.
 
@@ -25,14 +25,7 @@ from serving.testing.load import CallerReply, Replies, VirtualReplica, VirtualSe
 from serving.testing.queries import PlayedServing
 from serving.testing.registry import registry_of
 from serving.testing.replica import PlayedReplica, connect
-from serving.testing.simulation import (
-    ClosedLoop,
-    Measured,
-    OpenLoop,
-    SimulatedModel,
-    Simulation,
-    throughput_of_wait,
-)
+from serving.testing.simulation import Measured, SimulatedModel, Simulation
 from serving.testing.specs import (
     application_spec,
     hello_of,
@@ -46,9 +39,7 @@ __all__ = [
     "VERSION",
     "AdjustableClock",
     "CallerReply",
-    "ClosedLoop",
     "Measured",
-    "OpenLoop",
     "PlayedReplica",
     "PlayedServing",
     "Replies",
@@ -69,7 +60,6 @@ __all__ = [
     "routes_to",
     "snapshot_of",
     "teach",
-    "throughput_of_wait",
     "trace_of",
     "turn",
     "version_spec",

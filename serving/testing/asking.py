@@ -76,4 +76,4 @@ def teach(
     for _ in range(10):
         for size in sizes:
             seconds = fixed + per_row * size
-            played.replica.planner.record(rows=size, queued=0.0, seconds=seconds, elapsed=seconds)
+            played.replica.planner.record(rows=size, seconds=seconds)

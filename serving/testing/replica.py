@@ -20,7 +20,7 @@ from serving.testing.specs import hello_of, version_spec
 
 
 class PlayedReplica:
-    """The far end of a connection (`serving.engine.link.Link`) without a socket.
+    """The far end of a connection (`serving.engine.replica.Link`) without a socket.
 
     `batches` are those that it was sent and has not answered, as (request id, inputs). What the
     engine knows of it is `replica`, from `connect` on.

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from serving.engine.batching.aimd import Aimd
-from serving.engine.batching.auto_wait import AutoWait
 from serving.engine.batching.base import BatchController
 from serving.engine.batching.none import Unbatched
 from serving.engine.batching.quantile_regression import QuantileRegression
 from serving.engine.batching.static import FullBatches
-from serving.engine.batching.wait import FixedWait, Wait, new_wait
 
 
 class NewController(Protocol):
@@ -25,20 +23,6 @@ CONTROLLERS: dict[str, NewController] = {
     "static": FullBatches,
     "none": Unbatched,
 }
-
-__all__ = [
-    "CONTROLLERS",
-    "Aimd",
-    "AutoWait",
-    "BatchController",
-    "FixedWait",
-    "FullBatches",
-    "QuantileRegression",
-    "Unbatched",
-    "Wait",
-    "new_controller",
-    "new_wait",
-]
 
 
 def new_controller(name: str, *, budget: float, max_size: int) -> BatchController:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from serving.engine.batch_planner import RESERVE
+from serving.engine.batching.planner import RESERVE
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions
 from serving.rpc.errors import ProtocolError

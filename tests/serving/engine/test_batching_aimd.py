@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from serving.engine.batching import Aimd
+from serving.engine.batching.aimd import Aimd
 
 
 def test_it_starts_with_single_rows() -> None:

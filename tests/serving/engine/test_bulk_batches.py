@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from serving.engine.batch_planner import BULK_SHARE, BatchPlanner
+from serving.engine.batching.planner import BatchPlanner
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import LAST_PRIORITY, CallOptions
 from serving.engine.queue import CallQueue
 from serving.testing import ask, connect, new_call, turn
-from tests.serving.engine.test_pace import new_pace
+from tests.serving.engine.test_planner import new_planner
 
 LAST = CallOptions(priority=LAST_PRIORITY, cached=False)
 FIXED_S, ROW_S = 0.004, 0.000_005
@@ -15,37 +15,37 @@ FIXED_S, ROW_S = 0.004, 0.000_005
 
 def answer(planner: BatchPlanner, *, rows: int, row_s: float = ROW_S) -> None:
     seconds = FIXED_S + row_s * rows
-    planner.record(rows=rows, queued=0.0, seconds=seconds, elapsed=seconds)
+    planner.record(rows=rows, seconds=seconds)
 
 
 def test_what_pays_for_a_frame_is_found_in_a_dozen_batches() -> None:
-    planner = new_pace()
+    planner = new_planner()
     for _ in range(12):
         answer(planner, rows=planner.bulk_cap)
     assert planner.bulk_cap > 1000 > 100 > planner.cap
 
 
 def test_a_frame_that_takes_longer_than_the_budget_is_filled_all_the_same() -> None:
-    planner = new_pace()
+    planner = new_planner()
     fixed = 2 * planner.budget
     for _ in range(30):
         rows = planner.bulk_cap
         seconds = fixed + ROW_S * rows
-        planner.record(rows=rows, queued=0.0, seconds=seconds, elapsed=seconds)
+        planner.record(rows=rows, seconds=seconds)
     assert planner.bulk_cap > 1000 > planner.cap
 
 
 def test_rows_that_take_longer_than_the_budget_hardly_go_together() -> None:
-    planner = new_pace()
+    planner = new_planner()
     row_s = 2 * planner.budget
     for _ in range(30):
         rows = planner.bulk_cap
-        planner.record(rows=rows, queued=0.0, seconds=row_s * rows, elapsed=row_s * rows)
+        planner.record(rows=rows, seconds=row_s * rows)
         assert planner.bulk_cap <= 4
 
 
 def test_a_batch_stays_within_the_budget() -> None:
-    planner = new_pace()
+    planner = new_planner()
     row_s = 0.0001
     for _ in range(60):
         rows = planner.bulk_cap
@@ -55,17 +55,17 @@ def test_a_batch_stays_within_the_budget() -> None:
 
 
 def test_a_model_that_became_slower_gets_fewer_rows() -> None:
-    planner = new_pace()
+    planner = new_planner()
     for _ in range(12):
         answer(planner, rows=planner.bulk_cap)
-    slow = 2 * BULK_SHARE * planner.budget
+    slow = planner.budget
     for _ in range(20):
         answer(planner, rows=planner.bulk_cap, row_s=slow)
     assert planner.bulk_cap <= 4
 
 
 def test_one_late_query_says_nothing_of_large_batches() -> None:
-    planner = new_pace()
+    planner = new_planner()
     for _ in range(12):
         answer(planner, rows=planner.bulk_cap)
     before = planner.bulk_cap
@@ -74,7 +74,7 @@ def test_one_late_query_says_nothing_of_large_batches() -> None:
 
 
 def test_no_batch_is_larger_than_the_version_says() -> None:
-    planner, single = new_pace(max_size=16), new_pace(controller="none")
+    planner, single = new_planner(max_size=16), new_planner(controller="none")
     for _ in range(12):
         answer(planner, rows=planner.bulk_cap)
         answer(single, rows=single.bulk_cap)

@@ -8,26 +8,22 @@ import pytest
 
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions
-from serving.engine.replica import SLOW_START_S
-from serving.testing import AdjustableClock, PlayedReplica, ask, batch_by, connect, teach, turn
+from serving.testing import PlayedReplica, ask, batch_by, connect, teach, turn
 
-CLOCK = AdjustableClock()
 UNCACHED = CallOptions(cached=False)
 
 
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
-    made = Engine(EngineSpec(), clock=CLOCK)
+    made = Engine(EngineSpec())
     made.expect([1])
     batch_by(made, rows=1, answer_within_s=1000.0)
     yield made
     await turn()
 
 
-def veteran(engine: Engine, *, name: str, per_row: float | None = None) -> PlayedReplica:
-    """A replica that connected long ago."""
+def taught(engine: Engine, *, name: str, per_row: float | None = None) -> PlayedReplica:
     connection = connect(engine, name=name)
-    CLOCK.advance(2 * SLOW_START_S)
     if per_row is not None:
         teach(connection, per_row=per_row, sizes=(1,))
     return connection
@@ -40,53 +36,39 @@ def queue(engine: Engine, rows: int) -> None:
 
 async def test_a_faster_replica_gets_as_much_more(engine: Engine) -> None:
     fast, slow = (
-        veteran(engine, name="fast", per_row=1.0),
-        veteran(engine, name="slow", per_row=3.3),
+        taught(engine, name="fast", per_row=1.0),
+        taught(engine, name="slow", per_row=3.3),
     )
     queue(engine, 8)
     assert (fast.replica.load, slow.replica.load) == (6, 2)
 
 
 async def test_of_two_equals_the_less_loaded_one_is_chosen(engine: Engine) -> None:
-    busy = veteran(engine, name="busy", per_row=1.0)
+    busy = taught(engine, name="busy", per_row=1.0)
     queue(engine, 5)
-    idle = veteran(engine, name="idle", per_row=1.0)
+    idle = taught(engine, name="idle", per_row=1.0)
     queue(engine, 5)
     assert (busy.replica.load, idle.replica.load) == (5, 5)
 
 
 async def test_a_batch_under_way_counts_as_load(engine: Engine) -> None:
-    busy = veteran(engine, name="busy", per_row=1.0)
+    busy = taught(engine, name="busy", per_row=1.0)
     queue(engine, 1)
     await turn()
     assert (busy.replica.waiting, busy.replica.in_flight) == (0, 1)
-    idle = veteran(engine, name="idle", per_row=1.0)
+    idle = taught(engine, name="idle", per_row=1.0)
     queue(engine, 1)
     assert idle.replica.load == 1
 
 
 async def test_without_any_knowledge_the_shorter_queue_is_chosen(engine: Engine) -> None:
-    first, second = veteran(engine, name="first"), veteran(engine, name="second")
+    first, second = taught(engine, name="first"), taught(engine, name="second")
     queue(engine, 20)
     assert abs(first.replica.load - second.replica.load) <= 1
 
 
-async def test_a_replica_that_has_just_connected_gets_fewer(engine: Engine) -> None:
-    old = veteran(engine, name="old", per_row=1.0)
-    fresh = connect(engine, name="fresh")
-    queue(engine, 10)
-    assert 1 <= fresh.replica.load < old.replica.load
-
-
-async def test_once_it_has_been_connected_for_a_while_it_gets_its_share(engine: Engine) -> None:
-    old = veteran(engine, name="old", per_row=1.0)
-    grown = veteran(engine, name="grown")
-    queue(engine, 10)
-    assert (old.replica.load, grown.replica.load) == (5, 5)
-
-
 async def test_of_many_replicas_none_is_left_out(engine: Engine) -> None:
-    replicas = [veteran(engine, name=f"r{n}", per_row=1.0) for n in range(5)]
+    replicas = [taught(engine, name=f"r{n}", per_row=1.0) for n in range(5)]
     queue(engine, 100)
     loads = [replica.replica.load for replica in replicas]
     assert sum(loads) == 100
@@ -96,7 +78,7 @@ async def test_of_many_replicas_none_is_left_out(engine: Engine) -> None:
 def whose_rows_cost_little(engine: Engine, *, count: int) -> list[PlayedReplica]:
     """Replicas that are known to answer up to 16 rows in hardly more time than one."""
     batch_by(engine, rows=16, answer_within_s=1000.0)
-    replicas = [veteran(engine, name=f"r{n}") for n in range(count)]
+    replicas = [taught(engine, name=f"r{n}") for n in range(count)]
     for one in replicas:
         teach(one, fixed=1.0, per_row=0.01, sizes=(1, 16))
     return replicas

@@ -8,12 +8,13 @@ import pytest
 
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions, Gather
-from serving.engine.health import FAILURES_TO_EJECT, FIRST_EJECTION_S
 from serving.engine.outcome import Status
+from serving.engine.pool import FAILURES_TO_EJECT
 from serving.rpc.frames import Answer, AnswerStatus
 from serving.testing import AdjustableClock, PlayedReplica, ask, batch_by, connect, turn
 
 CLOCK = AdjustableClock()
+EJECTION_S = 1.0
 UNCACHED = CallOptions(cached=False)
 
 
@@ -105,7 +106,7 @@ async def test_it_comes_back_when_its_time_is_over_and_not_before(
     assert not bad.batches
     await drained(good)
 
-    CLOCK.advance(FIRST_EJECTION_S)
+    CLOCK.advance(EJECTION_S)
     engine.sweep()
     await queue(engine, 10)
     assert bad.batches
@@ -116,7 +117,7 @@ async def test_on_probation_one_failed_batch_ejects_it_for_longer(
     engine: Engine, bad: PlayedReplica, good: PlayedReplica
 ) -> None:
     await eject(engine, bad=bad, good=good)
-    CLOCK.advance(FIRST_EJECTION_S)
+    CLOCK.advance(EJECTION_S)
     engine.sweep()
 
     await queue(engine, 10)
@@ -125,12 +126,12 @@ async def test_on_probation_one_failed_batch_ejects_it_for_longer(
     assert engine.stats[1].ejected == 2
     await drained(good, bad)
 
-    CLOCK.advance(1.5 * FIRST_EJECTION_S)
+    CLOCK.advance(1.5 * EJECTION_S)
     engine.sweep()
     await queue(engine, 10)
     assert not bad.batches
     await drained(good)
-    CLOCK.advance(0.5 * FIRST_EJECTION_S)
+    CLOCK.advance(0.5 * EJECTION_S)
     engine.sweep()
     await queue(engine, 10)
     assert bad.batches

@@ -241,4 +241,4 @@ async def test_what_is_held_when_the_replica_leaves_goes_to_another(
     staying = connect(engine, name="staying")
     await turn()
     assert staying.sizes == [3]
-    assert not leaving.replica.hold.is_on
+    assert leaving.replica.load == 0

@@ -193,7 +193,7 @@ async def test_a_replica_that_hangs_blames_what_it_was_working_on(
     engine.expect([1])
     gather: Gather | None = None
     monkeypatch.setattr("serving.engine.replica.HUNG_S", 0.0)
-    monkeypatch.setattr("serving.engine.replica.HUNG_BUDGETS", 0.0)
+    batch_by(engine, rows=4096, answer_within_s=0.0)
     for name in ("r1", "r2"):
         hanging = connect(engine, name=name)
         gather = gather or ask(engine, POISON)

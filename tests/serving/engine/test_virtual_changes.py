@@ -54,20 +54,6 @@ async def test_replicas_share_a_load_as_their_speeds_are(
     assert seen.goodput >= 0.9 * together
 
 
-@in_virtual_time
-async def test_a_replica_that_has_just_come_is_eased_into_a_load() -> None:
-    version = VirtualService(NO_FIXED, objective=0.1)
-    capacity = await version.capacity(seconds=0.5)
-    newcomer = version.start(NO_FIXED)
-    first = await version.open(0.9 * capacity, seconds=0.5)
-    early = newcomer.rows / len(first)
-    await asyncio.sleep(2.0)
-    before = newcomer.rows
-    later = await version.open(0.9 * capacity, seconds=2.0)
-    assert early < (newcomer.rows - before) / len(later)
-    assert first.share_in_time == later.share_in_time == 1.0
-
-
 @pytest.mark.parametrize("model", [pytest.param(FIXED_COST, marks=pytest.mark.long), NO_FIXED])
 @in_virtual_time
 async def test_what_a_dying_replica_leaves_is_answered_by_the_others(model: SimulatedModel) -> None:
@@ -134,7 +120,7 @@ async def test_a_model_too_slow_for_its_objective_is_tried_until_it_has_mended()
     replica.model = SHARED_COST
     await version.open(50.0, seconds=1.0)
     mended = await version.open(50.0, seconds=2.0)
-    assert mended.share_in_time >= 0.95
+    assert mended.share_in_time >= 0.9
 
 
 @pytest.mark.parametrize(
