@@ -163,7 +163,7 @@ class BatchPlanner:
         return min(WAIT_SHARE * fixed, self.budget / 10)
 
     def _note_bulk(self, rows: int, *, seconds: float) -> None:
-        """Allow twice the rows of a batch that took half of the budget, or two single rows' time."""
+        """Allow twice the rows of a batch that took half of the budget, or as long as two rows."""
         if rows == 1:
             self._single_s = seconds
         within = seconds <= max(self.budget / 2, 2 * self._single_s)
