@@ -11,6 +11,7 @@ from core.changes import CHANGES_CHANNEL
 from registry.artifacts.store import ArtifactStore
 from registry.artifacts.tokens import ArtifactTokens
 from registry.models import ModelVersion
+from registry.reading import last_number
 from serving.api.artifacts import ArtifactDownloads
 from serving.metrics.artifacts import ArtifactCounts
 from serving.metrics.masters import read_masters
@@ -24,6 +25,7 @@ def new_console() -> ConsoleRuntime:
             redis_url=settings.REDIS_URL,
             registry_channel=CHANGES_CHANNEL,
             read_arms=with_fresh_connection(_arms),
+            last_change=with_fresh_connection(last_number),
             read_masters=partial(read_masters, settings.CLIPPER_RUN_DIR),
         )
     )

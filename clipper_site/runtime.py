@@ -9,7 +9,7 @@ from django.db import connection
 
 from clipper_site.web_process import with_fresh_connection, with_kept_connection
 from core.changes import CHANGES_CHANNEL
-from registry.reading import compare, read_rows
+from registry.reading import last_number, read_newer, read_piece
 from selection.receipts import FormerSecret, derive_key
 from serving.engine.engine import EngineSpec
 from serving.rpc.credentials import Credentials, web_tls
@@ -37,7 +37,9 @@ def new_runtime() -> Runtime:
             contexts_at_hand=settings.CLIPPER_CONTEXTS_AT_HAND,
             console_socket=str(settings.CLIPPER_RUN_DIR / "console-http.sock"),
             registry=RegistrySource(
-                read_rows=with_kept_connection(read_rows), compare=with_kept_connection(compare)
+                last_number=with_kept_connection(last_number),
+                read_newer=with_kept_connection(read_newer),
+                read_piece=with_kept_connection(read_piece),
             ),
             check_database=with_fresh_connection(_select_one),
         )

@@ -13,7 +13,7 @@ from console import formats
 from console.access import VIEW, application_for, frame
 from core.errors import ClipperError
 from registry.models import Application
-from registry.snapshot import application_spec
+from registry.reading import application_spec
 from selection.evaluation.what_if.form import WhatIfForm
 from selection.evaluation.what_if.window import Span
 

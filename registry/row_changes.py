@@ -12,15 +12,10 @@ from core.specs import ApiKeySpec, ApplicationSpec, ModelSpec, Snapshot, Version
 
 Spec = ApplicationSpec | ModelSpec | VersionSpec | ApiKeySpec
 S = TypeVar("S", ApplicationSpec, ModelSpec, VersionSpec, ApiKeySpec)
-K = TypeVar("K")
 
-# What a row was read as: compared, and otherwise nobody's business.
-Row = tuple[Any, ...]
-# By kind and id, how each row was when it was last followed.
-Known = Mapping[str, dict[int, Row]]
+# Kind and id.
+RowKey = tuple[str, int]
 
-# In which order a reading goes through the registry.
-KINDS = (KEY, VERSION, MODEL, APPLICATION)
 # Keys come first, for a revoked one lets in; then what is referred to before what refers to it,
 # and what isn't referred to any more last.
 _RANKS = {
@@ -36,46 +31,39 @@ _RANKS = {
 
 
 class RowChange(NamedTuple):
-    """A row as it is now, and what the prediction path makes of it: None where it is to be gone.
-
-    Where nothing can be made of it `fault` says why.
-    """
+    """A row as the prediction path knows it from now on; None if it is gone."""
 
     kind: str
     id: int
     spec: Spec | None
-    row: Row | None = None
-    fault: str = ""
-
-
-class UnreadableRow(NamedTuple):
-    """Stands for a row that holds what its columns can't: it is compared as others are."""
-
-    why: str
-    bound_to: frozenset[int] = frozenset()
-    usable: bool = False
-
-
-class RowPlace(NamedTuple):
-    """How far a comparison of everything is: at the rows of this kind after this id."""
-
-    kind: str
-    after: int = 0
-
-
-START = RowPlace(KINDS[0])
-
-
-class Piece(NamedTuple):
-    """What a piece of a comparison found, and where it goes on; None where all has been seen."""
-
-    changes: Sequence[RowChange]
-    following: RowPlace | None
 
 
 def in_order(changes: Iterable[RowChange]) -> list[RowChange]:
-    """Return them so that a part of them from the beginning makes sense without the rest."""
+    """Sort changes so that any first part of them makes sense without the rest."""
     return sorted(changes, key=lambda change: _RANKS[change.kind, change.spec is None])
+
+
+def specs_by_row(snapshot: Snapshot) -> dict[RowKey, Spec]:
+    """Return everything in the snapshot by kind and id."""
+    return {
+        **{(KEY, spec.id): spec for spec in snapshot.keys.values()},
+        **{(VERSION, spec.id): spec for spec in snapshot.versions.values()},
+        **{(MODEL, spec.id): spec for spec in snapshot.models.values()},
+        **{(APPLICATION, spec.id): spec for spec in snapshot.applications.values()},
+    }
+
+
+def differences(before: Snapshot, after: Snapshot) -> list[RowChange]:
+    """Return the changes that make the second snapshot of the first."""
+    return in_order(_between(specs_by_row(before), specs_by_row(after)))
+
+
+def _between(before: Mapping[RowKey, Spec], after: Mapping[RowKey, Spec]) -> Iterator[RowChange]:
+    for row, spec in after.items():
+        if before.get(row) != spec:
+            yield RowChange(*row, spec)
+    for row in before.keys() - after.keys():
+        yield RowChange(*row, None)
 
 
 def changed(snapshot: Snapshot, changes: Sequence[RowChange]) -> Snapshot:
@@ -98,29 +86,6 @@ def changed(snapshot: Snapshot, changes: Sequence[RowChange]) -> Snapshot:
             snapshot.applications, of_applications, name=lambda application: application.name
         )
     return replace(snapshot, **parts)
-
-
-def differences(before: Snapshot, after: Snapshot) -> list[RowChange]:
-    """Return the changes that make the second snapshot of the first."""
-    found = [
-        *_between(KEY, _ids(before.keys), _ids(after.keys)),
-        *_between(VERSION, before.versions, after.versions),
-        *_between(MODEL, before.models, after.models),
-        *_between(APPLICATION, _ids(before.applications), _ids(after.applications)),
-    ]
-    return in_order(found)
-
-
-def _ids(specs: Mapping[str, S]) -> dict[int, S]:
-    return {spec.id: spec for spec in specs.values()}
-
-
-def _between(kind: str, before: Mapping[int, S], after: Mapping[int, S]) -> Iterator[RowChange]:
-    for row_id, spec in after.items():
-        if before.get(row_id) != spec:
-            yield RowChange(kind, row_id, spec)
-    for row_id in before.keys() - after.keys():
-        yield RowChange(kind, row_id, None)
 
 
 def _by_id(known: Mapping[int, S], changes: Iterable[RowChange]) -> Mapping[int, S]:

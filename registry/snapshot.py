@@ -1,41 +1,30 @@
-"""What the prediction path knows of the registry, of all of it or of single rows."""
+"""All of the registry, or one application, as the prediction path knows it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields
-from functools import cache
-from operator import attrgetter
-from types import MappingProxyType
-from typing import Any, TypeVar
-
-from django.db.models import Model as DjangoModel
-
 from core.arms import arms_of, weights_of
 from core.errors import NotFound
-from core.specs import ApplicationSpec, BatchingSpec, RouteSpec, Snapshot, VersionSpec
-from registry.models import Application, ModelVersion, Route
-from registry.reading import PRIORITIES, compare
-from registry.row_changes import KINDS, START, Known, RowChange, RowPlace, changed, in_order
-
-S = TypeVar("S")
+from core.specs import ApplicationSpec, Snapshot
+from registry.models import Application
+from registry.reading import KINDS, application_spec, read_piece, version_spec
+from registry.row_changes import RowChange, changed, in_order
 
 
 def build_snapshot() -> Snapshot:
     """Read everything, a few hundred rows at a time. Blocking: call it in a thread."""
     changes: list[RowChange] = []
-    nothing: Known = {kind: {} for kind in KINDS}
-    place: RowPlace | None = START
-    while place is not None:
-        found, place = compare(place, known=nothing)
-        changes += found
+    for kind in KINDS:
+        after: int | None = 0
+        while after is not None:
+            reading, after = read_piece(kind, after)
+            changes += [RowChange(*row, spec) for row, spec in reading.specs.items()]
     return changed(Snapshot(), in_order(changes))
 
 
 def application_with_arms(application: Application) -> tuple[ApplicationSpec, dict[str, float]]:
     """Read one application anew, and the weights of its arms' routes, as registered.
 
-    Raises NotFound where it is gone.
+    Raises NotFound if it is gone.
     """
     row = _read_anew(application)
     routes = row.routes.with_versions()
@@ -49,8 +38,8 @@ def application_with_arms(application: Application) -> tuple[ApplicationSpec, di
     return spec, weights_of(arms)
 
 
-def registered(application: Application) -> ApplicationSpec:
-    """Read one application anew. Raises NotFound where it is gone."""
+def read_application(application: Application) -> ApplicationSpec:
+    """Read one application anew. Raises NotFound if it is gone."""
     return application_spec(_read_anew(application))
 
 
@@ -59,48 +48,3 @@ def _read_anew(application: Application) -> Application:
     if row is None:
         raise NotFound(f"There is no application {application.name} any more.")
     return row
-
-
-def version_spec(version: ModelVersion) -> VersionSpec:
-    return _copied(
-        VersionSpec,
-        version,
-        model=version.model.name,
-        input_type=version.model.input_type,
-        batching=BatchingSpec(
-            controller=version.batching,
-            max_size=version.max_batch_size,
-            wait_ms=version.batch_wait_ms,
-        ),
-    )
-
-
-def application_spec(application: Application) -> ApplicationSpec:
-    default = application.default_output
-    return _copied(
-        ApplicationSpec,
-        application,
-        slo_ms=application.slo.latency_ms,
-        slo_target=application.slo.target,
-        default_output=default.encode() if default else None,
-        policy_params=MappingProxyType(dict(application.policy_params)),
-        priority=PRIORITIES.index(application.priority),
-        routes=tuple(route_spec(route) for route in application.routes.all()),
-    )
-
-
-def route_spec(route: Route) -> RouteSpec:
-    return _copied(RouteSpec, route, model=route.model.name)
-
-
-def _copied(spec: Callable[..., S], row: DjangoModel, **other: Any) -> S:
-    """A spec with the row's values by their names; `other` are those that the row has otherwise."""
-    names, values = _columns(spec, tuple(other))
-    return spec(**dict(zip(names, values(row), strict=True)), **other)
-
-
-@cache
-def _columns(spec: Any, other: tuple[str, ...]) -> tuple[tuple[str, ...], Callable[[Any], Any]]:
-    """The names that are copied, at least two, and what reads them from a row at one go."""
-    names = tuple(field.name for field in fields(spec) if field.name not in other)
-    return names, attrgetter(*names)

@@ -65,13 +65,6 @@ class ExpiringKeys:
         ids = cast("list[bytes]", await client.zrange(self.index, 0, -1))
         return _there(await client.mget(self._keys(ids)) if ids else [])
 
-    async def read_by_id(self, client: redis.asyncio.Redis) -> dict[str, bytes]:
-        """Return what is written at the keys of all ids that live, without blocking."""
-        ids = cast("list[bytes]", await client.zrange(self.index, 0, -1))
-        texts = cast("list[bytes | None]", await client.mget(self._keys(ids)) if ids else [])
-        pairs = zip(ids, texts, strict=True)
-        return {key_id.decode(): text for key_id, text in pairs if text is not None}
-
     def _keys(self, ids: Iterable[bytes]) -> list[str]:
         return [self.prefix + key_id.decode() for key_id in ids]
 

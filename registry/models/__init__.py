@@ -3,6 +3,7 @@
 from registry.models.access import ApiKey
 from registry.models.applications import Application, ServiceLevelObjective
 from registry.models.audit import AuditEntry
+from registry.models.changes import RegistryChange
 from registry.models.checks import VersionCheck
 from registry.models.models import Model, ModelVersion
 from registry.models.releases import Release
@@ -14,6 +15,7 @@ __all__ = [
     "AuditEntry",
     "Model",
     "ModelVersion",
+    "RegistryChange",
     "Release",
     "Route",
     "ServiceLevelObjective",

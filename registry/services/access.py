@@ -6,13 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 
 from core.errors import BadRequest, Forbidden
 from core.specs import FEEDBACK, MANAGE, PREDICT, READ, SCOPES
 from registry.models import ApiKey, Application, AuditEntry
 from registry.models.access import PREFIX_LENGTH
+from registry.recording import registry_write
 from registry.services.actor import Actor
 from registry.services.audit import audited, record_created
 from registry.services.rows import locked
@@ -21,7 +21,7 @@ from registry.services.validation import check_changeable, checked
 CHANGEABLE = frozenset({"name", "expires_at"})
 
 
-@transaction.atomic
+@registry_write
 def create_api_key(
     *,
     name: str,
@@ -79,7 +79,7 @@ def create_api_key(
     return key, text
 
 
-@transaction.atomic
+@registry_write
 def update_api_key(*, key: ApiKey, changes: Mapping[str, Any], by: Actor) -> ApiKey:
     """Rename a key (`name`), or let it live for longer or less long (`expires_at`).
 
@@ -132,7 +132,7 @@ def _is_later(expires_at: datetime | None, *, than: datetime | None) -> bool:
     return than is not None and (expires_at is None or expires_at > than)
 
 
-@transaction.atomic
+@registry_write
 def revoke_api_key(*, key: ApiKey, by: Actor) -> None:
     """Make the key useless at once; its row stays for the record, and says who was first."""
     key.revoked_at = locked(key).revoked_at

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from django.db import transaction
 
 from core.errors import Conflict, NotFound
 from core.suggest import meant
 from registry.extensions import check_policy
 from registry.models import Application, Model, Route, ServiceLevelObjective
 from registry.models.settable import settable
+from registry.recording import registry_write
 from registry.services.actor import Actor
 from registry.services.audit import audited, record_created, record_deleted
 from registry.services.code import check_may_pin
@@ -37,7 +37,7 @@ class RouteRequest:
     weight: float = 1.0
 
 
-@transaction.atomic
+@registry_write
 def create_application(
     *,
     name: str,
@@ -73,7 +73,7 @@ def create_application(
     return application
 
 
-@transaction.atomic
+@registry_write
 def update_application(
     *, application: Application, changes: Mapping[str, Any], by: Actor
 ) -> Application:
@@ -98,7 +98,7 @@ def _update(application: Application, *, changes: Mapping[str, Any]) -> Applicat
     return current
 
 
-@transaction.atomic
+@registry_write
 def delete_application(*, application: Application, by: Actor) -> None:
     """Delete an application with its objective and its routes; the models stay."""
     locked(application, goes=True)
@@ -148,7 +148,6 @@ def replace_routes(
 def _replace_routes(
     application: Application, *, routes: Sequence[RouteRequest], by: Actor
 ) -> list[Route]:
-    _lock_models(route.model for route in routes)
     # Before the present ones go: what they pin runs already.
     wanted = [_new_route(application, request=request, by=by) for request in routes]
     application.routes.all().delete()
@@ -158,20 +157,10 @@ def _replace_routes(
 @contextmanager
 def _changing(application: Application, *, by: Actor) -> Iterator[None]:
     """Change parts of an application: locked before them, and recorded."""
-    with transaction.atomic():
+    with registry_write:
         _touch(application)
         with audited(application, by=by):
             yield
-
-
-def _lock_models(names: Iterable[str]) -> None:
-    """Lock the models that are to be routed, so that none is deleted meanwhile.
-
-    Everybody locks applications before models, models before versions, and of each kind the one
-    with the lower number first: who waits for another is never waited for.
-    """
-    rows = Model.objects.select_for_update(no_key=True).filter(name__in=set(names)).order_by("pk")
-    list(rows.values_list("pk"))
 
 
 def json_text(value: Any) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import Group, User
-from django.db import models, transaction
+from django.db import models
 from django.db.models import F
 
 from core.errors import PreconditionFailed
@@ -25,6 +25,7 @@ from registry.models import (
     ServiceLevelObjective,
 )
 from registry.models.settable import settable
+from registry.recording import registry_write
 from registry.services.actor import Actor
 from registry.services.rows import locked
 
@@ -67,7 +68,7 @@ def audited(
     It is locked first, so that changes follow each other. Nothing is written where nothing changed.
     Raises NotFound where it is gone.
     """
-    with transaction.atomic():
+    with registry_write:
         before = _state_of(locked(row))
         yield
         changes = _difference(before, _state_of(locked(row)), secrets=_secrets_of(row))
@@ -108,7 +109,7 @@ def unchanged_since(row: Row, revision: int | None) -> Iterator[None]:
 
     Raises PreconditionFailed, which says what changed since and by whom.
     """
-    with transaction.atomic():
+    with registry_write:
         if revision is not None:
             current: int = getattr(locked(row), "revision")  # noqa: B009  (not every Row has one)
             if current != revision:

@@ -10,19 +10,18 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 
 from core.changes import VERSION
 from registry.models import ModelVersion, Release, VersionCheck
 from registry.models.checks import limits_of
-from registry.notices import publish_on_commit
+from registry.recording import record_changes, registry_write
 
 # A remote model's server may be another one a moment later.
 REMOTE_HOLDS = timedelta(seconds=60)
 
 
-@transaction.atomic
+@registry_write
 def request_check(version: ModelVersion) -> VersionCheck:
     """Have a version tried out, unless that is under way."""
     check = VersionCheck.objects.filter(version=version).first()
@@ -54,7 +53,7 @@ def check_holds(version: ModelVersion) -> bool:
     return version.remote is None or timezone.now() < ended_at + REMOTE_HOLDS
 
 
-@transaction.atomic
+@registry_write
 def pass_check(
     *,
     check: VersionCheck,
@@ -77,10 +76,10 @@ def pass_check(
         version.update(n_features=n_features)
     if signature:
         version.update(signature=signature)
-        publish_on_commit(VERSION, [check.version_id])
+        record_changes(VERSION, [check.version_id])
 
 
-@transaction.atomic
+@registry_write
 def fail_check(*, check: VersionCheck, error: str, output: str = "") -> None:
     """`check.version`, as it was when this began, can't be served. Does nothing where the check was
     replaced.

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import transaction
-
 from core.errors import BadRequest, Conflict
 from registry.models import Application, Model
+from registry.recording import registry_write
 from registry.services.actor import Actor
 from registry.services.applications import (
     OBJECTIVE,
@@ -33,7 +32,7 @@ class Declared:
     changed: list[str]
 
 
-@transaction.atomic
+@registry_write
 def declare_application(
     *,
     name: str,
@@ -67,7 +66,7 @@ def declare_application(
     return _change(application, routes=routes, **same)
 
 
-@transaction.atomic
+@registry_write
 def _create(
     name: str,
     *,
@@ -126,7 +125,7 @@ def differing(application: Application, *, fields: Mapping[str, Any]) -> dict[st
     }
 
 
-@transaction.atomic
+@registry_write
 def declare_model(
     *,
     name: str,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from django.db import transaction
 from django.db.models import ProtectedError
 
 from core.errors import Conflict
 from registry.models import Application, Model
+from registry.recording import registry_write
 from registry.services.actor import Actor
 from registry.services.audit import audited, record_created, record_deleted
 from registry.services.releases import end_releases
@@ -15,7 +15,7 @@ from registry.services.validation import checked, save_new
 from registry.services.versions import remove_unused_artifacts
 
 
-@transaction.atomic
+@registry_write
 def create_model(*, name: str, input_type: str, description: str = "", by: Actor) -> Model:
     """Register a model without any version yet. Raises Conflict where the name is taken."""
     taken = Conflict(f"Model {name} exists already.", model=name)
@@ -28,7 +28,7 @@ def create_model(*, name: str, input_type: str, description: str = "", by: Actor
     return model
 
 
-@transaction.atomic
+@registry_write
 def update_model(*, model: Model, description: str, by: Actor) -> Model:
     """Describe it anew; its name and its input type can't change, its versions rely on them."""
     with audited(model, by=by):
@@ -43,7 +43,7 @@ def delete_model(*, model: Model, by: Actor) -> None:
     Raises Conflict while an application routes to it.
     """
     try:
-        with transaction.atomic():
+        with registry_write:
             # So that nobody uploads to it or routes to it while it goes.
             locked(model)
             record_deleted(model, by=by)

@@ -2,7 +2,6 @@
 
 pending → starting → live → superseded, or → failed with the old version still serving.
 A version whose replicas are still warm goes live at once: that is a change of one pointer.
-Every step locks the model's row first, so that steps of different processes follow in order.
 """
 
 from __future__ import annotations
@@ -12,8 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F
 from django.utils import timezone
 
 from core.changes import VERSION
@@ -27,7 +25,7 @@ from registry.models import (
     VersionCheck,
 )
 from registry.models.checks import LIMITS
-from registry.notices import publish_on_commit
+from registry.recording import record_changes, registry_write
 from registry.room import check_room
 from registry.services.actor import SYSTEM, Actor
 from registry.services.audit import audited, record_done
@@ -42,7 +40,7 @@ GONE = 0
 EXAMPLE_WANTED = "Give a version an example of its inputs, and its check has it answer that."
 
 
-@transaction.atomic
+@registry_write
 def deploy(
     *, version: ModelVersion, by: Actor, reason: str = "", allow_signature_change: bool = False
 ) -> Release:
@@ -62,7 +60,7 @@ def deploy(
     )
 
 
-@transaction.atomic
+@registry_write
 def roll_back(
     *,
     model: Model,
@@ -111,14 +109,14 @@ def check_not_live(version: ModelVersion, *, model: Model) -> None:
         raise Conflict(f"{version} is live already.", model=model.name, version=version.version)
 
 
-@transaction.atomic
+@registry_write
 def begin_release(*, release: Release) -> None:
     """Its version has passed its check: replicas may start.
 
     The release fails instead where the version takes something else than it may. Does nothing where
     the release was superseded meanwhile; `release.state` tells.
     """
-    if not _lock(release):
+    if not _refresh(release):
         return
     now = timezone.now()
     version = ModelVersion.objects.filter(pk=release.version_id or GONE)
@@ -126,7 +124,7 @@ def begin_release(*, release: Release) -> None:
         return
     if not wanted(version, now=now).exists():
         version.update(generation=F("generation") + 1)
-        publish_on_commit(VERSION, [release.version_id or GONE])
+        record_changes(VERSION, [release.version_id or GONE])
     version.update(load_error="")
     release.state = Release.State.STARTING
     release.started_at = now
@@ -212,22 +210,22 @@ def _agreement(
     return {"with": live.arm, "samples": len(both), "same": same} if both else None
 
 
-@transaction.atomic
+@registry_write
 def complete_release(*, release: Release) -> None:
     """Its replicas are ready: switch traffic. Does nothing where it was superseded meanwhile.
 
     It fails where another arm has come meanwhile that takes or gives something else.
     """
-    if _lock(release) and not _fails_by_signature(release):
+    if _refresh(release) and not _fails_by_signature(release):
         model = Model.objects.get(pk=release.model_id or GONE)
         with audited(model, by=SYSTEM, reason=f"release {release.pk}, asked by {release.by_label}"):
             _go_live(release)
 
 
-@transaction.atomic
+@registry_write
 def fail_release(*, release: Release, error: str) -> None:
     """Give it up with the reason; the old version goes on serving."""
-    if not _lock(release):
+    if not _refresh(release):
         return
     _fail(release, error=error)
     ModelVersion.objects.filter(pk=release.version_id or GONE).update(load_error=error)
@@ -251,17 +249,8 @@ def _fails_by_signature(release: Release) -> bool:
     return bool(fault)
 
 
-def locked_versions(rows: QuerySet[ModelVersion]) -> list[int]:
-    """Lock these versions, the lower number first as everybody does; returns which they are.
-
-    Rows that refer to them may be written meanwhile: a release of one locks it in no such order.
-    """
-    return list(rows.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
-
-
-def _lock(release: Release) -> bool:
-    """Lock the release and bring it up to date; returns whether it is still under way."""
-    Model.objects.select_for_update(no_key=True).filter(pk=release.model_id or GONE).first()
+def _refresh(release: Release) -> bool:
+    """Bring the release up to date; returns whether it is still under way."""
     current = Release.objects.filter(pk=release.pk).first()
     if current is None:
         return False
@@ -360,12 +349,8 @@ def _go_live(release: Release) -> None:
     ones to, a busy day's deploys would fill every slot with replicas that nobody asks.
     """
     now = timezone.now()
-    model = Model.objects.select_for_update(no_key=True).get(pk=release.model_id or GONE)
+    model = Model.objects.get(pk=release.model_id or GONE)
     Release.objects.filter(model=model).live().update(state=Release.State.SUPERSEDED, ended_at=now)
-    # All that change, at once: one after the other they would be locked in any order.
-    locked_versions(
-        model.versions.filter(Q(warm_until__isnull=False) | Q(pk=model.live_version_id))
-    )
     model.versions.filter(warm_until__isnull=False).update(warm_until=None)
     if model.live_version_id is not None:
         ModelVersion.objects.filter(pk=model.live_version_id).update(

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from django.db import transaction
 
 from core.errors import BadRequest
 from registry.extensions import remote_artifact
 from registry.models import Model, ModelVersion
+from registry.recording import registry_write
 from registry.sealing import seal
 from registry.services.actor import Actor
 from registry.services.audit import audited
@@ -82,7 +82,7 @@ def _artifact_of(configuration: Mapping[str, Any], *, model: Model, secret: str)
     return remote_artifact(given, input_type=model.input_type, secret=secret)
 
 
-@transaction.atomic
+@registry_write
 def set_secret(*, version: ModelVersion, secret: str, by: Actor) -> ModelVersion:
     """Give a remote version another secret, or none (""); its replicas take it up when it commits.
 

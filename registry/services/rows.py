@@ -16,10 +16,8 @@ R = TypeVar("R", bound=models.Model)
 def locked(row: R, *, goes: bool = False) -> R:
     """Return the row as it is in the database, locked for this transaction.
 
-    Rows that refer to it may be written meanwhile: who holds one of those would else be waited for.
-    Not where it `goes`: one that came between a look at those and the end would keep it from going.
-    That is only for rows that everybody locks before changing what refers to them.
-    Raises NotFound where it has been deleted meanwhile.
+    Rows that refer to it may be written meanwhile, unless it `goes`: a new one would keep it.
+    Raises NotFound if it has been deleted meanwhile.
     """
     rows: models.QuerySet[R] = type(row)._default_manager.select_for_update(no_key=not goes)
     # In no other order: one by another table joins it, and locks its row as well.

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, BinaryIO
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 
 from core.changes import VERSION
@@ -24,13 +24,12 @@ from registry.extensions import (
 from registry.models import Model, ModelVersion, Release
 from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
 from registry.models.settable import settable
-from registry.notices import publish_on_commit
+from registry.recording import record_changes, registry_write
 from registry.room import check_device, check_scale
 from registry.services.actor import Actor
 from registry.services.audit import audited, record_created, record_deleted
 from registry.services.checks import request_check
 from registry.services.code import check_may_run
-from registry.services.releases import locked_versions
 from registry.services.rows import locked, refresh
 from registry.services.validation import check_changeable, checked, save_new
 
@@ -80,9 +79,8 @@ def create_version(
         _check_digest(incoming.digest, expected=sha256)
         store.send(incoming)
         try:
-            with transaction.atomic():
+            with registry_write:
                 row.digest, row.size = incoming.digest, incoming.received
-                _lock_artifact(row.digest)
                 locked(model)
                 save_new(row, conflict=taken)
                 store.settle(incoming)
@@ -94,7 +92,7 @@ def create_version(
     return row
 
 
-@transaction.atomic
+@registry_write
 def try_version(
     *, model: Model, version: str, runtime: str, by: Actor, digest: str = "", **other: Any
 ) -> ModelVersion:
@@ -167,17 +165,7 @@ def _check_digest(digest: str, *, expected: str) -> None:
         )
 
 
-def _lock_artifact(digest: str) -> None:
-    """Keep others from storing or removing these bytes until this transaction ends.
-
-    SQLite's transactions, which begin with the write lock, follow one another anyway.
-    """
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int(digest[:15], 16)])
-
-
-@transaction.atomic
+@registry_write
 def configure_version(*, version: ModelVersion, by: Actor, **changes: Any) -> ModelVersion:
     """Change how a version runs, live: any of CONFIGURABLE. The running replicas stay.
 
@@ -206,7 +194,7 @@ def scale(*, version: ModelVersion, replicas: int, by: Actor) -> ModelVersion:
     return configure_version(version=version, by=by, replicas=replicas)
 
 
-@transaction.atomic
+@registry_write
 def autoscale(*, version_id: int, replicas: int, seen: int | None = None) -> bool:
     """Set the number of replicas as the load asks for; returns whether that changed anything.
 
@@ -222,7 +210,7 @@ def autoscale(*, version_id: int, replicas: int, seen: int | None = None) -> boo
         rows = rows.filter(replicas=seen)
     if replicas < FEWEST_REPLICAS or not rows.update(replicas=replicas):
         return False
-    publish_on_commit(VERSION, [version_id])
+    record_changes(VERSION, [version_id])
     return True
 
 
@@ -248,18 +236,18 @@ def note_load_error(version_ids: Collection[int], *, error: str) -> None:
     rows = ModelVersion.objects.filter(pk__in=version_ids).exclude(load_error=error)
     # Asked each second: an update that finds nothing would still take SQLite's write lock.
     if rows.exists():
-        with transaction.atomic():
-            rows.filter(pk__in=locked_versions(rows)).update(load_error=error)
+        with registry_write:
+            rows.update(load_error=error)
 
 
-@transaction.atomic
+@registry_write
 def keep_warm(version_ids: Collection[int], *, until: datetime | None) -> None:
     """Keep replicas of replaced versions until then, or (None) no longer.
 
     One that is no longer warm stays so: only a release warms a version.
     """
     warm = ModelVersion.objects.filter(pk__in=version_ids, warm_until__isnull=False)
-    warm.filter(pk__in=locked_versions(warm)).update(warm_until=until)
+    warm.update(warm_until=until)
 
 
 def live_version_of(model: Model) -> ModelVersion:
@@ -271,7 +259,7 @@ def live_version_of(model: Model) -> ModelVersion:
     return version
 
 
-@transaction.atomic
+@registry_write
 def delete_version(*, version: ModelVersion, by: Actor) -> None:
     """Delete a version that nothing uses; its releases stay, with its name.
 
@@ -300,8 +288,7 @@ def remove_unused_artifacts(digests: Iterable[str]) -> None:
 
     def remove() -> None:
         for digest in sorted(candidates):
-            with transaction.atomic():
-                _lock_artifact(digest)
+            with registry_write:
                 if not ModelVersion.objects.filter(digest=digest).exists():
                     _remove(digest)
 

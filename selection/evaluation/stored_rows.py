@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 from core.errors import BadRequest, Conflict
 from core.redis.redis_client import redis_client
 from registry.models import Application, ModelVersion
-from registry.snapshot import application_spec
+from registry.reading import application_spec
 from selection.evaluation.answer_rule import answer_rule_of
 from selection.evaluation.rows import Outputs, logged
 from selection.kinds import INPUT

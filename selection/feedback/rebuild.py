@@ -21,7 +21,7 @@ from core.errors import Conflict
 from core.redis.locks import exclusively
 from core.specs import ApplicationSpec
 from registry.models import Application
-from registry.snapshot import registered
+from registry.snapshot import read_application
 from selection.feedback import checkpoints
 from selection.feedback.marks import restore_marks
 from selection.feedback.persist import TAKEN_OVER_AFTER_MS, persist_feedback
@@ -80,7 +80,7 @@ def rebuild(
     `only`: this context alone. `dry_run`: say what differs and write nothing. Raises Unavailable
     without Redis, Conflict where feedback is persisted elsewhere or outruns the writing.
     """
-    spec = registered(application)
+    spec = read_application(application)
     first = first_position(spec.id)
     source = _source(only)
     replay = Replay(

@@ -11,7 +11,7 @@ import redis
 
 from core.specs import ApplicationSpec
 from registry.models import Application
-from registry.snapshot import application_with_arms, registered
+from registry.snapshot import application_with_arms, read_application
 from selection.policies import make_policy
 from selection.store.asks import parse_missed
 from selection.store.codec import StateRecord, describe, parse_record
@@ -80,7 +80,7 @@ def learned_contexts(
     Contexts unused for longer than the application keeps them aren't among them. Raises
     Unavailable without Redis.
     """
-    spec = registered(application)
+    spec = read_application(application)
     key, oldest = contexts_key(spec.id), time.time() - spec.context_ttl_s
     with redis_needed_blocking():
         total = client.zcount(key, oldest, "+inf")

@@ -20,8 +20,8 @@ from core.redis.redis_client import redis_client
 from registry.api.permissions import Permissions, actor_of
 from registry.api.views.base import ManagementView, schema
 from registry.models import ModelVersion
+from registry.reading import version_spec
 from registry.services import Actor, record_deleted_elsewhere
-from registry.snapshot import version_spec
 from serving.cluster.environments import (
     HostEnvironments,
     needed,

@@ -76,7 +76,7 @@ async def _readiness(runtime: Runtime) -> Readiness:
     found.note("console", console)
     if words := runtime.redis_memory.memory.words():
         found.note("redis memory", words)
-    if words := runtime.registry.faults_told():
+    if words := runtime.registry.describe_faults():
         found.note("registry", words)
     models = model_readiness(
         runtime.router,

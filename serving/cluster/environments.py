@@ -19,7 +19,7 @@ from django.utils import timezone
 from core.redis.redis_client import redis_client
 from core.specs import VersionSpec
 from registry.models import ModelVersion, Release
-from registry.snapshot import version_spec
+from registry.reading import version_spec
 from registry.version_queries import wanted
 from serving.container.errors import EnvironmentFailed
 from serving.environments.rules import Rules

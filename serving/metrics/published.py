@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import msgspec
 import redis
@@ -277,12 +277,6 @@ async def read_published_async(
 ) -> list[dict[str, Any]]:
     """Return what `read_published` does, without blocking."""
     return _parsed(await among.read_async(client))
-
-
-async def read_one(client: Redis, process_id: str) -> dict[str, Any] | None:
-    """Return the last document of a process that answers queries; None where there is none."""
-    text = cast("bytes | None", await client.get(KEY_PREFIX + process_id))
-    return None if text is None else next(iter(_parsed([text])))
 
 
 def _parsed(texts: Iterable[bytes]) -> list[dict[str, Any]]:

@@ -108,10 +108,6 @@ class Router:
                 self._route(self._askers.get(model_id, ()), touched)
         return touched
 
-    def application(self, application_id: int) -> ApplicationSpec | None:
-        """Return an application by its id; None where there is none."""
-        return self._applications.get(application_id)
-
     def arms(self, application: ApplicationSpec) -> Arms:
         """Return the application's arms; the same object until something changes."""
         return self._arms.get(application.id) or NO_ARMS

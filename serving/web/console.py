@@ -17,14 +17,12 @@ from redis.asyncio import Redis
 from core.background import end_tasks
 from core.log_once import LogOnce
 from core.redis.async_redis import bounded_redis
-from registry.followers import Followers
+from registry.followers import everyone_followed
 from selection.store.keys import REDIS_ERRORS
-from serving.cluster.host import host_id
-from serving.cluster.parent import process_lives
 from serving.metrics.artifacts import ArtifactCounts
 from serving.metrics.masters import MasterCounts
 from serving.metrics.memory import resident_bytes
-from serving.metrics.published import CONSOLES, Metrics, publish, read_one, withdraw
+from serving.metrics.published import CONSOLES, Metrics, publish, withdraw
 
 PUBLISH_INTERVAL_S = 1.0
 RETRY_PAUSE_S = 0.5
@@ -40,6 +38,8 @@ class ConsoleSpec:
     registry_channel: str
     # The names of all versions by their ids.
     read_arms: Callable[[], Mapping[int, str]]
+    # The number of the registry's last change.
+    last_change: Callable[[], int] = int
     # What the masters of this host's web processes have counted.
     read_masters: Callable[[], Mapping[str, MasterCounts]] = dict
 
@@ -53,7 +53,6 @@ class ConsoleRuntime:
         self.metrics = Metrics(process_id=f"{os.getpid()}-{secrets.token_hex(3)}", pid=os.getpid())
         self.artifacts = ArtifactCounts()
         self._since = time()
-        self._followers = Followers(self.redis, is_gone=self._is_gone)
         # Resolves at the next notice of a change of the registry.
         self.next_change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: list[asyncio.Task[None]] = []
@@ -72,14 +71,8 @@ class ConsoleRuntime:
 
     async def followed(self) -> None:
         """Wait a moment until what was changed by now holds for every query."""
-        await self._followers.everyone_followed()
-
-    async def _is_gone(self, process: str) -> bool:
-        """Whether a process of this host has died; of other hosts nothing is known."""
-        told = await read_one(self.redis, process)
-        if told is None or told.get("host_id") != host_id():
-            return False
-        return not process_lives(told["pid"])
+        number = await asyncio.to_thread(self.spec.last_change)
+        await everyone_followed(self.redis, number)
 
     async def _listen(self) -> None:
         """Tell who waits of each notice; what is lost while Redis is away they look for."""

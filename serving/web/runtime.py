@@ -223,23 +223,22 @@ class Runtime:
                 log_once.began(error)
                 await asyncio.sleep(RETRY_PAUSE_S)
             except Exception:
-                # Without this task a revoked key would be closed by the next comparison only.
                 logger.exception("a notice could not be followed")
                 await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _follow(self, pubsub: PubSub) -> None:
         # What this returns for is the subscription: nothing goes unheard from here on.
         await pubsub.get_message(timeout=SUBSCRIBED_S)
-        await self.registry.hears_again()
+        self.registry.hear()
         self._directory_changed.set()
         while True:
             message = await pubsub.get_message(timeout=60.0)
             if message is not None:
-                self._on_notice(message["channel"].decode(), message["data"])
+                self._on_notice(message["channel"].decode())
 
-    def _on_notice(self, channel: str, message: bytes) -> None:
+    def _on_notice(self, channel: str) -> None:
         if channel == self.spec.registry_channel:
-            self.registry.hear(message)
+            self.registry.hear()
         else:
             self._directory_changed.set()
 
@@ -258,7 +257,7 @@ class Runtime:
             links=self.links.views(),
         )
         await publish_view(self.redis, view)
-        await self.registry.tell()
+        await self.registry.publish()
 
     async def refresh_directory(self) -> None:
         self.engine.sweep()
@@ -319,6 +318,6 @@ class Runtime:
         document["compiled"], document["uncompiled"] = compiled.in_use(), compiled.unused()
         document["directory"] = {"refused": self._refusals.count}
         faults = self.registry.faults
-        document["registry"] = {"left_out": len(faults), "problem": self.registry.faults_told()}
+        document["registry"] = {"left_out": len(faults), "problem": self.registry.describe_faults()}
         document["loop"] = self.loop_watch.published()
         await publish(self.redis, document)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from core.specs import ApplicationSpec
+from core.specs import Snapshot
 from registry.row_changes import RowChange
 from serving.cluster.membership.records import ReplicaRecord
 from serving.engine.engine import Engine, VersionSettings
@@ -31,12 +31,12 @@ class ServedRegistry:
         self._metrics.forget(touched.applications, arms_of=self._arms_of)
         self._tell_engine(touched.versions)
 
-    def application(self, application_id: int) -> ApplicationSpec | None:
-        """Return an application by its id; None where there is none here."""
-        return self._router.application(application_id)
+    @property
+    def snapshot(self) -> Snapshot:
+        return self._router.snapshot
 
-    def compared(self) -> None:
-        """All changes are followed: forget what a query has counted late of what is gone."""
+    def forget_gone(self) -> None:
+        """Forget what late queries have counted of what is gone."""
         self._metrics.forget(arms_of=self._arms_of)
 
     def expect(self, records: Iterable[ReplicaRecord]) -> None:

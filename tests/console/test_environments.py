@@ -16,7 +16,7 @@ from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from registry.models import Model, ModelVersion
-from registry.snapshot import version_spec
+from registry.reading import version_spec
 from serving.cluster.environments import (
     COUNTS_KEY,
     HOSTS_KEY,

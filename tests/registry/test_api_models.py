@@ -13,10 +13,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from pytest_django.fixtures import Settings
 
 from registry.models import Application, Model, ModelVersion
+from registry.reading import version_spec
 from registry.requirements import PYTHONS
 from registry.services import RouteRequest, replace_routes
 from registry.services.versions import CONFIGURABLE
-from registry.snapshot import version_spec
 from tests.registry.conftest import BY, AddVersion, Api, go_live, make_key
 
 

@@ -21,9 +21,9 @@ from registry.api.serializers import VersionOut
 from registry.management.base import OneLineParser, add_columns
 from registry.models import Application, ModelVersion
 from registry.models.settable import settable
+from registry.reading import application_spec, version_spec
 from registry.services.applications import CHANGEABLE
 from registry.services.versions import CONFIGURABLE
-from registry.snapshot import application_spec, version_spec
 from tests.registry.conftest import BY, Api
 
 # What no query needs to know.

@@ -15,7 +15,7 @@ from registry import services
 from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion, Route
 from registry.services import RouteRequest, arms_agreeing
 from registry.services.declared import declare_application, declare_model
-from registry.snapshot import application_with_arms, registered
+from registry.snapshot import application_with_arms, read_application
 from tests.registry.conftest import BY, AddVersion, go_live
 
 pytestmark = pytest.mark.django_db
@@ -142,7 +142,7 @@ def test_a_model_whose_routes_go_while_it_is_refused_is_still_a_conflict(
         services.delete_model(model=Model.objects.get(), by=BY)
 
 
-@pytest.mark.parametrize("read", [registered, application_with_arms])
+@pytest.mark.parametrize("read", [read_application, application_with_arms])
 def test_an_application_that_is_gone_is_said_to_be_where_it_is_read(
     digits: Application, read: Callable[[Application], object]
 ) -> None:

@@ -16,8 +16,9 @@ from core.errors import BadRequest
 from registry import services
 from registry.artifacts.store import ArtifactStore
 from registry.models import AuditEntry, Model, ModelVersion
+from registry.reading import version_spec
 from registry.sealing import Unsealable, seal, unseal
-from registry.snapshot import build_snapshot, version_spec
+from registry.snapshot import build_snapshot
 from serving.cluster.remote import told_apart
 from tests.registry.conftest import BY, Api
 

@@ -1,33 +1,36 @@
 """Changes of the registry lead to where a whole reading does, however they are followed: one by one
-or together, whichever notices are lost, and wherever a comparison stands in between.
+or together, whichever announcements are lost.
 """
 
 from __future__ import annotations
 
 import io
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import pytest
-import redis
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.changes import CHANGES_CHANNEL, notice_in
 from core.errors import ClipperError
 from core.specs import Snapshot
 from registry import services
 from registry.models import ApiKey, Application, Model, ModelVersion, ServiceLevelObjective
-from registry.notices import CommitNotice
-from registry.reading import compare, read_rows
-from registry.row_changes import KINDS, START, Known, RowChange, RowPlace, changed
+from registry.reading import (
+    KINDS,
+    application_spec,
+    last_number,
+    read_newer,
+    read_piece,
+    version_spec,
+)
+from registry.row_changes import RowChange, RowKey, Spec, in_order, specs_by_row
 from registry.services import RouteRequest
-from registry.snapshot import application_spec, build_snapshot, version_spec
+from registry.snapshot import build_snapshot
 from serving.query.routing import Router
 from tests.registry.conftest import BY, go_live
 
@@ -159,7 +162,7 @@ def delete_key(name: str, number: int) -> None:
     a_key(number).delete()
 
 
-# Past everything that announces.
+# Past everything that records changes.
 
 
 def rename_model(name: str, number: int) -> None:
@@ -189,59 +192,47 @@ def delete_in_sql(name: str, number: int) -> None:
 
 
 Write = Callable[[str, int], None]
-ANNOUNCED: tuple[Write, ...] = (
+RECORDED: tuple[Write, ...] = (
     *(create_application, update_application, set_objective, replace_routes, delete_application),
     *(create_model, delete_model, create_version, bring_live, configure_version, delete_version),
     *(create_key, revoke_key, bind_key, delete_key),
 )
 SILENT: tuple[Write, ...] = (rename_model, update_in_bulk, delete_in_sql)
-KEPT, LOST = "kept", "lost"
 EXAMPLES = 12
 
 
 class Follower:
-    """What a web process knows, without its loop: readings and pieces of a comparison."""
+    """A web process without its loop: it reads what is newer, or everything."""
 
     def __init__(self) -> None:
-        self.known: Known = {kind: {} for kind in KINDS}
-        self.snapshot = Snapshot()
+        self.number = 0
         self.router = Router(connected=lambda _: True)
-        self.pending: defaultdict[str, set[int]] = defaultdict(set)
-        self.place: RowPlace | None = START
-        self.behind = False
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.router.snapshot
 
     def follow(self) -> None:
-        ids, self.pending = self.pending, defaultdict(set)
-        self._apply(read_rows(ids, known=self.known))
-
-    def compare(self) -> None:
-        """The next piece; what is gone is read once more, at the end."""
-        found, self.place = compare(self.place or START, known=self.known)
-        here = []
-        for change in found:
-            if change.row is None:
-                self.pending[change.kind].add(change.id)
-            else:
-                here.append(change)
-        self._apply(here)
+        reading = read_newer(self.number)
+        assert reading is not None
+        self._apply(reading.specs)
+        self.number = reading.number
 
     def heal(self) -> None:
-        """A whole comparison, from the beginning, and what was found gone."""
-        self.place = START
-        while self.place is not None:
-            self.compare()
-        self.follow()
-        self.behind = False
+        """Read everything."""
+        self.number = last_number()
+        specs: dict[RowKey, Spec | None] = dict.fromkeys(specs_by_row(self.snapshot))
+        for kind in KINDS:
+            after: int | None = 0
+            while after is not None:
+                reading, after = read_piece(kind, after)
+                specs |= reading.specs
+        self._apply(specs)
 
-    def _apply(self, changes: Collection[RowChange]) -> None:
+    def _apply(self, specs: dict[RowKey, Spec | None]) -> None:
         # In slices of one, each of which has to make sense.
-        for change in changes:
-            self.snapshot = changed(self.snapshot, [change])
+        for change in in_order(RowChange(*row, spec) for row, spec in specs.items()):
             self.router.follow([change])
-            if change.row is None:
-                self.known[change.kind].pop(change.id, None)
-            else:
-                self.known[change.kind][change.id] = change.row
 
 
 @contextmanager
@@ -252,83 +243,52 @@ def undone() -> Iterator[None]:
         raise InterruptedError
 
 
-def announced(heard: redis.client.PubSub) -> dict[str, frozenset[int]]:
-    """Send what has been changed, as the commit would, and return what is heard of it."""
-    notices = [entry[1] for entry in connection.run_on_commit]
-    connection.run_on_commit.clear()
-    found: dict[str, frozenset[int]] = {}
-    for notice in notices:
-        if isinstance(notice, CommitNotice):
-            notice()
-            message = heard.get_message(timeout=30)
-            assert message is not None
-            told = notice_in(message["data"])
-            assert told is not None
-            for kind, ids in told.ids.items():
-                found[kind] = found.get(kind, frozenset()) | ids
-    return found
-
-
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(ANNOUNCED + ANNOUNCED + SILENT),
+        st.sampled_from(RECORDED + RECORDED + SILENT),
         st.sampled_from(NAMES),
         st.integers(0, 15),
-        # What becomes of its notice, and what is done before the next change.
-        st.sampled_from((KEPT, KEPT, KEPT, LOST)),
-        st.sampled_from(("", "follow", "compare", "heal")),
+        # What is done before the next change: nothing stands for a lost announcement.
+        st.sampled_from(("", "follow", "heal")),
     ),
     min_size=1,
     max_size=10,
 )
 
 
-@pytest.fixture
-def heard(server_redis: redis.Redis) -> Iterator[redis.client.PubSub]:
-    with server_redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-        pubsub.subscribe(CHANGES_CHANNEL)
-        pubsub.get_message(timeout=30)  # the subscription itself
-        yield pubsub
-
-
 @pytest.mark.parametrize("piece", [2, 200])
 def test_changes_lead_to_where_a_whole_reading_does(
-    heard: redis.client.PubSub, monkeypatch: pytest.MonkeyPatch, piece: int
+    monkeypatch: pytest.MonkeyPatch, piece: int
 ) -> None:
     monkeypatch.setattr("registry.reading.PIECE", piece)
 
     @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
     @given(steps=STEPS)
-    def follow(steps: list[tuple[Write, str, int, str, str]]) -> None:
+    def follow(steps: list[tuple[Write, str, int, str]]) -> None:
         with undone():
-            _play(steps, heard=heard)
+            _play(steps)
 
     follow()
 
 
-def _play(steps: list[tuple[Write, str, int, str, str]], *, heard: redis.client.PubSub) -> None:
+def _play(steps: list[tuple[Write, str, int, str]]) -> None:
     follower = Follower()
     for name in NAMES[:2]:
         create_model(name, 0)
         create_version(name, 0)
         bring_live(name, 0)
         create_application(name, 3)
-    announced(heard)
     follower.heal()
     assert follower.snapshot == build_snapshot()
-    for write, name, number, fate, then in steps:
+    behind = False
+    for write, name, number, then in steps:
         with suppress(ClipperError, ObjectDoesNotExist, IntegrityError), transaction.atomic():
             write(name, number)
-        ids = announced(heard)
-        if fate == KEPT:
-            for kind in KINDS:
-                follower.pending[kind] |= ids.get(kind, frozenset())
-        follower.behind |= fate == LOST or write in SILENT
+        behind = (behind or write in SILENT) and then != "heal"
         if then:
             getattr(follower, then)()
-        if then in {"follow", "heal"} and not follower.behind:
-            assert follower.snapshot == build_snapshot()
-    follower.heal() if follower.behind else follower.follow()
+            assert behind or follower.snapshot == build_snapshot()
+    follower.heal() if behind else follower.follow()
     _check(follower)
 
 

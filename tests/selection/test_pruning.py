@@ -13,7 +13,7 @@ from core.errors import Conflict
 from core.specs import ApplicationSpec
 from registry import services
 from registry.models import Application
-from registry.snapshot import application_spec
+from registry.reading import application_spec
 from selection.feedback import pruning
 from selection.feedback import rebuild as rebuilding
 from selection.feedback.journal import SEEN_MARGIN_S

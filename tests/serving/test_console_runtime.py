@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -11,13 +10,11 @@ import pytest
 import redis
 from django.db import OperationalError
 
-from core.changes import announce
-from registry.followers import FOLLOWERS, RETURNING_KEY, note_followed
+from registry.followers import note_followed
 from registry.restarts import Ending, note_ending
 from serving.api.http import Scope
 from serving.api.metrics import MetricsPage, metrics_endpoint
-from serving.cluster.host import host_id
-from serving.metrics.published import CONSOLES, Metrics, publish, read_published_async
+from serving.metrics.published import CONSOLES, read_published_async
 from serving.web.console import ConsoleRuntime, ConsoleSpec
 
 CHANNEL = "clipper:changes"
@@ -159,21 +156,18 @@ async def test_without_redis_the_metrics_say_so(versions: Versions) -> None:
     await runtime.redis.aclose()
 
 
-@pytest.mark.parametrize(("elsewhere", "waited_for"), [(False, False), (True, True)])
-async def test_a_predict_process_that_was_killed_on_this_host_is_waited_for_no_longer(
-    console: ConsoleRuntime, server_redis: redis.Redis, elsewhere: bool, waited_for: bool
+async def test_a_change_is_followed_by_all_who_answer_queries(
+    redis_socket: str, versions: Versions
 ) -> None:
-    died = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
-    await died.wait()
-    document = Metrics(process_id="p", pid=died.pid).document(
-        at=0.0, now=0.0, rss_bytes=1, versions={}
+    runtime = ConsoleRuntime(
+        ConsoleSpec(
+            redis_url=f"unix://{redis_socket}",
+            registry_channel=CHANNEL,
+            read_arms=versions.read,
+            last_change=lambda: 7,
+        )
     )
-    document["host_id"] = "another" if elsewhere else host_id()
-    await publish(console.redis, document)
-    await note_followed(console.redis, "p", number=1)
-    await console.redis.delete(RETURNING_KEY)
-    announce(server_redis, {"model": frozenset({1})})
-
-    await console.followed()
-
-    assert bool(await FOLLOWERS.read_by_id(console.redis)) == waited_for
+    await note_followed(runtime.redis, "p", number=7)
+    async with asyncio.timeout(SECONDS):
+        await runtime.followed()
+    await runtime.redis.aclose()

@@ -16,7 +16,7 @@ from serving.web.runtime import Runtime, RuntimeSpec
 
 NEW = key_spec("new")
 # In the seconds that the test takes, the registry is also looked at because it is time to.
-POLLS = 2
+POLLS = 4
 
 
 class Registry:

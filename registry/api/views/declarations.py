@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -18,12 +18,10 @@ from registry.api.fields import Body, Object, Text
 from registry.api.new_version import NewRemoteVersion, TriedVersion
 from registry.api.permissions import Permissions, actor_of
 from registry.api.reach import (
-    applications_for,
     bound_to,
     check_changes,
     check_routes,
     check_urgency,
-    models_for,
 )
 from registry.api.serializers import DeclaredApplication, DeclaredModel, VersionPatch
 from registry.api.views.base import (
@@ -105,36 +103,13 @@ class DeclarationsView(ManagementView):
     def post(self, request: Request) -> Response:
         steps = self.body(DeclaredSteps)["steps"]
         refused: list[dict[str, Any]] = []
-        with undone(**self._named(steps)):
+        with undone():
             for step in steps:
                 missing = {each["name"] for each in refused if each["action"] == DECLARE}
                 needs_model = step["kind"] == "version" or step["action"] == "deploy"
                 if step["name"].partition(":")[0] not in missing or not needs_model:
                     refused += filter(None, [self._tried(step, missing=missing)])
         return Response({"refused": refused})
-
-    def _named(self, steps: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-        """What of what the caller sees the steps may change, or keep from being changed."""
-        versions = [step["name"].partition(":") for step in steps if step["kind"] == "version"]
-        routes = [
-            route
-            for step in steps
-            if step["kind"] == "application"
-            for route in _listed(step["declared"], "routes")
-            if isinstance(route, Mapping)
-        ]
-        named = {step["name"] for step in steps if step["kind"] == "model"}
-        named |= {model for model, _, _ in versions}
-        named |= {model for route in routes if isinstance(model := route.get("model"), str)}
-        applications = {step["name"] for step in steps if step["kind"] == "application"}
-        seen = applications_for(self.request).filter(name__in=applications)
-        return {
-            "applications": list(seen.values_list("name", flat=True)),
-            "models": list(
-                models_for(self.request).filter(name__in=named).values_list("name", flat=True)
-            ),
-            "versions": [version for _, _, version in versions],
-        }
 
     def _tried(self, step: Mapping[str, Any], *, missing: Collection[str]) -> dict[str, Any] | None:
         try:

@@ -16,7 +16,7 @@ from registry.api.permissions import Permissions
 from registry.api.timestamps import PastMoment, check_period
 from registry.api.views.base import ManagementView, find_application, schema
 from registry.models import Application
-from registry.snapshot import application_spec
+from registry.reading import application_spec
 from selection.contexts import fault_of
 from selection.evaluation.offpolicy.verdict import Verdict
 from selection.evaluation.what_if.targets import MOST_TARGETS, WhatIfTarget, policy_target

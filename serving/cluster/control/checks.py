@@ -21,7 +21,7 @@ from registry.check_progress import (
     progress_of,
 )
 from registry.models import VersionCheck
-from registry.snapshot import version_spec
+from registry.reading import version_spec
 from serving.cluster.control.ages import Ages, in_steps
 from serving.cluster.environments import BUILDING, needs_build
 from serving.cluster.failures.endings import REASON_CHARACTERS

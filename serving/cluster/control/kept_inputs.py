@@ -9,8 +9,8 @@ import msgspec
 import redis
 
 from registry.models import Application, Model, ModelVersion
+from registry.reading import version_spec
 from registry.services.versions import REMOTE
-from registry.snapshot import version_spec
 from selection.store.input_samples import ROWS, Row, kept_inputs
 from serving.container.rehearsal import CheckReport
 

@@ -26,8 +26,8 @@ from registry.artifacts.files import ArtifactFiles
 from registry.check_progress import RUNNING, WAITING, checking_key
 from registry.control import note_round
 from registry.models import ModelVersion, VersionCheck
+from registry.reading import version_spec
 from registry.sealing import Unsealable
-from registry.snapshot import version_spec
 from serving.cluster.control import releases
 from serving.cluster.control.check_room import CheckRoom
 from serving.cluster.control.checks import RUNNING_TTL_S, take_up

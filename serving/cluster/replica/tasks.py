@@ -23,8 +23,8 @@ from core.redis.redis_client import redis_client
 from core.specs import VersionSpec
 from registry.artifacts.files import ArtifactFiles
 from registry.models import ModelVersion
+from registry.reading import version_spec
 from registry.restarts import Ending, note_ending
-from registry.snapshot import version_spec
 from serving.cluster.environments import own_environments, prepare, publish, rules
 from serving.cluster.failures.endings import (
     count_failure,

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from registry.models import Application, Model, ModelVersion, Release, Route
-from registry.snapshot import version_spec
+from registry.reading import version_spec
 from serving.cluster.environments import needed
 from serving.environments.spec import environment_of
 

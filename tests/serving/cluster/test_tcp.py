@@ -12,7 +12,7 @@ from django.conf import settings
 
 from core.specs import VersionSpec
 from registry.models import ModelVersion
-from registry.snapshot import version_spec
+from registry.reading import version_spec
 from serving.cluster.membership.records import ReplicaRecord
 from serving.engine.outcome import Outcome, Status
 from serving.rpc.credentials import Credentials

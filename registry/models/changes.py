@@ -1,0 +1,22 @@
+"""The last change of each row that the prediction path follows."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class RegistryChange(models.Model):
+    """The last change of one row; its primary key is the change number.
+
+    The row stays when what it names is deleted. Numbers commit in their order, because they are
+    taken under a lock that is held until the commit.
+    """
+
+    kind = models.CharField(max_length=16)
+    row_id = models.BigIntegerField()
+
+    class Meta:
+        indexes = (models.Index(name="registry_change_of_row", fields=("kind", "row_id")),)
+
+    def __str__(self) -> str:
+        return f"{self.pk}: {self.kind} {self.row_id}"
