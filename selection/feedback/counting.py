@@ -1,24 +1,20 @@
-"""The script in Redis that counts observations once: marks, events, and what they teach."""
+"""The script in Redis that counts updates once: marks, events, and sums."""
 
 from __future__ import annotations
 
 from selection.store.scripts import Script
 
 # KEYS  stream, state, state of all contexts (the same key in the global context), contexts,
-#       then the mark of each observation
-# ARGV  marks' TTL, now, context, context TTL, most contexts, what a state's key begins with, what
-#       all updates share as msgpack (empty where the observations teach nothing), then of each
-#       observation its event and its update as msgpack
-# Returns 1 for each observation that counts now and 0 for each of before, and the texts of the sums
-# that are left: by kind and arm of the context's state, and then of that of all contexts.
+#       then the mark of each update
+# ARGV  marks' TTL, now, context, context TTL, most contexts, the prefix of states' keys, what all
+#       updates share as msgpack (empty if they teach nothing), then event and update of each as
+#       msgpack
+# Returns 1 for each update that counts now and 0 for each seen before, and the texts of the sums
+# that are left: by kind and arm of the context's state, then of that of all contexts.
 #
-# What `selection.policies.statistics.learn_in` says, in the same order of arithmetic: both agree to
-# the bit.
-# All is read and worked out before anything is written: Redis takes nothing back where a script
-# fails half way. Each state is read and written once, however many observations there are: packing
-# and unpacking a number changes no bit of it.
-# Contexts give way before the first update, and its entry names them: a replay forgets them there
-# too.
+# The order of arithmetic is that of `selection.policies.statistics.learn_in`: both agree to the
+# bit. All is read and computed before anything is written, as Redis takes nothing back if a script
+# fails half way. Contexts give way before the first update, whose entry names them for replays.
 SCRIPT = Script("""
 local MARKS, EVENTS = 4, 7  -- before the first of these in KEYS and in ARGV
 local counted, counting = {}, {}
@@ -241,7 +237,7 @@ local function add_kind(one, kind)
   one.families[#one.families + 1] = family
 end
 
--- What an observation adds to one kind of sums.
+-- What an update adds to one kind of sums.
 local function add(family, deltas)
   local vectors = family.vectors
   for i, vector in ipairs(vectors) do

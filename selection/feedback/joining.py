@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from msgspec import UnsetType
+from msgspec.structs import replace
 
 from core.errors import ClipperError, InvalidReceipt, NotReady
 from core.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem
 from selection.kinds import INPUT, RECEIPT, Kind
-from selection.policies.features import Features
+from selection.policies import Policy
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, Spent
 from selection.store.keys import GLOBAL_CONTEXT
 
@@ -25,119 +26,112 @@ PredictArms = Callable[[ApplicationSpec, bytes], Awaitable[Mapping[str, bytes]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """One prediction. `complete`: an arm without an output here had none to give, and those
-    `excused` are not to pay for that. `window_s` is the feedback window of then, 0: that of now.
-    `spent` is what asking each of the `arms` took, () where nobody noted it. `mark` is by what it
-    counts once, where that isn't the nonce.
+class Prediction:
+    """A prediction with its receipt, which a labelled input gets as well.
+
+    `complete`: an arm without an output had none to give. `mark` is what it counts once by.
     """
 
     kind: Kind
-    nonce: bytes
-    issued_at_ms: int
-    context: str
-    arms: tuple[ArmRecord, ...]
-    forced: bool = False
-    # Of a labelled input they are as they were given, until its policy has encoded them.
-    features: Features = ()
+    receipt: Receipt
+    mark: bytes
     complete: bool = True
-    excused: tuple[str, ...] = ()
-    window_s: int = 0
-    key: str = ""
-    spent: tuple[Spent, ...] = ()
-    mark: bytes = b""
 
 
 def from_receipt(
     receipt: Receipt, *, stored: Mapping[str, bytes] | None, kind: Kind = RECEIPT
-) -> Answered:
-    """Return the prediction of a receipt, with the outputs that were kept beside it, if any are."""
-    arms = receipt.arms
+) -> Prediction:
+    """Return the prediction of a receipt, with the outputs stored beside it, if there are any."""
+    complete = not receipt.stored or stored is not None
     if receipt.stored and stored is not None:
-        arms = tuple(ArmRecord(a.arm, a.propensity, stored.get(a.arm)) for a in arms)
-    return Answered(
-        kind=kind,
-        nonce=receipt.nonce,
-        issued_at_ms=receipt.issued_at_ms,
-        context=receipt.context,
-        arms=arms,
-        forced=receipt.forced,
-        features=receipt.features,
-        complete=not receipt.stored or stored is not None,
-        excused=receipt.excused,
-        window_s=receipt.window_s,
-        key=receipt.key,
-        spent=receipt.spent,
-    )
+        arms = tuple(ArmRecord(a.arm, a.propensity, stored.get(a.arm)) for a in receipt.arms)
+        receipt = replace(receipt, arms=arms)
+    return Prediction(kind=kind, receipt=receipt, mark=receipt.nonce, complete=complete)
 
 
-def joined(
+def join(
     item: FeedbackItem | ClipperError,
     *,
     receipt: Receipt | ClipperError | None,
     stored: Mapping[bytes, Mapping[str, bytes]],
-) -> Answered | ClipperError:
-    """Return the prediction of an item's receipt, or why there is none."""
+) -> Prediction | ClipperError:
+    """Return the prediction of an item's receipt, or the error if there is none."""
     if isinstance(item, ClipperError):
         return item
     assert receipt is not None  # noqa: S101 - items without one were predicted
     if isinstance(receipt, ClipperError):
         return receipt
-    answered = from_receipt(receipt, stored=stored.get(receipt.nonce))
-    if bytes(item.label) and not answered.complete:
+    prediction = from_receipt(receipt, stored=stored.get(receipt.nonce))
+    if bytes(item.label) and not prediction.complete:
         return InvalidReceipt("query_id: the outputs of this query are no longer kept")
-    return answered
+    return prediction
 
 
-async def predicted(
+async def predict(
     application: ApplicationSpec,
     item: FeedbackItem,
     *,
+    policy: Policy,
     now_ms: int,
     predict_arms: PredictArms,
     limit: asyncio.Semaphore,
     costs: Mapping[str, float],
-) -> Answered | ClipperError:
-    """Ask every arm for its output: all of them had the chance 1, whatever the policy.
+) -> Prediction | ClipperError:
+    """Ask every arm about a labelled input: each has the chance 1, whatever the policy.
 
     Each has its cost, of `costs`, but no seconds: nobody waited for it.
     """
-    context = item.context if isinstance(item.context, str) else GLOBAL_CONTEXT
     try:
+        features = policy.encode(item.features)
         async with limit:
             outputs = await predict_arms(application, bytes(item.input))
     except ClipperError as error:
         return error
     if not outputs:
         return NotReady("no model answered for this input; send it again")
-    return Answered(
-        kind=INPUT,
-        nonce=os.urandom(NONCE_BYTES),
-        issued_at_ms=now_ms,
-        context=context,
+    return _of_input(
+        application,
+        item,
+        now_ms=now_ms,
         arms=tuple(ArmRecord(arm, 1.0, output) for arm, output in outputs.items()),
         spent=tuple(Spent(0.0, costs.get(arm, 0.0)) for arm in outputs),
-        features=item.features,
-        mark=mark_of(item, application=application),
+        features=features,
     )
 
 
-def counted_before(item: FeedbackItem, *, mark: bytes, now_ms: int) -> Answered:
-    """Stand for a labelled input whose mark is there: nobody is asked about it again."""
-    return Answered(
-        kind=INPUT,
+def counted_before(application: ApplicationSpec, item: FeedbackItem, *, now_ms: int) -> Prediction:
+    """Stand for a labelled input whose mark is there: no arm is asked about it again."""
+    return _of_input(application, item, now_ms=now_ms)
+
+
+def _of_input(
+    application: ApplicationSpec,
+    item: FeedbackItem,
+    *,
+    now_ms: int,
+    arms: tuple[ArmRecord, ...] = (),
+    spent: tuple[Spent, ...] = (),
+    features: tuple[float, ...] = (),
+) -> Prediction:
+    receipt = Receipt(
         nonce=os.urandom(NONCE_BYTES),
         issued_at_ms=now_ms,
+        application_id=application.id,
         context=item.context if isinstance(item.context, str) else GLOBAL_CONTEXT,
-        arms=(),
-        features=item.features,
-        mark=mark,
+        arms=arms,
+        spent=spent,
+        features=features,
     )
+    mark = mark_of(item, application=application) or receipt.nonce
+    return Prediction(kind=INPUT, receipt=receipt, mark=mark)
 
 
 def mark_of(item: FeedbackItem | ClipperError, *, application: ApplicationSpec) -> bytes:
-    """One of the key that the caller gave; longer than a nonce, so that none is another's."""
+    """Return the mark of the caller's idempotency key, b"" without one.
+
+    It is longer than a nonce, so that no two are the same.
+    """
     if isinstance(item, ClipperError) or isinstance(item.idempotency_key, UnsetType):
         return b""
-    said = f"{application.id}:{item.idempotency_key}"
-    return blake2b(said.encode(), digest_size=MARK_BYTES).digest()
+    text = f"{application.id}:{item.idempotency_key}"
+    return blake2b(text.encode(), digest_size=MARK_BYTES).digest()

@@ -1,9 +1,8 @@
-"""Writes observations to Redis: each counted once, and durable when `append` returns.
+"""Writes updates to Redis: each counted once, and durable when `append` returns.
 
-One call of a script marks the nonces of some observations as seen, appends their events to the
-stream, and moves the state of their context, all of it or nothing; a request's observations go in
-few transactions. An append-only Redis with `appendfsync always` answers only when its file has
-them.
+One call of a script marks some updates as seen, appends their events to the stream and changes the
+state of their context, all of it or nothing. An append-only Redis with `appendfsync always` answers
+only when its file has them.
 """
 
 from __future__ import annotations
@@ -40,10 +39,8 @@ WAITS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JournalEntry:
-    """An event, and what it teaches the state of its context; None: nothing. It counts once by its
-    `mark`.
-    """
+class JournalUpdate:
+    """An event, and the update of its context's state, if any. It counts once by its `mark`."""
 
     mark: bytes
     event: FeedbackEvent
@@ -53,12 +50,12 @@ class JournalEntry:
     max_contexts: int
 
 
-# What of the states of some contexts there is now, by context.
+# What is left of the states of some contexts, by context.
 States = Mapping[str, State]
 
 
 class FeedbackJournal:
-    """Appends observations; says of each whether it was counted or seen before."""
+    """Appends updates, each unless it was seen before."""
 
     def __init__(self, redis: Redis, *, replicas: int = 0) -> None:
         self._redis = redis
@@ -66,20 +63,19 @@ class FeedbackJournal:
         self._waits = asyncio.Semaphore(WAITS_AT_ONCE)
         self._encode = msgspec.msgpack.Encoder().encode
 
-    async def append(self, observations: Sequence[JournalEntry]) -> list[States | None]:
-        """Return, in order, what each left of its arms, by context; None where it was seen before.
+    async def append(self, updates: Sequence[JournalUpdate]) -> list[States | None]:
+        """Return, in order, the sums left by each, by context; None if it was seen before.
 
-        Of those that were counted together each has what all of them left. So many `replicas` of
-        Redis have it then as well; raises `Unavailable` where they don't. Errors of Redis come
-        through: the observations may or may not have been counted then. Where it refuses some, all
-        the others have been that it takes.
+        Updates counted together all have what is left after the last of them. Raises `Unavailable`
+        if too few replicas of Redis have it, and errors of Redis: the updates may or may not have
+        been counted then. If Redis refuses some, all others were counted.
         """
-        if not observations:
+        if not updates:
             return []
         left: list[States | None] = []
         refused: ResponseError | None = None
-        for first in range(0, len(observations), WRITTEN_AT_ONCE):
-            some = observations[first : first + WRITTEN_AT_ONCE]
+        for first in range(0, len(updates), WRITTEN_AT_ONCE):
+            some = updates[first : first + WRITTEN_AT_ONCE]
             together = [list(group) for _, group in groupby(some, key=_shared)]
             try:
                 results = await SCRIPT.run(self._redis, [self._call(group) for group in together])
@@ -99,20 +95,20 @@ class FeedbackJournal:
         found = await self._redis.mget([seen_key(mark.hex()) for mark in marks])
         return {mark for mark, value in zip(marks, found, strict=True) if value is not None}
 
-    def _call(self, observations: Sequence[JournalEntry]) -> ScriptCall:
-        """Count observations that share what `_shared` says."""
-        first = observations[0]
+    def _call(self, updates: Sequence[JournalUpdate]) -> ScriptCall:
+        """Count updates that are alike in `_shared`."""
+        first = updates[0]
         application_id, context = first.event.application_id, first.event.context
-        told: list[bytes] = []
-        for each in observations:
-            told += self._encode(each.event), self._lesson(each.update)
+        own: list[bytes] = []
+        for each in updates:
+            own += self._encode(each.event), self._encode_update(each.update)
         return ScriptCall(
             keys=[
                 STREAM,
                 state_key(application_id, context),
                 state_key(application_id, GLOBAL_CONTEXT),
                 contexts_key(application_id),
-                *(seen_key(each.mark.hex()) for each in observations),
+                *(seen_key(each.mark.hex()) for each in updates),
             ],
             arguments=[
                 first.window_s + SEEN_MARGIN_S,
@@ -121,33 +117,31 @@ class FeedbackJournal:
                 first.context_ttl_s,
                 first.max_contexts,
                 state_key(application_id, ""),
-                self._shared_lesson(first.update),
-                *told,
+                self._encode_shared(first.update),
+                *own,
             ],
         )
 
-    def _shared_lesson(self, update: Update | None) -> bytes:
+    def _encode_shared(self, update: Update | None) -> bytes:
         return b"" if update is None else self._encode((*_shared_by(update), PAIRS))
 
-    def _lesson(self, update: Update | None) -> bytes:
+    def _encode_update(self, update: Update | None) -> bytes:
         """Encode what is an update's own."""
         if update is None:
             return b""
         return self._encode((update.observed, tuple(update.deltas.values())))
 
 
-def _shared(observation: JournalEntry) -> object:
-    """Return what observations have in common that one call can count: one context, the same arms
-    and kinds of sums.
-    """
-    event, update = observation.event, observation.update
+def _shared(one: JournalUpdate) -> object:
+    """Return what updates have in common that one call can count: context, arms, kinds of sums."""
+    event, update = one.event, one.update
     return (
         event.application_id,
         event.context,
         event.received_at_ms,
-        observation.window_s,
-        observation.context_ttl_s,
-        observation.max_contexts,
+        one.window_s,
+        one.context_ttl_s,
+        one.max_contexts,
         None if update is None else _shared_by(update),
     )
 
@@ -158,16 +152,16 @@ def _shared_by(update: Update) -> tuple[object, ...]:
 
 
 def _left(
-    observations: Sequence[JournalEntry], result: tuple[list[int], list[bytes]]
+    updates: Sequence[JournalUpdate], result: tuple[list[int], list[bytes]]
 ) -> list[States | None]:
-    """Return of each observation what all of them left, or None where it was seen before."""
+    """Return for each update the states left by all of them, None if it was seen before."""
     counted, texts = result
-    states = _states(observations[0], texts) if texts else {}
+    states = _states(updates[0], texts) if texts else {}
     return [states if counts else None for counts in counted]
 
 
-def _states(observation: JournalEntry, texts: Sequence[bytes]) -> States:
-    update, context, rest = observation.update, observation.event.context, iter(texts)
+def _states(one: JournalUpdate, texts: Sequence[bytes]) -> States:
+    update, context, rest = one.update, one.event.context, iter(texts)
     if update is None:
         return {}
     arms, kinds = update.arms, tuple(update.deltas)

@@ -10,7 +10,7 @@ from django.db.models import Max, Min, Q
 
 from selection.feedback.events import ResetEvent
 from selection.feedback.stream import StreamEntry, read_entry
-from selection.learning.replay import Entry, Observation, Reset
+from selection.learning.replay import Entry, KeptUpdate, Reset
 from selection.models import Feedback, StateReset
 
 ROWS_AT_ONCE = 2000
@@ -30,9 +30,9 @@ def from_database(
     if only is not None:
         rows = rows.filter(Q(context=only) | ~Q(gone=[]))
     resets = StateReset.objects.filter(**span).order_by("position")
-    observations = (_observation(row) for row in rows.iterator(chunk_size=ROWS_AT_ONCE))
+    updates = (_kept_update(row) for row in rows.iterator(chunk_size=ROWS_AT_ONCE))
     return heapq.merge(
-        _of_context(observations, only=only),
+        _of_context(updates, only=only),
         (Reset(position=r.position, context=None if r.everywhere else r.context) for r in resets),
         key=lambda entry: entry.position,
     )
@@ -72,7 +72,7 @@ def _read(entries: Iterable[StreamEntry], *, application_id: int) -> Iterator[En
         if isinstance(event, ResetEvent):
             yield Reset(position=position, context=event.context)
         else:
-            yield Observation(
+            yield KeptUpdate(
                 position=position,
                 at=event.received_at_ms / 1000,
                 context=event.context,
@@ -94,8 +94,8 @@ def _of_context(entries: Iterable[Entry], *, only: str | None) -> Iterator[Entry
             yield Reset(position=entry.position, context=only)
 
 
-def _observation(row: Feedback) -> Observation:
-    return Observation(
+def _kept_update(row: Feedback) -> KeptUpdate:
+    return KeptUpdate(
         position=row.position,
         at=row.received_at.timestamp(),
         context=row.context,

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from core.errors import InvalidInput
 from core.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem
-from selection.feedback.joining import Answered
+from selection.feedback.joining import Prediction
+from selection.receipts import Receipt
 from selection.rewards.losses import check_label, loss_of, loss_of_reward
 
 
@@ -22,13 +23,13 @@ class Price(NamedTuple):
 FREE = Price()
 
 
-def prices_of(answered: Answered, *, application: ApplicationSpec) -> dict[str, Price]:
-    """Return prices by arm; nothing of arms whose seconds and cost aren't known."""
+def prices_of(receipt: Receipt, *, application: ApplicationSpec) -> dict[str, Price]:
+    """Return prices by arm, for arms whose seconds and cost are known."""
     return {
         record.arm: Price(
             application.lateness_price * spent.seconds, application.cost_price * spent.cost
         )
-        for record, spent in zip(answered.arms, answered.spent, strict=False)
+        for record, spent in zip(receipt.arms, receipt.spent, strict=False)
     }
 
 
@@ -38,7 +39,7 @@ def charged(losses: Mapping[str, float], *, prices: Mapping[str, Price]) -> dict
 
 
 def losses_of(
-    answered: Answered, *, item: FeedbackItem, application: ApplicationSpec
+    prediction: Prediction, *, item: FeedbackItem, application: ApplicationSpec
 ) -> dict[str, float]:
     """Return losses by arm; arms that nothing was said about aren't among them.
 
@@ -47,33 +48,34 @@ def losses_of(
     is excused. Raises `InvalidInput` where the label is nothing to judge by, or
     a reward is of an arm not asked.
     """
+    receipt = prediction.receipt
     if isinstance(item.rewards, dict):
-        return _rewarded(answered, item.rewards)
+        return _rewarded(receipt, item.rewards)
     missing = application.missing_loss
     if isinstance(item.reward, int | float):
         loss = loss_of_reward(item.reward)
         return {
             record.arm: loss
-            if missing is None or record.output is not None or not answered.complete
+            if missing is None or record.output is not None or not prediction.complete
             else missing
-            for record in answered.arms
-            if record.output is not None or record.arm not in answered.excused
+            for record in receipt.arms
+            if record.output is not None or record.arm not in receipt.excused
         }
     label = bytes(item.label)
-    outputs = [record.output for record in answered.arms if record.output is not None]
+    outputs = [record.output for record in receipt.arms if record.output is not None]
     check_label(label, outputs=outputs, application=application)
     judge = loss_of(application)
     losses: dict[str, float] = {}
-    for record in answered.arms:
+    for record in receipt.arms:
         if record.output is not None:
             losses[record.arm] = judge(label, record.output)
-        elif missing is not None and record.arm not in answered.excused:
+        elif missing is not None and record.arm not in receipt.excused:
             losses[record.arm] = missing
     return losses
 
 
-def _rewarded(answered: Answered, rewards: dict[str, float]) -> dict[str, float]:
-    asked = [record.arm for record in answered.arms]
+def _rewarded(receipt: Receipt, rewards: dict[str, float]) -> dict[str, float]:
+    asked = [record.arm for record in receipt.arms]
     unasked = sorted(rewards.keys() - set(asked))
     if unasked:
         raise InvalidInput(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -21,19 +22,18 @@ from selection.feedback.events import (
     Rejection,
 )
 from selection.feedback.joining import (
-    Answered,
     PredictArms,
+    Prediction,
     counted_before,
     from_receipt,
-    joined,
+    join,
     mark_of,
-    predicted,
+    predict,
 )
-from selection.feedback.journal import FeedbackJournal, JournalEntry, States
+from selection.feedback.journal import FeedbackJournal, JournalUpdate
 from selection.feedback.scoring import FREE, Price, charged, losses_of, prices_of
-from selection.kinds import DEFAULT, INPUT
+from selection.kinds import DEFAULT
 from selection.learning.update import update_of
-from selection.policies import Policy
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
 from selection.store.keys import redis_needed
 from selection.store.outputs import OutputStore
@@ -49,10 +49,9 @@ T = TypeVar("T")
 class FeedbackService:
     """Counts feedback once, however often it is sent; what it accepted is durable.
 
-    So many `replicas` of Redis have it before it is acknowledged.
-    While it is `paused` it takes none, as Redis has no memory left for it.
-    It calls `note_expired` with each piece that came after its feedback window. What it works out
-    is cut into slices of the loop's `turns`: a request may hold hundreds of items.
+    While it is `paused` it takes none, as Redis has no memory left. It calls `note_expired` with
+    each piece that came after its feedback window. A request may hold hundreds of items, so its
+    work is cut into slices of the loop's `turns`.
     """
 
     def __init__(
@@ -93,27 +92,20 @@ class FeedbackService:
         """
         self._refuse_while_paused()
         now_ms = int(self._clock() * 1000)
-        answered = await self._join(
+        predictions = await self._join(
             application, items, now_ms=now_ms, predict_arms=predict_arms, costs=costs
         )
-        slice = Slice(self._turns)
-        observed = []
-        for item, prediction in zip(items, answered, strict=True):
-            observed.append(_attempt(self._observe, application, item, prediction, arms, now_ms))
-            await slice.pause()
-        observations = [o for o in observed if isinstance(o, JournalEntry)]
-        async with redis_needed():
-            left = await self._journal.append(observations)
-        self._update_copies(observations, left)
-        accepted = sum(states is not None for states in left)
+        pairs = list(zip(items, predictions, strict=True))
+        found, accepted = await self._count(application, pairs, arms=arms, now_ms=now_ms)
+        rejected = tuple(
+            Rejection(index, error.message, error.code)
+            for index, error in enumerate(found)
+            if isinstance(error, ClipperError)
+        )
         return FeedbackResult(
             accepted=accepted,
-            duplicates=len(left) - accepted,
-            rejected=tuple(
-                Rejection(index, error.message, error.code)
-                for index, error in enumerate(observed)
-                if isinstance(error, ClipperError)
-            ),
+            duplicates=len(found) - len(rejected) - accepted,
+            rejected=rejected,
         )
 
     async def settle(
@@ -126,27 +118,19 @@ class FeedbackService:
     ) -> int:
         """Count these predictions, which got no feedback within their window, as this reward.
 
-        Returns how many were counted: the others had got feedback after all, or were settled
+        Return how many were counted: the others had got feedback after all, or were settled
         elsewhere. Raises `Unavailable` without Redis, and all may be settled again.
         """
         self._refuse_while_paused()
-        now_ms = int(self._clock() * 1000)
         stored = await self._stored_outputs(receipts)
         item = FeedbackItem(query_id="", reward=reward)
-        answered = [
-            from_receipt(receipt, stored=stored.get(receipt.nonce), kind=DEFAULT)
+        pairs = [
+            (item, from_receipt(receipt, stored=stored.get(receipt.nonce), kind=DEFAULT))
             for receipt in receipts
         ]
-        slice = Slice(self._turns)
-        observed = []
-        for prediction in answered:
-            observed.append(_attempt(self._observe, application, item, prediction, arms, now_ms))
-            await slice.pause()
-        observations = [o for o in observed if isinstance(o, JournalEntry)]
-        async with redis_needed():
-            left = await self._journal.append(observations)
-        self._update_copies(observations, left)
-        return sum(states is not None for states in left)
+        now_ms = int(self._clock() * 1000)
+        _, accepted = await self._count(application, pairs, arms=arms, now_ms=now_ms)
+        return accepted
 
     def _refuse_while_paused(self) -> None:
         if self.paused:
@@ -154,6 +138,32 @@ class FeedbackService:
                 "Redis has no memory left for feedback; nothing was lost, send it again later",
                 retry_after_s=RETRY_AFTER_S,
             )
+
+    async def _count(
+        self,
+        application: ApplicationSpec,
+        pairs: Sequence[tuple[FeedbackItem | ClipperError, Prediction | ClipperError]],
+        *,
+        arms: Mapping[str, float],
+        now_ms: int,
+    ) -> tuple[list[JournalUpdate | ClipperError], int]:
+        """Return the update of each item, or its error, and how many updates counted."""
+        slice = Slice(self._turns)
+        found = []
+        for item, prediction in pairs:
+            found.append(_attempt(self._update_of, application, item, prediction, arms, now_ms))
+            await slice.pause()
+        updates = [update for update in found if isinstance(update, JournalUpdate)]
+        async with redis_needed():
+            left = await self._journal.append(updates)
+        latest = {
+            (application.id, context): state
+            for states in left
+            for context, state in (states or {}).items()
+        }
+        for (application_id, context), state in latest.items():
+            self._store.learned(application_id, context=context, state=state)
+        return found, sum(states is not None for states in left)
 
     # --- join: what had been answered ---------------------------------------------------------
 
@@ -165,7 +175,7 @@ class FeedbackService:
         now_ms: int,
         predict_arms: PredictArms,
         costs: Mapping[str, float],
-    ) -> list[Answered | ClipperError]:
+    ) -> list[Prediction | ClipperError]:
         slice = Slice(self._turns)
         receipts = []
         for item in items:
@@ -178,41 +188,36 @@ class FeedbackService:
         stored = await self._stored_outputs(r for r in receipts if isinstance(r, Receipt))
         marks = [mark_of(item, application=application) for item in items]
         counted = await self._counted(mark for mark in marks if mark)
-        limit = asyncio.Semaphore(PREDICTED_AT_ONCE)
+        policy, limit = self._store.policy(application), asyncio.Semaphore(PREDICTED_AT_ONCE)
+
+        async def prediction(index: int) -> Prediction | ClipperError:
+            item, receipt = items[index], receipts[index]
+            if isinstance(item, ClipperError) or receipt is not None:
+                return join(item, receipt=receipt, stored=stored)
+            if marks[index] in counted:
+                return counted_before(application, item, now_ms=now_ms)
+            return await predict(
+                application,
+                item,
+                policy=policy,
+                now_ms=now_ms,
+                predict_arms=predict_arms,
+                limit=limit,
+                costs=costs,
+            )
+
+        if all(receipt is not None for receipt in receipts):
+            return [await prediction(index) for index in range(len(items))]
         async with asyncio.TaskGroup() as group:
-            predictions = {
-                index: group.create_task(
-                    predicted(
-                        application,
-                        item,
-                        now_ms=now_ms,
-                        predict_arms=predict_arms,
-                        limit=limit,
-                        costs=costs,
-                    )
-                )
-                for index, item in enumerate(items)
-                if isinstance(item, FeedbackItem)
-                and receipts[index] is None
-                and marks[index] not in counted
-            }
-        return [
-            predictions[index].result()
-            if index in predictions
-            else counted_before(item, mark=marks[index], now_ms=now_ms)
-            if isinstance(item, FeedbackItem) and marks[index] in counted
-            else joined(item, receipt=receipt, stored=stored)
-            for index, (item, receipt) in enumerate(zip(items, receipts, strict=True))
-        ]
+            tasks = [group.create_task(prediction(index)) for index in range(len(items))]
+        return [task.result() for task in tasks]
 
     def _verified(self, application: ApplicationSpec, token: str, now_ms: int) -> Receipt:
         receipt = self._signer.verify(token)
         if receipt.application_id != application.id:
             raise InvalidReceipt("query_id: issued for another application")
-        window_s = application.feedback_window_s
-        if receipt.window_s:
-            # A window made longer since is not for it: its mark may have expired by the former one.
-            window_s = min(window_s, receipt.window_s)
+        # A window made longer since doesn't count: the receipt's mark may have expired already.
+        window_s = min(application.feedback_window_s, receipt.window_s or math.inf)
         if now_ms - receipt.issued_at_ms > window_s * 1000:
             self._note_expired(application)
             raise ExpiredReceipt(f"query_id: older than the feedback window of {window_s} s")
@@ -232,79 +237,59 @@ class FeedbackService:
         async with redis_needed():
             return await self._journal.counted(given)
 
-    # --- observe: what it teaches -------------------------------------------------------------
+    # --- update: what it teaches --------------------------------------------------------------
 
-    def _observe(
+    def _update_of(
         self,
         application: ApplicationSpec,
         item: FeedbackItem | ClipperError,
-        answered: Answered | ClipperError,
+        prediction: Prediction | ClipperError,
         arms: Mapping[str, float],
         now_ms: int,
-    ) -> JournalEntry:
-        if isinstance(answered, ClipperError):
-            raise answered
-        assert isinstance(item, FeedbackItem)  # noqa: S101 - an error is its own answer above
-        policy = self._store.policy(application)
-        features = _learned_from(answered, policy=policy)
-        prices = prices_of(answered, application=application)
-        losses = charged(losses_of(answered, item=item, application=application), prices=prices)
+    ) -> JournalUpdate:
+        if isinstance(prediction, ClipperError):
+            raise prediction
+        assert isinstance(item, FeedbackItem)  # noqa: S101 - an error is its own prediction
+        receipt = prediction.receipt
+        prices = prices_of(receipt, application=application)
+        losses = charged(losses_of(prediction, item=item, application=application), prices=prices)
         update = None
-        if losses and not answered.forced:
+        if losses and not receipt.forced:
             update = update_of(
-                policy,
+                self._store.policy(application),
                 arms=arms,
                 losses=losses,
-                propensities={record.arm: record.propensity for record in answered.arms},
-                features=features,
+                propensities={record.arm: record.propensity for record in receipt.arms},
+                features=receipt.features,
                 at_ms=now_ms,
             )
         label = bytes(item.label)
-        return JournalEntry(
-            mark=answered.mark or answered.nonce,
+        return JournalUpdate(
+            mark=prediction.mark,
             update=update,
-            window_s=answered.window_s or application.feedback_window_s,
+            window_s=receipt.window_s or application.feedback_window_s,
             context_ttl_s=application.context_ttl_s,
             max_contexts=application.max_contexts,
             event=FeedbackEvent(
                 application_id=application.id,
-                context=answered.context,
-                nonce=answered.nonce.hex(),
-                issued_at_ms=answered.issued_at_ms,
+                context=receipt.context,
+                nonce=receipt.nonce.hex(),
+                issued_at_ms=receipt.issued_at_ms,
                 received_at_ms=now_ms,
-                kind=answered.kind,
+                kind=prediction.kind,
                 label=label.decode() if label else None,
                 reward=item.mean_reward(),
                 arms=tuple(
                     _outcome(record, losses.get(record.arm), prices.get(record.arm, FREE))
-                    for record in answered.arms
+                    for record in receipt.arms
                 ),
-                forced=answered.forced,
+                forced=receipt.forced,
                 routed=() if update is None else tuple(arms),
-                features=features,
-                key=answered.key,
+                features=receipt.features,
+                key=receipt.key,
                 metrics=item.metrics,
             ),
         )
-
-    def _update_copies(
-        self, observations: Sequence[JournalEntry], left: Sequence[States | None]
-    ) -> None:
-        latest = {
-            (observation.event.application_id, context): state
-            for observation, states in zip(observations, left, strict=True)
-            for context, state in (states or {}).items()
-        }
-        for (application_id, context), state in latest.items():
-            self._store.learned(application_id, context=context, state=state)
-
-
-def _learned_from(answered: Answered, *, policy: Policy) -> tuple[float, ...]:
-    """Return what the policy learns of the features; those in a receipt were encoded already."""
-    if answered.kind == INPUT:
-        return policy.encode(answered.features)
-    assert isinstance(answered.features, tuple)  # noqa: S101 - a receipt holds nothing else
-    return answered.features
 
 
 def _outcome(record: ArmRecord, loss: float | None, price: Price) -> ArmOutcome:

@@ -16,7 +16,7 @@ from selection.policies.statistics import State, learn_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
+class KeptUpdate:
     """One piece of feedback as it was counted.
 
     `position` grows with the order, `at` is when it came (seconds). `losses` are those of the arms
@@ -44,7 +44,7 @@ class Reset:
     context: str | None
 
 
-Entry = Observation | Reset
+Entry = KeptUpdate | Reset
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class Replay:
         else:
             self.contexts.pop(context, None)
 
-    def _learn(self, entry: Observation) -> None:
+    def _learn(self, entry: KeptUpdate) -> None:
         if entry.forced or not entry.losses:
             return
         for context in entry.gone:

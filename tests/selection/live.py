@@ -9,12 +9,12 @@ import redis
 from redis.asyncio import Redis
 
 from registry.models import Application
-from selection.feedback.journal import FeedbackJournal, JournalEntry
+from selection.feedback.journal import FeedbackJournal, JournalUpdate
 from selection.feedback.persist import persist_feedback
 from selection.policies import make_policy
 from selection.store.keys import QUERIES, state_key
 from selection.store.query_counts import QueryCounts
-from tests.selection.updates import observation, told
+from tests.selection.updates import journal_update, told
 
 
 class Live:
@@ -46,7 +46,7 @@ class Live:
 
     def force(self) -> None:
         """Feedback on a version that its caller chose teaches nothing."""
-        self._append(observation("", None, application_id=self.application.pk))
+        self._append(journal_update("", None, application_id=self.application.pk))
 
     def ask(self, context: str) -> None:
         async def ask() -> None:
@@ -66,7 +66,7 @@ class Live:
         while persist_feedback(self.stream):
             pass
 
-    def _append(self, one: JournalEntry) -> bool:
+    def _append(self, one: JournalUpdate) -> bool:
         async def append() -> bool:
             async with Redis(unix_socket_path=self.socket) as client:
                 (left,) = await FeedbackJournal(client).append([one])

@@ -23,7 +23,7 @@ from selection.store.codec import StateRecord, parse_record
 from selection.store.keys import EXPIRY_MARGIN_S, pack_vector, state_key
 from selection.store.query_counts import QueryCounts
 from tests.selection.observer import ARMS, POLICY, observe_many
-from tests.selection.updates import alike, learned, observation, told
+from tests.selection.updates import alike, journal_update, learned, told
 
 CONTEXTS = "clipper:contexts:1"
 EXP4 = make_policy("exp4", {})
@@ -96,7 +96,7 @@ def test_script_and_arithmetic_agree_to_the_bit(
     async def write() -> list[States | None]:
         async with Redis(unix_socket_path=redis_socket) as client:
             await client.flushall()
-            return await FeedbackJournal(client).append([observation(*one) for one in sequence])
+            return await FeedbackJournal(client).append([journal_update(*one) for one in sequence])
 
     left = asyncio.run(write())
     expected = learned(sequence)
@@ -183,7 +183,7 @@ async def test_of_two_alike_in_one_request_one_counts(aredis: Redis, stream: red
 async def test_what_teaches_nothing_counts_between_what_does(
     aredis: Redis, stream: redis.Redis
 ) -> None:
-    entries = [told(EXP4, {"svm:2": 1.0}), observation("", None), told(EXP4, {"svm:2": 0.0})]
+    entries = [told(EXP4, {"svm:2": 1.0}), journal_update("", None), told(EXP4, {"svm:2": 0.0})]
     first, second, third = await FeedbackJournal(aredis).append(entries)
     assert (second, first is None, third is None) == ({}, False, False)
     assert await FeedbackJournal(aredis).append(entries) == [None, None, None]

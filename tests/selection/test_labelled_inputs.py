@@ -9,10 +9,10 @@ import pytest
 from msgspec import Raw
 from redis.asyncio import Redis
 
-from core.errors import ClipperError, InvalidInput
+from core.errors import InvalidInput
 from core.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem
-from selection.feedback.joining import Answered, predicted
+from selection.feedback.joining import mark_of
 from selection.feedback.service import FeedbackService
 from selection.receipts import ReceiptSigner
 from tests.selection.caller import ANN, APP, Caller, events, log_weights
@@ -69,28 +69,10 @@ async def test_of_one_that_has_counted_no_arm_is_asked_so_none_has_to_answer(
     assert len(await events(aredis)) == 1
 
 
-async def test_of_two_applications_one_key_is_two() -> None:
+def test_of_two_applications_one_key_is_two() -> None:
     item = FeedbackItem(input=Raw(b"1"), label=Raw(b"7"), idempotency_key="a")
-    marks = [
-        answered.mark
-        for application in (APP, replace(APP, id=APP.id + 1))
-        if isinstance(answered := await asked_once(application, item), Answered)
-    ]
-    assert len(set(marks)) == 2
-
-
-async def asked_once(application: ApplicationSpec, item: FeedbackItem) -> Answered | ClipperError:
-    async def answers(application: ApplicationSpec, text: bytes) -> dict[str, bytes]:
-        return {"svm:2": b"7"}
-
-    return await predicted(
-        application,
-        item,
-        now_ms=0,
-        predict_arms=answers,
-        limit=asyncio.Semaphore(1),
-        costs={},
-    )
+    marks = {mark_of(item, application=app) for app in (APP, replace(APP, id=APP.id + 1))}
+    assert len(marks) == 2
 
 
 async def test_an_input_that_no_model_takes_is_refused_alone(caller: Caller, aredis: Redis) -> None:

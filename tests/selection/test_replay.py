@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from selection.learning.replay import Observation, Replay, Reset
+from selection.learning.replay import KeptUpdate, Replay, Reset
 from selection.policies import make_policy
 from selection.policies.base import Policy
 from selection.policies.rand_linucb import RandLinUCB
@@ -18,17 +18,17 @@ ARMS = ("svm:1", "knn:1")
 
 def observed(
     position: int, losses: dict[str, float] | None = None, *, context: str = "", **changes: Any
-) -> Observation:
+) -> KeptUpdate:
     losses = {"svm:1": 1.0} if losses is None else losses
     fields: dict[str, Any] = {
         "at": float(position),
         "propensities": dict.fromkeys(losses, 1.0),
         "routed": ARMS,
     }
-    return Observation(position=position, context=context, losses=losses, **(fields | changes))
+    return KeptUpdate(position=position, context=context, losses=losses, **(fields | changes))
 
 
-def replayed(*entries: Observation | Reset, policy: Policy = EXP4) -> Replay:
+def replayed(*entries: KeptUpdate | Reset, policy: Policy = EXP4) -> Replay:
     replay = Replay(policy)
     replay.follow(entries)
     return replay
@@ -70,7 +70,7 @@ def test_what_taught_nothing_teaches_nothing_again(changes: dict[str, Any]) -> N
 
 
 def test_a_reset_forgets_what_came_before_it_and_nothing_else() -> None:
-    entries: list[Observation | Reset] = [
+    entries: list[KeptUpdate | Reset] = [
         observed(1),
         observed(2, context="ann"),
         Reset(position=3, context="ann"),

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from selection.feedback.events import ArmOutcome, FeedbackEvent
-from selection.feedback.journal import JournalEntry
+from selection.feedback.journal import JournalUpdate
 from selection.learning.update import update_of
 from selection.policies import Policy
 from selection.policies.statistics import (
@@ -77,7 +77,7 @@ def _deltas(draw: st.DrawFn, statistic: StatisticKind, observed: tuple[str, ...]
     return {arm: tuple(draw(numbers) for _ in range(statistic.width)) for arm in told}
 
 
-def observation(
+def journal_update(
     context: str,
     update: Update | None,
     *,
@@ -86,7 +86,7 @@ def observation(
     at_ms: int = 1_700_000_001_000,
     outcomes: tuple[ArmOutcome, ...] = (),
     **bounds: int,
-) -> JournalEntry:
+) -> JournalUpdate:
     nonce = nonce or os.urandom(12)
     event = FeedbackEvent(
         application_id=application_id,
@@ -102,7 +102,7 @@ def observation(
         routed=() if update is None else update.routed,
     )
     fields: dict[str, Any] = {"window_s": 3600, "context_ttl_s": 90 * 86_400, "max_contexts": 1000}
-    return JournalEntry(mark=nonce, event=event, update=update, **(fields | bounds))
+    return JournalUpdate(mark=nonce, event=event, update=update, **(fields | bounds))
 
 
 def told(
@@ -114,7 +114,7 @@ def told(
     chance: float = 0.5,
     at_ms: int = 1_700_000_001_000,
     **changes: Any,
-) -> JournalEntry:
+) -> JournalUpdate:
     """An observation as the service makes it of losses."""
     update = update_of(
         policy,
@@ -124,7 +124,7 @@ def told(
         at_ms=at_ms,
     )
     outcomes = tuple(ArmOutcome(arm, chance, "1", loss) for arm, loss in losses.items())
-    return observation(context, update, outcomes=outcomes, at_ms=at_ms, **changes)
+    return journal_update(context, update, outcomes=outcomes, at_ms=at_ms, **changes)
 
 
 def learned(observed: list[tuple[str, Update]]) -> Mapping[str, State]:
