@@ -14,8 +14,8 @@ from console.access import VIEW, application_for, frame
 from core.errors import ClipperError
 from registry.models import Application
 from registry.reading import application_spec
+from selection.evaluation.what_if.feedback import Span
 from selection.evaluation.what_if.form import WhatIfForm
-from selection.evaluation.what_if.window import Span
 
 if TYPE_CHECKING:
     from selection.evaluation.what_if.evaluation import Outlook, Result

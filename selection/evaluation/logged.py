@@ -6,8 +6,16 @@ draws a part of them, and shares of trust that older rows may log instead of a 1
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from core.errors import InvalidInput
+from core.specs import ApplicationSpec
+from selection.answers.combine import VOTE
+from selection.answers.decide import Objection, decide
+from selection.kinds import INPUT
+from selection.rewards.losses import Loss, loss_of
 
 
 class LoggedArm(NamedTuple):
@@ -49,3 +57,136 @@ class LoggedQuery:
 
     def chance_of(self, arm: LoggedArm) -> float:
         return 1.0 if self.certain else arm.propensity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRule:
+    """How an application makes one answer of several, and how that is judged.
+
+    `default_output` is JSON text, given where nothing was answered or where the confidence is
+    below the `threshold`; None where there is none.
+    """
+
+    loss: Loss
+    how: str = VOTE
+    threshold: float = 0.0
+    default_output: bytes | None = None
+
+    def reward(
+        self, query: LoggedQuery, *, asked: Sequence[str], weights: Mapping[str, float]
+    ) -> float | None:
+        """Return what asking these arms would have earned; None where the log can't tell.
+
+        That takes a label, and that each of the arms was asked. `weights` are the trust in each.
+        """
+        logged = {entry.arm: entry for entry in query.asked}
+        if query.label is None or not all(arm in logged for arm in asked):
+            return None
+        first = logged[asked[0]]
+        agreed = self.how == VOTE and all(logged[arm].output is first.output for arm in asked)
+        if agreed and first.output is not None:
+            return first.reward  # most answers are of one mind
+        outputs = {arm: output for arm in asked if (output := logged[arm].output) is not None}
+        decided = decide(
+            outputs,
+            weights=weights,
+            asked=asked,
+            how=self.how,
+            threshold=self.threshold,
+            default=self.default_output,
+        )
+        answer = self.default_output if isinstance(decided, Objection) else decided.output
+        if answer is None:
+            return 0.0
+        for arm, output in outputs.items():
+            if output is answer:  # judged already
+                return logged[arm].reward
+        return self.judged(answer, label=query.label)
+
+    def judged(self, answer: bytes, *, label: bytes) -> float | None:
+        """Return the reward of an answer; None where the label is none that this loss can use."""
+        try:
+            return 1.0 - self.loss(label, answer)
+        except InvalidInput:
+            return None
+
+
+def answer_rule_of(application: ApplicationSpec) -> AnswerRule:
+    """Return how an application makes and judges its answers."""
+    return AnswerRule(
+        loss=loss_of(application),
+        how=application.combine,
+        threshold=application.confidence_threshold,
+        default_output=application.default_output,
+    )
+
+
+# Of a row, what `logged` reads.
+COLUMNS = ("arms", "label", "reward", "context", "key", "routed", "features", "kind")
+# A chance that was logged as less than this counts as this: no row may weigh without bound.
+LEAST_PROPENSITY = 1e-6
+
+
+class Outputs:
+    """The distinct outputs seen, as bytes, and what they take."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._known: dict[str, bytes] = {}
+
+    def of(self, text: str | None) -> bytes | None:
+        if text is None:
+            return None
+        known = self._known.get(text)
+        if known is None:
+            known = self._known[text] = text.encode()
+            self.size += len(known)
+        return known
+
+
+def logged(row: Mapping[str, Any], *, outputs: Outputs, rule: AnswerRule) -> LoggedQuery | None:
+    """Return a row as a query; None where nothing is known of any arm."""
+    label = row["label"].encode() if row["label"] else None
+    asked = tuple(
+        LoggedArm(
+            arm["arm"],
+            max(arm["propensity"], LEAST_PROPENSITY),
+            output := outputs.of(arm["output"]),
+            loss := arm["loss"],
+            _reward(loss, output=output, label=label, rule=rule),
+        )
+        for arm in row["arms"]
+    )
+    if not any(arm.loss is not None for arm in asked):
+        return None
+    return LoggedQuery(
+        asked=asked,
+        label=label,
+        reward=_net(row["reward"], arms=row["arms"]),
+        context=row["context"],
+        key=row["key"],
+        routed=tuple(row["routed"]),
+        features=tuple(row["features"]),
+        given=row["kind"] != INPUT,
+    )
+
+
+def _net(reward: float | None, *, arms: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return what the answer as a whole earned, less what asking for it took."""
+    if reward is None:
+        return None
+    lateness: float = max((arm.get("lateness", 0.0) for arm in arms), default=0.0)
+    cost: float = sum(arm.get("cost", 0.0) for arm in arms)
+    return max(reward - lateness - cost, 0.0)
+
+
+def _reward(
+    loss: float | None, *, output: bytes | None, label: bytes | None, rule: AnswerRule
+) -> float:
+    """Return what asking an arm earned: where it didn't answer, what is given instead of it."""
+    if loss is not None:
+        return 1.0 - loss
+    default = rule.default_output
+    if output is None and default is not None and label is not None:
+        return rule.judged(default, label=label) or 0.0
+    return 0.0

@@ -17,8 +17,7 @@ from core.errors import BadRequest, Conflict
 from core.redis.redis_client import redis_client
 from registry.models import Application, ModelVersion
 from registry.reading import application_spec
-from selection.evaluation.answer_rule import answer_rule_of
-from selection.evaluation.rows import Outputs, logged
+from selection.evaluation.logged import Outputs, answer_rule_of, logged
 from selection.kinds import INPUT
 from selection.models import Feedback
 from selection.store.input_samples import ROWS, kept_inputs

@@ -30,7 +30,7 @@ class AdaptiveUCB(Policy):
     1 for each query, the same for all arms (RandUCB: Vaswani, Mehrabian, Durand and Kveton 2020),
     so that arms share while labels are awaited and every chance is exact. n_i are the labels of
     the longest memory that still holds (`selection.policies.memories`), and of arms that nobody
-    asks what those that have changed together tell (`selection.policies.common_change`). Once some
+    asks what those that have changed together tell (`selection.policies.memory_choice`). Once some
     arm is known, those without feedback get the share `newcomers` at most.
     """
 

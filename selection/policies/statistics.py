@@ -59,7 +59,7 @@ LATELY = 0.995
 EVIDENCE = StatisticKind(
     "ev", 6, keeps=(1.0, 1.0, LATELY, LATELY, 1.0, 1.0), by_arm=6, evidence=True
 )
-# How an arm does beside the others of the same time (`selection.policies.common_change`): labels of
+# How an arm does beside the others of the same time (`selection.policies.memory_choice`): labels of
 # lately and their rewards, then labels and by how much each was above what all earned lately.
 LEVELS = StatisticKind(
     "lev", 4, keeps=(1.0 - 1.0 / 30.0,) * 2 + (1.0 - 1.0 / 1000.0,) * 2, levelled=True

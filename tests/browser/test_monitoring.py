@@ -13,10 +13,8 @@ from playwright.sync_api import Page, expect
 
 from registry import services
 from registry.models import Application
-from selection.evaluation.answer_rule import AnswerRule
-from selection.evaluation.logged import LoggedArm, LoggedQuery
-from selection.evaluation.monitoring.rewards import Trust, tallied
-from selection.evaluation.monitoring.standing import Standing
+from selection.evaluation.logged import AnswerRule, LoggedArm, LoggedQuery
+from selection.evaluation.monitoring.aggregates import Standing, Trust, tallied
 from selection.models import SelectionSnapshot
 from selection.rewards.losses import make_loss
 from tests.browser.conftest import PHONE

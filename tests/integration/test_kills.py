@@ -14,7 +14,7 @@ import psutil
 import pytest
 from redis import Redis
 
-from selection.feedback.draining import LOCK_TTL_S
+from selection.feedback.persist import LOCK_TTL_S
 from selection.store.keys import PERSIST_LOCK
 from tests.integration.conftest import Digits
 from tests.integration.stack import PAUSE_S, Load, Stack, eventually

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selection.policies.common_change import AT_FIRST, DIFFERENCES_COUNT, foretold
+from selection.policies.memory_choice import AT_FIRST, DIFFERENCES_COUNT, foretold
 
 # Of three arms: labels and rewards of all time, and since the change.
 COUNTS = np.array([[500.0, 40.0], [60.0, 4.0], [50.0, 0.0]])

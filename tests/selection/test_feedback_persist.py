@@ -13,10 +13,9 @@ from django.db import OperationalError, connection
 
 from registry.models import Application
 from selection.feedback import persist
-from selection.feedback.draining import drain_feedback
 from selection.feedback.events import ArmOutcome, FeedbackEvent, ResetEvent
 from selection.feedback.insertion import Values, insert
-from selection.feedback.persist import persist_feedback
+from selection.feedback.persist import drain_feedback, persist_feedback
 from selection.feedback.stream import in_order, position_text
 from selection.models import Feedback, StateReset
 

@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 
-from selection.evaluation.answer_rule import AnswerRule
-from selection.evaluation.logged import LoggedQuery
+from selection.evaluation.logged import AnswerRule, LoggedQuery, Outputs, logged
 from selection.evaluation.monitoring import estimates
-from selection.evaluation.monitoring.aggregates import ArmSums, RewardSums, added, of_round
-from selection.evaluation.monitoring.rewards import Trust, earned_by, tallied
-from selection.evaluation.rows import Outputs, logged
+from selection.evaluation.monitoring.aggregates import (
+    ArmSums,
+    RewardSums,
+    Trust,
+    added,
+    earned_by,
+    of_round,
+    tallied,
+)
 from selection.inference import WeightedSums, weighted_lower
 from selection.rewards.losses import make_loss
 

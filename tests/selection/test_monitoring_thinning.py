@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from selection.evaluation.monitoring.counter_deltas import REMEMBERED, counted_since, remembered
-from selection.evaluation.monitoring.downsampling import (
+from selection.evaluation.monitoring.snapshots import (
     MOST,
     RULES,
     bucket,

@@ -15,7 +15,7 @@ import redis
 from registry import services
 from registry.models import Application, Model
 from registry.services import Actor, RouteRequest
-from selection.evaluation.monitoring.downsampling import KEPT
+from selection.evaluation.monitoring.snapshots import KEPT
 from selection.models import SelectionSnapshot
 from selection.store.health import KEY
 from selection.store.keys import GLOBAL_CONTEXT, state_key

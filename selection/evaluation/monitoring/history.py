@@ -9,10 +9,15 @@ from typing import Any
 
 from registry.models import Application
 from selection.evaluation.monitoring import counter_deltas, estimates
-from selection.evaluation.monitoring.aggregates import ArmSums, RewardSums, added, added_earned
-from selection.evaluation.monitoring.downsampling import grouped
-from selection.evaluation.monitoring.snapshots import arms_of, earned_in, merge, rewards_in
-from selection.evaluation.monitoring.standing import Standing, standing_of
+from selection.evaluation.monitoring.aggregates import (
+    ArmSums,
+    RewardSums,
+    Standing,
+    added,
+    added_earned,
+    standing_of,
+)
+from selection.evaluation.monitoring.snapshots import arms_of, earned_in, grouped, merge, rewards_in
 from selection.inference import Interval
 from selection.models import SelectionSnapshot
 

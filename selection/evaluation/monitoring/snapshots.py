@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from itertools import groupby
+from typing import Any, TypeVar
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
@@ -13,23 +14,27 @@ from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from core.specs import ApplicationSpec
 from registry.models import Application
 from selection.contexts import GLOBAL_CONTEXT
-from selection.evaluation.answer_rule import AnswerRule, answer_rule_of
-from selection.evaluation.logged import LoggedQuery
+from selection.evaluation.logged import (
+    COLUMNS,
+    AnswerRule,
+    LoggedQuery,
+    Outputs,
+    answer_rule_of,
+    logged,
+)
 from selection.evaluation.monitoring import counter_deltas
-from selection.evaluation.monitoring.aggregates import ArmSums, RewardSums, added, added_earned
-from selection.evaluation.monitoring.downsampling import (
-    KEPT,
-    RULES,
-    STEP_S,
-    Rule,
-    grouped,
-    settled_before,
+from selection.evaluation.monitoring.aggregates import (
+    ArmSums,
+    RewardSums,
+    Standing,
+    Trust,
+    added,
+    added_earned,
+    standing_of,
+    tallied,
 )
 from selection.evaluation.monitoring.health import watching
 from selection.evaluation.monitoring.health.watching import Watch
-from selection.evaluation.monitoring.rewards import Trust, tallied
-from selection.evaluation.monitoring.standing import Standing, standing_of
-from selection.evaluation.rows import COLUMNS, Outputs, logged
 from selection.models import ExperimentHealth, Feedback, SelectionSnapshot, StateReset
 
 # What more feedback there is goes into the next snapshot.
@@ -274,3 +279,45 @@ def arms_of(rows: Iterable[SelectionSnapshot]) -> list[str]:
     return list(
         dict.fromkeys(arm for row in rows for arm in (*row.arms, *row.counts, *row.rewards))
     )
+
+
+T = TypeVar("T")
+
+# Snapshots are taken so far apart.
+STEP_S = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Snapshots older than `after` are merged into one for each `step_s`."""
+
+    step_s: int
+    after: timedelta
+
+
+RULES = (
+    Rule(step_s=60, after=timedelta(hours=1)),
+    Rule(step_s=600, after=timedelta(days=1)),
+    Rule(step_s=3600, after=timedelta(days=7)),
+)
+KEPT = timedelta(days=30)
+# The most that one application has: an hour, a day, a week and thirty days of them.
+MOST = 3600 // STEP_S + 86_400 // 60 + 7 * 86_400 // 600 + 30 * 86_400 // 3600
+
+
+def bucket(at: datetime, *, step_s: int) -> int:
+    """Return the number of the stretch of `step_s` that a time lies in; its end belongs to it."""
+    return -int(-at.timestamp() // step_s)
+
+
+def settled_before(now: datetime, *, rule: Rule) -> datetime:
+    """Return the time up to which stretches have ended for good and may be merged."""
+    whole = int((now - rule.after).timestamp()) // rule.step_s * rule.step_s
+    return datetime.fromtimestamp(whole, tz=now.tzinfo)
+
+
+def grouped(items: Iterable[T], *, at: Callable[[T], datetime], step_s: int) -> list[list[T]]:
+    """Return items in order of time as groups of one stretch each."""
+    return [
+        list(group) for _, group in groupby(items, lambda item: bucket(at(item), step_s=step_s))
+    ]

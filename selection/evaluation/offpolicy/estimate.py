@@ -14,9 +14,8 @@ from enum import StrEnum
 import numpy as np
 
 from selection.evaluation.offpolicy.evidence import Evidence, spread_of
-from selection.evaluation.offpolicy.intervals import Precision, Value, plain
+from selection.evaluation.offpolicy.intervals import Precision, Value, Verdict, plain
 from selection.evaluation.offpolicy.log import Flags, Floats
-from selection.evaluation.offpolicy.verdict import Verdict
 
 # A target of which no more than this is unknown is judged by the rest.
 MOST_UNCOVERED = 0.1

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from selection.evaluation.offpolicy.chances import plausible_chances
-from selection.evaluation.offpolicy.clusters import kept_together, likeness, sizes_of
-from selection.evaluation.offpolicy.log import Floats, Log
-from selection.evaluation.offpolicy.reward_model import expected_rewards, settled_rewards
+from selection.evaluation.offpolicy.log import Flags, Floats, Indices, Log
 
 # How much less rewards differ than right or wrong ones would is believed as if so many answers of
 # each arm had differed as much as they can.
@@ -68,3 +66,167 @@ def spread_of(rewards: Floats) -> float:
         return 1.0
     ratio = min(float(np.var(rewards)) / most, 1.0)
     return (n * ratio + DISBELIEF) / (n + DISBELIEF)
+
+
+# Where an arm isn't asked in g queries running, its chance hardly was above this / g: it would have
+# been asked with 95 %. In logs by chances that never change the bound costs 8 % of the evidence.
+SILENCE = 3.0
+
+
+class _Side(NamedTuple):
+    """The next query to one side that asked an arm: where, if `there` is one, and by what chance"""
+
+    place: Indices
+    there: Flags
+    chance: Floats
+
+
+def plausible_chances(log: Log, *, groups: Indices) -> Floats:
+    """Return what chance each arm had at most, as far as the log tells: n x K, 0 where it had none.
+
+    That of an arm asked is logged. Chances move with what was learned, in each group of rows by
+    itself; so that of another arm is taken to be no more than at the queries before and after that
+    asked it, no more than a silence between them allows, and no more than the arm asked left to it.
+    Without this, a log in which an arm happened not to be asked while it hardly had a chance would
+    seem to tell more of it than others.
+    """
+    order = np.argsort(groups, kind="stable")
+    ordered, drawn = groups[order], log.drawn[order]
+    starts = np.searchsorted(ordered, ordered, side="left")
+    ends = np.searchsorted(ordered, ordered, side="right")
+    left = _left_to_others(log)[order]
+    result = np.zeros(log.asked.shape)
+    for k in range(len(log.arms)):
+        asked = log.asked[order, k]
+        logged = log.propensities[order, k]
+        at = asked & drawn
+        if np.any(at):
+            column = _between(at, logged, starts=starts, ends=ends)
+            result[order, k] = np.where(drawn, np.minimum(column, left), 0.0)
+        result[order[asked], k] = logged[asked]
+    return np.where(log.possible, result, 0.0)
+
+
+def _between(at: Flags, logged: Floats, *, starts: Indices, ends: Indices) -> Floats:
+    """Return the chance of an arm asked `at` some rows in all rows of their groups."""
+    rows = np.arange(len(at))
+    before = np.maximum.accumulate(np.where(at, rows, -1))
+    after = np.minimum.accumulate(np.where(at, rows, len(at))[::-1])[::-1]
+    past = _Side(before, before >= starts, logged[np.maximum(before, 0)])
+    future = _Side(after, after < ends, logged[np.minimum(after, len(at) - 1)])
+    silent = np.where(future.there, after, ends) - np.where(past.there, before, starts - 1) - 1
+    bounds = [np.where(side.there, side.chance, 1.0) for side in (past, future)]
+    # A group that never asked it: as little as wherever it was asked by the least chance.
+    nowhere = ~(past.there | future.there)
+    least = np.where(nowhere, np.min(logged[at]), 1.0)
+    return np.asarray(
+        np.minimum.reduce([*bounds, least, SILENCE / np.maximum(silent, SILENCE)]),
+        dtype=np.float64,
+    )
+
+
+def _left_to_others(log: Log) -> Floats:
+    """Return, for each row, the most that another arm's chance can have been (n).
+
+    Where the arm asked was the likelier, policies explore evenly: the others share the rest.
+    """
+    taken = np.sum(np.where(log.asked, log.propensities, 0.0), axis=1)
+    others = np.maximum(np.sum(log.possible, axis=1) - 1, 1)
+    rest = np.maximum(1.0 - taken, 0.0)
+    return np.asarray(np.where(taken > 0.5, rest / others, rest), dtype=np.float64)
+
+
+# Fewer changes than this share of those that chance would make say that people keep their arms,
+# where chance would make this many.
+FEW_CHANGES, CHANGES_EXPECTED = 0.25, 5.0
+
+
+def kept_together(log: Log) -> bool:
+    """Whether queries of a person mostly ask what the one before asked, more than by chance."""
+    rows = np.flatnonzero(log.drawn)
+    if not len(rows):
+        return False
+    rows = rows[np.argsort(log.people[rows], kind="stable")]
+    arms, chances = np.argmax(log.asked[rows], axis=1), np.min(log.propensities[rows], axis=1)
+    same = log.people[rows][1:] == log.people[rows][:-1]
+    changes = float(np.sum(same & (arms[1:] != arms[:-1])))
+    expected = float(np.sum((1.0 - chances[:-1])[same]))
+    return expected >= CHANGES_EXPECTED and changes <= FEW_CHANGES * expected
+
+
+def sizes_of(log: Log) -> Floats:
+    """Return how many queries, each drawn by chance, a row's person has (n); 1 for other rows."""
+    counts = np.bincount(log.people[log.drawn], minlength=_count(log))
+    return np.where(log.drawn, counts[log.people], 1).astype(np.float64)
+
+
+def likeness(log: Log, *, settled: Floats) -> float:
+    """Return rho, how alike rewards of an arm by one person are: their correlation, in [0, 1].
+
+    It is estimated from all arms and taken one standard error higher. In the design effect of
+    cluster samples, 1 + rho (m - 1) for people of m queries (Kish 1965), it says how much less
+    they tell. `settled` (K) are the arms' mean rewards.
+    """
+    drawn = log.drawn
+    arms = np.argmax(log.asked, axis=1)
+    rewards = np.sum(log.rewards, axis=1)
+    off = np.where(drawn, rewards - settled[arms], 0.0)
+    groups = log.people * len(log.arms) + arms
+    cells = _count(log) * len(log.arms)
+    squares = np.bincount(groups, off**2, cells)
+    alike = np.bincount(groups, off, cells) ** 2 - squares
+    members = np.bincount(groups[drawn], minlength=cells).astype(np.float64)
+    pairs = members * (members - 1.0)
+    if not np.sum(pairs):
+        return 0.0
+    covariance = np.sum(alike) / np.sum(pairs)
+    error = np.sqrt(np.sum((alike - covariance * pairs) ** 2)) / np.sum(pairs)
+    variance = max(float(np.sum(squares)) / float(np.sum(drawn)), 1e-12)
+    return float(np.clip((covariance + error) / variance, 0.0, 1.0))
+
+
+def _count(log: Log) -> int:
+    return int(np.max(log.people, initial=-1)) + 1
+
+
+# The mean of an arm in one context counts by as many answers as it rests on, that of the arm in
+# all contexts by this many.
+BORROWED = 10.0
+# Before anything is seen: one answer, half right.
+PRIOR = 0.5
+
+
+def expected_rewards(log: Log) -> Floats:
+    """Return, for each query and arm, the mean reward seen before that query: n x K.
+
+    Only earlier rows speak, so that a row never tells its own reward, nor one on which the chances
+    of later queries depend: what the estimate adds up is then a martingale although the policy
+    that logged it was learning (Hadad et al. 2021). An arm's mean in a context borrows from its
+    mean in all of them, in proportion as it rests on few answers itself.
+    """
+    everywhere = np.zeros(len(log), dtype=np.intp)
+    seen = log.asked.astype(np.float64)
+    counts, sums = before(seen, groups=everywhere), before(log.rewards, groups=everywhere)
+    general = (sums + PRIOR) / (counts + 1.0)
+    if len(log.context_names) == 1:
+        return general
+    counts, sums = before(seen, groups=log.contexts), before(log.rewards, groups=log.contexts)
+    return np.asarray((sums + BORROWED * general) / (counts + BORROWED), dtype=np.float64)
+
+
+def before(values: Floats, *, groups: Indices) -> Floats:
+    """Return, for each row, the sum of the rows above it that are of its group: n x K."""
+    order = np.argsort(groups, kind="stable")
+    ordered = values[order]
+    running = np.cumsum(ordered, axis=0) - ordered
+    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    lengths = np.diff(np.append(starts, len(groups)))
+    result = np.empty_like(running)
+    result[order] = running - np.repeat(running[starts], lengths, axis=0)
+    return result
+
+
+def settled_rewards(log: Log) -> Floats:
+    """Return the mean reward of each arm over the whole log: K."""
+    counts, sums = np.sum(log.asked, axis=0), np.sum(log.rewards, axis=0)
+    return np.asarray((sums + PRIOR) / (counts + 1.0), dtype=np.float64)

@@ -14,6 +14,7 @@ Wilson's interval (1927), with what a log adds to it.
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 from typing import NamedTuple
 
 # A normal interval of 95 % has 1.96. A log by a policy that learned isn't any log: where an arm
@@ -98,3 +99,15 @@ def plain(reward: float, *, rows: int, dispersion: float) -> tuple[Value, Precis
         dispersion * each, dispersion * each, rise=(1.0 - centre) * each, fall=centre * each
     )
     return seen.around(reward), seen
+
+
+class Verdict(StrEnum):
+    """Whether the log tells enough of a target.
+
+    `APART`: what it would have asked was in service during a part of the log alone.
+    """
+
+    ENOUGH = "enough"
+    LITTLE = "little"
+    APART = "apart"
+    NONE = "none"

@@ -23,8 +23,7 @@ import numpy as np
 
 from core.errors import BadRequest
 from selection.contexts import GLOBAL_CONTEXT
-from selection.evaluation.answer_rule import AnswerRule
-from selection.evaluation.logged import LoggedQuery
+from selection.evaluation.logged import AnswerRule, LoggedQuery
 from selection.evaluation.offpolicy.estimate import Proposal
 from selection.evaluation.offpolicy.log import Floats, Log
 from selection.learning.update import update_of

@@ -18,9 +18,9 @@ from registry.api.views.base import ManagementView, find_application, schema
 from registry.models import Application
 from registry.reading import application_spec
 from selection.contexts import fault_of
-from selection.evaluation.offpolicy.verdict import Verdict
+from selection.evaluation.offpolicy.intervals import Verdict
+from selection.evaluation.what_if.feedback import MOST_ROWS, USUAL_ROWS, Span
 from selection.evaluation.what_if.targets import MOST_TARGETS, WhatIfTarget, policy_target
-from selection.evaluation.what_if.window import MOST_ROWS, USUAL_ROWS, Span
 
 
 class TargetIn(Body):

@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from threading import BoundedSemaphore
+from time import monotonic, thread_time
 
 import numpy as np
 
+from core.errors import Saturated
 from core.redis.redis_client import redis_client
 from core.specs import ApplicationSpec
 from registry.models import Application
 from registry.snapshot import application_with_arms
 from selection.contexts import GLOBAL_CONTEXT
-from selection.evaluation.answer_rule import answer_rule_of
-from selection.evaluation.logged import LoggedQuery
+from selection.evaluation.logged import LoggedQuery, answer_rule_of
 from selection.evaluation.offpolicy.estimate import Estimate, Proposal, estimate, gain
 from selection.evaluation.offpolicy.evidence import evidence_of, spread_of
-from selection.evaluation.offpolicy.intervals import Value, plain
+from selection.evaluation.offpolicy.intervals import Value, Verdict, plain
 from selection.evaluation.offpolicy.log import Floats, Log, log_of
 from selection.evaluation.offpolicy.replay import Candidate, averaged, frozen, learning, together
-from selection.evaluation.offpolicy.verdict import Verdict
-from selection.evaluation.what_if.feedback import Kept, kept_feedback
+from selection.evaluation.what_if.feedback import Kept, Span, kept_feedback
 from selection.evaluation.what_if.targets import UNIFORM, WhatIfTarget, check_targets, usual_targets
-from selection.evaluation.what_if.turn import TIME_LIMIT_S, OutOfTime, time_spent, turn
-from selection.evaluation.what_if.window import Span
 from selection.policies import make_policy
 from selection.policies.statistics import State
 from selection.store.codec import parse_record, prepared
 from selection.store.keys import redis_needed_blocking, state_key
+
+WAIT_FOR_TURN_S = 5.0
+# Of a processor.
+TIME_LIMIT_S = 10.0
+# Where others leave so little of the processor, an answer takes this many times the limit at most.
+LONGEST = 12.0
 
 # Contexts whose own state is read, the most frequent of the log; others know what everybody does.
 MOST_STATES = 1000
@@ -39,6 +45,34 @@ SEED = 2017
 # A policy that learns as it goes is taken through the log several times, as chance has its part in
 # what becomes of it: so many rows in all, and not less often than twice.
 REPLAYED_ROWS, MOST_REPLAYS, LEAST_REPLAYS = 40_000, 8, 2
+
+
+_turn = BoundedSemaphore(1)
+
+
+class OutOfTime(Exception):
+    """The time for this question is used up."""
+
+
+def time_spent() -> Callable[[], float]:
+    """Return a clock of the processor time that this thread has used from now on.
+
+    On a busy machine the console, which is nice, hardly gets a core: by the wall clock its time
+    would be over before it has begun. So that clock counts too, but slowly.
+    """
+    wall, processor = monotonic(), thread_time()
+    return lambda: max(thread_time() - processor, (monotonic() - wall) / LONGEST)
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """Keep others waiting meanwhile; raises `Saturated` where somebody else's takes long."""
+    if not _turn.acquire(timeout=WAIT_FOR_TURN_S):
+        raise Saturated("Another what-if is being worked out; try again.", retry_after_s=5.0)
+    try:
+        yield
+    finally:
+        _turn.release()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from selection.evaluation.answer_rule import AnswerRule
-from selection.evaluation.logged import LoggedQuery
-from selection.evaluation.rows import COLUMNS, Outputs, logged
-from selection.evaluation.what_if.window import Span
+from selection.evaluation.logged import COLUMNS, AnswerRule, LoggedQuery, Outputs, logged
 from selection.kinds import INPUT
 from selection.models import Feedback
 
@@ -97,3 +94,21 @@ def _is_by_arm(query: LoggedQuery) -> bool:
     """Whether arms that answered were given different rewards."""
     losses = {arm.loss for arm in query.asked if arm.output is not None}
     return _is_whole(query) and len(losses) > 1
+
+
+USUAL_ROWS = 20_000
+MOST_ROWS = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The latest `rows` of an application, or of one of its contexts; a time of None is open.
+
+    Those are queries, or else labelled `inputs`: others than people ask, they are never mixed.
+    """
+
+    rows: int = USUAL_ROWS
+    context: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    inputs: bool = False

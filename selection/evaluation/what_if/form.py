@@ -17,8 +17,8 @@ from core.decoding import decoded
 from core.errors import BadRequest
 from core.specs import ApplicationSpec
 from selection.contexts import fault_of
+from selection.evaluation.what_if.feedback import MOST_ROWS, USUAL_ROWS, Span
 from selection.evaluation.what_if.targets import WhatIfTarget, policy_target
-from selection.evaluation.what_if.window import MOST_ROWS, USUAL_ROWS, Span
 from selection.policies import POLICIES
 
 LEARNING, NOW = "learning", "now"

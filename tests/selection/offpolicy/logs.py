@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from selection.evaluation.answer_rule import AnswerRule
-from selection.evaluation.logged import LoggedArm, LoggedQuery
+from selection.evaluation.logged import AnswerRule, LoggedArm, LoggedQuery
 from selection.evaluation.offpolicy.log import Log, log_of
 from selection.evaluation.offpolicy.replay import Candidate
 from selection.learning.update import update_of

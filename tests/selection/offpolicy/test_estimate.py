@@ -14,11 +14,9 @@ from selection.evaluation.offpolicy.estimate import (
     estimate,
     gain,
 )
-from selection.evaluation.offpolicy.evidence import evidence_of
-from selection.evaluation.offpolicy.intervals import Z, plain
+from selection.evaluation.offpolicy.evidence import before, evidence_of, expected_rewards
+from selection.evaluation.offpolicy.intervals import Verdict, Z, plain
 from selection.evaluation.offpolicy.log import Log, log_of
-from selection.evaluation.offpolicy.reward_model import before, expected_rewards
-from selection.evaluation.offpolicy.verdict import Verdict
 from tests.selection.offpolicy.logs import asked
 
 

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from selection.evaluation.answer_rule import AnswerRule
-from selection.evaluation.logged import LoggedArm, LoggedQuery
+from selection.evaluation.logged import AnswerRule, LoggedArm, LoggedQuery
 from selection.evaluation.offpolicy.estimate import Method, estimate
 from selection.evaluation.offpolicy.evidence import evidence_of
+from selection.evaluation.offpolicy.intervals import Verdict
 from selection.evaluation.offpolicy.log import log_of
 from selection.evaluation.offpolicy.replay import (
     ROWS_BETWEEN_TICKS,
@@ -19,7 +19,6 @@ from selection.evaluation.offpolicy.replay import (
     frozen,
     learning,
 )
-from selection.evaluation.offpolicy.verdict import Verdict
 from selection.learning.update import update_of
 from selection.policies import make_policy
 from selection.policies.statistics import LOG_WEIGHTS, REWARDS, State, learn

@@ -7,7 +7,7 @@ import pytest
 
 from selection.evaluation.offpolicy.estimate import Estimate, Proposal, estimate
 from selection.evaluation.offpolicy.evidence import evidence_of
-from selection.evaluation.offpolicy.verdict import Verdict
+from selection.evaluation.offpolicy.intervals import Verdict
 from tests.selection.offpolicy.logs import logged_by
 
 ACCURACIES = {"best": 0.92, "good": 0.85, "fair": 0.7}

@@ -20,11 +20,11 @@ from core.redis.redis_client import redis_client
 from registry.models import Application
 from selection.evaluation.logged import LoggedArm, LoggedQuery
 from selection.evaluation.offpolicy.estimate import Method
-from selection.evaluation.offpolicy.verdict import Verdict
-from selection.evaluation.what_if import turn
+from selection.evaluation.offpolicy.intervals import Verdict
+from selection.evaluation.what_if import evaluation as turn
 from selection.evaluation.what_if.evaluation import Outlook, Result, what_if
+from selection.evaluation.what_if.feedback import Span
 from selection.evaluation.what_if.targets import WhatIfTarget
-from selection.evaluation.what_if.window import Span
 from selection.models import Feedback
 from selection.store.keys import state_key
 from tests.selection.offpolicy.logs import LABEL, answered, asked, logged_by
