@@ -4,16 +4,12 @@ Two means, as neither is enough. The kernel's parent-death signal (Linux) ends a
 child busy inside a model's C code too, but knows nothing of an orderly shutdown. The lifeline, a
 pipe whose writing end only the parent holds, tells every child by its end of file, also one that
 is forked during the shutdown, which a signal to the present children would miss.
-
-``python -m serving.cluster.parent MODULE ARGUMENTS...`` runs a module that dies with its parent.
 """
 
 from __future__ import annotations
 
 import os
-import runpy
 import select
-import sys
 from pathlib import Path
 
 from serving.container.dying import set_parent_death_signal
@@ -78,14 +74,3 @@ class Lifeline:
         if self._write_end >= 0:
             os.close(self._write_end)
             self._write_end = -1
-
-
-def main() -> None:
-    die_with_parent()
-    module = sys.argv[1]
-    del sys.argv[0]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -7,11 +7,12 @@ leaves it alone, and takes it up where this one dies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from django.conf import settings
 
+from core.memory import available_bytes
 from registry.check_progress import (
     QUEUED,
     RUNNING,
@@ -31,8 +32,16 @@ if TYPE_CHECKING:
     import redis
     from django.db.models import QuerySet
 
-# Unless CLIPPER_CHECKS_AT_ONCE says otherwise: memory lets fewer run (`check_room`).
+# Unless CLIPPER_CHECKS_AT_ONCE says otherwise.
 MOST_CHECKS = 4
+# Together they may take this share of the memory that is available: the rest stays for replicas
+# that grow or start meanwhile. One check runs in any case.
+MEMORY_SHARE = 0.5
+# A check takes this beside its model: 192 MiB with scikit-learn, pandas and XGBoost imported, more
+# with PyTorch or TensorFlow.
+PROCESS_BYTES = 512 << 20
+# A model without a memory limit takes this for each byte of its artifact, while it is unpickled.
+BYTES_PER_BYTE = 3
 # Each holds a thread of the control worker, which has ten.
 MOST_HELD = 8
 # Of versions that no release waits for: the rest is for those that somebody waits for.
@@ -74,6 +83,7 @@ class Checks:
         checks.sort(key=lambda check: (places.get(check.version_id, len(places)), check.pk))
         held = self._held(checks)
         builds = {check.pk for check in checks if _builds(check)}
+        free = MEMORY_SHARE * available_bytes() if checks else 0
         for check in checks:
             # Those that build an environment, or those that don't.
             alike = [one for one in held if (one.pk in builds) == (check.pk in builds)]
@@ -84,6 +94,8 @@ class Checks:
                 continue
             if of_upload and uploaded >= MOST_UPLOADED:
                 continue
+            if held and _needed_bytes(held) + _needed_bytes([check]) > free:
+                break  # a smaller one behind it doesn't overtake it
             if self._redis.set(checking_key(check.pk), QUEUED, nx=True, ex=QUEUED_TTL_S):
                 self._begin(check.pk)
                 held.append(check)
@@ -114,6 +126,16 @@ def _open_checks() -> QuerySet[VersionCheck]:
 
 def _builds(check: VersionCheck) -> bool:
     return needs_build(version_spec(check.version))
+
+
+def _needed_bytes(checks: Iterable[VersionCheck]) -> int:
+    """Return what these checks may take at most, as far as that is known."""
+    versions = [check.version for check in checks]
+    return sum(
+        PROCESS_BYTES
+        + (version.size * BYTES_PER_BYTE if (mb := version.memory_limit_mb) is None else mb << 20)
+        for version in versions
+    )
 
 
 def take_up(client: redis.Redis, check_id: int) -> bool:

@@ -34,17 +34,12 @@ from serving.cluster.control.releases import Cluster, Releases
 from serving.cluster.control.replica_moves import ReplicaMoves, replica_moves
 from serving.cluster.control.scaling import Scaling
 from serving.cluster.failures.counts import FailureCounts
-from serving.cluster.failures.endings import count_ending, count_failure
-from serving.cluster.host import host_id
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.seals import Refusals
 from serving.cluster.membership.views import VIEWS, WebView, reached, read_views
 from serving.cluster.membership.workers import WORKERS, WorkerRecord, read_workers
-from serving.cluster.parent import process_lives
 from serving.cluster.queues import queue_at
-from serving.container.programs import WHILE_LOADING
-from serving.rpc.connection import remove_socket
 
 if TYPE_CHECKING:
     import redis
@@ -106,9 +101,8 @@ class Reconciler:
         WORKERS.forget_gone(self._redis)
         listing = self._directory.look()
         self._refuse(listing.refused, now=now)
-        records = self._without_dead(listing.records)
         views, workers = read_views(self._redis), read_workers(self._redis)
-        records = self._without_lost(records, workers=workers, now=now)
+        records = self._without_lost(listing.records, workers=workers, now=now)
         records = self._with_drain_requests(records)
         self._releases.advance(Cluster(records=records, views=views, workers=workers, now=now))
         moment = timezone.now()
@@ -169,34 +163,6 @@ class Reconciler:
         self._directory.remove(
             [r.id for r in refused if self._ages.of(f"refused:{r.id}", now=now) > REFUSED_KEPT_S]
         )
-
-    def _without_dead(self, records: Sequence[ReplicaRecord]) -> list[ReplicaRecord]:
-        """Leave the records of this host's replicas whose processes are gone as failed.
-
-        Dying while it loads is the model's failure. Of one that served, web processes learn so: a
-        process that it has forked may hold its connections open.
-        """
-        dead = [record for record in records if self._is_dead(record)]
-        for record in dead:
-            logger.warning("died replica=%s pid=%d state=%s", record.id, record.pid, record.state)
-            if record.address:  # one that still loads has none yet
-                remove_socket(record.address)
-            if record.state is ReplicaState.LOADING:
-                self._fail(record, reason=f"its process ended, {WHILE_LOADING}")
-            else:
-                count_ending(self._redis, record, reason="its process ended")
-                self._directory.bury(_failed(record, reason="its process ended"))
-        return [record for record in records if record not in dead]
-
-    def _fail(self, record: ReplicaRecord, *, reason: str) -> None:
-        count_failure(self._redis, record, reason=reason)
-        # Its parent knows better how it ended, and may have said so of one before.
-        if ModelVersion.objects.filter(pk=record.version_id, load_error="").exists():
-            services.note_load_error([record.version_id], error=reason)
-        self._directory.announce(_failed(record, reason=reason, died_loading=True))
-
-    def _is_dead(self, record: ReplicaRecord) -> bool:
-        return record.host_id == host_id() and record.holds_slot and not process_lives(record.pid)
 
     def _without_lost(
         self, records: Sequence[ReplicaRecord], *, workers: Sequence[WorkerRecord], now: float
@@ -359,12 +325,6 @@ class Reconciler:
         if replica_id is not None:
             logger.info("no free slot: draining replica=%s for a version without any", replica_id)
             self._directory.ask_to_drain([replica_id])
-
-
-def _failed(record: ReplicaRecord, *, reason: str, died_loading: bool = False) -> ReplicaRecord:
-    return msgspec.structs.replace(
-        record, state=ReplicaState.FAILED, last_error=reason, died_loading=died_loading
-    )
 
 
 def _is_ready(record: ReplicaRecord) -> bool:

@@ -23,13 +23,12 @@ from core.redis.redis_client import redis_client
 from core.specs import VersionSpec
 from registry import services
 from registry.artifacts.files import ArtifactFiles
-from registry.check_progress import RUNNING, WAITING, checking_key
+from registry.check_progress import RUNNING, checking_key
 from registry.control import note_round
 from registry.models import ModelVersion, VersionCheck
 from registry.reading import version_spec
 from registry.sealing import Unsealable
 from serving.cluster.control import releases
-from serving.cluster.control.check_room import CheckRoom
 from serving.cluster.control.checks import RUNNING_TTL_S, take_up
 from serving.cluster.control.kept_inputs import kept_for
 from serving.cluster.control.reconcile import Reconciler
@@ -59,12 +58,6 @@ NOT_CHECKED = "it could not be checked, tried {} times"
 logger = logging.getLogger(__name__)
 
 PARENTS = WarmedParents()
-ROOM = CheckRoom()
-# What a check takes beside its model: 192 MiB with scikit-learn, pandas and XGBoost imported, more
-# with PyTorch or TensorFlow.
-PROCESS_BYTES = 512 << 20
-# What a model without a memory limit takes for each byte of its artifact, while it is unpickled.
-BYTES_PER_BYTE = 3
 
 
 @shared_task(name="serving.cluster.tasks.reconcile")
@@ -181,18 +174,16 @@ def _try_in_environment(
         return failed_trial(str(refusal))
     except EnvironmentFailed as error:
         return failed_trial(str(error), output=_log_of_build(version))
-    needed = _needed_bytes(version, artifact=artifact)
     try:
-        with ROOM.hold(needed, wait=lambda: hold.tell(WAITING)):
-            hold.tell(RUNNING)
-            trial = try_out(
-                version,
-                artifact=artifact,
-                environment=environment.of_model if environment else None,
-                parents=PARENTS,
-                meanwhile=hold.look,
-                **here,
-            )
+        hold.tell(RUNNING)
+        trial = try_out(
+            version,
+            artifact=artifact,
+            environment=environment.of_model if environment else None,
+            parents=PARENTS,
+            meanwhile=hold.look,
+            **here,
+        )
     finally:
         if environment is not None:
             environment.release()
@@ -200,14 +191,6 @@ def _try_in_environment(
         log = own_environments().log_of(environment.folder.name)
         return replace(trial, output=log + trial.output)
     return trial
-
-
-def _needed_bytes(version: VersionSpec, *, artifact: Path) -> int:
-    """Return what a check may take at most, as far as anybody can tell."""
-    limit_mb = version.memory_limit_mb
-    if limit_mb is not None:
-        return PROCESS_BYTES + (limit_mb << 20)
-    return PROCESS_BYTES + BYTES_PER_BYTE * artifact.stat().st_size
 
 
 def _log_of_build(version: VersionSpec) -> str:

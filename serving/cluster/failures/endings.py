@@ -17,6 +17,7 @@ from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.cluster.membership.own import own_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.container.failures import Failure
+from serving.rpc.connection import remove_socket
 from serving.rpc.text import safe_text
 
 # A model's own words, and where in its code.
@@ -28,48 +29,69 @@ logger = logging.getLogger(__name__)
 def note_failure(record: ReplicaRecord, *, reason: str) -> None:
     """This replica could not load: hold its version back here for a while and say why."""
     reason = safe_text(reason, most=REASON_CHARACTERS)
-    count_failure(redis_client(), record, reason=reason)
+    count_failure(record, reason=reason)
     services.note_load_error([record.version_id], error=reason)
     connections.close_all()
 
 
-def count_failure(
-    client: redis.Redis, record: ReplicaRecord, *, reason: str, lasting: bool = False
-) -> None:
+def count_failure(record: ReplicaRecord, *, reason: str, lasting: bool = False) -> None:
     """Count an end that its version is to blame for, on its host."""
-    FailureCounts(client).note(
+    FailureCounts(redis_client()).note(
         record.version_id,
         host_id=record.host_id,
         host=record.host,
         reason=reason,
         lasting=lasting,
     )
-    count_ending(client, record, reason=reason)
+    count_ending(record, reason=reason)
 
 
-def count_ending(client: redis.Redis, record: ReplicaRecord, *, reason: str) -> None:
-    """Count an end of whatever cause, once however many notice it."""
+def count_ending(record: ReplicaRecord, *, reason: str) -> None:
+    """Count an end of whatever cause."""
     ending = Ending(host=record.host, pid=record.pid, reason=reason)
-    note_ending(client, ending, replica_id=record.id, version_id=record.version_id)
+    note_ending(redis_client(), ending, replica_id=record.id, version_id=record.version_id)
 
 
-def log_end(version_id: int, *, reason: str, replica: str, phase: Phase) -> None:
+def log_end(record: ReplicaRecord, *, reason: str) -> None:
     """Keep among its version's errors how a replica ended that could not say so itself.
 
     Raises redis.RedisError.
     """
+    phase = Phase.LOAD if record.state is ReplicaState.LOADING else Phase.SERVE
     failure = Failure(kind=reason, error=reason, traceback="", count=1, last_at=time.time())
-    ErrorLog(redis_client()).add(version_id, [failure], phase=phase, replica=replica)
+    ErrorLog(redis_client()).add(record.version_id, [failure], phase=phase, replica=record.id)
 
 
 def declare_failed(record: ReplicaRecord, *, reason: str) -> None:
     """Leave a dead replica's record as failed, and its reason with its version."""
     reason = safe_text(reason)
-    failed = msgspec.structs.replace(record, state=ReplicaState.FAILED, last_error=reason)
     try:
-        own_directory().announce(failed)
+        own_directory().announce(_failed(record, reason=reason))
         services.note_load_error([record.version_id], error=reason)
     except (redis.RedisError, DatabaseError) as error:
         logger.warning("failure not written down replica=%s: %s", record.id, error)
     finally:
         connections.close_all()  # the forks of this process must not inherit them
+
+
+def note_death(record: ReplicaRecord, *, reason: str) -> None:
+    """The process of this replica has ended by itself: say how, and count it.
+
+    If it still loaded, that is the model's doing: code that isn't Python crashed, or something
+    called exit. One that served is replaced at once, and its version not held back.
+    Web processes learn of that by its record: a process that it has forked may hold its connections
+    open. Raises redis.RedisError.
+    """
+    logger.warning("died replica=%s pid=%d: %s", record.id, record.pid, reason)
+    if record.address:  # one that still loads has none yet
+        remove_socket(record.address)
+    if record.state is ReplicaState.LOADING:
+        count_failure(record, reason=reason)
+        declare_failed(record, reason=reason)
+    else:
+        count_ending(record, reason=reason)
+        own_directory().bury(_failed(record, reason=reason))
+
+
+def _failed(record: ReplicaRecord, *, reason: str) -> ReplicaRecord:
+    return msgspec.structs.replace(record, state=ReplicaState.FAILED, last_error=reason)

@@ -49,8 +49,6 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None = None
     # What it waits for on its host before it loads, for people; "" for nothing.
     preparing: str = ""
-    # Its process ended before its model was loaded; it could not say why itself.
-    died_loading: bool = False
     # In Redis alone: who has read the record has checked it.
     seal: str = ""
 
@@ -58,11 +56,6 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
     def is_supply(self) -> bool:
         """Whether it serves, or will without anyone doing anything."""
         return self.state in (ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaState.READY)
-
-    @property
-    def loads(self) -> bool:
-        """Whether it loads, or was found dead while it did."""
-        return self.state is ReplicaState.LOADING or self.died_loading
 
     @property
     def holds_slot(self) -> bool:

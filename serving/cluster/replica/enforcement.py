@@ -8,9 +8,7 @@ import signal
 
 import redis
 
-from core.redis.redis_client import redis_client
 from serving.cluster.failures.endings import count_failure, declare_failed, log_end
-from serving.cluster.failures.error_log import Phase
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.replica.watchdog import Violation
 from serving.rpc.connection import remove_socket
@@ -25,12 +23,10 @@ def end(violation: Violation) -> None:
     """
     record, reason, slot = violation
     logger.error("ending replica=%s pid=%d: %s", record.id, record.pid, reason)
-    serving = record.state is not ReplicaState.LOADING
     try:
         # First, so that nobody replaces it too soon.
-        count_failure(redis_client(), record, reason=reason, lasting=serving)
-        phase = Phase.SERVE if serving else Phase.LOAD
-        log_end(record.version_id, reason=reason, replica=record.id, phase=phase)
+        count_failure(record, reason=reason, lasting=record.state is not ReplicaState.LOADING)
+        log_end(record, reason=reason)
     except redis.RedisError as error:
         logger.warning("failure not counted version=%d: %s", record.version_id, error)
     finally:

@@ -26,13 +26,8 @@ from registry.models import ModelVersion
 from registry.reading import version_spec
 from registry.restarts import Ending, note_ending
 from serving.cluster.environments import own_environments, prepare, publish, rules
-from serving.cluster.failures.endings import (
-    count_failure,
-    declare_failed,
-    log_end,
-    note_failure,
-)
-from serving.cluster.failures.error_log import ErrorLog, Phase
+from serving.cluster.failures.endings import log_end, note_death, note_failure
+from serving.cluster.failures.error_log import ErrorLog
 from serving.cluster.failures.output_log import log_of
 from serving.cluster.membership.own import own_directory
 from serving.cluster.membership.records import ReplicaState
@@ -116,29 +111,25 @@ def remove_environment(digest: str) -> None:
 def note_lost_replica(
     sender: Any, task_id: str, exception: Exception, args: Sequence[Any] = (), **_: Any
 ) -> None:
-    """In a worker's main process: say how the process of a replica ended, and count it.
-
-    That of one that still loaded is the model's doing: code that isn't Python crashed, or something
-    called exit. One that served is replaced at once, and its version not held back.
-    """
+    """In a worker's main process: say how the process of a replica ended, and count it."""
     if not isinstance(exception, WorkerLostError) or sender.name != serve_replica.name:
         return
     if lifeline().is_cut():
         return  # the worker is being stopped, and not every replica waits for it
-    how, directory = _how_it_ended(exception), own_directory()
-    with suppress(redis.RedisError):  # the reconciler sees the dead process too
-        record = directory.find(task_id)
-        if record is not None and record.loads:
-            reason = f"{how}, {WHILE_LOADING}"
-            count_failure(redis_client(), record, reason=reason)
-            log_end(record.version_id, reason=reason, replica=record.id, phase=Phase.LOAD)
-            declare_failed(record, reason=reason)
-        elif len(args) > 1:
-            # The reconciler may have removed its record already.
-            here = Ending(host=socket.gethostname(), pid=record.pid if record else 0, reason=how)
+    how = _how_it_ended(exception)
+    with suppress(redis.RedisError):  # its record expires by itself
+        record = own_directory().find(task_id)
+        if record is None:  # it has expired on a busy machine
+            here = Ending(host=socket.gethostname(), pid=0, reason=how)
             note_ending(redis_client(), here, replica_id=task_id, version_id=int(args[1]))
-            if f"exitcode {EX_SOFTWARE}" not in how:  # that of one that has told of its model's
-                log_end(int(args[1]), reason=how, replica=task_id, phase=Phase.SERVE)
+            return
+        if not record.holds_slot:
+            return  # it was ended, and that is said
+        loading = record.state is ReplicaState.LOADING
+        reason = f"{how}, {WHILE_LOADING}" if loading else how
+        note_death(record, reason=reason)
+        if f"exitcode {EX_SOFTWARE}" not in how:  # that of one that has told of its model's
+            log_end(record, reason=reason)
 
 
 @contextmanager

@@ -60,6 +60,20 @@ def test_where_one_is_tried_out_at_a_time_the_others_say_so(client: redis.Redis)
     assert len(rounds.checking) == 1
 
 
+@pytest.mark.parametrize(("available_mb", "begun"), [(16_000, 2), (6_000, 1), (0, 1)])
+def test_a_second_one_runs_if_both_fit_into_half_of_the_memory(
+    rounds: Rounds, monkeypatch: pytest.MonkeyPatch, available_mb: int, begun: int
+) -> None:
+    monkeypatch.setattr(
+        "serving.cluster.control.checks.available_bytes", lambda: available_mb << 20
+    )
+    limited, large = make_version("a", memory_limit_mb=2048), make_version("b", size=512 << 20)
+    for version in (limited, large):
+        services.deploy(version=version, by=BY)
+    rounds.run()
+    assert len(rounds.checking) == begun
+
+
 def needing(name: str, package: str) -> ModelVersion:
     version = make_version(name, requirements=package)
     version.runtime = "python"  # which adds no packages
@@ -175,11 +189,3 @@ def test_a_rollback_goes_on_whatever_its_last_check_said(rounds: Rounds) -> None
     rounds.run()
     release.refresh_from_db()
     assert release.state == Release.State.STARTING
-
-
-def test_a_release_of_before_there_were_checks_gets_one(rounds: Rounds) -> None:
-    release = services.deploy(version=make_version(), by=BY)
-    VersionCheck.objects.all().delete()
-    rounds.run()
-    rounds.run()
-    assert rounds.checking == [VersionCheck.objects.get(version=release.version_id).pk]

@@ -7,40 +7,8 @@ import signal
 import subprocess
 import sys
 
-import pytest
-
 from serving.cluster.parent import Lifeline, process_lives
-from tests.serving.cluster.stack import is_gone
 from tests.serving.cluster.waiting import wait_for
-
-PARENT = """
-import subprocess, sys
-child = subprocess.Popen([sys.executable, "-m", "serving.cluster.parent", "timeit",
-                          "-n1", "-r1", "-s", "print('up', flush=True)",
-                          "import time; time.sleep(60)"])
-print(child.pid, flush=True)
-child.wait()
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's parent-death signal")
-def test_a_module_run_by_it_dies_with_a_killed_parent() -> None:
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
-        assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        assert parent.stdout.readline() == b"up\n"
-
-        parent.kill()
-
-    wait_for(lambda: is_gone(child), within_s=30, what="the child to end")
-
-
-def test_arguments_reach_the_module_that_is_run() -> None:
-    command = [sys.executable, "-m", "serving.cluster.parent", "timeit", "-n1", "-r1", "pass"]
-
-    done = subprocess.run(command, capture_output=True, timeout=30, check=True)
-
-    assert b"1 loop" in done.stdout
 
 
 def test_a_cut_lifeline_is_seen_by_every_child() -> None:

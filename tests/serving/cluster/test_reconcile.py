@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +12,6 @@ import redis
 from django.utils import timezone
 
 from registry.models import Model, ModelVersion
-from registry.restarts import read_restarts
-from serving.cluster.host import host_id
 from serving.cluster.membership.records import ReplicaState
 from tests.serving.cluster.rounds import UNREACHED, Rounds, make_version
 
@@ -63,54 +58,6 @@ def test_a_stack_that_starts_with_an_empty_redis_need_not_wait(
     server_info.update(uptime_in_seconds=0)
 
     assert rounds.run().starts
-
-
-def test_a_replica_of_this_host_without_a_process_is_replaced_at_once(
-    rounds: Rounds, live: ModelVersion
-) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait(timeout=30)
-    rounds.announce(live, host_id=host_id(), pid=gone.pid)
-
-    steps = rounds.run()
-
-    assert len(steps.starts) == 1
-    dead = rounds.records()["r1"]
-    assert (dead.state, dead.last_error) == (ReplicaState.FAILED, "its process ended")
-    assert read_restarts(rounds.client, [live.pk])[live.pk].by_host == {"elsewhere": 1}
-    assert rounds.failed(live) == 0
-
-
-def test_a_replica_in_a_container_of_the_same_name_is_not_taken_for_dead(
-    rounds: Rounds, live: ModelVersion
-) -> None:
-    """Its process id means nothing here."""
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait(timeout=30)
-    rounds.announce(live, host=socket.gethostname(), host_id="a container's", pid=gone.pid)
-
-    assert not rounds.run()
-    assert list(rounds.records()) == ["r1"]
-
-
-def test_a_replica_that_died_while_it_loaded_counts_as_a_failure(
-    rounds: Rounds, live: ModelVersion
-) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait(timeout=30)
-    rounds.dismiss("h1")
-    rounds.employ(host_id())
-    loading = ReplicaState.LOADING
-    rounds.announce(live, host_id=host_id(), pid=gone.pid, state=loading)
-
-    assert not rounds.run()
-    assert rounds.failed(live) == 1
-    live.refresh_from_db()
-    assert live.load_error == "its process ended, while the model was loading"
-    left = rounds.records()["r1"]
-    assert left.last_error == live.load_error
-    # Its parent may say more exactly how it ended: to it, it still is one that loads.
-    assert (left.state, left.loads) == (ReplicaState.FAILED, True)
 
 
 def test_a_host_that_failed_is_tried_again_if_the_others_are_full(
