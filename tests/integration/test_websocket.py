@@ -71,17 +71,11 @@ async def test_the_key_may_come_in_the_first_message(
     ("message", "code"),
     [
         ("{", "invalid_json"),
-        ("[]", "malformed"),
-        ('{"id": 5}', "malformed"),
-        ('{"id": 5, "input": [1]}', "invalid_input"),
         ('{"id": 5, "input": "x"}', "invalid_input"),
         ('{"id": 5, "type": "dance"}', "malformed"),
         ('{"id": 5, "input": [1], "foo": 1}', "unknown_field"),
-        ('{"id": 5, "type": "feedback"}', "malformed"),
         ('{"id": 5, "input": ' + "[" * 100_000, "invalid_json"),
         (b'{"id": "\xff", "input": [1]}', "invalid_json"),
-        (b'{"id": 5, "type": "\xff"}', "invalid_json"),
-        (b'{"id": 5, "context": "\xff", "input": [1]}', "invalid_json"),
     ],
 )
 async def test_a_bad_message_gets_an_error_and_the_socket_stays_open(
@@ -94,15 +88,6 @@ async def test_a_bad_message_gets_an_error_and_the_socket_stays_open(
         assert answer["code"] == code
         again = await exchange(socket, {"id": 6, "input": digits[0][0]})
         assert again[6]["type"] == "prediction"
-
-
-async def test_a_forged_receipt_is_reported_in_its_answer(stack: Stack, address: str) -> None:
-    async with connect(address, additional_headers=stack.headers) as socket:
-        answer = await exchange(
-            socket, {"id": 1, "type": "feedback", "query_id": "nonsense", "label": 1}
-        )
-    assert answer[1]["accepted"] == 0
-    assert answer[1]["rejected"][0]["code"] == "invalid_receipt"
 
 
 async def test_an_unknown_application_is_told_on_the_socket(stack: Stack, digits: Digits) -> None:
