@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.pipelines import scripts_of
-from tests.integration.tutorials import BLOCK, EVERY, SAVED
+from tests.integration.tutorials.pipelines import scripts_of
+from tests.integration.tutorials.reader import BLOCK, EVERY, SAVED
 
 # As check-jsonschema brings them; GitLab's `!reference` is a tag of its own.
 SCHEMAS = {

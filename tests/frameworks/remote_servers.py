@@ -17,7 +17,14 @@ import pytest
 from registry.demo.digits import held_out
 from tests.frameworks.running import TESTED_WITHIN_S
 from tests.frameworks.servers import KINDS, Server, running_server
-from tests.integration.remote_arms import HARDLY_S, PHASE, answered_by, application, live, phase
+from tests.integration.learning.remote_arms import (
+    HARDLY_S,
+    PHASE,
+    answered_by,
+    application,
+    live,
+    phase,
+)
 from tests.integration.stack import Load, Seen, Stack, eventually, post
 
 LOCAL = "svm-linear"

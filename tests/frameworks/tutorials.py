@@ -12,7 +12,7 @@ import pytest
 from tests.frameworks.environments import WHEELHOUSE, too_large
 from tests.frameworks.running import TESTED_WITHIN_S
 from tests.integration.stack import Stack
-from tests.integration.tutorials import HEAVY, Reader
+from tests.integration.tutorials.reader import HEAVY, Reader
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.integration.learning.test_rebuild import signed_in
 from tests.integration.stack import Stack, post
-from tests.integration.test_rebuild import signed_in
 from tests.upgrade.state import REPORTED, listed, report, unpack
 
 # One line per request would bury what a failing test has to say.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.integration.stack import Stack
-from tests.integration.tutorials import (
+from tests.integration.tutorials.reader import (
     BLOCK,
     EVERY,
     PAGES,

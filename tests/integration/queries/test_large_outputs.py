@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.remote_arms import live
+from tests.integration.learning.remote_arms import live
+from tests.integration.queries.watched import LONGEST_TURN_S, SECONDS, Watched
 from tests.integration.stack import Stack, eventually
-from tests.integration.watched import LONGEST_TURN_S, SECONDS, Watched
 from tests.serving.container.remote.servers import Mlflow
 from tests.serving.container.remote.stand_in import StandIn
 

@@ -26,8 +26,8 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 from clipper_site.stack.layout import ROOT
-from tests.integration.pipelines import scripts_of
 from tests.integration.stack import Stack
+from tests.integration.tutorials.pipelines import scripts_of
 
 EVERY = sorted((ROOT / "docs/tutorial").glob("*.md"))
 # The one that everybody begins with. `make test-frameworks` types the others: they are a minute of

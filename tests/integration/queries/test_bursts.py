@@ -16,8 +16,8 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from tests.integration.conftest import make_application
+from tests.integration.queries.watched import LONGEST_TURN_S, Watched
 from tests.integration.stack import Stack, eventually
-from tests.integration.watched import LONGEST_TURN_S, Watched
 
 SECONDS = 60.0
 # Several copies of a body that is as large as one may be.

@@ -14,7 +14,14 @@ from sklearn.linear_model import Perceptron, RidgeClassifier
 
 from registry.demo.digits import training
 from tests.integration.conftest import Digits
-from tests.integration.remote_arms import HARDLY_S, PHASE, answered_by, application, live, phase
+from tests.integration.learning.remote_arms import (
+    HARDLY_S,
+    PHASE,
+    answered_by,
+    application,
+    live,
+    phase,
+)
 from tests.integration.stack import Load, Stack, eventually, post
 from tests.processes import command_of
 from tests.serving.container.remote.servers import Inference, Mlflow
