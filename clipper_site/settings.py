@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import dj_database_url
 
+from clipper_site import RESOURCES
 from clipper_site.artifact_storage import artifact_storage
 from clipper_site.env import CHANGE_EXPECTED, Environment, parse_change
 from clipper_site.ports import (
@@ -20,15 +21,14 @@ from clipper_site.ports import (
 )
 
 ENV = Environment()
-BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- Where the stack lives -------------------------------------------------------------------
-CLIPPER_VAR = Path(ENV.text("CLIPPER_VAR", str(BASE_DIR / "var"))).absolute()
+CLIPPER_VAR = Path(ENV.text("CLIPPER_VAR", "var")).absolute()
 CLIPPER_RUN_DIR = Path(ENV.text("CLIPPER_RUN_DIR", str(CLIPPER_VAR / "run"))).absolute()
 CLIPPER_ARTIFACTS = CLIPPER_VAR / "artifacts"
 CLIPPER_ARTIFACT_COPIES = CLIPPER_VAR / "artifact-copies"
 # What `make docs` builds, whichever stack of this checkout serves it.
-CLIPPER_DOCS = BASE_DIR / "build" / "docs"
+CLIPPER_DOCS = RESOURCES / "build" / "docs"
 CLIPPER_REPLICA_LOGS = CLIPPER_VAR / "log" / "replicas"
 CLIPPER_HOST = ENV.text("CLIPPER_HOST", "127.0.0.1")
 CLIPPER_PORT = ENV.whole("CLIPPER_PORT", default=8000, at_least=1)
@@ -197,7 +197,7 @@ ROOT_URLCONF = "clipper_site.urls"
 TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [RESOURCES / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -232,7 +232,7 @@ USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "/static/"
 STATIC_ROOT = CLIPPER_VAR / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [RESOURCES / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},

@@ -10,13 +10,20 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 
+from clipper_site import RESOURCES
 from clipper_site.stack.environment import without_another_stack
 from clipper_site.stack.layout import ROOT, Layout
 from clipper_site.stack.processes import MARK, dying_with_its_parent
 from clipper_site.stack.supervision import manage
 from clipper_site.stack.terminal import say
 
+# Bring static files of their own.
+PACKAGES = (
+    *("django", "django-unfold", "djangorestframework"),
+    *("drf-spectacular-sidecar", "whitenoise"),
+)
 PAGES = ROOT / "docs"
 BUILT = ROOT / "build" / "docs" / "index.html"
 COMMAND = (sys.executable, "-m", "scripts.docs.background")
@@ -70,9 +77,9 @@ def collect_static(layout: Layout, *, environment: Mapping[str, str]) -> None:
 
 
 def _static_fingerprint() -> str:
-    """Of our own files and of the versions installed, which bring the rest."""
-    digest = hashlib.sha256((ROOT / "requirements.txt").read_bytes())
-    for file in sorted((ROOT / "static").rglob("*")):
+    """Return a digest of our own files and of the packages that bring the rest."""
+    digest = hashlib.sha256(" ".join(map(version, PACKAGES)).encode())
+    for file in sorted((RESOURCES / "static").rglob("*")):
         if file.is_file():
-            digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
+            digest.update(str(file.relative_to(RESOURCES)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()

@@ -14,7 +14,7 @@ import pytest
 from clipper_site.stack.layout import ROOT
 
 # What uv is told of where things come from.
-TOLD = "$UV_DEFAULT_INDEX|$UV_EXTRA_INDEX_URL|$UV_FIND_LINKS|$UV_CONSTRAINT|"
+TOLD = "$UV_DEFAULT_INDEX|$UV_EXTRA_INDEX_URL|$UV_FIND_LINKS|"
 TOOLS = ("bash", "cat", "cksum", "dirname", "env", "sed", "sh")
 
 
@@ -57,7 +57,7 @@ case "$1 $2" in
 "-m pip")
     [ "$3" != config ] || exec cat "{self.root}/pip.list"
     echo "$@" >>"{self.root}/pip.log"
-    case "$*" in *" uv=="*) cp "{self.path}/uv.kept" "${{0%/*}}/uv" ;; esac ;;
+    case "$*" in *"/uv.txt"*) cp "{self.path}/uv.kept" "${{0%/*}}/uv" ;; esac ;;
 *) exec "{sys.executable}" "$@" ;;
 esac
 """,
@@ -150,8 +150,11 @@ def test_uv_is_the_pinned_one_and_is_installed_once(checkout: Checkout) -> None:
     checkout.set_up()
 
     (by_pip,) = checkout.installed(by="pip")
-    lines = (checkout.root / "requirements.txt").read_text().splitlines()
-    assert by_pip.split()[-1] in [line.split()[0] for line in lines if line.startswith("uv==")]
+    wanted = (checkout.root / ".venv/uv.txt").read_text()
+    assert "--require-hashes" in by_pip
+    assert wanted.startswith("uv==")
+    assert wanted.count("==") == 1
+    assert "--hash=sha256:" in wanted.splitlines()[-1]
     assert len(checkout.installed()) == 2
 
 
@@ -176,13 +179,12 @@ def test_uv_is_told_what_pip_is(checkout: Checkout) -> None:
         "global.index-url='https://other.test/simple'\n"
         "global.extra-index-url='https://own.test/simple?a=b'\n"
         "global.find-links='/opt/wheels\\n/opt/more'\n"
-        "install.constraint='/etc/constraints.txt'\n"
         "global.timeout='60'\n"
     )
-    checkout.set_up(UV_CONSTRAINT="mine.txt")
+    checkout.set_up(UV_FIND_LINKS="/mine")
 
     assert checkout.installed()[0].rpartition("|")[0] == (
-        "https://mirror.test/simple|https://own.test/simple?a=b|/opt/wheels /opt/more|mine.txt"
+        "https://mirror.test/simple|https://own.test/simple?a=b|/mine"
     )
 
 
