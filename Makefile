@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help run restart test test-frameworks check weigh compile docs bench bench-growth bench-guard bench-learning bench-paper bench-peers bench-tail bench-test soak manage clean
+.PHONY: help run restart test test-pythons test-frameworks check lock weigh compile docs bench bench-growth bench-guard bench-learning bench-paper bench-peers bench-tail bench-test soak manage clean
 
 help: ## list these commands
 	@echo "make COMMAND [PYTHON=python3] [PORT=8000] [VAR=var] [ARGS='...']"
@@ -49,6 +49,10 @@ check: ## style, types, imports, deployment settings, migrations
 weigh: ## count lines, names and words, beside those of a commit: make weigh ARGS=v0.1.0
 	@scripts/setup --check
 	@.venv/bin/python -m scripts.weigh $(ARGS)
+
+lock: ## write the locked requirements (requirements*.txt) from what is asked for (requirements*.in)
+	@scripts/setup
+	@exec scripts/lock $(ARGS)
 
 compile: ## compile what a query goes through to native code, for processes that start afterwards
 	@scripts/setup --compile
