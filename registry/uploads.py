@@ -96,7 +96,6 @@ class ArtifactUploadHandler(FileUploadHandler):
             incoming.name, incoming.content_type = self.file_name, self.content_type
             # What was refused is no empty file: its size stays that of what came.
             incoming.size = file_size
-            incoming.complete()
             incoming.seek(0)
         return incoming
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from django.conf import settings
 
 from core.errors import NotFound
-from core.redis.redis_client import redis_client
-from registry.artifacts.counts import FetchCounts
 from registry.artifacts.fetching import Fetcher, Tell
 from registry.artifacts.sources import Source, StorageSource, WebSource
 from registry.artifacts.store import ArtifactStore
@@ -39,7 +37,6 @@ class ArtifactFiles:
             fetcher=Fetcher(
                 sources=_sources(store),
                 copies=store.copies,
-                counts=FetchCounts(redis_client()),
                 within_s=settings.CLIPPER_FETCH_TIMEOUT_S,
             ),
         )

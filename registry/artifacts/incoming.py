@@ -9,23 +9,16 @@ import hashlib
 import os
 import tempfile
 import weakref
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import IO
 
 from django.core.files.uploadedfile import UploadedFile
 
 from core.errors import BodyTooLarge, ClipperError
-from registry.artifacts.direct import DirectFile
-from registry.artifacts.hashing import read_through
 from registry.artifacts.room import full_disk_is_507
 
 # It has no digest yet.
 PREFIX = ".incoming-"
-
-# Its device, its number there, and when it was written.
-FileIdentity = tuple[int, int, int]
 
 
 class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none when it runs
@@ -34,8 +27,8 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
     `fault` is why it could not be written; who takes the file raises it.
     """
 
-    # What has its name already and isn't what it should be.
-    _damaged: FileIdentity | None = None
+    # Whether what has its name already is damaged.
+    _replaces = False
 
     def __init__(self, *, folder: Path, max_bytes: int) -> None:
         with full_disk_is_507():
@@ -47,7 +40,6 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
         self._limit = max_bytes
         self._sha256 = hashlib.sha256()
         file: IO[bytes] = os.fdopen(descriptor, "w+b", buffering=0)
-        self._direct = DirectFile(file)
         self._discard = weakref.finalize(self, _discard, file, path=self.path)
         super().__init__(file=file, name="artifact", size=0)
 
@@ -57,11 +49,12 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
 
     def append(self, chunk: bytes) -> None:
         """Take what has arrived; after a fault nothing is kept."""
-        self._try(partial(self._write, chunk))
-
-    def complete(self) -> None:
-        """Have all of it in the file, as nothing more arrives."""
-        self._try(self._finish)
+        if self.fault is None:
+            try:
+                self._write(chunk)
+            except ClipperError as error:
+                self.fault = error
+                os.truncate(self.path, 0)
 
     def sync(self) -> None:
         """Have all of it on the disk, so that giving it its name takes no time."""
@@ -69,27 +62,22 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
             os.fsync(self.fileno())
 
     def compare(self, target: Path) -> None:
-        """Find out whether what has its name already is damaged: `settle` then takes its place."""
-        there = _identity(target)
-        if there is None:
-            return
+        """Find out whether what has its name already is damaged: `settle` then replaces it."""
         try:
-            damaged = not self._is_in(target)
+            with target.open("rb") as file:
+                self._replaces = hashlib.file_digest(file, "sha256").hexdigest() != self.digest
         except FileNotFoundError:
             return
         except OSError:  # the disk can't read it any more
-            damaged = True
-        if damaged:
-            self._damaged = there
+            self._replaces = True
 
     def settle(self, target: Path) -> None:
-        """Give it its name, once it is on the disk; raises `InsufficientStorage` if it can't be.
+        """Give it its name; raises `InsufficientStorage` if it can't be on the disk.
 
-        What has the name already stays, unless it is known to be damaged: a model that is loading
-        may read that very file, and no other that takes its place.
+        What has the name already stays unless it is damaged: a model that is loading may read that
+        very file, and no other that takes its place.
         """
-        there = _identity(target)
-        if there is not None and there != self._damaged:
+        if target.exists() and not self._replaces:
             self.path.unlink(missing_ok=True)
             self.close()
             return
@@ -101,30 +89,9 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
         self._discard.detach()
         super().close()
 
-    def _is_in(self, target: Path) -> bool:
-        found = hashlib.sha256()
-        with target.open("rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size != self.received:
-                return False
-            read_through(file, update=found.update)
-        return found.hexdigest() == self.digest
-
     def close(self) -> None:
         self._discard()
         super().close()
-
-    def _try(self, work: Callable[[], None]) -> None:
-        if self.fault is not None:
-            return
-        try:
-            work()
-        except ClipperError as error:
-            self.fault = error
-            os.truncate(self.path, 0)
-
-    def _finish(self) -> None:
-        with full_disk_is_507():
-            self._direct.finish()
 
     def _write(self, chunk: bytes) -> None:
         if self.received + len(chunk) > self._limit:
@@ -132,18 +99,12 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
                 f"Expected an artifact of at most {self._limit} bytes.", limit=self._limit
             )
         with full_disk_is_507():
-            self._direct.write(chunk)
+            left = memoryview(chunk)
+            while left:
+                left = left[os.write(self.fileno(), left) :]
         self._sha256.update(chunk)
         self.received += len(chunk)
         self.size = self.received
-
-
-def _identity(path: Path) -> FileIdentity | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def _discard(file: IO[bytes], *, path: Path) -> None:

@@ -21,8 +21,6 @@ from django.core.files.uploadedfile import UploadedFile
 
 from core.errors import BadRequest, BodyTooLarge, Conflict, Saturated, TooManyRequests
 from core.file_lock import LockTimeout, is_at, only_one, try_lock
-from registry.artifacts.direct import DirectFile
-from registry.artifacts.hashing import read_through
 from registry.artifacts.incoming import PREFIX, IncomingArtifact
 from registry.artifacts.room import full_disk_is_507, need_room
 from registry.artifacts.store import ArtifactStore
@@ -31,6 +29,7 @@ from registry.artifacts.store import ArtifactStore
 MOST_PARTS = 32
 MOST_OF_ONE = 8
 RETRY_AFTER_S = 60.0
+PIECE_BYTES = 1 << 20
 BEGINNING = ".beginning.lock"
 BEGIN_WITHIN_S = 5.0
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -185,9 +184,9 @@ class ResumedArtifact(IncomingArtifact):
             file.close()
             raise
         self._sha256 = hashlib.sha256()
-        read_through(file, update=self._sha256.update)
+        while piece := file.read(PIECE_BYTES):
+            self._sha256.update(piece)
         self.received = file.tell()
-        self._direct = DirectFile(file)
         self._discard = weakref.finalize(self, _close, file, path=path)
         UploadedFile.__init__(self, file=file, name="artifact", size=self.received)
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -19,9 +18,9 @@ from django.core.files.storage import Storage
 from core.errors import NotFound
 from registry.artifacts.backends import ReadsFromAnywhere
 from registry.artifacts.store import name_of
-from registry.artifacts.tokens import LIFETIME_S, ArtifactTokens
+from registry.artifacts.tokens import ArtifactTokens
 
-OK, PARTIAL, UNAUTHENTICATED, NOT_FOUND = 200, 206, 401, 404
+OK, PARTIAL, NOT_FOUND = 200, 206, 404
 PATH = "/api/v1/artifacts/{}"
 CHUNK_BYTES = 1 << 20
 # A silent source is given up after that, and asked again.
@@ -33,10 +32,6 @@ _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 class SourceFailed(Exception):
     """It sends nothing now, and may later. Its words say why."""
-
-
-class SourceBusy(SourceFailed):
-    """It sends to others, and asks to come again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +96,12 @@ class StorageSource:
 class WebSource:
     """A web process of this cluster, by its address such as `https://clipper.example.com`.
 
-    TLS is checked by `tls`. The clock that tokens go by is the web process's: where this host's is
-    off, it is asked a second time with the time that it has said.
+    TLS is checked by `tls`. Tokens expire, so the clocks of both hosts have to be about right.
     """
 
     url: str
     tokens: ArtifactTokens
     tls: ssl.SSLContext | None = None
-    clock: Callable[[], float] = time.time
 
     @property
     def name(self) -> str:
@@ -117,15 +110,11 @@ class WebSource:
     def send(self, digest: str, *, offset: int) -> Arriving:
         connection = self._connection()
         try:
-            response = self._ask(connection, digest=digest, offset=offset, now=self.clock())
-            if response.status == UNAUTHENTICATED and (its_time := self._time_of(response)):
-                response.read(WORDS_BYTES)
-                connection.close()
-                response = self._ask(connection, digest=digest, offset=offset, now=its_time)
+            response = self._ask(connection, digest=digest, offset=offset)
             return self._arriving(response, connection=connection, digest=digest)
         except (OSError, HTTPException) as error:
             connection.close()
-            raise SourceFailed(explained(error)) from error
+            raise SourceFailed(str(error) or type(error).__name__) from error
         except BaseException:
             connection.close()
             raise
@@ -137,10 +126,8 @@ class WebSource:
             return HTTPSConnection(host, place.port, timeout=SILENT_S, context=self.tls)
         return HTTPConnection(host, place.port, timeout=SILENT_S)
 
-    def _ask(
-        self, connection: HTTPConnection, *, digest: str, offset: int, now: float
-    ) -> HTTPResponse:
-        headers = {"Authorization": self.tokens.make(digest, now=now)}
+    def _ask(self, connection: HTTPConnection, *, digest: str, offset: int) -> HTTPResponse:
+        headers = {"Authorization": self.tokens.make(digest, now=time.time())}
         if offset:
             headers["Range"] = f"bytes={offset}-"
         path = urlsplit(self.url).path.rstrip("/") + PATH.format(digest)
@@ -158,19 +145,9 @@ class WebSource:
             offset, size = int(part[1]), int(part[2])
         elif response.status == OK and length.isdigit():
             offset, size = 0, int(length)
-        elif response.headers.get("Retry-After"):
-            raise SourceBusy(_refusal(response))
         else:
             raise SourceFailed(_refusal(response))
         return Arriving(size=size, offset=offset, chunks=_chunks(response), close=connection.close)
-
-    def _time_of(self, response: HTTPResponse) -> float | None:
-        """What time it is there, where that isn't about the time that it is here."""
-        try:
-            said = parsedate_to_datetime(response.headers["Date"]).timestamp()
-        except (TypeError, ValueError):
-            return None
-        return said if abs(said - self.clock()) > LIFETIME_S / 2 else None
 
 
 def _chunks(response: HTTPResponse) -> Iterator[bytes]:
@@ -179,14 +156,10 @@ def _chunks(response: HTTPResponse) -> Iterator[bytes]:
             # What has come, rather than all of a chunk: silence shows at once.
             chunk = response.read1(CHUNK_BYTES)
         except (OSError, HTTPException) as error:
-            raise SourceFailed(explained(error)) from error
+            raise SourceFailed(str(error) or type(error).__name__) from error
         if not chunk:
             return
         yield chunk
-
-
-def explained(error: BaseException) -> str:
-    return str(error) or type(error).__name__
 
 
 def _refusal(response: HTTPResponse) -> str:

@@ -163,7 +163,6 @@ def _storage_answers() -> Iterator[None]:
 
 
 def _whole(incoming: IncomingArtifact) -> IncomingArtifact:
-    incoming.complete()
     if incoming.fault is not None:
         raise incoming.fault
     if incoming.received == 0:

@@ -9,7 +9,6 @@ from time import monotonic
 
 from django.db import Error as AnyDatabaseError
 
-from registry.artifacts.counts import read_fetches_async
 from registry.control import read_control_async
 from registry.restarts import read_restarts_async
 from selection.store.health import read_alarms_async
@@ -79,7 +78,6 @@ class MetricsPage:
             control = await read_control_async(client)
             restarts = await read_restarts_async(client, arms)
             environments = await read_numbers_async(client)
-            fetches = await read_fetches_async(client)
             checks = await read_checks_async(client)
             health = await read_alarms_async(client)
         return await asyncio.to_thread(
@@ -88,7 +86,6 @@ class MetricsPage:
             control_age_s=control.age_s,
             restarts={arms[version_id]: of for version_id, of in restarts.items()},
             environments=environments,
-            fetches=fetches,
             checks=checks,
             health=health,
             masters=await asyncio.to_thread(self._runtime.spec.read_masters),

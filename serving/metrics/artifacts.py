@@ -1,14 +1,13 @@
-"""What hosts fetch of artifacts: as the web processes sent it, and as the hosts counted it."""
+"""Counts of the artifacts that web processes send to other hosts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 SENT = {
     "sent": ("clipper_artifacts_sent", "Artifacts that a web process sent to other hosts"),
@@ -16,15 +15,6 @@ SENT = {
     "refused": (
         "clipper_artifact_requests_refused",
         "Requests for artifacts from whoever didn't prove to be a host of the cluster",
-    ),
-}
-FETCHED = {
-    "fetched": ("clipper_artifacts_fetched", "Artifacts that a host fetched"),
-    "fetched_bytes": ("clipper_artifacts_fetched_bytes", "Bytes of artifacts that came to a host"),
-    "failures": ("clipper_artifact_fetch_failures", "Fetches of artifacts that a host gave up"),
-    "refused": (
-        "clipper_artifacts_wrong",
-        "Artifacts that a host refused because their bytes weren't those registered",
     ),
 }
 
@@ -50,25 +40,3 @@ def sent_families(documents: Iterable[dict[str, Any]]) -> Iterator[Metric]:
         for process, values in known:
             family.add_metric([process], values.get(field, 0))
         yield family
-
-
-class FetchesCollector(Collector):
-    """What each host counted, by its name."""
-
-    def __init__(self, hosts: Mapping[str, Mapping[str, int]]) -> None:
-        self._hosts = hosts
-
-    def collect(self) -> Iterator[Metric]:
-        for field, (name, text) in FETCHED.items():
-            family = CounterMetricFamily(name, text, labels=["host"])
-            for host, counted in self._hosts.items():
-                family.add_metric([host], counted.get(field, 0))
-            yield family
-        kept = GaugeMetricFamily(
-            "clipper_artifact_copies_bytes",
-            "Copies of artifacts that a host keeps",
-            labels=["host"],
-        )
-        for host, counted in self._hosts.items():
-            kept.add_metric([host], counted.get("kept_bytes", 0))
-        yield kept

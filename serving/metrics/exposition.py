@@ -44,7 +44,6 @@ def exposition(
     control_age_s: float | None = None,
     restarts: Mapping[str, Restarts] | None = None,
     environments: Mapping[str, float] | None = None,
-    fetches: Mapping[str, Mapping[str, int]] | None = None,
     checks: Mapping[str, int] | None = None,
     health: Alarms | None = None,
     masters: Mapping[str, MasterCounts] | None = None,
@@ -53,14 +52,13 @@ def exposition(
 
     `control_age_s` is how old the control worker's last round is, None where nobody knows of one;
     `restarts` are those of versions by their names, `environments` what is counted of those built,
-    `fetches` what hosts counted of artifacts, `checks` how those of versions ended, `health` which
+    `checks` how those of versions ended, `health` which
     checks of experiments raise an alarm, `masters` what those of web processes counted.
     """
     registry = CollectorRegistry()
     registry.register(ClusterCollector(control_age_s=control_age_s, restarts=restarts or {}))
     registry.register(EnvironmentsCollector(environments or {}))
     registry.register(ChecksCollector(checks or {}))
-    registry.register(artifacts.FetchesCollector(fetches or {}))
     registry.register(HealthCollector(health or {}))
     registry.register(MastersCollector(masters or {}))
     registry.register(_Documents(list(documents)))

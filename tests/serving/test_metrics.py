@@ -326,16 +326,11 @@ def test_a_quantile_lies_within_the_bucket_that_holds_it() -> None:
     assert quantile([0, 4], bounds=(1.0,), q=0.5) == 1.0
 
 
-def test_what_hosts_fetch_of_artifacts_is_told_by_host_and_by_who_sent_it() -> None:
+def test_what_hosts_fetch_of_artifacts_is_counted_by_who_sent_it() -> None:
     sent = {"sent": 2, "sent_bytes": 9, "refused": 1, "sending": 1}
-    hosts = {"app2": {"fetched": 2, "fetched_bytes": 9, "refused": 1, "kept_bytes": 8}}
-    lines = exposition([counted() | {"artifacts": sent}], fetches=hosts).decode().splitlines()
+    lines = exposition([counted() | {"artifacts": sent}]).decode().splitlines()
     for line in (
         'clipper_artifacts_sent_bytes_total{process="a"} 9.0',
         'clipper_artifact_requests_refused_total{process="a"} 1.0',
-        'clipper_artifacts_fetched_bytes_total{host="app2"} 9.0',
-        'clipper_artifact_fetch_failures_total{host="app2"} 0.0',
-        'clipper_artifacts_wrong_total{host="app2"} 1.0',
-        'clipper_artifact_copies_bytes{host="app2"} 8.0',
     ):
         assert line in lines

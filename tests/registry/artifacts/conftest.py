@@ -1,4 +1,4 @@
-"""A host's copies, the sources that it fetches from, and what it counts."""
+"""A host's copies, and the sources that it fetches from."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from core.errors import NotFound
 from registry.artifacts.copies import Copies
-from registry.artifacts.counts import FETCHES_KEY, FetchCounts
 from registry.artifacts.fetching import Fetcher
 from registry.artifacts.sources import Arriving, SourceFailed
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 CHUNK = 64 << 10
-HOST = "app2"
 
 
 @dataclass(kw_only=True)
@@ -60,22 +57,15 @@ def copies(tmp_path: Path) -> Copies:
 
 
 @pytest.fixture
-def client(redis_socket: str) -> Iterator[redis.Redis]:
-    with redis.Redis(unix_socket_path=redis_socket) as client:
-        client.flushall()
-        yield client
-
-
-@pytest.fixture
 def source() -> PlayedSource:
     return PlayedSource()
 
 
 @pytest.fixture
-def make_fetcher(copies: Copies, client: redis.Redis) -> Callable[..., Fetcher]:
+def make_fetcher(copies: Copies) -> Callable[..., Fetcher]:
     def make(*sources: PlayedSource, **options: Any) -> Fetcher:
         given: dict[str, Any] = {"copies": copies, "within_s": 20.0, "give_up_s": 0.5} | options
-        return Fetcher(sources=sources, counts=FetchCounts(client, host=HOST), **given)
+        return Fetcher(sources=sources, **given)
 
     return make
 
@@ -83,11 +73,6 @@ def make_fetcher(copies: Copies, client: redis.Redis) -> Callable[..., Fetcher]:
 @pytest.fixture
 def fetcher(make_fetcher: Callable[..., Fetcher], source: PlayedSource) -> Fetcher:
     return make_fetcher(source)
-
-
-@pytest.fixture
-def counted(client: redis.Redis) -> Callable[[str], int]:
-    return lambda name: int(client.hget(FETCHES_KEY + HOST, name) or 0)
 
 
 def ignored(_: object) -> None:

@@ -6,20 +6,17 @@ import multiprocessing
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from core.errors import FetchFailed, InsufficientStorage, NotFound
-from core.file_lock import FileLock
 from registry.artifacts.copies import Copies
 from registry.artifacts.fetching import Fetcher, Fetching
-from registry.artifacts.sources import Arriving, SourceBusy, SourceFailed
+from registry.artifacts.sources import SourceFailed
 from tests.registry.artifacts.conftest import CHUNK, CONTENT, DIGEST, PlayedSource, ignored
 from tests.small_disk import small_disk
 
-Counted = Callable[[str], int]
 Make = Callable[..., Fetcher]
 
 
@@ -29,14 +26,17 @@ def fetch(fetcher: Fetcher, digest: str = DIGEST) -> bytes:
         return path.read_bytes()
 
 
-def test_it_is_fetched_once_and_then_lies_there(
-    fetcher: Fetcher, source: PlayedSource, counted: Counted
-) -> None:
+def part_of(copies: Copies) -> Path:
+    """The folder is there, the part not yet."""
+    part = copies.part_of(DIGEST)
+    part.parent.mkdir(parents=True)
+    return part
+
+
+def test_it_is_fetched_once_and_then_lies_there(fetcher: Fetcher, source: PlayedSource) -> None:
     assert fetch(fetcher) == CONTENT
     assert fetch(fetcher) == CONTENT
     assert source.asked == [0]
-    assert (counted("fetched"), counted("fetched_bytes")) == (1, len(CONTENT))
-    assert counted("kept_bytes") == len(CONTENT)
 
 
 def test_it_says_how_far_it_has_come(fetcher: Fetcher) -> None:
@@ -50,12 +50,10 @@ def test_it_says_how_far_it_has_come(fetcher: Fetcher) -> None:
     assert large.text == "fetching its artifact: 310 of 1,024 MB"
 
 
-def test_a_break_is_gone_on_from(fetcher: Fetcher, source: PlayedSource, counted: Counted) -> None:
+def test_a_break_is_gone_on_from(fetcher: Fetcher, source: PlayedSource) -> None:
     source.breaks = [3 * CHUNK, 7 * CHUNK]
     assert fetch(fetcher) == CONTENT
     assert source.asked == [0, 3 * CHUNK, 7 * CHUNK]
-    assert counted("fetched_bytes") == len(CONTENT)
-    assert counted("failures") == 0
 
 
 def test_what_one_process_began_the_next_one_goes_on_with(
@@ -76,63 +74,67 @@ def test_what_one_process_began_the_next_one_goes_on_with(
     assert other.asked == [CHUNK]
 
 
-def test_all_of_it_under_no_name_yet_is_verified_without_asking(
+def test_all_of_it_under_no_name_yet_is_not_sent_again(
     fetcher: Fetcher, source: PlayedSource, copies: Copies
 ) -> None:
-    copies.begin_part(DIGEST, size=len(CONTENT)).write_bytes(CONTENT)
+    part_of(copies).write_bytes(CONTENT)
     assert fetch(fetcher) == CONTENT
     assert source.asked == []
 
 
 def test_wrong_bytes_are_refused_and_fetched_again_and_counted(
-    make_fetcher: Make, copies: Copies, counted: Counted
+    make_fetcher: Make, copies: Copies
 ) -> None:
     tampered = PlayedSource(files={DIGEST: b"x" + CONTENT[1:]}, name="tampered")
     honest = PlayedSource()
     assert fetch(make_fetcher(tampered, honest)) == CONTENT
     assert (tampered.asked, honest.asked) == ([0], [0])
-    assert counted("refused") == 1
 
 
+@pytest.mark.parametrize("content", [CONTENT[:-1] + b"x", CONTENT + b"x", b""])
 def test_a_source_that_always_sends_wrong_bytes_is_given_up(
-    make_fetcher: Make, copies: Copies, counted: Counted
+    make_fetcher: Make, copies: Copies, content: bytes
 ) -> None:
-    tampered = PlayedSource(files={DIGEST: CONTENT[:-1] + b"x"}, name="tampered")
-    with pytest.raises(FetchFailed, match="tampered sent other bytes"):
-        fetch(make_fetcher(tampered, give_up_s=20.0))
-    assert (counted("refused"), counted("failures")) == (3, 1)
-    assert [path for path in copies.folder.rglob("*") if path.is_file()] == []
+    tampered = PlayedSource(files={DIGEST: content}, name="tampered")
+    with pytest.raises(FetchFailed, match="tampered"):
+        fetch(make_fetcher(tampered))
+    assert not copies.path_of(DIGEST).exists()
 
 
-def test_a_copy_that_was_changed_on_the_disk_is_fetched_again(
-    fetcher: Fetcher, source: PlayedSource, copies: Copies, counted: Counted
-) -> None:
-    fetch(fetcher)
-    copies.path_of(DIGEST).chmod(0o600)
-    copies.path_of(DIGEST).write_bytes(b"another model")
-    assert fetch(fetcher) == CONTENT
-    assert source.asked == [0, 0]
-    assert counted("refused") == 1
+def test_two_at_once_are_one_fetch(make_fetcher: Make, source: PlayedSource) -> None:
+    sending, waited = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        sending.set()
+        assert waited.wait(20)
+
+    source.while_sending = hold
+
+    def second() -> bytes:
+        fetcher = make_fetcher(source)
+        with fetcher.fetched(DIGEST, tell=lambda _: waited.set()) as path:
+            return path.read_bytes()
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(fetch, make_fetcher(source))
+        assert sending.wait(20)
+        other = threads.submit(second)
+        assert (first.result(20), other.result(20)) == (CONTENT, CONTENT)
+    assert source.asked == [0]
 
 
 def test_where_one_source_lacks_it_another_is_asked(make_fetcher: Make) -> None:
     assert fetch(make_fetcher(PlayedSource(files={}), PlayedSource())) == CONTENT
     with pytest.raises(NotFound):
-        fetch(make_fetcher(PlayedSource(files={}), PlayedSource(files={})), "0" * 64)
+        fetch(make_fetcher(PlayedSource(files={}), PlayedSource(files={}, name="other")), "0" * 64)
 
 
 def test_a_source_from_which_nothing_comes_is_given_up_with_its_words(
-    fetcher: Fetcher, source: PlayedSource, counted: Counted
+    fetcher: Fetcher, source: PlayedSource
 ) -> None:
     source.faults = [SourceFailed("connection refused")] * 100
     with pytest.raises(FetchFailed, match="played: connection refused"):
         fetch(fetcher)
-    assert counted("failures") == 1
-
-
-def test_one_that_is_busy_is_waited_for(make_fetcher: Make, source: PlayedSource) -> None:
-    source.faults = [SourceBusy("come again")] * 2
-    assert fetch(make_fetcher(source, give_up_s=0.1)) == CONTENT
 
 
 def test_what_tell_raises_ends_it(fetcher: Fetcher, copies: Copies) -> None:
@@ -144,34 +146,7 @@ def test_what_tell_raises_ends_it(fetcher: Fetcher, copies: Copies) -> None:
 
     with pytest.raises(NotWanted), fetcher.fetched(DIGEST, tell=told):
         pass
-    assert copies.part_of(DIGEST) is not None
-
-
-def test_two_at_once_are_one_fetch(fetcher: Fetcher, source: PlayedSource) -> None:
-    sending, waited = threading.Event(), threading.Event()
-    told: list[Fetching] = []
-
-    def hold() -> None:
-        sending.set()
-        assert waited.wait(20)
-
-    source.while_sending = hold
-
-    def second() -> bytes:
-        def tell(fetching: Fetching) -> None:
-            told.append(fetching)
-            waited.set()
-
-        with fetcher.fetched(DIGEST, tell=tell) as path:
-            return path.read_bytes()
-
-    with ThreadPoolExecutor(2) as threads:
-        first = threads.submit(fetch, fetcher)
-        assert sending.wait(20)
-        other = threads.submit(second)
-        assert (first.result(20), other.result(20)) == (CONTENT, CONTENT)
-    assert source.asked == [0]
-    assert told[0] == Fetching(arrived=CHUNK, size=len(CONTENT))
+    assert copies.part_of(DIGEST).exists()
 
 
 def test_who_waits_for_another_process_waits_for_a_time(
@@ -193,52 +168,21 @@ def test_who_waits_for_another_process_waits_for_a_time(
         assert first.result(20) == CONTENT
 
 
-def test_who_waits_for_room_says_that_it_is_for_room(
-    make_fetcher: Make, source: PlayedSource, copies: Copies, counted: Counted
-) -> None:
-    copies.folder.mkdir()
-    others = FileLock.take(copies.folder / ".lock")
-    assert others is not None
-    impatient = replace(copies, room_within_s=0.2)
-    with pytest.raises(FetchFailed, match="Other processes of this host have made room"):
-        fetch(make_fetcher(source, copies=impatient))
-    assert counted("failures") == 1
-    others.release()
-    assert fetch(make_fetcher(source, copies=impatient)) == CONTENT
-
-
-def test_a_part_that_gave_way_while_its_rest_was_asked_for_is_fetched_anew(
-    make_fetcher: Make, copies: Copies
-) -> None:
-    class Slow(PlayedSource):
-        def send(self, digest: str, *, offset: int) -> Arriving:
-            arriving = super().send(digest, offset=offset)
-            if offset and (part := copies.part_of(digest)):
-                part.path.unlink()
-            return arriving
-
-    source = Slow(breaks=[3 * CHUNK])
-    assert fetch(make_fetcher(source)) == CONTENT
-    assert source.asked == [0, 3 * CHUNK, 0]
-
-
 def test_one_that_comes_too_slowly_is_given_up_and_gone_on_with_later(
-    make_fetcher: Make, source: PlayedSource, counted: Counted
+    make_fetcher: Make, source: PlayedSource
 ) -> None:
-    with pytest.raises(FetchFailed, match="it took over 0 s, 65536 of 1048576 bytes came"):
+    with pytest.raises(FetchFailed, match="took over 0 s"):
         fetch(make_fetcher(source, within_s=0.0))
-    assert counted("failures") == 1
     assert fetch(make_fetcher(source)) == CONTENT
     assert source.asked == [0, CHUNK]
 
 
 def test_a_folder_that_nothing_can_be_kept_in_is_named_and_counted(
-    fetcher: Fetcher, copies: Copies, counted: Counted
+    fetcher: Fetcher, copies: Copies
 ) -> None:
-    copies.lock_of(DIGEST).mkdir()
+    part_of(copies).mkdir()
     with pytest.raises(FetchFailed, match="This host can't keep the artifact: "):
         fetch(fetcher)
-    assert counted("failures") == 1
 
 
 def test_a_lock_whose_holder_was_killed_is_nobodys(fetcher: Fetcher, copies: Copies) -> None:
@@ -248,7 +192,7 @@ def test_a_lock_whose_holder_was_killed_is_nobodys(fetcher: Fetcher, copies: Cop
     holder.start()
     holder.join(20)
     assert holder.exitcode == 9
-    assert copies.lock_of(DIGEST).exists()
+    assert copies.part_of(DIGEST).exists()
     assert fetch(fetcher) == CONTENT
 
 
@@ -264,7 +208,7 @@ def test_a_full_disk_says_so_and_leaves_nothing_behind(make_fetcher: Make) -> No
         copies = Copies(folder=disk.path / "copies", max_bytes=100 << 20)
         fetcher = make_fetcher(PlayedSource(), copies=copies)
         disk.fill()
-        with pytest.raises(InsufficientStorage, match="its disk has 0 MB left"):
+        with pytest.raises(InsufficientStorage, match="0 MB left"):
             fetch(fetcher)
         disk.free()
 
@@ -272,7 +216,7 @@ def test_a_full_disk_says_so_and_leaves_nothing_behind(make_fetcher: Make) -> No
         with pytest.raises(InsufficientStorage, match="full"):
             fetch(make_fetcher(filling, copies=copies))
         disk.free()
-        assert copies.used_bytes == 0
+        assert not list(copies.folder.glob("??/*"))
         assert fetch(fetcher) == CONTENT
 
 

@@ -127,11 +127,11 @@ def test_a_host_fetches_it_from_the_bucket(bucket: str, settings: Settings) -> N
     store = add()
     with ArtifactFiles.default().opened(DIGEST) as path:
         assert path == store.copies.path_of(DIGEST)  # of what was uploaded here it kept a copy
-    store.copies.drop(DIGEST)
+    store.copies.path_of(DIGEST).unlink()
     with ArtifactFiles.default().opened(DIGEST) as path:
         assert path.read_bytes() == CONTENT
     store.remove(DIGEST)
-    store.copies.drop(DIGEST)
+    store.copies.path_of(DIGEST).unlink()
     with pytest.raises(NotFound), ArtifactFiles.default().opened(DIGEST):
         pass
 
@@ -153,7 +153,7 @@ def test_a_large_one_is_never_in_memory(bucket: str, names: Callable[[], list[st
         with store.received(content) as incoming:
             store.send(incoming)
             store.settle(incoming)
-        store.copies.drop(digest)
+        store.copies.path_of(digest).unlink()
         with ArtifactFiles.default().opened(digest) as path:
             assert path.stat().st_size == LARGE
         most = tracemalloc.get_traced_memory()[1]
@@ -269,7 +269,7 @@ def test_any_backend_of_django_keeps_artifacts(settings: Settings) -> None:
     settings.CLIPPER_MIN_FREE_BYTES = 0
     with override_settings(STORAGES=settings.STORAGES | {"artifacts": memory}):
         store = add()
-        store.copies.drop(DIGEST)
+        store.copies.path_of(DIGEST).unlink()
         with ArtifactFiles.default().opened(DIGEST, tell=ignored) as path:
             assert path.read_bytes() == CONTENT
         with closing(StorageSource(storage=store.storage).send(DIGEST, offset=9)) as arriving:
