@@ -159,5 +159,5 @@ def _best(outlook: Outlook) -> dict[str, str] | None:
     ]
     if not more:
         return None
-    gain, result = max(more, key=lambda pair: pair[0].reward)
-    return {"name": result.target.name, "gain": formats.signed(gain.reward * 100)}
+    gain, result = max(more, key=lambda pair: pair[0].value)
+    return {"name": result.target.name, "gain": formats.signed(gain.value * 100)}

@@ -11,7 +11,6 @@ import numpy as np
 
 from benchmarks.learning.worlds import QUERIES, Asked, World
 from selection.contexts import GLOBAL_CONTEXT
-from selection.learning.update import update_of
 from selection.policies import POLICIES, Policy, Prepared, make_policy
 from selection.policies.statistics import State, learn_in
 from selection.store.codec import prepared
@@ -60,8 +59,7 @@ class Ours:
         self, chosen: Chosen, reward: float, *, context: str, features: Sequence[float]
     ) -> None:
         arm = f"{chosen.arm}:1"
-        update = update_of(
-            self.policy,
+        update = self.policy.update(
             arms=self.arms,
             losses={arm: 1.0 - reward},
             propensities={arm: chosen.chance},

@@ -26,7 +26,7 @@ PredictArms = Callable[[ApplicationSpec, bytes], Awaitable[Mapping[str, bytes]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
+class JoinedPrediction:
     """A prediction with its receipt, which a labelled input gets as well.
 
     `complete`: an arm without an output had none to give. `mark` is what it counts once by.
@@ -40,13 +40,13 @@ class Prediction:
 
 def from_receipt(
     receipt: Receipt, *, stored: Mapping[str, bytes] | None, kind: Kind = RECEIPT
-) -> Prediction:
+) -> JoinedPrediction:
     """Return the prediction of a receipt, with the outputs stored beside it, if there are any."""
     complete = not receipt.stored or stored is not None
     if receipt.stored and stored is not None:
         arms = tuple(ArmRecord(a.arm, a.propensity, stored.get(a.arm)) for a in receipt.arms)
         receipt = replace(receipt, arms=arms)
-    return Prediction(kind=kind, receipt=receipt, mark=receipt.nonce, complete=complete)
+    return JoinedPrediction(kind=kind, receipt=receipt, mark=receipt.nonce, complete=complete)
 
 
 def join(
@@ -54,7 +54,7 @@ def join(
     *,
     receipt: Receipt | ClipperError | None,
     stored: Mapping[bytes, Mapping[str, bytes]],
-) -> Prediction | ClipperError:
+) -> JoinedPrediction | ClipperError:
     """Return the prediction of an item's receipt, or the error if there is none."""
     if isinstance(item, ClipperError):
         return item
@@ -76,7 +76,7 @@ async def predict(
     predict_arms: PredictArms,
     limit: asyncio.Semaphore,
     costs: Mapping[str, float],
-) -> Prediction | ClipperError:
+) -> JoinedPrediction | ClipperError:
     """Ask every arm about a labelled input: each has the chance 1, whatever the policy.
 
     Each has its cost, of `costs`, but no seconds: nobody waited for it.
@@ -99,7 +99,9 @@ async def predict(
     )
 
 
-def counted_before(application: ApplicationSpec, item: FeedbackItem, *, now_ms: int) -> Prediction:
+def counted_before(
+    application: ApplicationSpec, item: FeedbackItem, *, now_ms: int
+) -> JoinedPrediction:
     """Stand for a labelled input whose mark is there: no arm is asked about it again."""
     return _of_input(application, item, now_ms=now_ms)
 
@@ -112,7 +114,7 @@ def _of_input(
     arms: tuple[ArmRecord, ...] = (),
     spent: tuple[Spent, ...] = (),
     features: tuple[float, ...] = (),
-) -> Prediction:
+) -> JoinedPrediction:
     receipt = Receipt(
         nonce=os.urandom(NONCE_BYTES),
         issued_at_ms=now_ms,
@@ -123,7 +125,7 @@ def _of_input(
         features=features,
     )
     mark = mark_of(item, application=application) or receipt.nonce
-    return Prediction(kind=INPUT, receipt=receipt, mark=mark)
+    return JoinedPrediction(kind=INPUT, receipt=receipt, mark=mark)
 
 
 def mark_of(item: FeedbackItem | ClipperError, *, application: ApplicationSpec) -> bytes:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from core.errors import InvalidInput
 from core.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem
-from selection.feedback.joining import Prediction
+from selection.feedback.joining import JoinedPrediction
 from selection.receipts import Receipt
 from selection.rewards.losses import check_label, loss_of, loss_of_reward
 
@@ -39,7 +39,7 @@ def charged(losses: Mapping[str, float], *, prices: Mapping[str, Price]) -> dict
 
 
 def losses_of(
-    prediction: Prediction, *, item: FeedbackItem, application: ApplicationSpec
+    prediction: JoinedPrediction, *, item: FeedbackItem, application: ApplicationSpec
 ) -> dict[str, float]:
     """Return losses by arm; arms that nothing was said about aren't among them.
 

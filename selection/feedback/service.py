@@ -22,8 +22,8 @@ from selection.feedback.events import (
     Rejection,
 )
 from selection.feedback.joining import (
+    JoinedPrediction,
     PredictArms,
-    Prediction,
     counted_before,
     from_receipt,
     join,
@@ -33,7 +33,6 @@ from selection.feedback.joining import (
 from selection.feedback.journal import FeedbackJournal, JournalUpdate
 from selection.feedback.scoring import FREE, Price, charged, losses_of, prices_of
 from selection.kinds import DEFAULT
-from selection.learning.update import update_of
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
 from selection.store.keys import redis_needed
 from selection.store.outputs import OutputStore
@@ -142,7 +141,7 @@ class FeedbackService:
     async def _count(
         self,
         application: ApplicationSpec,
-        pairs: Sequence[tuple[FeedbackItem | ClipperError, Prediction | ClipperError]],
+        pairs: Sequence[tuple[FeedbackItem | ClipperError, JoinedPrediction | ClipperError]],
         *,
         arms: Mapping[str, float],
         now_ms: int,
@@ -175,7 +174,7 @@ class FeedbackService:
         now_ms: int,
         predict_arms: PredictArms,
         costs: Mapping[str, float],
-    ) -> list[Prediction | ClipperError]:
+    ) -> list[JoinedPrediction | ClipperError]:
         slice = Slice(self._turns)
         receipts = []
         for item in items:
@@ -190,7 +189,7 @@ class FeedbackService:
         counted = await self._counted(mark for mark in marks if mark)
         policy, limit = self._store.policy(application), asyncio.Semaphore(PREDICTED_AT_ONCE)
 
-        async def prediction(index: int) -> Prediction | ClipperError:
+        async def prediction(index: int) -> JoinedPrediction | ClipperError:
             item, receipt = items[index], receipts[index]
             if isinstance(item, ClipperError) or receipt is not None:
                 return join(item, receipt=receipt, stored=stored)
@@ -243,7 +242,7 @@ class FeedbackService:
         self,
         application: ApplicationSpec,
         item: FeedbackItem | ClipperError,
-        prediction: Prediction | ClipperError,
+        prediction: JoinedPrediction | ClipperError,
         arms: Mapping[str, float],
         now_ms: int,
     ) -> JournalUpdate:
@@ -255,8 +254,7 @@ class FeedbackService:
         losses = charged(losses_of(prediction, item=item, application=application), prices=prices)
         update = None
         if losses and not receipt.forced:
-            update = update_of(
-                self._store.policy(application),
+            update = self._store.policy(application).update(
                 arms=arms,
                 losses=losses,
                 propensities={record.arm: record.propensity for record in receipt.arms},

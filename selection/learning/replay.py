@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from selection.contexts import GLOBAL_CONTEXT
-from selection.learning.update import update_of
 from selection.policies import Policy
 from selection.policies.statistics import State, learn_in
 
@@ -88,8 +87,7 @@ class Replay:
             return
         for context in entry.gone:
             self.contexts.pop(context, None)
-        update = update_of(
-            self._policy,
+        update = self._policy.update(
             arms=entry.routed,
             losses=entry.losses,
             propensities=entry.propensities,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import ClassVar, NamedTuple
@@ -26,6 +26,7 @@ from selection.policies.statistics import (
     REWARDS,
     StatisticKind,
     Statistics,
+    Update,
     Vector,
     WarmStart,
     beside_level,
@@ -213,25 +214,40 @@ class Policy(ABC):
         """Return in a sentence why it does what it does; empty where its name says all."""
         return ""
 
-    def deltas(
+    def update(
         self,
         *,
         losses: Mapping[str, float],
         propensities: Mapping[str, float],
+        arms: Iterable[str] = (),
         features: Sequence[float] = (),
-    ) -> dict[StatisticKind, Statistics]:
-        """Return all that feedback adds: the arms' rewards, what that proves of them, and what the
-        policy itself keeps.
+        at_ms: int = 0,
+    ) -> Update:
+        """Return the update that losses in [0, 1] of some arms make, live and in a replay alike.
+
+        `arms` are those routed when the feedback came, by default those with losses, which take
+        part in any case. `propensities` are the arms' chances of being asked, `at_ms` is when the
+        feedback came.
         """
-        learned = self.observe(losses=losses, propensities=propensities, features=features)
-        added: dict[StatisticKind, Statistics] = {
+        deltas: dict[StatisticKind, Statistics] = {
             REWARDS: rewards(losses),
             EVIDENCE: evidence(losses),
-            self.statistic: learned,
+            self.statistic: self.observe(
+                losses=losses, propensities=propensities, features=features
+            ),
         }
         if LEVELS in self.statistics:
-            added[LEVELS] = beside_level(losses)
-        return added
+            deltas[LEVELS] = beside_level(losses)
+        routed = tuple(arms) or tuple(losses)
+        return Update(
+            arms=tuple(dict.fromkeys((*routed, *losses))),
+            routed=routed,
+            observed=tuple(losses),
+            deltas=deltas,
+            keep=self.keep,
+            warm_start=self.warm_start,
+            at_ms=at_ms,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,7 +49,7 @@
       const { ctx, chartArea: area, scales } = drawn;
       ctx.save();
       told.rows.forEach((row, index) => {
-        const x = scales.x.getPixelForValue(row.reward);
+        const x = scales.x.getPixelForValue(row.value);
         const y = scales.y.getPixelForValue(index);
         ctx.beginPath();
         ctx.arc(x, y, 5, 0, 2 * Math.PI);
@@ -60,7 +60,7 @@
         ctx.stroke();
       });
       if (told.earned) {
-        const x = scales.x.getPixelForValue(told.earned.reward);
+        const x = scales.x.getPixelForValue(told.earned.value);
         ctx.beginPath();
         ctx.setLineDash([4, 4]);
         ctx.lineWidth = 1.5;
@@ -109,7 +109,7 @@
             title: (items) => (items.length ? told.rows[items[0].dataIndex].name : ""),
             label: (item) => {
               const row = told.rows[item.dataIndex];
-              return ` ${percent(row.reward)}, ${percent(row.low)} to ${percent(row.high)}`;
+              return ` ${percent(row.value)}, ${percent(row.low)} to ${percent(row.high)}`;
             },
           },
         },

@@ -14,8 +14,7 @@ from tests.architecture.source import LAYERS, ROOT, contracts, module_name, modu
 LIGHT = ("answers", "contexts", "learning", "policies", "receipts", "rewards")
 # They count with numpy, and are loaded where a policy needs them.
 HEAVIER = {
-    f"selection.policies.{name}"
-    for name in ("best_arm", "common_change", "memory_choice", "ridge", "wilson")
+    f"selection.policies.{name}" for name in ("best_arm", "memory_choice", "ridge", "wilson")
 }
 
 

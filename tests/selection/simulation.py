@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from selection.answers.combine import combine
 from selection.contexts import GLOBAL_CONTEXT
-from selection.learning.update import update_of
 from selection.policies import Policy, Prepared, Selection
 from selection.policies.statistics import State, learn_in
 from selection.rewards.losses import make_loss
@@ -73,8 +72,7 @@ class Learner:
     ) -> None:
         """Learn from what each of the selected arms has lost."""
         propensities = dict(zip(selection.arms, selection.propensities, strict=True))
-        update = update_of(
-            self._policy, arms=self._arms, losses=losses, propensities=propensities,
+        update = self._policy.update(arms=self._arms, losses=losses, propensities=propensities,
             features=features,
         )  # fmt: skip
         self.states |= learn_in(self._context, update, states=self.states)

@@ -14,7 +14,6 @@ from core.errors import BadRequest
 from core.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem, FeedbackResult, parse_item
 from selection.feedback.service import FeedbackService
-from selection.learning.update import update_of
 from selection.policies import make_policy
 from selection.policies.statistics import State, learn
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
@@ -132,8 +131,7 @@ async def test_sixteen_features_are_summed_in_redis_to_the_bit(
         item = FeedbackItem(query_id=signer.sign(one), reward=luck.random())
         assert (await send(service, item, application=application)).accepted == 1
         assert isinstance(item.reward, float)
-        update = update_of(
-            policy,
+        update = policy.update(
             arms=ARMS,
             losses={one.arms[0].arm: 1.0 - item.reward},
             propensities={one.arms[0].arm: 0.9},

@@ -16,7 +16,7 @@ from selection.policies.ab_split import ABSplit
 from selection.policies.auto import Auto
 from selection.policies.base import Policy, Prepared, shares
 from selection.policies.linear import Contextual
-from selection.policies.statistics import EVIDENCE, REWARDS, State, Update, join, join_all, learn
+from selection.policies.statistics import EVIDENCE, REWARDS, State, join, join_all, learn
 
 ARMS = {"a:1": 1.0, "b:1": 2.0, "c:1": 0.0, "d:2": 1.0}
 NOTHING = State()
@@ -48,17 +48,11 @@ def observed(
     arms: dict[str, float] = ARMS,
 ) -> State:
     """The state after one piece of feedback."""
-    update = Update(
-        arms=tuple(arms),
-        routed=tuple(arms),
-        observed=tuple(losses),
-        deltas=policy.deltas(
-            losses=losses,
-            propensities=propensities or dict.fromkeys(losses, 1.0),
-            features=features_of(policy),
-        ),
-        keep=policy.keep,
-        warm_start=policy.warm_start,
+    update = policy.update(
+        arms=arms,
+        losses=losses,
+        propensities=propensities or dict.fromkeys(losses, 1.0),
+        features=features_of(policy),
     )
     return learn(state, update)
 
@@ -123,9 +117,9 @@ def test_what_feedback_adds_is_finite_and_as_wide_as_its_family(
     name: str, loss: float, chance: float
 ) -> None:
     policy = make_policy(name, {})
-    deltas = policy.deltas(
+    deltas = policy.update(
         losses={"a:1": loss}, propensities={"a:1": chance}, features=features_of(policy)
-    )
+    ).deltas
     assert set(deltas) == {REWARDS, EVIDENCE, *policy.statistics}
     for statistic, by_arm in deltas.items():
         assert list(by_arm) == ["a:1"]

@@ -114,6 +114,6 @@ def test_a_route_without_weight_is_given_to_nobody() -> None:
 
 def test_how_well_each_arm_did_is_kept_and_does_not_fade() -> None:
     assert split.keep == 1.0
-    deltas = split.deltas(losses={"a:1": 0.5}, propensities={"a:1": 0.5})
+    deltas = split.update(losses={"a:1": 0.5}, propensities={"a:1": 0.5}).deltas
     assert deltas[REWARDS] == {"a:1": (1.0, 0.5, 0.25)}
     assert set(deltas) == {REWARDS, EVIDENCE}

@@ -9,7 +9,6 @@ from random import Random
 import numpy as np
 import pytest
 
-from selection.learning.update import update_of
 from selection.policies.adaptive_ucb import AdaptiveUCB
 from selection.policies.memories import KEEPS, MEMORIES, NUMBERS
 from selection.policies.memory_choice import (
@@ -29,7 +28,7 @@ ADAPTIVE = AdaptiveUCB()
 def taught(rewards: Iterable[tuple[str, float]], *, state: State | None = None) -> State:
     state = State() if state is None else state
     for arm, reward in rewards:
-        update = update_of(ADAPTIVE, arms=ARMS, losses={arm: 1.0 - reward}, propensities={arm: 0.5})
+        update = ADAPTIVE.update(arms=ARMS, losses={arm: 1.0 - reward}, propensities={arm: 0.5})
         state = learn(state, update)
     return state
 

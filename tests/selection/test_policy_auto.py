@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from core.errors import BadRequest, InvalidPolicyParams
-from selection.learning.update import update_of
 from selection.policies import CHOSEN_BY_AUTO, make_policy
 from selection.policies.adaptive_ucb import AdaptiveUCB
 from selection.policies.base import Policy
@@ -22,8 +21,8 @@ def after(policy: Policy, rewards: list[float], *, features: tuple[float, ...] =
     state = State()
     for reward in rewards:
         losses = {"svm:1": 1.0 - reward}
-        update = update_of(
-            policy, arms=ARMS, losses=losses, propensities={"svm:1": 0.5}, features=features
+        update = policy.update(
+            arms=ARMS, losses=losses, propensities={"svm:1": 0.5}, features=features
         )
         state = learn(state, update)
     return join_all(state, ARMS, statistics=policy.statistics, warm_start=policy.warm_start)

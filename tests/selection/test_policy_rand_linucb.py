@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from selection.learning.update import update_of
 from selection.policies import Policy
 from selection.policies.rand_linucb import RandLinUCB, Randomised
 from selection.policies.ridge import DRAWS
@@ -31,9 +30,7 @@ def history(count: int, *, seed: int = 1) -> Iterator[Event]:
 def after(policy: Policy, events: list[Event], *, state: State | None = None) -> State:
     known = state or State()
     for arm, x, loss in events:
-        update = update_of(
-            policy, arms=ARMS, losses={arm: loss}, propensities={arm: 0.5}, features=x
-        )
+        update = policy.update(arms=ARMS, losses={arm: loss}, propensities={arm: 0.5}, features=x)
         known = learn(known, update)
     return known
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from core.errors import BadRequest
-from selection.learning.update import update_of
 from selection.policies.linear import Contextual
 from selection.policies.newcomers import limited
 from selection.policies.squarecb import SquareCB
@@ -33,9 +32,7 @@ def history(count: int) -> list[Event]:
 def ready(policy: SquareCB, events: list[Event]) -> Contextual:
     state = State()
     for arm, x, loss in events:
-        update = update_of(
-            policy, arms=ARMS, losses={arm: loss}, propensities={arm: 0.5}, features=x
-        )
+        update = policy.update(arms=ARMS, losses={arm: loss}, propensities={arm: 0.5}, features=x)
         state = learn(state, update)
     found = prepared(policy, state, ARMS)
     assert isinstance(found, Contextual)
@@ -166,6 +163,6 @@ def test_it_learns_from_hundreds_of_features_whom_to_ask() -> None:
         wrong = {"a:1": 0.1 if kind else 0.9, "b:1": 0.9 if kind else 0.1, "c:1": 0.7}[arm]
         right += query >= 300 and wrong == 0.1
         losses = {arm: float(luck.random() < wrong)}
-        update = update_of(policy, arms=ARMS, losses=losses, propensities={arm: chance}, features=x)
+        update = policy.update(arms=ARMS, losses=losses, propensities={arm: chance}, features=x)
         state = learn(state, update)
     assert right / 300 > 0.75

@@ -46,6 +46,6 @@ def test_what_was_learned_under_another_policy_counts_for_nothing() -> None:
 
 def test_feedback_moves_nothing_but_what_is_known_of_rewards() -> None:
     assert not static.learns
-    deltas = static.deltas(losses={"a:1": 0.75}, propensities={"a:1": 1.0})
+    deltas = static.update(losses={"a:1": 0.75}, propensities={"a:1": 1.0}).deltas
     assert deltas[REWARDS] == {"a:1": (1.0, 0.25, 0.0625)}
     assert set(deltas) == {REWARDS, EVIDENCE}

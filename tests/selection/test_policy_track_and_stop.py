@@ -7,7 +7,6 @@ import random
 import pytest
 
 from selection.inference import Rewards, confidence_in, proves_best
-from selection.learning.update import update_of
 from selection.policies import make_policy
 from selection.policies.base import Prepared, Proof
 from selection.policies.newcomers import limited
@@ -36,7 +35,7 @@ def learned(state: State, arm: str, reward: float, *, at_ms: int = 0) -> State:
     losses = {arm: 1.0 - reward}
     return learn(
         state,
-        update_of(POLICY, arms=ARMS, losses=losses, propensities={arm: 0.5}, at_ms=at_ms),
+        POLICY.update(arms=ARMS, losses=losses, propensities={arm: 0.5}, at_ms=at_ms),
     )
 
 

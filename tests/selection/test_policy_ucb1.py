@@ -7,7 +7,7 @@ import math
 import pytest
 
 from selection.policies import make_policy
-from selection.policies.statistics import State, Update, learn
+from selection.policies.statistics import State, learn
 from selection.policies.ucb1 import UCB1
 
 ARMS = {"a:1": 1.0, "b:1": 1.0, "c:1": 1.0}
@@ -57,15 +57,7 @@ def test_where_counts_fade_it_is_discounted_ucb() -> None:
     history = [("a:1", 1.0), ("b:1", 0.0), ("c:1", 0.5), ("a:1", 0.0), ("b:1", 1.0), ("a:1", 1.0)]
     state = State()
     for arm, reward in history:
-        deltas = policy.deltas(losses={arm: 1.0 - reward}, propensities={arm: 1.0})
-        update = Update(
-            arms=tuple(ARMS),
-            routed=tuple(ARMS),
-            observed=(arm,),
-            deltas=deltas,
-            keep=policy.keep,
-            warm_start=policy.warm_start,
-        )
+        update = policy.update(arms=ARMS, losses={arm: 1.0 - reward}, propensities={arm: 1.0})
         state = learn(state, update)
     expected, counts = {}, {}
     for arm in ARMS:

@@ -10,7 +10,7 @@ import pytest
 
 from selection.policies import Policy, make_policy
 from selection.policies.base import Prepared
-from selection.policies.statistics import State, Update, join_all, learn
+from selection.policies.statistics import State, join_all, learn
 from tests.long import beginning_of
 from tests.selection.simulation import BEST, WRONG, Step, failing_best, play, summed_up
 
@@ -36,16 +36,10 @@ def learned(name: str, *, seed: int, **params: float) -> tuple[dict[str, float],
         shares = {arm: ready.weights[arm] for arm in selection.arms}
         errors += sum(WRONG[a] * s for a, s in shares.items()) / sum(shares.values())
         losses = {arm: float(luck.random() < WRONG[arm]) for arm in selection.arms}
-        update = Update(
-            arms=tuple(ARMS),
-            routed=tuple(ARMS),
-            observed=selection.arms,
-            deltas=policy.deltas(
-                losses=losses,
-                propensities=dict(zip(selection.arms, selection.propensities, strict=True)),
-            ),
-            keep=policy.keep,
-            warm_start=policy.warm_start,
+        update = policy.update(
+            arms=ARMS,
+            losses=losses,
+            propensities=dict(zip(selection.arms, selection.propensities, strict=True)),
         )
         state = learn(state, update)
     return dict(prepared(policy, state).weights), errors / LABELS

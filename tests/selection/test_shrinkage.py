@@ -6,7 +6,6 @@ from random import Random
 
 import pytest
 
-from selection.learning.update import update_of
 from selection.policies import make_policy
 from selection.policies.shrinkage import (
     COUNTED,
@@ -40,7 +39,7 @@ def taught(accuracies: dict[str, tuple[float, float]], *, contexts: int, labels:
         context = str(number % contexts)
         for arm, kinds in accuracies.items():
             losses = {arm: float(luck.random() >= kinds[int(context) % 2])}
-            update = update_of(THOMPSON, arms=ARMS, losses=losses, propensities={arm: 0.5})
+            update = THOMPSON.update(arms=ARMS, losses=losses, propensities={arm: 0.5})
             states |= learn_in(context, update, states=states)
     return states[""]
 
@@ -140,9 +139,7 @@ def test_every_policy_starts_a_context_where_everybody_is_and_lets_it_learn(name
         return ready.weights["a:1"]
 
     def label(context: str, losses: dict[str, float]) -> None:
-        update = update_of(
-            policy, arms=ARMS, losses=losses, propensities=dict.fromkeys(losses, 0.5)
-        )
+        update = policy.update(arms=ARMS, losses=losses, propensities=dict.fromkeys(losses, 0.5))
         states.update(learn_in(context, update, states=states))
 
     for number in range(100):

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from selection.feedback.events import ArmOutcome, FeedbackEvent
 from selection.feedback.journal import JournalUpdate
-from selection.learning.update import update_of
 from selection.policies import Policy
 from selection.policies.statistics import (
     LEVELS,
@@ -116,8 +115,7 @@ def told(
     **changes: Any,
 ) -> JournalUpdate:
     """An observation as the service makes it of losses."""
-    update = update_of(
-        policy,
+    update = policy.update(
         arms=routed,
         losses=losses,
         propensities=dict.fromkeys(losses, chance),

@@ -25,7 +25,7 @@ USUAL = timedelta(hours=1)
 
 
 class EstimateOut(serializers.Serializer[Any]):
-    """A number with a 95 % interval that holds for all arms at once, however often one looks."""
+    """A number with its 95 % interval."""
 
     value = serializers.FloatField()
     low = serializers.FloatField()

@@ -14,8 +14,9 @@ from enum import StrEnum
 import numpy as np
 
 from selection.evaluation.offpolicy.evidence import Evidence, spread_of
-from selection.evaluation.offpolicy.intervals import Precision, Value, Verdict, plain
+from selection.evaluation.offpolicy.intervals import Precision, Verdict, plain
 from selection.evaluation.offpolicy.log import Flags, Floats
+from selection.inference import Interval
 
 # A target of which no more than this is unknown is judged by the rest.
 MOST_UNCOVERED = 0.1
@@ -62,7 +63,7 @@ class Estimate:
     verdict: Verdict
     explanation: str
     method: Method | None = None
-    best: Value | None = None
+    best: Interval | None = None
     rows: int = 0
     effective_rows: float = 0.0
     largest_weight: float = 0.0
@@ -94,7 +95,7 @@ def estimate(evidence: Evidence, proposal: Proposal) -> Estimate:
     ).estimate()
 
 
-def gain(target: Estimate, *, earned: Floats) -> Value | None:
+def gain(target: Estimate, *, earned: Floats) -> Interval | None:
     """Return by how much a target would have earned more than what was `earned` (n), row by row.
 
     None where no row tells of both. Luck that both share cancels out.
@@ -116,7 +117,7 @@ def gain(target: Estimate, *, earned: Floats) -> Value | None:
     seen = float(np.sum((off - shares * value) ** 2))
     half = target.precision.half_of_gain(target.best, seen=seen) + target.precision.unknown
     low, high = value - half, value + half
-    return Value(*(min(max(x, -1.0), 1.0) for x in (value, low, high)))
+    return Interval(*(min(max(x, -1.0), 1.0) for x in (value, low, high)))
 
 
 class _Weighed:
@@ -190,7 +191,7 @@ class _Weighed:
         parts = self._chances * model + self._weights * (self._rewards - model)
         return np.asarray(self._steps * np.sum(parts, axis=1))
 
-    def _value(self, model: Floats) -> tuple[Value, Precision]:
+    def _value(self, model: Floats) -> tuple[Interval, Precision]:
         evidence = self._evidence
         reward = float(np.sum(self._terms(model))) / self._total
         spread, load = self._spread * self._inflation, self._load * self._inflation

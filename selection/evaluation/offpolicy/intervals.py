@@ -17,20 +17,14 @@ import math
 from enum import StrEnum
 from typing import NamedTuple
 
+from selection.inference import Interval
+
 # A normal interval of 95 % has 1.96. A log by a policy that learned isn't any log: where an arm
 # seemed good it was asked more. With 1.96 the intervals hold in 93 to 100 % of simulated logs, but
 # in too few of those that tell much of an arm because it had seemed good; with 2.4 in 97 to 100 %,
 # and there too (docs/how-to/what-if.md).
 Z = 2.4
 SKEWNESS = (Z * Z - 1.0) / 6.0
-
-
-class Value(NamedTuple):
-    """A mean reward, or a difference of two, and the ends of its interval."""
-
-    reward: float
-    low: float
-    high: float
 
 
 class Precision(NamedTuple):
@@ -57,7 +51,7 @@ class Precision(NamedTuple):
     def half(self, variance: float) -> float:
         return Z * math.sqrt(self.dispersion * variance + self.model_error)
 
-    def half_of_gain(self, value: Value, *, seen: float) -> float:
+    def half_of_gain(self, value: Interval, *, seen: float) -> float:
         """Return how far its gain on what was earned lies from the truth at most.
 
         `seen` is the variance that the rows' gains show. It is no less than what weighing adds to
@@ -69,13 +63,13 @@ class Precision(NamedTuple):
             return Z * math.sqrt(seen)
         return Z * math.sqrt(max(added, seen)) + SKEWNESS * max(self.rise, self.fall)
 
-    def around(self, reward: float) -> Value:
+    def around(self, reward: float) -> Interval:
         """Return the estimate with its interval, all three within [0, 1]."""
         centre = min(max(reward, 0.0), 1.0)
         known = 1.0 - self.unknown
         high = self._above(centre, jump=self.fall)
         low = 1.0 - self._above(1.0 - centre, jump=self.rise)
-        return Value(centre, known * low, known * high + self.unknown)
+        return Interval(centre, known * low, known * high + self.unknown)
 
     def _above(self, centre: float, *, jump: float) -> float:
         """Return the largest m in [0, 1] that the estimate lies near enough to."""
@@ -88,7 +82,7 @@ class Precision(NamedTuple):
         return min((linear + root) / (2.0 * (1.0 + a)), 1.0)
 
 
-def plain(reward: float, *, rows: int, dispersion: float) -> tuple[Value, Precision]:
+def plain(reward: float, *, rows: int, dispersion: float) -> tuple[Interval, Precision]:
     """Return the mean of so many rewards that were simply seen, with its interval.
 
     `dispersion` is the variance of rewards, as a share of what right or wrong ones have.

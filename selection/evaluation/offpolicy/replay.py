@@ -1,6 +1,6 @@
-"""Takes a policy through a log: with what is known now, or learning from it as it goes.
+"""Takes a policy through a log, learning from it as it goes.
 
-A policy that learns as it goes is judged on each query before it learns from it (progressive
+The policy is judged on each query before it learns from it (progressive
 validation), so nothing it knows comes from the answer that it is judged by. What it learns from
 must be what it would have seen:
 
@@ -26,7 +26,6 @@ from selection.contexts import GLOBAL_CONTEXT
 from selection.evaluation.logged import AnswerRule, LoggedQuery
 from selection.evaluation.offpolicy.estimate import Proposal
 from selection.evaluation.offpolicy.log import Floats, Log
-from selection.learning.update import update_of
 from selection.policies import Policy, Prepared, Selection
 from selection.policies.statistics import State, learn_in
 from selection.store.codec import prepared
@@ -51,33 +50,12 @@ ROWS_BETWEEN_TICKS = 128
 class Candidate:
     """A policy, the weights of the routes it chooses by, and how its answers are made and judged.
 
-    `arms` are those routed today: from them it chooses with what is known now. As it goes it
-    chooses from those that were routed when each piece of feedback came.
+    It chooses from the arms that were routed when each piece of feedback came.
     """
 
     policy: Policy
     arms: Mapping[str, float]
     rule: AnswerRule
-
-
-def frozen(
-    log: Log, candidate: Candidate, *, states: Mapping[str, State], tick: Tick = lambda: None
-) -> Proposal:
-    """Return what the policy would have done all along with what each context knows now."""
-    general = states.get(GLOBAL_CONTEXT, State())
-    applied: dict[str, Prepared] = {}
-    lines = _Lines(log, candidate=candidate)
-    for row, query in enumerate(log.queries):
-        if row % ROWS_BETWEEN_TICKS == 0:
-            tick()
-        ready = applied.get(query.context)
-        if ready is None:
-            own = states.get(query.context, State())
-            base = None if query.context == GLOBAL_CONTEXT else general
-            ready = prepared(candidate.policy, own, candidate.arms, general=base)
-            applied[query.context] = ready
-        lines.propose(row, query, ready)
-    return lines.proposal()
 
 
 def learning(
@@ -239,8 +217,7 @@ class _Pupil:
         if drawn is None or not losses:
             return
         try:
-            update = update_of(
-                self.candidate.policy,
+            update = self.candidate.policy.update(
                 arms=query.routed,
                 losses=losses,
                 propensities=dict(zip(*drawn, strict=True)),

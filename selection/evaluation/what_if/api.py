@@ -18,6 +18,7 @@ from registry.api.views.base import ManagementView, find_application, schema
 from registry.models import Application
 from registry.reading import application_spec
 from selection.contexts import fault_of
+from selection.evaluation.monitoring.api import EstimateOut
 from selection.evaluation.offpolicy.intervals import Verdict
 from selection.evaluation.what_if.feedback import MOST_ROWS, USUAL_ROWS, Span
 from selection.evaluation.what_if.targets import MOST_TARGETS, WhatIfTarget, policy_target
@@ -31,11 +32,6 @@ class TargetIn(Body):
     params = Object(
         required=False,
         help_text="Of the policy; left out, the application's own where it is its policy.",
-    )
-    learning = Flag(
-        required=False,
-        help_text="true (default): begins with nothing and learns as it goes. "
-        "false: chooses all along by what is known now.",
     )
 
 
@@ -63,18 +59,10 @@ class WhatIfIn(Body):
     until = PastMoment(required=False, help_text="Feedback that came before then.")
 
 
-class IntervalOut(serializers.Serializer[Any]):
-    """A mean reward (1 - loss) with its 95 % interval."""
-
-    reward = serializers.FloatField()
-    low = serializers.FloatField()
-    high = serializers.FloatField()
-
-
 class EarnedOut(serializers.Serializer[Any]):
     """What the answers given really earned."""
 
-    value = IntervalOut(allow_null=True)
+    value = EstimateOut(allow_null=True)
     rows = serializers.IntegerField()
     recombined = serializers.IntegerField(
         help_text="Of those: made of several outputs, and combined again to be judged."
@@ -94,8 +82,8 @@ class WhatIfEstimateOut(serializers.Serializer[Any]):
     method = serializers.ChoiceField(
         ["direct", "doubly_robust"], allow_null=True, source="estimate.method"
     )
-    estimate = IntervalOut(allow_null=True, source="estimate.best")
-    gain = IntervalOut(allow_null=True, help_text="More than was earned, row by row.")
+    estimate = EstimateOut(allow_null=True, source="estimate.best")
+    gain = EstimateOut(allow_null=True, help_text="More than was earned, row by row.")
     rows = serializers.IntegerField(source="estimate.rows")
     effective_rows = serializers.FloatField(source="estimate.effective_rows")
     largest_weight = serializers.FloatField(source="estimate.largest_weight")

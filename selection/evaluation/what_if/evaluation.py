@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,23 +13,21 @@ from time import monotonic, thread_time
 import numpy as np
 
 from core.errors import Saturated
-from core.redis.redis_client import redis_client
 from core.specs import ApplicationSpec
 from registry.models import Application
 from registry.snapshot import application_with_arms
-from selection.contexts import GLOBAL_CONTEXT
 from selection.evaluation.logged import LoggedQuery, answer_rule_of
 from selection.evaluation.offpolicy.estimate import Estimate, Proposal, estimate, gain
 from selection.evaluation.offpolicy.evidence import evidence_of, spread_of
-from selection.evaluation.offpolicy.intervals import Value, Verdict, plain
+from selection.evaluation.offpolicy.intervals import Verdict, plain
 from selection.evaluation.offpolicy.log import Floats, Log, log_of
-from selection.evaluation.offpolicy.replay import Candidate, averaged, frozen, learning, together
+from selection.evaluation.offpolicy.replay import Candidate, averaged, learning, together
 from selection.evaluation.what_if.feedback import Kept, Span, kept_feedback
 from selection.evaluation.what_if.targets import UNIFORM, WhatIfTarget, check_targets, usual_targets
+from selection.inference import Interval
 from selection.policies import make_policy
 from selection.policies.statistics import State
-from selection.store.codec import parse_record, prepared
-from selection.store.keys import redis_needed_blocking, state_key
+from selection.store.codec import prepared
 
 WAIT_FOR_TURN_S = 5.0
 # Of a processor.
@@ -38,8 +35,6 @@ TIME_LIMIT_S = 10.0
 # Where others leave so little of the processor, an answer takes this many times the limit at most.
 LONGEST = 12.0
 
-# Contexts whose own state is read, the most frequent of the log; others know what everybody does.
-MOST_STATES = 1000
 # The same log gets the same answer.
 SEED = 2017
 # A policy that learns as it goes is taken through the log several times, as chance has its part in
@@ -81,7 +76,7 @@ class Result:
 
     target: WhatIfTarget
     estimate: Estimate
-    gain: Value | None
+    gain: Interval | None
     # Whether it is what the application does today.
     current: bool
 
@@ -94,7 +89,7 @@ class Earned:
     it learns over these rows.
     """
 
-    value: Value | None
+    value: Interval | None
     rows: int
     recombined: int
 
@@ -170,7 +165,6 @@ class Evaluation:
         self._answering = answer_rule_of(self._spec)
         self._log: Log = log_of(self._kept.queries, arms=list(self._weights))
         self._evidence = evidence_of(self._log)
-        self._states: Mapping[str, State] | None = None
         self._proposals: dict[str, Proposal] = {}
 
     def usual_targets(self) -> list[WhatIfTarget]:
@@ -213,9 +207,6 @@ class Evaluation:
             found = Estimate(verdict=Verdict.NONE, explanation="no arm is routed to choose from")
         if found.verdict is Verdict.APART and target.arm is not None:
             found = replace(found, explanation=found.explanation + self._never_with(target.arm))
-        if found.best is not None and self._knows_nothing(target):
-            words = f"{found.explanation}; nothing was learned yet that it could go by"
-            found = replace(found, explanation=words)
         own = (self._spec.policy, dict(self._spec.policy_params))
         return Result(
             target=target,
@@ -231,15 +222,6 @@ class Evaluation:
         never = np.flatnonzero(~together & np.any(served, axis=0))
         names = ", ".join(self._log.arms[k] for k in never)
         return f"; never together with {names}" if names else ""
-
-    def _knows_nothing(self, target: WhatIfTarget) -> bool:
-        """Whether a policy chooses with what is known now, and nothing is."""
-        if target.learning or target.policy in (None, UNIFORM):
-            return False
-        policy = make_policy(str(target.policy), target.params)
-        return policy.learns and not any(
-            state.of(policy.statistic) for state in self._known_states().values()
-        )
 
     def _proposal(self, target: WhatIfTarget) -> Proposal:
         known = self._proposals.get(repr(target))
@@ -261,10 +243,10 @@ class Evaluation:
             arms=self._weights,
             rule=self._answering,
         )
-        if not target.learning:
-            states = self._known_states() if candidate.policy.learns else {}
-            return frozen(self._log, candidate, states=states, tick=self._tick)
-        return self._learning(candidate)
+        if candidate.policy.learns:
+            return self._learning(candidate)
+        ready = prepared(candidate.policy, State(), self._weights)
+        return Proposal(chances=self._line(ready.probabilities))
 
     def _learning(self, candidate: Candidate) -> Proposal:
         drawn, rows = random.Random(SEED), max(len(self._log), 1)  # noqa: S311
@@ -306,24 +288,10 @@ class Evaluation:
         own = prepared(make_policy(spec.policy, spec.policy_params), State(), weights)
         policy, params = (spec.policy, spec.policy_params) if together(own) else ("exp4", {})
         try:
-            target = WhatIfTarget(policy=policy, params=dict(params), learning=True)
+            target = WhatIfTarget(policy=policy, params=dict(params))
             return self._proposal(target).answers
         except (OutOfTime, NothingRouted):
             return None
-
-    # --- state and time -------------------------------------------------------------------
-
-    def _known_states(self) -> Mapping[str, State]:
-        if self._states is None:
-            seen = Counter(query.context for query in self._log.queries)
-            names = [GLOBAL_CONTEXT]
-            names += [c for c, _ in seen.most_common(MOST_STATES) if c != GLOBAL_CONTEXT]
-            with redis_needed_blocking(), redis_client().pipeline(transaction=False) as pipe:
-                for name in names:
-                    pipe.hgetall(state_key(self._spec.id, name))
-                read = [parse_record(fields).state for fields in pipe.execute()]
-            self._states = {n: state for n, state in zip(names, read, strict=True) if state.sums}
-        return self._states
 
     def _tick(self) -> None:
         if self._clock() >= self._until:

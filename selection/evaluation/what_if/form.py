@@ -21,7 +21,6 @@ from selection.evaluation.what_if.feedback import MOST_ROWS, USUAL_ROWS, Span
 from selection.evaluation.what_if.targets import WhatIfTarget, policy_target
 from selection.policies import POLICIES
 
-LEARNING, NOW = "learning", "now"
 QUERIES, INPUTS = "queries", "inputs"
 PERIODS = {
     "": ("all there is", None),
@@ -51,11 +50,6 @@ class WhatIfForm(forms.Form):
         widget=UnfoldAdminTextInputWidget(
             attrs={"data-testid": "params", "placeholder": '{"eta": 0.1}'}
         ),
-    )
-    mode = forms.ChoiceField(
-        required=False,
-        choices=[(LEARNING, "learning as it goes"), (NOW, "with what is known now")],
-        widget=UnfoldAdminSelectWidget(attrs={"data-testid": "mode"}),
     )
     kind = forms.ChoiceField(
         required=False,
@@ -113,7 +107,6 @@ class WhatIfForm(forms.Form):
                     self._application,
                     policy=cleaned["policy"],
                     params=cleaned["params"],
-                    learning=cleaned.get("mode") != NOW,
                 )
             except BadRequest as error:
                 self.add_error("params", error.message)

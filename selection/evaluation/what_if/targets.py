@@ -8,7 +8,7 @@ from typing import Any
 
 from core.errors import BadRequest
 from core.specs import ApplicationSpec
-from selection.policies import POLICIES, make_policy
+from selection.policies import make_policy
 
 # Not a policy that an application can have, but what others are measured by.
 UNIFORM = "uniform"
@@ -20,12 +20,11 @@ MOST_ARMS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhatIfTarget:
-    """Either an `arm`, or a `policy` with its `params`: as it is now, or `learning` as it goes."""
+    """Either an `arm`, or a `policy` with its `params`; one that learns does so as it goes."""
 
     arm: str | None = None
     policy: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
-    learning: bool = False
 
     @property
     def name(self) -> str:
@@ -37,16 +36,13 @@ class WhatIfTarget:
         if self.policy == STATIC:
             return "static: by route weight"
         values = ", ".join(f"{name} {value:g}" for name, value in self.params.items())
-        named = f"{self.policy} ({values})" if values else str(self.policy)
-        if not POLICIES[str(self.policy)].learns:
-            return named
-        return f"{named}, learning" if self.learning else f"{named}, as it is now"
+        return f"{self.policy} ({values})" if values else str(self.policy)
 
     def described(self) -> dict[str, Any]:
         """Return it as the API names it."""
         if self.arm is not None:
             return {"arm": self.arm}
-        return {"policy": self.policy, "params": dict(self.params), "learning": self.learning}
+        return {"policy": self.policy, "params": dict(self.params)}
 
 
 def policy_target(
@@ -54,7 +50,6 @@ def policy_target(
     *,
     policy: str,
     params: Mapping[str, Any] | None = None,
-    learning: bool | None = None,
 ) -> WhatIfTarget:
     """Return a policy as a target, checked; without `params` the application's own or the defaults.
 
@@ -64,14 +59,10 @@ def policy_target(
         if params:
             raise BadRequest(f"params: {UNIFORM!r} takes none")
         return WhatIfTarget(policy=UNIFORM)
-    learns = make_policy(policy, params or {}).learns
+    make_policy(policy, params or {})
     if params is None:
         params = application.policy_params if policy == application.policy else {}
-    return WhatIfTarget(
-        policy=policy,
-        params=dict(params),
-        learning=learns and (learning is None or learning),
-    )
+    return WhatIfTarget(policy=policy, params=dict(params))
 
 
 def usual_targets(application: ApplicationSpec, *, arms: Sequence[str]) -> list[WhatIfTarget]:
@@ -79,8 +70,6 @@ def usual_targets(application: ApplicationSpec, *, arms: Sequence[str]) -> list[
     own = policy_target(application, policy=application.policy)
     targets = [WhatIfTarget(arm=arm) for arm in arms[:MOST_ARMS]]
     targets += [WhatIfTarget(policy=UNIFORM), WhatIfTarget(policy=STATIC), own]
-    if own.learning:
-        targets.append(policy_target(application, policy=application.policy, learning=False))
     return list({repr(target): target for target in targets}.values())
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from selection.evaluation.logged import AnswerRule, LoggedArm, LoggedQuery
 from selection.evaluation.offpolicy.log import Log, log_of
 from selection.evaluation.offpolicy.replay import Candidate
-from selection.learning.update import update_of
 from selection.policies import make_policy
 from selection.policies.statistics import State, learn
 from selection.rewards.losses import make_loss
@@ -77,8 +76,7 @@ def logged_by(
             )
         )
         if acting.learns:
-            update = update_of(
-                acting,
+            update = acting.update(
                 arms=arms,
                 losses={arm: 1.0 - rewards[arm] for arm in drawn.arms},
                 propensities=dict(zip(*drawn, strict=True)),

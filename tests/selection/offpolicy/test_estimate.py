@@ -38,7 +38,7 @@ FOUR = drawn(("a", 0.5, 1.0), ("b", 0.5, 0.0), ("a", 0.25, 0.0), ("a", 0.8, 1.0)
 def test_doubly_robust_corrects_what_earlier_rows_made_expect() -> None:
     # Means before each row, with one half answer of half a reward: 1/2, 3/4, 3/4, 1/2.
     expected = (0.5 + 2 * 0.5) + 0.75 + (0.75 + 4 * -0.75) + (0.5 + 1.25 * 0.5)
-    assert alone(FOUR, "a").best.reward == pytest.approx(max(expected / 4, 0.0))
+    assert alone(FOUR, "a").best.value == pytest.approx(max(expected / 4, 0.0))
     assert alone(FOUR, "a").method == Method.DOUBLY_ROBUST
 
 
@@ -70,13 +70,13 @@ def test_where_all_arms_were_asked_rewards_are_seen() -> None:
     rows = [asked({"a": x, "b": y}) for x, y in ((1.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0))]
     found = alone(log_of(rows), "a")
     assert found.method == Method.DIRECT
-    assert found.best.reward == pytest.approx(0.75)
+    assert found.best.value == pytest.approx(0.75)
     assert (found.effective_rows, found.without_overlap) == (4.0, 0.0)
 
 
 def test_shares_that_weigh_what_several_arms_teach_are_no_chances() -> None:
     rows = [asked({"a": 1.0, "b": 0.0}, propensity=0.2) for _ in range(50)]
-    assert alone(log_of(rows), "a").best.reward == pytest.approx(1.0)
+    assert alone(log_of(rows), "a").best.value == pytest.approx(1.0)
 
 
 def test_an_arm_that_was_never_asked_gets_no_number() -> None:
@@ -96,7 +96,7 @@ def test_an_arm_without_a_chance_for_long_gets_no_number() -> None:
 def test_an_arm_without_a_chance_now_and_then_may_have_earned_anything_there() -> None:
     rows = [("b" if i % 2 else "a", 0.5, 1.0) for i in range(1900)] + [("a", 1.0, 1.0)] * 100
     found = alone(drawn(*rows), "b")
-    assert found.best.reward == pytest.approx(1.0, abs=0.001)
+    assert found.best.value == pytest.approx(1.0, abs=0.001)
     assert 0.93 < found.best.low < 0.95
 
 
@@ -109,7 +109,7 @@ def test_versions_that_served_one_after_the_other_are_not_comparable() -> None:
     assert a.explanation == "a was no longer in service for the last 50% of the queries"
     assert b.explanation == "b was not yet in service for the first 50% of the queries"
     assert (a.rows, a.without_overlap) == (1000, 0.5)
-    assert (a.best.reward, b.best.reward) == pytest.approx((1.0, 0.0), abs=0.01)
+    assert (a.best.value, b.best.value) == pytest.approx((1.0, 0.0), abs=0.01)
     assert c.verdict == Verdict.ENOUGH
     everybody = estimate(evidence_of(log), Proposal(chances=np.array([[0.5, 0.0, 0.5]])))
     assert everybody.verdict == Verdict.APART
@@ -127,7 +127,7 @@ def test_what_is_left_to_an_unasked_arm_may_have_earned_anything() -> None:
     rows = [asked({"a": 1.0, "b": 1.0}) for _ in range(2000)]
     chances = np.array([[0.5, 0.45, 0.05]])
     found = estimate(evidence_of(log_of(rows, arms=["a", "b", "new"])), Proposal(chances=chances))
-    assert found.best.reward == pytest.approx(1.0)
+    assert found.best.value == pytest.approx(1.0)
     assert found.best.low == pytest.approx(0.95, abs=0.01)
     much = Proposal(chances=np.array([[0.5, 0.2, 0.3]]))
     refused = estimate(evidence_of(log_of(rows, arms=["a", "b", "new"])), much)
@@ -249,7 +249,7 @@ def test_a_gain_is_no_more_than_all_there_is(ours: float) -> None:
     found = gain(alone(log_of(rows), "a"), earned=np.full(30, 1.0 - ours))
     assert found is not None
     assert (found.low == -1.0, found.high == 1.0) == (ours == 0.0, ours == 1.0)
-    assert -1.0 <= found.low <= found.reward <= found.high <= 1.0
+    assert -1.0 <= found.low <= found.value <= found.high <= 1.0
 
 
 def test_there_is_no_gain_where_nothing_was_earned() -> None:

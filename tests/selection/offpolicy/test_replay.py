@@ -1,27 +1,23 @@
-"""Policies taken through logs: as they are now, or learning as they go."""
+"""Policies taken through logs, learning as they go."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pytest
 
 from selection.evaluation.logged import AnswerRule, LoggedArm, LoggedQuery
-from selection.evaluation.offpolicy.estimate import Method, estimate
+from selection.evaluation.offpolicy.estimate import Method, Proposal, estimate
 from selection.evaluation.offpolicy.evidence import evidence_of
 from selection.evaluation.offpolicy.intervals import Verdict
-from selection.evaluation.offpolicy.log import log_of
+from selection.evaluation.offpolicy.log import Log, log_of
 from selection.evaluation.offpolicy.replay import (
     ROWS_BETWEEN_TICKS,
     Candidate,
     averaged,
-    frozen,
     learning,
 )
-from selection.learning.update import update_of
 from selection.policies import make_policy
-from selection.policies.statistics import LOG_WEIGHTS, REWARDS, State, learn
+from selection.policies.statistics import State, learn
 from selection.rewards.losses import make_loss
 from selection.store.codec import prepared
 from tests.selection.offpolicy.logs import (
@@ -41,50 +37,15 @@ def uniforms(seed: int, n: int) -> list[float]:
     return drawn
 
 
-def test_routes_are_followed_by_their_weights() -> None:
-    log = log_of([asked({"a": 1.0, "b": 0.0}) for _ in range(4)])
-    proposal = frozen(log, candidate("static", arms={"a": 3.0, "b": 1.0}), states={})
-    assert estimate(evidence_of(log), proposal).best.reward == pytest.approx(0.75)
-
-
-def test_a_frozen_policy_does_what_each_context_knows() -> None:
-    trusting = {
-        name: State({LOG_WEIGHTS.name: {name: (20.0,), other: (0.0,)}})
-        for name, other in (("a", "b"), ("b", "a"))
-    }
-    log = log_of([asked({"a": 1.0, "b": 0.0}, context=c) for c in ("anna", "bert", "anna", "anna")])
-    states = {"anna": trusting["a"], "bert": trusting["b"]}
-    proposal = frozen(log, candidate("exp3", arms="ab", floor=0.01), states=states)
-    assert proposal.chances[:, 0] == pytest.approx([0.995, 0.005, 0.995, 0.995], abs=1e-6)
-    assert proposal.trained_on is None
-
-
-def test_a_context_without_a_state_of_its_own_does_what_is_known_for_everybody() -> None:
-    general = State(
-        {
-            LOG_WEIGHTS.name: {"a": (4.0,), "b": (0.0,)},
-            REWARDS.name: {"a": (100.0, 90.0, 81.0), "b": (0.0, 0.0, 0.0)},
-        }
-    )
-    log = log_of([asked({"a": 1.0, "b": 0.0}, context="new")])
-    proposal = frozen(log, candidate("exp3", arms="ab", floor=0.01), states={"": general})
-    trusted = 1.0 / (1.0 + math.exp(-4.0))
-    assert proposal.chances[0, 0] == pytest.approx(0.99 * trusted + 0.005)
-
-
-def test_an_arm_that_is_not_routed_today_is_not_asked_by_a_frozen_policy() -> None:
-    log = log_of([asked({"old": 1.0, "a": 0.0})], arms=["a"])
-    assert frozen(log, candidate("static", arms="a"), states={}).chances.tolist() == [[1.0, 0.0]]
+def proposed(log: Log, acting: Candidate) -> Proposal:
+    return learning(log, acting, uniforms=[0.0] * len(log))
 
 
 def test_an_ensemble_is_recombined_from_what_was_answered() -> None:
     rows = [asked({"a": 1.0, "b": 1.0, "c": 0.0}), asked({"a": 0.0, "b": 0.0, "c": 1.0})]
     log = log_of(rows)
-    trusted = State({LOG_WEIGHTS.name: {"a": (0.0,), "b": (0.0,), "c": (5.0,)}})
-    evenly = frozen(log, candidate("exp4", arms="abc"), states={})
-    by_trust = frozen(log, candidate("exp4", arms="abc"), states={"": trusted})
+    evenly = proposed(log, candidate("exp4", arms="abc"))
     assert evenly.answers.tolist() == [1.0, 0.0]
-    assert by_trust.answers.tolist() == [0.0, 1.0]
     assert estimate(evidence_of(log), evenly).method == Method.DIRECT
 
 
@@ -92,14 +53,14 @@ def test_an_unsure_ensemble_gives_the_default_output() -> None:
     rule = AnswerRule(loss=make_loss(), threshold=0.9, default_output=LABEL)
     unsure = Candidate(policy=make_policy("exp4", {}), arms=dict.fromkeys("abc", 1.0), rule=rule)
     log = log_of([asked({"a": 0.0, "b": 0.0, "c": 1.0})])
-    assert frozen(log, unsure, states={}).answers.tolist() == [1.0]
+    assert proposed(log, unsure).answers.tolist() == [1.0]
 
 
 def test_an_ensemble_of_which_some_did_not_answer_is_what_the_others_say() -> None:
     silent = LoggedArm("a", 1.0, None, None, 0.0)
     row = LoggedQuery(asked=(silent, answered("b", reward=1.0)), label=LABEL, routed=("a", "b"))
     log = log_of([row])
-    assert frozen(log, candidate("exp4", arms="ab"), states={}).answers.tolist() == [1.0]
+    assert proposed(log, candidate("exp4", arms="ab")).answers.tolist() == [1.0]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +77,7 @@ def test_an_ensemble_of_which_some_did_not_answer_is_what_the_others_say() -> No
 def test_an_ensemble_cannot_be_judged_without_all_answers_and_a_label(row: LoggedQuery) -> None:
     found = estimate(
         evidence_of(log_of([row], arms="ab")),
-        frozen(log_of([row], arms="ab"), candidate("exp4", arms="ab"), states={}),
+        proposed(log_of([row], arms="ab"), candidate("exp4", arms="ab")),
     )
     assert (found.verdict, found.best) == (Verdict.NONE, None)
     assert "it asks several arms" in found.explanation
@@ -132,7 +93,7 @@ def test_a_policy_that_learns_over_all_answers_does_what_it_did() -> None:
         given.append(ANSWERING.reward(query, asked=ready.selections[0].arms, weights=ready.weights))
         losses = {one.arm: one.loss for one in query.asked if one.loss is not None}
         ones = dict.fromkeys(losses, 1.0)
-        state = learn(state, update_of(policy, arms=losses, losses=losses, propensities=ones))
+        state = learn(state, policy.update(arms=losses, losses=losses, propensities=ones))
     assert replayed.answers.tolist() == given
     assert replayed.trained_on == 300
 
@@ -145,7 +106,7 @@ def test_a_bandit_that_learns_over_all_answers_learns_from_each_query_once() -> 
     assert proposal.chances[500:, 0].mean() > 0.6
     found = estimate(evidence_of(log), proposal)
     assert found.method == Method.DIRECT
-    assert found.best.reward == pytest.approx(0.9, abs=0.02)
+    assert found.best.value == pytest.approx(0.9, abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +129,7 @@ def test_what_a_bandit_would_earn_is_told_from_another_bandits_log(
         )
         assert proposal.trained_on is not None
         assert 50 < proposal.trained_on < 1200
-        replayed.append(estimate(evidence_of(log), proposal).best.reward)
+        replayed.append(estimate(evidence_of(log), proposal).best.value)
         steps = proposal.trained_on
         live = logged_by(acting, accuracies=ACCURACIES, queries=steps, seed=100 + seed)
         earned.append(live.rewards.sum() / steps)
@@ -185,7 +146,7 @@ def test_rows_that_a_bandit_hardly_steps_over_count_for_little() -> None:
     assert found.terms is not None
     assert proposal.pace is not None
     mean = np.sum(found.terms) / np.sum(proposal.pace)
-    assert found.best.reward == pytest.approx(min(mean, 1.0))
+    assert found.best.value == pytest.approx(min(mean, 1.0))
     assert found.effective_rows < found.rows
 
 
@@ -196,9 +157,9 @@ def test_what_chance_makes_of_a_policy_is_in_the_interval() -> None:
     together = averaged(times, settled=known.settled)
     assert together.wander > 0.0
     assert together.trained_on == 300
-    values = [estimate(known, proposal).best.reward for proposal in times]
+    values = [estimate(known, proposal).best.value for proposal in times]
     found = estimate(known, together)
-    assert found.best.reward == pytest.approx(np.mean(values))
+    assert found.best.value == pytest.approx(np.mean(values))
     assert found.precision.model_error >= np.var(values) / 2
 
 
@@ -222,8 +183,8 @@ def test_features_decide_where_the_policy_takes_them() -> None:
     plain = estimate(
         evidence_of(log), learning(log, candidate("ucb1", arms="ab"), uniforms=uniforms(0, 600))
     )
-    assert found.best.reward > 0.9
-    assert plain.best.reward < 0.6
+    assert found.best.value > 0.9
+    assert plain.best.value < 0.6
 
 
 @pytest.mark.parametrize("features", [(), (1.0, 2.0)])

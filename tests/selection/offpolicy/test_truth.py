@@ -72,7 +72,7 @@ def test_exp3_tells_apart_arms_that_it_hardly_asked() -> None:
     log = logged_by("exp3", accuracies=ACCURACIES, queries=6000, seed=1, floor=0.2)
     found = [estimate(evidence_of(log), Proposal(chances=np.eye(3)[[k]])) for k in range(3)]
     for one, accuracy in zip(found, ACCURACIES.values(), strict=True):
-        assert one.best.reward == pytest.approx(accuracy, abs=0.06)
+        assert one.best.value == pytest.approx(accuracy, abs=0.06)
         assert one.best.low <= accuracy <= one.best.high
     assert found[0].verdict == Verdict.ENOUGH
     assert found[0].best.low > found[2].best.high
@@ -83,4 +83,4 @@ def test_all_answers_seen_are_the_direct_mean_to_the_last_digit() -> None:
     for k in range(3):
         found = estimate(evidence_of(log), Proposal(chances=np.eye(3)[[k]]))
         seen = log.rewards[:, k].mean()
-        assert found.best.reward == pytest.approx(seen, abs=1e-12)
+        assert found.best.value == pytest.approx(seen, abs=1e-12)

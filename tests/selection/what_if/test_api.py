@@ -54,10 +54,10 @@ def test_it_answers_what_the_usual_targets_would_have_earned(digits: Application
     assert (body["application"], body["rows"], body["more"]) == ("digits", 800, False)
     names = [one["name"] for one in body["estimates"]]
     assert names[:2] == ["svm:1 alone", "forest:1 alone"]
-    assert names[-2:] == ["exp3, learning", "exp3, as it is now"]
+    assert names[-2:] == ["static: by route weight", "exp3"]
     svm = body["estimates"][0]
     assert svm["target"] == {"arm": "svm:1"}
-    assert (svm["method"], svm["estimate"]["reward"], svm["verdict"]) == ("direct", 1.0, "enough")
+    assert (svm["method"], svm["estimate"]["value"], svm["verdict"]) == ("direct", 1.0, "enough")
     never = body["estimates"][2]
     assert (never["name"], never["verdict"], never["estimate"]) == ("bayes:1 alone", "none", None)
 
@@ -66,15 +66,15 @@ def test_targets_are_answered_in_the_order_in_which_they_were_named(told: Applic
     targets = [
         {"policy": "uniform"},
         {"arm": "forest:1"},
-        {"policy": "exp3", "params": {"eta": 0.1}, "learning": False},
+        {"policy": "exp3", "params": {"eta": 0.1}},
         {"policy": "ab_split"},
     ]
     estimates = post({"targets": targets, "context": "anna"}, path="digits/what-if/").json()
     assert [one["target"] for one in estimates["estimates"]] == [
-        {"policy": "uniform", "params": {}, "learning": False},
+        {"policy": "uniform", "params": {}},
         {"arm": "forest:1"},
-        {"policy": "exp3", "params": {"eta": 0.1}, "learning": False},
-        {"policy": "ab_split", "params": {}, "learning": False},
+        {"policy": "exp3", "params": {"eta": 0.1}},
+        {"policy": "ab_split", "params": {}},
     ]
 
 
@@ -83,7 +83,7 @@ def test_the_applications_own_parameters_are_meant_where_none_are_given(told: Ap
         application=told, changes={"policy_params": {"eta": 0.7}}, by=services.SYSTEM
     )
     (own,) = post({"targets": [{"policy": "exp3"}]}).json()["estimates"]
-    assert own["target"] == {"policy": "exp3", "params": {"eta": 0.7}, "learning": True}
+    assert own["target"] == {"policy": "exp3", "params": {"eta": 0.7}}
     assert own["current"]
 
 
@@ -99,7 +99,7 @@ def test_period_and_rows_can_be_chosen(told: Application) -> None:
     [
         ({"targets": [{}]}, "malformed", "targets.0: expected exactly one of arm and policy"),
         ({"targets": [{"arm": "svm:9"}]}, "malformed", "expected an arm out of svm:1, forest:1"),
-        ({"targets": [{"arm": "svm:1", "learning": True}]}, "malformed", "nothing but arm"),
+        ({"targets": [{"arm": "svm:1", "params": {}}]}, "malformed", "nothing but arm"),
         ({"targets": [{"policy": "best"}]}, "invalid_policy_params", "expected one of static"),
         ({"targets": [{"policy": "uniform", "params": {"a": 1}}]}, "malformed", "takes none"),
         (

@@ -64,7 +64,7 @@ def _row(estimate: Mapping[str, Any]) -> list[str]:
 def _interval(reward: Mapping[str, float] | None, *, sign: str = "") -> str:
     if reward is None:
         return "-"
-    value, low, high = (f"{reward[part]:{sign}.3f}" for part in ("reward", "low", "high"))
+    value, low, high = (f"{reward[part]:{sign}.3f}" for part in ("value", "low", "high"))
     return f"{value} ({low} to {high})"
 
 
