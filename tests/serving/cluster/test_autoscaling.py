@@ -16,11 +16,8 @@ from serving.cluster.control.autoscaler import (
     Autoscaler,
     Decision,
     Situation,
-    is_slack,
-    more_replicas,
-    strain,
 )
-from serving.cluster.control.load import Counters, Load, Reading, load_between
+from serving.cluster.control.load import Counters, Reading, load_between
 from serving.engine.stats import LATENCY_BOUNDS
 from tests.serving.cluster.load_simulation import Simulation
 
@@ -151,16 +148,6 @@ def test_without_a_reading_nothing_is_decided_and_the_evidence_starts_anew() -> 
     assert counting.decisions(3, of=PRESSED) == [None, None, 4]
 
 
-def test_a_web_process_that_left_or_came_starts_the_evidence_anew() -> None:
-    counting = Counting()
-    counting.decisions(SETTLED + 1, of=PRESSED)
-    counting.second(**PRESSED)
-    other = {"web-2": counting.reading["web-1"], **counting.reading}
-
-    assert counting.decide(other) is None
-    assert counting.decisions(3, of=PRESSED) == [None, None, 4]
-
-
 def test_stale_readings_decide_nothing() -> None:
     counting = Counting()
     counting.decisions(SETTLED + 1, of=PRESSED)
@@ -178,16 +165,6 @@ def test_counters_that_begin_anew_are_no_load() -> None:
     fresh = {"web-1": Counters(at=counting.now + 1)}
 
     assert load_between(before, fresh) is None
-
-
-def test_a_control_worker_that_starts_anew_waits_for_evidence_of_its_own() -> None:
-    counting = Counting()
-    counting.decisions(SETTLED + int(WINDOW_DOWN_S) - 1, of=AT_EASE)
-    counting.autoscaler = Autoscaler()
-
-    found = counting.decisions(int(WINDOW_DOWN_S), of=AT_EASE)
-
-    assert set(found) == {None}
 
 
 def test_a_rate_that_was_too_much_is_not_tried_again() -> None:
@@ -254,44 +231,6 @@ def test_the_number_never_leaves_its_bounds_nor_more_than_doubles(
 
     assert all(fewest <= size <= most for size in simulation.sizes)
     assert all(after <= 2 * before for before, after in pairwise(simulation.sizes))
-
-
-@st.composite
-def loads(draw: st.DrawFn) -> Load:
-    return Load(
-        elapsed_s=draw(st.floats(0.5, 60)),
-        sent=draw(st.integers(0, 10_000)),
-        lost=draw(st.integers(0, 10_000)),
-        delay_s=draw(st.none() | st.floats(0, 60)),
-        busy_s=draw(st.floats(0, 600)),
-        waiting=0,
-    )
-
-
-@given(
-    load=loads(),
-    delay_s=st.floats(0, 60),
-    lost=st.integers(0, 10_000),
-    busy_s=st.floats(0, 600),
-    wanted=st.integers(1, 200),
-)
-def test_a_heavier_load_never_gets_fewer_replicas(
-    load: Load, delay_s: float, lost: int, busy_s: float, wanted: int
-) -> None:
-    heavier = replace(
-        load,
-        delay_s=delay_s + (load.delay_s or 0.0),
-        lost=load.lost + lost,
-        busy_s=load.busy_s + busy_s,
-    )
-    light, heavy = (strain(one, budget_s=BUDGET_S) for one in (load, heavier))
-
-    assert light <= heavy
-    assert more_replicas(wanted, strain=light, most=256) <= more_replicas(
-        wanted, strain=heavy, most=256
-    )
-    if is_slack(heavier, replicas=wanted, budget_s=BUDGET_S):
-        assert is_slack(load, replicas=wanted, budget_s=BUDGET_S)
 
 
 def _changes(sizes: list[int]) -> list[int]:

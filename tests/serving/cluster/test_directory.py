@@ -110,16 +110,6 @@ def test_a_directory_that_all_have_left_is_as_good_as_new(directory: Directory) 
     assert directory.is_virgin()
 
 
-def test_a_record_of_another_release_of_clipper_is_passed_over(
-    directory: Directory, client: redis.Redis
-) -> None:
-    directory.announce(a_record("ours"))
-    client.set(RECORD_KEY + "theirs", b'{"id": 5}')
-    client.zadd(INDEX_KEY, {"theirs": 9e9})
-
-    assert [record.id for record in directory.read()] == ["ours"]
-
-
 async def test_web_processes_read_the_same(directory: Directory, redis_socket: str) -> None:
     directory.announce(a_record("r1"))
     directory.announce(a_record("r2"))

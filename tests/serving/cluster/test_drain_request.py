@@ -28,18 +28,6 @@ def test_it_wakes_the_loop_from_another_thread() -> None:
     asyncio.run(serve())
 
 
-def test_whoever_asks_once_more_finds_the_loop_closed() -> None:
-    drain = DrainRequest()
-
-    async def serve() -> None:
-        asyncio.get_running_loop().call_soon(drain.set)
-        await drain.wait()
-
-    asyncio.run(serve())
-    drain.set()
-    assert drain.is_set
-
-
 def test_asking_while_the_loop_ends_fails_nobody() -> None:
     drain = DrainRequest()
     over = threading.Event()

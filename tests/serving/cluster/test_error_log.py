@@ -9,7 +9,6 @@ import redis
 from serving.cluster.failures.error_log import (
     KEPT_S,
     MOST_KINDS,
-    TEXTS_KEY,
     TIMES_KEY,
     ErrorLog,
     Phase,
@@ -61,13 +60,3 @@ def test_the_oldest_give_way_and_all_are_forgotten_in_time(client: redis.Redis) 
     assert len(keys) == 3
     assert all(0 < client.ttl(key) <= KEPT_S for key in keys)
     assert client.zcard(TIMES_KEY.format(7)) == MOST_KINDS
-
-
-def test_what_another_release_wrote_keeps_none_from_being_read(client: redis.Redis) -> None:
-    log = ErrorLog(client)
-    log.add(7, [a_failure()], phase=Phase.SERVE)
-    client.hset(TEXTS_KEY.format(7), "other", '{"phase": "tuning"}')
-    client.zadd(TIMES_KEY.format(7), {"other": 300.0})
-
-    (known,) = log.read(7)
-    assert known.phase is Phase.SERVE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from serving.cluster.failures.counts import COUNT_KEY, FailureCounts, failure_texts
+from serving.cluster.failures.counts import FailureCounts, failure_texts
 
 HOSTS = ("h1", "h2")
 
@@ -78,14 +78,3 @@ def test_a_new_release_starts_with_a_clean_slate(failures: FailureCounts) -> Non
     assert failures.by_host(1) == {}
     assert not failures.is_on_probation(1)
     assert failures.held_back([1], host_ids=HOSTS) == {1: frozenset()}
-
-
-def test_what_another_release_counted_keeps_none_from_being_read(
-    failures: FailureCounts, client: redis.Redis
-) -> None:
-    failures.note(1, host_id="h1")
-    client.hset(f"{COUNT_KEY}1", "h2", '{"times": 3}')
-
-    assert list(failures.by_host(1)) == ["h1"]
-    failures.forget([1])
-    assert failures.by_host(1) == {}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 
 import psutil
 import pytest
@@ -86,15 +84,6 @@ def test_whoever_has_another_secret_is_refused(stack: Stack, version: ModelVersi
 
     asyncio.run(dial())
     assert settings.CLIPPER_CLUSTER_SECRET not in log.read_text()
-
-
-def test_a_killed_replica_is_replaced_at_another_address(
-    stack: Stack, version: ModelVersion
-) -> None:
-    (victim,) = stack.wait_for_replicas(version)
-    os.kill(victim.pid, signal.SIGKILL)
-    (successor,) = stack.wait_for_replicas(version, apart_from=[victim])
-    assert ask(successor, version_spec(version), b"[1.0, 2.0]") == [FOUR]
 
 
 def test_an_executable_is_deployed_served_replaced_and_drained(stack: Stack) -> None:
