@@ -54,31 +54,44 @@ class Cluster:
     workers: Sequence[WorkerRecord]
     now: float
 
+    def hosts(self, device: str) -> set[str]:
+        """Return the hosts that take replicas for this device."""
+        queue = queue_of(device)
+        return {w.host_id for w in self.workers if w.queue == queue and not w.retiring}
+
+    def no_slot(self, device: str) -> str:
+        """Return why no slot for this device is free, "" if one is."""
+        queue = queue_of(device)
+        if not self.hosts(device):
+            return f"no worker takes from queue {queue}"
+        taken = occupancy(device, workers=self.workers, records=self.records)
+        in_use = sum(taken.replicas.values())
+        if in_use < taken.total:
+            return ""
+        return (
+            f"no free slot on queue {queue} ({in_use} of {taken.total} in use by {taken.holders})"
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far the replicas of a release in state starting have come.
 
-    `ready` say so themselves; of those `reached` have answered every web process, of which there
-    are `webs`. `obstacle` names one that stands between them.
+    Of those `present`, `ready` say so themselves, and `reached` have answered every web process, of
+    which there are `webs`. `obstacle` names one that stands between them.
     """
 
     wanted: int
+    present: int
     ready: int
     reached: int
     webs: int
-    present: int
     failures: int
     age_s: float
     load_error: str
-    queue: str
-    # Workers that take from that queue, their slots, and how many of these replicas hold: whose,
-    # says `holders`.
-    workers: int = 1
-    slots: int = 1
-    in_use: int = 0
-    holders: str = ""
-    # What to do where none is free.
+    # Why none of those that are missing has a slot, "" if they aren't waiting for one; and what to
+    # do about it.
+    no_slot: str = ""
     remedy: str = ""
     # How long the first that loads has loaded, None if none does.
     loading_s: float | None = None
@@ -88,8 +101,8 @@ class Progress:
     # What failed where, and how long it is not tried there again.
     failed: str = ""
     obstacle: str = ""
-    # For how long one has been ready, and until when every web process must have had an answer of
-    # it: that is time for several tries.
+    # How long one has been ready, and until when every web process must have had an answer of it:
+    # that is time for several tries.
     ready_s: float = 0.0
     reached_within_s: float = 30.0
 
@@ -101,7 +114,7 @@ class Progress:
 
     @property
     def fault(self) -> str:
-        """Why to give up, "" where there's still hope."""
+        """Why to give up, "" if there is still hope."""
         if self.ready:
             unreached = self.obstacle and not self.reached and self.ready_s >= self.reached_within_s
             return self.obstacle if unreached else ""
@@ -110,52 +123,29 @@ class Progress:
         if self.loading_s is not None:
             overdue = self.loading_s >= self.load_timeout_s + LOADING_GRACE_S
             return self.load_error or NOT_LOADED.format(self.load_timeout_s) if overdue else ""
-        if self.preparing:
-            return ""  # it takes its time, and gives up by itself
-        if self.age_s < READY_WITHIN_S:
+        # What prepares takes its time, and gives up by itself.
+        if self.preparing or self.age_s < READY_WITHIN_S:
             return ""
         if self.load_error:
             return self.load_error
-        if not self.present and self._waits:
-            return f"{self._slots} for {READY_WITHIN_S:.0f} s. {self.remedy}"
+        if self.no_slot and not self.present:
+            return f"{self.no_slot} for {READY_WITHIN_S:.0f} s. {self.remedy}"
         return f"no replica became ready within {READY_WITHIN_S:.0f} s"
 
     @property
     def text(self) -> str:
         """What it waits for at this moment."""
         parts = []
-        waits = self._waits
-        if self.ready or not waits:
+        if self.ready or not self.no_slot:
             parts.append(f"{self.ready} of {max(1, self.wanted)} replicas ready")
         if self.loading_s is not None and self.loading_s >= LOADING_STEP_S:
             parts.append(f"loading for {in_steps(self.loading_s, of=LOADING_STEP_S)} s")
-        if self.preparing:
-            parts.append(self.preparing)
-        if self.failed:
-            parts.append(self.failed)
-        if waits:
-            parts.append(self._slots)
+        parts += [text for text in (self.preparing, self.failed, self.no_slot) if text]
         if self.ready > self.reached:
-            parts.append(self._reach)
+            waits = f"{self.reached} of them reached by every web process"
+            nobody = "waiting for a web process to ask them"
+            parts.append((self.obstacle or waits) if self.webs else nobody)
         return ", ".join(parts)
-
-    @property
-    def _waits(self) -> bool:
-        """Whether a replica waits for a slot."""
-        return self.present < max(1, self.wanted) and self.in_use >= self.slots
-
-    @property
-    def _slots(self) -> str:
-        if not self.workers:
-            return f"no worker takes from queue {self.queue}"
-        whose = f" by {self.holders}" if self.holders else ""
-        return f"no free slot on queue {self.queue} ({self.in_use} of {self.slots} in use{whose})"
-
-    @property
-    def _reach(self) -> str:
-        if not self.webs:
-            return "waiting for a web process to ask them"
-        return self.obstacle or f"{self.reached} of them reached by every web process"
 
 
 class Releases:
@@ -191,10 +181,11 @@ class Releases:
         """Let a pending release go on, wait or fail as the check of its version says."""
         if not services.needs_check(release):
             begin(release, failures=self._failures)
-        elif check is None and release.target.validated_at is None:
-            services.request_check(release.target)  # it was asked for before there were any
         elif check is None:
-            begin(release, failures=self._failures)
+            if release.target.validated_at is None:
+                services.request_check(release.target)
+            else:
+                begin(release, failures=self._failures)
         elif check.is_open:
             return
         elif not check.is_within_limits_of(release.target):
@@ -231,25 +222,19 @@ class Releases:
         ready = [record for record in own if record.state is ReplicaState.READY]
         begun = [record for record in own if record.state is ReplicaState.LOADING]
         loading = [record for record in begun if not record.preparing]
-        queue = queue_of(version.device)
-        taking = [w for w in cluster.workers if w.queue == queue and not w.retiring]
-        taken = occupancy(version.device, workers=cluster.workers, records=cluster.records)
+        missing = len(own) < max(1, version.replicas)
         failures = self._failures.by_host(version.pk)
         ages, name = self._ages, f"release {release.pk}"
         return Progress(
             wanted=version.replicas,
+            present=len(own),
             ready=len(ready),
             reached=reached([record.id for record in ready], views=views),
             webs=len(views),
-            present=len(own),
-            failures=_least(failures, hosts={worker.host_id for worker in taking}),
+            failures=_least(failures, hosts=cluster.hosts(version.device)),
             age_s=ages.of(name, now=now),
             load_error=version.load_error,
-            queue=queue,
-            workers=len(taking),
-            slots=taken.total,
-            in_use=sum(taken.replicas.values()),
-            holders=taken.holders,
+            no_slot=cluster.no_slot(version.device) if missing else "",
             remedy=REMEDIES[version.device],
             load_timeout_s=version.load_timeout_s,
             failed="; ".join(on_host.text for on_host in failures.values()),

@@ -6,22 +6,19 @@ and forgotten a few days after the last one.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from core.redis.expiring_keys import understood
 from serving.container.failures import Failure
 
 if TYPE_CHECKING:
     import redis
+    from redis.client import Pipeline
 
-TEXTS_KEY = "clipper:errors:{}:texts"
-COUNTS_KEY = "clipper:errors:{}:counts"
-TIMES_KEY = "clipper:errors:{}:times"
+KEY = "clipper:errors:{}"
 MOST_KINDS = 10  # each of about 10 KB at most
 KEPT_S = 3 * 24 * 3600
 
@@ -40,9 +37,13 @@ class KnownError(msgspec.Struct, frozen=True, kw_only=True):
     error: str
     traceback: str
     phase: Phase
+    kind: str = ""
     replica: str = ""
     last_at: float = 0.0
     count: int = 0
+
+
+_decoder = msgspec.json.Decoder(list[KnownError])
 
 
 class ErrorLog:
@@ -57,60 +58,32 @@ class ErrorLog:
         """Count these; of a kind that is known the latest text replaces the one before."""
         if not failures:
             return
-        texts, counts, times = _keys(version_id)
-        with self._redis.pipeline() as pipe:
+        key = KEY.format(version_id)
+
+        def merge(pipe: Pipeline) -> None:
+            known = {(one.phase, one.kind): one for one in _read(pipe, key)}
             for failure in failures:
-                kind = hashlib.sha256(f"{phase} {failure.kind}".encode()).hexdigest()[:16]
-                pipe.hset(texts, kind, _text_of(failure, phase=phase, replica=replica))
-                pipe.hincrby(counts, kind, failure.count)
-                pipe.zadd(times, {kind: failure.last_at})
-            for key in (texts, counts, times):
-                pipe.expire(key, KEPT_S)
-            pipe.zrange(times, 0, -MOST_KINDS - 1)
-            excess = cast("list[bytes]", pipe.execute()[-1])
-        if excess:
-            self._drop(version_id, kinds=excess)
+                before = known.get((phase, failure.kind))
+                known[phase, failure.kind] = KnownError(
+                    error=failure.error,
+                    traceback=failure.traceback,
+                    phase=phase,
+                    kind=failure.kind,
+                    replica=replica,
+                    last_at=max(failure.last_at, before.last_at if before else 0.0),
+                    count=failure.count + (before.count if before else 0),
+                )
+            latest = sorted(known.values(), key=lambda one: -one.last_at)[:MOST_KINDS]
+            pipe.multi()
+            pipe.set(key, msgspec.json.encode(latest), ex=KEPT_S)
+
+        self._redis.transaction(merge, key)
 
     def read(self, version_id: int) -> list[KnownError]:
         """Return what is known of a version, the latest first."""
-        texts, counts, times = _keys(version_id)
-        with self._redis.pipeline() as pipe:
-            pipe.zrevrange(times, 0, -1, withscores=True)
-            pipe.hgetall(texts)
-            pipe.hgetall(counts)
-            latest, known, counted = pipe.execute()
-        return [
-            msgspec.structs.replace(error, last_at=last_at, count=int(counted.get(kind, 1)))
-            for kind, last_at in latest
-            if kind in known
-            for error in understood([known[kind]], decoder=_decoder, what="error of a version")
-        ]
-
-    def _drop(self, version_id: int, *, kinds: Sequence[bytes]) -> None:
-        texts, counts, times = _keys(version_id)
-        with self._redis.pipeline() as pipe:
-            pipe.hdel(texts, *cast("Sequence[str]", kinds))
-            pipe.hdel(counts, *cast("Sequence[str]", kinds))
-            pipe.zrem(times, *kinds)
-            pipe.execute()
+        return _read(self._redis, KEY.format(version_id))
 
 
-def _keys(version_id: int) -> tuple[str, str, str]:
-    return (
-        TEXTS_KEY.format(version_id),
-        COUNTS_KEY.format(version_id),
-        TIMES_KEY.format(version_id),
-    )
-
-
-def _text_of(failure: Failure, *, phase: Phase, replica: str) -> bytes:
-    known = KnownError(
-        error=failure.error,
-        traceback=failure.traceback,
-        phase=phase,
-        replica=replica,
-    )
-    return msgspec.json.encode(known)
-
-
-_decoder = msgspec.json.Decoder(KnownError)
+def _read(client: redis.Redis, key: str) -> list[KnownError]:
+    text = cast("bytes | None", client.get(key))
+    return [] if text is None else _decoder.decode(text)

@@ -6,13 +6,7 @@ from typing import Any
 
 import redis
 
-from serving.cluster.failures.error_log import (
-    KEPT_S,
-    MOST_KINDS,
-    TIMES_KEY,
-    ErrorLog,
-    Phase,
-)
+from serving.cluster.failures.error_log import KEPT_S, MOST_KINDS, ErrorLog, Phase
 from serving.container.failures import Failure
 
 
@@ -56,7 +50,4 @@ def test_the_oldest_give_way_and_all_are_forgotten_in_time(client: redis.Redis) 
     assert [known.last_at for known in log.read(7)] == [
         float(number) for number in range(MOST_KINDS + 4, 4, -1)
     ]
-    keys = client.keys("clipper:errors:7:*")
-    assert len(keys) == 3
-    assert all(0 < client.ttl(key) <= KEPT_S for key in keys)
-    assert client.zcard(TIMES_KEY.format(7)) == MOST_KINDS
+    assert 0 < client.ttl("clipper:errors:7") <= KEPT_S

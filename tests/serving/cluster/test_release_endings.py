@@ -144,20 +144,6 @@ def test_one_whose_checks_never_come_to_an_end_fails(server_redis: redis.Redis) 
     )
 
 
-@pytest.mark.usefixtures("server_redis")
-def test_tries_that_a_version_of_before_counted_by_releases_are_none_of_a_check(
-    server_redis: redis.Redis,
-) -> None:
-    check = VersionCheck.objects.get(version=a_release("odd").version_id)
-    server_redis.set(f"clipper:release-tries:check:{check.pk}", MOST_TRIES)
-
-    with suppress(RuntimeError):
-        check_version(check.pk)
-
-    check.refresh_from_db()
-    assert check.is_open
-
-
 def test_what_a_model_says_is_kept_printable_and_short() -> None:
     release = a_release("odd")
 

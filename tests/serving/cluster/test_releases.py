@@ -18,7 +18,6 @@ def progress(**changes: Any) -> Progress:
         "failures": 0,
         "age_s": 1.0,
         "load_error": "",
-        "queue": "replicas.cpu",
     }
     fields |= changes
     # Where a test is not about reaching them, those that are ready have been.
@@ -45,12 +44,12 @@ def test_a_release_whose_replicas_fail_three_times_is_given_up_with_their_error(
     assert progress(failures=3).fault == "its replicas failed 3 times"
 
 
-def test_a_release_that_never_got_a_slot_says_so() -> None:
-    full = {"slots": 7, "in_use": 7, "holders": "tree:1 x 7", "remedy": "Do this."}
-    fault = progress(age_s=121.0, **full).fault
+FULL = "no free slot on queue replicas.cpu (7 of 7 in use by tree:1 x 7)"
 
-    use = "7 of 7 in use by tree:1 x 7"
-    assert fault == f"no free slot on queue replicas.cpu ({use}) for 120 s. Do this."
+
+def test_a_release_that_never_got_a_slot_says_so() -> None:
+    fault = progress(age_s=121.0, no_slot=FULL, remedy="Do this.").fault
+    assert fault == f"{FULL} for 120 s. Do this."
 
 
 def test_a_replica_that_loads_has_the_time_that_its_version_gives_it() -> None:
@@ -77,16 +76,8 @@ def test_a_replica_that_fetches_its_artifact_has_the_time_that_this_takes() -> N
             {"failed": "failed twice on app1: no weights"},
             "0 of 2 replicas ready, failed twice on app1: no weights",
         ),
-        ({"slots": 7, "in_use": 5}, "0 of 2 replicas ready"),
-        (
-            {"slots": 7, "in_use": 7},
-            "no free slot on queue replicas.cpu (7 of 7 in use)",
-        ),
-        ({"workers": 0, "slots": 0}, "no worker takes from queue replicas.cpu"),
-        (
-            {"ready": 1, "present": 1, "slots": 7, "in_use": 7},
-            "1 of 2 replicas ready, no free slot on queue replicas.cpu (7 of 7 in use)",
-        ),
+        ({"no_slot": FULL}, FULL),
+        ({"ready": 1, "present": 1, "no_slot": FULL}, f"1 of 2 replicas ready, {FULL}"),
     ],
 )
 def test_a_release_says_what_it_waits_for(changes: dict[str, Any], expected: str) -> None:
