@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -23,12 +23,10 @@ from registry.models import ApiKey, Application, Model, ModelVersion, RegistryCh
 from registry.models.access import scopes_of
 from registry.models.applications import Priority
 from registry.models.models import bounds_of
-from registry.row_changes import RowKey, Spec
+from registry.row_changes import KINDS, Piece, Reading, RowKey, Spec
 
 # Rows of one question: about a millisecond of the interpreter.
 PIECE = 200
-# The order of reading: rows that refer to others come before these, so that none is missing.
-KINDS = (KEY, APPLICATION, MODEL, VERSION)
 # Errors that a driver, a decoder or a spec raises for a value that was written past the ORM.
 BROKEN = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, DataError)
 MOST_OF_A_FAULT = 200
@@ -36,25 +34,6 @@ PRIORITIES = tuple(Priority.values)
 
 S = TypeVar("S")
 Values = Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class Reading:
-    """Rows as they are now (None: gone, or letting nobody in), and why some can't be read.
-
-    `number` is the last change number that it includes.
-    """
-
-    number: int = 0
-    specs: dict[RowKey, Spec | None] = field(default_factory=dict)
-    faults: dict[RowKey, str] = field(default_factory=dict)
-
-
-class Piece(NamedTuple):
-    """The next rows of a kind, and the id after which the following ones begin, if any."""
-
-    reading: Reading
-    following: int | None
 
 
 def last_number() -> int:

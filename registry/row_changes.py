@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -119,3 +119,26 @@ def _renamed(
             if names is not None:
                 names[change.id] = name(spec)
     return MappingProxyType(found)
+
+
+# The order of reading: rows that refer to others come before these, so that none is missing.
+KINDS = (KEY, APPLICATION, MODEL, VERSION)
+
+
+@dataclass(slots=True)
+class Reading:
+    """Rows as they are now (None: gone, or letting nobody in), and why some can't be read.
+
+    `number` is the last change number that it includes.
+    """
+
+    number: int = 0
+    specs: dict[RowKey, Spec | None] = field(default_factory=dict)
+    faults: dict[RowKey, str] = field(default_factory=dict)
+
+
+class Piece(NamedTuple):
+    """The next rows of a kind, and the id after which the following ones begin, if any."""
+
+    reading: Reading
+    following: int | None

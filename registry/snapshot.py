@@ -6,8 +6,8 @@ from core.arms import arms_of, weights_of
 from core.errors import NotFound
 from core.specs import ApplicationSpec, Snapshot
 from registry.models import Application
-from registry.reading import KINDS, application_spec, read_piece, version_spec
-from registry.row_changes import RowChange, changed, in_order
+from registry.reading import application_spec, read_piece, version_spec
+from registry.row_changes import KINDS, RowChange, changed, in_order
 
 
 def build_snapshot() -> Snapshot:

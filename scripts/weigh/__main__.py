@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
-from scripts.weigh import counts, traced
+from scripts.weigh import counts
 
 LISTS = {
     "folders": counts.large_folders,
@@ -18,9 +19,13 @@ def main(arguments: list[str]) -> None:
     if arguments[:1] == ["--list"]:
         print(*LISTS[arguments[1]](counts.working_tree()), sep="\n")
         return
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clipper_site.settings")
+    os.environ.setdefault("DJANGO_SECRET_KEY", "of nobody")
     trees = [*map(counts.revision, arguments), counts.working_tree()]
     for name, count in counts.COUNTS.items():
         print(f"{name:<36}", *(f"{count(tree):>8,}" for tree in trees), flush=True)
+    from scripts.weigh import traced  # it needs the settings
+
     for trace in (traced.query, traced.label):
         found = trace()
         for what, seen in (("modules", len(found.modules)), ("crossings", found.crossings)):

@@ -20,15 +20,8 @@ from core.errors import ClipperError
 from core.specs import Snapshot
 from registry import services
 from registry.models import ApiKey, Application, Model, ModelVersion, ServiceLevelObjective
-from registry.reading import (
-    KINDS,
-    application_spec,
-    last_number,
-    read_newer,
-    read_piece,
-    version_spec,
-)
-from registry.row_changes import RowChange, RowKey, Spec, in_order, specs_by_row
+from registry.reading import application_spec, last_number, read_newer, read_piece, version_spec
+from registry.row_changes import KINDS, RowChange, RowKey, Spec, in_order, specs_by_row
 from registry.services import RouteRequest
 from registry.snapshot import build_snapshot
 from serving.query.routing import Router
