@@ -17,7 +17,7 @@ from registry.control import note_round
 from registry.models import Application, ModelVersion, Release
 from registry.services import RouteRequest
 from selection.store.keys import GLOBAL_CONTEXT, pack_vector, reliability_key, state_key
-from serving.cluster.membership.own import own_directory
+from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.engine.stats import VersionStats
 from serving.metrics.published import INDEX, KEY_PREFIX, Metrics, Reading

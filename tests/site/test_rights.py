@@ -24,7 +24,7 @@ from registry import services
 from registry.api.views.base import ManagementView
 from registry.models import Application, Model
 from registry.services import Actor, RouteRequest
-from serving.cluster.membership.own import own_directory
+from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from tests.made_once import MadeOnce
 from tests.site.endpoints import ENDPOINTS, ONLY_READ, OWN, PIECE, REMOTE, UPLOAD, Endpoint

@@ -21,7 +21,7 @@ from django.conf import settings
 from core.redis.redis_client import redis_client
 from registry.control import read_control
 from serving.cluster.control.retirement import Retirement, RetirementFailed
-from serving.cluster.membership.own import own_directory
+from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.views import read_views
 from serving.cluster.membership.workers import worker_id
 from serving.cluster.replica.worker import replica_queue

@@ -39,7 +39,7 @@ from serving.cluster.environments import needs_build, own_environments, prepare
 from serving.cluster.failures.check_counts import count_check
 from serving.cluster.failures.endings import REASON_CHARACTERS
 from serving.cluster.failures.error_log import ErrorLog, Phase
-from serving.cluster.membership.own import own_directory
+from serving.cluster.membership.directory import own_directory
 from serving.cluster.remote import told_apart
 from serving.cluster.replica.tasks import serve_replica
 from serving.cluster.replica.worker import lifeline

@@ -14,7 +14,7 @@ from registry import services
 from registry.restarts import Ending, note_ending
 from serving.cluster.failures.counts import FailureCounts
 from serving.cluster.failures.error_log import ErrorLog, Phase
-from serving.cluster.membership.own import own_directory
+from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.container.failures import Failure
 from serving.rpc.connection import remove_socket

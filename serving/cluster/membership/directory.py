@@ -13,8 +13,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
+from django.conf import settings
 
 from core.redis.expiring_keys import ExpiringKeys
+from core.redis.redis_client import redis_client
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.seals import Seal
 
@@ -139,6 +141,11 @@ class Directory:
 
     def _sealed(self, record: ReplicaRecord) -> bytes:
         return msgspec.json.encode(self._seal.put_on(record))
+
+
+def own_directory() -> Directory:
+    """Return the directory of the stack that this process belongs to, by its settings."""
+    return Directory(redis_client(), seal=Seal(settings.CLIPPER_CLUSTER_SECRET.encode()))
 
 
 async def read_directory(client: redis.asyncio.Redis, *, seal: Seal) -> Listing:

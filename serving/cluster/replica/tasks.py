@@ -29,7 +29,7 @@ from serving.cluster.environments import own_environments, prepare, publish, rul
 from serving.cluster.failures.endings import log_end, note_death, note_failure
 from serving.cluster.failures.error_log import ErrorLog
 from serving.cluster.failures.output_log import log_of
-from serving.cluster.membership.own import own_directory
+from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.queues import REMOVE_ENVIRONMENT
 from serving.cluster.remote import told_apart
