@@ -19,8 +19,8 @@ TALKATIVE = ("celery.app.trace", "celery.worker.strategy")
 app = Celery("clipper")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["serving.cluster.replica", "serving.cluster.control"])
-for name in ("schedule", "leaving"):
-    app.autodiscover_tasks(["serving.cluster.control"], related_name=name)
+app.autodiscover_tasks(["serving.cluster.control"], related_name="schedule")
+app.autodiscover_tasks(["serving.cluster.control.moves"], related_name="leaving")
 
 
 @setup_logging.connect

@@ -35,10 +35,10 @@ from registry.waiting import what_it_waits_for
 from selection.evaluation.monitoring.health.watching import all_findings
 from selection.reliability import FULL
 from selection.store.queries import describe_all
-from serving.cluster.failures.counts import failure_texts
+from serving.cluster.control.scaling.scaling_events import last_changes
+from serving.cluster.failures.failure_counts import failure_texts
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.views import read_views
-from serving.cluster.scaling_events import last_changes
 from serving.metrics.masters import dying, read_masters
 from serving.metrics.published import APPLICATION_COUNTERS, CONSOLES, read_published
 

@@ -15,9 +15,9 @@ from console.templatetags.console import ago
 from core.specs import ModelSpec, Snapshot, VersionSpec
 from registry.models import Model
 from registry.restarts import Restarts
+from serving.cluster.control.scaling.scaling_events import ReplicaChange
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.views import WebView, obstacle_text, obstacles
-from serving.cluster.scaling_events import ReplicaChange
 
 # States that somebody has to do something about.
 ALARMING = ("overloaded", "failing", "stopped")

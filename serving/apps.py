@@ -49,7 +49,7 @@ def _checked_inputs(input_type: str, /, *, signature: str, example: str) -> str:
 
 
 def _artifact_of(configuration: Mapping[str, Any], input_type: str, secret: str) -> bytes:
-    from serving.cluster.remote import artifact_of
+    from serving.cluster.remote_versions import artifact_of
 
     return artifact_of(configuration, input_type, secret)
 

@@ -22,7 +22,8 @@ from registry.api.views.base import ManagementView, schema
 from registry.models import ModelVersion
 from registry.reading import version_spec
 from registry.services import Actor, record_deleted_elsewhere
-from serving.cluster.environments import (
+from serving.cluster.host import host_id
+from serving.cluster.host_environments import (
     HostEnvironments,
     needed,
     own_environments,
@@ -30,7 +31,6 @@ from serving.cluster.environments import (
     read_hosts,
     read_log,
 )
-from serving.cluster.host import host_id
 from serving.cluster.membership.workers import WorkerRecord, read_workers
 from serving.cluster.queues import REMOVE_ENVIRONMENT, queue_at
 from serving.environments.spec import environment_of

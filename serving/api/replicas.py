@@ -17,7 +17,7 @@ from registry.api.permissions import Permissions
 from registry.api.reach import bound_to, models_for
 from registry.api.views.base import ManagementView, schema
 from registry.restarts import read_restarts
-from serving.cluster.failures.counts import failure_texts
+from serving.cluster.failures.failure_counts import failure_texts
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.membership.views import WebView, obstacles, read_views

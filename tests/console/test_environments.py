@@ -17,7 +17,7 @@ from pytest_django.fixtures import Settings
 
 from registry.models import Model, ModelVersion
 from registry.reading import version_spec
-from serving.cluster.environments import (
+from serving.cluster.host_environments import (
     COUNTS_KEY,
     HOSTS_KEY,
     LOG_KEY,
@@ -213,7 +213,7 @@ def test_staff_without_the_permission_see_and_remove_nothing(client: Client, dig
 async def test_they_are_counted_for_prometheus(redis_socket: str, digest: str) -> None:
     from redis.asyncio import Redis
 
-    from serving.cluster.environments import read_numbers_async
+    from serving.cluster.host_environments import read_numbers_async
     from serving.metrics.exposition import exposition
 
     async with Redis(unix_socket_path=redis_socket) as client:

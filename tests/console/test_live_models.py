@@ -20,7 +20,7 @@ from registry import services
 from registry.control import note_round
 from registry.models import Model, ModelVersion, Release
 from registry.restarts import LOOP, Restarts
-from serving.cluster.scaling_events import ReplicaChange, note_change
+from serving.cluster.control.scaling.scaling_events import ReplicaChange, note_change
 from serving.metrics.published import VERSION_COUNTERS
 from tests.redis_server import fresh_redis_client
 

@@ -19,7 +19,7 @@ from registry.models import AuditEntry, Model, ModelVersion
 from registry.reading import version_spec
 from registry.sealing import Unsealable, seal, unseal
 from registry.snapshot import build_snapshot
-from serving.cluster.remote import told_apart
+from serving.cluster.remote_versions import told_apart
 from tests.registry.conftest import BY, Api
 
 SECRET = "s3cr3t-of-the-model"

@@ -15,7 +15,7 @@ from serving.engine.outcome import Outcome
 from serving.rpc.credentials import Credentials
 from serving.rpc.hello import Hello
 from serving.web.links import ReplicaLinks
-from tests.serving.cluster.records import a_record
+from tests.serving.cluster.samples import a_record
 from tests.serving.container.test_server import HELLO
 
 LIMIT_S = 30.0

@@ -21,7 +21,7 @@ from serving.web import arrival
 from serving.web.arrival import NotReached, arrive
 from serving.web.runtime import Runtime, RuntimeSpec
 from tests.redis_server import RedisServer, redis_server
-from tests.serving.cluster.records import a_record
+from tests.serving.cluster.samples import a_record
 from tests.serving.container.test_server import LOOPBACK, Echo, serving
 from tests.serving.linked import SERVED
 

@@ -22,7 +22,7 @@ from serving.rpc.frames import Answer
 from serving.rpc.hello import Hello
 from serving.testing import PlayedServing, application_spec, hello_of, routes_to, version_spec
 from serving.web.links import ReplicaLinks
-from tests.serving.cluster.records import a_record
+from tests.serving.cluster.samples import a_record
 from tests.serving.container.artifacts import load_sklearn
 from tests.serving.container.test_server import LOOPBACK, serving
 

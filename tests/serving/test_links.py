@@ -10,7 +10,7 @@ from serving.cluster.membership.records import ReplicaState
 from serving.engine.outcome import Status
 from serving.testing import VERSION
 from serving.web import links
-from tests.serving.cluster.records import a_record
+from tests.serving.cluster.samples import a_record
 from tests.serving.container.test_server import LOOPBACK, Echo, serving
 from tests.serving.linked import SERVED, Linked
 

@@ -19,7 +19,7 @@ from selection.evaluation.monitoring.snapshots import KEPT
 from selection.models import SelectionSnapshot
 from selection.store.health import KEY
 from selection.store.keys import GLOBAL_CONTEXT, state_key
-from serving.cluster.control.snapshots import (
+from serving.cluster.control.selection_snapshots import (
     LOCK,
     THINNING_LOCK,
     latency_of,

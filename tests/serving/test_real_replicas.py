@@ -20,7 +20,7 @@ from serving.engine.outcome import Status
 from serving.rpc.credentials import Credentials
 from serving.testing import PlayedServing, application_spec, routes_to, version_spec
 from serving.web.links import ReplicaLinks
-from tests.serving.cluster.records import a_record
+from tests.serving.cluster.samples import a_record
 from tests.serving.container.test_command_line import ROOT, arguments
 
 START_S = 40.0

@@ -9,7 +9,7 @@ import msgspec
 from serving.cluster.membership.directory import INDEX_KEY, RECORD_KEY, REPLICAS_CHANNEL
 from serving.metrics.exposition import exposition
 from serving.metrics.published import read_published_async
-from tests.serving.cluster.records import a_record
+from tests.serving.cluster.samples import a_record
 from tests.serving.test_strangers import Registry, started
 
 

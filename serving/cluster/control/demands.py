@@ -6,7 +6,7 @@ from datetime import datetime
 
 from registry.models import ModelVersion, Release, Route
 from registry.version_queries import wanted
-from serving.cluster.control.planning import Demand
+from serving.cluster.control.replica_plan import Demand
 
 
 def wanted_replicas(*, moment: datetime) -> list[Demand]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 
 from registry.control import Slots
-from serving.cluster.control.planning import KINDS, Demand
+from serving.cluster.control.replica_plan import KINDS, Demand
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState, kind_of
 from serving.cluster.membership.workers import WorkerRecord
 from serving.cluster.queues import queue_at, queue_of

@@ -10,7 +10,7 @@ from selection.evaluation.monitoring.snapshots import STEP_S
 from selection.feedback.persist import drain_feedback
 from selection.feedback.pruning import prune_old_feedback
 from serving.cluster.control.rhythm import Rhythm
-from serving.cluster.control.snapshots import snapshot_selection, thin_selection_history
+from serving.cluster.control.selection_snapshots import snapshot_selection, thin_selection_history
 from serving.cluster.control.tasks import reconcile
 from serving.cluster.queues import CONTROL_QUEUE
 

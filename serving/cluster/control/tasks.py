@@ -28,19 +28,19 @@ from registry.control import note_round
 from registry.models import ModelVersion, VersionCheck
 from registry.reading import version_spec
 from registry.sealing import Unsealable
-from serving.cluster.control import releases
-from serving.cluster.control.checks import RUNNING_TTL_S, take_up
-from serving.cluster.control.kept_inputs import kept_for
-from serving.cluster.control.reconcile import Reconciler
+from serving.cluster.control.checks.check_queue import RUNNING_TTL_S, take_up
+from serving.cluster.control.checks.kept_inputs import kept_for
+from serving.cluster.control.checks.tries import MOST_TRIES, Tries
+from serving.cluster.control.reconciler import Reconciler
+from serving.cluster.control.releases import open_releases
 from serving.cluster.control.trial import Aborted, Trial, failed_trial, try_out
 from serving.cluster.control.trial_process import WarmedParents
-from serving.cluster.control.tries import MOST_TRIES, Tries
-from serving.cluster.environments import needs_build, own_environments, prepare
 from serving.cluster.failures.check_counts import count_check
 from serving.cluster.failures.endings import REASON_CHARACTERS
 from serving.cluster.failures.error_log import ErrorLog, Phase
+from serving.cluster.host_environments import needs_build, own_environments, prepare
 from serving.cluster.membership.directory import own_directory
-from serving.cluster.remote import told_apart
+from serving.cluster.remote_versions import told_apart
 from serving.cluster.replica.tasks import serve_replica
 from serving.cluster.replica.worker import lifeline
 from serving.container.agreement import Row
@@ -92,7 +92,7 @@ def check_version(check_id: int) -> None:
         _check(check)
     except Aborted:
         tries.forget(check_id)  # it stays pending, for the next control worker
-    except releases.AWAY:
+    except open_releases.AWAY:
         tries.forget(check_id)
         raise
     except Exception as error:

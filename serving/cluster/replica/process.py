@@ -28,8 +28,8 @@ from serving.cluster.membership.workers import worker_id
 from serving.cluster.parent import Lifeline
 from serving.cluster.replica.drain_request import DrainRequest
 from serving.cluster.replica.heartbeat import Heartbeat
-from serving.cluster.replica.listen import replica_listen
-from serving.cluster.replica.preparing import GivenUp, Preparation, artifact_at_hand
+from serving.cluster.replica.preparation import GivenUp, Preparation, artifact_at_hand
+from serving.cluster.replica.replica_address import replica_listen
 from serving.cluster.replica.reports import Reports
 from serving.cluster.replica.watchdog import Slot, Watched, WatchedPredictor, watch_over
 from serving.container.boxed import BoxedPredictor

@@ -25,16 +25,16 @@ from registry.artifacts.files import ArtifactFiles
 from registry.models import ModelVersion
 from registry.reading import version_spec
 from registry.restarts import Ending, note_ending
-from serving.cluster.environments import own_environments, prepare, publish, rules
 from serving.cluster.failures.endings import log_end, note_death, note_failure
 from serving.cluster.failures.error_log import ErrorLog
 from serving.cluster.failures.output_log import log_of
+from serving.cluster.host_environments import own_environments, prepare, publish, rules
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.queues import REMOVE_ENVIRONMENT
-from serving.cluster.remote import told_apart
+from serving.cluster.remote_versions import told_apart
 from serving.cluster.replica.reports import Reports
-from serving.cluster.replica.secret import SecretWatch, SendsSecret
+from serving.cluster.replica.secret_watch import SecretWatch, SendsSecret
 from serving.cluster.replica.worker import lifeline, slot
 from serving.container.programs import WHILE_LOADING
 

@@ -26,7 +26,7 @@ from serving.cluster.host import host_id
 from serving.cluster.membership.workers import WorkerRecord, worker_id
 from serving.cluster.parent import Lifeline, die_with_parent
 from serving.cluster.queues import REPLICA_QUEUES, queue_at
-from serving.cluster.replica.announced import Announced
+from serving.cluster.replica.announcement import Announced
 from serving.cluster.replica.enforcement import end
 from serving.cluster.replica.watchdog import Slot, WatchTable
 

@@ -6,8 +6,8 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from serving.cluster.control.autoscaler import Autoscaler, Situation
-from serving.cluster.control.load import Counters
+from serving.cluster.control.scaling.autoscaler import Autoscaler, Situation
+from serving.cluster.control.scaling.version_load import Counters
 from serving.engine.stats import LATENCY_BOUNDS
 
 WEB = "web-1"

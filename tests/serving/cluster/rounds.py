@@ -11,14 +11,14 @@ import redis
 
 from registry import services
 from registry.models import Model, ModelVersion
-from serving.cluster.control.planning import Plan
-from serving.cluster.control.reconcile import Reconciler
-from serving.cluster.failures.counts import FailureCounts
+from serving.cluster.control.reconciler import Reconciler
+from serving.cluster.control.replica_plan import Plan
+from serving.cluster.failures.failure_counts import FailureCounts
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.membership.views import VIEW_KEY, VIEWS_KEY, LinkView, WebView
 from serving.cluster.membership.workers import WORKER_KEY, WorkerRecord, announce_worker
-from tests.serving.cluster.records import SEAL, a_record
+from tests.serving.cluster.samples import SEAL, a_record
 
 UNREACHED = LinkView(address="tcp:10.0.0.7:20000", reason="connection refused")
 BY = services.Actor.of_command("test")

@@ -24,7 +24,7 @@ from registry.models import Model, ModelVersion, Release
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from tests.redis_server import RedisServer
-from tests.serving.cluster.records import SEAL
+from tests.serving.cluster.samples import SEAL
 from tests.serving.cluster.waiting import wait_for
 from tests.serving.cluster.web_part import WebPart, WebProcess
 

@@ -11,7 +11,7 @@ from serving.cluster.membership.workers import (
     read_workers,
     take_back_request,
 )
-from serving.cluster.replica.announced import Announced
+from serving.cluster.replica.announcement import Announced
 
 RECORD = WorkerRecord(id="w1", host="app1", host_id="h1", queue="replicas.cpu", slots=2)
 BOTH = {"replicas.cpu", "replicas.cpu.h1"}

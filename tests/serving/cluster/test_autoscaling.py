@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.cluster.control.autoscaler import (
+from serving.cluster.control.scaling.autoscaler import (
     SETTLE_S,
     WINDOW_DOWN_S,
     Autoscaler,
     Decision,
     Situation,
 )
-from serving.cluster.control.load import Counters, Reading, load_between
+from serving.cluster.control.scaling.version_load import Counters, Reading, load_between
 from serving.engine.stats import LATENCY_BOUNDS
 from tests.serving.cluster.load_simulation import Simulation
 

@@ -16,7 +16,7 @@ from serving.container.server import ContainerServer
 from serving.container.spec import LoadSpec
 from serving.rpc.credentials import Credentials, web_tls
 from serving.testing import version_spec
-from tests.serving.cluster.records import a_record
+from tests.serving.cluster.samples import a_record
 from tests.serving.container.artifacts import save
 from tests.serving.container.test_server import Web
 from tests.serving.rpc.certificates import Authority

@@ -65,7 +65,7 @@ def test_a_second_one_runs_if_both_fit_into_half_of_the_memory(
     rounds: Rounds, monkeypatch: pytest.MonkeyPatch, available_mb: int, begun: int
 ) -> None:
     monkeypatch.setattr(
-        "serving.cluster.control.checks.available_bytes", lambda: available_mb << 20
+        "serving.cluster.control.checks.check_queue.available_bytes", lambda: available_mb << 20
     )
     limited, large = make_version("a", memory_limit_mb=2048), make_version("b", size=512 << 20)
     for version in (limited, large):

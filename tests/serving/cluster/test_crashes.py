@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from registry.restarts import read_restarts
-from serving.cluster.failures.counts import FailureCounts
+from serving.cluster.failures.failure_counts import FailureCounts
 from serving.cluster.host import host_id
 from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.membership.workers import (

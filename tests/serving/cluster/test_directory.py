@@ -14,7 +14,7 @@ from serving.cluster.membership.directory import (
     read_directory,
 )
 from serving.cluster.membership.records import ReplicaState
-from tests.serving.cluster.records import SEAL, a_record
+from tests.serving.cluster.samples import SEAL, a_record
 
 QUEUED = ReplicaState.QUEUED
 

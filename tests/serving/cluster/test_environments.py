@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from registry.models import Application, ModelVersion, Route, ServiceLevelObjective
-from serving.cluster.environments import own_environments, read_hosts, read_log
+from serving.cluster.host_environments import own_environments, read_hosts, read_log
 from serving.environments.spec import EnvironmentSpec, environment_of, stack_python
 from serving.environments.store import Environments
 from serving.testing import version_spec

@@ -14,8 +14,8 @@ import pytest
 
 from registry import services
 from registry.models import ModelVersion
-from serving.cluster.environments import read_hosts
-from serving.cluster.failures.counts import failure_texts
+from serving.cluster.failures.failure_counts import failure_texts
+from serving.cluster.host_environments import read_hosts
 from tests.serving.cluster import apart
 from tests.serving.cluster.apart import AWAY, HERE, kill, on
 from tests.serving.cluster.network_namespaces import WEB_ADDRESS, Link, inside, linked_namespaces

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from serving.cluster.failures.counts import FailureCounts, failure_texts
+from serving.cluster.failures.failure_counts import FailureCounts, failure_texts
 
 HOSTS = ("h1", "h2")
 

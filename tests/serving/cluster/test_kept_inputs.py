@@ -10,7 +10,7 @@ from registry import services
 from registry.models import Application, Model, ModelVersion
 from selection.store.input_samples import ROWS, Row
 from selection.store.keys import input_sample_key
-from serving.cluster.control.kept_inputs import kept_for
+from serving.cluster.control.checks.kept_inputs import kept_for
 from serving.container.agreement import Agreement
 from serving.container.rehearsal import CheckReport
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from registry.models import Application, Model, ModelVersion, Release, Route
 from registry.reading import version_spec
-from serving.cluster.environments import needed
+from serving.cluster.host_environments import needed
 from serving.environments.spec import environment_of
 
 

@@ -6,7 +6,7 @@ from registry.control import Slots
 from serving.cluster.control.placement import Placement, occupancy, slots_needed
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.membership.workers import WorkerRecord
-from tests.serving.cluster.records import a_demand, a_record
+from tests.serving.cluster.samples import a_demand, a_record
 
 ONE, OTHER = (
     WorkerRecord(id=host, host=host, host_id=host, queue="replicas.cpu", slots=2)

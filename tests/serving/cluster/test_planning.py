@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.cluster.control.planning import (
+from serving.cluster.control.replica_plan import (
     Demand,
     Plan,
     plan,
     replica_to_preempt,
     version_to_evict,
 )
-from serving.cluster.failures.counts import backoff_s
+from serving.cluster.failures.failure_counts import backoff_s
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
-from tests.serving.cluster.records import a_demand, a_record
+from tests.serving.cluster.samples import a_demand, a_record
 
 QUEUED, LOADING, READY = ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaState.READY
 DRAINING, FAILED = ReplicaState.DRAINING, ReplicaState.FAILED

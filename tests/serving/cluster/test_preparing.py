@@ -21,17 +21,17 @@ from registry.artifacts.files import ArtifactFiles
 from registry.artifacts.sources import Arriving, StorageSource
 from registry.artifacts.store import ArtifactStore
 from registry.models import VersionCheck
+from serving.cluster.control.checks.tries import MOST_TRIES
 from serving.cluster.control.tasks import check_version
-from serving.cluster.control.tries import MOST_TRIES
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.parent import Lifeline
 from serving.cluster.replica.drain_request import DrainRequest
 from serving.cluster.replica.heartbeat import Heartbeat
-from serving.cluster.replica.preparing import GivenUp, artifact_at_hand
+from serving.cluster.replica.preparation import GivenUp, artifact_at_hand
 from serving.container.errors import ArtifactUnreadable
 from tests.registry.artifacts.conftest import CHUNK, CONTENT, DIGEST, PlayedSource
-from tests.serving.cluster.records import a_record
+from tests.serving.cluster.samples import a_record
 from tests.serving.cluster.waiting import wait_for
 
 BY = services.Actor.of_command("test")

@@ -15,7 +15,7 @@ from serving.cluster.membership.records import ReplicaState
 from serving.cluster.replica import heartbeat as module
 from serving.cluster.replica.heartbeat import Heartbeat
 from tests.redis_server import RedisServer, redis_server
-from tests.serving.cluster.records import SEAL, a_record
+from tests.serving.cluster.samples import SEAL, a_record
 from tests.serving.cluster.waiting import wait_for
 
 MakePresence = Callable[..., Heartbeat]

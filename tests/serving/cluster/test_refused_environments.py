@@ -20,8 +20,8 @@ from pytest_django.fixtures import Settings
 from registry import services
 from registry.models import VersionCheck
 from serving.cluster.control.tasks import check_version
-from serving.cluster.environments import own_environments, prepare, read_hosts
 from serving.cluster.failures.error_log import ErrorLog
+from serving.cluster.host_environments import own_environments, prepare, read_hosts
 from serving.cluster.parent import Lifeline
 from serving.environments.spec import environment_of
 from serving.testing import version_spec

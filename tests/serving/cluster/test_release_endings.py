@@ -18,10 +18,10 @@ from registry import services
 from registry.check_progress import QUEUED, checking_key
 from registry.models import Model, ModelVersion, Release, VersionCheck
 from serving.cluster.control.ages import Ages
-from serving.cluster.control.checks import RUNNING_TTL_S, Checks, take_up
-from serving.cluster.control.releases import Cluster, Releases, fail
+from serving.cluster.control.checks.check_queue import RUNNING_TTL_S, Checks, take_up
+from serving.cluster.control.checks.tries import MOST_TRIES
+from serving.cluster.control.releases.open_releases import Cluster, Releases, fail
 from serving.cluster.control.tasks import check_version
-from serving.cluster.control.tries import MOST_TRIES
 
 pytestmark = pytest.mark.django_db
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from serving.cluster.control.releases import Progress
+from serving.cluster.control.releases.open_releases import Progress
 
 
 def progress(**changes: Any) -> Progress:

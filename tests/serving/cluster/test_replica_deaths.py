@@ -10,13 +10,13 @@ from celery.exceptions import WorkerLostError
 
 from registry.models import ModelVersion
 from registry.restarts import read_restarts
-from serving.cluster.failures.counts import FailureCounts
 from serving.cluster.failures.error_log import ErrorLog, Phase
+from serving.cluster.failures.failure_counts import FailureCounts
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.parent import Lifeline
 from serving.cluster.replica.tasks import note_lost_replica, serve_replica
-from tests.serving.cluster.records import SEAL, a_record
+from tests.serving.cluster.samples import SEAL, a_record
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

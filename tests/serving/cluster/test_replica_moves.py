@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.cluster.control.planning import Demand, plan
-from serving.cluster.control.replica_moves import replica_moves
+from serving.cluster.control.moves.replica_moves import replica_moves
+from serving.cluster.control.replica_plan import Demand, plan
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
-from tests.serving.cluster.records import a_demand, a_record
+from tests.serving.cluster.samples import a_demand, a_record
 
 QUEUED, LOADING, READY = ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaState.READY
 DRAINING = ReplicaState.DRAINING

@@ -11,12 +11,8 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from registry.control import note_round
-from serving.cluster.control.retirement import (
-    LOOK_AGAIN_S,
-    Retirement,
-    RetirementFailed,
-)
-from serving.cluster.failures.counts import BACKOFF_KEY, FailureCounts
+from serving.cluster.control.moves.retirement import LOOK_AGAIN_S, Retirement, RetirementFailed
+from serving.cluster.failures.failure_counts import BACKOFF_KEY, FailureCounts
 from serving.cluster.membership.directory import RECORD_KEY, Directory
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.membership.seals import Seal
@@ -28,7 +24,7 @@ from serving.cluster.membership.workers import (
     withdraw_worker,
 )
 from tests.redis_server import fresh_redis_client
-from tests.serving.cluster.records import a_record
+from tests.serving.cluster.samples import a_record
 
 OLD, NEW = (
     WorkerRecord(id=name, host="app1", host_id="h1", queue="replicas.cpu", slots=2)

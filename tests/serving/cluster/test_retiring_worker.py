@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from registry.models import ModelVersion
-from serving.cluster.control.retirement import Retirement
+from serving.cluster.control.moves.retirement import Retirement
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.membership.views import read_views
 from serving.cluster.membership.workers import worker_id

@@ -15,13 +15,13 @@ from django.utils import timezone
 from registry import services
 from registry.control import Slots, note_round
 from registry.models import Application, Model, ModelVersion, Release, Route, ServiceLevelObjective
-from serving.cluster.control.autoscaler import SETTLE_S, WINDOW_DOWN_S
-from serving.cluster.control.scaling import Scaling
+from serving.cluster.control.scaling.autoscaler import SETTLE_S, WINDOW_DOWN_S
+from serving.cluster.control.scaling.autoscaling import Scaling
+from serving.cluster.control.scaling.scaling_events import last_changes
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
-from serving.cluster.scaling_events import last_changes
 from tests.serving.cluster.publishing import Web
-from tests.serving.cluster.records import a_record
 from tests.serving.cluster.rounds import make_version
+from tests.serving.cluster.samples import a_record
 
 pytestmark = pytest.mark.django_db
 
@@ -82,7 +82,7 @@ def test_queries_that_wait_too_long_get_more_replicas_and_the_log_says_why(
     scaling: Scaling, web: Web, version: ModelVersion, client: redis.Redis,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    caplog.set_level(logging.INFO, logger="serving.cluster.control.scaling")
+    caplog.set_level(logging.INFO, logger="serving.cluster.control.scaling.autoscaling")
 
     seen = list(rounds(scaling, web, version, number=ROUNDS_UP, waited_s=0.08, busy_s=1.9))
 

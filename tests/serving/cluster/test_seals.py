@@ -15,15 +15,15 @@ from django.test import Client
 from redis.asyncio import Redis
 
 from registry.models import ModelVersion
-from serving.cluster.control.reconcile import REFUSED_KEPT_S
+from serving.cluster.control.reconciler import REFUSED_KEPT_S
 from serving.cluster.host import host_id
 from serving.cluster.membership.directory import INDEX_KEY, RECORD_KEY, Directory, read_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.seals import SEALED, Refusals, Seal
 from serving.cluster.replica import process
 from serving.cluster.replica.tasks import serve_replica
-from tests.serving.cluster.records import SEAL, a_record
 from tests.serving.cluster.rounds import Rounds
+from tests.serving.cluster.samples import SEAL, a_record
 from tests.serving.cluster.web_part import WebPart
 
 OTHER: dict[str, Any] = {

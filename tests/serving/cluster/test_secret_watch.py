@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from registry import services
 from registry.models import ModelVersion
-from serving.cluster.replica.secret import SecretWatch, SendsSecret
+from serving.cluster.replica.secret_watch import SecretWatch, SendsSecret
 from serving.container.remote.predictor import RemotePredictor
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,7 +35,7 @@ def version(settings: Settings) -> ModelVersion:
 
 @pytest.fixture(autouse=True)
 def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.cluster.replica.secret.LOOK_EACH_S", 0.01)
+    monkeypatch.setattr("serving.cluster.replica.secret_watch.LOOK_EACH_S", 0.01)
 
 
 @contextmanager

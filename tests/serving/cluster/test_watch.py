@@ -18,7 +18,7 @@ from serving.cluster.replica.watchdog import (
     WatchTable,
 )
 from serving.rpc.frames import Answer, AnswerStatus
-from tests.serving.cluster.records import a_record
+from tests.serving.cluster.samples import a_record
 
 READY, LOADING = ReplicaState.READY, ReplicaState.LOADING
 

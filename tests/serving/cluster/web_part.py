@@ -21,7 +21,7 @@ from serving.cluster.membership.views import WebView, publish_view, withdraw_vie
 from serving.engine.engine import Engine, EngineSpec
 from serving.rpc.credentials import Credentials
 from serving.web.links import ReplicaLinks
-from tests.serving.cluster.records import SEAL
+from tests.serving.cluster.samples import SEAL
 
 LOOK_S = 0.1
 ROOT = Path(__file__).resolve().parents[3]

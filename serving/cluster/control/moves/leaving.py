@@ -20,7 +20,7 @@ from django.conf import settings
 
 from core.redis.redis_client import redis_client
 from registry.control import read_control
-from serving.cluster.control.retirement import Retirement, RetirementFailed
+from serving.cluster.control.moves.retirement import Retirement, RetirementFailed
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.views import read_views
 from serving.cluster.membership.workers import worker_id

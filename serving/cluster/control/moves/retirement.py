@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from registry.control import read_control
-from serving.cluster.failures.counts import FailureCounts
+from serving.cluster.failures.failure_counts import FailureCounts
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.views import obstacle_text, obstacles, read_views

@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
 
-from serving.cluster.control.load import Load, Reading, load_between
+from serving.cluster.control.scaling.version_load import Load, Reading, load_between
 
 # Waiting for this part of the objective, or losing this share of the queries, is too much.
 DELAYED_SHARE = 0.4

@@ -24,8 +24,8 @@ from registry.check_progress import (
 from registry.models import VersionCheck
 from registry.reading import version_spec
 from serving.cluster.control.ages import Ages, in_steps
-from serving.cluster.environments import BUILDING, needs_build
 from serving.cluster.failures.endings import REASON_CHARACTERS
+from serving.cluster.host_environments import BUILDING, needs_build
 from serving.rpc.text import safe_text
 
 if TYPE_CHECKING:

@@ -19,10 +19,12 @@ from registry import services
 from registry.control import Slots
 from registry.models import ModelVersion
 from serving.cluster.control.ages import Ages
-from serving.cluster.control.checks import MOST_CHECKS, Checks
+from serving.cluster.control.checks.check_queue import MOST_CHECKS, Checks
 from serving.cluster.control.demands import wanted_replicas
+from serving.cluster.control.moves.replica_moves import ReplicaMoves, replica_moves
 from serving.cluster.control.placement import Placement, slots_needed
-from serving.cluster.control.planning import (
+from serving.cluster.control.releases.open_releases import Cluster, Releases
+from serving.cluster.control.replica_plan import (
     KINDS,
     Demand,
     Plan,
@@ -30,10 +32,8 @@ from serving.cluster.control.planning import (
     replica_to_preempt,
     version_to_evict,
 )
-from serving.cluster.control.releases import Cluster, Releases
-from serving.cluster.control.replica_moves import ReplicaMoves, replica_moves
-from serving.cluster.control.scaling import Scaling
-from serving.cluster.failures.counts import FailureCounts
+from serving.cluster.control.scaling.autoscaling import Scaling
+from serving.cluster.failures.failure_counts import FailureCounts
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.seals import Refusals

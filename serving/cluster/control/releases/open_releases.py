@@ -15,11 +15,11 @@ from registry import services
 from registry.control import REMEDIES
 from registry.models import Release, VersionCheck
 from serving.cluster.control.ages import Ages, in_steps
-from serving.cluster.control.checks import Checks
+from serving.cluster.control.checks.check_queue import Checks
+from serving.cluster.control.checks.tries import MOST_TRIES, Tries
 from serving.cluster.control.placement import occupancy
-from serving.cluster.control.tries import MOST_TRIES, Tries
-from serving.cluster.failures.counts import FailureCounts, HostFailures
 from serving.cluster.failures.endings import REASON_CHARACTERS
+from serving.cluster.failures.failure_counts import FailureCounts, HostFailures
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.views import WebView, obstacle_text, obstacles, reached
 from serving.cluster.membership.workers import WorkerRecord

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 
-from serving.cluster.control.planning import Demand
+from serving.cluster.control.replica_plan import Demand
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.seals import Seal
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
-from serving.cluster.control.planning import Demand
+from serving.cluster.control.replica_plan import Demand
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 
 

@@ -15,10 +15,10 @@ from registry import services
 from registry.models import ModelVersion, Release, Route
 from registry.room import known_slots, most_replicas
 from registry.version_queries import wanted
-from serving.cluster.control.autoscaler import Autoscaler, Decision, Situation
-from serving.cluster.control.load import reading_of
+from serving.cluster.control.scaling.autoscaler import Autoscaler, Decision, Situation
+from serving.cluster.control.scaling.scaling_events import ReplicaChange, note_change
+from serving.cluster.control.scaling.version_load import reading_of
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
-from serving.cluster.scaling_events import ReplicaChange, note_change
 from serving.metrics.published import read_published
 
 if TYPE_CHECKING:

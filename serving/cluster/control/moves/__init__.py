@@ -1,0 +1,1 @@
+"""Replicas that move from a worker that retires to others."""

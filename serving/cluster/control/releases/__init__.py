@@ -1,0 +1,1 @@
+"""Open releases, brought forward until they are live or have failed."""

@@ -1,0 +1,1 @@
+"""The number of replicas that a version's load asks for."""
