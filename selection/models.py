@@ -80,10 +80,7 @@ class Feedback(models.Model):
 
 
 class StateReset(models.Model):
-    """Somebody had forgotten what was learned in a context, or everywhere; its place in the order.
-
-    A replay of feedback forgets there too: what was reset never comes back.
-    """
+    """A reset of what was learned, in its place in the order of feedback, for replays too."""
 
     application = models.ForeignKey(
         "registry.Application", on_delete=models.CASCADE, related_name="resets"
@@ -110,10 +107,7 @@ class StateReset(models.Model):
 
 
 class StateCheckpoint(models.Model):
-    """What a context had learned from feedback that was taken out of the table since.
-
-    A replay goes on from it. Floating point numbers stay what they were, to the bit.
-    """
+    """What a context had learned from feedback that was taken out of the table since."""
 
     application = models.ForeignKey(
         "registry.Application", on_delete=models.CASCADE, related_name="checkpoints"
@@ -138,8 +132,7 @@ class StateCheckpoint(models.Model):
 class SelectionSnapshot(models.Model):
     """What an application had learned `at` a time, and what happened since the one before.
 
-    `selection.evaluation.monitoring` takes, merges and reads them; of the global context. Sums and
-    counts of a stretch add up, so that neighbours merge into one without a loss.
+    `selection.evaluation.monitoring` takes, merges and reads them; of the global context.
     """
 
     application = models.ForeignKey(

@@ -70,10 +70,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormerSecret:
-    """What signed receipts until a time (unix milliseconds); none that is dated later is its.
-
-    Whoever got hold of it can sign for the past alone, which feedback windows close.
-    """
+    """What signed receipts until a time (unix milliseconds); none that is dated later is its."""
 
     key: bytes
     until_ms: int

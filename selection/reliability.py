@@ -95,11 +95,7 @@ class Reliability:
             self._asked[arm] = asked.then(self._asked.get(arm, NOTHING))
 
     def merge(self, together: Mapping[str, float], *, taken: Mapping[str, Asked]) -> None:
-        """Take over what all processes know together, which `taken` is part of.
-
-        The more this process has asked an arm itself lately, the less it goes by others: a link
-        that one process alone has lost is not held against the arm everywhere.
-        """
+        """Take over what all processes know together, which `taken` is part of."""
         for arm in {*self.missed, *together}:
             since = self._asked.get(arm, NOTHING)
             theirs = faded(together.get(arm, 0.0), asks=since.asks) + since.missed
@@ -134,10 +130,7 @@ def factors_of(missed: Mapping[str, float]) -> Factors:
 
 
 def relative(shares: Mapping[str, float], *, factors: Factors) -> dict[str, float]:
-    """Return the factors of arms beside the best there is: where all miss as much, none pays.
-
-    One that would keep next to nothing is down.
-    """
+    """Return the factors of arms beside the best there is: where all miss as much, none pays."""
     own = {arm: factors.get(arm, 1.0) for arm in shares}
     best = max((own[arm] for arm, share in shares.items() if share > 0.0), default=0.0)
     if best <= 0.0:
@@ -149,13 +142,7 @@ def relative(shares: Mapping[str, float], *, factors: Factors) -> dict[str, floa
 def redistributed(
     shares: Mapping[str, float], *, factors: Factors, spread: float = 1.0
 ) -> dict[str, float]:
-    """Return shares that sum to 1, of which unreliable arms have given theirs to the others.
-
-    An arm keeps the part of its share that its factor says. What is given up is divided by factor
-    and by share plus `spread` times the even share, so that it doesn't come back to an arm whose
-    share is large for the very reason that nothing was learned from its failures. No arm falls
-    below `PROBE`, or the share that it had.
-    """
+    """Return shares that sum to 1, of which unreliable arms have given theirs to the others."""
     beside = relative(shares, factors=factors)
     if not beside or min(beside.values()) >= 1.0:
         return dict(shares)

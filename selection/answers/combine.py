@@ -72,7 +72,6 @@ def combine(
 ) -> Combined:
     """Combine the JSON texts of the arms that answered; at least one of `asked` must have.
 
-    `averages` learn from what came, and stand in for what did not; `vote` has no use for them.
     Raises `ModelFailed` where the outputs are nothing that can be combined in this way.
     """
     if len(asked) == len(predictions) == 1 and how == VOTE:

@@ -40,10 +40,7 @@ def decide(
     default: bytes | None,
     averages: Averages | None = None,
 ) -> Combined | Objection:
-    """Return the answer that the arms' outputs come to, or why the default is to be given instead.
-
-    Where there is no default, that of low confidence is the best there is.
-    """
+    """Return the combined answer of the arms, or the objection to giving it."""
     if not outputs:
         return NOTHING
     try:

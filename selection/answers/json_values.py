@@ -31,11 +31,7 @@ def kind_of(text: bytes) -> str:
 
 
 def same_value_key(text: bytes) -> Hashable:
-    """Return a key that two JSON texts share exactly when they mean the same value.
-
-    1 and 1.0 are one value, 1 and true are two, and the order of an object's members doesn't
-    count. Text that isn't JSON agrees only with the same text.
-    """
+    """Return a key that two JSON texts share exactly when they mean the same value."""
     try:
         return frozen(decode(text))
     except (msgspec.DecodeError, RecursionError):
@@ -67,11 +63,7 @@ def numbers_or_nulls(text: bytes) -> float | list[float | None] | None:
 
 
 def class_scores(text: bytes) -> Scores | None:
-    """Return the scores of classes that the text holds, divided by their sum; None for others.
-
-    Scores are numbers from 0 up, in an array or in an object by label, at least one of them.
-    Where all are 0, no class is preferred.
-    """
+    """Return the scores of classes that the text holds, divided by their sum; None for others."""
     try:
         value = decode(text)
     except (msgspec.DecodeError, RecursionError):
@@ -97,11 +89,7 @@ def best_class(scores: Scores) -> str | int:
 
 
 def score_of(label: Any, scores: Scores) -> float | None:
-    """Return the score of a class, 0 where it has none; None where no class can have this name.
-
-    A label is text or a whole number: an index of an array, and of an object the member that is
-    named by the same characters.
-    """
+    """Return the score of a class, 0 where it has none; None where no class can have this name."""
     if isinstance(label, bool) or not isinstance(label, str | int):
         return None
     if isinstance(scores, dict):

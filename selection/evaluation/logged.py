@@ -1,8 +1,4 @@
-"""Kept feedback as it is evaluated: whom a query asked, by what chance, and what that earned.
-
-A reward is 1 - loss. Where several arms were asked, all of them were asked for certain: no policy
-draws a part of them, and shares of trust that older rows may log instead of a 1 say nothing else.
-"""
+"""Kept feedback as it is evaluated: whom a query asked, by what chance, and what that earned."""
 
 from __future__ import annotations
 
@@ -75,10 +71,7 @@ class AnswerRule:
     def reward(
         self, query: LoggedQuery, *, asked: Sequence[str], weights: Mapping[str, float]
     ) -> float | None:
-        """Return what asking these arms would have earned; None where the log can't tell.
-
-        That takes a label, and that each of the arms was asked. `weights` are the trust in each.
-        """
+        """Return what asking these arms would have earned; None where the log can't tell."""
         logged = {entry.arm: entry for entry in query.asked}
         if query.label is None or not all(arm in logged for arm in asked):
             return None

@@ -1,7 +1,4 @@
-"""Stored rows as other programs read them: feedback, decisions, and the sample of predictions.
-
-A page is bounded in rows and bytes, and its `next` is the cursor of the page after it.
-"""
+"""Stored rows as other programs read them: feedback, decisions, and the sample of predictions."""
 
 from __future__ import annotations
 

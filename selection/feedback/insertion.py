@@ -21,11 +21,7 @@ _as_json = msgspec.json.Encoder().encode
 
 
 def insert(model: type[models.Model], rows: Iterable[Values]) -> None:
-    """Insert rows of values by field, all of them but the key; moments are milliseconds since 1970.
-
-    One that is there already, by what is unique, is passed over. Errors of the database come
-    through; within a transaction nothing has been inserted then.
-    """
+    """Insert rows of values by field, moments in milliseconds; rows that are there are skipped."""
     fields = [field for field in model._meta.concrete_fields if not field.primary_key]
     taken = [(field.attname, _prepared(field)) for field in fields]
     quoted = connection.ops.quote_name

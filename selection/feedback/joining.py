@@ -77,10 +77,7 @@ async def predict(
     limit: asyncio.Semaphore,
     costs: Mapping[str, float],
 ) -> JoinedPrediction | ClipperError:
-    """Ask every arm about a labelled input: each has the chance 1, whatever the policy.
-
-    Each has its cost, of `costs`, but no seconds: nobody waited for it.
-    """
+    """Ask every arm about a labelled input: each has the chance 1, whatever the policy."""
     try:
         features = policy.encode(item.features)
         async with limit:
@@ -129,10 +126,7 @@ def _of_input(
 
 
 def mark_of(item: FeedbackItem | ClipperError, *, application: ApplicationSpec) -> bytes:
-    """Return the mark of the caller's idempotency key, b"" without one.
-
-    It is longer than a nonce, so that no two are the same.
-    """
+    """Return the mark of the caller's idempotency key, b"" without one."""
     if isinstance(item, ClipperError) or isinstance(item.idempotency_key, UnsetType):
         return b""
     text = f"{application.id}:{item.idempotency_key}"

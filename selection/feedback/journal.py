@@ -1,9 +1,4 @@
-"""Writes updates to Redis: each counted once, and durable when `append` returns.
-
-One call of a script marks some updates as seen, appends their events to the stream and changes the
-state of their context, all of it or nothing. An append-only Redis with `appendfsync always` answers
-only when its file has them.
-"""
+"""Writes updates to Redis: each counted once, and durable when `append` returns."""
 
 from __future__ import annotations
 
@@ -66,9 +61,8 @@ class FeedbackJournal:
     async def append(self, updates: Sequence[JournalUpdate]) -> list[States | None]:
         """Return, in order, the sums left by each, by context; None if it was seen before.
 
-        Updates counted together all have what is left after the last of them. Raises `Unavailable`
-        if too few replicas of Redis have it, and errors of Redis: the updates may or may not have
-        been counted then. If Redis refuses some, all others were counted.
+        Raises `Unavailable` if too few replicas of Redis have it, and errors of Redis: the updates
+        may or may not have been counted then.
         """
         if not updates:
             return []

@@ -26,11 +26,7 @@ class KnownReceipt(NamedTuple):
 
 
 def restore_marks(client: redis.Redis, application: ApplicationSpec) -> None:
-    """Mark the receipts in the table that callers could still send; those marked already stay.
-
-    Without it a Redis that has lost its file would count them again, and the table would not.
-    Errors of Redis come through.
-    """
+    """Mark the receipts in the table that callers could still send; those marked already stay."""
     now = datetime.now(UTC)
     life = timedelta(seconds=application.feedback_window_s + SEEN_MARGIN_S)
     counted = _counted(application.id, since=now - life)

@@ -52,12 +52,7 @@ def persist_feedback(
     consumer: str | None = None,
     pause: Callable[[], None] = lambda: None,
 ) -> int:
-    """Insert one batch and take it off the stream; return how many entries were dealt with.
-
-    Call it until it returns 0. `consumer` must be used by one caller at a time. Errors of Redis
-    and of the database come through; the batch is then taken again by the next call. It calls
-    `pause` between small pieces of the work, while it holds nothing that others wait for.
-    """
+    """Insert one batch and take it off the stream; return how many entries were dealt with."""
     _ensure_group(stream)
     entries = _next_entries(stream, batch=batch, consumer=consumer or socket.gethostname())
     there: dict[int, bool] = {}
@@ -104,10 +99,7 @@ def _taken_over(stream: redis.Redis, *, batch: int, consumer: str) -> list[Strea
 def _rows(
     entries: Sequence[StreamEntry], *, there: dict[int, bool]
 ) -> tuple[list[_Row], list[tuple[StreamEntry, str]]]:
-    """Return the rows of entries that can be kept, and those that can't be read, each with why.
-
-    `there` says of applications whether they exist, as far as that has been looked up.
-    """
+    """Return the rows of entries that can be kept, and those that can't be read, each with why."""
     read: list[tuple[StreamEntry, Counted]] = []
     rejected: list[tuple[StreamEntry, str]] = []
     for entry in entries:

@@ -56,10 +56,7 @@ def prune_old_feedback() -> int:
 
 
 def oldest_kept(application: ApplicationSpec, *, now: float) -> int | None:
-    """Return the position before which feedback goes; None where it is kept for good.
-
-    What could still be sent again stays: a rebuild marks it as seen by its row.
-    """
+    """Return the position before which feedback goes; None where it is kept for good."""
     if application.keep_feedback_s is None:
         return None
     kept_s = max(application.keep_feedback_s, application.feedback_window_s + SEEN_MARGIN_S)

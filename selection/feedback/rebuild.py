@@ -75,10 +75,8 @@ def rebuild(
     """Replay an application's feedback, from its checkpoints on, and put the result in Redis;
     counts of queries stay.
 
-    Receipts that have counted are marked again, so that none of them counts twice.
-
-    `only`: this context alone. `dry_run`: say what differs and write nothing. Raises Unavailable
-    without Redis, Conflict where feedback is persisted elsewhere or outruns the writing.
+    Raises Unavailable without Redis, Conflict where feedback is persisted elsewhere or outruns the
+    writing.
     """
     spec = read_application(application)
     first = first_position(spec.id)
@@ -124,10 +122,7 @@ def _persisting_alone() -> Iterator[Lock]:
 
 
 def _emptied(client: redis.Redis, *, application_id: int, lock: Lock) -> int:
-    """Move the stream into the database; return the position up to which everything is there.
-
-    That is what the stream has seen, or the database where Redis lost its stream.
-    """
+    """Move the stream into the database; return the position up to which everything is there."""
     position = in_order(last_entry(client))
     while True:
         while client.xrange(STREAM, max=position_text(position), count=1):

@@ -20,11 +20,7 @@ READ = ("position", "received_at", "context", "arms", "routed", "features", "for
 def from_database(
     application_id: int, *, only: str | None, after: int, up_to: int
 ) -> Iterator[Entry]:
-    """Yield, in order, what is kept at positions above `after` and up to `up_to`.
-
-    `only`: of this context alone, and where it gave way to others. A few rows at a time are in
-    memory.
-    """
+    """Yield, in order, what is kept at positions above `after` and up to `up_to`."""
     span = {"application_id": application_id, "position__gt": after, "position__lte": up_to}
     rows = Feedback.objects.filter(forced=False, **span).order_by("position", "id").only(*READ)
     if only is not None:

@@ -58,8 +58,7 @@ def forget(
 def reset(client: redis.Redis, application: Application, *, context: str | None, by: str) -> None:
     """Forget what one context learned, the global one's being "", or all of them (None).
 
-    A context starts anew from what is known for everybody, the global one from nothing. It is
-    durable when this returns. Raises Unavailable without Redis.
+    Raises Unavailable without Redis.
     """
     event = ResetEvent(
         application_id=application.pk, context=context, at_ms=int(time.time() * 1000), by=by

@@ -85,7 +85,6 @@ class FeedbackService:
     ) -> FeedbackResult:
         """Count the items and say what became of each; an error among them is its rejection.
 
-        `arms` are the arms routed now, with their routes' weights, `costs` what asking each costs.
         Raises `Unavailable` without Redis: the whole request may be sent again, what had been
         counted is then a duplicate.
         """
@@ -117,8 +116,7 @@ class FeedbackService:
     ) -> int:
         """Count these predictions, which got no feedback within their window, as this reward.
 
-        Return how many were counted: the others had got feedback after all, or were settled
-        elsewhere. Raises `Unavailable` without Redis, and all may be settled again.
+        Raises `Unavailable` without Redis, and all may be settled again.
         """
         self._refuse_while_paused()
         stored = await self._stored_outputs(receipts)

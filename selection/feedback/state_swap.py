@@ -104,10 +104,7 @@ def exchange(
     expected: str,
     write: bool,
 ) -> dict[str, bool] | None:
-    """Put the states, by context, in place, and say of each whether it had been there already.
-
-    None, and nothing is written, where the stream's last entry isn't the one `expected`.
-    """
+    """Put the states, by context, in place, and say of each whether it had been there already."""
     wanted = {context: fields_of(state) for context, state in states.items()}
     calls = [
         ScriptCall(

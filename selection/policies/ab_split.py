@@ -46,10 +46,7 @@ class Assigned(Prepared):
         return next(s for s in self.selections if s.arms[0] == arm)
 
     def reweighted(self, factors: Factors) -> Assigned:
-        """An arm that mostly answers keeps its keys: they are not to go to and fro with its luck.
-
-        The others share in those of an arm that is down by their weights.
-        """
+        """Share out the keys of arms that are down; an arm that mostly answers keeps its own."""
         down = down_of(self.routed, factors=factors)
         chances = redistributed(self.routed, factors=dict.fromkeys(down, 0.0), spread=0.0)
         drawn = draw_one(weights=chances, probabilities=chances)

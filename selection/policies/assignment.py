@@ -15,10 +15,7 @@ from hashlib import blake2b
 
 
 def owner_of(key: str, shares: Mapping[str, float], *, routes: Mapping[str, str]) -> str:
-    """Return the arm of a key, given the share and the name of the route of each; one is above 0.
-
-    An arm that has no share owns nobody.
-    """
+    """Return the arm of a key, given the share and the route of each arm; some share is above 0."""
 
     def score(arm: str) -> tuple[float, str]:
         return shares[arm] / -math.log(uniform_of(f"{key}\0{routes[arm]}")), arm
@@ -27,10 +24,7 @@ def owner_of(key: str, shares: Mapping[str, float], *, routes: Mapping[str, str]
 
 
 def routes_of(arms: Iterable[str]) -> dict[str, str]:
-    """Return the name of each arm's route, which outlives its version: that of the model.
-
-    A further route to the same model, which pins another version, has its place behind the name.
-    """
+    """Return the name of each arm's route, which outlives its version: that of the model."""
     places: Counter[str] = Counter()
     routes: dict[str, str] = {}
     for arm in arms:

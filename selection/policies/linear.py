@@ -104,10 +104,7 @@ class Linear(Policy):
 
     @property
     def statistic(self) -> StatisticKind:
-        """Observations, their rewards, then the upper triangle of sum(x x') and sum(reward * x).
-
-        Sums of another number of features are another kind, which begins anew.
-        """
+        """Observations, their rewards, then the upper triangle of sum(x x') and sum(reward * x)."""
         k = self.coefficients
         width = 2 + k * (k + 1) // 2 + k
         return StatisticKind(f"reg{k}", width, by_arm=width)

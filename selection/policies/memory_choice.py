@@ -70,11 +70,7 @@ def _memories(sums: Array) -> tuple[Array, Array, Array]:
 
 
 def _held(counts: Array, rewards: Array, *, worth: Array, levels: Array) -> Believed:
-    """Return what the longest memory of each arm tells.
-
-    Where some arm has changed, older parts of the others' count for less, and what is foretold of
-    these counts instead as far as it is likely that all have moved together.
-    """
+    """Return what the longest memory of each arm tells."""
     longest = longest_that_holds(counts, rewards, worth=worth)
     if not longest.any():
         return Believed(counts[:, 0], rewards[:, 0])
@@ -137,11 +133,7 @@ class Foretold(NamedTuple):
 
 
 def foretold(counts: Array, rewards: Array, *, levels: Array, lately: int) -> Foretold:
-    """Return what the arms (rows) are like, given that some have changed.
-
-    `counts` and `rewards` are those of the memories (columns), the longest first, of which `lately`
-    goes back no further than the change; `levels` are the sums of `LEVELS`.
-    """
+    """Return what the arms (rows) are like, given that some have changed."""
     recent, rewarded = counts[:, lately], rewards[:, lately]
     asked = int(np.argmax(recent))
     labels = levels[:, 2]

@@ -47,11 +47,7 @@ def leader(rewards: Sequence[Rewards]) -> int:
 def recommend(
     evidence: Statistics, *, proof: Proof, together: bool = False
 ) -> Recommendation | None:
-    """Return what the evidence of all arms comes to; None where there is no choice.
-
-    `together`: all arms are asked about each query, so that their rewards depend on each
-    other; the evidence for two arms is then only worth its geometric mean.
-    """
+    """Return what the evidence of all arms comes to; None where there is no choice."""
     if len(evidence) < 2:
         return None
     arms, rewards = tuple(evidence), [seen(vector) for vector in evidence.values()]

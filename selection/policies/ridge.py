@@ -46,8 +46,6 @@ class Ridge:
     ) -> list[float]:
         """Return each arm's chance of the highest theta' x + alpha * sqrt(u * x' A^-1 x), u being
         drawn evenly from 0 to 1; arms that tie share.
-
-        `among`: only these arms are compared, and the others have no chance.
         """
         promised, widths = self._bounds(features)
         bounds = promised + alpha * WIDTHS[:, None] * widths

@@ -66,10 +66,7 @@ class Everybody(NamedTuple):
 
 
 def strength(rewards: Statistics, pairs: Statistics) -> float:
-    """Return how many observations of its own everybody's are worth to a context.
-
-    `rewards` and `pairs` are everybody's, by arm.
-    """
+    """Return how many observations of its own everybody's are worth to a context."""
     within = _variance(rewards.values())
     count, covariance = FIRST_PAIRS, FIRST_PAIRS * within / (1.0 + FIRST_STRENGTH / COUNTED)
     for paired, earlier, later, products in pairs.values():
@@ -99,12 +96,7 @@ def shrunk(
     seen: Statistics,
     relative: bool,
 ) -> dict[str, Vector]:
-    """Return a context's own sums with what everybody's are worth there added to them.
-
-    `seen` are the rewards that the context itself has got. Those of everybody are partly its own,
-    and where it is alone they tell nothing new. Sums whose first number isn't how much was observed
-    (`relative`) are all of so many observations as the arm has that is known best.
-    """
+    """Return a context's own sums with what everybody's are worth there added to them."""
     if relative:
         known, observed = _most(everybody.rewards), max(_most(seen), 0.0)
         share = _share(known, own=observed, strength=everybody.strength)
@@ -124,12 +116,7 @@ def shrunk(
 
 
 def _decided(observed: float, *, worth: float, known: float) -> float:
-    """Return by what log-weights are multiplied, which are further apart the more was observed.
-
-    Everybody's, as few observations as they are `worth`, would leave a context that has `observed`
-    nothing with hardly any preference. So it has all of theirs, of all that is `known`, and the
-    more of what it goes by is its own, the more it decides by that alone.
-    """
+    """Return by what log-weights are multiplied, which are further apart the more was observed."""
     counted = observed + worth
     if counted <= 0.0:
         return 1.0

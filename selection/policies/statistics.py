@@ -108,10 +108,7 @@ class Update:
 
 
 def learn_in(context: str, update: Update, *, states: Mapping[str, State]) -> dict[str, State]:
-    """Return the states, by context, that feedback in one of them has changed.
-
-    Everybody's, that of the context `GLOBAL_CONTEXT`, learns from all feedback.
-    """
+    """Return the states, by context, that feedback in one of them has changed."""
     own, general = states.get(context, State()), states.get(GLOBAL_CONTEXT, State())
     if context == GLOBAL_CONTEXT:
         return {context: learn(own, update)}
@@ -198,11 +195,7 @@ def _above_level(deltas: Statistics, *, level: float | None) -> Statistics:
 
 
 def _rechecked(moved: Statistics, *, told: Container[str], at_ms: int) -> dict[str, Vector]:
-    """Return evidence as it goes on, or as all of it begins anew where an arm has changed.
-
-    What makes one change mostly changes others too, and those that are asked more seldom show it
-    later: compared with what they were, the first to show it would be called worse.
-    """
+    """Return evidence as it goes on, or as all of it begins anew where an arm has changed."""
     if any(arm in told and _has_changed(vector) for arm, vector in moved.items()):
         return {
             arm: (0.0, 0.0, 0.0, 0.0, vector[4] + 1.0, float(at_ms))
@@ -239,11 +232,7 @@ def join(
     warm_start: WarmStart,
     routed: Iterable[str] = (),
 ) -> dict[str, Vector]:
-    """Return the sums of each arm, newcomers included.
-
-    `routed` are those of the arms that queries choose among, all of them unless said. Only they
-    decide what newcomers start from, so that a late label of a former version changes none of it.
-    """
+    """Return the sums of each arm, newcomers included."""
     arms = tuple(arms)
     own = state.of(statistic)
     if all(arm in own for arm in arms):

@@ -20,10 +20,7 @@ NEVER = 1e-6
 def highest_bound(
     known: Believed, *, exploration: float, among: Sequence[bool] | None = None
 ) -> list[float]:
-    """Return each arm's chance to have the highest bound; arms that tie share.
-
-    `among`: only these arms are compared, and the others have no chance.
-    """
+    """Return each arm's chance to have the highest bound; arms that tie share."""
     shares = ((np.arange(DRAWS) + 0.5) / DRAWS) ** SKEW
     bounds = upper_bounds(known, exploration=exploration * shares)
     if among is not None:

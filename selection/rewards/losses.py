@@ -78,10 +78,7 @@ def loss_of(application: ApplicationSpec) -> Loss:
 
 
 def check_label(label: bytes, *, outputs: Iterable[bytes], application: ApplicationSpec) -> None:
-    """Raise `InvalidInput` where a label that has to equal an output is of another kind than all.
-
-    A label "1" of answers such as 1 would call every model wrong.
-    """
+    """Raise `InvalidInput` if a label that has to equal an output is of another kind than all."""
     if loss_of(application) is not _zero_one:
         return
     kinds = {kind_of(output) for output in outputs} - {NULL}

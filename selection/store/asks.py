@@ -1,8 +1,4 @@
-"""How reliably arms answer, exchanged between web processes: additively, once a second.
-
-Each process tells what it saw since the last time, and learns what all of them saw. Nothing is
-written for a query, and nothing at all where every arm answers.
-"""
+"""How reliably arms answer, exchanged between web processes: additively, once a second."""
 
 from __future__ import annotations
 
@@ -42,10 +38,7 @@ return redis.call('HGETALL', KEYS[1])
 
 
 class Asks:
-    """What this process knows of how reliably arms answer: `known`, by application.
-
-    One owner flushes.
-    """
+    """What this process knows of how reliably arms answer: `known`, by application."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis

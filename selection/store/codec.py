@@ -91,11 +91,7 @@ def describe(
     general: StateRecord,
     missed: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Return one context's state as the API and the console show it.
-
-    `own` is what is stored of the context, `general` of all; `arms` their routes' weights, and
-    `missed` the share of asks that each missed lately.
-    """
+    """Return one context's state as the API and the console show it."""
     told: dict[str, Any] = {"arms": [], "reason": "", "recommendation": None}
     if arms:
         base = None if context == GLOBAL_CONTEXT else general.state

@@ -1,8 +1,4 @@
-"""A sample of inputs with what an arm answered them, of the applications that keep any, in Redis.
-
-What is kept of an arm is bounded in rows and bytes, whichever web process it comes from: beyond
-that the oldest give way, and a day after the last one nothing is left.
-"""
+"""A bounded sample in Redis of inputs and the arms' answers, for applications that keep any."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Keeps outputs that are too large for a receipt in Redis until feedback may come for them.
-
-All of them together have a budget there, whichever web process writes: beyond it those that would
-expire first give way, and feedback with a label on them comes too late.
-"""
+"""Keeps outputs that are too large for a receipt in Redis until feedback may come for them."""
 
 from __future__ import annotations
 
@@ -128,10 +124,7 @@ class OutputStore:
         await self._writer.stop()
 
     def keep(self, nonce: bytes, *, outputs: Mapping[str, bytes], ttl_s: int) -> None:
-        """Keep outputs for a time; where too many wait for Redis, the oldest are given up.
-
-        No time, and nothing is kept.
-        """
+        """Keep outputs for a time; where too many wait for Redis, the oldest are given up."""
         self._forget(nonce)
         if ttl_s <= 0:
             return

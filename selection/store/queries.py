@@ -77,8 +77,7 @@ def learned_contexts(
 ) -> tuple[list[LearnedContext], int]:
     """Return a page of the contexts that have learned, last used first, and how many there are.
 
-    Contexts unused for longer than the application keeps them aren't among them. Raises
-    Unavailable without Redis.
+    Raises Unavailable without Redis.
     """
     spec = read_application(application)
     key, oldest = contexts_key(spec.id), time.time() - spec.context_ttl_s

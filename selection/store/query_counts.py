@@ -76,11 +76,7 @@ class QueryCounts:
             self._counted[key] = count
 
     async def flush(self) -> None:
-        """Add everything to Redis; what can't be added stays counted and the error is raised.
-
-        Whoever reads after it finds what was counted before: it waits for a flush under way.
-        What is counted meanwhile is left to the next one, or none would end under load.
-        """
+        """Add everything to Redis; what can't be added stays counted and the error is raised."""
         async with self._flushing:
             taken, self._counted = self._counted, {}
             try:

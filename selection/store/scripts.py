@@ -44,10 +44,7 @@ class Script:
         self.sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, redis: Redis, calls: Sequence[ScriptCall]) -> list[Any]:
-        """Make the calls in one transaction and return their results in order.
-
-        Errors of Redis come through: the calls may or may not have been made then.
-        """
+        """Make the calls in one transaction and return their results in order."""
         results = await self._attempt(redis, calls)
         if any(isinstance(result, NoScriptError) for result in results):
             # Redis was restarted, or is new to us: no call of the transaction found the script.

@@ -1,9 +1,4 @@
-"""What every application has learned, kept in Redis, with a copy at hand for each query.
-
-The prediction path only peeks: it gets the last known copy at once, and a task of the store
-brings copies up to date behind it, many in one round trip. While Redis is away the last copies
-go on serving.
-"""
+"""What every application has learned, kept in Redis, with a copy at hand for each query."""
 
 from __future__ import annotations
 
@@ -165,13 +160,7 @@ class SelectionStore:
     def peek(
         self, application: ApplicationSpec, *, context: str, arms: Mapping[str, float]
     ) -> Prepared:
-        """Return the policy applied to the last known state, and have that brought up to date.
-
-        Arms that don't answer reliably have given most of their part to the others.
-
-        A context that nothing is known of here uses the application's global state; where that
-        is unknown too, all arms weigh the same. `arms` must not be empty.
-        """
+        """Return the policy applied to the last known state, and have that brought up to date."""
         key = (application.id, context)
         copy = self._copies.get(key)
         if copy is None:

@@ -18,11 +18,7 @@ REMEMBERED = 64
 
 
 def counted_since(before: Readings, after: Readings) -> dict[str, Counts]:
-    """Return what was counted between two readings, by arm; nothing of arms without growth.
-
-    A process that wasn't there before has counted since the first of them, and so has an arm
-    whose counters went back.
-    """
+    """Return what was counted between two readings, by arm; nothing of arms without growth."""
     total: dict[str, Counts] = {}
     for process, arms in after.items():
         known = before.get(process, {})

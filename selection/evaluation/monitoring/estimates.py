@@ -40,11 +40,7 @@ def earned(sums: RewardSums) -> Interval | None:
 
 
 def gain(sums: ArmSums, *, arms: int = 1) -> Interval | None:
-    """Return how much more a piece of feedback the arm alone, one of so many, would have earned.
-
-    None where no reward of it is known. The value is self-normalised; the interval isn't, and holds
-    for what the gain was expected to be, on average over the rounds, however that has drifted.
-    """
+    """Return how much more a piece of feedback the arm alone, one of so many, would have earned."""
     if sums.a <= 0.0:
         return None
     value = sums.ar / sums.a - sums.earned / sums.rounds
@@ -78,10 +74,7 @@ def _less(sums: ArmSums) -> WeightedSums:
 
 
 def regret(arms: Mapping[str, ArmSums]) -> Regret | None:
-    """Return the regret against the best arm, None without any feedback.
-
-    An arm that took part in some of the rounds only is compared over those.
-    """
+    """Return the regret against the best arm, None without any feedback."""
     among = len(arms)
     gains = [
         (estimate.low * sums.rounds, estimate.high * sums.rounds, arm, round(sums.rounds))

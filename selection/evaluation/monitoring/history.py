@@ -41,11 +41,7 @@ class Period:
 
 
 def history(application: Application, *, period: Period) -> dict[str, Any]:
-    """Return the period as JSON values, out of the snapshots that lie in it.
-
-    Means are those of the period. Intervals, gains and the regret are of all that happened up to
-    its end since the beginning that `standing` names: a period that was chosen proves nothing.
-    """
+    """Return the period as JSON values, out of the snapshots that lie in it."""
     stored = list(
         SelectionSnapshot.objects.filter(
             application=application, at__gt=period.since, at__lte=period.until

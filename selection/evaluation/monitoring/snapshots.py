@@ -64,13 +64,7 @@ class Observed:
 def take_snapshots(
     observed: Sequence[Observed], *, now: datetime, pause: Callable[[], None] = lambda: None
 ) -> list[SelectionSnapshot]:
-    """Write down the state of each application where anything has changed since the last time.
-
-    The first one of an application is always taken. Returns those that were, none of an application
-    that has just been deleted. Most applications do nothing most of the time: of all of them
-    together it is found out with one query. It calls `pause` between pieces of feedback, while it
-    holds nothing that others wait for.
-    """
+    """Write down the state of each application where anything has changed since the last time."""
     unread = Feedback.objects.filter(
         application=OuterRef("application"), pk__gt=OuterRef("last_feedback")
     )
@@ -177,11 +171,7 @@ def _standing(
 
 
 class _Unread:
-    """Iterates over the feedback that no snapshot has known yet; `last` is the row it came to.
-
-    Feedback on a version that the caller chose is passed over: it says nothing of the policy. The
-    watch sees every row.
-    """
+    """Iterates over the feedback that no snapshot has known yet; `last` is the row it came to."""
 
     def __init__(
         self,

@@ -96,10 +96,7 @@ def estimate(evidence: Evidence, proposal: Proposal) -> Estimate:
 
 
 def gain(target: Estimate, *, earned: Floats) -> Interval | None:
-    """Return by how much a target would have earned more than what was `earned` (n), row by row.
-
-    None where no row tells of both. Luck that both share cancels out.
-    """
+    """Return by how much a target would have earned more than what was `earned` (n), row by row."""
     if (
         target.terms is None
         or target.shares is None

@@ -52,11 +52,7 @@ class Precision(NamedTuple):
         return Z * math.sqrt(self.dispersion * variance + self.model_error)
 
     def half_of_gain(self, value: Interval, *, seen: float) -> float:
-        """Return how far its gain on what was earned lies from the truth at most.
-
-        `seen` is the variance that the rows' gains show. It is no less than what weighing adds to
-        answers asked for certain, whose luck the answers given share.
-        """
+        """Return how far its gain on what was earned lies from the truth at most."""
         likely = min(max(0.5, value.low), value.high)
         added = (self.dispersion - self.certain) * likely * (1.0 - likely) + self.model_error
         if added <= 0.0:
@@ -83,10 +79,7 @@ class Precision(NamedTuple):
 
 
 def plain(reward: float, *, rows: int, dispersion: float) -> tuple[Interval, Precision]:
-    """Return the mean of so many rewards that were simply seen, with its interval.
-
-    `dispersion` is the variance of rewards, as a share of what right or wrong ones have.
-    """
+    """Return the mean of so many rewards that were simply seen, with its interval."""
     each = 1.0 / rows
     centre = min(max(reward, 0.0), 1.0)
     seen = Precision(

@@ -51,8 +51,6 @@ class Log:
 def log_of(queries: Sequence[LoggedQuery], *, arms: Sequence[str] = ()) -> Log:
     """Return the columns of these queries; `arms` come first, then others in order of appearance,
     those that were only routed too.
-
-    Each query asked some arm, each arm of which had a positive chance.
     """
     place = {arm: k for k, arm in enumerate(dict.fromkeys(arms))}
     for query in queries:
@@ -106,11 +104,7 @@ def _person(query: LoggedQuery, *, row: int) -> tuple[str, object]:
 
 
 def in_service(query: LoggedQuery, *, otherwise: Iterable[str]) -> list[str]:
-    """Return the arms that were in service when a query came; `otherwise` where none is logged.
-
-    Those logged were when its feedback came. Where the arm asked isn't among them, its successor
-    is: another version of its model, which can't have been there yet.
-    """
+    """Return the arms that were in service when a query came; `otherwise` where none is logged."""
     asked = [entry.arm for entry in query.asked]
     gone = {_model_of(arm) for arm in asked if arm not in query.routed}
     served = query.routed or tuple(otherwise)

@@ -65,10 +65,7 @@ def learning(
     uniforms: Sequence[float],
     tick: Tick = lambda: None,
 ) -> Proposal:
-    """Return what the policy would have done, beginning with nothing and learning from the log.
-
-    `uniforms` are numbers drawn from [0, 1), one for each query.
-    """
+    """Return what the policy would have done, beginning with nothing and learning from the log."""
     pupil = _Pupil(
         candidate=candidate, pace=_Pace(log), updates_between=math.ceil(len(log) / MOST_APPLIED)
     )
@@ -86,10 +83,7 @@ def learning(
 
 
 def averaged(proposals: Sequence[Proposal], *, settled: Floats) -> Proposal:
-    """Return what a policy does on average over several times that it learned from one log.
-
-    What it would earn each time, by the arms' `settled` rewards (K), says how far chance takes it.
-    """
+    """Return what a policy does on average over several times that it learned from one log."""
     first = proposals[0]
     if len(proposals) == 1 or first.answers is not None or not len(first.chances):
         return first

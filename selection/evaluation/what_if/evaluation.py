@@ -50,11 +50,7 @@ class OutOfTime(Exception):
 
 
 def time_spent() -> Callable[[], float]:
-    """Return a clock of the processor time that this thread has used from now on.
-
-    On a busy machine the console, which is nice, hardly gets a core: by the wall clock its time
-    would be over before it has begun. So that clock counts too, but slowly.
-    """
+    """Return a clock of the processor time that this thread has used from now on."""
     wall, processor = monotonic(), thread_time()
     return lambda: max(thread_time() - processor, (monotonic() - wall) / LONGEST)
 
@@ -127,9 +123,8 @@ def what_if(
 ) -> Outlook:
     """Estimate what each target would have earned; with the `usual` ones first, if wanted.
 
-    Blocking, for some seconds of a processor: targets that these don't suffice for are said to be
-    not looked at. Raises `BadRequest` for an arm that nobody knows, `Saturated` where somebody
-    else's question takes long, `Unavailable` without Redis.
+    Raises `BadRequest` for an arm that nobody knows, `Saturated` where somebody else's question
+    takes long, `Unavailable` without Redis.
     """
     with turn():
         clock = clock or time_spent()

@@ -181,10 +181,7 @@ class DueReceipts:
 
 
 def outputs_ttl_s(application: ApplicationSpec) -> int:
-    """Return how long large outputs are kept, in seconds; 0: not at all.
-
-    Where silence earns a default reward, they are needed then, to say who had answered.
-    """
+    """Return how long large outputs are kept, in seconds; 0: not at all."""
     if application.keep_outputs_s and application.default_reward is not None:
         return application.feedback_window_s + SEEN_MARGIN_S
     return min(application.keep_outputs_s, application.feedback_window_s)

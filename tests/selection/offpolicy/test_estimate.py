@@ -237,9 +237,9 @@ def test_without_feedback_there_is_nothing_to_tell() -> None:
 def test_a_gain_is_taken_row_by_row() -> None:
     rows = [asked({"a": 1.0, "b": float(i % 2)}) for i in range(400)]
     better = gain(alone(log_of(rows), "a"), earned=np.array([float(i % 2) for i in range(400)]))
-    assert better.reward == pytest.approx(0.5)
+    assert better.value == pytest.approx(0.5)
     same = gain(alone(log_of(rows), "b"), earned=np.array([float(i % 2) for i in range(400)]))
-    assert same.reward == 0.0
+    assert same.value == 0.0
     assert same.high < 0.01  # luck that both share cancels out
 
 

@@ -71,10 +71,7 @@ class HealthChecks(msgspec.Struct):
         too_late: int,
         experiment: ExperimentSpec,
     ) -> None:
-        """Take what happened since the last look, in the order in which it came.
-
-        `calls` are those asked, answered and so on by arm, `latency` as guardrails take it.
-        """
+        """Take what happened since the last look, in the order in which it came."""
         asked = {arm: counts[0] for arm, counts in calls.items()}
         for label in labels:
             self._take(label, experiment=experiment)

@@ -65,10 +65,7 @@ class Exploration(msgspec.Struct):
 
 
 def kept_for(policy: Policy, *, weights: Mapping[str, float]) -> dict[str, float | None]:
-    """Return the share of calls that each arm should at least have.
-
-    0: the policy keeps none, but might learn that it should; None: it is to have none.
-    """
+    """Return the share of calls that each arm should at least have."""
     if not policy.learns:
         return {arm: share or None for arm, share in normalised(weights).items()}
     return dict.fromkeys(weights, float(getattr(policy, "floor", 0.0)) / len(weights))

@@ -1,7 +1,4 @@
-"""Whether a key was given to one arm alone, where it is to be kept with one.
-
-A key is what queries name as such, or their context under a policy that keeps contexts.
-"""
+"""Whether a key was given to one arm alone, where it is to be kept with one."""
 
 from __future__ import annotations
 

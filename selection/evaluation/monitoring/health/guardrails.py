@@ -1,8 +1,4 @@
-"""What an arm does beside its reward: whether it answers, how long it takes, what feedback names.
-
-Each is a mean by arm since the experiment began. Those of numbers from 0 to 1 have an interval that
-holds for all arms at once, however often one looks.
-"""
+"""Means by arm beside the reward: answers in time, latency, metrics of feedback."""
 
 from __future__ import annotations
 

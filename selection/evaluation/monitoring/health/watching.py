@@ -78,11 +78,7 @@ class Watch:
         too_late: Mapping[str, int],
         latency: counter_deltas.Readings,
     ) -> ExperimentHealth:
-        """Return the row to save. `counts` are calls by arm since the last look.
-
-        `too_late` are labels refused as too old, and `latency` what guardrails take of it, as each
-        web process has counted since it started.
-        """
+        """Return the row to save. `counts` are calls by arm since the last look."""
         row = self._row
         assert row is not None  # noqa: S101 - made where there was none
         readings = {
