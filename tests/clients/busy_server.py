@@ -1,4 +1,4 @@
-"""A real HTTP server that answers as a test has told it to, and keeps what it was sent."""
+"""A real HTTP server that answers as a test planned it, and keeps what it was sent."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class BusyServer(ThreadingHTTPServer):
         self.plan = list(plan)
         self.seen: list[str] = []
         self.bodies: list[int] = []
+        self.small_bodies: list[bytes] = []
         self.connections: set[Any] = set()
 
     @property
@@ -47,7 +48,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.server.connections.add(self.client_address)
         self.server.seen.append(f"{self.command} {self.path}")
-        self.server.bodies.append(self._read())
+        self._read()
         planned = self.server.next()
         time.sleep(planned.after_s)
         if planned.hang_up:
@@ -63,11 +64,15 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.do_POST()
 
-    def _read(self) -> int:
+    def _read(self) -> None:
         left = length = int(self.headers.get("Content-Length", 0))
+        piece = b""
         while left:
-            left -= len(self.rfile.read(min(left, 1 << 20)))
-        return length
+            piece = self.rfile.read(min(left, 1 << 20))
+            left -= len(piece)
+        self.server.bodies.append(length)
+        if length == len(piece):
+            self.server.small_bodies.append(piece)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the test says what matters."""

@@ -17,7 +17,7 @@ class Terminal:
         self._capsys = capsys
 
     def types(self, *arguments: object, code: int = 0) -> str:
-        """What a command prints, which ends with this code."""
+        """Return the output of a command, which ends with this code."""
         try:
             ended = main([str(argument) for argument in arguments])
         except SystemExit as stopped:

@@ -105,9 +105,9 @@ def test_it_is_made_said_again_changed_and_exported(
     model["versions"].append({"version": "2", "runtime": "python", "artifact": "2.py"})
     model["live"] = "2"
     application |= {"slo_ms": 900, "routes": [{"model": "declared", "weight": 2}]}
-    told = terminal.types("diff", "-f", folder.file, code=2)
-    assert "slo_ms: 1000 -> 900" in told
-    assert "live: 1 -> 2" in told
+    printed = terminal.types("diff", "-f", folder.file, code=2)
+    assert "slo_ms: 1000 -> 900" in printed
+    assert "live: 1 -> 2" in printed
     terminal.types("apply", "-f", folder.file)
     assert terminal.complaint.startswith("clipper: warning: declared:2: Its check asked it no")
     assert terminal.types("predict", "declared", ROW) == "7\n"
@@ -195,11 +195,11 @@ def test_a_wrong_value_shows_in_the_diff_also_to_a_key_that_only_reads(
         "models": [model | {"versions": [wrong]}],
         "applications": [application | {"policy": "exp5"}],
     }
-    told = terminal.types("diff", "-f", folder.file, code=1)
-    assert "! conflict version judged:1: replicas: " in told
+    printed = terminal.types("diff", "-f", folder.file, code=1)
+    assert "! conflict version judged:1: replicas: " in printed
     assert (
         "! conflict application judged: no policy 'exp5' (did you mean 'exp4'?): expected one of "
-        in told
+        in printed
     )
     terminal.types("apply", "-f", folder.file, code=1)
     assert "Nothing was changed: version judged:1: replicas: " in terminal.complaint
@@ -369,12 +369,12 @@ def test_what_can_not_be_pruned_is_told_before_anything_is_done(
     # Applications and keys of others aren't this file's, and one asks the model.
     folder.declared = {"models": [first | {"description": "kept", "name": "other"}]}
     for command in (("diff",), ("apply", "--dry-run"), ("apply",)):
-        told = terminal.types(*command, "-f", folder.file, "--prune", code=1)
-        assert "pruned is routed by pruned" in told + terminal.complaint
+        printed = terminal.types(*command, "-f", folder.file, "--prune", code=1)
+        assert "pruned is routed by pruned" in printed + terminal.complaint
     folder.declared = {"keys": []}
     for command in (("diff",), ("apply", "--dry-run"), ("apply",)):
-        told = terminal.types(*command, "-f", folder.file, "--prune", code=1)
-        assert "revoked by people" in told + terminal.complaint
+        printed = terminal.types(*command, "-f", folder.file, "--prune", code=1)
+        assert "revoked by people" in printed + terminal.complaint
     assert "other" not in [model["name"] for model in client.status().models]
 
     # A version that is live no longer once the other one is goes.

@@ -185,7 +185,7 @@ def test_a_model_slower_than_the_objective_and_one_sent_again_are_warned_of(
 def test_a_second_label_is_warned_of(client: Client, churn: str, rows: Rows) -> None:
     answer = client.predict(churn, rows[0])
     assert client.feedback(answer, label=1).accepted == 1
-    with pytest.warns(ClipperWarning, match="first counts"):
+    with pytest.warns(ClipperWarning, match="feedback already"):
         assert client.feedback(answer, label=0).duplicates == 1
 
 

@@ -1,4 +1,4 @@
-"""What an application stored comes out as a frame, as rows, and as files."""
+"""Stored rows of an application come out as a frame, as dicts, and as files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_receipt_tells_the_number_of_its_query() -> None:
 
 
 @pytest.fixture(scope="module")
-def told(client: Client, churn: str, rows: Rows) -> dict[str, int]:
+def labels(client: Client, churn: str, rows: Rows) -> dict[str, int]:
     """Labels of some queries, by the queries, once they are in the database."""
     labels: dict[str, int] = {}
     for number, row in enumerate(rows[:5]):
@@ -55,13 +55,13 @@ def exported(client: Client, churn: str, **options: Any) -> list[dict[str, Any]]
 
 
 def test_labels_come_back_by_query(
-    client: Client, churn: str, told: dict[str, int], monkeypatch: pytest.MonkeyPatch
+    client: Client, churn: str, labels: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exporting, "PAGE_ROWS", 2)  # several pages
     frame = client.export(churn, since=timedelta(hours=1))
     assert str(frame.received_at.dt.tz) == "UTC"
     by_query = frame.set_index("query").label
-    assert {query: by_query[query] for query in told} == told
+    assert {query: by_query[query] for query in labels} == labels
     assert client.export(churn, until=datetime(2020, 1, 1)).empty
     assert client.export(churn, until=datetime(2020, 1, 1)).columns.tolist() == [*frame.columns]
     both = client.export(churn, kinds=("feedback", "decisions"))
@@ -72,16 +72,16 @@ def test_labels_come_back_by_query(
 
 
 async def test_the_async_client_has_it_too(
-    stack: Stack, key: str, churn: str, told: dict[str, int]
+    stack: Stack, key: str, churn: str, labels: dict[str, int]
 ) -> None:
     async with AsyncClient(stack.url, key) as client:
         frame = await client.export(churn, kinds="decisions", until=datetime.now(UTC))
-    assert told.keys() <= set(frame["query"])
+    assert labels.keys() <= set(frame["query"])
 
 
 @pytest.mark.usefixtures("known")
 def test_the_command_writes_files(
-    terminal: Terminal, client: Client, churn: str, told: dict[str, int], tmp_path: Path
+    terminal: Terminal, client: Client, churn: str, labels: dict[str, int], tmp_path: Path
 ) -> None:
     stored = exported(client, churn)
     table, lines = tmp_path / "churn.csv", tmp_path / "churn.jsonl"

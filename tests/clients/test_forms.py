@@ -13,7 +13,7 @@ from serving.api.binary import MOST_FILES, binary_inputs
 
 
 def received(rows: list[bytes], **fields: Any) -> list[tuple[list[bytes], dict[str, str]]]:
-    """What the server makes of each form."""
+    """Return the inputs and options that the server reads out of each form."""
     found = []
     for body, kind in forms_of(rows, fields=fields):
         inputs, options = binary_inputs(

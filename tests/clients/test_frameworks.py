@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,30 @@ NAMED = np.where(X[:, 0] > 0, "leaves", "stays")
 FRAME = pd.DataFrame({"age": [20.0, 40.0, 60.0, 80.0] * 5, "city": ["Rome", "Bern"] * 10})
 
 
+MakeModule = Callable[[str, str], Any]
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeModule:
+    """Write and import a module that no index has."""
+
+    def make(name: str, source: str) -> Any:
+        here = tmp_path / "here"
+        here.mkdir()
+        (here / f"{name}.py").write_text(source)
+        monkeypatch.syspath_prepend(here)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return importlib.import_module(name)
+
+    return make
+
+
 def saved(model: Any, folder: Path, example: Any = None) -> Saved:
     return save(model, folder=folder, saving=Saving(example=example))
 
 
 def answers(found: Saved, rows: Any, *, input_type: str = "doubles") -> list[Any]:
-    """What the server's runtime makes of the artifact."""
+    """Return the answers of the server's runtime with the artifact."""
     spec = LoadSpec(
         runtime=found.runtime,
         artifact=found.path,
@@ -110,38 +129,34 @@ def test_a_class_in_place_of_an_instance_is_told() -> None:
         framework_of(LogisticRegression)
 
 
+FOREIGN = """
+from sklearn.linear_model import LogisticRegression
+
 class Foreign:
-    """Stands for a model of a package that nobody here knows."""
+    def predict(self, rows): return rows.sum(axis=1)
+    def score(self, rows): return -rows.sum(axis=1)
 
-    def predict(self, rows: Any) -> Any:
-        return rows.sum(axis=1)
-
-    def score(self, rows: Any) -> Any:
-        return -rows.sum(axis=1)
-
-
-class ForeignEstimator(LogisticRegression):  # type: ignore[misc]  # it has no types
-    """Stands for an estimator of a package that skops knows nothing of."""
+class ForeignEstimator(LogisticRegression): ...
+"""
 
 
 @pytest.mark.parametrize(
-    ("model", "method", "expected"),
-    [
-        (Foreign(), None, [4.0]),
-        (Foreign(), "score", [-4.0]),
-        (ForeignEstimator().fit([[0.0, 0.0], [3.0, 3.0]], [0, 1]), None, [1]),
-    ],
+    ("name", "method", "expected"),
+    [("Foreign", None, [4.0]), ("Foreign", "score", [-4.0]), ("ForeignEstimator", None, [1])],
 )
-def test_whatever_predicts_is_sent_as_it_is(
-    model: Any, method: str | None, expected: list[Any], tmp_path: Path
+def test_a_model_of_an_unknown_package_is_sent_as_it_is(
+    name: str, method: str | None, expected: list[Any], tmp_path: Path, module: MakeModule
 ) -> None:
+    model = getattr(module("foreign_models", FOREIGN), name)()
+    if name == "ForeignEstimator":
+        model.fit([[0.0, 0.0], [3.0, 3.0]], [0, 1])
     found = save(model, folder=tmp_path, saving=Saving(method=method))
     assert (found.runtime, found.has_method) == ("python", True)
     assert answers(found, [[2.0, 2.0]]) == expected
 
 
 def test_each_framework_is_recognised_by_its_own_row() -> None:
-    assert len(FRAMEWORKS) == len(set(FRAMEWORKS)) > 8
+    assert len(FRAMEWORKS) == len({framework.name for framework in FRAMEWORKS}) > 8
     assert framework_of(xgboost.XGBClassifier()).name == "xgboost"  # an estimator of sklearn, too
 
 
@@ -207,11 +222,11 @@ def test_classes_and_functions_of_a_script_go_along_with_what_holds_them(tmp_pat
     """In an estimator, and in what a function or an object refers to."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    told = subprocess.run(
+    given = subprocess.run(
         [sys.executable, script, tmp_path], check=True, capture_output=True, text=True
     ).stdout
     rows = [{"income": 9.0, "age": 1.0}, {"income": 1.0, "age": 9.0}]
-    for line in told.splitlines():
+    for line in given.splitlines():
         name, runtime, has_method, path, *requirements = line.split()
         assert (runtime, has_method) == ("python", str(name in ("own", "proba")))
         assert "scikit-learn" in requirements
@@ -257,38 +272,27 @@ def test_a_lambda_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
 
 CLASSES = """
 class Both:
-    def __init__(self, path, device): self.told = [path.is_dir(), device]
-    def pred_batch(self, inputs): return [self.told for _ in inputs]
+    def __init__(self, path, device): self.given = [path.is_dir(), device]
+    def pred_batch(self, inputs): return [self.given for _ in inputs]
 class DeviceAlone(Both):
-    def __init__(self, device): self.told = device
+    def __init__(self, device): self.given = device
 class Neither(Both):
-    def __init__(self): self.told = "neither"
+    def __init__(self): self.given = "neither"
 class Cut(Both):
     def __init__(self, cutoff): ...
 """
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("Both", [True, "cpu"]), ("DeviceAlone", "cpu"), ("Neither", "neither")]
+    ("name", "given"), [("Both", [True, "cpu"]), ("DeviceAlone", "cpu"), ("Neither", "neither")]
 )
 def test_a_class_is_given_what_its_constructor_takes(
-    name: str, told: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, given: Any, tmp_path: Path, module: MakeModule
 ) -> None:
-    assert answers(saved(_class_named(name, tmp_path, monkeypatch), tmp_path), [[1.0]]) == [told]
+    model = getattr(module("taking_devices", CLASSES), name)
+    assert answers(saved(model, tmp_path), [[1.0]]) == [given]
 
 
-def test_a_class_that_wants_something_else_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_class_that_needs_something_else_is_refused(tmp_path: Path, module: MakeModule) -> None:
     with pytest.raises(ClipperError, match=r"'cutoff': .* an instance, Cut\(cutoff=...\)"):
-        saved(_class_named("Cut", tmp_path, monkeypatch), tmp_path)
-
-
-def _class_named(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> type:
-    here = folder / "here"
-    here.mkdir()
-    (here / "taking_devices.py").write_text(CLASSES)
-    monkeypatch.syspath_prepend(here)
-    monkeypatch.delitem(sys.modules, "taking_devices", raising=False)
-    found: type = getattr(importlib.import_module("taking_devices"), name)
-    return found
+        saved(module("taking_devices", CLASSES).Cut, tmp_path)

@@ -1,4 +1,4 @@
-"""What people have as inputs, and what goes over the wire."""
+"""Inputs as people have them, and as they go over the wire."""
 
 from __future__ import annotations
 

@@ -85,31 +85,32 @@ def spare(client: Client, linear: LogisticRegression, rows: Rows) -> str:
 
 @pytest.mark.usefixtures("known")
 def test_routes_are_listed_added_set_and_removed(terminal: Terminal, spare: str) -> None:
-    def told(*typed: object) -> list[tuple[str, str | None, float]]:
+    def printed(*typed: object) -> list[tuple[str, str | None, float]]:
         rows = terminal.json("route", *typed)
         return [(row["model"], row["version"], row["weight"]) for row in rows]
 
-    assert told("list", spare) == [(spare, None, 1.0)]
+    assert printed("list", spare) == [(spare, None, 1.0)]
     assert "the live one, 2" in terminal.types("route", "list", spare)
     both = [(spare, None, 1.0), (spare, "1", 3.0)]
-    assert told("add", spare, f"{spare}:1", "--weight", 3) == both
-    assert told("set", spare, f"{spare}:1", f"{spare}:2") == [(spare, "1", 1.0), (spare, "2", 1.0)]
-    assert told("remove", spare, f"{spare}:2") == [(spare, "1", 1.0)]
+    assert printed("add", spare, f"{spare}:1", "--weight", 3) == both
+    one_two = [(spare, "1", 1.0), (spare, "2", 1.0)]
+    assert printed("set", spare, f"{spare}:1", f"{spare}:2") == one_two
+    assert printed("remove", spare, f"{spare}:2") == [(spare, "1", 1.0)]
     terminal.types("route", "remove", spare, f"{spare}:2", code=1)
     assert f"it has {spare}:1." in terminal.complaint
     terminal.types("route", "add", spare, code=1)
     terminal.types("route", "list", spare, "churn", code=1)
-    assert told("remove", spare, spare) == []
+    assert printed("remove", spare, spare) == []
     assert terminal.types("route", "list", spare) == f"{spare} asks no model\n"
-    assert told("add", spare, spare) == [(spare, None, 1.0)]
+    assert printed("add", spare, spare) == [(spare, None, 1.0)]
 
 
 @pytest.mark.usefixtures("known")
 def test_a_policy_is_shown_and_set(terminal: Terminal, spare: str) -> None:
     assert terminal.types("policy", spare) == "static: its parameters are the defaults\n"
     assert terminal.types("policy", spare, "exp3", "--param", "eta=0.1") == "exp3: eta 0.1\n"
-    told = terminal.json("policy", spare, "--param", "floor=0.05")
-    assert told == {"policy": "exp3", "policy_params": {"eta": 0.1, "floor": 0.05}}
+    printed = terminal.json("policy", spare, "--param", "floor=0.05")
+    assert printed == {"policy": "exp3", "policy_params": {"eta": 0.1, "floor": 0.05}}
     assert terminal.json("policy", spare, "static")["policy_params"] == {}
     for typed in (("exp5",), ("exp3", "--param", "flor=0.1")):
         terminal.types("policy", spare, *typed, code=1)
@@ -119,7 +120,7 @@ def test_a_policy_is_shown_and_set(terminal: Terminal, spare: str) -> None:
 
 
 class Typed(io.StringIO):
-    """What somebody types at a terminal."""
+    """Text that somebody types at a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -145,8 +146,8 @@ def test_what_is_in_use_stays_and_the_rest_is_deleted(
     terminal.types("delete", "version", f"{spare}:1", code=1)
     assert "nothing was deleted" in terminal.complaint
     monkeypatch.setattr(sys, "stdin", Typed("yes\n"))
-    told = terminal.types("delete", "version", f"{spare}:1")
-    assert told == f"version {spare}:1 is deleted\n"
+    printed = terminal.types("delete", "version", f"{spare}:1")
+    assert printed == f"version {spare}:1 is deleted\n"
     assert terminal.json("delete", "application", spare, "-y")["deleted"] is True
     assert terminal.types("delete", "model", spare, "-y") == f"model {spare} is deleted\n"
     terminal.types("delete", "model", spare, "-y", code=1)
@@ -200,18 +201,18 @@ def test_a_shell_completes_commands_and_options(terminal: Terminal) -> None:
         asked = (
             f"{script}\nCOMP_WORDS=({typed}); COMP_CWORD={place}; _clipper; echo ${{COMPREPLY[@]}}"
         )
-        told = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True)
-        assert told.stdout.strip() == expected
+        printed = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True)
+        assert printed.stdout.strip() == expected
     assert "bashcompinit" in terminal.types("completion", "zsh")
 
 
 def test_latencies_are_of_the_queries_in_between() -> None:
     def counted(*counts: float) -> str:
-        told = {'queries_total{application="a"': counts[-1]} | {
+        printed = {'queries_total{application="a"': counts[-1]} | {
             f'latency_seconds_bucket{{application="a",le="{bound}"': count
             for bound, count in zip(("0.01", "0.02", "0.04", "+Inf"), counts, strict=True)
         }
-        return "".join(f"clipper_application_{name}}} {n}\n" for name, n in told.items())
+        return "".join(f"clipper_application_{name}}} {n}\n" for name, n in printed.items())
 
     before, now = numbers_in(counted(50, 50, 50, 50)), numbers_in(counted(50, 150, 150, 150))
     (row,) = rates(before, now, seconds=2.0)["applications"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client import Client, ClipperError
-from clipper_client.operations.options import QueryOptions, ScoreOptions
+from clipper_client.options import QueryOptions, ScoreOptions
 from serving.api.requests import PredictRequest
 from serving.api.score import ScoreRequest
 from tests.integration.stack import Stack, eventually

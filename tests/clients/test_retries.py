@@ -1,4 +1,4 @@
-"""What is sent again and what isn't, and what is said when a server doesn't answer."""
+"""Requests that are sent again, and the errors when a server doesn't answer."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 import pickle
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from clipper_client import AsyncClient, Client, ClipperError
-from clipper_client.operations.management import rollback
-from clipper_client.operations.predictions import feedback_of_many
-from clipper_client.retries import RetryPolicy, ask
-from clipper_client.steps import Pause, Request, Response
-from clipper_client.wire import DEFAULT_URL
+from clipper_client.operations.releases import released
+from clipper_client.transport.address import DEFAULT_URL, Address
+from clipper_client.transport.server import BlockingServer, pause_of, run
 from clipper_site.stack.layout import free_port
 from tests.clients.busy_server import Planned, serving
 
@@ -79,29 +79,15 @@ def test_feedback_by_query_counts_once_and_is_sent_again() -> None:
 
 
 def test_feedback_by_input_has_a_key_by_which_it_counts_once_and_is_sent_again() -> None:
-    item = {"input": [1], "label": 1}
-    first, again = (request_and_next(item) for _ in range(2))
-    assert first[0] == first[1]
-    keys = [told(request)["idempotency_key"] for request, _ in (first, again)]
-    assert keys[0] != keys[1]
-    given = item | {"idempotency_key": "order 7"}
-    assert told(request_and_next(given)[0]) == given
-
-
-def request_and_next(item: dict[str, object]) -> tuple[Request, Request]:
-    """The request for a piece of feedback, and the one after its answer was lost."""
-    giving = feedback_of_many("a", [item], policy=RetryPolicy())
-    first = next(giving)
-    assert isinstance(giving.send(Response(status=503, body=AWAY.body, headers={})), Pause)
-    again = giving.send(None)
-    assert isinstance(first, Request)
-    assert isinstance(again, Request)
-    return first, again
-
-
-def told(request: Request) -> dict[str, object]:
-    (item,) = json.loads(request.body or b"")["feedback"]
-    return dict(item)
+    counted = Planned(body=b'{"accepted": 1}')
+    with serving(AWAY, counted) as server, Client(server.url, "k") as client:
+        client.feedback(row=[1], label=1, app="a")
+        client.feedback_batch("a", [{"input": [1], "label": 1, "idempotency_key": "order 7"}])
+        client.feedback(row=[1], label=1, app="a")
+    first, again, own, other = (json.loads(body)["feedback"][0] for body in server.small_bodies)
+    assert first == again
+    assert own == {"input": [1], "label": 1, "idempotency_key": "order 7"}
+    assert other["idempotency_key"] != first["idempotency_key"]
 
 
 def test_many_requests_share_a_connection() -> None:
@@ -133,57 +119,61 @@ def test_another_server_is_recognised_as_such(status: int, body: bytes) -> None:
 
 
 def test_pauses_grow_by_chance_and_are_never_shorter_than_the_server_says() -> None:
-    policy = RetryPolicy(first_pause_s=0.1)
     for attempt, most in ((0, 0.1), (3, 0.8)):
-        drawn = [policy.pause_s(attempt, retry_after_s=None) for _ in range(200)]
+        drawn = [pause_of(attempt, retry_after_s=None) for _ in range(200)]
         assert 0 <= min(drawn) < most / 4 < 3 * most / 4 < max(drawn) <= most
-    assert 2 <= policy.pause_s(0, retry_after_s=2.0) <= 2.1
-    assert policy.pause_s(0, retry_after_s=1e9) == 30.0
+    assert 2 <= pause_of(0, retry_after_s=2.0) <= 2.1
+    assert pause_of(0, retry_after_s=1e9) == 30.0
+
+
+class PlayedServer(BlockingServer):
+    """Gives the planned answers without a network, and keeps requests and pauses."""
+
+    def __init__(self, *plan: httpx.Response | ClipperError) -> None:
+        super().__init__(Address("http://played", key="k"), timeout_s=1.0, retries=4)
+        self.plan = list(plan)
+        self.requests: list[dict[str, Any]] = []
+        self.pauses: list[float] = []
+        self.sleep = self.pauses.append
+
+    async def _send(self, arguments: dict[str, Any]) -> httpx.Response:
+        self.requests.append(arguments)
+        answer = self.plan.pop(0)
+        if isinstance(answer, ClipperError):
+            raise answer
+        return answer
 
 
 def test_the_pause_is_the_one_that_the_server_asks_for() -> None:
-    steps = ask(Request(method="GET", path="/"), policy=RetryPolicy())
-    next(steps)
-    answer = Response(status=429, headers={"retry-after": "3"}, body=OFTEN.body)
-    pause = steps.send(answer)
-    assert isinstance(pause, Pause)
-    assert 3.0 <= pause.seconds <= 3.1
+    later = httpx.Response(429, headers={"Retry-After": "3"}, content=OFTEN.body)
+    server = PlayedServer(later, httpx.Response(200, content=b"{}"))
+    run(server.ask("GET", "/"))
+    assert 3.0 <= server.pauses[0] <= 3.1
 
 
-def test_who_waits_for_a_release_stays_while_the_server_restarts() -> None:
-    steps = rollback("m", to=None, reason="", wait=600.0, policy=RetryPolicy())
-    next(steps)
-    told = b'{"id": 1, "model": "m", "version": "1", "state": "%b"}'
-    asked = steps.send(Response(status=202, headers={}, body=told % b"starting"))
-    for _ in range(RetryPolicy().retries + 2):
-        assert isinstance(asked, Request)
-        assert asked.path == "/api/v1/models/m/releases/1"
-        assert isinstance(steps.throw(ClipperError("it restarts", code="unreachable")), Pause)
-        asked = steps.send(None)
-    with pytest.raises(StopIteration) as ended:
-        steps.send(Response(status=200, headers={}, body=told % b"live"))
-    assert ended.value.value.state == "live"
+def release(state: str, *, status: int = 200) -> httpx.Response:
+    return httpx.Response(status, json={"id": 1, "model": "m", "version": "1", "state": state})
+
+
+def test_a_release_is_waited_for_while_the_server_restarts() -> None:
+    away = [ClipperError("it restarts", code="unreachable")] * 6
+    server = PlayedServer(release("starting", status=202), *away, release("live"))
+    assert run(released(server, "/deploy", body={}, wait=600.0)).state == "live"
+    assert {request["url"] for request in server.requests[1:]} == {"/api/v1/models/m/releases/1"}
 
 
 def test_a_release_that_is_live_at_once_is_waited_for_until_the_server_follows() -> None:
-    steps = rollback("m", to=None, reason="", wait=60.0, policy=RetryPolicy())
-    next(steps)
-    live = b'{"id": 1, "model": "m", "version": "1", "state": "live"}'
-    asked = steps.send(Response(status=202, headers={}, body=live))
-    assert isinstance(asked, Request)
-    assert (asked.path, "wait" in asked.params) == ("/api/v1/models/m/releases/1", True)
-    with pytest.raises(StopIteration) as ended:
-        steps.send(Response(status=200, headers={}, body=live))
-    assert ended.value.value.version == "1"
+    server = PlayedServer(release("live", status=202), release("live"))
+    assert run(released(server, "/deploy", body={}, wait=60.0)).version == "1"
+    assert "wait" in server.requests[1]["params"]
 
 
 def test_an_upload_is_read_piece_by_piece(tmp_path: Path) -> None:
     artifact = tmp_path / "large.onnx"
     with artifact.open("wb") as file:
-        file.truncate(64 << 20)
+        file.truncate(7 << 20)
     answers = (
         Planned(200, b'{"name":"m","input_type":"doubles","versions":[]}'),
-        Planned(404, b'{"error":"there is no such page","code":"not_found"}'),  # of pieces
         Planned(201, b'{"version":"1"}'),
         Planned(200, b'{"id":1,"model":"m","version":"1","state":"live"}'),
     )
@@ -194,9 +184,9 @@ def test_an_upload_is_read_piece_by_piece(tmp_path: Path) -> None:
             _, most = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert server.seen[2] == "POST /api/v1/models/m/versions/"
-        assert server.bodies[2] > 64 << 20
-    assert most < 8 << 20
+        assert server.seen[1] == "POST /api/v1/models/m/versions/"
+        assert server.bodies[1] > 7 << 20
+    assert most < 3 << 20
 
 
 def test_without_an_address_it_is_the_one_of_a_demo(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,8 +62,8 @@ def test_it_ends_at_a_row_that_fails_and_goes_on_once_that_is_mended(
     with output.open("a") as written:
         written.write('{"err')  # as if it had been killed at that
     table.write_text("\n".join(lines))
-    told = terminal.types("score", "churn", table, "-o", output, "--resume")
-    assert told == f"{output} has 600 outputs\n"
+    printed = terminal.types("score", "churn", table, "-o", output, "--resume")
+    assert printed == f"{output} has 600 outputs\n"
     assert output.read_text().splitlines() == expected
     terminal.types("score", "churn", table, "-o", output, "--resume")
     assert len(output.read_text().splitlines()) == 600
@@ -73,8 +73,8 @@ def test_it_ends_at_a_row_that_fails_and_goes_on_once_that_is_mended(
 def test_a_row_that_fails_can_be_an_output(terminal: Terminal, rows: Rows, tmp_path: Path) -> None:
     table, output = tmp_path / "rows.jsonl", tmp_path / "outputs.jsonl"
     table.write_text(f"[1]\n{json.dumps(rows[0].tolist())}\n")
-    told = terminal.types("score", "churn", table, "-o", output, "--keep-errors")
-    assert told == f"{output} has 2 outputs, 1 of them errors\n"
+    printed = terminal.types("score", "churn", table, "-o", output, "--keep-errors")
+    assert printed == f"{output} has 2 outputs, 1 of them errors\n"
     failed = json.loads(output.read_text().splitlines()[0])
     assert failed == {"error": "input: expected 30 numbers, got 1", "code": "invalid_input"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
@@ -15,8 +16,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client import AsyncClient, Client, ClipperError
-from clipper_client.operations.scoring import Scoring
-from clipper_client.retries import RetryPolicy
+from tests.clients.busy_server import Planned, serving
 from tests.clients.sources import source_of
 from tests.integration.stack import Stack
 
@@ -52,11 +52,10 @@ def test_large_rows_are_not_held_until_there_are_many() -> None:
             taken += 1
             yield bytes(1 << 20)
 
-    scored = Scoring("a", rows(), policy=RetryPolicy())
-    waiting = iter(scored.requests().operations)
-    for so_far in (8, 16, 24):
-        next(waiting)
-        assert taken == so_far
+    answer = Planned(body=b'{"outputs": %s}' % json.dumps([0] * 8).encode())
+    with serving(answer) as server, Client(server.url, "k") as client:
+        next(client.score_each("a", rows()))
+    assert taken == 24  # three requests of eight
 
 
 def test_it_shows_how_far_it_is(

@@ -1,4 +1,4 @@
-"""Where the server restarts, a session goes on over another websocket, and asks nothing twice."""
+"""If the server restarts, a session goes on over another websocket, and asks nothing twice."""
 
 from __future__ import annotations
 

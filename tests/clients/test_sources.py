@@ -1,4 +1,4 @@
-"""What of a script is taken along with a function or a class of it."""
+"""The parts of a script that go along with a function or a class of it."""
 
 from __future__ import annotations
 

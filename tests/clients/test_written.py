@@ -1,4 +1,4 @@
-"""What a folder of Python or a wheel says that it requires goes along with it."""
+"""The requirements written in a folder of Python or a wheel go along with it."""
 
 from __future__ import annotations
 

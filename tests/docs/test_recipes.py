@@ -24,10 +24,10 @@ def anchor(title: str) -> str:
     return re.sub(r"[^\w-]", "", title.lower().replace(" ", "-"))
 
 
-def test_there_is_one_for_each_of_the_eight() -> None:
+def test_the_overview_has_each() -> None:
     overview, _, _ = SECTION.partition("\n### ")
     assert re.findall(r"\(#([\w-]+)\)", overview) == [anchor(title) for title in RECIPES]
-    assert len(RECIPES) == 8
+    assert len(RECIPES) >= 8
 
 
 @EACH

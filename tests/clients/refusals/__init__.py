@@ -1,1 +1,1 @@
-"""What is refused, when, and what it says: a table, and the tests that hold it."""
+"""Refusals of versions: a table, and the tests that hold it."""

@@ -1,4 +1,7 @@
-"""Each refusal: what is uploaded, when that is refused, and the exact words."""
+"""A refusal: what is uploaded, when that is refused, and with which code.
+
+Its words are in the tables of the page alone, `docs/reference/refusals.md`.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-# What stands in the words for what isn't the same each time.
+PAGE = Path(__file__).resolve().parents[3] / "docs/reference/refusals.md"
+TABLES = re.compile(r"^\| what .*\n(?:\|.*\n)+", re.MULTILINE)
+# Stands in the words for anything that isn't the same each time.
 ANYTHING = "…"
 # The models, and applications of the same names, whose version 1 serves meanwhile: of numbers, of
 # columns, and of numbers once more. The last is itself what goes wrong.
@@ -17,7 +23,7 @@ NUMBERS, COLUMNS, OTHERS, FRAGILE = "steady", "steady-columns", "steady-others",
 
 
 class When(StrEnum):
-    """When a mistake is told."""
+    """The moment at which a mistake is found."""
 
     UPLOAD = "upload"
     CHECK = "check"
@@ -28,57 +34,63 @@ class When(StrEnum):
 class Refusal:
     """`artifact` writes what is uploaded into a folder and returns it, or is where it lives.
 
-    `says` is the reason in the words of the server, `traceback` a line of what the errors of its
-    version show beside it; `sent` are the arguments of the client's `deploy`.
+    `traceback` is a line of what the errors of its version show; `sent` are the arguments of the
+    client's `deploy`. Its words are those of its row on the page.
     """
 
     title: str
     when: When
-    says: str
     artifact: Callable[[Path], Any]
     code: str
     traceback: str = ""
     model: str = NUMBERS
     sent: Mapping[str, Any] = field(default_factory=dict)
-    # Of the query that finds out what is wrong with a version that is live.
+    # The query that shows the fault of a version that is live.
     asked: Any = (1.0, 2.0, 3.0)
+
+    def says(self, text: str) -> bool:
+        """Return whether a text is that of its row, where ANYTHING stands for anything."""
+        row = rows_of_page()[self.when, self.title]
+        return re.fullmatch(".+".join(map(re.escape, row.split(ANYTHING))), text) is not None
+
+
+@cache
+def rows_of_page() -> Mapping[tuple[When, str], str]:
+    """Return the words of each row of the page's tables, which are in the order of `When`."""
+    found: dict[tuple[When, str], str] = {}
+    for when, table in zip(When, TABLES.findall(PAGE.read_text()), strict=True):
+        for line in table.splitlines()[2:]:
+            title, *_, words = re.split(r"(?<!\\) \| ", line.strip("| "))
+            found[when, title] = words.strip("`").replace("\\|", "|")
+    return found
 
 
 def at_upload(
     title: str,
-    *,
-    says: str,
     artifact: Callable[[Path], Any],
+    *,
     code: str = "malformed",
     fields: Mapping[str, Any] | None = None,
     **sent: Any,
 ) -> Refusal:
-    """A version that isn't even registered."""
-    return Refusal(
-        title=title,
-        when=When.UPLOAD,
-        says=says,
-        artifact=artifact,
-        code=code,
-        sent={"fields": dict(fields or {}), **sent},
-    )
+    """Return a version that isn't even registered."""
+    sent = {"fields": dict(fields or {}), **sent}
+    return Refusal(title=title, when=When.UPLOAD, artifact=artifact, code=code, sent=sent)
 
 
 def at_check(
     title: str,
-    *,
-    says: str,
     artifact: Callable[[Path], Any],
+    *,
     traceback: str = "",
     model: str = NUMBERS,
     fields: Mapping[str, Any] | None = None,
     **sent: Any,
 ) -> Refusal:
-    """A version that fails its check; the version before goes on serving."""
+    """Return a version that fails its check; the version before goes on serving."""
     return Refusal(
         title=title,
         when=When.CHECK,
-        says=says,
         artifact=artifact,
         code="release_failed",
         traceback=traceback,
@@ -88,28 +100,7 @@ def at_check(
 
 
 def live(
-    title: str,
-    *,
-    says: str,
-    artifact: Callable[[Path], Any],
-    code: str = "model_failed",
-    traceback: str = "",
-    asked: Any = (1.0, 2.0, 3.0),
+    title: str, artifact: Callable[[Path], Any], *, code: str = "model_failed", **more: Any
 ) -> Refusal:
-    """A version that nothing is wrong with until somebody asks it."""
-    return Refusal(
-        title=title,
-        when=When.LIVE,
-        says=says,
-        artifact=artifact,
-        code=code,
-        traceback=traceback,
-        model=FRAGILE,
-        asked=asked,
-    )
-
-
-def says(text: str, expected: str) -> bool:
-    """Whether a text is what the table says, where ANYTHING stands for anything."""
-    pattern = ".+".join(map(re.escape, expected.split(ANYTHING)))
-    return re.fullmatch(pattern, text) is not None
+    """Return a version that nothing is wrong with until somebody asks it."""
+    return Refusal(title=title, when=When.LIVE, artifact=artifact, code=code, model=FRAGILE, **more)

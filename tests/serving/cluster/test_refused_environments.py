@@ -25,7 +25,7 @@ from serving.cluster.host_environments import own_environments, prepare, read_ho
 from serving.cluster.parent import Lifeline
 from serving.environments.spec import environment_of
 from serving.testing import version_spec
-from tests.clients.refusals.cases import Refusal, says
+from tests.clients.refusals.cases import Refusal
 from tests.clients.refusals.of_environments import LARGEST, OF_ENVIRONMENTS
 from tests.serving.environments.wheels import make_wheel, wheelhouse
 
@@ -101,7 +101,7 @@ def test_it_is_refused_with_what_the_table_says(
         check_version(check.pk)
     check.refresh_from_db()
     assert check.state == VersionCheck.State.FAILED
-    assert says(check.error, case.says), check.error
+    assert case.says(check.error), check.error
     (kept,) = ErrorLog(server_redis).read(version.pk)
     assert (kept.error, kept.phase) == (check.error, "check")
     assert check.output  # the log of the build

@@ -1,4 +1,4 @@
-"""What the server answers, as values; fields that a newer server adds are left out."""
+"""The server's answers as values; fields that a newer server adds are left out."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from typing import Any
 import msgspec
 
 from clipper_client.errors import UNEXPECTED_ANSWER, ClipperError, ClipperWarning
-
-DUPLICATE = (
-    "This query had feedback already: what it was told first counts, and this changes nothing."
-)
+from clipper_client.options import UNSET, given
 
 
 class QueryId(str):
@@ -107,6 +104,11 @@ class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int = 0
     rejected: list[Rejection] = []
 
+    @property
+    def warnings(self) -> list[str]:
+        text = "This query had feedback already: the first piece counts, this one changes nothing."
+        return [text] if self.duplicates else []
+
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
     """One deploy or rollback; `state` is pending, starting, live, failed or superseded."""
@@ -129,8 +131,12 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def warnings(self) -> list[str]:
-        """What its check found that doesn't keep it from going live, in sentences."""
+        """Findings of its check that don't keep it from going live, in sentences."""
         return [str(warning) for warning in self.report.get("warnings", ())]
+
+    @property
+    def named_warnings(self) -> list[str]:
+        return [f"{self.model}:{self.version}: {text}" for text in self.warnings]
 
     def with_warnings(self, texts: list[str]) -> Release:
         """Return the release with more warnings."""
@@ -139,17 +145,13 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_open(self) -> bool:
-        """Whether it is still under way."""
+        """True while it is under way."""
         return self.state in ("pending", "starting")
-
-    def as_dict(self) -> dict[str, Any]:
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
 
     def __str__(self) -> str:
         """Say in a few words how far it is, for people."""
-        told = f"{self.model}:{self.version} is {self.state}"
-        return f"{told}: {self.progress}" if self.is_open else told
+        state = f"{self.model}:{self.version} is {self.state}"
+        return f"{state}: {self.progress}" if self.is_open else state
 
 
 class Replica(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +172,7 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Log(msgspec.Struct, frozen=True, kw_only=True):
-    """What a replica wrote."""
+    """Lines that a replica wrote."""
 
     replica: str
     lines: list[str] = []
@@ -178,26 +180,24 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is: applications and models as the server describes them, and live replicas."""
+    """Applications and models as the server describes them, and live replicas."""
 
     applications: list[dict[str, Any]]
     models: list[dict[str, Any]]
     replicas: list[Replica]
 
-    def as_dict(self) -> dict[str, Any]:
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
 
-
-def warned(answer: Release | FeedbackResult) -> Any:
-    """Return the answer; warn whoever called the client of what it says in passing."""
-    if isinstance(answer, Release):
-        texts = [f"{answer.model}:{answer.version}: {text}" for text in answer.warnings]
-    else:
-        texts = [DUPLICATE] if answer.duplicates else []
+def warn(texts: list[str], *, blocks: bool) -> None:
+    """Warn the caller of a client's method, which two functions run if it blocks."""
     for text in texts:
-        warnings.warn(text, ClipperWarning, stacklevel=3)
-    return answer
+        warnings.warn(text, ClipperWarning, stacklevel=5 if blocks else 3)
+
+
+def feedback_item(query_id: str | Answer | None, *, label: Any, **said: Any) -> dict[str, Any]:
+    """Return one piece of feedback as the server takes it, without what is None."""
+    known = query_id.query_id if isinstance(query_id, Answer) else query_id
+    item = given({"query_id": known, **said})
+    return item if label is UNSET else {**item, "label": label}
 
 
 def parsed(shape: Any, value: Any) -> Any:

@@ -1,45 +1,66 @@
-"""The plain client: each method waits for its answer."""
+"""The clients: `AsyncClient` has the methods, and `Client` the same ones, which wait."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Generator, Iterable, Mapping
-from concurrent.futures import Future, wait
-from contextlib import closing
-from threading import Thread
-from time import sleep
-from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+)
+from contextlib import aclosing
+from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, Unpack
+from uuid import uuid4
 
-import httpx
-
-from clipper_client.answers import Answer, FeedbackResult, Log, Release, Status, warned
+from clipper_client.answers import (
+    Answer,
+    FeedbackResult,
+    Log,
+    Release,
+    Status,
+    answers_in,
+    feedback_item,
+    known_as,
+    parsed,
+    warn,
+)
 from clipper_client.errors import ClipperError
-from clipper_client.operations import exporting, management, predictions
-from clipper_client.operations.deploying import deployment_of
-from clipper_client.operations.options import (
+from clipper_client.inputs import bodies_of, encoded, pieces_of, plain
+from clipper_client.operations import exporting, releases
+from clipper_client.operations.deploying import Deployment
+from clipper_client.operations.scoring import Scoring
+from clipper_client.options import (
     UNSET,
     DeployOptions,
-    ExportOptions,
+    Moment,
     QueryOptions,
     ScoringOptions,
+    application_path,
+    given,
+    model_path,
 )
-from clipper_client.operations.scoring import Scoring
-from clipper_client.retries import RetryPolicy
-from clipper_client.session import Session
-from clipper_client.steps import InOrder, Operation, Pause, Request, Response, Step, Work
-from clipper_client.wire import Address, failures_told, opened, received, sent_by
+from clipper_client.transport.address import Address
+from clipper_client.transport.blocking import Blocking, blocking, iterating
+from clipper_client.transport.server import AsyncServer, BlockingServer, Server, run
+from clipper_client.transport.session import AsyncSession, Session
 
+P = ParamSpec("P")
 T = TypeVar("T")
+# The server takes 10,000 inputs in one request.
+BATCH_ROWS = 5_000
 
 
-class Client:
-    """Asks Clipper, and manages what it serves. Threads may share one.
+class AsyncClient:
+    """Asks Clipper, and manages what it serves. Tasks of one event loop may share one.
 
     `url` and `key` are by default those of CLIPPER_URL and CLIPPER_KEY. Each request may take
-    `timeout` seconds, and is sent again up to `retries` times where the server is busy or out of
-    reach. Connections are kept: use one client for many requests, and close it, or use `with`.
+    `timeout` seconds, and is sent again up to `retries` times if the server is busy or out of
+    reach. Connections are kept: use one client for many requests, and close it, or use
+    `async with`.
     """
+
+    _over: ClassVar[type[Server]] = AsyncServer
 
     def __init__(
         self,
@@ -50,41 +71,42 @@ class Client:
         retries: int = 4,
     ) -> None:
         self.address = Address(url, key=key)
-        self._timeout_s = timeout
-        self._policy = RetryPolicy(retries=retries)
-        self._http = httpx.Client(base_url=self.address.url, headers=self.address.headers)
+        self._server = self._over(self.address, timeout_s=timeout, retries=retries)
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        await self._server.close()
 
     # --- Predictions --------------------------------------------------------------------------
 
-    def predict(self, app: str, row: Any, **options: Unpack[QueryOptions]) -> Answer:
+    async def predict(self, app: str, row: Any, **options: Unpack[QueryOptions]) -> Answer:
         """Ask an application about one input: a list, dict, array, row of a frame, text or bytes.
 
         NaN is sent as null. For the options see QueryOptions.
         """
-        asked = predictions.predict(app, row, options=options, policy=self._policy)
-        return self.run(asked)
+        body = encoded({"input": plain(row), **given(options)})
+        found = await self._server.json("POST", application_path(app, "predict"), body=body)
+        return known_as(parsed(Answer, found), application=app)
 
-    def predict_batch(self, app: str, rows: Any, **options: Unpack[QueryOptions]) -> list[Answer]:
+    async def predict_batch(
+        self, app: str, rows: Any, **options: Unpack[QueryOptions]
+    ) -> list[Answer]:
         """Ask about many inputs; answers come in order, and one that failed has its `error`."""
-        asked = predictions.predict_batch(app, rows, options=options, policy=self._policy)
-        return self.run(asked)
+        answers: list[Answer] = []
+        for piece in pieces_of(rows, size=BATCH_ROWS):
+            for body in bodies_of(piece, options=given(options)):
+                path = application_path(app, "predict")
+                response = await self._server.ask("POST", path, body=body)
+                answers += answers_in(response.content, application=app)
+        return answers
 
-    def feedback(
+    async def feedback(
         self,
         query_id: str | Answer | None = None,
         *,
@@ -100,104 +122,142 @@ class Client:
 
         `metrics` are further numbers from 0 to 1 by their names, which teach nothing.
         The first piece about a query counts; a second one changes nothing, and warns of that.
-        `app` is needed where the query id comes from elsewhere than this client's answers, and
-        with `row`, a labelled input that nobody has asked about. Raises where it is rejected.
+        `app` is needed if the query id comes from elsewhere than this client's answers, and
+        with `row`, a labelled input that nobody has asked about. Raises if it is rejected.
         """
-        told = predictions.feedback(
-            query_id,
-            label=label,
-            reward=reward,
-            rewards=rewards,
-            metrics=metrics,
-            row=row,
-            context=context,
-            app=app,
-            policy=self._policy,
+        item = feedback_item(
+            query_id, label=label, reward=reward, rewards=rewards, metrics=metrics, context=context
         )
-        result: FeedbackResult = warned(self.run(told))
+        if row is not UNSET:
+            item["input"] = plain(row)
+        asked = query_id.query_id if isinstance(query_id, Answer) else query_id
+        name = app or getattr(asked, "application", None)
+        if name is None:
+            raise ValueError("Expected app=, the application that was asked: this id has none.")
+        result = await self.feedback_batch(name, [item])
+        if result.rejected:
+            first = result.rejected[0]
+            raise ClipperError(first.error, code=first.code)
+        warn(result.warnings, blocks=self._server.blocks)
         return result
 
-    def feedback_batch(self, app: str, items: Iterable[Mapping[str, Any]]) -> FeedbackResult:
-        """Give many pieces of feedback as the server takes them; the rejected are told."""
-        return self.run(predictions.feedback_of_many(app, items, policy=self._policy))
+    async def feedback_batch(self, app: str, items: Iterable[Mapping[str, Any]]) -> FeedbackResult:
+        """Give many pieces of feedback as the server takes them; the rejected are listed."""
+        # By its key a labelled input counts once, however often it is sent, as a query by its id.
+        listed = [
+            item if "query_id" in item else {"idempotency_key": uuid4().hex, **item}
+            for item in items
+        ]
+        if not listed:
+            return FeedbackResult()
+        body = encoded({"feedback": listed})
+        found = await self._server.json("POST", application_path(app, "feedback"), body=body)
+        result: FeedbackResult = parsed(FeedbackResult, found)
+        return result
 
-    def export(self, app: str, **options: Unpack[ExportOptions]) -> Any:
+    async def export(
+        self,
+        app: str,
+        *,
+        since: Moment = None,
+        until: Moment = None,
+        versions: str | Iterable[str] = (),
+        kinds: str | Iterable[str] = "feedback",
+        frame: bool = True,
+    ) -> Any:
         """Return what is stored of an application as a DataFrame: feedback, if nothing is said.
 
-        For the options see ExportOptions. All rows are held in memory.
+        Rows came from `since` on and before `until` (a time, how long ago as a timedelta or
+        `"7d"`), of these `versions`, as `model:version`. `kinds` is one of feedback, decisions and
+        predictions, or several. `frame=False` gives a list of dicts. All rows are held in memory.
         """
-        return self.run(exporting.export(app, policy=self._policy, **options))
+        span: dict[str, Any] = {"since": since, "until": until, "versions": versions}
+        return await exporting.export(self._server, app, kinds=kinds, frame=frame, **span)
 
-    def score(self, app: str, rows: Any, **options: Unpack[ScoringOptions]) -> list[Any]:
+    async def score(self, app: str, rows: Any, **options: Unpack[ScoringOptions]) -> list[Any]:
         """Return a model's output for each of any number of rows, in order.
 
         Unlike a prediction it isn't bound to the objective, waits behind queries, and leaves no
-        receipt. Where rows fail it raises: at once if all of the first ones do, else at the end.
+        receipt. If rows fail it raises: at once if all of the first ones do, else at the end.
         With `errors="keep"` a row that failed has its ClipperError as output.
         """
-        scored = Scoring(app, rows, policy=self._policy, **options)
+        scoring = Scoring(self._server, app, rows, **options)
         outputs: list[Any] = []
-        with closing(self.in_order(scored.requests())) as parts, scored:
-            for part in parts:
-                outputs += scored.take(part)
-        scored.check()
+        async with aclosing(scoring.parts()) as parts:
+            async for part in parts:
+                outputs += part
+        scoring.check()
         return outputs
 
-    def score_each(self, app: str, rows: Any, **options: Unpack[ScoringOptions]) -> Generator[Any]:
+    async def score_each(
+        self, app: str, rows: Any, **options: Unpack[ScoringOptions]
+    ) -> AsyncGenerator[Any]:
         """Yield what `score` returns, as it comes: neither rows nor outputs are kept.
 
         Raises at the first row that failed, unless errors are kept.
         """
-        scored = Scoring(app, rows, policy=self._policy, **options)
-        with closing(self.in_order(scored.requests())) as parts, scored:
-            for part in parts:
-                yield from scored.each(part)
+        scoring = Scoring(self._server, app, rows, **options)
+        async with aclosing(scoring.parts()) as parts:
+            async for part in parts:
+                for output in part:
+                    if isinstance(output, ClipperError):
+                        scoring.check()
+                    yield output
 
-    def session(self, app: str) -> Session:
-        """Open a websocket to an application: less overhead for many small questions."""
-        return Session(app, address=self.address, timeout_s=self._timeout_s)
+    def session(self, app: str) -> AsyncSession:
+        """Return a websocket to an application, to be opened with `async with`."""
+        return AsyncSession(app, server=self._server)
 
     # --- Models -------------------------------------------------------------------------------
 
-    def deploy(self, name: str, model: Any, **options: Unpack[DeployOptions]) -> Release:
+    async def deploy(self, name: str, model: Any, **options: Unpack[DeployOptions]) -> Release:
         """Make an estimator in memory, or a file or folder, the live version of a model.
 
-        Makes the model, its next version and the application `app` where they are missing. Raises
-        with the server's reason where the version doesn't go live. For the options see
+        Makes the model, its next version and the application `app` if they are missing. Raises
+        with the server's reason if the version doesn't go live. For the options see
         DeployOptions.
         """
-        deployment = deployment_of(name, model, options=options)
-        release: Release = warned(self.run(deployment.operation(policy=self._policy)))
+        release = await Deployment(server=self._server, name=name, model=model, **options).done()
+        warn(release.named_warnings, blocks=self._server.blocks)
         return release
 
-    def rollback(
+    async def rollback(
         self, name: str, *, to: str | None = None, reason: str = "", wait: bool | float = True
     ) -> Release:
         """Make the version before, or `to`, live again."""
-        release: Release = warned(
-            self.run(
-                management.rollback(name, to=to, reason=reason, wait=wait, policy=self._policy)
-            )
-        )
+        body = given({"reason": reason, "to": to})
+        path = model_path(name, "rollback")
+        release = await releases.released(self._server, path, body=body, wait=wait)
+        warn(release.named_warnings, blocks=self._server.blocks)
         return release
 
-    def scale(self, name: str, replicas: int, *, version: str | None = None) -> dict[str, Any]:
+    async def scale(
+        self, name: str, replicas: int, *, version: str | None = None
+    ) -> dict[str, Any]:
         """Set how many replicas serve the live version, or `version`."""
-        return self.run(
-            management.scale(name, replicas=replicas, version=version, policy=self._policy)
+        body = encoded(given({"replicas": replicas, "version": version}))
+        found: dict[str, Any] = await self._server.json(
+            "POST", model_path(name, "scale"), body=body
         )
+        return found
 
-    def status(self) -> Status:
+    async def status(self) -> Status:
         """Return what there is: applications, models and live replicas."""
-        return self.run(management.status(policy=self._policy))
+        lists = ("applications", "models", "replicas")
+        found = {name: await releases.listed(self._server, name) for name in lists}
+        status: Status = parsed(Status, found)
+        return status
 
-    def logs(self, name: str, *, version: str | None = None, lines: int = 200) -> Log:
-        """Return what the replica of a version (the live one) wrote that wrote last."""
-        return self.run(management.logs(name, version=version, lines=lines, policy=self._policy))
+    async def logs(self, name: str, *, version: str | None = None, lines: int = 200) -> Log:
+        """Return the log of the replica of a version (the live one) that wrote last."""
+        version = version or await releases.live_version(self._server, name)
+        path = model_path(name, "versions", version, "log")
+        log: Log = parsed(Log, await self._server.json("GET", path, params={"lines": str(lines)}))
+        return log
 
     # --- Anything else ------------------------------------------------------------------------
 
-    def request(
+    async def request(
         self,
         method: str,
         path: str,
@@ -206,82 +266,82 @@ class Client:
         params: Mapping[str, str] | None = None,
         extra_time_s: float = 0.0,
     ) -> Any:
-        """Ask any endpoint under /api/v1/; returns its JSON, None where there is no body.
+        """Ask any endpoint under /api/v1/; returns its JSON, None if there is no body.
 
         `extra_time_s` is what the answer may take beyond the client's `timeout`.
         """
-        return self.run(
-            management.request(
-                method,
-                path,
-                body=body,
-                params=params,
-                extra_time_s=extra_time_s,
-                policy=self._policy,
-            )
+        return await self._server.json(
+            method,
+            path if path.startswith("/") else f"/api/v1/{path}",
+            body=None if body is None else encoded(body),
+            params=params,
+            extra_time_s=extra_time_s,
+            repeatable=method in ("GET", "PUT", "DELETE"),
         )
 
-    def run(self, operation: Operation[T]) -> T:
-        """Take an operation's steps one by one, and return its result."""
-        try:
-            step = next(operation)
-            while True:
-                try:
-                    reply = self._take(step)
-                except ClipperError as error:
-                    step = operation.throw(error)
-                else:
-                    step = operation.send(reply)
-        except StopIteration as done:
-            result: T = done.value
-            return result
-        finally:
-            operation.close()
+    async def run(
+        self,
+        operation: Callable[Concatenate[Server, P], Coroutine[Any, Any, T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Return the result of an operation over this client's server."""
+        return await operation(self._server, *args, **kwargs)
 
-    def in_order(self, many: InOrder) -> Generator[Any]:
-        """Run many operations, a few at once, and yield their results in order.
+    def __repr__(self) -> str:
+        return f"AsyncClient({self.address})"
 
-        None goes on after the end, unless that is Ctrl-C: whoever types it waits for no answer.
-        """
-        running: deque[Future[Any]] = deque()
-        try:
-            for operation in many.operations:
-                running.append(self._begun(operation))
-                if len(running) >= many.at_once:
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
-        except KeyboardInterrupt:
-            running.clear()
-            raise
-        finally:
-            wait(running)
 
-    def _begun(self, operation: Operation[T]) -> Future[T]:
-        """Run an operation in a thread that a program which ends doesn't wait for."""
-        result: Future[T] = Future()
+class _OverBlocking(AsyncClient):
+    _over = BlockingServer
 
-        def run() -> None:
-            try:
-                result.set_result(self.run(operation))
-            except BaseException as error:  # noqa: BLE001 - for whoever takes the result
-                result.set_exception(error)
 
-        Thread(target=run, name="clipper", daemon=True).start()
-        return result
+class Client(Blocking[AsyncClient]):
+    """Asks Clipper, and manages what it serves. Threads may share one.
 
-    def _take(self, step: Step) -> Any:
-        if isinstance(step, Request):
-            return self._send(step)
-        if isinstance(step, Pause):
-            return sleep(step.seconds)
-        assert isinstance(step, Work)  # noqa: S101
-        return step.call()
+    `url` and `key` are by default those of CLIPPER_URL and CLIPPER_KEY. Each request may take
+    `timeout` seconds, and is sent again up to `retries` times if the server is busy or out of
+    reach. Connections are kept: use one client for many requests, and close it, or use `with`.
+    """
 
-    def _send(self, request: Request) -> Response:
-        with failures_told(self.address), opened(request.upload) as files:
-            arguments = sent_by(request, timeout_s=self._timeout_s) | files
-            return received(self._http.request(**arguments), address=self.address)
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        timeout: float = 30.0,
+        retries: int = 4,
+    ) -> None:
+        super().__init__(_OverBlocking(url, key, timeout=timeout, retries=retries))
+        self.address = self._awaited.address
+
+    close = blocking(AsyncClient.close)
+    predict = blocking(AsyncClient.predict)
+    predict_batch = blocking(AsyncClient.predict_batch)
+    feedback = blocking(AsyncClient.feedback)
+    feedback_batch = blocking(AsyncClient.feedback_batch)
+    export = blocking(AsyncClient.export)
+    score = blocking(AsyncClient.score)
+    score_each = iterating(AsyncClient.score_each)
+    deploy = blocking(AsyncClient.deploy)
+    rollback = blocking(AsyncClient.rollback)
+    scale = blocking(AsyncClient.scale)
+    status = blocking(AsyncClient.status)
+    logs = blocking(AsyncClient.logs)
+    request = blocking(AsyncClient.request)
+
+    def session(self, app: str) -> Session:
+        """Open a websocket to an application: less overhead for many small questions."""
+        return Session(self._awaited.session(app))
+
+    def run(
+        self,
+        operation: Callable[Concatenate[Server, P], Coroutine[Any, Any, T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Return the result of an operation over this client's server."""
+        return run(self._awaited.run(operation, *args, **kwargs))
 
     def __repr__(self) -> str:
         return f"Client({self.address})"

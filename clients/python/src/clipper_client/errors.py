@@ -1,4 +1,4 @@
-"""What goes wrong: one class, whose `code` says which of all.
+"""The errors of the client: one class with a stable `code`.
 
 The server's codes are in its documentation (reference/errors). These are the client's own:
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from secrets import token_hex
 from typing import Any
 
-# The server takes 256 of them, and 16 MB, in one request unless it is told otherwise.
+# The server takes 256 of them, and 16 MB, in one request by default.
 FORM_FILES, FORM_BYTES = 256, 8 << 20
 
 

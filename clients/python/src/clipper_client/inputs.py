@@ -13,8 +13,8 @@ import msgspec
 
 from clipper_client.errors import INVALID_INPUT, ClipperError
 
-# Of inputs that are texts, bytes or arrays a list has no more, whatever it may have of others.
-LIST_BYTES = 8 << 20
+# The server takes 16 MB in one request by default; a list of inputs has no more either.
+BODY_BYTES = 8 << 20
 
 
 def encoded(value: Any) -> bytes:
@@ -50,7 +50,7 @@ def plain(value: Any) -> Any:
 
 
 def is_frame(value: Any) -> bool:
-    """Whether it is a DataFrame of pandas or polars, by what it can do."""
+    """Return whether it is a DataFrame of pandas or polars, by what it can do."""
     return (hasattr(value, "itertuples") or _is_of_polars(value)) and hasattr(value, "columns")
 
 
@@ -59,12 +59,12 @@ def _is_of_polars(frame: Any) -> bool:
 
 
 def is_series(value: Any) -> bool:
-    """Whether it is a Series, such as a row of a frame."""
+    """Return whether it is a Series, such as a row of a frame."""
     return hasattr(value, "iloc") and hasattr(value, "items") and not is_frame(value)
 
 
 def is_array(value: Any) -> bool:
-    """Whether it is an array or a tensor."""
+    """Return whether it is an array or a tensor."""
     return hasattr(value, "tolist") and hasattr(value, "shape") and not is_series(value)
 
 
@@ -89,7 +89,7 @@ def pieces_of(rows: Any, *, size: int) -> Iterator[list[Any]]:
             yield _records(rows, start=start, stop=start + size)
     elif is_array(rows) and rows.shape:
         row_bytes = max(1, _bytes_of(rows) // max(1, len(rows)))
-        size = max(1, min(size, LIST_BYTES // row_bytes))
+        size = max(1, min(size, BODY_BYTES // row_bytes))
         for start in range(0, len(rows), size):
             yield rows[start : start + size].tolist()
     elif isinstance(rows, str | bytes | Mapping):
@@ -100,13 +100,24 @@ def pieces_of(rows: Any, *, size: int) -> Iterator[list[Any]]:
         yield from _in_lists(iter(rows), size=size)
 
 
+def bodies_of(piece: list[Any], *, options: Mapping[str, Any]) -> Iterator[bytes]:
+    """Yield the inputs as bodies of requests, each about as large as the server takes them."""
+    body = encoded({"input_batch": piece, **options})
+    if len(body) <= BODY_BYTES or len(piece) == 1:
+        yield body
+    else:
+        half = len(piece) // 2
+        yield from bodies_of(piece[:half], options=options)
+        yield from bodies_of(piece[half:], options=options)
+
+
 def _in_lists(rows: Iterator[Any], *, size: int) -> Iterator[list[Any]]:
     piece: list[Any] = []
     taken = 0
     for row in rows:
         piece.append(plain(row))
         taken += _bytes_of(row)
-        if len(piece) == size or taken >= LIST_BYTES:
+        if len(piece) == size or taken >= BODY_BYTES:
             yield piece
             piece, taken = [], 0
     if piece:
@@ -132,13 +143,13 @@ def _records(frame: Any, *, start: int, stop: int) -> list[Any]:
 
 
 def _as_plain(value: Any) -> Any:
-    """What the encoder asks about: a type that JSON doesn't know."""
+    """Return a value for a type that JSON doesn't know."""
     if is_array(value) or hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, str):
-        return str(value)  # what derives from it is told as it
+        return str(value)  # a class derived from it
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
     if isinstance(value, date):  # and what derives from it, such as a timestamp of pandas

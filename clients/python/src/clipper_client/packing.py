@@ -19,7 +19,7 @@ PIECE_BYTES = 1 << 20
 WORTH_COMPRESSING = 0.9
 # Less is packed in a second.
 SHOWN_FROM_BYTES = 32 << 20
-# Whether to show how far it is, as `progress.wanted` takes it. Set by `deploy` around frameworks.
+# Shows progress as `progress.wanted` takes it. Set by `deploy` around frameworks.
 SHOWN: ContextVar[bool | None] = ContextVar("SHOWN", default=None)
 
 

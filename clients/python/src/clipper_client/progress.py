@@ -11,7 +11,7 @@ PAUSE_S = 0.1
 
 
 def wanted(shown: bool | None) -> bool:
-    """Whether to show anything: None is on a terminal, but not elsewhere."""
+    """Return whether to show anything: None means on a terminal alone."""
     return sys.stderr.isatty() if shown is None else shown
 
 

@@ -1,4 +1,4 @@
-"""What a model needs, as it is installed here: `name==version` for each distribution."""
+"""Requirements of a model as installed here: `name==version` for each distribution."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RENAMED = {"sklearn": "scikit-learn", "yaml": "PyYAML", "PIL": "pillow"}
 # Files of the first three are made without them, and read by any release: theirs may be the newest.
 # A frame of polars is one of pandas on the server.
 LOADERS = ("onnxruntime", "lightgbm", "catboost", "pandas")
-# Of PyTorch, one that needs no GPU and brings nothing for one.
+# A build of PyTorch that needs no GPU and brings nothing for one.
 CPU_BUILD = "cpu"
 _LOCAL = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[^+\s;]+\+\S+)$")
 _RELEASE = re.compile(r"\d+(?:\.\d+)*")
@@ -55,10 +55,10 @@ def pinned(name: str) -> str | None:
 def pinned_exactly(name: str, installed: str) -> str:
     public, _, local = installed.partition("+")
     if not local or _RELEASE.fullmatch(public):
-        # Of a build such as 2.9.0+cu126 any index has one of its own; a later 2.9.1 may be only
+        # Any index has its own build of a release such as 2.9.0+cu126; a later 2.9.1 may be only
         # where the builds are that take a GPU. PyPI's own 2.9.0 of PyTorch brings 3 GB for one.
         return f"{name}=={installed if local == CPU_BUILD else public}"
-    # What was built before a release, as 2.10.0a0+git1a2b, is on no index: a near one has to do.
+    # A build before a release, as 2.10.0a0+git1a2b, is on no index: a near one has to do.
     release = _RELEASE.match(public)
     major, minor, *_ = [*(release[0] if release else "0").split("."), "0"]
     return f"{name}>={major}.{minor},<{major}.{int(minor) + 1}"

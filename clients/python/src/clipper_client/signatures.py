@@ -1,4 +1,4 @@
-"""What an example tells of a model's inputs: their type, and one of them."""
+"""The input type of a model by an example, and one input out of it."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def pickled_modules(file: Path) -> set[str]:
 
 
 def is_local(name: str) -> bool:
-    """Whether a module that was imported is no part of Python, nor of anything installed."""
+    """Return whether an imported module is no part of Python, nor of anything installed."""
     module = sys.modules.get(name)
     if module is None or name in sys.stdlib_module_names or any(distributions_of([name])):
         return False

@@ -1,4 +1,4 @@
-"""What a folder of Python or a wheel requires, as its own files say: packages, and a Python."""
+"""Requirements of a folder of Python or a wheel by its own files: packages, and a Python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 
 from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
 
-# Of an extra, which nobody has asked for.
+# A requirement of an extra, which nobody has asked for.
 _EXTRA = re.compile(r";.*\bextra\s*==")
 
 
@@ -46,29 +46,29 @@ def required_by(path: Path) -> Written:
 
 def pip_part(conda: Path) -> list[str]:
     """Return what pip is to install of a `conda.yaml`, such as MLflow's."""
-    told = yaml.safe_load(conda.read_text(encoding="utf-8")) or {}
-    parts = [part for part in told.get("dependencies", []) if isinstance(part, dict)]
+    found = yaml.safe_load(conda.read_text(encoding="utf-8")) or {}
+    parts = [part for part in found.get("dependencies", []) if isinstance(part, dict)]
     return [str(line) for part in parts for line in part.get("pip", [])]
 
 
 def _of_folder(folder: Path) -> Written:
     listed, project = folder / "requirements.txt", folder / "pyproject.toml"
-    told = {}
+    found = {}
     if project.is_file():
-        told = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {})
+        found = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {})
     lines = listed.read_text(encoding="utf-8") if listed.is_file() else None
     return Written(
-        requirements=_lines(told.get("dependencies")) if lines is None else lines,
-        python=str(told.get("requires-python", "")),
+        requirements=_lines(found.get("dependencies")) if lines is None else lines,
+        python=str(found.get("requires-python", "")),
     )
 
 
 def _of_wheel(wheel: Path) -> Written:
     with zipfile.ZipFile(wheel) as packed:
-        told = [name for name in packed.namelist() if name.endswith(".dist-info/METADATA")]
-        if not told:
+        found = [name for name in packed.namelist() if name.endswith(".dist-info/METADATA")]
+        if not found:
             return Written()
-        metadata = HeaderParser().parsestr(packed.read(told[0]).decode())
+        metadata = HeaderParser().parsestr(packed.read(found[0]).decode())
     required = metadata.get_all("Requires-Dist", [])
     return Written(
         requirements=_lines([line for line in required if not _EXTRA.search(line)]),

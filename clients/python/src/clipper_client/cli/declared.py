@@ -1,25 +1,28 @@
-"""Commands about a file that declares what there is to be."""
+"""Commands about a file that declares models, applications and keys."""
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Mapping
+from typing import Any
 
 from clipper_client.answers import Release
-from clipper_client.cli.command import Command, Options
-from clipper_client.cli.output import print_json, print_line, shown, warn
-from clipper_client.client import Client
-from clipper_client.declarations.apply import (
-    check_conflicts,
-    check_possible,
-    differences,
-    take,
+from clipper_client.cli.command import (
+    Command,
+    Options,
+    Result,
+    arg,
+    complain,
+    flag,
+    print_line,
+    shown,
 )
+from clipper_client.client import Client
 from clipper_client.declarations.document import read
 from clipper_client.declarations.plan import Change
-from clipper_client.retries import RetryPolicy
+from clipper_client.declarations.steps import check_conflicts, check_possible, differences, take
 
 DIFFERS = 2
-SIGNS = {
+SIGNS: Mapping[str, str] = {
     "create": "+",
     "change": "~",
     "deploy": "~",
@@ -27,92 +30,78 @@ SIGNS = {
     "revoke": "-",
     "conflict": "!",
 }
-NOTHING = "Nothing differs."
 
 
-def _add_file(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-f", "--file", default="clipper.yaml", help="clipper.yaml if left out")
-    parser.add_argument(
-        "--prune", action="store_true", help="remove what isn't in the file's sections"
-    )
-
-
-def _add_apply(parser: argparse.ArgumentParser) -> None:
-    _add_file(parser)
-    parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
-
-
-def _diff(client: Client, options: Options) -> int:
+def _diff(client: Client, options: Options) -> Result:
     changes = _changes(client, options)
-    _show(changes, options=options)
-    return DIFFERS if changes else 0
+    return _result_of(changes, options=options, code=DIFFERS if changes else 0)
 
 
-def _apply(client: Client, options: Options) -> int:
+def _apply(client: Client, options: Options) -> Result:
     changes = _changes(client, options)
     if options.dry_run or not changes:
-        _show(changes, options=options)
-        return 0
+        return _result_of(changes, options=options)
     check_possible(changes)
-    answers = []
+    answers: list[dict[str, Any]] = []
     for change in changes:
         if not options.json:
-            _print_change(change)
-        answer = client.run(take(change, policy=RetryPolicy()))
+            print_line(_text_of(change))
+        answer = client.run(take, change)
+        answers.append(change.as_dict())
         if isinstance(answer, Release):
-            warn(answer)
-        if change.kind == "key" and change.action == "create":
-            answers.append({**change.as_dict(), "key": answer["key"]})
+            for warning in answer.named_warnings:
+                complain(f"warning: {warning}")
+        elif change.kind == "key" and change.action == "create":
+            answers[-1]["key"] = answer["key"]
             if not options.json:
                 print_line(f"    key: {answer['key']}  (shown this once)")
-        else:
-            answers.append(change.as_dict())
-    if options.json:
-        print_json({"changes": answers, "applied": True})
-    else:
-        print_line(f"{len(changes)} change{'s' * (len(changes) != 1)} applied.")
-    return 0
+    value = {"changes": answers, "applied": True}
+    return Result(value, f"{len(changes)} change{'s' * (len(changes) != 1)} applied.")
 
 
 def _changes(client: Client, options: Options) -> list[Change]:
     document, own_key = read(options.file), client.address.key or ""
-    steps = differences(document, prune=options.prune, own_key=own_key, policy=RetryPolicy())
-    return client.run(steps)
+    return client.run(differences, document, prune=options.prune, own_key=own_key)
 
 
-def _show(changes: list[Change], *, options: Options) -> None:
-    """Print what differs. Raises where it can't be applied."""
-    if options.json:
-        check_conflicts(changes)  # which is JSON as well, and there is to be one
-        print_json({"changes": [change.as_dict() for change in changes], "applied": False})
-    elif not changes:
-        print_line(NOTHING)
-    else:
-        for change in changes:
-            _print_change(change)
-        check_conflicts(changes)
+def _result_of(changes: list[Change], *, options: Options, code: int = 0) -> Result:
+    """Return what differs. Raises if it can't be applied."""
+    text = "\n".join(map(_text_of, changes)) or "Nothing differs."
+    if not options.json and any(change.action == "conflict" for change in changes):
+        print_line(text)
+    check_conflicts(changes)
+    value = {"changes": [change.as_dict() for change in changes], "applied": False}
+    return Result(value, text, code)
 
 
-def _print_change(change: Change) -> None:
-    told = f": {change.reason}" if change.reason else ""
-    print_line(f"{SIGNS[change.action]} {change.action} {change.kind} {change.name}{told}")
+def _text_of(change: Change) -> str:
+    reason = f": {change.reason}" if change.reason else ""
+    lines = [f"{SIGNS[change.action]} {change.action} {change.kind} {change.name}{reason}"]
     for name, (old, new) in change.fields.items():
-        print_line(f"    {name}: {shown(old)} -> {shown(new)}")
+        lines.append(f"    {name}: {shown(old)} -> {shown(new)}")
+    return "\n".join(lines)
 
 
-COMMANDS = (
+FILE = (
+    arg("-f --file", "clipper.yaml if left out", default="clipper.yaml"),
+    flag("--prune", "remove what isn't in the file's sections"),
+)
+COMMANDS = [
     Command(
         name="apply",
         help="make models, applications and keys what a file declares",
         more="Shows what it changes. Said again, it changes nothing. Removes nothing unless asked.",
-        add_arguments=_add_apply,
+        arguments=[
+            *FILE,
+            flag("--dry-run", "only show what would be done"),
+        ],
         run=_apply,
     ),
     Command(
         name="diff",
         help="show what apply would change",
-        more="Exits with 2 where something differs, with 1 where apply would be refused.",
-        add_arguments=_add_file,
+        more="Exits with 2 if something differs, with 1 if apply would be refused.",
+        arguments=FILE,
         run=_diff,
     ),
-)
+]

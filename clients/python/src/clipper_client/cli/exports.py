@@ -1,8 +1,7 @@
-"""The command that writes what there is: declarations, and the data that an application stored."""
+"""The command that exports: declarations, and the data that an application stored."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,75 +10,36 @@ from typing import IO, Any
 
 import msgspec
 
-from clipper_client.cli.command import Command, Options
-from clipper_client.cli.output import complain, print_json, print_line
+from clipper_client.cli.command import Command, Options, Result, arg, complain, flag
 from clipper_client.client import Client
 from clipper_client.declarations.export import as_yaml, exported
 from clipper_client.declarations.state import state_of
 from clipper_client.operations.exporting import CSV, JSON_LINES, KINDS, first_page, page
 from clipper_client.progress import Bar
-from clipper_client.retries import RetryPolicy
 
 DECLARATIONS, DATA = "declarations", "data"
 FORMATS = ("csv", "jsonl")
-# What only `data` takes.
+# Options for `data` alone.
 OF_DATA = ("app", "since", "until", "version", "kind", "format")
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "what",
-        nargs="?",
-        choices=(DECLARATIONS, DATA),
-        default=DECLARATIONS,
-        help="declarations if left out: models, applications and keys as a file for apply; "
-        "data: what an application stored",
-    )
-    parser.add_argument("app", nargs="?", help="of data: the application")
-    parser.add_argument("-o", "--output", metavar="FILE", help="standard output if left out")
-    parser.add_argument(
-        "--no-keys", action="store_true", help="of declarations: leave the API keys out"
-    )
-    parser.add_argument(
-        "--since", metavar="TIME", help="of data: ISO 8601 with a zone, or how long ago, as 7d"
-    )
-    parser.add_argument("--until", metavar="TIME", help="of data: likewise")
-    parser.add_argument(
-        "--version",
-        action="append",
-        metavar="MODEL:VERSION",
-        help="of data: only what this one answered; may be given several times",
-    )
-    parser.add_argument(
-        "--kind", choices=KINDS, help="of data: feedback if left out, predictions are a sample"
-    )
-    parser.add_argument(
-        "--format",
-        choices=FORMATS,
-        help="of data: by the ending of --output if left out, else csv",
-    )
-
-
-def _export(client: Client, options: Options) -> int:
+def _export(client: Client, options: Options) -> Result | int:
     if options.what == DATA:
         return _export_data(client, options)
-    if told := [f"--{name}" for name in OF_DATA if getattr(options, name)]:
-        raise ValueError(f"{', '.join(told)}: expected `clipper export data APP`.")
-    state = client.run(state_of(None, keys=not options.no_keys, policy=RetryPolicy()))
-    found = exported(state, keys=not options.no_keys)
-    if options.json:
-        print_json(found)
-    elif options.output is None:
-        print_line(as_yaml(found).rstrip())
-    else:
-        Path(options.output).write_text(as_yaml(found), encoding="utf-8")
+    if wrong := [f"--{name}" for name in OF_DATA if getattr(options, name)]:
+        raise ValueError(f"{', '.join(wrong)}: expected `clipper export data APP`.")
+    keys = not options.no_keys
+    found = exported(client.run(state_of, None, keys=keys), keys=keys)
+    if options.output is None or options.json:
+        return Result(found, as_yaml(found).rstrip())
+    Path(options.output).write_text(as_yaml(found), encoding="utf-8")
     return 0
 
 
 # --- Data ---------------------------------------------------------------------------------------
 
 
-def _export_data(client: Client, options: Options) -> int:
+def _export_data(client: Client, options: Options) -> Result | int:
     if options.app is None:
         raise ValueError("Expected `clipper export data APP`, got no application.")
     ending = Path(options.output or "").suffix[1:].replace("ndjson", "jsonl")
@@ -87,8 +47,8 @@ def _export_data(client: Client, options: Options) -> int:
     if options.format not in FORMATS:
         raise ValueError(f"Expected a file of csv or jsonl, or --format, got {options.output}.")
     if options.json:
-        print_json(list(_rows(client, options)))
-    elif options.output is None:
+        return Result(list(_rows(client, options)), "")
+    if options.output is None:
         _write(client, options, sys.stdout)
     else:
         with Path(options.output).open("w", encoding="utf-8", newline="") as target:
@@ -125,19 +85,45 @@ def _pages(client: Client, options: Options, *, accept: str) -> Iterator[bytes]:
     with closing(Bar("rows", total=None, shown=None if options.output else False)) as bar:
         rows = 0
         while path is not None:
-            body, path = client.run(page(path, accept=accept, policy=RetryPolicy()))
+            body, path = client.run(page, path, accept=accept)
             rows += body.count(b"\n") - (accept == CSV)
             bar.show(rows)
             yield body
 
 
-COMMANDS = (
+COMMANDS = [
     Command(
         name="export",
-        help="write what there is: declarations for apply, or an application's data",
+        help="write declarations for apply, or an application's data",
         more="Artifacts aren't in declarations: versions are named by their digests. Data is "
         "feedback, decisions or the sample of predictions, page by page.",
-        add_arguments=_add_arguments,
+        arguments=[
+            arg(
+                "what",
+                "declarations if left out: models, applications and keys as a file for apply; "
+                "data: what an application stored",
+                nargs="?",
+                choices=(DECLARATIONS, DATA),
+                default=DECLARATIONS,
+            ),
+            arg("app", "of data: the application", nargs="?"),
+            arg("-o --output", "standard output if left out", metavar="FILE"),
+            flag("--no-keys", "of declarations: leave the API keys out"),
+            arg("--since", "of data: ISO 8601 with a zone, or how long ago, as 7d", metavar="TIME"),
+            arg("--until", "of data: likewise", metavar="TIME"),
+            arg(
+                "--version",
+                "of data: only what this one answered; may be given several times",
+                action="append",
+                metavar="MODEL:VERSION",
+            ),
+            arg("--kind", "of data: feedback if left out, predictions are a sample", choices=KINDS),
+            arg(
+                "--format",
+                "of data: by the ending of --output if left out, else csv",
+                choices=FORMATS,
+            ),
+        ],
         run=_export,
     ),
-)
+]

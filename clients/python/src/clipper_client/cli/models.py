@@ -1,48 +1,38 @@
-"""Commands about models: what there is, releases, replicas and logs."""
+"""Commands about models: lists, releases, replicas and logs."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from time import sleep
 from typing import Any, NoReturn
 
 import msgspec
 
-from clipper_client.answers import Release
-from clipper_client.cli.command import Command, Options, add_waiting, seconds_to_wait
-from clipper_client.cli.output import complain, print_json, print_line, print_table
+from clipper_client.answers import Release, Replica
+from clipper_client.cli.command import (
+    Command,
+    Options,
+    Result,
+    arg,
+    complain,
+    either,
+    flag,
+    json_value,
+    pair,
+    print_line,
+    table,
+)
 from clipper_client.client import Client
 from clipper_client.errors import ClipperError
-from clipper_client.operations.management import listed, live_version, model_path
-from clipper_client.operations.options import UNSET
-from clipper_client.retries import RetryPolicy
+from clipper_client.operations.releases import ENOUGH_S, listed, live_version
+from clipper_client.options import UNSET, model_path
 
 FOLLOWED_S = 1.0
 
 
-def parsed(text: str) -> Any:
-    """Return what JSON says. Raises ValueError for what isn't any."""
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        raise ValueError(f"expected JSON, got {text[:60]!r}: {error}.") from error
-
-
-def json_value(text: str) -> Any:
-    """Return an argument that is JSON. Raises what argparse turns into a complaint."""
-    try:
-        return parsed(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _status(client: Client, options: Options) -> int:
+def _status(client: Client, options: Options) -> Result:
     found = client.status()
-    if options.json:
-        print_json(found.as_dict())
-        return 0
-    print_table(
+    applications = table(
         ["application", "input type", "objective", "policy", "asks"],
         [
             [
@@ -50,26 +40,24 @@ def _status(client: Client, options: Options) -> int:
                 app["input_type"],
                 f"{app['slo']['latency_ms']:g} ms",
                 app["policy"],
-                ", ".join(map(_route, app["routes"])),
+                [_route(route) for route in app["routes"]],
             ]
             for app in found.applications
         ],
     )
-    if found.models:
-        print_line("")
-    print_table(
+    models = table(
         ["model", "live", "versions", "replicas"],
         [
             [
                 model["name"],
                 model["live_version"],
-                ", ".join(reversed(model["versions"])),
+                model["versions"][::-1],
                 _replicas(model["name"], found.replicas),
             ]
             for model in found.models
         ],
     )
-    return 0
+    return Result(found, "\n\n".join(filter(None, (applications, models))))
 
 
 def _route(route: dict[str, Any]) -> str:
@@ -77,139 +65,54 @@ def _route(route: dict[str, Any]) -> str:
     return f"{route['model']}:{version}" if version else str(route["model"])
 
 
-def _replicas(model: str, replicas: list[Any]) -> str:
-    states = [
-        f"{replica.version} {replica.state}" for replica in replicas if replica.model == model
-    ]
-    counted = {state: states.count(state) for state in states}
-    return ", ".join(f"{count} x {state}" for state, count in sorted(counted.items()))
+def _replicas(model: str, replicas: list[Replica]) -> list[str]:
+    states = [f"{each.version} {each.state}" for each in replicas if each.model == model]
+    return [f"{states.count(state)} x {state}" for state in sorted(set(states))]
 
 
-def _add_deploy(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="of the model; made where there is none")
-    parser.add_argument("artifact", help="a file, a folder, or the URL of a remote model")
-    parser.add_argument("--version", help="its name; the next number if left out")
-    parser.add_argument("--runtime", help="what the artifact is; told by its ending if left out")
-    parser.add_argument("--method", help="what of the model is asked, such as predict_proba")
-    parser.add_argument(
-        "--requirements", metavar="FILE", help="a requirements.txt with what the model needs"
-    )
-    parser.add_argument("--input-type", help="of a new model; told by the example if left out")
-    parser.add_argument("--example", type=json_value, metavar="JSON", help="one input")
-    parser.add_argument("--app", help="make this application too, where there is none")
-    parser.add_argument("--slo-ms", type=float, metavar="MS", help="the application's objective")
-    parser.add_argument(
-        "--default-output", type=json_value, default=UNSET, metavar="JSON", help="the application's"
-    )
-    parser.add_argument("--replicas", type=int, default=1, metavar="N", help="how many (1)")
-    parser.add_argument("--reason", default="", help="kept in the history")
-    parser.add_argument(
-        "--allow-signature-change",
-        action="store_true",
-        help="deploy it even if it takes other inputs than the live version",
-    )
-    parser.add_argument(
-        "--field",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="another field of the upload; may be given several times",
-    )
-    add_waiting(parser)
-
-
-def _deploy(client: Client, options: Options) -> int:
-    requirements = options.requirements and Path(options.requirements).read_text("utf-8")
+def _deploy(client: Client, options: Options) -> Result:
+    names = "version example app slo_ms default_output runtime method replicas reason input_type"
+    names += " allow_signature_change"
+    said: Any = {name: getattr(options, name) for name in names.split()}
     release = client.deploy(
         options.name,
         options.artifact,
-        version=options.version,
-        example=options.example,
-        app=options.app,
-        slo_ms=options.slo_ms,
-        default_output=options.default_output,
-        runtime=options.runtime,
-        method=options.method,
-        requirements=requirements,
-        replicas=options.replicas,
-        reason=options.reason,
-        allow_signature_change=options.allow_signature_change,
-        wait=seconds_to_wait(options),
-        input_type=options.input_type,
-        fields=dict(_field(text) for text in options.field),
+        **said,
+        requirements=options.requirements and Path(options.requirements).read_text("utf-8"),
+        wait=_seconds_to_wait(options),
+        fields=dict(pair("--field", text) for text in options.field),
     )
-    return _told(release, options)
+    return _result_of(release)
 
 
-def _field(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (equals and name.isidentifier()):
-        raise ValueError(f"--field: expected NAME=VALUE, got {text!r}.")
-    return name, value
+def _result_of(release: Release) -> Result:
+    return Result(release, str(release))
 
 
-def _told(release: Release, options: Options) -> int:
-    if options.json:
-        print_json(release.as_dict())
-    else:
-        print_line(str(release))
-    return 0
-
-
-def _add_rollback(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="of the model")
-    parser.add_argument("--to", metavar="VERSION", help="the one before if left out")
-    parser.add_argument("--reason", default="", help="kept in the history")
-    add_waiting(parser)
-
-
-def _rollback(client: Client, options: Options) -> int:
-    release = client.rollback(
-        options.name, to=options.to, reason=options.reason, wait=seconds_to_wait(options)
+def _rollback(client: Client, options: Options) -> Result:
+    wait = _seconds_to_wait(options)
+    return _result_of(
+        client.rollback(options.name, to=options.to, reason=options.reason, wait=wait)
     )
-    return _told(release, options)
 
 
-def _add_scale(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="of the model")
-    parser.add_argument("replicas", type=int, help="how many")
-    parser.add_argument("--version", help="the live one if left out")
+def _seconds_to_wait(options: Options) -> bool | float:
+    return False if options.no_wait else (True if options.wait is None else float(options.wait))
 
 
-def _scale(client: Client, options: Options) -> int:
+def _scale(client: Client, options: Options) -> Result:
     version = client.scale(options.name, options.replicas, version=options.version)
-    if options.json:
-        print_json(version)
-    else:
-        print_line(f"{version['model']}:{version['version']} has {version['replicas']} replicas")
-    return 0
+    arm = f"{version['model']}:{version['version']}"
+    return Result(version, f"{arm} has {version['replicas']} replicas")
 
 
-def _add_logs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="of the model")
-    parser.add_argument("--version", help="the live one if left out")
-    parser.add_argument("--lines", type=int, default=200, metavar="N", help="at most (200)")
-    parser.add_argument(
-        "-f",
-        "--follow",
-        action="store_true",
-        help="go on with what the replicas on the console's host write, until Ctrl-C; with --json "
-        "an object a line",
-    )
-
-
-def _logs(client: Client, options: Options) -> int:
+def _logs(client: Client, options: Options) -> Result:
     if options.follow:
-        return _follow(client, options)
+        _follow(client, options)
     log = client.logs(options.name, version=options.version, lines=options.lines)
-    if options.json:
-        print_json({"replica": log.replica, "lines": log.lines})
-    else:
-        for line in log.lines:
-            print_line(line)
-        if not log.lines:
-            complain(f"replica {log.replica} of {options.name} has written nothing")
-    return 0
+    if not log.lines:
+        complain(f"replica {log.replica} of {options.name} has written nothing")
+    return Result({"replica": log.replica, "lines": log.lines}, "\n".join(log.lines))
 
 
 def _follow(client: Client, options: Options) -> NoReturn:
@@ -218,8 +121,8 @@ def _follow(client: Client, options: Options) -> NoReturn:
         client.request("GET", model_path(options.name, "versions", options.version))
     ends: dict[str, int] = {}
     while True:
-        wanted = options.version or client.run(live_version(options.name, policy=RetryPolicy()))
-        for replica in client.run(listed("replicas", policy=RetryPolicy())):
+        wanted = options.version or client.run(live_version, options.name)
+        for replica in client.run(listed, "replicas"):
             if (replica["model"], replica["version"]) == (options.name, wanted):
                 _print_new(client, replica, ends=ends, options=options)
         if not ends:
@@ -247,40 +150,95 @@ def _print_new(
         complain(f"replica {name} of {place}:")
     ends[name] = found["end"]
     for line in found["lines"]:
-        told = {"replica": name, "line": line}
-        print_line(msgspec.json.encode(told).decode() if options.json else line)
+        said = {"replica": name, "line": line}
+        print_line(msgspec.json.encode(said).decode() if options.json else line)
 
 
-COMMANDS = (
-    Command(
-        name="status",
-        help="list applications, models and replicas",
-        add_arguments=lambda parser: None,
-        run=_status,
+NAME = arg("name", "of the model")
+REASON = arg("--reason", "kept in the history", default="")
+LIVE = arg("--version", "the live one if left out")
+WAITING = either(
+    flag("--no-wait", "don't wait until it is live"),
+    arg(
+        "--wait",
+        "wait so many seconds at most; ten minutes without a number, and if left out",
+        type=float,
+        nargs="?",
+        const=ENOUGH_S,
+        metavar="S",
     ),
+)
+COMMANDS = [
+    Command(name="status", help="list applications, models and replicas", run=_status),
     Command(
         name="deploy",
         help="upload an artifact and make it a model's live version",
-        more="Makes the model, its next version and the application where they are missing.",
-        add_arguments=_add_deploy,
+        more="Makes the model, its next version and the application if they are missing.",
+        arguments=[
+            arg("name", "of the model; made if there is none"),
+            arg("artifact", "a file, a folder, or the URL of a remote model"),
+            arg("--version", "its name; the next number if left out"),
+            arg("--runtime", "what the artifact is; by its ending if left out"),
+            arg("--method", "what of the model is asked, such as predict_proba"),
+            arg("--requirements", "a requirements.txt of what it needs", metavar="FILE"),
+            arg("--input-type", "of a new model; by the example if left out"),
+            arg("--example", "one input", type=json_value, metavar="JSON"),
+            arg("--app", "make this application too, if there is none"),
+            arg("--slo-ms", "the application's objective", type=float, metavar="MS"),
+            arg(
+                "--default-output",
+                "the application's",
+                type=json_value,
+                default=UNSET,
+                metavar="JSON",
+            ),
+            arg("--replicas", "how many (1)", type=int, default=1, metavar="N"),
+            REASON,
+            flag(
+                "--allow-signature-change",
+                "deploy it even if it takes other inputs than the live version",
+            ),
+            arg(
+                "--field",
+                "another field of the upload; may be given several times",
+                action="append",
+                default=[],
+                metavar="NAME=VALUE",
+            ),
+            WAITING,
+        ],
         run=_deploy,
     ),
     Command(
         name="rollback",
         help="make an earlier version live again",
-        add_arguments=_add_rollback,
+        arguments=[
+            NAME,
+            arg("--to", "the one before if left out", metavar="VERSION"),
+            REASON,
+            WAITING,
+        ],
         run=_rollback,
     ),
     Command(
         name="scale",
         help="set how many replicas serve a version",
-        add_arguments=_add_scale,
+        arguments=[NAME, arg("replicas", "how many", type=int), LIVE],
         run=_scale,
     ),
     Command(
         name="logs",
         help="print what a version's replica wrote",
-        add_arguments=_add_logs,
+        arguments=[
+            NAME,
+            LIVE,
+            arg("--lines", "at most (200)", type=int, default=200, metavar="N"),
+            flag(
+                "-f --follow",
+                "go on with what the replicas on the console's host write, until Ctrl-C; with "
+                "--json an object a line",
+            ),
+        ],
         run=_logs,
     ),
-)
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -12,37 +11,18 @@ from typing import IO, Any
 
 import msgspec
 
-from clipper_client.cli.command import Command, Options
-from clipper_client.cli.output import print_line
-from clipper_client.cli.queries import add_asking, takes_columns
+from clipper_client.cli.command import Command, Options, arg, flag, print_line
+from clipper_client.cli.predictions import ASKING, takes_columns
 from clipper_client.cli.tables import FORMATS, STDIN, format_of, rows_in
 from clipper_client.client import Client
 from clipper_client.errors import ROWS_FAILED, ClipperError
-
-
-def _add_score(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("app", help="the application to ask")
-    parser.add_argument("file", help="CSV with a head, JSON lines or .npy; - for standard input")
-    parser.add_argument("-o", "--output", metavar="FILE", help="standard output if left out")
-    parser.add_argument("--format", choices=FORMATS, help="told by the file's ending if left out")
-    parser.add_argument(
-        "--keep-errors",
-        action="store_true",
-        help='a row that failed becomes {"error", "code"} rather than the end',
-    )
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on after the rows whose outputs --output has already",
-    )
-    add_asking(parser)
 
 
 def _score(client: Client, options: Options) -> int:
     _check_output(options)
     with ExitStack() as held:
         done = held.enter_context(_resumed(Path(options.output))) if options.resume else 0
-        # What is under way ends before the client does, also if a row failed.
+        # Requests under way end before the client does, also if a row failed.
         outputs = held.enter_context(closing(_outputs(client, options, skip=done)))
         _Output(options, done=done).write(outputs)
     return 0
@@ -97,7 +77,7 @@ def _lock(file: IO[Any]) -> None:
 
 
 class _Output:
-    """Where the outputs go to, and how many of them there are."""
+    """The target of the outputs, and their number."""
 
     def __init__(self, options: Options, *, done: int) -> None:
         self._options = options
@@ -153,12 +133,22 @@ class _Output:
                 yield target
 
 
-COMMANDS = (
+COMMANDS = [
     Command(
         name="score",
         help="print a model's output for each row of a file",
         more="Not bound to the objective; one line of JSON for each row, in order, as it comes.",
-        add_arguments=_add_score,
+        arguments=[
+            arg("app", "the application to ask"),
+            arg("file", "CSV with a head, JSON lines or .npy; - for standard input"),
+            arg("-o --output", "standard output if left out", metavar="FILE"),
+            arg("--format", "by the file's ending if left out", choices=FORMATS),
+            flag(
+                "--keep-errors", 'a row that failed becomes {"error", "code"} rather than the end'
+            ),
+            flag("--resume", "go on after the rows whose outputs --output has already"),
+            *ASKING,
+        ],
         run=_score,
     ),
-)
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -10,18 +9,16 @@ from math import inf
 from time import monotonic, sleep
 from typing import Any
 
-from clipper_client.cli.command import Command, Options
-from clipper_client.cli.output import print_json, print_line, print_table
+from clipper_client.cli.command import Command, Options, Result, arg, flag, print_line, table
 from clipper_client.client import Client
-from clipper_client.retries import RetryPolicy, ask
-from clipper_client.steps import Operation, Request
+from clipper_client.transport.server import Server
 
 CLEAR = "\x1b[2J\x1b[H"
 SAMPLE = re.compile(
     r"^clipper_(application|version)_(\w+?)(?:_total)?\{(.*)\} (\S+)$", re.MULTILINE
 )
 LABEL = re.compile(r'(\w+)="([^"]*)"')
-# What else its samples may be apart by: sums over these would mix what isn't alike.
+# Labels over which values may be summed; sums over others would mix what isn't alike.
 OURS = {"process", "application", "version"}
 
 # By (kind, name), its numbers by their names.
@@ -29,24 +26,26 @@ Counts = Mapping[str, float]
 Numbers = Mapping[tuple[str, str], Counts]
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--every", type=float, default=2.0, metavar="S", help="seconds (2)")
-    parser.add_argument("--once", action="store_true", help="once, rather than until Ctrl-C")
-
-
-def _top(client: Client, options: Options) -> int:
-    before, began = numbers_in(client.run(_metrics())), monotonic()
+def _top(client: Client, options: Options) -> Result:
+    before, began = numbers_in(client.run(_metrics)), monotonic()
     while True:
         sleep(options.every)
-        now, at = numbers_in(client.run(_metrics())), monotonic()
+        now, at = numbers_in(client.run(_metrics)), monotonic()
         rows = rates(before, now, seconds=at - began)
         before, began = now, at
-        if options.json:
-            print_json(rows)
-        else:
-            _print(rows, clear=not options.once)
+        tables = [
+            table(list(found[0]), [list(r.values()) for r in found]) + "\n"
+            for found in rows.values()
+            if found
+        ]
+        text = "\n".join(tables) or "Nobody has asked anything yet."
         if options.once or options.json:
-            return 0
+            return Result(rows, text)
+        print_line(f"{CLEAR}Clipper, per second; Ctrl-C ends it\n{text}")
+
+
+async def _metrics(server: Server) -> str:
+    return (await server.ask("GET", "/metrics")).text
 
 
 def numbers_in(text: str) -> Numbers:
@@ -106,7 +105,7 @@ def quantile(before: Counts, now: Counts, *, q: float) -> float | None:
     low, below = 0.0, 0.0
     for bound, count in counted:
         if count >= q * total:
-            # What is beyond the last bound is only known to be that.
+            # Times beyond the last bound are only known to be that.
             share = (q * total - below) / (count - below) if bound != inf else 0.0
             return round((low + share * (bound - low if share else 0.0)) * 1e3, 1)
         low, below = bound, count
@@ -120,28 +119,14 @@ VERSION_RATES = ("hits", "misses", "failed")
 VERSION_GAUGES = ("waiting", "in_flight")
 
 
-def _metrics() -> Operation[str]:
-    response = yield from ask(Request(method="GET", path="/metrics"), policy=RetryPolicy())
-    text: str = response.body.decode()
-    return text
-
-
-def _print(rows: dict[str, list[dict[str, Any]]], *, clear: bool) -> None:
-    if clear:
-        print_line(CLEAR + "Clipper, per second; Ctrl-C ends it")
-    if not any(rows.values()):
-        print_line("Nobody has asked anything yet.")
-    for name in ("applications", "versions"):
-        if found := rows[name]:
-            print_table(list(found[0]), [list(row.values()) for row in found])
-            print_line("")
-
-
-COMMANDS = (
+COMMANDS = [
     Command(
         name="top",
         help="watch how fast queries come, how fast they are answered and how versions keep up",
-        add_arguments=_add_arguments,
+        arguments=[
+            arg("--every", "seconds (2)", type=float, default=2.0, metavar="S"),
+            flag("--once", "once, rather than until Ctrl-C"),
+        ],
         run=_top,
     ),
-)
+]

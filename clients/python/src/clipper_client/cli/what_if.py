@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from clipper_client.cli.command import Command, Options
-from clipper_client.cli.output import print_json, print_line, print_table
+from clipper_client.cli.command import Command, Options, Result, arg, table
 from clipper_client.client import Client
-from clipper_client.operations.options import given
-from clipper_client.operations.predictions import application_path
+from clipper_client.options import application_path, given
 
 VERDICTS = {"enough": "yes", "little": "can't say yet", "apart": "not comparable"}
 SPAN = ("inputs", "context", "since", "until", "rows")
@@ -19,36 +16,15 @@ SERVER_S = 120.0
 HEAD = ("instead", "reward, 95 % interval", "gain on what was earned", "enough to decide by")
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("app", help="the application")
-    parser.add_argument(
-        "--policy",
-        action="append",
-        metavar="NAME",
-        help="this policy, with its defaults; may be given several times",
-    )
-    parser.add_argument(
-        "--inputs", action="store_true", default=None, help="of labelled inputs, not of queries"
-    )
-    parser.add_argument("--context", help="of this context only")
-    parser.add_argument("--since", metavar="TIME", help="ISO 8601 with a zone")
-    parser.add_argument("--until", metavar="TIME", help="ISO 8601 with a zone")
-    parser.add_argument("--rows", type=int, metavar="N", help="the latest N (20000)")
-
-
-def _what_if(client: Client, options: Options) -> int:
+def _what_if(client: Client, options: Options) -> Result:
     body = {name: getattr(options, name) for name in SPAN}
     path = application_path(options.app, "what-if")
     if options.policy:
         body["targets"] = [{"policy": name} for name in options.policy]
     found = client.request("POST", path, given(body), extra_time_s=SERVER_S)
-    if options.json:
-        print_json(found)
-        return 0
     earned = found["earned"]
-    print_line(f"{earned['rows']} answers with feedback earned {_interval(earned['value'])}")
-    print_table(HEAD, [_row(estimate) for estimate in found["estimates"]])
-    return 0
+    text = f"{earned['rows']} answers with feedback earned {_interval(earned['value'])}\n"
+    return Result(found, (text + table(HEAD, map(_row, found["estimates"]))).rstrip("\n"))
 
 
 def _row(estimate: Mapping[str, Any]) -> list[str]:
@@ -68,12 +44,27 @@ def _interval(reward: Mapping[str, float] | None, *, sign: str = "") -> str:
     return f"{value} ({low} to {high})"
 
 
-COMMANDS = (
+COMMANDS = [
     Command(
         name="what-if",
-        help="tell what each version alone, or another policy, would have earned",
+        help="estimate what each version alone, or another policy, would have earned",
         more="Estimated from the feedback that was kept.",
-        add_arguments=_add_arguments,
+        arguments=[
+            arg("app", "the application"),
+            arg(
+                "--policy",
+                "this policy, with its defaults; may be given several times",
+                action="append",
+                metavar="NAME",
+            ),
+            arg(
+                "--inputs", "of labelled inputs, not of queries", action="store_true", default=None
+            ),
+            arg("--context", "of this context only"),
+            arg("--since", "ISO 8601 with a zone", metavar="TIME"),
+            arg("--until", "ISO 8601 with a zone", metavar="TIME"),
+            arg("--rows", "the latest N (20000)", type=int, metavar="N"),
+        ],
         run=_what_if,
     ),
-)
+]

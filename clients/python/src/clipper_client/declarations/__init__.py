@@ -1,1 +1,1 @@
-"""What `clipper apply` reads: models, applications and keys as they are to be."""
+"""Declarations: from the file to the requests that make it so."""

@@ -1,10 +1,10 @@
-"""The file: YAML, checked before anybody is asked; what the server knows best it checks itself."""
+"""The file: YAML, of which the client checks the shape, and the server the values."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,6 @@ class Document:
     models: tuple[DeclaredModel, ...] | None = None
     applications: Mapping[str, Mapping[str, Any]] | None = None
     keys: Mapping[str, Mapping[str, Any]] | None = None
-    path: Path = field(default_factory=Path)
 
 
 def read(path: str | Path) -> Document:
@@ -76,8 +75,8 @@ def read(path: str | Path) -> Document:
     except OSError as error:
         raise _wrong(f"can't read {file}: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        told = " ".join(str(error).replace(' in "<unicode string>",', " at").split())
-        raise _wrong(f"{file} isn't YAML: {told}") from error
+        reason = " ".join(str(error).replace(' in "<unicode string>",', " at").split())
+        raise _wrong(f"{file} isn't YAML: {reason}") from error
     return document_of(found, path=file)
 
 
@@ -96,12 +95,11 @@ def document_of(found: Any, *, path: Path) -> Document:
         models=None if models is None else tuple(_model(m, path=path) for m in models.values()),
         applications=applications,
         keys=keys,
-        path=path,
     )
 
 
 def _check_routes(routes: Any, *, where: str) -> None:
-    """What may stand in a route the server knows best."""
+    """Check the shape alone: the server knows best what else may stand in a route."""
     if not isinstance(routes, list | None):
         raise _wrong(f"{where}: expected a list, as `- model: …`, got {routes!r}")
     for route in routes or ():

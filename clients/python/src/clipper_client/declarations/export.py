@@ -10,23 +10,13 @@ import yaml
 from clipper_client.declarations.plan import COMPLETED, FIXED
 from clipper_client.declarations.state import ROUTE_DEFAULTS, State, as_declared, route_of
 
-# What the server finds out or keeps of a row, and nobody declares.
-NOT_DECLARED = frozenset(
+# Facts of applications and versions that the server finds out, and nobody declares.
+OF_APPLICATIONS = frozenset(
     {"has_default_output", "slo", "created_at", "updated_at", "routes", "default_output"}
 )
-# How a version runs.
-RUNNING = (
-    "replicas",
-    "min_replicas",
-    "max_replicas",
-    "batching",
-    "max_batch_size",
-    "batch_wait_ms",
-    "memory_limit_mb",
-    "threads",
-    "load_timeout_s",
-    "cost",
-    "notes",
+OF_VERSIONS = frozenset(
+    {"model", "size", "remote", "has_secret", "live", "warm_until", "validated_at", "n_features"}
+    | {"check", "load_error", "created_at", "created_by", "digest", COMPLETED}
 )
 EMPTY: tuple[Any, ...] = (None, "", {}, [])
 
@@ -54,27 +44,28 @@ def as_yaml(document: Mapping[str, Any]) -> str:
 def _model(row: Mapping[str, Any], *, state: State) -> dict[str, Any]:
     rows = state.versions.get(row["name"], {}).values()
     versions = [_version(version, model=row["name"]) for version in rows]
-    told = {
+    said = {
         "name": row["name"],
         "input_type": row["input_type"],
         "description": row["description"],
         "versions": versions[::-1],  # the oldest first
         "live": row["live_version"],
     }
-    return {name: value for name, value in told.items() if value not in EMPTY}
+    return {name: value for name, value in said.items() if value not in EMPTY}
 
 
 def _version(row: Mapping[str, Any], *, model: str) -> dict[str, Any]:
+    said = {name: value for name, value in row.items() if name not in OF_VERSIONS}
     if row.get("remote") is None:
-        told = {name: row.get(name) for name in ("digest", *FIXED, *RUNNING)}
+        said["digest"] = row["digest"]
     else:
         # No artifact says what its inputs are.
-        names = ("runtime", "example", COMPLETED, *RUNNING)
-        told = {**row["remote"], **{name: row.get(name) for name in names}}
+        for name in FIXED - {"runtime", "example"}:
+            said.pop(name, None)
+        said |= {**row["remote"], COMPLETED: row.get(COMPLETED)}
         if row.get("has_secret"):
-            told["secret_from"] = _variable(f"{model}_{row['version']}_SECRET")
-    kept = {name: value for name, value in told.items() if value not in EMPTY}
-    return {"version": row["version"], **kept}
+            said["secret_from"] = _variable(f"{model}_{row['version']}_SECRET")
+    return {name: value for name, value in said.items() if value not in EMPTY}
 
 
 def _variable(name: str) -> str:
@@ -83,12 +74,12 @@ def _variable(name: str) -> str:
 
 def _application(row: Mapping[str, Any]) -> dict[str, Any]:
     declared = as_declared(row)
-    told = {name: value for name, value in declared.items() if name not in NOT_DECLARED}
-    told = {name: value for name, value in told.items() if value not in EMPTY}
+    said = {name: value for name, value in declared.items() if name not in OF_APPLICATIONS}
+    said = {name: value for name, value in said.items() if value not in EMPTY}
     if row["has_default_output"]:
-        told["default_output"] = row["default_output"]
+        said["default_output"] = row["default_output"]
     routes = [_short(route_of(route)) for route in row["routes"]]
-    return {**told, **({"routes": routes} if routes else {})}
+    return {**said, **({"routes": routes} if routes else {})}
 
 
 def _short(route: Mapping[str, Any]) -> dict[str, Any]:

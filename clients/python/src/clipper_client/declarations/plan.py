@@ -1,9 +1,9 @@
-"""What would have to be done for what is there to be as declared; pure but for files' digests."""
+"""The steps from what is there to what is declared; pure but for files' digests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -12,37 +12,42 @@ from clipper_client.declarations.state import (
     Rows,
     State,
     as_declared,
-    as_declared_version,
     route_of,
 )
 
 Action = Literal["create", "change", "deploy", "delete", "revoke", "conflict"]
 Fields = Mapping[str, tuple[Any, Any]]
 
-# What a version is; it gets a new name where these change.
-FIXED = (
-    *("runtime", "device", "allow_pickle", "method", "requirements", "python"),
-    *("example", "allow_stale_libraries"),
+# Fields that make a version what it is; it gets a new name if these change.
+FIXED = frozenset(
+    {"runtime", "device", "allow_pickle", "method", "requirements", "python"}
+    | {"example", "allow_stale_libraries"}
 )
 # Said when it is made, and completed by its check.
 COMPLETED = "signature"
+ARTICLES = {"application": "an"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One step: `fields` are those that differ, old and new; `declared` is what it is made of."""
+    """One step: `fields` are those that differ, old and new; `body` is what the server is sent.
+
+    `version` is one to make, `key_id` the number of a key that is there.
+    """
 
     action: Action
     kind: Literal["model", "version", "application", "key"]
     name: str
     fields: Fields = field(default_factory=dict)
-    declared: Any = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+    version: DeclaredVersion | None = None
+    key_id: int | None = None
     reason: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         fields = {name: [old, new] for name, (old, new) in self.fields.items()}
-        told = {"action": self.action, "kind": self.kind, "name": self.name, "fields": fields}
-        return told | ({"reason": self.reason} if self.reason else {})
+        found = {"action": self.action, "kind": self.kind, "name": self.name, "fields": fields}
+        return found | ({"reason": self.reason} if self.reason else {})
 
 
 def plan(document: Document, *, state: State, prune: bool, own_key: str = "") -> list[Change]:
@@ -60,19 +65,7 @@ def plan(document: Document, *, state: State, prune: bool, own_key: str = "") ->
 
 def _of_model(model: DeclaredModel, *, state: State) -> Iterator[Change]:
     there = state.models.get(model.name)
-    if there is None:
-        new = {name: (None, value) for name, value in model.fields.items()}
-        yield Change(action="create", kind="model", name=model.name, fields=new, declared=model)
-    elif differing := _differing(model.fields, there=there):
-        fixed = "input_type" in differing
-        yield Change(
-            action="conflict" if fixed else "change",
-            kind="model",
-            name=model.name,
-            fields=differing,
-            declared=model,
-            reason="the input type of a model can't change" if fixed else "",
-        )
+    yield from _change("model", model.name, model.fields, there=there, fixed=("input_type",))
     versions = state.versions.get(model.name, {})
     for version in model.versions or ():
         yield from _of_version(model, version, there=versions.get(version.version))
@@ -83,7 +76,7 @@ def _of_model(model: DeclaredModel, *, state: State) -> Iterator[Change]:
             kind="model",
             name=model.name,
             fields={"live": (live, model.live)},
-            declared=model,
+            body={"version": model.live},
         )
 
 
@@ -91,35 +84,25 @@ def _of_version(
     model: DeclaredModel, version: DeclaredVersion, *, there: Mapping[str, Any] | None
 ) -> Iterator[Change]:
     name = f"{model.name}:{version.version}"
-    digest = version.sha256()
-    said = {**version.fields} if version.is_remote else {**version.fields, "digest": digest}
-    declared = (model, version)
+    said = dict(version.fields)
+    if not version.is_remote:
+        said["digest"] = version.sha256()
     if there is None and version.artifact is None and not version.is_remote:
         yield Change(
             action="conflict",
             kind="version",
             name=name,
-            fields={"digest": (None, digest)},
+            fields={"digest": (None, version.digest)},
             reason="it isn't there, and no artifact is named to upload",
         )
     elif there is None:
-        new = {field: (None, value) for field, value in said.items()}
-        yield Change(action="create", kind="version", name=name, fields=new, declared=declared)
-    elif differing := _differing(
-        {field: value for field, value in said.items() if field != COMPLETED},
-        there=as_declared_version(there),
-    ):
+        for change in _change("version", name, said, there=None):
+            yield replace(change, body=version.fields, version=version)
+    else:
+        said.pop(COMPLETED, None)
         remote = there.get("remote") or {}
-        fixed = sorted({"digest", *FIXED, *remote} & differing.keys())
-        reason = f"{', '.join(fixed)} of a version can't change: give it a new name"
-        yield Change(
-            action="conflict" if fixed else "change",
-            kind="version",
-            name=name,
-            fields=differing,
-            declared=declared,
-            reason=reason if fixed else "",
-        )
+        fixed = ("digest", *FIXED, *remote)
+        yield from _change("version", name, said, there={**there, **remote}, fixed=fixed)
 
 
 def _of_applications(declared: Rows | Mapping[str, Any], *, there: Rows) -> Iterator[Change]:
@@ -129,44 +112,53 @@ def _of_applications(declared: Rows | Mapping[str, Any], *, there: Rows) -> Iter
             wanted["routes"] = [route_of(route) for route in wanted["routes"] or []]
         if "policy" in wanted:
             wanted.setdefault("policy_params", {})  # which stands for a policy's defaults
-        if name not in there:
-            new = {field: (None, value) for field, value in wanted.items()}
-            yield Change(
-                action="create", kind="application", name=name, fields=new, declared=wanted
-            )
-            continue
-        current = as_declared(there[name])
-        if not current["has_default_output"]:
+        current = as_declared(there[name]) if name in there else None
+        if current is not None and not current["has_default_output"]:
             current.pop("default_output")  # none at all is something else than null
-        if differing := _differing(wanted, there=current):
-            fixed = "input_type" in differing
-            yield Change(
-                action="conflict" if fixed else "change",
-                kind="application",
-                name=name,
-                fields=differing,
-                declared=wanted,
-                reason="the input type of an application can't change" if fixed else "",
-            )
+        yield from _change("application", name, wanted, there=current, fixed=("input_type",))
 
 
 def _of_keys(declared: Mapping[str, Any], *, there: Rows) -> Iterator[Change]:
     for name, said in declared.items():
+        current = there.get(name)
         wanted = {"applications": None, **{f: v for f, v in said.items() if f != "name"}}
-        if name not in there:
-            new = {field: (None, value) for field, value in wanted.items() if value is not None}
-            yield Change(action="create", kind="key", name=name, fields=new, declared=wanted)
-        elif differing := _differing(wanted, there=there[name]):
-            fixed = sorted(differing.keys() - {"expires_at"})
-            reason = f"{', '.join(fixed)} of a key can't change: revoke it, or name another"
-            yield Change(
-                action="conflict" if fixed else "change",
-                kind="key",
-                name=name,
-                fields=differing,
-                declared=there[name],
-                reason=reason if fixed else "",
-            )
+        fixed = tuple(wanted.keys() - {"expires_at"})
+        for change in _change("key", name, wanted, there=current, fixed=fixed):
+            if current is not None:
+                yield replace(change, key_id=current["id"])
+            else:
+                yield replace(change, body={n: v for n, v in wanted.items() if v is not None})
+
+
+def _change(
+    kind: Literal["model", "version", "application", "key"],
+    name: str,
+    said: Mapping[str, Any],
+    *,
+    there: Mapping[str, Any] | None,
+    fixed: tuple[str, ...] = (),
+) -> Iterator[Change]:
+    """Yield how something is made or changed, or the conflict if `fixed` fields differ."""
+    if there is None:
+        new = {field: (None, value) for field, value in said.items()}
+        yield Change(action="create", kind=kind, name=name, fields=new, body=said)
+        return
+    differing = {
+        field: (there.get(field), value)
+        for field, value in said.items()
+        if field not in there or not _same(there[field], value, name=field)
+    }
+    if conflicts := sorted(set(fixed) & differing.keys()):
+        reason = f"{', '.join(conflicts)} of {ARTICLES.get(kind, 'a')} {kind} can't change: "
+        advice = "revoke it, or name another" if kind == "key" else "give it a new name"
+        yield Change(
+            action="conflict", kind=kind, name=name, fields=differing, reason=reason + advice
+        )
+    elif differing:
+        # A model and an application are declared as a whole.
+        changed = {field: new for field, (_, new) in differing.items()}
+        body = said if kind in ("model", "application") else changed
+        yield Change(action="change", kind=kind, name=name, fields=differing, body=body)
 
 
 def _pruned(document: Document, *, state: State, own_key: str) -> Iterator[Change]:
@@ -186,24 +178,16 @@ def _pruned(document: Document, *, state: State, own_key: str) -> Iterator[Chang
     if document.keys is not None:
         for name in sorted(state.keys.keys() - document.keys.keys()):
             if not own_key.startswith(state.keys[name]["prefix"]):
-                yield Change(action="revoke", kind="key", name=name, declared=state.keys[name])
+                yield Change(action="revoke", kind="key", name=name, key_id=state.keys[name]["id"])
 
 
 def _unnamed_versions(model: DeclaredModel, *, state: State) -> list[str]:
-    """Those that a model which lists its versions doesn't name, but for the live one."""
+    """Return what a model that lists its versions doesn't name, but for the live one."""
     if model.versions is None or model.name not in state.models:
         return []
     kept = {version.version for version in model.versions}
     kept.add(model.live or state.models[model.name]["live_version"])
     return sorted(state.versions.get(model.name, {}).keys() - kept)
-
-
-def _differing(said: Mapping[str, Any], *, there: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    return {
-        name: (there.get(name), value)
-        for name, value in said.items()
-        if name not in there or not _same(there[name], value, name=name)
-    }
 
 
 def _same(old: Any, new: Any, *, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What there is, as far as a declaration speaks of it."""
+"""The state of the server, as far as a declaration speaks of it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from clipper_client.declarations.document import Document
-from clipper_client.operations.management import listed
-from clipper_client.retries import RetryPolicy
-from clipper_client.steps import Operation
+from clipper_client.operations.releases import listed
+from clipper_client.transport.server import Server
 
 Rows = Mapping[str, dict[str, Any]]
 
-# How a declaration calls the parts of an objective.
+# Names of an objective's parts in a declaration.
 OBJECTIVE = {"latency_ms": "slo_ms", "target": "slo_target", "window": "slo_window"}
 ROUTE_DEFAULTS: Mapping[str, Any] = {"version": None, "role": "arm", "weight": 1.0}
 
@@ -28,19 +27,18 @@ class State:
     keys: Rows
 
 
-def state_of(
-    document: Document | None, *, keys: bool = True, policy: RetryPolicy
-) -> Operation[State]:
+async def state_of(server: Server, document: Document | None, *, keys: bool = True) -> State:
     """Read what a document speaks of; without one, everything, `keys` if wanted."""
-    models = yield from _by_name("models", policy=policy)
+    models = {row["name"]: row for row in await listed(server, "models")}
     versions: dict[str, Rows] = {}
-    for name in models if document is None else _declared(document, there=models):
-        rows = yield from listed(f"models/{name}/versions", policy=policy)
-        versions[name] = {row["version"]: row for row in rows}
-    applications = yield from _by_name("applications", policy=policy)
+    for name in models if document is None else [m.name for m in document.models or ()]:
+        if name in models:
+            rows = await listed(server, f"models/{name}/versions")
+            versions[name] = {row["version"]: row for row in rows}
+    applications = {row["name"]: row for row in await listed(server, "applications")}
     known: Rows = {}
     if keys and (document is None or document.keys is not None):
-        rows = yield from listed("keys", policy=policy)
+        rows = await listed(server, "keys")
         # Newest first: of several keys of a name the newest one that works counts.
         known = {row["name"]: row for row in reversed(rows) if row["active"]}
     return State(models=models, versions=versions, applications=applications, keys=known)
@@ -53,11 +51,6 @@ def as_declared(application: Mapping[str, Any]) -> dict[str, Any]:
     return {**application, **slo, "routes": routes}
 
 
-def as_declared_version(version: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a version as a declaration would say it: what a remote one is told stands beside."""
-    return {**version, **(version.get("remote") or {})}
-
-
 def route_of(route: Mapping[str, Any]) -> dict[str, Any]:
     """Return a route with what it leaves out."""
     version = route.get("version")
@@ -66,12 +59,3 @@ def route_of(route: Mapping[str, Any]) -> dict[str, Any]:
         **{name: route.get(name, default) for name, default in ROUTE_DEFAULTS.items()},
         "version": None if version is None else str(version),
     }
-
-
-def _declared(document: Document, *, there: Rows) -> list[str]:
-    return [model.name for model in document.models or () if model.name in there]
-
-
-def _by_name(what: str, *, policy: RetryPolicy) -> Operation[Rows]:
-    rows = yield from listed(what, policy=policy)
-    return {row["name"]: row for row in rows}

@@ -1,46 +1,37 @@
-"""From an estimator in memory to a file that the server's runtime of its framework loads.
-
-One file for each framework, one row in FRAMEWORKS. The first that recognises the model saves it,
-so what is a special case of another stands before it.
-"""
+"""From an estimator in memory to a file that the server's runtime of its framework loads."""
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
 from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
+from clipper_client.frameworks import mlflow, native, python, sklearn, torch
 from clipper_client.frameworks.base import Framework, Saved, Saving
 
-FRAMEWORKS: tuple[str, ...] = (
-    "mlflow",
-    "transformers",
-    "xgboost",
-    "lightgbm",
-    "catboost",
-    "onnx",
-    "keras",
-    "torch",
-    "sklearn",
-    "python",
+# The first that recognises a model saves it: a special case of another stands before it.
+FRAMEWORKS: tuple[Framework, ...] = (
+    mlflow.FRAMEWORK,
+    *native.FRAMEWORKS,
+    torch.FRAMEWORK,
+    sklearn.FRAMEWORK,
+    python.FRAMEWORK,
 )
 
 
 def framework_of(model: Any) -> Framework:
-    """Return who saves such a model. Raises ClipperError where nobody here can."""
-    for name in FRAMEWORKS:
-        framework: Framework = importlib.import_module(f"{__name__}.{name}").FRAMEWORK
+    """Return the framework that saves such a model. Raises ClipperError if there is none."""
+    for framework in FRAMEWORKS:
         if framework.recognises(model):
             return framework
     kind = type(model)
     got = f"a {kind.__module__}.{kind.__qualname__}"
     if isinstance(model, type):
         got = f"the class {model.__qualname__} in place of an instance"
+    names = ", ".join(framework.name for framework in FRAMEWORKS)
     raise ClipperError(
-        f"Expected a model of {', '.join(FRAMEWORKS)}, or the path of an artifact with runtime=, "
-        f"got {got}. A function "
-        "or a class with pred_batch(inputs) can be anything.",
+        f"Expected a model of {names}, or the path of an artifact with runtime=, got {got}. "
+        "A function or a class with pred_batch(inputs) can be anything.",
         code=UNSUPPORTED_MODEL,
     )
 

@@ -1,4 +1,4 @@
-"""What a framework has to know: its models when it sees one, and how they are saved."""
+"""A framework as a row: its name, how its models are recognised, and how they are saved."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
 from clipper_client.inputs import encoded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saving:
-    """What was said beside the model: an example of its inputs, and which method to ask."""
+    """Options beside the model: an example of its inputs, and the method to ask."""
 
     example: Any = None
     method: str | None = None
@@ -36,9 +35,9 @@ class Saved:
     has_method: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Framework:
-    """How models of one framework are recognised, without importing it, and saved."""
+    """One row; a model is recognised without importing its framework."""
 
     name: str
     recognises: Callable[[Any], bool]
@@ -52,12 +51,12 @@ def kinds_of(model: Any) -> Iterator[str]:
 
 
 def is_of(model: Any, *packages: str) -> bool:
-    """Whether its class, or one it derives from, is of one of these packages."""
+    """Return whether its class, or one it derives from, is of one of these packages."""
     return any(name.partition(".")[0] in packages for name in kinds_of(model))
 
 
 def made_by(model: Any, *packages: str) -> bool:
-    """Whether its own class is of one of these packages."""
+    """Return whether its own class is of one of these packages."""
     return type(model).__module__.partition(".")[0] in packages
 
 
@@ -68,11 +67,3 @@ def labels_of(model: Any) -> str | None:
         return None
     listed = labels.tolist() if hasattr(labels, "tolist") else list(labels)
     return None if listed == list(range(len(listed))) else encoded(listed).decode()
-
-
-def needs(package: str, *, for_what: str) -> ClipperError:
-    """Return what to raise where a package is missing here that saving takes."""
-    return ClipperError(
-        f"Saving {for_what} takes {package}, which isn't installed here: pip install {package}",
-        code=UNSUPPORTED_MODEL,
-    )

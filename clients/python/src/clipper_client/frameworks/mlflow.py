@@ -50,4 +50,4 @@ def save_folder(found: Path, *, folder: Path) -> Saved:
     )
 
 
-FRAMEWORK = Framework(name="mlflow", recognises=lambda model: is_of(model, "mlflow"), save=_save)
+FRAMEWORK = Framework("mlflow", lambda model: is_of(model, "mlflow"), _save)

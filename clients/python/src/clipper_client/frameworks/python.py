@@ -11,7 +11,7 @@ import pickle
 import shutil
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib import import_module
 from io import BytesIO
@@ -38,58 +38,29 @@ SOURCE = "model_source"
 # The server makes one Predictor, and gives its constructor these by their names, as far as it takes
 # them: the folder that the artifact was unpacked into, and the device.
 GIVEN = ("path", "device")
-# From this size on, values that go along without being named are told.
+# From this size on, values that go along without being named are warned of.
 LARGE_BYTES = 32 << 20
 LAMBDA = (lambda: None).__name__
 CLASS = "from {module} import {name} as Predictor\n"
-FUNCTION = """
-from {module} import {name} as _function
-
-class Predictor:
-    def __init__(self, path):
-        pass
-
-    def pred_batch(self, inputs):
-        return _function(inputs)
-"""
-INSTANCE = """
-import pickle
-from pathlib import Path
-
-import {module}
-
-class Predictor:
-    def __init__(self, path):
-        with (Path(path) / "state.pickle").open("rb") as file:
-            state = pickle.load(file)
-        self._model = object.__new__({module}.{name})
-        self._model.__dict__.update(state)
-        self.__dict__.update({{k: state[k] for k in ("n_features",) if k in state}})
-
-    def pred_batch(self, inputs):
-        return self._model.pred_batch(inputs)
-
-    def warm_up(self):
-        warm_up = getattr(self._model, "warm_up", None)
-        if warm_up is not None:
-            warm_up()
-"""
-ESTIMATOR = """
+PICKLED = """
 import pickle
 from pathlib import Path
 
 class Predictor:
     def __init__(self, path):
-        with (Path(path) / "estimator.pickle").open("rb") as file:
+        with (Path(path) / "model.pickle").open("rb") as file:
             self._model = pickle.load(file)
         self._names = getattr(self._model, "feature_names_in_", None)
-        self.n_features = getattr(self._model, "n_features_in_", None)
+        found = getattr(self._model, "n_features", None)
+        self.n_features = getattr(self._model, "n_features_in_", found)
 
     def pred_batch(self, inputs):
         if self._names is not None and hasattr(inputs, "columns"):
             inputs = inputs[list(self._names)]
-        outputs = self._model.{method}(inputs)
-        return list(zip(*outputs)) if isinstance(outputs, list) else outputs
+        return self._model.{method}(inputs)
+
+    def warm_up(self):
+        getattr(self._model, "warm_up", lambda: None)()
 """
 VALUES = """
 import pickle as _pickle
@@ -113,58 +84,49 @@ def _is_own_code(model: Any) -> bool:
 def _save(model: Any, folder: Path, saving: Saving) -> Saved:
     if not _is_own_code(model):
         return save_estimator(model, folder=folder, method=saving.method)
-    code = model if isinstance(model, type) or inspect.isfunction(model) else type(model)
+    is_class = isinstance(model, type)
+    code = model if is_class or inspect.isfunction(model) else type(model)
     module, name = code.__module__, code.__qualname__
     if name.endswith(LAMBDA):
         raise _refused("Expected a function with a name, got a lambda: define it with def.")
     if "." in name:
         raise _refused(f"Expected a class or function at the top of its module, got {name}.")
-    if isinstance(model, type):
-        _check_constructor(model)
-    template, own = FUNCTION, set[str]()
-    state: dict[str, bytes] = {}
-    if isinstance(model, type):
-        template = CLASS
-    elif code is not model:
-        template = INSTANCE
-        state["state.pickle"], own = _pickled(vars(model), of=name)
-    if module == MAIN:
-        module, own = SOURCE, {name, *own}
-    entry = template.format(module=module, name=name)
-    return _packed(folder, entry=entry, module=module, own=own, files=state)
+    if not is_class:
+        method = "__call__" if code is model else "pred_batch"
+        return _pickled_model(model, folder=folder, method=method)
+    _check_constructor(model)
+    own = {name} if module == MAIN else set[str]()
+    module = SOURCE if own else module
+    entry = CLASS.format(module=module, name=name)
+    return _packed(folder, entry=entry, own=own, imported={module})
 
 
 def save_estimator(model: Any, *, folder: Path, method: str | None) -> Saved:
     """Save an estimator as a pickle, with the code that it has of the script or local modules."""
-    pickled, own = _pickled(model, of=type(model).__name__)
-    return replace(
-        _packed(
-            folder,
-            entry=ESTIMATOR.format(method=method or "predict"),
-            own=own,
-            files={"estimator.pickle": pickled},
-        ),
-        has_method=True,
-    )
+    saved = _pickled_model(model, folder=folder, method=method or "predict")
+    return replace(saved, has_method=True)
 
 
-def _packed(
-    folder: Path, *, entry: str, files: Mapping[str, bytes], own: set[str], module: str = SOURCE
-) -> Saved:
-    """Pack the entry and the files with the code that they need: of the script the definitions of
-    `own`, else the whole module, and what no index has of that which these import.
-    """
+def _pickled_model(model: Any, *, folder: Path, method: str) -> Saved:
+    pickled, own = _pickled(model, of=getattr(model, "__qualname__", type(model).__name__))
     contents = folder / "contents"
     contents.mkdir()
-    imported: set[str] = set()
+    (contents / "model.pickle").write_bytes(pickled)
+    return _packed(folder, entry=PICKLED.format(method=method), own=own)
+
+
+def _packed(folder: Path, *, entry: str, own: set[str], imported: Iterable[str] = ()) -> Saved:
+    """Pack the entry with the code that it needs: the definitions of `own` in the script, and the
+    local modules that these, the pickles and the entry import.
+    """
+    contents = folder / "contents"
+    contents.mkdir(exist_ok=True)
+    modules = set(imported)
     if own:
-        imported |= _extracted(own, to=contents / f"{SOURCE}.py")
-    if module != SOURCE:
-        imported |= set(_copied(sys.modules[module], to=contents))
-    for name, content in files.items():
-        (contents / name).write_bytes(content)
-    imported |= {name for file in contents.glob("*.pickle") for name in pickled_modules(file)}
-    imported = _brought(imported - {MAIN, SOURCE, module.partition(".")[0]}, to=contents)
+        modules |= _extracted(own, to=contents / f"{SOURCE}.py")
+    modules |= {name for file in contents.glob("*.pickle") for name in pickled_modules(file)}
+    modules = {name.partition(".")[0] for name in modules} - {MAIN, SOURCE}
+    others = _brought(modules, to=contents)
     if not (contents / ENTRY).exists():
         (contents / ENTRY).write_text(entry, "utf-8")
     elif entry != CLASS.format(module="predictor", name="Predictor"):
@@ -172,7 +134,7 @@ def _packed(
     return Saved(
         path=zipped(contents, to=folder / "model.zip"),
         runtime="python",
-        requirements=tuple(distributions_of(imported)),
+        requirements=tuple(distributions_of(others)),
     )
 
 
@@ -278,14 +240,14 @@ def _brought(names: Iterable[str], *, to: Path) -> set[str]:
 def _copied(module: Any, *, to: Path) -> Iterable[str]:
     """Copy the module or its whole package; returns the modules that it imports."""
     source = package_of(module)
+    target = to / source.name
     if source.is_dir():
-        ignored = shutil.ignore_patterns(*LEFT_OUT)
-        shutil.copytree(source, to / source.name, ignore=ignored)
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
     else:
-        shutil.copy(source, to / source.name)
-    files = to.rglob("*.py")
+        shutil.copy(source, target)
+    files = target.rglob("*.py") if source.is_dir() else [target]
     found = {name for file in files for name in imported_in(ast.parse(file.read_bytes()))}
     return found - {source.stem}
 
 
-FRAMEWORK = Framework(name="python", recognises=_is_python, save=_save)
+FRAMEWORK = Framework("python", _is_python, _save)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from clipper_client.frameworks.base import Framework, Saved, Saving, is_of, needs
+from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
+from clipper_client.frameworks.base import Framework, Saved, Saving, is_of
 from clipper_client.frameworks.python import save_estimator
 from clipper_client.requirements import packages_in
 
@@ -25,7 +26,11 @@ def _save(model: Any, folder: Path, saving: Saving) -> Saved:
     try:
         import skops.io
     except ImportError as error:
-        raise needs("skops", for_what="a scikit-learn model") from error
+        raise ClipperError(
+            "Saving a scikit-learn model takes skops, which isn't installed here: "
+            "pip install skops",
+            code=UNSUPPORTED_MODEL,
+        ) from error
     path = folder / "model.skops"
     skops.io.dump(model, path)
     names = skops.io.get_untrusted_types(file=path)
@@ -38,4 +43,4 @@ def _save(model: Any, folder: Path, saving: Saving) -> Saved:
     )
 
 
-FRAMEWORK = Framework(name="sklearn", recognises=_is_estimator, save=_save)
+FRAMEWORK = Framework("sklearn", _is_estimator, _save)

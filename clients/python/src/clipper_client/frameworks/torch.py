@@ -55,4 +55,4 @@ def _dtype_of(model: Any) -> Any:
     return torch.float32 if first is None else first.dtype
 
 
-FRAMEWORK = Framework(name="torch", recognises=_is_module, save=_save)
+FRAMEWORK = Framework("torch", _is_module, _save)

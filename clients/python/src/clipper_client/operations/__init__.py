@@ -1,1 +1,1 @@
-"""What the clients do, each written once for both of them."""
+"""Operations of several requests: coroutines over a `Server`, for both clients."""

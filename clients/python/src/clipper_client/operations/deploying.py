@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,23 +17,21 @@ from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
 from clipper_client.frameworks.base import Saved, Saving
 from clipper_client.frameworks.mlflow import is_model_folder, save_folder
 from clipper_client.inputs import encoded, is_frame
-from clipper_client.operations.management import model_path, released
-from clipper_client.operations.options import UNSET
-from clipper_client.operations.predictions import application_path
+from clipper_client.operations.releases import released
 from clipper_client.operations.uploading import digest_of, uploaded
+from clipper_client.options import UNSET, application_path, given, model_path
 from clipper_client.packing import SHOWN, zipped
 from clipper_client.progress import Bar, Stages, wanted
 from clipper_client.requirements import captured
-from clipper_client.retries import RetryPolicy, ask
 from clipper_client.signatures import first_of, input_type_of
-from clipper_client.steps import Operation, Request, Response, Work
+from clipper_client.transport.server import Server
 from clipper_client.written import Written, required_by
 
-# Of a new application, unless another objective is named.
+# The objective of a new application, unless another one is named.
 SLO_MS = 100.0
 # Somebody else may upload the same number at the same time.
 NUMBERS = 5
-# What the endings of files tell of the runtime.
+# The runtimes of files by their endings.
 RUNTIMES: Mapping[str, str] = {
     ".skops": "sklearn",
     ".joblib": "sklearn",
@@ -48,7 +46,7 @@ RUNTIMES: Mapping[str, str] = {
     ".py": "python",
     ".whl": "python",
 }
-# What loads a file or folder, which says nothing of the versions: those that are installed here.
+# Packages that load a file or folder, in the versions that are installed here.
 LOADED_BY: Mapping[str, tuple[str, ...]] = {
     "xgboost": ("xgboost",),
     "lightgbm": ("lightgbm",),
@@ -70,6 +68,7 @@ EXAMPLE_BYTES = 100_000
 class Deployment:
     """One call of `deploy`; the fields are its arguments."""
 
+    server: Server
     name: str
     model: Any
     version: str | None = None
@@ -88,31 +87,31 @@ class Deployment:
     progress: bool | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
 
-    def operation(self, *, policy: RetryPolicy) -> Operation[Release]:
+    async def done(self) -> Release:
         found: list[str] = []
         if self.app is not None:
-            yield from self._check_application(policy=policy)
+            await self._check_application(self.app)
         if _is_url(self.model):
-            known = yield from self._model(policy=policy)
-            version = yield from self._registered(known=known, policy=policy)
+            known = await self._model()
+            version = await self._registered(known)
         else:
             with TemporaryDirectory(prefix="clipper-") as folder:
-                saved: Saved = yield Work(lambda: self._saved(Path(folder)))
-                known = yield from self._model(policy=policy)
-                version = yield from self._uploaded(saved, known=known, policy=policy)
-                found += yield from self._same_as_live(saved, known=known, policy=policy)
-        release = yield from released(
+                saved = await self.server.work(lambda: self._saved(Path(folder)))
+                known = await self._model()
+                version = await self._uploaded(saved, known=known)
+                found += await self._same_as_live(saved, known=known)
+        release = await released(
+            self.server,
             model_path(self.name, "versions", version, "deploy"),
             body={
                 "reason": self.reason,
                 "allow_signature_change": self.allow_signature_change,
             },
             wait=self.wait,
-            policy=policy,
             watch=Stages().show if wanted(self.progress) else None,
         )
         if self.app is not None:
-            slo_ms = yield from self._route(known["input_type"], policy=policy)
+            slo_ms = await self._route(self.app, input_type=known["input_type"])
             found += _too_slow(release, slo_ms=slo_ms)
         return release.with_warnings(found)
 
@@ -146,44 +145,39 @@ class Deployment:
 
     # --- The model and its version --------------------------------------------------------------
 
-    def _model(self, *, policy: RetryPolicy) -> Operation[dict[str, Any]]:
-        """Return the model as the server has it, made now where there is none."""
-        found = yield from _found(model_path(self.name), policy=policy)
+    async def _model(self) -> dict[str, Any]:
+        """Return the model as the server has it, made now if there is none."""
+        found = await self._found(model_path(self.name))
         if found is not None:
             return found
         input_type = self.input_type or input_type_of(self.example, model=self.model)
         body = encoded({"name": self.name, "input_type": input_type})
-        create = Request(method="POST", path="/api/v1/models/", body=body, repeatable=False)
-        response = yield from ask(create, policy=policy)
-        made: dict[str, Any] = response.json()
+        made: dict[str, Any] = await self.server.json(
+            "POST", "/api/v1/models/", body=body, repeatable=False
+        )
         return made
 
-    def _registered(self, *, known: Mapping[str, Any], policy: RetryPolicy) -> Operation[str]:
+    async def _registered(self, known: Mapping[str, Any]) -> str:
         """Make a version of a model that lives behind HTTP; returns its name."""
         version = self.version or str(_next_number(known["versions"]))
         said: dict[str, Any] = {"runtime": REMOTE, "url": self.model, "replicas": self.replicas}
         # The server says which of these a remote model can't have.
-        chosen = {"method": self.method, "requirements": self.requirements}
-        said |= {name: value for name, value in chosen.items() if value is not None}
+        said |= given({"method": self.method, "requirements": self.requirements})
         if example := self._example():
             said["example"] = Raw(example)
         body = encoded({"version": version, **said, **self.fields})
         path = f"{model_path(self.name, 'versions')}/"
-        yield from ask(
-            Request(method="POST", path=path, body=body, repeatable=False), policy=policy
-        )
+        await self.server.json("POST", path, body=body, repeatable=False)
         return version
 
-    def _uploaded(
-        self, saved: Saved, *, known: Mapping[str, Any], policy: RetryPolicy
-    ) -> Operation[str]:
+    async def _uploaded(self, saved: Saved, *, known: Mapping[str, Any]) -> str:
         """Upload the artifact; returns the version's name."""
         fields = self._form(saved, columns=known["input_type"] == COLUMNS)
         number = _next_number(known["versions"])
         for at in range(NUMBERS):
             version = self.version or str(number + at)
             try:
-                yield from self._upload(saved, fields={"version": version, **fields}, policy=policy)
+                await self._upload(saved, fields={"version": version, **fields})
             except ClipperError as error:
                 if error.status != 409 or self.version is not None or at == NUMBERS - 1:
                     raise
@@ -191,16 +185,11 @@ class Deployment:
                 return version
         raise AssertionError("the last attempt returns or raises")
 
-    def _upload(
-        self, saved: Saved, *, fields: Mapping[str, str], policy: RetryPolicy
-    ) -> Operation[Response]:
+    async def _upload(self, saved: Saved, *, fields: Mapping[str, str]) -> None:
         size = saved.path.stat().st_size
         bar = Bar(f"bytes of {self.name}:{fields['version']}", total=size, shown=self.progress)
-        sending = uploaded(self.name, saved.path, fields=fields, progress=bar.show, policy=policy)
-        try:
-            return (yield from sending)
-        finally:
-            bar.close()
+        with closing(bar):
+            await uploaded(self.server, self.name, saved.path, fields=fields, progress=bar.show)
 
     def _form(self, saved: Saved, *, columns: bool) -> dict[str, str]:
         """Return the form, with what environment and example tell where nothing else was said."""
@@ -233,63 +222,54 @@ class Deployment:
         example = b"" if self.example is None else encoded(first_of(self.example))
         return example if len(example) <= EXAMPLE_BYTES else b""
 
-    def _same_as_live(
-        self, saved: Saved, *, known: Mapping[str, Any], policy: RetryPolicy
-    ) -> Operation[list[str]]:
+    async def _same_as_live(self, saved: Saved, *, known: Mapping[str, Any]) -> list[str]:
         """Return a warning if the version that was live has the same artifact."""
         live = known.get("live_version")
         if live is None:
             return []
-        response = yield from ask(
-            Request(method="GET", path=model_path(self.name, "versions", live)), policy=policy
-        )
-        digest: str = yield Work(lambda: digest_of(saved.path))
-        if response.json()["digest"] != digest:
+        version = await self.server.json("GET", model_path(self.name, "versions", live))
+        if version["digest"] != await self.server.work(lambda: digest_of(saved.path)):
             return []
         return [f"Its artifact is that of {self.name}:{live}, which was live: nothing new in it."]
 
     # --- The application ------------------------------------------------------------------------
 
-    def _check_application(self, *, policy: RetryPolicy) -> Operation[None]:
-        """Raise before anything is uploaded where the application asks other models."""
-        found = yield from _found(application_path(str(self.app)), policy=policy)
-        if found is None:
-            return
-        models = [route["model"] for route in found["routes"]]
+    async def _check_application(self, app: str) -> None:
+        """Raise before anything is uploaded if the application asks other models."""
+        found = await self._found(application_path(app))
+        models = [route["model"] for route in found["routes"]] if found else [self.name]
         if self.name not in models:
             raise ClipperError(
-                f"The application {self.app} is there and asks {', '.join(models) or 'nobody'}: "
+                f"The application {app} is there and asks {', '.join(models) or 'nobody'}: "
                 f"add a route to {self.name} yourself, or name another application.",
                 code="conflict",
             )
 
-    def _route(self, input_type: str, *, policy: RetryPolicy) -> Operation[float | None]:
-        """Make the application; of one that is there set what was asked for.
+    async def _route(self, app: str, *, input_type: str) -> float | None:
+        """Make the application, or set what was asked for of one that is there.
 
         Return the objective that was set, None if it stays as it was.
         """
-        path = application_path(str(self.app))
-        asked: dict[str, Any] = {} if self.slo_ms is None else {"slo_ms": self.slo_ms}
+        path = application_path(app)
+        said = given({"slo_ms": self.slo_ms})
         if self.default_output is not UNSET:
-            asked["default_output"] = self.default_output
-        there = yield from _found(path, policy=policy)
-        if there is None:
-            asked = {"slo_ms": SLO_MS, "routes": [{"model": self.name}], **asked}
-        elif not asked:
+            said["default_output"] = self.default_output
+        if await self._found(path) is None:
+            said = {"slo_ms": SLO_MS, "routes": [{"model": self.name}], **said}
+        elif not said:
             return None
-        body = encoded({"input_type": input_type, **asked})
-        yield from ask(Request(method="PUT", path=path, body=body), policy=policy)
-        return asked.get("slo_ms")
+        await self.server.json("PUT", path, body=encoded({"input_type": input_type, **said}))
+        return said.get("slo_ms")
 
-
-def deployment_of(name: str, model: Any, *, options: Mapping[str, Any]) -> Deployment:
-    """Return what to deploy. Raises TypeError for an option that there is not."""
-    known = sorted(Deployment.__dataclass_fields__)
-    for option in options:
-        if option not in known:
-            near = get_close_matches(option, known, n=1) or known
-            raise TypeError(f"deploy has no option {option}: expected {', '.join(near)}.")
-    return Deployment(name=name, model=model, **options)
+    async def _found(self, path: str) -> dict[str, Any] | None:
+        """Return what is there; None if nothing is."""
+        try:
+            found: dict[str, Any] = await self.server.json("GET", path)
+        except ClipperError as error:
+            if error.status == 404 and error.code == "not_found":
+                return None
+            raise
+        return found
 
 
 def _too_slow(release: Release, *, slo_ms: float | None) -> list[str]:
@@ -325,18 +305,6 @@ def text_of(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else encoded(value).decode()
-
-
-def _found(path: str, *, policy: RetryPolicy) -> Operation[dict[str, Any] | None]:
-    """Return what is there; None where nothing is."""
-    try:
-        response = yield from ask(Request(method="GET", path=path), policy=policy)
-    except ClipperError as error:
-        if error.status == 404 and error.code == "not_found":
-            return None
-        raise
-    found: dict[str, Any] = response.json()
-    return found
 
 
 def _next_number(versions: Iterable[str]) -> int:

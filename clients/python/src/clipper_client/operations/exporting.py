@@ -9,12 +9,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from clipper_client.operations.options import given
-from clipper_client.operations.predictions import application_path
-from clipper_client.retries import RetryPolicy, ask
-from clipper_client.steps import Operation, Request, Response, Work
+from clipper_client.options import Moment, application_path, given
+from clipper_client.transport.server import Server
 
-Moment = str | date | timedelta | None
 KINDS = ("feedback", "decisions", "predictions")
 PAGE_ROWS = 5000
 JSON, JSON_LINES, CSV = "application/json", "application/x-ndjson", "text/csv"
@@ -34,50 +31,41 @@ def first_page(
     kind: str,
     since: Moment = None,
     until: Moment = None,
-    versions: Iterable[str] = (),
+    versions: str | Iterable[str] = (),
 ) -> str:
     """Return the path of the first page."""
     if isinstance(versions, str):
         versions = (versions,)
-    asked = given({"kind": kind, "since": _text_of(since), "until": _text_of(until)})
-    query = urlencode(
-        [*asked.items(), *(("version", v) for v in versions), ("limit", str(PAGE_ROWS))]
-    )
+    said = given({"kind": kind, "since": _text_of(since), "until": _text_of(until)})
+    chosen = [("version", version) for version in versions]
+    query = urlencode([*said.items(), *chosen, ("limit", str(PAGE_ROWS))])
     return f"{application_path(name, 'export')}?{query}"
 
 
-def page(path: str, *, accept: str, policy: RetryPolicy) -> Operation[Page]:
-    asked = Request(method="GET", path=path, headers={"accept": accept})
-    response: Response = yield from ask(asked, policy=policy)
+async def page(server: Server, path: str, *, accept: str) -> Page:
+    response = await server.ask("GET", path, headers={"accept": accept})
     link = response.headers.get("link")
-    return Page(response.body, link and link[link.index("<") + 1 : link.index(">")])
+    return Page(response.content, link and link[link.index("<") + 1 : link.index(">")])
 
 
-def export(
-    name: str,
-    *,
-    since: Moment = None,
-    until: Moment = None,
-    versions: Iterable[str] = (),
-    kinds: str | Iterable[str] = "feedback",
-    frame: bool = True,
-    policy: RetryPolicy,
-) -> Operation[Any]:
+async def export(
+    server: Server, name: str, *, kinds: str | Iterable[str], frame: bool, **span: Any
+) -> Any:
     """Return all rows: as a frame, or as a list of dicts."""
     wanted = [kinds] if isinstance(kinds, str) else list(kinds)
     columns = dict.fromkeys(["kind"] if len(wanted) > 1 else [])
     rows: list[dict[str, Any]] = []
     for kind in wanted:
-        path: str | None = first_page(name, kind=kind, since=since, until=until, versions=versions)
+        path: str | None = first_page(name, kind=kind, **span)
         beginning = {"kind": kind} if len(wanted) > 1 else {}
         while path is not None:
-            body, path = yield from page(path, accept=JSON, policy=policy)
+            body, path = await page(server, path, accept=JSON)
             found = msgspec.json.decode(body)
             columns |= dict.fromkeys(found["columns"])
             rows += [beginning | row for row in found["rows"]]
     if not frame:
         return rows
-    return (yield Work(lambda: _frame_of(rows, columns=list(columns))))
+    return await server.work(lambda: _frame_of(rows, columns=list(columns)))
 
 
 def _frame_of(rows: list[dict[str, Any]], *, columns: list[str]) -> Any:
@@ -100,6 +88,4 @@ def _text_of(moment: Moment) -> str | None:
         moment = datetime.now(UTC) - moment
     elif isinstance(moment, date) and not isinstance(moment, datetime):
         moment = datetime(moment.year, moment.month, moment.day)
-    if isinstance(moment, datetime):
-        return moment.astimezone().isoformat()
-    return moment
+    return moment.astimezone().isoformat() if isinstance(moment, datetime) else moment

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, closing
 from time import monotonic
-from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Unpack
 
 import msgspec
 
 from clipper_client.errors import INVALID_INPUT, ROWS_FAILED, UNEXPECTED_ANSWER, ClipperError
 from clipper_client.forms import are_bytes, forms_of
-from clipper_client.inputs import is_frame, number_of_rows, pieces_of
-from clipper_client.operations.options import Errors, ScoreOptions, given
-from clipper_client.operations.predictions import application_path, bodies_of
+from clipper_client.inputs import bodies_of, is_frame, number_of_rows, pieces_of
+from clipper_client.options import Errors, ScoreOptions, application_path, given
 from clipper_client.progress import Bar
-from clipper_client.retries import RetryPolicy, ask
-from clipper_client.steps import InOrder, Operation, Request
+from clipper_client.transport.server import Server
 
 # The first request is small; the next ones grow until each takes about this long. A model of 10 ms
 # a row then gets 100 rows at a time, a linear one the most that a request may have.
@@ -26,7 +24,7 @@ FIRST_ROWS, MOST_ROWS = 256, 5_000
 AT_ONCE = 3
 # The server works at a request for a minute at most.
 SERVER_S = 60.0
-# What the server says to files where the application's inputs are no bytes.
+# The server's code for files to an application whose inputs are no bytes.
 NO_BYTES = "invalid_json"
 
 
@@ -45,24 +43,24 @@ _part = msgspec.json.Decoder(_Part)
 
 
 class Scoring:
-    """One call of `score` or `score_each`: which requests it makes, and what they come to."""
+    """One call of `score` or `score_each`: the requests it makes, and their outputs."""
 
     def __init__(
         self,
+        server: Server,
         app: str,
         rows: Any,
         *,
-        policy: RetryPolicy,
         progress: bool = False,
         errors: Errors = "raise",
         **options: Unpack[ScoreOptions],
     ) -> None:
         if errors not in ("raise", "keep"):
             raise ValueError(f"errors: expected raise or keep, got {errors!r}.")
+        self._server = server
         self._path = application_path(app, "score")
         self._rows = rows
-        self._options = options
-        self._policy = policy
+        self._options = given(options)
         self._errors = errors
         self._as_files = True
         self._piece_rows = FIRST_ROWS
@@ -71,41 +69,24 @@ class Scoring:
         self._first_error: ClipperError | None = None
         self._bar = Bar("rows", total=number_of_rows(rows), shown=progress)
 
-    def __enter__(self) -> Self:
-        return self
+    async def parts(self) -> AsyncGenerator[list[Any]]:
+        """Yield the outputs of one request after the other, an error for each row that failed.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._bar.close()
-
-    def requests(self) -> InOrder:
-        return InOrder(self._operations(), AT_ONCE)
-
-    def take(self, parts: list[_Part]) -> list[Any]:
-        """Return the outputs of the next request, an error for each row that failed.
-
-        Raises where no row has had an output so far, unless errors are to be kept: what is wrong
+        Raises if no row has had an output so far, unless errors are to be kept: what is wrong
         with all of the first rows is wrong with the others, too.
         """
-        outputs = [output for part in parts for output in self._outputs_of(part)]
-        self._bar.show(self._done)
-        if len(self._failed) == self._done > 0:
-            self.check()
-        return outputs
-
-    def each(self, parts: list[_Part]) -> Iterator[Any]:
-        """Yield the outputs of the next request. Raises at a row that failed, unless it is kept."""
-        for output in self.take(parts):
-            if isinstance(output, ClipperError):
-                self.check()
-            yield output
+        operations = (self._scored(piece) for piece in self._pieces())
+        with closing(self._bar):
+            async with aclosing(self._server.in_order(operations, at_once=AT_ONCE)) as parts:
+                async for answered in parts:
+                    outputs = [output for part in answered for output in self._outputs_of(part)]
+                    self._bar.show(self._done)
+                    if len(self._failed) == self._done > 0:
+                        self.check()
+                    yield outputs
 
     def check(self) -> None:
-        """Raise where rows have failed, unless they are to be kept."""
+        """Raise if rows have failed, unless they are to be kept."""
         if self._first_error is None:
             return
         error, first = self._first_error, self._failed[0]
@@ -141,10 +122,6 @@ class Scoring:
             self._first_error = self._first_error or error
         return error
 
-    def _operations(self) -> Iterator[Operation[list[_Part]]]:
-        for piece in self._pieces():
-            yield self._scored(piece)
-
     def _pieces(self) -> Iterator[list[Any]]:
         """Yield the rows in pieces, of the size that is right by then; large rows aren't held."""
         held: list[Any] = []
@@ -158,43 +135,34 @@ class Scoring:
         if held:
             yield held
 
-    def _scored(self, piece: list[Any]) -> Operation[list[_Part]]:
+    async def _scored(self, piece: list[Any]) -> list[_Part]:
         began = monotonic()
         parts: list[_Part] = []
         if self._as_files and are_bytes(piece):
             try:
-                parts = yield from self._answered(self._forms(piece))
+                for form, kind in forms_of(piece, fields=self._options):
+                    parts.append(await self._answered(form, {"content-type": kind}))
             except ClipperError as error:
                 if error.code != NO_BYTES:
                     raise
                 self._as_files = False  # as base64, they may be text or JSON
+                parts = []
         if not parts:
-            parts = yield from self._answered(self._bodies(piece))
+            for body in bodies_of(piece, options=self._options):
+                parts.append(await self._answered(body))
         self._adapt(len(piece), seconds=monotonic() - began)
         return parts
 
-    def _answered(self, requests: Iterable[Request]) -> Operation[list[_Part]]:
-        parts = []
-        for request in requests:
-            response = yield from ask(request, policy=self._policy)
-            try:
-                parts.append(_part.decode(response.body))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise ClipperError(
-                    f"Clipper answered something unexpected: {error}.", code=UNEXPECTED_ANSWER
-                ) from error
-        return parts
-
-    def _forms(self, piece: list[Any]) -> Iterator[Request]:
-        for body, kind in forms_of(piece, fields=given(self._options)):
-            yield self._request(body, headers={"content-type": kind})
-
-    def _bodies(self, piece: list[Any]) -> Iterator[Request]:
-        for body in bodies_of(piece, options=self._options):
-            yield self._request(body)
-
-    def _request(self, body: bytes, **more: Any) -> Request:
-        return Request(method="POST", path=self._path, body=body, extra_time_s=SERVER_S, **more)
+    async def _answered(self, body: bytes, headers: Mapping[str, str] | None = None) -> _Part:
+        response = await self._server.ask(
+            "POST", self._path, body=body, headers=headers, extra_time_s=SERVER_S
+        )
+        try:
+            return _part.decode(response.content)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ClipperError(
+                f"Clipper answered something unexpected: {error}.", code=UNEXPECTED_ANSWER
+            ) from error
 
     def _adapt(self, rows: int, *, seconds: float) -> None:
         """Grow to twice the size at most: the first request may have found everything cold."""

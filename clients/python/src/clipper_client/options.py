@@ -1,14 +1,16 @@
-"""What a question may say beside its input; what is left out isn't sent."""
+"""Options of the client's methods; those left out aren't sent."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Literal, TypedDict
+from urllib.parse import quote
 
-# For telling what is left out from None, which is an output like any other.
+# Stands for an option that is left out where None is a value like any other.
 UNSET: Any = object()
 Errors = Literal["raise", "keep"]
+Moment = str | date | timedelta | None
 
 
 class ScoreOptions(TypedDict, total=False):
@@ -38,21 +40,21 @@ class QueryOptions(ScoreOptions, total=False):
     models: bool | None
 
 
-class ExportOptions(TypedDict, total=False):
-    """Which rows: of feedback that came from `since` on and before `until` (a time, how long ago as
-    a timedelta or `"7d"`), of these `versions`, as `model:version`. `kinds` is one of feedback,
-    decisions and predictions, or several. `frame=False` gives a list of dicts.
-    """
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that aren't None, which is how one is left out."""
+    return {name: value for name, value in options.items() if value is not None}
 
-    since: str | date | timedelta | None
-    until: str | date | timedelta | None
-    versions: str | Iterable[str]
-    kinds: str | Iterable[str]
-    frame: bool
+
+def application_path(name: str, *rest: str) -> str:
+    return "/".join(["/api/v1/applications", quote(name, safe=""), *rest])
+
+
+def model_path(name: str, *rest: str) -> str:
+    return "/".join(["/api/v1/models", quote(name, safe=""), *map(quote, rest)])
 
 
 class DeployOptions(TypedDict, total=False):
-    """What `deploy` may be told beside the model.
+    """Options of `deploy` beside the model.
 
     Its `version` is the next number, `app` the application that is to ask it, with `slo_ms` and
     `default_output`. A version that takes something else than the live one goes live only with
@@ -76,8 +78,3 @@ class DeployOptions(TypedDict, total=False):
     input_type: str | None
     progress: bool | None
     fields: Mapping[str, Any]
-
-
-def given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that say something: None is how one is left out."""
-    return {name: value for name, value in options.items() if value is not None}

@@ -11,22 +11,27 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from clipper_client.cli.command import Command, Options
-from clipper_client.cli.models import json_value, parsed
-from clipper_client.cli.output import complain, print_json, print_line
-from clipper_client.cli.queries import takes_columns
+from clipper_client.cli.command import (
+    Command,
+    Options,
+    Result,
+    arg,
+    complain,
+    either,
+    json_value,
+    parsed,
+)
+from clipper_client.cli.predictions import takes_columns
 from clipper_client.cli.tables import cell, format_of, number, opened
 from clipper_client.client import Client
 from clipper_client.errors import ClipperError
 from clipper_client.inputs import encoded
-from clipper_client.operations.options import UNSET
+from clipper_client.options import UNSET
 from clipper_client.progress import Bar
 
 QUERY_ID, LABEL, REWARD = "query_id", "label", "reward"
 FORMATS = ("csv", "jsonl")
-# Of one request: the server takes 1,000 pieces, and 16 MB unless it is told otherwise.
+# Limits of one request: the server takes 1,000 pieces, and 16 MB by default.
 AT_ONCE, BYTES_AT_ONCE = 500, 4 << 20
 MOST_SHOWN = 20
 
@@ -38,31 +43,7 @@ def _by_name(text: str) -> dict[str, object]:
     return given
 
 
-def _add_feedback(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("app", help="the application that was asked")
-    parser.add_argument("query_id", nargs="?", type=str.strip, help="of the answer")
-    told = parser.add_mutually_exclusive_group(required=True)
-    told.add_argument("--label", type=json_value, default=UNSET, metavar="JSON", help="the truth")
-    told.add_argument("--reward", type=float, metavar="R", help="how good it was, 0 to 1")
-    told.add_argument(
-        "-f",
-        "--file",
-        help="CSV with the columns query_id and label or reward, or with those of inputs and "
-        "label; or JSON lines as the server takes them; - for standard input",
-    )
-    parser.add_argument(
-        "--format", choices=FORMATS, help="of the file; told by its ending if left out"
-    )
-    parser.add_argument(
-        "--input", type=json_value, default=UNSET, metavar="JSON", help="instead of a query id"
-    )
-    parser.add_argument("--context", help="of the input")
-    parser.add_argument(
-        "--metrics", type=_by_name, metavar="JSON", help="further numbers from 0 to 1 by name"
-    )
-
-
-def _feedback(client: Client, options: Options) -> int:
+def _feedback(client: Client, options: Options) -> Result:
     if options.file is not None:
         return _feedback_of_file(client, options)
     result = client.feedback(
@@ -74,16 +55,12 @@ def _feedback(client: Client, options: Options) -> int:
         context=options.context,
         app=options.app,
     )
-    if options.json:
-        print_json(msgspec.to_builtins(result))
-    else:
-        print_line("accepted" if result.accepted else "known already")
-    return 0
+    return Result(result, "accepted" if result.accepted else "known already")
 
 
 @dataclass(slots=True)
 class _Outcome:
-    """What became of a file's lines."""
+    """Counts of a file's lines, and those that were rejected."""
 
     accepted: int = 0
     duplicates: int = 0
@@ -93,7 +70,7 @@ class _Outcome:
         self.rejected.append({"line": line, "error": error, "code": code})
 
 
-def _feedback_of_file(client: Client, options: Options) -> int:
+def _feedback_of_file(client: Client, options: Options) -> Result:
     if options.query_id or options.input is not UNSET or options.context or options.metrics:
         raise ValueError("--file: expected neither a query id nor --input, --context or --metrics.")
     format = format_of(options.file, said=options.format)
@@ -116,22 +93,15 @@ def _feedback_of_file(client: Client, options: Options) -> int:
                 outcome.reject(line, error=rejection.error, code=rejection.code)
             bar.show(part[-1][0])
     outcome.rejected.sort(key=lambda rejection: rejection["line"])
-    _tell(outcome, options)
-    return int(bool(outcome.rejected))
-
-
-def _tell(outcome: _Outcome, options: Options) -> None:
-    for rejection in outcome.rejected[:MOST_SHOWN]:
-        complain(f"{options.file}, line {rejection['line']}: {rejection['error']}")
+    for each in outcome.rejected[:MOST_SHOWN]:
+        complain(f"{options.file}, line {each['line']}: {each['error']}")
     if (more := len(outcome.rejected) - MOST_SHOWN) > 0:
         complain(f"and {more:,} more; --json names all of them")
-    if options.json:
-        print_json(msgspec.to_builtins(outcome))
-    else:
-        print_line(
-            f"{outcome.accepted:,} accepted, {outcome.duplicates:,} known already, "
-            f"{len(outcome.rejected):,} rejected"
-        )
+    text = (
+        f"{outcome.accepted:,} accepted, {outcome.duplicates:,} known already, "
+        f"{len(outcome.rejected):,} rejected"
+    )
+    return Result(outcome, text, int(bool(outcome.rejected)))
 
 
 Item = Mapping[str, Any]
@@ -229,14 +199,32 @@ def _attempt(read: Any, *arguments: Any, **options: Any) -> Item | ValueError:
         return error
 
 
-COMMANDS = (
+COMMANDS = [
     Command(
         name="feedback",
         help="say what was right, or how good an answer was: of one query, or of a file",
-        more="Of a file it tells how many were accepted, known already and rejected, with their "
+        more="Of a file it prints how many were accepted, known already and rejected, with their "
         "lines, and exits with 1 if any was rejected. A file counts once, however often it is "
         "given under its name.",
-        add_arguments=_add_feedback,
+        arguments=[
+            arg("app", "the application that was asked"),
+            arg("query_id", "of the answer", nargs="?", type=str.strip),
+            either(
+                arg("--label", "the truth", type=json_value, default=UNSET, metavar="JSON"),
+                arg("--reward", "how good it was, 0 to 1", type=float, metavar="R"),
+                arg(
+                    "-f --file",
+                    "CSV with the columns query_id and label or reward, or with those of "
+                    "inputs and label; or JSON lines as the server takes them; - for standard "
+                    "input",
+                ),
+                required=True,
+            ),
+            arg("--format", "of the file; by its ending if left out", choices=FORMATS),
+            arg("--input", "instead of a query id", type=json_value, default=UNSET, metavar="JSON"),
+            arg("--context", "of the input"),
+            arg("--metrics", "further numbers from 0 to 1 by name", type=_by_name, metavar="JSON"),
+        ],
         run=_feedback,
     ),
-)
+]

@@ -1,0 +1,1 @@
+"""How requests and websockets reach the server, for both clients."""
