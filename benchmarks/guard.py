@@ -37,6 +37,7 @@ from serving.api.shared import STATE_KEY
 from serving.engine.engine import Engine, EngineSpec
 from serving.metrics.published import Metrics
 from serving.query.processor import QueryProcessor
+from serving.query.resources import QueryResources
 from serving.query.routing import Router
 from serving.rpc.frames import Answer, AnswerStatus, encode_answers
 from serving.testing.replica import PlayedReplica
@@ -113,13 +114,15 @@ class WebProcess:
             replica.connect_to(self._engine, version=version)
         redis = Redis(unix_socket_path="/nonexistent")  # nobody starts what would ask it
         processor = QueryProcessor(
-            engine=self._engine,
-            router=router,
-            store=SelectionStore(redis),
-            outputs=OutputStore(redis),
-            due=DueReceipts(redis),
-            signer=ReceiptSigner(b"guard"),
-            metrics=Metrics(process_id="guard", pid=0),
+            QueryResources(
+                engine=self._engine,
+                router=router,
+                store=SelectionStore(redis),
+                outputs=OutputStore(redis),
+                due=DueReceipts(redis),
+                signer=ReceiptSigner(b"guard"),
+                metrics=Metrics(process_id="guard", pid=0),
+            )
         )
         state = {STATE_KEY: DirectPredictions(processor, max_body_bytes=1 << 20)}
         config = uvicorn.Config(echo.application, log_config=None, interface="asgi3")

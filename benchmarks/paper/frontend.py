@@ -20,8 +20,8 @@ from benchmarks.experiment import run_on_uvloop
 from core.specs import BatchingSpec, Snapshot, VersionSpec
 from registry.row_changes import differences
 from serving.cluster.membership.records import ReplicaRecord
-from serving.engine.engine import Engine, EngineSpec, VersionSettings
-from serving.engine.gather import Gather
+from serving.engine.engine import Engine, EngineSpec, Target, VersionSettings
+from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Outcome, Status
 from serving.engine.stats import VersionStats
 from serving.rpc.buffers import keep_freed_memory
@@ -62,6 +62,9 @@ class Ran(NamedTuple):
     elapsed: float
 
 
+PAST_CACHE = CallOptions(cached=False)
+
+
 class ClosedLoop:
     """Clients that ask again when they are answered, after a pause of random length. Pauses are
     drawn from an exponential distribution with mean `think` seconds. Queries go past the cache:
@@ -74,7 +77,7 @@ class ClosedLoop:
         self.engine = engine
         self.latencies: list[float] = []
         self.asking, self.failure = True, ""
-        self._version = version
+        self._target = Target.of(version)
         self._inputs = cycle(inputs)
         self._think = think
         self._random = random.Random(1)
@@ -91,8 +94,8 @@ class ClosedLoop:
         if self.asking:
             asked = _Asked(self, at=monotonic())
             self.engine.ask(
-                self._version, key=None, input=next(self._inputs), gather=asked, index=0,
-                deadline=monotonic() + FAR_SECONDS,
+                asked, [self._target], input=next(self._inputs), deadline=monotonic() + FAR_SECONDS,
+                options=PAST_CACHE,
             )  # fmt: skip
 
     def answered(self, outcome: Outcome, *, asked_at: float) -> None:

@@ -41,8 +41,8 @@ class DirectPredictions(SharedByConnections):
     """
 
     def __init__(self, processor: QueryProcessor, *, max_body_bytes: int) -> None:
-        super().__init__(processor.metrics)
-        self.heads = Heads(lambda: processor.router.snapshot)
+        super().__init__(processor.resources.metrics)
+        self.heads = Heads(lambda: processor.resources.router.snapshot)
         self.max_body_bytes = max_body_bytes
         self._processor = processor
 

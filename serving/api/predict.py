@@ -29,8 +29,8 @@ from serving.api.http import (
 )
 from serving.api.requests import PredictRequest, check_type, parse_predict, requested_version
 from serving.api.splitting import split
-from serving.query.allowances import Allowance, allowance_for, rows_open
 from serving.query.budget import SMALL_BATCH
+from serving.query.large_batches import Allowance, allowance_for, rows_open
 from serving.query.prediction import Prediction
 from serving.query.processor import QueryProcessor
 from serving.query.query import Query
@@ -48,7 +48,7 @@ def predict_endpoint(runtime: Runtime) -> Endpoint:
         require_method(scope, "POST")
         application = await application_of(runtime, scope, needs=PREDICT)
         body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
-        slice = Slice(runtime.processor.turns)
+        slice = Slice(runtime.processor.resources.turns)
         kind = header(scope, b"content-type") or b""
         if is_binary(kind, input_type=application.input_type):
             request = binary_request(body, content_type=kind, query=scope["query_string"])
@@ -96,7 +96,7 @@ async def answer(
     inputs = request.inputs()
     if request.input_batch is not None:
         features = processor.features_of(application, request.features, version=version)
-        slice = slice or Slice(processor.turns)
+        slice = slice or Slice(processor.resources.turns)
         asking = _small_batch if not request.is_large else _large_batch
         batch = asking(
             processor,
@@ -107,7 +107,7 @@ async def answer(
             version=version,
             slice=slice,
         )
-        with processor.large_batches if request.is_large else nullcontext():
+        with processor.resources.large_batches if request.is_large else nullcontext():
             items = await batch.answer()
         return b'{"batch_predictions":[' + b",".join(items) + b"]}"
     query = begin(
@@ -201,7 +201,7 @@ def _large_batch(
     inputs = request.inputs()
     allowance = allowance_for(
         application,
-        router=processor.router,
+        router=processor.resources.router,
         inputs=len(inputs),
         arrived=arrived,
         timeout_ms=request.timeout_ms,
@@ -219,9 +219,11 @@ def _large_batch(
             allowance=allowance,
         )
 
+    resources = processor.resources
+
     def window() -> int:
         return rows_open(
-            application, router=processor.router, engine=processor.engine, version=version
+            application, router=resources.router, engine=resources.engine, version=version
         )
 
     return InputBatch(

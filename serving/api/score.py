@@ -63,13 +63,13 @@ def score_endpoint(runtime: Runtime) -> Endpoint:
         require_method(scope, "POST")
         application = await application_of(runtime, scope, needs=PREDICT)
         body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
-        slice = Slice(runtime.processor.turns)
+        slice = Slice(runtime.processor.resources.turns)
         kind = header(scope, b"content-type") or b""
         if is_binary(kind, input_type=application.input_type):
             request = checked(_of_bytes(body, kind=kind, query=scope["query_string"]))
         else:
             request = checked(await _parsed(body, input_type=application.input_type, slice=slice))
-        with while_connected(scope), runtime.processor.large_batches:
+        with while_connected(scope), runtime.processor.resources.large_batches:
             answered = await score_rows(runtime, application, request=request, slice=slice)
         await send_body(send, answered)
 
@@ -121,9 +121,10 @@ async def score_rows(
             partial(requested_version, request.version, application=application)
         )
     processor.features_of(application, (), version=version)
-    choice = scoring_choice(processor, application, context=request.context, version=version)
+    resources = processor.resources
+    choice = scoring_choice(resources, application, context=request.context, version=version)
     scoring = Scoring(
-        processor,
+        resources,
         application,
         choice=choice,
         rows=request.input_batch,

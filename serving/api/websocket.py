@@ -150,7 +150,9 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
             return decoded(_fields, body), None
         application = self._serving.snapshot.applications.get(self._name)
         input_type = "" if application is None else application.input_type
-        parts = await split(body, input_type=input_type, slice=Slice(self._serving.processor.turns))
+        parts = await split(
+            body, input_type=input_type, slice=Slice(self._serving.processor.resources.turns)
+        )
         if parts is not None:
             fields = decoded(_fields, parts.envelope)
             if bytes(fields.get("input_batch", b"")) == b"[]":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, KeysView, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from random import random
+from struct import Struct
 from time import monotonic
 
 from core.specs import BatchingSpec, VersionSpec
@@ -23,6 +25,7 @@ from serving.rpc.hello import Hello
 # For a version that no application routes to.
 DEFAULT_OBJECTIVE_S = 0.050
 
+CACHE_PREFIX = Struct("<QI")
 # Looked up once, not for each call.
 _OK = Status.OK
 # Where a call that was not answered is counted.
@@ -64,6 +67,18 @@ class VersionSettings:
 DEFAULT_SETTINGS = VersionSettings()
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A version that may be asked, and the prefix of its keys in the prediction cache."""
+
+    version: VersionSpec
+    key_prefix: bytes
+
+    @classmethod
+    def of(cls, version: VersionSpec) -> Target:
+        return cls(version, CACHE_PREFIX.pack(version.id, version.generation))
+
+
 class Engine:
     """Answers from the cache, joins identical calls in flight, or queues for a replica.
 
@@ -90,51 +105,62 @@ class Engine:
 
     def ask(
         self,
-        version: VersionSpec,
+        gather: Gather,
+        targets: Iterable[Target],
         *,
-        key: bytes | None,
         input: bytes,
         deadline: float,
-        gather: Gather,
-        index: int,
         options: CallOptions = ORDINARY,
-        asked_at: float | None = None,
+        first: int = 0,
     ) -> None:
-        """Get `version`'s answer to `input` (raw JSON text) to `gather` as outcome `index`.
+        """Get these versions' answers to `input` (raw JSON text) as outcomes from `first` on.
 
-        `key` names version, generation and input; None asks past the cache. `deadline` is on the
-        engine's clock, and so is `asked_at`, which says what time it is, if the caller knows.
+        `deadline` is on the engine's clock.
         """
-        pool = self._pools.get(version.id)
-        if pool is None:
-            gather.arrive(index, NOT_CONNECTED)
-            return
-        now = self.clock() if asked_at is None else asked_at
-        if key is not None:
-            cached = self.cache.get(key, since=now - options.max_age)
-            if cached is not None:
-                pool.stats.hits += 1
-                gather.trace(index, CACHED)
-                gather.arrive(index, Outcome(_OK, cached))
-                return
-            call = self._in_flight.get(key)
-            # While it still waits it does so in its own application's lane.
-            if (
-                call is not None
-                and call.deadline > now
-                and (
-                    call.sent or (call.tenant, call.priority) == (options.tenant, options.priority)
-                )
-            ):
-                pool.stats.joined += 1
-                call.join(gather, index=index, deadline=deadline)
-                return
-        pool.stats.misses += 1
-        call = Call(key=key, input=input, asked_at=now, deadline=deadline, options=options)
-        call.join(gather, index=index, deadline=deadline)
-        if key is not None:
-            self._in_flight[key] = call
-        pool.submit(call)
+        now = self.clock()
+        digest = sha256(input).digest() if options.cached else None
+        index = first - 1
+        for target in targets:
+            index += 1
+            pool = self._pools.get(target.version.id)
+            if pool is None:
+                gather.arrive(index, NOT_CONNECTED)
+                continue
+            key = None
+            if digest is not None:
+                key = target.key_prefix + digest
+                cached = self.cache.get(key, since=now - options.max_age)
+                if cached is not None:
+                    pool.stats.hits += 1
+                    gather.trace(index, CACHED)
+                    gather.arrive(index, Outcome(_OK, cached))
+                    continue
+                known = self._in_flight.get(key)
+                # While it still waits it does so in its own application's lane.
+                if (
+                    known is not None
+                    and known.deadline > now
+                    and (
+                        known.sent
+                        or (known.tenant, known.priority) == (options.tenant, options.priority)
+                    )
+                ):
+                    pool.stats.joined += 1
+                    known.join(gather, index=index, deadline=deadline)
+                    continue
+            pool.stats.misses += 1
+            call = Call(
+                gather,
+                index,
+                key=key,
+                input=input,
+                asked_at=now,
+                deadline=deadline,
+                options=options,
+            )
+            if key is not None:
+                self._in_flight[key] = call
+            pool.submit(call)
 
     @property
     def joinable(self) -> KeysView[bytes]:

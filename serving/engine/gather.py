@@ -169,6 +169,8 @@ class Call:
 
     def __init__(
         self,
+        gather: Gather,
+        index: int,
         *,
         key: bytes | None,
         input: bytes,
@@ -182,15 +184,15 @@ class Call:
         self.deadline = self.due = deadline
         self.tenant = options.tenant
         self.priority = options.priority
-        self.retried = False
-        self.sent = False
-        self.traced = False
+        self.retried = self.sent = False
+        self.traced = gather.traces is not None
         self.trace: Trace | None = None
         # Nearly always one waits, whose place is not in a list: each takes memory that is cold by
         # the time the answer comes. Those that joined it are behind.
-        self._waiter: Gather | None = None
-        self._index = 0
+        self._waiter: Gather | None = gather
+        self._index = index
         self._joined: list[tuple[Gather, int]] | None = None
+        gather.calls.append(self)
 
     def join(self, gather: Gather, *, index: int, deadline: float) -> None:
         if not self.wanted:

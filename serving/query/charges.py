@@ -1,9 +1,12 @@
-"""What the outcomes of a query say of its arms' reliability: at once, and without any feedback."""
+"""Charges of a query to its arms: reliability, seconds and costs; known without feedback."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from selection.receipts import Spent
+from serving.engine.engine import Target
+from serving.engine.gather import Trace
 from serving.engine.outcome import Outcome, Status
 
 # A call that is in quarantine was never made: its input has ended replicas before.
@@ -36,3 +39,32 @@ def _answered(outcome: Outcome | None, *, accepted: bool, hurried: bool) -> bool
         if outcome.status in FAILED:
             return False
     return None if hurried else False
+
+
+def together(spent: Sequence[Spent], *, elapsed: float) -> Spent:
+    """Return what several arms took that were asked one after the other: `elapsed` at most.
+
+    The last was waited for since the beginning where it has no answer, the others' time included.
+    """
+    seconds = sum(one.seconds for one in spent)
+    return Spent(min(seconds, elapsed), sum(one.cost for one in spent))
+
+
+def spent_on(
+    arms: Sequence[str],
+    *,
+    asked: Sequence[str],
+    traces: Sequence[Trace | None] | None,
+    targets: Mapping[str, Target],
+    elapsed: float,
+) -> tuple[Spent, ...]:
+    """Return what each of `arms` took, out of all that were `asked`, whose `traces` these are.
+
+    An answer took as long as it was queued and in its batch: nothing, where it was remembered. An
+    arm without an answer was waited for all the time that `elapsed`. Without traces nobody wants
+    to know the seconds.
+    """
+    seconds = {}
+    for arm, trace in zip(asked, traces or (), strict=traces is not None):
+        seconds[arm] = elapsed if trace is None else trace.queued + trace.in_batch
+    return tuple(Spent(seconds.get(arm, 0.0), targets[arm].version.cost) for arm in arms)

@@ -10,7 +10,7 @@ import msgspec
 from core.specs import VersionSpec
 from selection.policies import Prepared, Selection
 from selection.policies.base import ask_all
-from serving.query.routing import Target
+from serving.engine.engine import Target
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True, gc=False):

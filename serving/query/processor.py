@@ -1,4 +1,4 @@
-"""Ties selection to the engine: whom a query asks, by the policy, and on which terms (§5)."""
+"""Begins queries: whom to ask, by the application's policy, and on which terms (§5)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from core.specs import ApplicationSpec, VersionSpec
 from selection.policies.features import Features
 from serving.engine.gather import Gather
 from serving.engine.outcome import Status
-from serving.query.allowances import Allowance
 from serving.query.budget import seconds_to_answer
 from serving.query.fallback import text_of
+from serving.query.large_batches import Allowance
 from serving.query.prediction import NOBODY, Choice, forced_on
 from serving.query.query import Query, outputs_of
 from serving.query.resources import QueryResources
+from serving.query.routing import Arms
 
-# What feedback by input may take to get the arms' answers, where the objective is shorter.
+# Feedback by input may take this long to get the arms' answers, where the objective is shorter.
 FEEDBACK_OBJECTIVE_S = 1.0
 
 
-class QueryProcessor(QueryResources):
+class QueryProcessor:
     """Ties selection to the engine. `begin` is synchronous; only `Query.settled` waits."""
+
+    def __init__(self, resources: QueryResources) -> None:
+        self.resources = resources
 
     def features_of(
         self,
@@ -36,7 +40,7 @@ class QueryProcessor(QueryResources):
         A query that asks just `version` needs none.
         """
         if given or version is None:
-            return self.store.policy(application).encode(given)
+            return self.resources.store.policy(application).encode(given)
         return ()
 
     def begin(
@@ -57,24 +61,27 @@ class QueryProcessor(QueryResources):
 
         `input` is raw JSON text; `arrived` is on the monotonic clock and starts the objective,
         which `timeout_ms` may shorten; an `allowance` replaces both. A `traced` query can tell
-        afterwards where its time went.
-        A `key` is kept with one arm as long as the chances last, and `features` are what
-        `features_of` made of those given.
+        afterwards where its time went. A `key` is kept with one arm as long as the chances last,
+        and `features` are what `features_of` made of those given.
         """
-        choice = self._choice(
-            application, context=context, key=key, features=features, version=version
-        )
-        objective_ms = application.slo_ms
-        if allowance is None:
-            options = self.router.options(application)
-            within_ms = objective_ms if timeout_ms is None else min(timeout_ms, objective_ms)
-            deadline, hurried = arrived + seconds_to_answer(within_ms), within_ms < objective_ms
+        arms = self.resources.router.arms(application)
+        if version is not None:
+            choice = forced_on(version)
+        elif arms.weights:
+            choice = self._choice(application, arms, context=context, key=key, features=features)
         else:
+            choice = NOBODY
+        objective_ms, deadline, options = application.slo_ms, arrived + arms.within_s, arms.options
+        hurried = False
+        if allowance is not None:
             objective_ms, deadline, options = allowance
             hurried = True  # it waits behind everybody else
+        elif timeout_ms is not None and timeout_ms < objective_ms:
+            deadline, hurried = arrived + seconds_to_answer(timeout_ms), True
         query = Query(
-            resources=self,
-            application=application,
+            self.resources,
+            application,
+            choice,
             input=input,
             hurried=hurried,
             options=options,
@@ -84,59 +91,46 @@ class QueryProcessor(QueryResources):
             arrived=arrived,
             objective_ms=objective_ms,
             deadline=deadline,
-            choice=choice,
             traced=traced,
         )
-        self.ask(
-            query.gather,
-            targets=choice.targets,
-            names=choice.selection.arms,
-            input=input,
-            by=deadline,
-            options=options,
-        )
+        query.ask()
         return query
 
     def _choice(
         self,
         application: ApplicationSpec,
+        arms: Arms,
         *,
         context: str,
         key: str,
         features: tuple[float, ...],
-        version: VersionSpec | None,
     ) -> Choice:
-        if version is not None:
-            return forced_on(version)
-        arms = self.router.arms(application)
-        if not arms.weights:
-            return NOBODY
-        prepared = self.store.peek(application, context=context, arms=arms.weights)
+        store = self.resources.store
+        prepared = store.peek(application, context=context, arms=arms.weights)
         uniform = random()  # noqa: S311
-        kept = key or (context if context and self.store.policy(application).sticky else "")
+        kept = key or (context if context and store.policy(application).sticky else "")
         if kept:
             kept = f"{application.id}:{kept}"
             selection = prepared.assigned(kept, uniform=uniform, features=features)
         else:
             selection = prepared.select(uniform, features)
-        self.store.count_queries(application, context=context, arms=selection.arms)
+        store.count_queries(application, context=context, arms=selection.arms)
         return Choice(arms.targets, selection, prepared, False)
 
     async def answers_of_all_arms(
         self, application: ApplicationSpec, input: bytes
     ) -> dict[str, bytes]:
         """Return every arm's output for `input`, for feedback that comes without a receipt."""
-        targets = self.router.arms(application).targets
-        names = tuple(targets)
-        gather = Gather(calls=len(names), deadlines=self.engine.deadlines)
+        engine, arms = self.resources.engine, self.resources.router.arms(application)
+        names = tuple(arms.targets)
+        gather = Gather(calls=len(names), deadlines=engine.deadlines)
         seconds = max(FEEDBACK_OBJECTIVE_S, application.slo_ms / 1e3)
-        self.ask(
+        engine.ask(
             gather,
-            targets=targets,
-            names=names,
+            arms.targets.values(),
             input=input,
-            by=monotonic() + seconds,
-            options=self.router.options(application),
+            deadline=monotonic() + seconds,
+            options=arms.options,
         )
         await gather.settled(seconds=seconds)
         refusals = [o for o in gather.outcomes if o and o.status == Status.INVALID_INPUT]

@@ -17,14 +17,12 @@ from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, Spent, fits_inli
 from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Outcome, Status
 from serving.metrics.published import ApplicationStats
-from serving.query.cascades import dearest_other, sureness_of
-from serving.query.charges import charges
+from serving.query.charges import charges, spent_on, together
 from serving.query.explain import breakdown
 from serving.query.fallback import FallbackReason, error_for, why_default, why_none
+from serving.query.other_arms import SecondOpinion, dearest_other, drawn_other, sureness_of
 from serving.query.prediction import Choice, Prediction
 from serving.query.resources import QueryResources
-from serving.query.second_opinions import SecondOpinion, drawn_other
-from serving.query.spending import spent_on, together
 
 # Python 3.11 takes 70 ns to look up a member of an enumeration: several times for each query.
 _OK, _REFUSED = Status.OK, Status.INVALID_INPUT
@@ -57,9 +55,10 @@ class Query:
 
     def __init__(
         self,
-        *,
         resources: QueryResources,
         application: ApplicationSpec,
+        choice: Choice,
+        *,
         input: bytes,
         hurried: bool,
         options: CallOptions,
@@ -69,7 +68,6 @@ class Query:
         arrived: float,
         objective_ms: float,
         deadline: float,
-        choice: Choice,
         traced: bool,
     ) -> None:
         self._resources = resources
@@ -93,9 +91,20 @@ class Query:
         self.dearer = ""
         self.begun = monotonic() if traced else 0.0
         self.gather = Gather(
-            calls=len(choice.selection.arms),
+            calls=len(self.arms),
             traced=traced or application.lateness_price > 0.0,
             deadlines=resources.engine.deadlines,
+        )
+
+    def ask(self) -> None:
+        """Ask the arms that were chosen."""
+        targets = self.choice.targets
+        self._resources.engine.ask(
+            self.gather,
+            [targets[arm] for arm in self.arms],
+            input=self.input,
+            deadline=self.deadline,
+            options=self.options,
         )
 
     def when_settled(self, call: Callable[[], None]) -> None:
@@ -155,7 +164,7 @@ class Query:
             asked=self.arms[0],
             may_ask=lambda arm: connected(targets[arm].version.id),
         )
-        if second is None or not resources.opinions(application).take(queries=self.number):
+        if second is None or not resources.opinions[application.id].take(queries=self.number):
             return None
         self._ask_one_more(second.arm)
         return second
@@ -163,12 +172,11 @@ class Query:
     def _ask_one_more(self, arm: str) -> None:
         resources = self._resources
         resources.store.count_queries(self.application, context=self.context, arms=(arm,))
-        resources.ask(
+        resources.engine.ask(
             self.gather,
-            targets=self.choice.targets,
-            names=(arm,),
+            [self.choice.targets[arm]],
             input=self.input,
-            by=self.deadline,
+            deadline=self.deadline,
             options=self.options,
             first=self.gather.ask_one_more(),
         )
@@ -257,7 +265,7 @@ class Query:
         if self.second is not None:
             hurried.append(True)
             if outputs:
-                self._resources.opinions(self.application).helped()
+                self._resources.opinions[self.application.id].helped()
         for arm, answered in charges(self.arms, self.gather.outcomes, hurried=hurried):
             reliability.note(arm, answered=answered)
 

@@ -3,45 +3,48 @@
 from __future__ import annotations
 
 import math
-import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, cast
 
-from core.arms import arms_of, weights_of
+from core.arms import Arm, arms_of, weights_of
 from core.changes import APPLICATION, MODEL, VERSION
-from core.specs import ApplicationSpec, Snapshot, VersionSpec
+from core.specs import ApplicationSpec, Snapshot
 from registry.row_changes import RowChange, changed, differences
+from serving.engine.engine import Target
 from serving.engine.gather import CallOptions
-
-CACHE_PREFIX = struct.Struct("<QI")
+from serving.query.budget import seconds_to_answer
 
 Connected = Callable[[int], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A version that may be asked, and the prefix of its keys in the prediction cache."""
-
-    version: VersionSpec
-    key_prefix: bytes
-
-    @classmethod
-    def of(cls, version: VersionSpec) -> Target:
-        return cls(version, CACHE_PREFIX.pack(version.id, version.generation))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arms:
-    """What an application routes to: route weights and targets, by `model:version`."""
+    """An application's arms: route weights and targets, by `model:version`, and how they are asked.
+
+    Its queries are to be answered `within_s` after they arrived.
+    """
 
     weights: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     targets: Mapping[str, Target] = field(default_factory=lambda: MappingProxyType({}))
+    options: CallOptions
+    within_s: float
 
-
-NO_ARMS = Arms()
+    @classmethod
+    def of(cls, application: ApplicationSpec, *, found: list[Arm]) -> Arms:
+        return cls(
+            weights=MappingProxyType(weights_of(found)),
+            targets=MappingProxyType({arm.version.arm: Target.of(arm.version) for arm in found}),
+            options=CallOptions(
+                tenant=application.id,
+                priority=application.priority,
+                cached=application.cache,
+                max_age=math.inf if application.cache_ttl_s is None else application.cache_ttl_s,
+            ),
+            within_s=seconds_to_answer(application.slo_ms),
+        )
 
 
 class Touched(NamedTuple):
@@ -68,7 +71,6 @@ class Router:
         # By the ids of applications.
         self._applications: dict[int, ApplicationSpec] = {}
         self._arms: dict[int, Arms] = {}
-        self._terms: dict[int, CallOptions] = {}
         # The applications with a route to a model, by its id.
         self._askers: defaultdict[int, set[int]] = defaultdict(set)
         # The objectives of the applications that a version serves, by its id and theirs.
@@ -110,11 +112,7 @@ class Router:
 
     def arms(self, application: ApplicationSpec) -> Arms:
         """Return the application's arms; the same object until something changes."""
-        return self._arms.get(application.id) or NO_ARMS
-
-    def options(self, application: ApplicationSpec) -> CallOptions:
-        """Return on which terms the application asks."""
-        return self._terms.get(application.id) or _terms_of(application)
+        return self._arms.get(application.id) or Arms.of(application, found=[])
 
     def expected_versions(self) -> set[int]:
         """Versions that queries may wait for: routed here, or live in the registry."""
@@ -128,7 +126,6 @@ class Router:
     def _take_up(self, application_id: int, spec: ApplicationSpec | None, touched: Touched) -> None:
         """Know an application as it is from now on; None: no longer."""
         known = self._applications.pop(application_id, None)
-        self._terms.pop(application_id, None)
         if known is not None:
             touched.applications.add(known.name)
             for route in known.routes:
@@ -136,7 +133,6 @@ class Router:
         if spec is not None:
             touched.applications.add(spec.name)
             self._applications[application_id] = spec
-            self._terms[application_id] = _terms_of(spec)
             for route in spec.routes:
                 self._askers[route.model_id].add(application_id)
 
@@ -164,25 +160,22 @@ class Router:
     def _route(self, applications: Iterable[int], touched: Touched) -> None:
         """Decide anew whom these applications ask; whom they asked and ask is touched as well."""
         for application_id in applications:
-            known = self._arms.pop(application_id, NO_ARMS)
-            for target in known.targets.values():
+            known = self._arms.pop(application_id, None)
+            for target in known.targets.values() if known else ():
                 touched.versions.add(target.version.id)
                 _discard(self._objectives_ms, target.version.id, application_id)
             application = self._applications.get(application_id)
             if application is None:
                 continue
             touched.applications.add(application.name)
-            arms = self._arms_of(application, known=known)
+            found = arms_of(application, versions=self.snapshot.versions, live=self._serving)
+            arms = Arms.of(application, found=found)
+            if arms == known:
+                arms = known
             self._arms[application_id] = arms
             for target in arms.targets.values():
                 touched.versions.add(target.version.id)
                 self._objectives_ms[target.version.id][application_id] = application.slo_ms
-
-    def _arms_of(self, application: ApplicationSpec, *, known: Arms) -> Arms:
-        found = arms_of(application, versions=self.snapshot.versions, live=self._serving)
-        targets = {arm.version.arm: Target.of(arm.version) for arm in found}
-        arms = Arms(weights=MappingProxyType(weights_of(found)), targets=MappingProxyType(targets))
-        return known if known == arms else arms
 
 
 def _discard(
@@ -198,12 +191,3 @@ def _discard(
         entries.discard(application_id)
     if not entries:
         del index[key]
-
-
-def _terms_of(application: ApplicationSpec) -> CallOptions:
-    return CallOptions(
-        tenant=application.id,
-        priority=application.priority,
-        cached=application.cache,
-        max_age=math.inf if application.cache_ttl_s is None else application.cache_ttl_s,
-    )

@@ -24,9 +24,9 @@ from selection.answers.decide import Fault, Objection, decide
 from selection.policies import Selection
 from serving.engine.gather import LAST_PRIORITY, Gather
 from serving.engine.outcome import Outcome, Status
-from serving.query.allowances import MOST_SCORED, rows_open
 from serving.query.budget import ANSWER_TOO_LARGE, MAX_ANSWER_BYTES
 from serving.query.fallback import NO_MODEL, error_for, why_default, why_none
+from serving.query.large_batches import MOST_SCORED, rows_open
 from serving.query.prediction import NOBODY, Choice, forced_on
 from serving.query.query import outputs_of
 from serving.query.resources import QueryResources
@@ -117,7 +117,7 @@ class Scoring:
         self._within_s = within_s
         self._deadline = monotonic() + within_s
         self._slice = slice
-        options = resources.router.options(application)
+        options = resources.router.arms(application).options
         self._options = replace(options, priority=LAST_PRIORITY, cached=False)
         self._waiting = deque(range(len(rows)))
         self._groups: dict[int, RowGroup] = {}
@@ -165,13 +165,13 @@ class Scoring:
             return
         resources, arms = self._resources, self._arms
         gather = Gather(calls=len(rows) * len(arms), deadlines=resources.engine.deadlines)
+        targets = [self._choice.targets[arm] for arm in arms]
         for place, row in enumerate(rows):
-            resources.ask(
+            resources.engine.ask(
                 gather,
-                targets=self._choice.targets,
-                names=arms,
+                targets,
                 input=inputs[row] or b"",
-                by=self._deadline,
+                deadline=self._deadline,
                 options=self._options,
                 first=place * len(arms),
             )

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 
 from core.specs import BatchingSpec
 from serving.engine.deadlines import Deadlines
-from serving.engine.engine import Engine, VersionSettings
+from serving.engine.engine import Engine, Target, VersionSettings
 from serving.engine.gather import ORDINARY, Call, CallOptions, Gather, Trace
 from serving.testing.replica import PlayedReplica
 from serving.testing.specs import version_spec
 
 VERSION = version_spec(1)
+TARGET = Target.of(VERSION)
 
 
 async def turn() -> None:
@@ -31,15 +32,8 @@ def ask(
 ) -> Gather:
     """Ask version 1, to be answered within `seconds`."""
     gather = Gather(calls=1, deadlines=engine.deadlines, traced=traced)
-    engine.ask(
-        VERSION,
-        key=b"1:" + input if options.cached else None,
-        input=input,
-        deadline=engine.clock() + seconds,
-        gather=gather,
-        index=0,
-        options=options,
-    )
+    deadline = engine.clock() + seconds
+    engine.ask(gather, [TARGET], input=input, deadline=deadline, options=options)
     return gather
 
 
@@ -56,9 +50,8 @@ def new_call(
 ) -> Call:
     """A call that one question waits for, as a queue takes it."""
     options = CallOptions(tenant=tenant, priority=priority)
-    call = Call(key=None, input=input, asked_at=0.0, deadline=deadline, options=options)
-    call.join(Gather(calls=1, deadlines=Deadlines()), index=0, deadline=deadline)
-    return call
+    gather = Gather(calls=1, deadlines=Deadlines())
+    return Call(gather, 0, key=None, input=input, asked_at=0.0, deadline=deadline, options=options)
 
 
 def batch_by(

@@ -12,7 +12,7 @@ from serving.engine.engine import Engine, EngineSpec, VersionSettings
 from serving.engine.gather import ORDINARY, CallOptions, Gather
 from serving.engine.outcome import Status
 from serving.engine.stats import VersionStats
-from serving.testing.asking import VERSION
+from serving.testing.asking import TARGET, VERSION
 from serving.testing.replica import PlayedReplica
 from serving.testing.simulation import SimulatedModel
 
@@ -166,12 +166,10 @@ class VirtualService:
         asked_at = self.now
         gather = Gather(calls=1, deadlines=self.engine.deadlines)
         self.engine.ask(
-            VERSION,
-            key=None,
+            gather,
+            [TARGET],
             input=b"%d" % self._asked,
             deadline=asked_at + self.answer_within,
-            gather=gather,
-            index=0,
             options=options,
         )
         self.longest_queue = max(self.longest_queue, self.engine.waiting(VERSION.id))

@@ -20,6 +20,7 @@ from serving.engine.engine import Engine, EngineSpec
 from serving.metrics.published import Metrics
 from serving.query.processor import QueryProcessor
 from serving.query.query import Query
+from serving.query.resources import QueryResources
 from serving.query.routing import Router
 from serving.testing.specs import snapshot_of
 
@@ -54,15 +55,17 @@ class PlayedServing:
         self.metrics = Metrics(process_id="test", pid=1)
         redis = Redis(unix_socket_path="/nonexistent")  # nobody starts what would ask it
         self.processor = QueryProcessor(
-            engine=self.engine,
-            router=self.router,
-            store=SelectionStore(redis),
-            outputs=OutputStore(redis),
-            due=DueReceipts(redis),
-            signer=self.signer,
-            metrics=self.metrics,
+            QueryResources(
+                engine=self.engine,
+                router=self.router,
+                store=SelectionStore(redis),
+                outputs=OutputStore(redis),
+                due=DueReceipts(redis),
+                signer=self.signer,
+                metrics=self.metrics,
+            )
         )
-        self.processor.turns = Turns(slice_s=slice_s)
+        self.processor.resources.turns = Turns(slice_s=slice_s)
         self.spec = PlayedSpec(max_body_bytes=MAX_BODY_BYTES)
         self.route()
 

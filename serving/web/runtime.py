@@ -41,6 +41,7 @@ from serving.metrics.memory import resident_bytes
 from serving.metrics.published import Metrics, Reading, publish
 from serving.metrics.redis_memory import MemoryWatch, RedisMemory
 from serving.query.processor import QueryProcessor
+from serving.query.resources import QueryResources
 from serving.query.routing import Router
 from serving.rpc.credentials import Credentials
 from serving.web.keeping import RETRY_PAUSE_S, keep
@@ -97,13 +98,15 @@ class Runtime:
         self.due = DueReceipts(self.redis)
         signer = ReceiptSigner(spec.receipt_secret, former=spec.former_receipt_secret)
         self.processor = QueryProcessor(
-            engine=self.engine,
-            router=self.router,
-            store=self.store,
-            outputs=self.outputs,
-            due=self.due,
-            signer=signer,
-            metrics=self.metrics,
+            QueryResources(
+                engine=self.engine,
+                router=self.router,
+                store=self.store,
+                outputs=self.outputs,
+                due=self.due,
+                signer=signer,
+                metrics=self.metrics,
+            )
         )
         self.feedback = FeedbackService(
             self.redis,
@@ -114,7 +117,7 @@ class Runtime:
             note_expired=lambda application: self.metrics.of_application(application.name).count(
                 "labels_too_late"
             ),
-            turns=self.processor.turns,
+            turns=self.processor.resources.turns,
         )
         self.settler = Settler(
             self.due,

@@ -299,7 +299,6 @@ def _check(follower: Follower) -> None:
     fresh.apply(whole)
     for spec in whole.applications.values():
         assert follower.router.arms(spec) == fresh.arms(spec)
-        assert follower.router.options(spec) == fresh.options(spec)
     assert follower.router.expected_versions() == fresh.expected_versions()
     for version_id in whole.versions:
         assert follower.router.objective_ms(version_id) == fresh.objective_ms(version_id)

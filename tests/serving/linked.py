@@ -9,8 +9,8 @@ from time import monotonic
 
 from core.specs import VersionSpec
 from serving.cluster.membership.records import ReplicaState
-from serving.engine.engine import Engine, EngineSpec
-from serving.engine.gather import Gather
+from serving.engine.engine import Engine, EngineSpec, Target
+from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Outcome
 from serving.rpc.credentials import Credentials
 from serving.rpc.hello import Hello
@@ -85,7 +85,12 @@ class Linked:
         deadline = monotonic() + LIMIT_S
         for index, raw in enumerate(inputs):
             self.engine.ask(
-                version, key=None, input=raw, deadline=deadline, gather=gather, index=index
+                gather,
+                [Target.of(version)],
+                input=raw,
+                deadline=deadline,
+                options=CallOptions(cached=False),
+                first=index,
             )
         await gather.settled(seconds=LIMIT_S)
         return [outcome for outcome in gather.outcomes if outcome is not None]

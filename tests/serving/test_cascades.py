@@ -11,9 +11,9 @@ import pytest
 from core.specs import ApplicationSpec
 from selection.receipts import ArmRecord, Receipt, Spent
 from serving.api.predict import render
-from serving.query.cascades import dearest_other, sureness_of
+from serving.engine.engine import Target
+from serving.query.other_arms import dearest_other, sureness_of
 from serving.query.query import Query
-from serving.query.routing import Target
 from serving.testing import (
     PlayedReplica,
     PlayedServing,

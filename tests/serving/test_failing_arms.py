@@ -10,8 +10,8 @@ import pytest
 from core.errors import ClipperError, DeadlineExceeded, InvalidInput, Saturated
 from selection.policies import Prepared
 from serving.metrics.published import ApplicationStats
+from serving.query.other_arms import AT_FIRST, SHARE
 from serving.query.prediction import Prediction
-from serving.query.second_opinions import AT_FIRST, SHARE
 from serving.rpc.frames import Answer, AnswerStatus, failed
 from serving.testing import (
     PlayedReplica,
@@ -49,7 +49,7 @@ class World:
     def selection(self) -> Prepared:
         it = self.serving
         arms = it.router.arms(it.application).weights
-        return it.processor.store.peek(it.application, context="", arms=arms)
+        return it.processor.resources.store.peek(it.application, context="", arms=arms)
 
     def trust(self, arm: str = "m1:1") -> float:
         return max(self.selection.weights[arm], self.selection.probabilities[arm])

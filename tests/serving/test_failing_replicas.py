@@ -111,7 +111,7 @@ async def ended(it: PlayedServing, count: int) -> list[Prediction | ClipperError
 
 def trust(it: PlayedServing, arm: str) -> float:
     arms = it.router.arms(it.application).weights
-    selected = it.processor.store.peek(it.application, context="", arms=arms)
+    selected = it.processor.resources.store.peek(it.application, context="", arms=arms)
     return max(selected.weights[arm], selected.probabilities[arm])
 
 

@@ -16,4 +16,4 @@ async def test_an_input_is_kept_where_its_application_says_so(keeps: bool) -> No
     replica.answer({b"[1]": b"7"})
     await query.settled()
     query.prediction()
-    assert it.processor.store.input_samples.waiting == (1 if keeps else 0)
+    assert it.processor.resources.store.input_samples.waiting == (1 if keeps else 0)

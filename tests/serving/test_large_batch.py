@@ -15,9 +15,8 @@ from core.errors import Saturated
 from core.loop.turns import Slice, Turns
 from serving.api import batches
 from serving.api.http import WHEN_GONE, ClientGone, while_connected
-from serving.query.allowances import LEAST_OPEN, allowance_for
 from serving.query.budget import LONGEST_BATCH_MS, SMALL_BATCH, batch_objective_ms
-from serving.query.large_batches import MAX_LARGE_BATCHES
+from serving.query.large_batches import LEAST_OPEN, MAX_LARGE_BATCHES, allowance_for
 from serving.testing import PlayedServing, application_spec, teach, turn
 from tests.serving.test_input_batch import (
     Client,

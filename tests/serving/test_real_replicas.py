@@ -15,6 +15,7 @@ import pytest
 
 from core.loop.turns import Slice
 from serving.api.predict import answer, parse
+from serving.engine.engine import Target
 from serving.engine.gather import Gather
 from serving.engine.outcome import Status
 from serving.rpc.credentials import Credentials
@@ -102,7 +103,7 @@ async def test_a_large_batch_gets_the_models_answer_to_every_input(
     serving = one_model(slo_ms=50.0)
     async with Replicas.of(serving, folder=tmp_path_factory.mktemp("r")):
         body = json.dumps({"input_batch": [[n, 1] for n in range(10_000)]}).encode()
-        slice = Slice(serving.processor.turns)
+        slice = Slice(serving.processor.resources.turns)
         request = await parse(body, input_type="doubles", slice=slice)
         answered = await answer(
             serving.runtime,
@@ -133,11 +134,9 @@ async def test_an_input_that_kills_is_found_with_few_deaths_and_innocents_are_an
 def _ask(serving: PlayedServing, number: int) -> Gather:
     gather = Gather(calls=1, deadlines=serving.engine.deadlines)
     serving.engine.ask(
-        version_spec(1),
-        key=b"1:%d" % number,
+        gather,
+        [Target.of(version_spec(1))],
         input=b"[%d]" % number,
         deadline=monotonic() + START_S,
-        gather=gather,
-        index=0,
     )
     return gather

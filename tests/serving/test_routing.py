@@ -84,32 +84,34 @@ def routed(*applications: ApplicationSpec) -> Router:
 
 def test_an_application_asks_on_its_own_terms() -> None:
     spec = application_spec(id=3, priority=0, cache=False)
-    assert routed(spec).options(spec) == CallOptions(
+    assert routed(spec).arms(spec).options == CallOptions(
         tenant=3, priority=0, cached=False, max_age=inf
     )
 
 
 def test_answers_from_the_cache_may_be_as_old_as_the_application_says() -> None:
     spec = application_spec(cache_ttl_s=2.5)
-    assert routed(spec).options(spec).max_age == 2.5
+    assert routed(spec).arms(spec).options.max_age == 2.5
 
 
 def test_changed_terms_hold_from_the_next_snapshot_on() -> None:
     spec = application_spec()
     router = routed(spec)
-    assert router.options(spec).priority == 1
+    assert router.arms(spec).options.priority == 1
     router.apply(replace(router.snapshot, applications={spec.name: replace(spec, priority=2)}))
-    assert router.options(spec).priority == 2
+    assert router.arms(spec).options.priority == 2
 
 
 def test_terms_are_the_same_object_from_query_to_query() -> None:
     spec = application_spec()
     router = routed(spec)
-    assert router.options(spec) is router.options(spec)
+    assert router.arms(spec).options is router.arms(spec).options
 
 
 def test_an_application_that_was_just_deleted_may_finish_what_it_asks() -> None:
-    assert routed().options(application_spec(id=9, priority=2)) == CallOptions(tenant=9, priority=2)
+    assert routed().arms(application_spec(id=9, priority=2)).options == CallOptions(
+        tenant=9, priority=2
+    )
 
 
 def test_a_version_is_held_to_the_shortest_objective_of_those_it_serves() -> None:

@@ -14,7 +14,7 @@ from core.errors import BadRequest, NotReady
 from core.loop.turns import Slice
 from serving.api.score import ScoreRequest, score_rows
 from serving.query import scoring
-from serving.query.allowances import LEAST_OPEN
+from serving.query.large_batches import LEAST_OPEN
 from serving.rpc.frames import Answer, AnswerStatus
 from serving.testing import (
     PlayedReplica,
@@ -52,7 +52,7 @@ class Scorer:
                 self.serving.runtime,
                 self.serving.application,
                 request=ScoreRequest(input_batch=raw, **fields),
-                slice=Slice(self.serving.processor.turns),
+                slice=Slice(self.serving.processor.resources.turns),
             )
         )
 
@@ -209,7 +209,7 @@ async def test_without_a_connected_model_it_is_refused_as_a_whole() -> None:
             PlayedServing(spec).runtime,
             spec,
             request=ScoreRequest(input_batch=[msgspec.Raw(b"[1]")]),
-            slice=Slice(scorer.serving.processor.turns),
+            slice=Slice(scorer.serving.processor.resources.turns),
         )
 
 

@@ -9,9 +9,9 @@ import pytest
 from core.specs import VersionSpec
 from selection.receipts import Receipt, Spent
 from serving.api.predict import render
+from serving.engine.engine import Target
 from serving.engine.gather import CACHED, Trace
-from serving.query.routing import Target
-from serving.query.spending import spent_on, together
+from serving.query.charges import spent_on, together
 from serving.testing import PlayedServing, application_spec, connect, turn, version_spec
 
 TRACE = Trace("model", "r1", 16, 0.125, 0.25, 0.2)

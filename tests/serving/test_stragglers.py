@@ -108,9 +108,9 @@ async def test_outputs_that_cannot_be_combined_are_the_models_failure() -> None:
 async def test_only_an_application_with_a_default_reward_keeps_receipts() -> None:
     it = Ensemble()
     await it.ask(b"7", b"7", b"7")
-    assert not it.serving.processor.due.waiting
+    assert not it.serving.processor.resources.due.waiting
     it = Ensemble(default_reward=0.5, feedback_window_s=60)
     prediction = await it.ask(b"7", b"7", b"7")
-    (kept,) = it.serving.processor.due.waiting
+    (kept,) = it.serving.processor.resources.due.waiting
     issued_at_ms = it.serving.signer.verify(prediction.query_id).issued_at_ms
     assert kept == (prediction.query_id, issued_at_ms + 60_000)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from core import compiled
 from core.specs import BatchingSpec
 from serving.engine.deadlines import Deadlines
-from serving.engine.engine import Engine, EngineSpec, VersionSettings
+from serving.engine.engine import Engine, EngineSpec, Target, VersionSettings
 from serving.engine.gather import Call, CallOptions, Gather
 from serving.engine.outcome import Outcome, Status
 from serving.engine.stats import VersionStats
@@ -119,16 +119,13 @@ class Mix:
         gather = question(calls=len(arms), deadlines=self.engine.deadlines)
         deadline = monotonic() + seconds
         self.latest[input] = max(deadline, self.latest.get(input, deadline))
-        for index, version in enumerate(arms):
-            self.engine.ask(
-                VERSIONS[version],
-                key=b"%d:%b" % (version, input) if options.cached else None,
-                input=input,
-                deadline=deadline,
-                gather=gather,
-                index=index,
-                options=options,
-            )
+        self.engine.ask(
+            gather,
+            [Target.of(VERSIONS[version]) for version in arms],
+            input=input,
+            deadline=deadline,
+            options=options,
+        )
         self.asked.append((input, arms, gather))
         self.callers.append(asyncio.create_task(gather.settled(seconds=seconds)))
 

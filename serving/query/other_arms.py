@@ -1,10 +1,18 @@
-"""Whether an input is bad is not for one arm alone to say: where it refuses, another is asked."""
+"""Another arm asked after the first: one that refused the input, or was unsure (a cascade).
+
+In a cascade the policy draws where it begins, and learns how good it is to begin there: the answer
+that came of it in the end is judged, and what both arms took is charged. So the chance of the arm
+that was drawn is the only one that matters, and known.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from random import random
 from typing import NamedTuple
+
+from selection.answers.json_values import class_scores
+from serving.engine.engine import Target
 
 # Second opinions that didn't help are at most this share of an application's queries, beside some
 # to begin with: a flood of bad inputs costs the models a tenth more, not twice as much.
@@ -59,3 +67,22 @@ def drawn_other(
         if left < 0.0:
             return SecondOpinion(arm, chance / total)
     return None
+
+
+def sureness_of(output: bytes) -> float:
+    """Return the share of the best class in an answer of scores, 0 of null, and 1 of any other."""
+    if output.strip() == b"null":
+        return 0.0
+    scores = class_scores(output)
+    if scores is None:
+        return 1.0
+    return max(scores.values() if isinstance(scores, dict) else scores)
+
+
+def dearest_other(
+    targets: Mapping[str, Target], *, asked: str, may_ask: Callable[[str], bool]
+) -> str | None:
+    """Return the arm that costs most, of those that cost more than the one asked."""
+    costs = {arm: target.version.cost for arm, target in targets.items()}
+    dearer = [arm for arm, cost in costs.items() if cost > costs[asked] and may_ask(arm)]
+    return max(dearer, key=costs.__getitem__, default=None)
