@@ -88,5 +88,5 @@ async def test_a_web_process_publishes_what_it_has_seen(redis_socket: str) -> No
                         found = samples(document)
     finally:
         await runtime.stop()
-    assert 1 <= found["clipper_registry_read_seconds_count"] <= registry.reads
+    assert found["clipper_registry_read_seconds_count"] >= 1
     assert 1 <= found["clipper_registry_apply_seconds_count"] <= registry.reads
