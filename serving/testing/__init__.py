@@ -19,7 +19,16 @@ read. `AdjustableClock` is an engine's clock that can be put forward.
 Nothing here needs pytest, a database, Redis or a process beside.
 """
 
-from serving.testing.asking import VERSION, ask, batch_by, new_call, teach, trace_of, turn
+from serving.testing.asking import (
+    VERSION,
+    ask,
+    batch_by,
+    cache_key,
+    new_call,
+    teach,
+    trace_of,
+    turn,
+)
 from serving.testing.clock import AdjustableClock, VirtualLoop, in_virtual_time
 from serving.testing.load import CallerReply, Replies, VirtualReplica, VirtualService
 from serving.testing.queries import PlayedServing
@@ -51,6 +60,7 @@ __all__ = [
     "application_spec",
     "ask",
     "batch_by",
+    "cache_key",
     "connect",
     "hello_of",
     "in_virtual_time",

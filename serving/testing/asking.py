@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from hashlib import sha256
 
 from core.specs import BatchingSpec
 from serving.engine.deadlines import Deadlines
@@ -35,6 +36,11 @@ def ask(
     deadline = engine.clock() + seconds
     engine.ask(gather, [TARGET], input=input, deadline=deadline, options=options)
     return gather
+
+
+def cache_key(input: bytes) -> bytes:
+    """Return the key of version 1's answer to this input in an engine's cache."""
+    return TARGET.key_prefix + sha256(input).digest()
 
 
 def trace_of(gather: Gather, *, index: int = 0) -> Trace:

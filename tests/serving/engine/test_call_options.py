@@ -11,7 +11,7 @@ from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions, Gather, Trace
 from serving.engine.outcome import Status
 from serving.rpc.frames import failed
-from serving.testing import PlayedReplica, ask, batch_by, connect, trace_of, turn
+from serving.testing import PlayedReplica, ask, batch_by, cache_key, connect, trace_of, turn
 
 UNCACHED = CallOptions(tenant=1, cached=False)
 HIGH, NORMAL, LOW = (CallOptions(tenant=priority, priority=priority) for priority in (0, 1, 2))
@@ -87,7 +87,7 @@ async def test_nobody_joins_a_query_that_goes_past_the_cache(
 async def test_each_application_says_how_old_an_answer_may_be(
     engine: Engine, replica: PlayedReplica
 ) -> None:
-    engine.cache.put(b"1:[1]", b"7", now=monotonic() - 100.0)
+    engine.cache.put(cache_key(b"[1]"), b"7", now=monotonic() - 100.0)
     assert payload(ask(engine, b"[1]")) == b"7"
     assert payload(ask(engine, b"[1]", options=CallOptions(max_age=200.0))) == b"7"
     strict = ask(engine, b"[1]", options=CallOptions(max_age=50.0))
@@ -99,7 +99,7 @@ async def test_each_application_says_how_old_an_answer_may_be(
 async def test_an_answer_that_was_too_old_is_replaced_for_everyone(
     engine: Engine, replica: PlayedReplica
 ) -> None:
-    engine.cache.put(b"1:[1]", b"7", now=monotonic() - 100.0)
+    engine.cache.put(cache_key(b"[1]"), b"7", now=monotonic() - 100.0)
     ask(engine, b"[1]", options=CallOptions(max_age=50.0))
     await answered(replica, b"8")
     assert payload(ask(engine, b"[1]", options=CallOptions(max_age=50.0))) == b"8"
