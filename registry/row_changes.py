@@ -16,9 +16,6 @@ S = TypeVar("S", ApplicationSpec, ModelSpec, VersionSpec, ApiKeySpec)
 # Kind and id.
 RowKey = tuple[str, int]
 
-# The order of reading: rows that refer to others come before these, so that none is missing.
-KINDS = (KEY, APPLICATION, MODEL, VERSION)
-
 # Keys come first, for a revoked one lets in; then what is referred to before what refers to it,
 # and what isn't referred to any more last.
 _RANKS = {
@@ -31,25 +28,6 @@ _RANKS = {
     (MODEL, True): 4,
     (VERSION, True): 5,
 }
-
-
-@dataclass(slots=True)
-class Reading:
-    """Rows as they are now (None: gone, or letting nobody in), and why some can't be read.
-
-    `number` is the last change number that it includes.
-    """
-
-    number: int = 0
-    specs: dict[RowKey, Spec | None] = field(default_factory=dict)
-    faults: dict[RowKey, str] = field(default_factory=dict)
-
-
-class Piece(NamedTuple):
-    """The next rows of a kind, and the id after which the following ones begin, if any."""
-
-    reading: Reading
-    following: int | None
 
 
 class RowChange(NamedTuple):
