@@ -37,7 +37,6 @@ SHARED = {
 LONGEST_FIRST = (
     "tests/integration/",
     "tests/clients/",
-    "tests/upgrade/test_upgrade",
     "tests/serving/cluster/test_limits",
     "tests/serving/cluster/test_stack",
     "tests/serving/cluster/",
@@ -48,7 +47,6 @@ LONGEST_FIRST = (
     "tests/serving/test_registry_follower",
     "tests/scripts/test_full_disk",
     "tests/serving/environments/",
-    "tests/upgrade/",
     "tests/serving/api/",
     "tests/serving/master/",
     "tests/serving/container/",

@@ -114,7 +114,7 @@ class UploadForm(forms.ModelForm[ModelVersion]):
         model = ModelVersion
         fields = ("model", *UPLOADED, *CONFIGURABLE)
         help_texts = {
-            "version": "Lower-case letters, digits and hyphens, such as 2 or 2024-11-retrained.",
+            "version": "Lower-case letters, digits, hyphens, underscores: 2 or 2024-11-retrained.",
         }
 
     def clean(self) -> dict[str, Any]:

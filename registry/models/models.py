@@ -13,7 +13,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from core.names import validate_name
+from core.names import validate_name, validate_version_not_reserved
 from registry.models.constrained import ConstrainedRow
 from registry.models.input_types import InputType
 from registry.models.validators import (
@@ -122,7 +122,9 @@ class ModelVersion(ConstrainedRow):
             return str(cls.GPU) if re.fullmatch(r"cuda(:\d+)?", text) else text
 
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="versions")
-    version = models.CharField(max_length=63, validators=[validate_name])
+    version = models.CharField(
+        max_length=63, validators=[validate_name, validate_version_not_reserved]
+    )
     runtime = models.CharField(max_length=32)
     digest = models.CharField("artifact sha256", max_length=64, editable=False)
     size = models.PositiveBigIntegerField("artifact bytes", default=0, editable=False)

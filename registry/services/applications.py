@@ -170,9 +170,7 @@ def json_text(value: Any) -> str:
 
 def _check(application: Application) -> None:
     check_policy(application.policy, params=application.policy_params)
-    # A name can't change: one that is there may be reserved for others since.
-    exclude = () if application._state.adding else ("name",)
-    checked(application, exclude=exclude, unique=False)
+    checked(application, unique=False)
 
 
 def _touch(application: Application) -> None:

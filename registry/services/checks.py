@@ -45,9 +45,11 @@ def check_holds(version: ModelVersion) -> bool:
     if version.validated_at is None:
         return False
     check = VersionCheck.objects.filter(version=version).first()
-    if check is None:  # it was checked before there were any
-        return True
-    if check.state != VersionCheck.State.PASSED or not check.is_within_limits_of(version):
+    if (
+        check is None
+        or check.state != VersionCheck.State.PASSED
+        or not check.is_within_limits_of(version)
+    ):
         return False
     ended_at = check.ended_at or check.created_at
     return version.remote is None or timezone.now() < ended_at + REMOTE_HOLDS

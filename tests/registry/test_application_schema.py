@@ -56,9 +56,9 @@ def test_an_applications_schema_has_its_input(manager: Api, add_version: AddVers
 
 
 def test_an_application_without_a_checked_arm_has_the_input_of_its_type(manager: Api) -> None:
-    body = {"name": "new", "input_type": "strings", "slo_ms": 50}
+    body = {"name": "fresh", "input_type": "strings", "slo_ms": 50}
     assert manager("post", "applications/", body).status_code == 201
-    schemas = manager("get", "applications/new/schema/").json()["components"]["schemas"]
+    schemas = manager("get", "applications/fresh/schema/").json()["components"]["schemas"]
     assert (schemas["Input"], schemas["Output"]) == ({"type": "string"}, {})
     assert manager("get", "applications/none/schema/").status_code == 404
 

@@ -6,11 +6,9 @@ import io
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
 
 from core.errors import Forbidden
@@ -160,32 +158,6 @@ def test_a_key_passes_it_on_to_none_that_lacks_it(svm: Model) -> None:
     assert list(ApiKey.objects.all()) == [key]
 
 
-@pytest.mark.parametrize("option", ["--run-code", "--allow-pickle"])
-def test_a_command_makes_such_a_key(db: None, option: str) -> None:
-    call_command("create_api_key", "ci", "--scopes=manage", option, stdout=io.StringIO())
+def test_a_command_makes_such_a_key(db: None) -> None:
+    call_command("create_api_key", "ci", "--scopes=manage", "--run-code", stdout=io.StringIO())
     assert ApiKey.objects.get(name="ci").can_run_code
-
-
-@pytest.mark.django_db(transaction=True)
-def test_who_could_load_pickle_may_run_code_after_the_migration() -> None:
-    executor = MigrationExecutor(connection)
-    latest = executor.loader.graph.leaf_nodes()  # what hangs on them is undone, too
-    executor.migrate([("registry", "0004_selection_settings")])
-    try:
-        old = executor.loader.project_state([("registry", "0004_selection_settings")]).apps
-        permission = Permission.objects.get(codename="allow_pickle")
-        person = User.objects.create_user("grace")
-        person.user_permissions.add(permission)
-        group = Group.objects.create(name="modellers")
-        group.permissions.add(permission)
-        old.get_model("registry", "ApiKey").objects.create(
-            name="ci", prefix="clp", digest="d", can_allow_pickle=True
-        )
-    finally:
-        executor = MigrationExecutor(connection)
-        executor.migrate(latest)
-
-    assert User.objects.get(pk=person.pk).has_perm("registry.run_code")
-    assert group.permissions.filter(codename="run_code").exists()
-    assert ApiKey.objects.get(name="ci").can_run_code
-    assert not Permission.objects.filter(codename="allow_pickle").exists()

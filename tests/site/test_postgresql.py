@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.timeout(420)]
 
 # What writes to the database: each of these again, on the other one. First where databases differ,
 # in their locks, races and triggers; then what keeps feedback and asks the same services by REST,
-# commands and pages. `test_postgresql_races` and `test_postgresql_upgrade` have more of the first.
+# commands and pages. `test_postgresql_races` has more of the first.
 KEEPING = (
     "tests/registry/test_concurrent_changes.py",
     "tests/registry/test_append_only.py",

@@ -37,8 +37,6 @@ class Command(ClipperCommand):
         parser.add_argument("--expires-days", type=float, metavar="N", help="never, if left out")
         parser.add_argument(
             "--run-code",
-            "--allow-pickle",  # its name while pickle alone asked for it
-            dest="run_code",
             action="store_true",
             help="may upload and first deploy versions that run code: "
             f"{', '.join(code_runtimes())}, pickle",

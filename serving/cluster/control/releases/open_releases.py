@@ -181,14 +181,9 @@ class Releases:
         """Let a pending release go on, wait or fail as the check of its version says."""
         if not services.needs_check(release):
             begin(release, failures=self._failures)
-        elif check is None:
-            if release.target.validated_at is None:
-                services.request_check(release.target)
-            else:
-                begin(release, failures=self._failures)
-        elif check.is_open:
+        elif check is not None and check.is_open:
             return
-        elif not check.is_within_limits_of(release.target):
+        elif check is None or not check.is_within_limits_of(release.target):
             services.request_check(release.target)  # they were changed while it was tried out
         else:
             services.note_check(release=release, check=check)
