@@ -25,20 +25,15 @@ SHARED = {
     "tests/browser/": "browser",
     "tests/docs/test_site": "browser",
     "tests/site/test_postgresql": "PostgreSQL",
-    # Those modules whose `stack` is the shared one.
-    "tests/serving/cluster/test_crashes": "cluster",
-    "tests/serving/cluster/test_environments": "cluster",
-    "tests/serving/cluster/test_gpu": "cluster",
-    "tests/serving/cluster/test_reports": "cluster",
-    "tests/serving/cluster/test_signatures": "cluster",
-    "tests/serving/cluster/test_stack": "cluster",
+    # The modules whose `stack` is the shared one.
+    "tests/serving/cluster/running/": "cluster",
 }
 # What takes several seconds goes before what doesn't, so that all end at once.
 LONGEST_FIRST = (
     "tests/integration/",
     "tests/clients/",
-    "tests/serving/cluster/test_limits",
-    "tests/serving/cluster/test_stack",
+    "tests/serving/cluster/replica/test_replica_limits",
+    "tests/serving/cluster/running/",
     "tests/serving/cluster/",
     "tests/browser/",
     "tests/docs/test_site",

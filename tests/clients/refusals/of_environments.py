@@ -1,7 +1,7 @@
 """Faults of the packages that a version requires, and of their index.
 
 Whether a stack runs or not they are found alike, so that no stack has an index that is down:
-`tests/serving/cluster/test_refused_environments.py` tries these out.
+`tests/serving/cluster/control/checks/test_refused_environments.py` tries these out.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from registry.artifacts.store import ArtifactStore
 from registry.models import Model, ModelVersion
 from tests.registry.artifacts.conftest import CONTENT, DIGEST, ignored
 from tests.registry.conftest import BY, AddVersion
-from tests.serving.cluster.waiting import wait_for
+from tests.serving.cluster.wait_until import wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 NAME = f"clipper/{DIGEST[:2]}/{DIGEST}"

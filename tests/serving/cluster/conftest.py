@@ -19,9 +19,9 @@ from registry.models import Model, ModelVersion
 from serving.cluster.control import tasks
 from serving.cluster.membership.directory import Directory
 from tests.redis_server import fresh_redis_client
-from tests.serving.cluster.rounds import Rounds, make_version
+from tests.serving.cluster.control.rounds import Rounds, make_version
+from tests.serving.cluster.running_stack import Hosts, Stack
 from tests.serving.cluster.samples import SEAL
-from tests.serving.cluster.stack import Hosts, Stack
 
 
 @pytest.fixture(scope="module", autouse=True)

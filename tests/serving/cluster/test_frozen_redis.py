@@ -15,7 +15,7 @@ import pytest
 from celery import Celery
 
 from tests.redis_server import RedisServer, redis_server
-from tests.serving.cluster.waiting import wait_for
+from tests.serving.cluster.wait_until import wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 # A worker of ours with a task more, which adds a line to a file.

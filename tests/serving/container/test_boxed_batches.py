@@ -12,7 +12,7 @@ import pytest
 
 from serving.cluster.parent import process_lives
 from serving.container.link import EX_SOFTWARE
-from tests.serving.cluster.waiting import wait_for
+from tests.serving.cluster.wait_until import wait_for
 from tests.serving.container.test_command_line import ROOT
 from tests.serving.container.test_command_runtime import SAYS_HELLO
 

@@ -28,7 +28,7 @@ from serving.rpc.frames import (
 )
 from serving.rpc.hello import decode_hello
 from serving.rpc.listening import TcpListen
-from tests.serving.cluster.test_watch import a_charge, reasons
+from tests.serving.cluster.replica.test_watchdog import a_charge, reasons
 from tests.serving.container.artifacts import save
 from tests.serving.container.test_server import CREDENTIALS, HELLO, LOOPBACK, Web
 

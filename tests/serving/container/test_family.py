@@ -24,7 +24,7 @@ from serving.container.family import (
     shared_once_bytes,
 )
 from serving.container.limits import fault_of, private_bytes
-from tests.serving.cluster.waiting import wait_for
+from tests.serving.cluster.wait_until import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

@@ -10,7 +10,7 @@ import pytest
 from serving.cluster.parent import process_lives
 from serving.container.errors import EnvironmentFailed
 from serving.environments import interpreters
-from tests.serving.cluster.waiting import wait_for
+from tests.serving.cluster.wait_until import wait_for
 
 
 def test_one_that_never_answers_fails_the_build_in_words(

@@ -1,0 +1,115 @@
+"""A worker that retires, round by round, against a real Redis and database."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from registry.models import ModelVersion
+from serving.cluster.membership.records import ReplicaState
+from tests.serving.cluster.control.rounds import UNREACHED, Rounds, make_version
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def retiring(rounds: Rounds, live: ModelVersion) -> Rounds:
+    """The one replica of a version has a slot of a worker that retires; another one is there."""
+    rounds.dismiss("h1")
+    rounds.employ("h1", id="old", slots=1, retiring=True)
+    rounds.employ("h1", id="new", slots=1)
+    rounds.announce(live, "r1", worker="old")
+    rounds.see("r1")
+    return rounds
+
+
+def test_its_replica_leaves_when_another_one_has_answered_every_web_process(
+    retiring: Rounds, live: ModelVersion
+) -> None:
+    retiring.run()
+    ((started, queue),) = retiring.started
+    assert queue == "replicas.cpu.h1"
+    assert not retiring.run()
+
+    retiring.announce(live, started, worker="new", state=ReplicaState.LOADING)
+    assert not retiring.run()
+    retiring.announce(live, started, worker="new")
+    retiring.see("r1", web="w1", **{started: UNREACHED})
+    assert not retiring.run()
+    retiring.see("r1", started)
+    assert retiring.run().drains == ("r1",)
+    assert not retiring.run()  # it drains
+    retiring.directory.remove(["r1"])
+    assert not retiring.run()
+
+
+def test_what_fails_to_start_beside_it_is_counted_and_waits_for_its_pause(
+    retiring: Rounds, live: ModelVersion
+) -> None:
+    retiring.run()
+    ((started, _),) = retiring.started
+    retiring.directory.remove([started])
+    retiring.failures.note(live.pk, host_id="h1", reason="no memory")
+
+    assert not retiring.run()
+    assert retiring.failed(live) == 1
+
+
+def test_what_waits_for_a_slot_beside_it_ends_nobody_s_grace(
+    retiring: Rounds, live: ModelVersion
+) -> None:
+    until = timezone.now() + timedelta(hours=1)
+    warm = make_version("tree", warm_until=until)
+    retiring.announce(warm, "r2", worker="new")
+    retiring.run()
+    retiring.run(after_s=5.0)
+    warm.refresh_from_db()
+    assert warm.warm_until == until
+
+
+def test_what_moves_gets_a_slot_before_what_only_waited(rounds: Rounds, live: ModelVersion) -> None:
+    """Or it would have none to move to, and the worker could not retire."""
+    others = [a_live_version(name) for name in ("tree", "knn")]
+    rounds.announce(live, "r1", worker="old")
+    rounds.announce(others[0], "r2", worker="old")
+    rounds.dismiss("h1")
+    rounds.employ("h1", id="old", slots=2, retiring=True)
+    assert not rounds.run()
+
+    rounds.employ("h1", id="new", slots=2)
+    rounds.run()
+    for leaving, version in (("r1", live), ("r2", others[0])):
+        ((started, _),) = rounds.started
+        rounds.announce(version, started, worker="new")
+        rounds.see("r2", started)
+        assert rounds.run().drains == (leaving,)
+        rounds.directory.remove([leaving])
+        rounds.started.clear()
+        rounds.run()
+    assert rounds.started == []  # what only waited still does, as every slot is taken
+
+
+def a_live_version(name: str) -> ModelVersion:
+    version = make_version(name)
+    version.model.live_version = version
+    version.model.save()
+    return version
+
+
+def test_what_waits_may_have_what_those_that_move_leave_over(
+    rounds: Rounds, live: ModelVersion
+) -> None:
+    other = a_live_version("tree")
+    rounds.announce(live, "r1", worker="old")
+    rounds.dismiss("h1")
+    rounds.employ("h1", id="old", slots=1, retiring=True)
+    rounds.employ("h1", id="new", slots=2)
+    rounds.run()
+    assert {record.version_id for record in rounds.records().values()} == {live.pk, other.pk}
+
+
+def test_once_nobody_asks_it_to_retire_nothing_moves(retiring: Rounds, live: ModelVersion) -> None:
+    retiring.employ("h1", id="old", slots=1, retiring=False)
+    assert not retiring.run()

@@ -1,0 +1,130 @@
+"""A replica's presence: kept up by a thread, through an absence of Redis too."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from serving.cluster.membership.directory import Directory
+from serving.cluster.membership.records import ReplicaState
+from serving.cluster.replica import heartbeat as module
+from serving.cluster.replica.heartbeat import Heartbeat
+from tests.redis_server import RedisServer, redis_server
+from tests.serving.cluster.samples import SEAL, a_record
+from tests.serving.cluster.wait_until import wait_for
+
+MakePresence = Callable[..., Heartbeat]
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def seen(server: RedisServer) -> Iterator[Directory]:
+    """The directory as somebody else reads it, who waits for nothing."""
+    with redis.Redis.from_url(server.url, retry=Retry(NoBackoff(), retries=1)) as client:
+        yield Directory(client, seal=SEAL)
+
+
+@pytest.fixture
+def make_presence(seen: Directory, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakePresence]:
+    monkeypatch.setattr(module, "HEARTBEAT_S", 0.02)
+    made: list[Heartbeat] = []
+
+    def make(
+        *,
+        on_drain: Callable[[], None] = lambda: None,
+        is_orphan: Callable[[], bool] = lambda: False,
+    ) -> Heartbeat:
+        heartbeat = Heartbeat(
+            a_record(state=ReplicaState.LOADING),
+            directory=seen,
+            on_drain=on_drain,
+            is_orphan=is_orphan,
+        )
+        heartbeat.start()
+        made.append(heartbeat)
+        return heartbeat
+
+    yield make
+    for heartbeat in made:
+        heartbeat.withdraw()
+
+
+def test_heartbeats_carry_the_statistics_of_the_moment(
+    make_presence: MakePresence, seen: Directory
+) -> None:
+    counter = iter(range(1000))
+
+    make_presence().report(lambda: {"queries": next(counter)})
+
+    wait_for(lambda: any(record.queries > 3 for record in seen.read()))
+
+
+def test_a_new_state_is_there_at_once(make_presence: MakePresence, seen: Directory) -> None:
+    make_presence().become(ReplicaState.READY, address="unix:/r.sock")
+
+    (record,) = seen.read()
+    assert (record.state, record.address) == (ReplicaState.READY, "unix:/r.sock")
+
+
+def test_a_withdrawn_replica_stays_away(make_presence: MakePresence, seen: Directory) -> None:
+    heartbeat = make_presence()
+    wait_for(lambda: seen.read())
+
+    heartbeat.withdraw()
+
+    assert seen.read() == []
+    wait_for(lambda: not any(t.name == "heartbeat" for t in threading.enumerate()))
+    assert seen.read() == []
+
+
+def test_a_failed_replica_stays_to_be_read(make_presence: MakePresence, seen: Directory) -> None:
+    heartbeat = make_presence()
+
+    heartbeat.become(ReplicaState.FAILED, last_error="no such file")
+    heartbeat.withdraw()
+
+    assert [record.last_error for record in seen.read()] == ["no such file"]
+
+
+def test_a_state_entered_while_redis_was_away_is_told_when_it_is_back(
+    make_presence: MakePresence, seen: Directory, server: RedisServer
+) -> None:
+    heartbeat = make_presence()
+    server.kill()
+    heartbeat.become(ReplicaState.READY)
+    server.start()
+
+    wait_for(lambda: [r for r in seen.read() if r.state is ReplicaState.READY])
+
+
+def test_a_request_to_drain_is_passed_on_once(make_presence: MakePresence, seen: Directory) -> None:
+    calls: list[int] = []
+    heartbeat = make_presence(on_drain=lambda: calls.append(1))
+
+    seen.ask_to_drain(["r1"])
+
+    wait_for(lambda: calls)
+    before = heartbeat.record.heartbeat_at
+    wait_for(lambda: heartbeat.record.heartbeat_at > before + 0.1)
+    assert calls == [1]
+
+
+def test_an_orphan_drains_without_redis(make_presence: MakePresence, server: RedisServer) -> None:
+    asked = threading.Event()
+    parent_gone = threading.Event()
+    make_presence(on_drain=asked.set, is_orphan=parent_gone.is_set)
+
+    server.kill()
+    parent_gone.set()
+
+    assert asked.wait(timeout=60)

@@ -1,0 +1,47 @@
+"""A child learns of its parent's end, however that comes about."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+from serving.cluster.parent import Lifeline, process_lives
+from tests.serving.cluster.wait_until import wait_for
+
+
+def test_a_cut_lifeline_is_seen_by_every_child() -> None:
+    lifeline = Lifeline()
+    first, second = (_fork_until_cut(lifeline) for _ in range(2))
+    assert not lifeline.is_cut()
+
+    lifeline.cut()
+
+    assert [os.waitpid(pid, 0)[1] for pid in (first, second)] == [0, 0]
+    # One that is forked only now sees it, too.
+    assert os.waitpid(_fork_until_cut(lifeline), 0)[1] == 0
+
+
+def test_a_live_process_lives_and_others_do_not() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert process_lives(process.pid)
+
+    process.send_signal(signal.SIGKILL)
+
+    # Dead, and not yet reaped.
+    wait_for(lambda: not process_lives(process.pid))
+    process.communicate(timeout=30)
+    assert not process_lives(process.pid)
+
+
+def _fork_until_cut(lifeline: Lifeline) -> int:
+    """Fork a child that ends with 0 when the lifeline is cut, with 1 should it wait in vain."""
+    pid = os.fork()
+    if pid == 0:
+        import select
+
+        lifeline.hold()
+        readable, _, _ = select.select([lifeline.descriptor], [], [], 10)
+        os._exit(0 if readable and lifeline.is_cut() else 1)
+    return pid

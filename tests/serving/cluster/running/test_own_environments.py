@@ -1,0 +1,187 @@
+"""Versions in environments of their own, side by side, with real packages from uv's cache."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from registry.models import Application, ModelVersion, Route, ServiceLevelObjective
+from serving.cluster.host_environments import own_environments, read_hosts, read_log
+from serving.environments.spec import EnvironmentSpec, environment_of, stack_python
+from serving.environments.store import Environments
+from serving.testing import version_spec
+from tests.serving.cluster.peer import Peer
+from tests.serving.cluster.running_stack import Stack
+from tests.serving.cluster.wait_until import wait_for
+
+pytestmark = pytest.mark.timeout(600)
+
+OLD = "scikit-learn==1.5.2"
+# Its words tell where it runs.
+WHERE = b"""
+import sys
+import sklearn
+
+class Predictor:
+    def __init__(self, path):
+        try:
+            import django
+        except ImportError:
+            django = None
+        self.where = [sklearn.__version__, sys.version[:4], django is None]
+
+    def pred_batch(self, inputs):
+        return [self.where] * len(inputs)
+"""
+PYTHON = b"""
+import sys
+
+class Predictor:
+    def __init__(self, path):
+        pass
+
+    def pred_batch(self, inputs):
+        return [sys.version[:4]] * len(inputs)
+"""
+TRAIN = """
+import sys
+import skops.io
+from sklearn.linear_model import LinearRegression
+
+model = LinearRegression().fit([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [0.0, 1.0, 2.0])
+skops.io.dump(model, sys.argv[1])
+"""
+
+
+def answer_of(stack: Stack, version: ModelVersion) -> object:
+    (record,) = stack.wait_for_replicas(version, within_s=180)
+    with Peer(record.address) as peer:
+        (answer,) = peer.ask(b"[1.0, 1.0]")
+    return json.loads(answer.payload)
+
+
+def environments_of(stack: Stack) -> Environments:
+    """Those of the stack, as this test sees them."""
+    return Environments(stack.var / "environments", rules=own_environments().rules)
+
+
+def spec_of(requirements: str, *, runtime: str, python: str = "") -> EnvironmentSpec:
+    version = version_spec(model="m", runtime=runtime, requirements=requirements, python=python)
+    spec = environment_of(version)
+    assert spec is not None
+    return spec
+
+
+@pytest.fixture(scope="module")
+def same() -> str:
+    """OLD and what the runtime sklearn adds: all tests of it share one environment.
+
+    Most of a build's work is compiling the code of scikit-learn and SciPy.
+    """
+    return "\n".join(spec_of(OLD, runtime="sklearn").requirements)
+
+
+@pytest.mark.long
+def test_a_release_says_that_its_environment_is_being_built(stack: Stack, same: str) -> None:
+    version = stack.add_artifact("slow", runtime="python", content=WHERE, requirements=same)
+    release = stack.deploy(version)
+
+    def look() -> bool:
+        release.refresh_from_db()
+        return release.progress.startswith("building its environment")
+
+    wait_for(look, within_s=60, what="a build")
+    stack.wait_for_release(release, state="live", within_s=120)
+    assert OLD in release.output
+    stack.retire("slow")
+
+
+@pytest.mark.long
+def test_two_scikit_learns_serve_side_by_side(stack: Stack, same: str) -> None:
+    old = stack.add_artifact("where", runtime="python", content=WHERE, requirements=same)
+    new = stack.add_artifact("where", runtime="python", content=WHERE)
+    stack.deploy_and_wait(old)
+    release = stack.deploy_and_wait(new)
+    app = Application.objects.create(name="both", input_type="doubles", default_output="0")
+    ServiceLevelObjective.objects.create(application=app, latency_ms=500)
+    Route.objects.create(application=app, model=old.model, pinned_version=old, weight=1.0)
+    Route.objects.create(application=app, model=new.model, weight=1.0)
+
+    assert answer_of(stack, old) == ["1.5.2", stack_python(), True]
+    assert answer_of(stack, new)[0] == sklearn_here()  # type: ignore[index]  # a list
+    assert release.output == ""
+    stack.retire("where")
+
+
+def sklearn_here() -> str:
+    import sklearn
+
+    return str(sklearn.__version__)
+
+
+@pytest.mark.long
+def test_an_estimator_trained_with_another_scikit_learn_answers_in_it(
+    stack: Stack, tmp_path: Path
+) -> None:
+    held = environments_of(stack).prepare(spec_of(OLD, runtime="sklearn"))
+    artifact = tmp_path / "model.skops"
+    subprocess.run([held.folder / "bin" / "python", "-c", TRAIN, artifact], check=True)
+    held.release()
+    old = stack.add_artifact(
+        "linear", runtime="sklearn", content=artifact.read_bytes(), requirements=OLD
+    )
+    subprocess.run([sys.executable, "-c", TRAIN, artifact], check=True)
+    new = stack.add_artifact("linear", runtime="sklearn", content=artifact.read_bytes())
+
+    stack.deploy_and_wait(old)
+    assert answer_of(stack, old) == pytest.approx(3.0)
+    (boxed,) = stack.replicas(old)
+    assert [str(held.folder) in " ".join(child.cmdline()) for child in children(boxed.pid)] == [
+        True
+    ]
+    stack.deploy_and_wait(new)
+    assert answer_of(stack, new) == pytest.approx(3.0)
+    (own,) = stack.replicas(new)
+    assert children(own.pid) == []
+    stack.retire("linear")
+
+
+def children(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children()
+
+
+def test_another_python_serves_beside_the_stack_s(stack: Stack) -> None:
+    other = next(text for text in ("3.13", "3.11") if text != stack_python())
+    if shutil.which(f"python{other}") is None:
+        pytest.skip(f"this machine has no Python {other}")
+    version = stack.add_artifact("other", runtime="python", content=PYTHON, python=other)
+    stack.deploy_and_wait(version)
+    assert answer_of(stack, version) == other
+    stack.retire("other")
+
+
+def test_what_can_t_be_built_fails_its_release_alone(stack: Stack) -> None:
+    good = stack.add_version("pair", answer=4)
+    stack.deploy_and_wait(good)
+    bad = stack.add_artifact(
+        "pair", runtime="python", content=WHERE, requirements="numpy==1.24\nscikit-learn==1.5.2"
+    )
+
+    release = stack.wait_for_release(stack.deploy(bad), state="failed")
+
+    assert release.error.startswith("its environment could not be built: No solution found")
+    assert "a container itself needs" in release.error
+    assert "numpy==1.24" in release.output
+    assert answer_of(stack, good) == 4
+    (host,) = read_hosts(stack.client)
+    digest = spec_of(bad.requirements, runtime="python").digest
+    (known,) = [kept for kept in host.environments if kept.digest == digest]
+    assert known.error == release.error
+    assert "numpy==1.24" in read_log(stack.client, digest)
+    stack.retire("pair")

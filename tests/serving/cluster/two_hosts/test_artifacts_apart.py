@@ -1,0 +1,124 @@
+"""Two hosts without a shared disk: one fetches the artifacts that its replicas load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from registry import services
+from registry.artifacts.copies import Copies
+from registry.models import ModelVersion
+from registry.room import known_slots
+from registry.services import RouteRequest
+from tests.serving.cluster.running_stack import BY, Hosts, Stack
+from tests.serving.cluster.two_hosts import apart
+from tests.serving.cluster.two_hosts.apart import AWAY, HERE, ask, consoles, kill, on
+from tests.serving.cluster.two_hosts.network_namespaces import Link, inside, linked_namespaces
+from tests.serving.cluster.wait_until import wait_for
+
+# `registry/artifacts/test_fetching` has a fetch and what can break it, `test_hosts_apart` a stack
+# on two hosts.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+
+SETTINGS = apart.SETTINGS
+WORKERS = ("control",)
+MODEL = """
+class Predictor:
+    def __init__(self, path): pass
+    def pred_batch(self, inputs): return [7] * len(inputs)
+"""
+SIZE = 8 << 20
+HALF = SIZE // 2
+
+
+@pytest.fixture(scope="module")
+def link() -> Iterator[Link]:
+    with linked_namespaces() as link:
+        yield link
+
+
+@pytest.fixture(scope="module")
+def hosts(link: Link) -> Hosts:
+    return Hosts(web=(), replicas=inside(link.web, host=HERE))
+
+
+@pytest.fixture(scope="module")
+def copies(stack: Stack) -> Copies:
+    """Those of the other host."""
+    return Copies(folder=apart.folder_away(stack) / "artifact-copies", max_bytes=1 << 30)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _processes(stack: Stack, link: Link) -> None:
+    apart.start_away(stack, link)
+    apart.start_web(stack)
+
+
+def predicted(link: Link) -> Any:
+    answer = ask(link, "/api/v1/applications/apart/predict", '{"input": [1, 2]}')
+    return json.loads(answer)["output"]
+
+
+@pytest.fixture(scope="module")
+def version(stack: Stack) -> ModelVersion:
+    content = MODEL.encode().ljust(SIZE, b"#")
+    return stack.add_artifact("apart", runtime="python", content=content)
+
+
+def test_an_interrupted_fetch_is_gone_on_with_once_there_is_a_way(
+    stack: Stack, link: Link, version: ModelVersion, copies: Copies
+) -> None:
+    artifact = (stack.var / "artifacts" / version.digest[:2] / version.digest).read_bytes()
+    part = copies.part_of(version.digest)
+    part.parent.mkdir(parents=True)
+    part.write_bytes(artifact[:HALF])
+    link.cut()
+
+    release = stack.deploy(version)
+    stack.wait_for_progress(release, "0 of 1 replicas ready, fetching its artifact")
+    link.mend()
+
+    stack.wait_for_release(release, state="live")
+    assert copies.path_of(version.digest).read_bytes() == artifact
+    assert not part.exists()
+    (console,) = wait_for(lambda: [one for one in consoles(stack) if one["artifacts"]["sent"]])
+    assert console["artifacts"]["sent_bytes"] == HALF
+
+
+def slots() -> int:
+    known = known_slots("cpu")
+    return known.total if known else 0
+
+
+def test_it_scales_to_both_hosts_with_one_fetch_and_outlives_one_of_them(
+    stack: Stack, link: Link, version: ModelVersion
+) -> None:
+    services.create_application(
+        name="apart",
+        input_type="doubles",
+        slo_ms=5000.0,
+        public=True,
+        routes=[RouteRequest(model="apart")],
+        by=BY,
+    )
+    before = slots()
+    stack.start_worker("cpu")
+    wait_for(lambda: slots() > before, within_s=60, what="the slots of this host are known")
+    services.scale(version=version, replicas=slots() - 1, by=BY)
+    wait_for(
+        lambda: len(on(HERE, stack, version)) >= 2 and len(on(AWAY, stack, version)) >= 2,
+        within_s=90,
+        what="replicas on both hosts",
+    )
+    assert not (stack.var / "artifact-copies").exists()
+    (console,) = consoles(stack)
+    assert console["artifacts"]["sent"] == 1
+    assert predicted(link) == 7
+
+    kill(stack, f"cpu@{AWAY}")
+    wait_for(lambda: not on(AWAY, stack, version), within_s=30, what="they are gone")
+    assert len(on(HERE, stack, version)) >= 2
+    assert predicted(link) == 7
