@@ -14,9 +14,7 @@ from itertools import count, cycle
 from time import process_time
 from typing import Any
 
-import uvicorn
 from redis.asyncio import Redis
-from uvicorn.server import ServerState
 
 from benchmarks import echo
 from benchmarks.experiment import Experiment, Session, run_on_uvloop
@@ -32,9 +30,10 @@ from selection.feedback.default_rewards.due import DueReceipts
 from selection.receipts import ReceiptSigner
 from selection.store.outputs import OutputStore
 from selection.store.state import SelectionStore
-from serving.api.front import DirectPredictions, FrontProtocol
-from serving.api.shared import STATE_KEY
+from serving.api.direct import DirectPredictions
 from serving.engine.engine import Engine, EngineSpec
+from serving.http.connection import HttpConnection
+from serving.http.shared import Connections
 from serving.metrics.published import Metrics
 from serving.query.processor import QueryProcessor
 from serving.query.resources import QueryResources
@@ -124,11 +123,14 @@ class WebProcess:
                 metrics=Metrics(process_id="guard", pid=0),
             )
         )
-        state = {STATE_KEY: DirectPredictions(processor, max_body_bytes=1 << 20)}
-        config = uvicorn.Config(echo.application, log_config=None, interface="asgi3")
+        connections = Connections(
+            echo.application,
+            metrics=processor.resources.metrics,
+            direct=DirectPredictions(processor, max_body_bytes=1 << 20),
+        )
         self._transports = [Transport() for _ in range(IN_FLIGHT)]
         for transport in self._transports:
-            protocol = FrontProtocol(config, ServerState(), state)
+            protocol = HttpConnection(connections)
             transport.protocol = protocol
             protocol.connection_made(transport)  # type: ignore[arg-type]
 

@@ -9,8 +9,8 @@ from django.conf import settings
 
 from clipper_site.uploads import Uploads, is_upload
 from core.errors import ClipperError, Saturated
-from serving.api.http import Endpoint, Receive, Scope, Send, header, send_error, too_large
-from serving.api.limits import Limits, limits_of
+from serving.http.asgi import Endpoint, Receive, Scope, Send, header, send_error, too_large
+from serving.http.limits import Limits, limits_of
 
 # More digits than any size has, and fewer than Python refuses to read as a number.
 MAX_DIGITS = 18
@@ -27,7 +27,7 @@ def with_limited_bodies(application: Endpoint) -> Endpoint:
     """Return the application with 413 for what is over the limit, announced or only counted.
 
     Uploads come to it only when they are let in. What Django keeps in memory of other bodies counts
-    as held meanwhile (`serving.api.limits`).
+    as held meanwhile (`serving.http.limits`).
     """
     uploads = Uploads(application)
 

@@ -1,4 +1,4 @@
-"""The ASGI application of the console's processes: pages, management API, uploads, metrics.
+"""The console's processes: pages, management API, uploads, metrics.
 
 Queries and feedback are answered by processes of their own (`clipper_site.predict_asgi`).
 """
@@ -14,7 +14,6 @@ from typing import cast
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clipper_site.settings")
 
 import django
-from channels.routing import ProtocolTypeRouter, URLRouter
 
 django.setup(set_prefix=False)
 
@@ -31,20 +30,15 @@ with left_out(*UNUSED):
 from clipper_site.bodies import with_limited_bodies  # noqa: E402
 from clipper_site.console_runtime import artifact_downloads, new_console  # noqa: E402
 from clipper_site.held_database import held_open  # noqa: E402
-from clipper_site.routing import ANYTHING, refuse_websocket, route  # noqa: E402
 from clipper_site.uploads import UploadHandlingASGIHandler, clear_remnants  # noqa: E402
-from clipper_site.web_process import State, WithLifespan, moves_of, new_limits  # noqa: E402
+from clipper_site.web_process import new_limits  # noqa: E402
 from console.home import shared  # noqa: E402
 from serving.api.followed_changes import with_followed_changes  # noqa: E402
-from serving.api.http import Endpoint  # noqa: E402
 from serving.api.late_answers import with_late_answers  # noqa: E402
-from serving.api.limits import LIMITS_KEY  # noqa: E402
-from serving.api.liveness import live_endpoint  # noqa: E402
 from serving.api.metrics import metrics_endpoint  # noqa: E402
-from serving.api.moving import MOVES_KEY, MovingConnection  # noqa: E402
 from serving.api.release_wait import with_release_waits  # noqa: E402
-from serving.api.shared import STATE_KEY, SharedByConnections  # noqa: E402
-from serving.api.whose import Kind  # noqa: E402
+from serving.http.asgi import Endpoint, Routes, live_endpoint  # noqa: E402
+from serving.http.shared import Connections  # noqa: E402
 from serving.web.console import ConsoleRuntime  # noqa: E402
 
 # What the live page shows is published once a second.
@@ -64,20 +58,16 @@ def routes_of(runtime: ConsoleRuntime) -> Endpoint:
         followed=runtime.followed,
     )
     artifacts = artifact_downloads(runtime.artifacts).endpoint()
-    http = URLRouter(
-        [
-            route(r"api/v1/artifacts/(?P<sha256>[^/]+)/?", artifacts),
-            route(r"health/console/?", live_endpoint()),
-            route(r"metrics/?", metrics_endpoint(runtime)),
-            route(ANYTHING, management),
-        ]
+    return Routes(
+        (r"api/v1/artifacts/(?P<sha256>[^/]+)/?", artifacts),
+        (r"health/console/?", live_endpoint()),
+        (r"metrics/?", metrics_endpoint(runtime)),
+        otherwise=management,
     )
-    routes: Endpoint = ProtocolTypeRouter({"http": http, "websocket": refuse_websocket})
-    return routes
 
 
 @asynccontextmanager
-async def managing(state: State) -> AsyncIterator[Endpoint]:
+async def application(replaces: bool) -> AsyncIterator[Connections]:
     """Run what the console has beside Django."""
     runtime = new_console()
     async with AsyncExitStack() as held:
@@ -85,11 +75,5 @@ async def managing(state: State) -> AsyncIterator[Endpoint]:
         await asyncio.to_thread(clear_remnants)
         held.push_async_callback(runtime.stop)
         await runtime.start()
-        state[STATE_KEY] = SharedByConnections(runtime.metrics)
         shared.show_for(PICTURE_S)
-        state[LIMITS_KEY] = new_limits()
-        state[MOVES_KEY] = moves_of(Kind.CONSOLE)
-        yield routes_of(runtime)
-
-
-application = WithLifespan(managing, connection=MovingConnection)
+        yield Connections(routes_of(runtime), metrics=runtime.metrics, limits=new_limits())

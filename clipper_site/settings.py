@@ -171,7 +171,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "channels",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -279,18 +278,11 @@ DATABASES = {
     )
 }
 
-# --- Redis: broker, channel layer, directory, selection state, feedback stream -----------------
+# --- Redis: broker, directory, selection state, feedback stream -----------------
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 REDIS_URL = ENV.text("REDIS_URL") or f"unix://{quote(str(CLIPPER_RUN_DIR))}/redis.sock?db=0"
 if not REDIS_URL.startswith(REDIS_SCHEMES):
     ENV.reject("REDIS_URL", expected="a URL that starts with redis://, rediss:// or unix://")
-
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels_redis.core.RedisChannelLayer",
-        "CONFIG": {"hosts": [{"address": REDIS_URL}], "prefix": "clipper:channels"},
-    }
-}
 
 # --- Celery: the cluster engine ----------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace(

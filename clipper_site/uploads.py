@@ -32,7 +32,7 @@ from registry.artifacts.room import need_room
 from registry.artifacts.store import ArtifactStore
 from registry.databases import told
 from registry.uploads import SCOPE_KEY, admit, takes_uploads
-from serving.api.http import Endpoint, Receive, Scope, Send, error_headers, header
+from serving.http.asgi import Endpoint, Receive, Scope, Send, error_headers, header
 
 ADMITTED_WITHIN_S = 10.0
 # Of a body the thread that parses takes so much at a time, as each time wakes it up and the event

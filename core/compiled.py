@@ -1,6 +1,6 @@
 """Runs a module of which parts are compiled to native code, where `make compile` has been called.
 
-    python -m core.compiled serving.api.server clipper_site.predict_asgi:application
+    python -m core.compiled serving.http.server clipper_site.predict_asgi:application
 
 What is compiled lies in a folder that is named by a digest of all source files, so that code which
 was made of other sources is never met; without that folder, and where it isn't whole or can't be

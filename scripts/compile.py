@@ -29,13 +29,9 @@ PATTERNS = (
     "serving/rpc/outputs.py",
     "serving/rpc/text.py",
     "serving/rpc/buffers.py",
-    *(
-        f"serving/api/{name}.py"
-        for name in (
-            *("chunks", "connection", "framing", "front", "heads", "moving", "plain", "predict"),
-            *("shared", "splitting", "unfinished"),
-        )
-    ),
+    *(f"serving/api/{name}.py" for name in ("direct", "heads", "plain", "predict", "splitting")),
+    *(f"serving/http/{name}.py" for name in ("chunks", "connection", "exchange", "request")),
+    "serving/http/shared.py",
     "serving/metrics/published.py",
     "serving/metrics/window.py",
     "selection/answers/*.py",

@@ -10,7 +10,7 @@ from time import time
 from core.errors import Forbidden, NotFound, Unauthenticated, UnknownKey
 from core.specs import ApiKeySpec, ApplicationSpec, Snapshot
 from core.suggest import meant
-from serving.api.http import Scope, header
+from serving.http.asgi import Scope, header
 from serving.web.runtime import Runtime
 
 SCHEME = b"api-key "

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from core.errors import BadRequest, HostUnknown, NotFound, Saturated
 from registry.artifacts.tokens import ArtifactTokens
-from serving.api.http import (
+from serving.http.asgi import (
     Endpoint,
     Receive,
     Scope,

@@ -10,7 +10,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from core.specs import ApplicationSpec
-from serving.api.http import Endpoint, Headers, Receive, Scope, Send, header
+from serving.http.asgi import Endpoint, Headers, Receive, Scope, Send, header
 from serving.web.runtime import Runtime
 
 ANY = "*"

@@ -17,7 +17,8 @@ from selection.feedback.events import (
 )
 from selection.store.keys import GLOBAL_CONTEXT
 from serving.api.access import application_of
-from serving.api.http import (
+from serving.api.requests import check_context
+from serving.http.asgi import (
     Endpoint,
     Receive,
     Scope,
@@ -27,7 +28,6 @@ from serving.api.http import (
     require_method,
     send_body,
 )
-from serving.api.requests import check_context
 from serving.web.runtime import Runtime
 
 Parse = Callable[[bytes], Sequence[FeedbackItem | ClipperError]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from serving.api.http import Endpoint, Receive, Scope, Send
+from serving.http.asgi import Endpoint, Receive, Scope, Send
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -20,9 +20,9 @@ from core.errors import ClipperError
 from core.specs import PREDICT, ApiKeySpec, ApplicationSpec, Snapshot
 from serving.api.access import application_named, key_of
 from serving.api.binary import is_binary
-from serving.api.limits import MAX_FIELDS
 from serving.api.paths import application_to_predict
-from serving.api.request_id import request_id_in
+from serving.http.limits import MAX_FIELDS
+from serving.http.request_id import request_id_in
 
 END = b"\r\n\r\n"
 # Longer heads, and those of more different kinds, are none that a program repeats.

@@ -1,4 +1,4 @@
-"""Readiness of a process that answers queries: of all it needs, and of itself alone."""
+"""Health of a process that answers queries: of all it needs, and of itself alone."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ import msgspec
 from core.errors import NotReady
 from registry.control import NO_SLOTS, Slots, read_control_async
 from selection.store.keys import REDIS_ERRORS
-from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
-from serving.api.shared import shared_by_connections
+from serving.http.asgi import (
+    DRAINING_KEY,
+    Endpoint,
+    Receive,
+    Scope,
+    Send,
+    endpoint,
+    require_method,
+    send_body,
+)
 from serving.web.console_health import console_state
 from serving.web.readiness import OK, Readiness, model_readiness
 from serving.web.runtime import Runtime
 
 CHECK_TIMEOUT_S = 2.0
-DRAINING = "draining"
 
 
 def ready_endpoint(runtime: Runtime) -> Endpoint:
@@ -57,8 +64,8 @@ def serving_endpoint() -> Endpoint:
 
 
 def _refuse_if_draining(scope: Scope) -> None:
-    if shared_by_connections(scope["state"]).draining:
-        raise NotReady("Not ready: this process is draining.", checks={"process": DRAINING})
+    if scope["state"][DRAINING_KEY]:
+        raise NotReady("Not ready: this process is draining.", checks={"process": "draining"})
 
 
 async def _readiness(runtime: Runtime) -> Readiness:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from registry.late_answers import SCOPE_KEY, Lateness
-from serving.api.http import Endpoint, Receive, Scope, Send
+from serving.http.asgi import Endpoint, Receive, Scope, Send
 
 # So many of a process wait at once, with an answer of some 12 KB each. Of more, who has waited
 # longest goes: told at once, the last one would learn how long a password takes.

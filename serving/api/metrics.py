@@ -13,9 +13,9 @@ from registry.control import read_control_async
 from registry.restarts import read_restarts_async
 from selection.store.health import read_alarms_async
 from selection.store.keys import redis_needed
-from serving.api.http import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
 from serving.cluster.failures.check_counts import read_checks_async
 from serving.cluster.host_environments import read_numbers_async
+from serving.http.asgi import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
 from serving.metrics.exposition import exposition
 from serving.metrics.published import CONSOLES, read_published_async
 from serving.web.console import ConsoleRuntime

@@ -10,14 +10,14 @@ APP = r"(?P<app>[^/]+)"
 # Clipper's own paths begin with an application's name, so with none of ours.
 OWN_PATH = rf"(?!(?:{'|'.join(sorted(OWN_URLS))})/){APP}"
 
-# What the processes that answer queries are asked, relative to the root; all else is asked of the
-# console's. Requests are routed by these patterns and handed over by them (`whose.py`).
+# Asked of the processes that answer queries, relative to the root; these ask the console for all
+# else.
 PREDICT = rf"api/v1/applications/{APP}/predict/?"
 OWN_PREDICT = rf"{OWN_PATH}/predict/?"
 SCORE = rf"api/v1/applications/{APP}/score/?"
 FEEDBACK = rf"api/v1/applications/{APP}/feedback/?"
 OWN_UPDATE = rf"{OWN_PATH}/update/?"
-# To be read; what was learned is reset by the console.
+# It is read here; the console resets what was learned.
 SELECTION = rf"api/v1/applications/{APP}/selection/?"
 LIVE = r"health/live/?"
 READY = r"health/ready/?"

@@ -15,7 +15,9 @@ from serving.api.access import application_of
 from serving.api.batches import InputBatch
 from serving.api.binary import binary_request, is_binary
 from serving.api.failures import prediction_of
-from serving.api.http import (
+from serving.api.requests import PredictRequest, check_type, parse_predict, requested_version
+from serving.api.splitting import split
+from serving.http.asgi import (
     Endpoint,
     Receive,
     Scope,
@@ -27,8 +29,6 @@ from serving.api.http import (
     send_body,
     while_connected,
 )
-from serving.api.requests import PredictRequest, check_type, parse_predict, requested_version
-from serving.api.splitting import split
 from serving.query.budget import SMALL_BATCH
 from serving.query.large_batches import Allowance, allowance_for, rows_open
 from serving.query.prediction import Prediction

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from core.errors import BadRequest
-from serving.api.http import (
+from serving.http.asgi import (
     ClientGone,
     Endpoint,
     Headers,

@@ -14,7 +14,15 @@ from core.loop.turns import Slice
 from core.specs import PREDICT, ApplicationSpec
 from serving.api.access import application_of
 from serving.api.binary import binary_inputs, is_binary, with_options
-from serving.api.http import (
+from serving.api.requests import (
+    BOUNDS,
+    MAX_BATCH,
+    check_context,
+    check_type,
+    requested_version,
+)
+from serving.api.splitting import split
+from serving.http.asgi import (
     Endpoint,
     Receive,
     Scope,
@@ -26,14 +34,6 @@ from serving.api.http import (
     send_body,
     while_connected,
 )
-from serving.api.requests import (
-    BOUNDS,
-    MAX_BATCH,
-    check_context,
-    check_type,
-    requested_version,
-)
-from serving.api.splitting import split
 from serving.query.budget import LONGEST_BATCH_MS
 from serving.query.scoring import Scored, Scoring, scoring_choice
 from serving.web.runtime import Runtime

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
-from contextlib import suppress
+import re
+from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic
 from typing import Any
 
 import msgspec
-from channels.generic.websocket import AsyncWebsocketConsumer
+from websockets.http11 import Request
 
 from core.decoding import LARGE_BODY_BYTES, decoded
 from core.errors import BadRequest, ClipperError, Forbidden, Saturated, Unauthenticated
 from core.loop.turns import Slice
 from core.specs import FEEDBACK, PREDICT, ApiKeySpec, ApplicationSpec, Snapshot
 from selection.feedback.events import FeedbackItem, parse_item
+from serving.api import paths
 from serving.api.access import application_named, key_named, key_of
 from serving.api.binary import text_of
 from serving.api.feedback import submit
-from serving.api.http import UNEXPECTED, header, too_large
-from serving.api.limits import limits_of
 from serving.api.predict import answer
 from serving.api.requests import BOUNDS, PredictRequest, checked
-from serving.api.socket import END_S, ENDS_KEY, SOCKET_KEY
 from serving.api.splitting import split
+from serving.http.asgi import UNEXPECTED, too_large
+from serving.http.websocket import END_S, WebSocket
 from serving.web.runtime import Runtime
 
 # Messages of one connection that are being answered; one more is refused, the socket stays open.
@@ -34,6 +34,8 @@ MAX_IN_FLIGHT = 1024
 # Why a socket is closed: no key in time; the server stops.
 NO_KEY = 4401
 SERVICE_RESTART = 1012
+
+_PATH = re.compile(f"/{paths.SOCKET}").fullmatch
 
 logger = logging.getLogger(__name__)
 _json = msgspec.json.Encoder().encode
@@ -55,58 +57,52 @@ _known = msgspec.json.Decoder(
 )
 
 
-class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
-    """Each message is answered by a task of its own, under the `id` that it came with.
+class Talk:
+    """The messages of one websocket, each answered by a task under the `id` that it came with.
 
     The key comes in the Authorization header or in a first message `{"type":"auth","key"}`; it is
     checked again for every message, so that a revoked one is refused at once. A socket without one
     is closed after a while; a server that stops answers what is in flight first.
     """
 
-    # No layer has this name: a socket talks to its client alone, and would otherwise hold a
-    # connection to Redis of its own and end with it.
-    channel_layer_alias = "none"
-
-    def __init__(self, *, runtime: Runtime) -> None:
-        super().__init__()
+    def __init__(
+        self, socket: WebSocket, *, runtime: Runtime, name: str, authorization: bytes | None
+    ) -> None:
+        self._socket = socket
         self._serving = runtime
-
-    async def connect(self) -> None:
-        self._name: str = self.scope["url_route"]["kwargs"]["app"]
+        self._name = name
         self._tasks: set[asyncio.Task[None]] = set()
-        self._authorization = header(self.scope, b"authorization")
+        self._authorization = authorization
         self._key: bytes | None = None
         self._too_late: asyncio.TimerHandle | None = None
-        await self.accept()
-        state = self.scope.setdefault("state", {})
-        state[ENDS_KEY] = True
-        if await self._admitted():
-            self._trust()
-        else:
-            seconds = limits_of(state).authentication_s
-            self._too_late = asyncio.get_running_loop().call_later(seconds, self._give_up)
 
-    async def disconnect(self, code: int) -> None:
-        self._stop_waiting()
-        for task in self._tasks:
-            task.cancel()
+    async def run(self) -> None:
+        """Answer messages until the client leaves or the server stops."""
+        try:
+            if await self._admitted():
+                self._trust()
+            else:
+                self._too_late = asyncio.get_running_loop().call_later(
+                    self._socket.limits.authentication_s,
+                    partial(self._socket.close_with, NO_KEY, is_refusal=True),
+                )
+            while (message := await self._socket.receive()) is not None:
+                await self._take(*message)
+            if self._tasks and not self._socket.is_closed:
+                await asyncio.wait(self._tasks, timeout=END_S)
+        finally:
+            self._stop_waiting()
+            for task in self._tasks:
+                task.cancel()
+            self._socket.close_with(SERVICE_RESTART)
 
-    async def websocket_end(self, message: dict[str, Any]) -> None:
-        """Answer what is in flight, then close: the server stops."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=END_S)
-        for task in self._tasks:
-            task.cancel()
-        await self.close(code=SERVICE_RESTART)
-
-    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+    async def _take(self, body: bytes, is_text: bool) -> None:
         arrived = monotonic()
-        body = text_data.encode() if text_data is not None else bytes_data or b""
         id: bytes = b"null"
         try:
             if len(body) > self._serving.spec.max_body_bytes:
                 raise too_large(self._serving.spec.max_body_bytes)
-            fields, inputs = self._binary(bytes_data), None
+            fields, inputs = None if is_text else self._binary(body), None
             if fields is None:
                 fields, inputs = await self._fields(body)
             id = _identity(fields.pop("id", msgspec.Raw(b"null")))
@@ -124,14 +120,14 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _binary(self, body: bytes | None) -> Fields | None:
+    def _binary(self, body: bytes) -> Fields | None:
         """Return what a binary message asks whose first line are its fields, and the rest its
         input, where inputs are bytes; None for one that is JSON as a whole.
 
         Raises BadRequest for one that is neither.
         """
         application = self._serving.snapshot.applications.get(self._name)
-        if body is None or application is None or application.input_type != "bytes":
+        if application is None or application.input_type != "bytes":
             return None
         line, _, content = body.partition(b"\n")
         if not line.lstrip().startswith(b"{"):
@@ -195,23 +191,12 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
 
     def _trust(self) -> None:
         self._stop_waiting()
-        socket = self.scope["state"].get(SOCKET_KEY)
-        if socket is not None:
-            socket.trust()
+        self._socket.trust()
 
     def _stop_waiting(self) -> None:
         if self._too_late is not None:
             self._too_late.cancel()
             self._too_late = None
-
-    def _give_up(self) -> None:
-        """Close a socket that named no key in time."""
-        socket = self.scope["state"].get(SOCKET_KEY)
-        if socket is not None:
-            socket.count_refusal(NO_KEY)
-        task = asyncio.create_task(self.close(code=NO_KEY))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _prediction(self, fields: Fields, *, inputs: Inputs | None, arrived: float) -> bytes:
         application = await self._application(needs=PREDICT)
@@ -251,15 +236,31 @@ class ApplicationConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
             logger.exception("unexpected error on the websocket of %s", self._name)
             await self._send_error(id, UNEXPECTED)
         else:
-            await self._send_text(b'{"id":' + id + b"," + body + b"}")
+            await self._socket.send(b'{"id":' + id + b"," + body + b"}")
 
     async def _send_error(self, id: bytes, error: ClipperError) -> None:
         body = _json({"type": "error", **error.body()})
-        await self._send_text(b'{"id":' + id + b"," + body[1:])
+        await self._socket.send(b'{"id":' + id + b"," + body[1:])
 
-    async def _send_text(self, body: bytes) -> None:
-        with suppress(OSError):  # the client has left
-            await self.send(text_data=body.decode())
+
+def websockets_of(runtime: Runtime) -> Callable[[str], Callable[..., WebSocket] | None]:
+    """Return what makes the websocket of a path, if it has one."""
+
+    def websocket(path: str) -> Callable[..., WebSocket] | None:
+        found = _PATH(path)
+        return None if found is None else partial(WebSocket, talk=partial(_talk, found["app"]))
+
+    async def _talk(name: str, socket: WebSocket, request: Request) -> None:
+        text = request.headers.get("Authorization")
+        authorization = None if text is None else text.encode("latin-1", "replace")
+        await Talk(
+            socket,
+            runtime=runtime,
+            name=name,
+            authorization=authorization,
+        ).run()
+
+    return websocket
 
 
 def _identity(raw: msgspec.Raw) -> bytes:

@@ -34,7 +34,7 @@ TRUSTS_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 # all that two cores can do, a test is as dear as it is long.
 PAUSE_S = 0.05
 # What the command of a process that answers has in it.
-WEB_PROCESS = "serving.api.server"
+WEB_PROCESS = "serving.http.server"
 QUESTIONS = itertools.count(1)
 
 

@@ -12,8 +12,8 @@ from django.db import OperationalError
 
 from registry.followers import note_followed
 from registry.restarts import Ending, note_ending
-from serving.api.http import Scope
 from serving.api.metrics import MetricsPage, metrics_endpoint
+from serving.http.asgi import Scope
 from serving.metrics.published import CONSOLES, read_published_async
 from serving.web.console import ConsoleRuntime, ConsoleSpec
 

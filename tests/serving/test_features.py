@@ -9,15 +9,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from asgiref.testing import ApplicationCommunicator
 
 from core.errors import BadRequest
 from selection.policies import make_policy
 from selection.receipts import Receipt
 from serving.api.predict import answer
 from serving.api.requests import PredictRequest, parse_predict
-from serving.api.websocket import ApplicationConsumer
 from serving.testing import PlayedServing, application_spec, connect, turn, version_spec
+from tests.serving.api.talking import talking
 
 BY_FEATURES = {"policy": "auto", "policy_params": {"dimensions": 2}}
 
@@ -171,25 +170,12 @@ async def test_under_a_split_a_query_without_a_context_is_drawn() -> None:
 
 async def test_features_come_over_the_websocket_too() -> None:
     client = Client(public=True, **BY_FEATURES)
-    scope = {"type": "websocket", "headers": [], "url_route": {"kwargs": {"app": "digits"}}}
-    socket = ApplicationCommunicator(
-        ApplicationConsumer.as_asgi(runtime=client.serving.runtime), scope
-    )
-    await socket.send_input({"type": "websocket.connect"})
-    await socket.receive_output()
-
-    async def send(**message: Any) -> dict[str, Any]:
-        await socket.send_input({"type": "websocket.receive", "text": json.dumps(message)})
-        return json.loads((await socket.receive_output())["text"])
-
-    answering = asyncio.create_task(client.answer_for_ever())
-    answered = await send(id=1, input=[1], features=[0.5, -2])
-    answering.cancel()
-    assert client.receipt(answered).features == (0.5, -2.0)
-    refused = await send(id=2, input=[1], features=[0.5])
-    assert (refused["id"], refused["error"]) == (
-        2,
-        "features: expected an array of 2 numbers, got 1.",
-    )
-    await socket.send_input({"type": "websocket.disconnect", "code": 1000})
-    await socket.wait()
+    async with talking(client.serving) as socket:
+        socket.say(json.dumps({"id": 1, "input": [1], "features": [0.5, -2]}))
+        answering = asyncio.create_task(client.answer_for_ever())
+        answered = await socket.answer()
+        answering.cancel()
+        assert client.receipt(answered).features == (0.5, -2.0)
+        socket.say(json.dumps({"id": 2, "input": [1], "features": [0.5]}))
+        refused = await socket.answer()
+    assert (refused["id"], refused["code"]) == (2, "malformed")

@@ -14,7 +14,7 @@ import pytest
 from core.errors import Saturated
 from core.loop.turns import Slice, Turns
 from serving.api import batches
-from serving.api.http import WHEN_GONE, ClientGone, while_connected
+from serving.http.asgi import WHEN_GONE, ClientGone, while_connected
 from serving.query.budget import LONGEST_BATCH_MS, SMALL_BATCH, batch_objective_ms
 from serving.query.large_batches import LEAST_OPEN, MAX_LARGE_BATCHES, allowance_for
 from serving.testing import PlayedServing, application_spec, teach, turn

@@ -13,8 +13,8 @@ from django.core.asgi import get_asgi_application
 from pytest_django.fixtures import Settings
 
 from clipper_site.bodies import limit_of, with_limited_bodies
-from serving.api.http import Endpoint, Receive, Scope, Send
-from serving.api.limits import LIMITS_KEY, Limits
+from serving.http.asgi import Endpoint, Receive, Scope, Send
+from serving.http.limits import LIMITS_KEY, Limits
 
 CHUNK = 1 << 20
 ORDINARY_BYTES = settings.DATA_UPLOAD_MAX_MEMORY_SIZE

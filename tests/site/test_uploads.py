@@ -25,7 +25,7 @@ from registry.artifacts.incoming import PREFIX
 from registry.artifacts.store import ArtifactStore
 from registry.models import ModelVersion
 from registry.services import Actor
-from serving.api.http import Scope
+from serving.http.asgi import Scope
 from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.django_db(transaction=True)

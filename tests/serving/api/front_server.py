@@ -8,20 +8,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httptools
-import uvicorn
 
 from core.specs import ApiKeySpec
-from serving.api.arrivals import ReceivingServer
-from serving.api.front import DirectPredictions, FrontProtocol
-from serving.api.limits import LIMITS_KEY, Limits
-from serving.api.moving import MOVES_KEY, Moves
-from serving.api.server import DrainingServer
-from serving.api.shared import STATE_KEY
+from serving.api.direct import DirectPredictions
+from serving.http.asgi import DRAINING_KEY
+from serving.http.limits import Limits
+from serving.http.server import Server
+from serving.http.shared import Connections
+from serving.http.websocket import WebSocket
 from serving.testing import (
     PlayedReplica,
     PlayedServing,
@@ -53,16 +53,16 @@ class Front:
         self.asked: list[tuple[str, str, bytes]] = []
         self.headers: list[list[tuple[bytes, bytes]]] = []
         self.clients: list[tuple[str, int] | None] = []
-        self.protocol: type[asyncio.Protocol] = FrontProtocol
+        self.draining: list[bool] = []
+        # None: a process that answers no predictions.
+        self.direct: DirectPredictions | None = self.predictions
+        self.listening: dict[str, socket.socket] = {}
         self.port = 0
-        # How its ASGI side answers: what, when, and whether before the body is there.
+        # How its ASGI side answers: what, when, and if before the body is there.
         self.answer = b"ASGI"
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.answers_early = False
-        # Where its connections may move to, and where those that come from there come in.
-        self.moves: Moves | None = None
-        self.arrivals: socket.socket | None = None
 
     def allow(self, *keys: ApiKeySpec) -> None:
         self.serving.change_registry(keys={key.digest: key for key in keys})
@@ -77,18 +77,6 @@ class Front:
     async def asgi(
         self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]
     ) -> None:
-        if scope["type"] == "lifespan":
-            await receive()
-            scope["state"] |= {STATE_KEY: self.predictions, LIMITS_KEY: self.limits}
-            if self.moves is not None:
-                scope["state"][MOVES_KEY] = self.moves
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-            await send({"type": "lifespan.shutdown.complete"})
-            return
-        if scope["type"] == "websocket":
-            await echo(receive, send)
-            return
         if self.answers_early:
             await self.respond(send)
             return
@@ -102,6 +90,7 @@ class Front:
         self.asked.append((scope["method"], scope["path"], body))
         self.headers.append(scope["headers"])
         self.clients.append(scope["client"])
+        self.draining.append(scope["state"][DRAINING_KEY])
         await self.may_answer.wait()
         await self.respond(send)
 
@@ -110,45 +99,40 @@ class Front:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": self.answer})
 
+    def websocket(self, path: str) -> Callable[..., WebSocket] | None:
+        """Return what makes the websocket of a path: it sends back what it receives."""
+        return partial(WebSocket, talk=echo) if path.startswith("/ws") else None
 
-async def echo(receive: Callable[..., Any], send: Callable[..., Any]) -> None:
-    await receive()
-    await send({"type": "websocket.accept"})
-    while (message := await receive())["type"] == "websocket.receive":
-        await send({"type": "websocket.send", "text": message["text"]})
+    def connections(self) -> Connections:
+        asgi: Any = self.asgi
+        return Connections(
+            asgi,
+            metrics=self.serving.metrics,
+            limits=self.limits,
+            direct=self.direct,
+            websocket=self.websocket,
+        )
 
 
-class Server(ReceivingServer, DrainingServer):
-    """Leaves the signals of the process that runs the tests alone."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+async def echo(websocket: WebSocket, request: Any) -> None:
+    websocket.trust()
+    while (message := await websocket.receive()) is not None:
+        await websocket.send(message[0])
+    websocket.close_with(1012)
 
 
 @asynccontextmanager
-async def running(it: Front, **options: Any) -> AsyncIterator[uvicorn.Server]:
-    config = uvicorn.Config(
-        it.asgi,
-        port=0,
-        http=it.protocol,
-        interface="asgi3",
-        lifespan="on",
-        log_config=None,
-        proxy_headers=False,
-        **options,
-    )
-    server = Server(config, arrivals=it.arrivals)
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        assert not task.done()
-        await asyncio.sleep(0.001)
-    it.port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield server
-    finally:
-        server.should_exit = True
-        await asyncio.wait_for(task, SECONDS)
+async def running(it: Front) -> AsyncIterator[Server]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        it.port = listening.getsockname()[1]
+        sockets = {"http": listening, **it.listening}
+        server = Server(it.connections(), sockets.items())
+        server.start()
+        try:
+            yield server
+        finally:
+            async with asyncio.timeout(SECONDS):
+                await server.stop()
 
 
 class Response(httptools.HttpResponseParser):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
@@ -48,10 +49,7 @@ class Web(Front):
     async def asgi(
         self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]
     ) -> None:
-        if scope["type"] == "http":
-            await self._download(scope, receive, send)
-        else:
-            await super().asgi(scope, receive, send)
+        await self._download(scope, receive, send)
 
     @property
     def url(self) -> str:
@@ -63,9 +61,35 @@ async def serving(
     folder: Path, *, at_once: int = 2, certificate: tuple[Path, Path] | None = None
 ) -> AsyncIterator[Web]:
     web = Web(folder, at_once=at_once)
-    names = ("ssl_certfile", "ssl_keyfile")
-    async with running(web, **dict(zip(names, certificate or (), strict=False))):
-        yield web
+    async with running(web):
+        if certificate is None:
+            yield web
+        else:
+            async with before(web, certificate=certificate):
+                yield web
+
+
+@asynccontextmanager
+async def before(web: Web, *, certificate: tuple[Path, Path]) -> AsyncIterator[None]:
+    """Have a proxy in front of the web process that terminates TLS."""
+    port = web.port
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inside, outside = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(copy(reader, outside), copy(inside, writer), return_exceptions=True)
+
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(*certificate)
+    proxy = await asyncio.start_server(relay, "127.0.0.1", 0, ssl=tls)
+    web.port = proxy.sockets[0].getsockname()[1]
+    yield
+    proxy.close()
 
 
 async def received(source: WebSource, digest: str = DIGEST, *, offset: int = 0) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from serving.api.followed_changes import with_followed_changes
-from serving.api.http import Receive, Scope, Send, send_body
+from serving.http.asgi import Receive, Scope, Send, send_body
 
 
 @pytest.mark.parametrize(

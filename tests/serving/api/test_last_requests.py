@@ -61,8 +61,8 @@ async def test_what_follows_a_body_that_came_during_its_answer_has_none() -> Non
         head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), SECONDS)
         assert b"\r\nconnection: close\r\n" in head
         await client.send(asked[-1:] + request(path=b"/next"))
-        (connection,) = server.server_state.connections
-        while not connection.flow.ahead:
+        (connection,) = server.connections.open
+        while not connection.ahead:
             await asyncio.sleep(0.001)
         it.answers_early = False
         it.may_answer.set()

@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from registry.late_answers import SCOPE_KEY
-from serving.api.http import Receive, Scope, Send, send_body
 from serving.api.late_answers import with_late_answers
+from serving.http.asgi import Receive, Scope, Send, send_body
 from serving.testing.clock import in_virtual_time
 
 LATE_S = 2.0

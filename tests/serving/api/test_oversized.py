@@ -86,11 +86,11 @@ async def test_a_body_with_a_length_past_all_memory_holds_what_came(path: bytes)
     async with running(it) as server:
         async with client_of(it) as client:
             await client.send(data + b"a" * 100)
-            while not server.server_state.connections:
+            while not server.connections.open:
                 await asyncio.sleep(0.002)
             while not it.limits.held:
                 await asyncio.sleep(0.002)
             assert it.limits.held <= 100
-        while server.server_state.connections:
+        while server.connections.open:
             await asyncio.sleep(0.002)
         assert it.limits.held == 0

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from serving.api import release_wait
-from serving.api.http import WHEN_GONE, Receive, Scope, Send, send_body
 from serving.api.release_wait import with_release_waits
+from serving.http.asgi import WHEN_GONE, Receive, Scope, Send, send_body
 
 DEPLOY = "/api/v1/models/svm/versions/2/deploy"
 ROLLBACK = "/api/v1/models/svm/rollback"

@@ -13,7 +13,7 @@ import pytest
 
 from core.errors import ClipperError
 from serving.api.failures import LINES_A_SECOND, FailureLog
-from serving.api.http import ClientGone, while_connected
+from serving.http.asgi import ClientGone, while_connected
 from serving.rpc.frames import Answer, AnswerStatus
 from tests.serving.api.front_server import PATH, Front, client_of, request, running, sent
 

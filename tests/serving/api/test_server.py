@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.api import server
+from serving.http import server
 from serving.master.child import Child
 from serving.master.listening import listen
 from serving.master.orders import OrderFailed
@@ -145,16 +145,6 @@ async def test_who_connects_in_the_moment_in_which_a_process_retires_is_answered
         both[1].retire()
         for child in both:
             until(child.reap, what="its end")
-
-
-def test_a_connection_that_waits_goes_on_in_the_next_process(master: Running) -> None:
-    client = Client(master)
-    before = client.ask()
-    for _ in range(3):
-        master.restart()
-    assert {client.ask()} == master.children() != {before}
-    assert client.last == 0
-    client.close()
 
 
 @pytest.mark.parametrize(

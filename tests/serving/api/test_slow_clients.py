@@ -12,8 +12,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from core.errors import Saturated
-from serving.api.http import read_body
-from serving.api.limits import LIMITS_KEY, Limits
+from serving.http.asgi import read_body
+from serving.http.limits import LIMITS_KEY, Limits
 from tests.serving.api.front_server import PATH, Client, Front, client_of, request, running
 
 OTHER = b"/other"
@@ -102,8 +102,8 @@ async def test_a_slow_body_is_taken_as_long_as_enough_of_it_comes(path: bytes) -
     data = request(b'{"input":[1]}', path=path)
     async with running(it) as server, client_of(it) as client:
         await client.send(data[:-5])
-        await until(lambda: server.server_state.connections)
-        (connection,) = server.server_state.connections
+        await until(lambda: server.connections.open)
+        (connection,) = server.connections.open
         await until(lambda: connection.unfinished.since)
         for at in (-5, -4):
             window = connection.unfinished.since
@@ -140,14 +140,14 @@ async def test_a_client_that_does_not_read_its_answers_is_not_read_from(path: by
         for _ in range(count):
             client.writer.write(request(path=path))
             await asyncio.sleep(0)
-        await until(lambda: server.server_state.connections)
-        (connection,) = server.server_state.connections
-        await until(lambda: connection.flow.write_paused)
+        await until(lambda: server.connections.open)
+        (connection,) = server.connections.open
+        await until(lambda: connection.write_paused)
         # Whatever it would still read, it has the time to read now.
         for _ in range(50):
             await asyncio.sleep(0.002)
             assert connection.transport.get_write_buffer_size() < FEW_BYTES
-            assert len(connection.flow.ahead) < FEW_BYTES
+            assert len(connection.ahead) < FEW_BYTES
         reading(client).resume_reading()
         for _ in range(count):
             status, _, body = await client.response()
@@ -157,17 +157,17 @@ async def test_a_client_that_does_not_read_its_answers_is_not_read_from(path: by
 
 @pytest.mark.parametrize("path", [PATH, OTHER], ids=["predict", "other"])
 async def test_a_client_that_never_reads_is_let_go(path: bytes) -> None:
-    it = Front()
+    it = Front(limits=Limits(idle_s=0.3))
     it.learn(b"[1]", answer=LARGE)
     it.answer = LARGE
-    async with running(it, timeout_keep_alive=0.3) as server, client_of(it) as client:
+    async with running(it) as server, client_of(it) as client:
         reading(client).pause_reading()
         for _ in range(200):
             client.writer.write(request(path=path))
-        await until(lambda: server.server_state.connections)
-        (connection,) = server.server_state.connections
-        await until(lambda: connection.flow.write_paused)
-        await until(lambda: not server.server_state.connections)
+        await until(lambda: server.connections.open)
+        (connection,) = server.connections.open
+        await until(lambda: connection.write_paused)
+        await until(lambda: not server.connections.open)
     assert it.serving.metrics.refusals == {"unread": 1}
 
 
@@ -179,8 +179,8 @@ async def test_requests_sent_ahead_wait_unread(tail: bytes) -> None:
     one = b"GET /x HTTP/1.1\r\nHost: here\r\n\r\n"
     async with running(it) as server, client_of(it) as client:
         await client.send(one)
-        await until(lambda: server.server_state.connections)
-        (connection,) = server.server_state.connections
+        await until(lambda: server.connections.open)
+        (connection,) = server.connections.open
         await until(lambda: it.asked)
         burst = one * 500 + tail
 
@@ -190,12 +190,12 @@ async def test_requests_sent_ahead_wait_unread(tail: bytes) -> None:
                     await client.send(burst)
 
         flooding = asyncio.create_task(flood())
-        await until(lambda: connection.flow.read_paused)
+        await until(lambda: connection.read_paused)
         it.may_answer.set()
         most = 0
         for _ in range(300):
             await client.response()
-            most = max(most, len(connection.pipeline) * len(one) + len(connection.flow.ahead))
+            most = max(most, len(connection.ahead))
         assert most < FEW_BYTES
         flooding.cancel()
 
@@ -215,7 +215,7 @@ async def test_bodies_that_have_not_arrived_are_bounded_over_all_connections(pat
                 assert (headers[b"retry-after"], headers[b"connection"]) == (b"1", b"close")
                 assert await second.closed()
             assert it.limits.held == len(data)
-        await until(lambda: not server.server_state.connections)
+        await until(lambda: not server.connections.open)
         assert it.limits.held == 0
         it.learn(b"[1]")
         async with client_of(it) as third:
@@ -224,15 +224,15 @@ async def test_bodies_that_have_not_arrived_are_bounded_over_all_connections(pat
 
 
 async def test_a_websocket_has_all_the_time_it_wants_between_messages() -> None:
-    it = Front(limits=Limits(head_s=1.0, body_s=1.0))
-    async with running(it, timeout_keep_alive=1.0) as server:
-        async with connect(f"ws://127.0.0.1:{it.port}/") as socket:
+    it = Front(limits=Limits(head_s=1.0, body_s=1.0, idle_s=1.0))
+    async with running(it) as server:
+        async with connect(f"ws://127.0.0.1:{it.port}/ws") as socket:
             for text in ("one", "two"):
                 await asyncio.sleep(1.2)
                 await socket.send(text)
                 assert await socket.recv() == text
         assert it.limits.held == 0
-        await until(lambda: not server.server_state.connections)
+        await until(lambda: not server.connections.open)
 
 
 async def test_heads_that_have_not_arrived_count_as_well() -> None:

@@ -13,9 +13,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from serving.api.limits import Limits
-from serving.api.socket import FIRST_BYTES, MAX_PARTS
-from serving.api.websocket import NO_KEY, ApplicationConsumer
+from serving.api.websocket import NO_KEY, websockets_of
+from serving.http.limits import Limits
+from serving.http.websocket import FIRST_BYTES, MAX_PARTS
 from tests.serving.api.front_server import KEY, Client, Front, client_of, running, sent
 
 SECONDS = 30.0
@@ -27,19 +27,12 @@ FEW_BYTES = 2 << 20
 class Sockets(Front):
     """The server with the websocket of its application."""
 
-    async def asgi(
-        self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]
-    ) -> None:
-        if scope["type"] != "websocket":
-            await super().asgi(scope, receive, send)
-            return
-
-        scope["url_route"] = {"kwargs": {"app": "digits"}}
-        await ApplicationConsumer.as_asgi(runtime=self.serving.runtime)(scope, receive, send)
+    def websocket(self, path: str) -> Callable[..., Any] | None:
+        return websockets_of(self.serving.runtime)(path)
 
     def socket(self, **options: Any) -> connect:
         options = {"open_timeout": SECONDS, "close_timeout": SECONDS} | options
-        return connect(f"ws://127.0.0.1:{self.port}/ws", **options)
+        return connect(f"ws://127.0.0.1:{self.port}/ws/v1/applications/digits", **options)
 
 
 async def received(socket: ClientConnection) -> dict[str, Any]:
@@ -57,7 +50,8 @@ async def closed_with(socket: ClientConnection) -> int:
 
 
 HEAD = (
-    b"GET /ws HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"GET /ws/v1/applications/digits HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\n"
+    b"Upgrade: websocket\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
 )
 
@@ -94,9 +88,8 @@ async def until(true: Callable[..., Any]) -> None:
     [
         b"X: " + b"a" * 9000 + b"\r\n\r\n",
         b"X: a\r\n" * 130 + b"\r\n",
-        b"\r\nGET / HTTP/1.1\r\n\r\n",
     ],
-    ids=["a long line", "many fields", "no frame"],
+    ids=["a long line", "many fields"],
 )
 async def test_what_opens_no_websocket_is_refused_and_ended(
     rest: bytes, caplog: pytest.LogCaptureFixture
@@ -109,6 +102,14 @@ async def test_what_opens_no_websocket_is_refused_and_ended(
     assert b'"code":"malformed"' in told
     assert it.serving.metrics.refusals == {"malformed": 1}
     assert "Traceback" not in caplog.text
+
+
+async def test_what_is_no_frame_ends_the_websocket() -> None:
+    it = Sockets()
+    async with running(it), raw_socket(it) as client:
+        await client.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert await close_code(client) == 1002
+    assert it.serving.metrics.refusals == {"websocket_1002": 1}
 
 
 async def test_a_socket_that_names_no_key_in_time_is_closed() -> None:
@@ -172,7 +173,7 @@ async def test_messages_that_have_not_arrived_are_bounded_over_all_sockets() -> 
             await second.send(part)
             assert await close_code(second) == 1013
             assert it.limits.held == held
-        await until(lambda: not server.server_state.connections)
+        await until(lambda: not server.connections.open)
         assert it.limits.held == 0
 
 
@@ -202,7 +203,7 @@ async def test_a_client_that_does_not_read_its_answers_is_not_read_from() -> Non
         for number in range(count):
             client.writer.write(frame(b'{"id":%d,"input":[1]}' % number))
             await asyncio.sleep(0)
-        (socket,) = server.server_state.connections
+        (socket,) = server.connections.open
         await until(lambda: not socket.writable.is_set())
         for _ in range(50):
             await asyncio.sleep(0.002)
@@ -216,7 +217,7 @@ async def test_the_answers_to_pings_wait_for_the_client_to_read() -> None:
     it = Sockets()
     async with running(it) as server, raw_socket(it) as client:
         client.writer.transport.pause_reading()
-        (socket,) = server.server_state.connections
+        (socket,) = server.connections.open
         pings = frame(b"p" * 125, opcode=Opcode.PING) * 50
         most = 0
         while socket.writable.is_set():
@@ -236,21 +237,23 @@ async def test_a_server_that_stops_answers_what_is_in_flight_then_says_so() -> N
         for number in range(2):
             await socket.send(json.dumps({"id": number, "input": [number]}))
         await sent(it, 2)
-        server.should_exit = True
-        await until(lambda: not server.servers[0].is_serving())
+        stopping = asyncio.create_task(server.stop())
+        await until(lambda: server.connections.closing)
         await asyncio.sleep(0.2)
         while it.model.batches:
             it.model.answer()
         outputs = [(await received(socket))["output"] for _ in range(2)]
         assert sorted(outputs) == [[0], [1]]
         assert await closed_with(socket) == 1012
+        await stopping
 
 
 async def test_a_server_that_stops_closes_sockets_that_wait_for_nothing() -> None:
     it = Sockets()
     async with running(it) as server, it.socket() as socket:
-        server.should_exit = True
+        stopping = asyncio.create_task(server.stop())
         assert await closed_with(socket) == 1012
+        await stopping
 
 
 async def test_what_a_socket_that_left_has_asked_is_asked_no_more() -> None:

@@ -42,7 +42,6 @@ class Running:
                 [
                     *(sys.executable, "-m", "serving.master", "served"),
                     *("--listen", f"http=127.0.0.1:{self.port}", "--workers", str(workers)),
-                    *("--listen", f"arrivals=unix:{folder / 'arrivals'}"),
                     *("--orders", str(self.orders), "--ready-s", READY_S),
                     *("--drain-s", DRAIN_S, "--retire-s", DRAIN_S, *options),
                     *("--", sys.executable, "-m", *program),

@@ -49,7 +49,7 @@ def _server(kind: str, stack: Stack) -> list[str]:
     """What runs a process of a kind."""
     arrivals = f"arrivals=unix:{stack.run / kind}.sock"
     http = f"http={WEB_ADDRESS}:{PORT}" if kind == "predict" else f"http=unix:{stack.run}/http.sock"
-    command = [sys.executable, "-m", "serving.api.server", f"clipper_site.{kind}_asgi:application"]
+    command = [sys.executable, "-m", "serving.http.server", f"clipper_site.{kind}_asgi:application"]
     return ["-m", "serving.master", kind, "--listen", http, "--listen", arrivals, "--", *command]
 
 

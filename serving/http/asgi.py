@@ -1,9 +1,10 @@
-"""The little HTTP that the raw ASGI endpoints share: read a body, send JSON, one error shape."""
+"""HTTP for raw ASGI endpoints: reading a body, sending JSON, one shape of errors, routing."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -11,8 +12,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from core.errors import BodyTooLarge, ClipperError, MethodNotAllowed, UnsupportedEncoding
-from serving.api.limits import limits_of
-from serving.api.unfinished import Unfinished
+from core.version import VERSION
+from serving.http.limits import Unfinished, limits_of
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -22,8 +23,10 @@ Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON_TYPE = (b"content-type", b"application/json")
 
-# Where a request's state has what to call when its client leaves.
+# The entry of a request's state with a function to call when its client leaves.
 WHEN_GONE = "when_gone"
+# And with True once the process is to end.
+DRAINING_KEY = "draining"
 
 UNEXPECTED = ClipperError("Clipper failed; its log says why.")
 
@@ -141,12 +144,23 @@ def endpoint(handler: Endpoint) -> Endpoint:
     return guarded
 
 
+def live_endpoint() -> Endpoint:
+    """Answer as long as the event loop turns."""
+    body = msgspec.json.encode({"live": True, "version": VERSION})
+
+    @endpoint
+    async def live(scope: Scope, receive: Receive, send: Send) -> None:
+        require_method(scope, "GET", "HEAD")
+        await send_body(send, body)
+
+    return live
+
+
 @contextmanager
 def while_connected(scope: Scope) -> Iterator[None]:
     """Cancel what is inside once the client has left, and raise ClientGone.
 
-    The connection calls what it finds under WHEN_GONE (`serving.api.connection`): a task that waits
-    for its end would cost more than many an answer.
+    The connection calls what it finds under WHEN_GONE (`serving.http.exchange`).
     """
     task = asyncio.current_task()
     assert task is not None  # noqa: S101
@@ -168,3 +182,23 @@ def while_connected(scope: Scope) -> Iterator[None]:
         raise ClientGone from None
     finally:
         del state[WHEN_GONE]
+
+
+class Routes:
+    """An ASGI application that asks the first endpoint whose pattern matches the whole path.
+
+    Patterns are relative to the root. What matches none is asked of `otherwise`.
+    """
+
+    def __init__(self, *routes: tuple[str, Endpoint], otherwise: Endpoint) -> None:
+        self._routes = [(re.compile(f"/(?:{path})").fullmatch, found) for path, found in routes]
+        self._otherwise = otherwise
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        for match, found in self._routes:
+            matched = match(scope["path"])
+            if matched is not None:
+                scope["url_route"] = {"kwargs": matched.groupdict()}
+                await found(scope, receive, send)
+                return
+        await self._otherwise(scope, receive, send)

@@ -1,0 +1,157 @@
+"""One HTTP/1.1 request: its head parsed at once, its body taken as it arrives.
+
+Clients behind a proxy share connections with strangers: what one of them sends must never be read
+as the request of another. So the parser gets the bytes of one request only, and an offer of
+another protocol that isn't taken is ignored, as RFC 9110 §7.8 allows, and the body read.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+import httptools
+
+from core.errors import BadRequest, ClipperError, HeadTooLarge, MethodNotAllowed
+from serving.http.chunks import Chunks
+from serving.http.limits import MAX_FIELDS, MAX_HEAD_BYTES
+
+END_OF_HEAD = b"\r\n\r\n"
+# The bytes of a field beside its name and its value.
+FIELD_BYTES = 4
+
+Fields = list[tuple[bytes, bytes]]
+
+
+def head_too_large() -> HeadTooLarge:
+    return HeadTooLarge(f"Expected a head of at most {MAX_HEAD_BYTES} bytes, {MAX_FIELDS} fields.")
+
+
+class Request:
+    """One request, made of the bytes of its head with the empty line; raises ClipperError.
+
+    `offer` is the protocol that a request without a body offers to go on with.
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        self.target = self.path = self.query = b""
+        self.fields: Fields = []
+        self.is_chunked = False
+        # The bytes that the body still lacks, if its length is known.
+        self.left = 0
+        self.complete = False
+        self.offer = b""
+        self.expects_continue = False
+        self._has_head = False
+        self._size = 0
+        self._body: list[bytes] = []
+        self._chunks = Chunks()
+        self._parser = httptools.HttpRequestParser(self)
+        self._feed(raw)
+        self.method: bytes = self._parser.get_method()
+        self.version: str = self._parser.get_http_version()
+        if not self._has_head:
+            raise BadRequest("Expected the head of an HTTP/1.1 request.")
+        self.keep_alive: bool = self.version == "1.1" and self._parser.should_keep_alive()
+        self._read_target()
+        self._read_fields()
+
+    def take(self, data: bytes) -> tuple[bytes, bytes]:
+        """Return the part of the body in these bytes, and the bytes that are not taken yet.
+
+        Those are behind the body if it is `complete` then, or the next of many small chunks.
+        """
+        if not self.is_chunked:
+            part, rest = (data, b"") if len(data) <= self.left else _cut(data, self.left)
+            self.left -= len(part)
+            self.complete = not self.left
+            return part, rest
+        part, rest = _cut(data, self._chunks.end_in(data))
+        self._feed(part)
+        body = b"".join(self._body)
+        self._body.clear()
+        return body, rest
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._stopped()
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, ClipperError):
+                raise error.__context__ from None
+            raise BadRequest("Expected an HTTP/1.1 request, got something else.") from None
+
+    def _stopped(self) -> None:
+        """Go on where the parser stopped, as another protocol may follow the head."""
+        method = self._parser.get_method()
+        if method == b"CONNECT":
+            raise MethodNotAllowed("Expected a method of a web server, got CONNECT.")
+        version = self._parser.get_http_version()
+        offered = b"".join(value.lower() for name, value in self.fields if name == b"upgrade")
+        fields = [field for field in self.fields if field[0] != b"upgrade"]
+        start = b"%b %b HTTP/%b" % (method, self.target, version.encode())
+        lines = [b"%b: %b" % field for field in fields]
+        self.target, self.fields, self._size = b"", [], 0
+        self._has_head = False
+        # Without the offer the body, if there is one, is read.
+        self._parser = httptools.HttpRequestParser(self)
+        self._feed(b"\r\n".join((start, *lines, b"", b"")))
+        if self.complete and method == b"GET" and version == "1.1":
+            self.offer = offered
+
+    def _read_target(self) -> None:
+        try:
+            url = httptools.parse_url(self.target)
+            self.path, self.query = url.path or b"", url.query or b""
+            self.path.decode("ascii")
+        except (httptools.HttpParserError, UnicodeError):
+            self.path = b""
+        if not self.path.startswith(b"/"):
+            raise BadRequest("Expected a target that is a path, as in GET /path HTTP/1.1.")
+
+    def _read_fields(self) -> None:
+        for name, value in self.fields:
+            if name == b"transfer-encoding":
+                self.is_chunked = True
+            elif name == b"content-length":
+                self.left = int(value)  # the parser refuses what isn't one number
+            elif name == b"expect":
+                self.expects_continue = value.lower() == b"100-continue"
+
+    @property
+    def routed_path(self) -> str:
+        """Return the path as routes see it."""
+        path = self.path.decode("ascii")
+        return unquote(path) if "%" in path else path
+
+    # Called by the parser.
+
+    def on_message_begin(self) -> None:
+        if self._has_head:
+            raise BadRequest("Expected a request that ends where HTTP/1.1 says.")
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._has_head:
+            # Fields behind chunks are counted and dropped: nobody vouches for them.
+            self._size += len(name) + len(value) + FIELD_BYTES
+        else:
+            self.fields.append((name.lower(), value))
+        if self._size > MAX_HEAD_BYTES or len(self.fields) > MAX_FIELDS:
+            raise head_too_large()
+
+    def on_headers_complete(self) -> None:
+        self._has_head = True
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        # False while the parser stops at an offer, whose request may have a body.
+        self.complete = not self._parser.should_upgrade()
+
+
+def _cut(data: bytes, at: int) -> tuple[bytes, bytes]:
+    return data[:at], data[at:]

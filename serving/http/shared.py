@@ -1,0 +1,116 @@
+"""What the connections of one web process share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from email.utils import formatdate
+from time import monotonic, time
+from typing import Any, Protocol
+
+from core.loop.turns import LaterWork
+from serving.http.asgi import Endpoint
+from serving.http.limits import Limits
+
+# Responses are dated to the second.
+DATED_S = 1.0
+
+
+class Refusals(Protocol):
+    """Counts connections and messages that are refused, by the code of the refusal."""
+
+    @property
+    def refusals(self) -> dict[str, int]: ...
+
+
+class Answerable(Protocol):
+    """A question that is open."""
+
+    def when_settled(self, then: Callable[[], None]) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
+class DirectAnswers(Protocol):
+    """Answers plain requests from their bytes, without a task."""
+
+    def find(self, data: bytes) -> tuple[Any, int, int, bytes] | None:
+        """Return a known head, where it ends, the length of its body and the request's id."""
+
+    def begin(self, head: Any, body: bytes, *, arrived: float) -> Any:
+        """Return the open question; None if the application has to answer."""
+
+    def answer(self, question: Any, *, body: bytes) -> bytes:
+        """Return the JSON of the answer to a settled question; raise ClipperError if it failed."""
+
+
+class Connections:
+    """The connections of a web process, its application and its limits.
+
+    `websocket` makes the protocol of a connection that asks for one at a path that has them.
+    """
+
+    def __init__(
+        self,
+        application: Endpoint,
+        *,
+        metrics: Refusals,
+        limits: Limits | None = None,
+        direct: DirectAnswers | None = None,
+        websocket: Callable[[str], Callable[..., asyncio.Protocol] | None] = lambda path: None,
+        lame_duck_s: float = 0.0,
+    ) -> None:
+        self.application = application
+        self.limits = limits or Limits()
+        self.direct = direct
+        self.websocket = websocket
+        self.lame_duck_s = lame_duck_s
+        # The process is to end: load balancers are told, then each answer is the last one.
+        self.draining = self.closing = False
+        # Protocols of HTTP and of websockets; each has `is_idle`, `check`, `end` and `close`.
+        self.open: set[Any] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()
+        # Bursts are parsed in later turns of the loop.
+        self.later = LaterWork()
+        self._metrics = metrics
+        self._is_empty = asyncio.Event()
+        self._dated_until = 0.0
+        self._date = b""
+
+    @property
+    def check_s(self) -> float:
+        """Return how often to look for clients that have had their time."""
+        limits = self.limits
+        return min(1.0, min(limits.head_s, limits.body_s, limits.idle_s) / 4)
+
+    def leave(self, connection: Any) -> None:
+        self.open.discard(connection)
+        if not self.open:
+            self._is_empty.set()
+
+    async def emptied(self) -> None:
+        """Wait until all connections are closed, and what answers them has ended."""
+        while self.open:
+            self._is_empty.clear()
+            await self._is_empty.wait()
+        if self.tasks:
+            await asyncio.wait(self.tasks)
+
+    def count_refusal(self, reason: str) -> None:
+        """Count a connection that is ended for what its client does."""
+        self._metrics.refusals[reason] += 1
+
+    def start(self, work: Any) -> asyncio.Task[Any]:
+        """Run a coroutine, which a process that ends waits for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    def date(self) -> bytes:
+        """Return the line of a response that dates it."""
+        now = monotonic()
+        if now >= self._dated_until:
+            self._dated_until = now + DATED_S
+            self._date = b"date: %b\r\n" % formatdate(time(), usegmt=True).encode()
+        return self._date
