@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, KeysView, Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
+from os import urandom
 from random import random
 from struct import Struct
 from time import monotonic
@@ -25,7 +25,8 @@ from serving.rpc.hello import Hello
 # For a version that no application routes to.
 DEFAULT_OBJECTIVE_S = 0.050
 
-CACHE_PREFIX = Struct("<QI")
+CACHE_PREFIX, DIGEST = Struct("<QI"), Struct("<qq")
+SALT = urandom(16)
 # Looked up once, not for each call.
 _OK = Status.OK
 # Where a call that was not answered is counted.
@@ -79,6 +80,15 @@ class Target:
         return cls(version, CACHE_PREFIX.pack(version.id, version.generation))
 
 
+def digest_of(input: bytes) -> bytes:
+    """Return 128 bits that tell an input from others, in this process alone.
+
+    They are two of Python's SipHashes, keyed at random: without the key nobody finds two inputs
+    that agree in both. SHA-256 takes twice as long, which was a sixth of a cache hit.
+    """
+    return DIGEST.pack(hash(input), hash(SALT + input))
+
+
 class Engine:
     """Answers from the cache, joins identical calls in flight, or queues for a replica.
 
@@ -118,7 +128,7 @@ class Engine:
         `deadline` is on the engine's clock.
         """
         now = self.clock()
-        digest = sha256(input).digest() if options.cached else None
+        digest = digest_of(input) if options.cached else None
         index = first - 1
         for target in targets:
             index += 1

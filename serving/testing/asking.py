@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from hashlib import sha256
 
 from core.specs import BatchingSpec
 from serving.engine.deadlines import Deadlines
-from serving.engine.engine import Engine, Target, VersionSettings
+from serving.engine.engine import Engine, Target, VersionSettings, digest_of
 from serving.engine.gather import ORDINARY, Call, CallOptions, Gather, Trace
 from serving.testing.replica import PlayedReplica
 from serving.testing.specs import version_spec
@@ -40,7 +39,7 @@ def ask(
 
 def cache_key(input: bytes) -> bytes:
     """Return the key of version 1's answer to this input in an engine's cache."""
-    return TARGET.key_prefix + sha256(input).digest()
+    return TARGET.key_prefix + digest_of(input)
 
 
 def trace_of(gather: Gather, *, index: int = 0) -> Trace:
