@@ -25,7 +25,7 @@ from registry.services import Actor, record_deleted_elsewhere
 from serving.cluster.host import host_id
 from serving.cluster.host_environments import (
     HostEnvironments,
-    needed,
+    find_needed,
     own_environments,
     publish,
     read_hosts,
@@ -110,7 +110,7 @@ def environments() -> list[dict[str, Any]]:
     for host in _hosts():
         for kept in host.environments:
             on_hosts[kept.digest].append((host, kept))
-    versions, wanted = versions_by_digest(), needed()
+    versions, wanted = versions_by_digest(), find_needed()
     rows = [
         {
             "digest": digest,
@@ -137,7 +137,7 @@ def remove(digest: str, *, by: Actor) -> None:
     }
     if not found:
         raise NotFound(f"No host keeps an environment {digest!r}.")
-    if needing := needed() & _specs(found.values()):
+    if needing := find_needed() & _specs(found.values()):
         versions = versions_by_digest()
         names = ", ".join(sorted(name for spec in needing for name in versions.get(spec, ())))
         raise Conflict(f"This environment is needed by {names}.", digest=digest)

@@ -1,4 +1,4 @@
-"""Which host this is: where a process id means the same process."""
+"""The id of this host: process ids mean the same to all processes of one host."""
 
 from __future__ import annotations
 

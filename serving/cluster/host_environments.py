@@ -1,4 +1,4 @@
-"""The environments of this host as the settings bound them, and word of them to all others."""
+"""The environments of this host, bounded by the settings and published to all others."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COUNTS_KEY = "clipper:environment-counts"
 LOG_KEY = "clipper:environment-log:"
 LOG_KEPT_S = 30 * 86_400
 LOG_CHARACTERS = 32_768
-# How what is told of a build begins.
+# The progress of a build begins like this.
 BUILDING = "building its environment"
 BUILDS, FAILURES, MILLISECONDS = "builds", "failures", "milliseconds"
 
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 
 class HostEnvironments(msgspec.Struct, frozen=True, kw_only=True):
-    """What one host keeps, as it said last."""
+    """The environments that one host keeps."""
 
     host: str
     at: float
@@ -57,7 +57,7 @@ _decoder = msgspec.json.Decoder(HostEnvironments)
 
 
 def own_environments() -> Environments:
-    """Those of this host."""
+    """Return the environments of this host."""
     return Environments(settings.CLIPPER_ENVIRONMENTS, rules=rules())
 
 
@@ -82,7 +82,7 @@ def prepare(
 ) -> HeldEnvironment | None:
     """The environment that a version runs in, built where it has to be; None: the stack's.
 
-    Raises EnvironmentFailed, and what `meanwhile` does, which is told what a build does now.
+    Raises EnvironmentFailed, and what `meanwhile` does, which gets the progress of a build.
     """
     spec = environment_of(version)
     if spec is None:
@@ -97,14 +97,14 @@ def prepare(
         environment = environments.prepare(spec, keep=_needed_now, afresh=afresh, meanwhile=tell)
     except EnvironmentFailed as error:
         if not error.remembered:
-            _tell(environments, digest=spec.digest, counts={FAILURES: 1})
+            _publish_build(environments, digest=spec.digest, counts={FAILURES: 1})
         raise
     except OSError as error:
         raise EnvironmentFailed(f"its environment can't be kept on this host: {error}") from error
     if environment.built:
         took = round((time.monotonic() - started) * 1000)
         digest = environment.folder.name
-        _tell(environments, digest=digest, counts={BUILDS: 1, MILLISECONDS: took})
+        _publish_build(environments, digest=digest, counts={BUILDS: 1, MILLISECONDS: took})
     elif not was_built:  # it is that of other requirements, too
         with suppress(redis.RedisError):
             publish(redis_client(), environments)
@@ -117,7 +117,7 @@ def needs_build(version: VersionSpec) -> bool:
     return spec is not None and not own_environments().is_built(spec)
 
 
-def needed() -> set[str]:
+def find_needed() -> set[str]:
     """Return the digests of the requirements of versions that serve, are warm or on their way."""
     own = ModelVersion.objects.exclude(requirements="", python="")
     coming = Release.objects.open().values("version")
@@ -129,13 +129,13 @@ def needed() -> set[str]:
 def _needed_now() -> set[str]:
     """For a process that keeps no connection to the database while a model loads or serves."""
     try:
-        return needed()
+        return find_needed()
     finally:
         connections.close_all()
 
 
 def publish(client: redis.Redis, environments: Environments) -> None:
-    """Tell the others what this host keeps."""
+    """Publish what this host keeps."""
     said = HostEnvironments(
         host=socket.gethostname(),
         at=time.time(),
@@ -146,13 +146,13 @@ def publish(client: redis.Redis, environments: Environments) -> None:
 
 
 def read_hosts(client: redis.Redis) -> list[HostEnvironments]:
-    """What each host keeps, in the order of their names."""
+    """Return the environments of each host, in the order of their names."""
     found = cast("dict[bytes, bytes]", client.hgetall(HOSTS_KEY))
     return sorted(_understood(found.values()), key=lambda said: said.host)
 
 
 async def read_numbers_async(client: redis.asyncio.Redis) -> dict[str, float]:
-    """What is counted of all hosts, as the metrics name it."""
+    """Return the counts of all hosts, by the names of the metrics."""
     counts = cast("dict[bytes, bytes]", await client.hgetall(COUNTS_KEY))
     said = cast("dict[bytes, bytes]", await client.hgetall(HOSTS_KEY))
     numbers = {name.decode(): float(count) for name, count in counts.items()}
@@ -167,7 +167,7 @@ async def read_numbers_async(client: redis.asyncio.Redis) -> dict[str, float]:
 
 
 def read_log(client: redis.Redis, digest: str) -> str:
-    """What the last build of an environment said, "" where nobody knows any more."""
+    """Return the output of the last build of an environment, "" if it isn't kept any more."""
     text = cast("bytes | None", client.get(LOG_KEY + digest))
     return "" if text is None else text.decode(errors="replace")
 
@@ -178,8 +178,8 @@ def _understood(texts: Iterable[bytes]) -> Iterable[HostEnvironments]:
             yield _decoder.decode(text)
 
 
-def _tell(environments: Environments, *, digest: str, counts: dict[str, int]) -> None:
-    """That nobody hears of it is no reason not to serve."""
+def _publish_build(environments: Environments, *, digest: str, counts: dict[str, int]) -> None:
+    """Publish the counts and the log of a build, if Redis is there."""
     client = redis_client()
     log = environments.log_of(digest)[-LOG_CHARACTERS:]
     with suppress(redis.RedisError, OSError):

@@ -1,4 +1,4 @@
-"""What the process is told that a version is loaded in, at its check and as a replica."""
+"""The specification of a version for the process that loads it, at its check and as a replica."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ties a child process to its parent: told when the parent shuts down, never outliving it.
+"""Ties a child process to its parent: it hears of the parent's shutdown, and never outlives it.
 
 Two means, as neither is enough. The kernel's parent-death signal (Linux) ends a child at once, a
 child busy inside a model's C code too, but knows nothing of an orderly shutdown. The lifeline, a
@@ -28,7 +28,7 @@ def die_with_parent(*, parent: int | None = None) -> None:
 
 
 def process_lives(pid: int) -> bool:
-    """Whether a process of this host is there and not just waiting to be reaped."""
+    """Return whether a process of this host runs, and isn't only waiting to be reaped."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -56,7 +56,7 @@ class Lifeline:
         return self._read_end
 
     def is_cut(self) -> bool:
-        """Whether the parent is shutting down or gone."""
+        """Return whether the parent is shutting down or gone."""
         if os.getpid() != self.parent and os.getppid() != self.parent:
             return True
         readable, _, _ = select.select([self._read_end], [], [], 0)

@@ -1,4 +1,4 @@
-"""Remote versions under the operator's settings: what is registered, what a replica is told."""
+"""Remote versions under the operator's settings."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from serving.container.remote.hosts import AllowedHosts, resolve_in_time
 
 
 def artifact_of(configuration: Mapping[str, Any], input_type: str, secret: str) -> bytes:
-    """Raises BadRequest where it is no configuration, or leads where the operator forbids.
+    """Return the artifact of a remote version. Raises BadRequest if the operator forbids its host.
 
-    The name is looked up where that works; it is again, and the address checked, whenever a replica
-    connects.
+    The address is checked again whenever a replica connects.
     """
     # It loads NumPy, without which other processes do.
     from serving.container.remote.protocols import dialect_of
@@ -42,8 +41,8 @@ def artifact_of(configuration: Mapping[str, Any], input_type: str, secret: str) 
     return parsed.artifact
 
 
-def told_apart(version: VersionSpec, *, sealed: str) -> dict[str, Any]:
-    """Fields of a LoadSpec that its spec doesn't have: the operator's list, and the secret.
+def secret_fields(version: VersionSpec, *, sealed: str) -> dict[str, Any]:
+    """Return the fields of a LoadSpec that a version's spec lacks: allowed hosts, and the secret.
 
     Raises Unsealable.
     """

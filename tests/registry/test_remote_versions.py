@@ -19,7 +19,7 @@ from registry.models import AuditEntry, Model, ModelVersion
 from registry.reading import version_spec
 from registry.sealing import Unsealable, seal, unseal
 from registry.snapshot import build_snapshot
-from serving.cluster.remote_versions import told_apart
+from serving.cluster.remote_versions import secret_fields
 from tests.registry.conftest import BY, Api
 
 SECRET = "s3cr3t-of-the-model"
@@ -93,13 +93,13 @@ def test_the_replica_gets_it_with_the_operator_s_list(manager: Api, svm: Model) 
     manager("post", VERSIONS, BODY)
     version = svm.versions.get()
     spec = version_spec(version)
-    assert told_apart(spec, sealed=version.secret) == {
+    assert secret_fields(spec, sealed=version.secret) == {
         "remote_hosts": "127.0.0.1:8001",
         "secret": SECRET,
     }
     manager("patch", f"{VERSIONS}far", {"secret": ""})
     version.refresh_from_db()
-    assert told_apart(spec, sealed=version.secret)["secret"] == ""
+    assert secret_fields(spec, sealed=version.secret)["secret"] == ""
 
 
 def test_a_secret_kept_under_another_key_says_so(settings: Settings) -> None:

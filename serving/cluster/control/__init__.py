@@ -1,1 +1,1 @@
-"""What the control worker does: releases, replicas and scaling brought to where they are wanted."""
+"""The control worker: it brings releases, replicas and scaling to where they are wanted."""

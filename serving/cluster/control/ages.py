@@ -1,13 +1,12 @@
-"""How long this process has seen things as they are: ages without any host's wall clock."""
+"""Ages of what one process sees, without any host's wall clock."""
 
 from __future__ import annotations
 
 
 class Ages:
-    """Ages in seconds of what is asked for round after round; what isn't any more is forgotten.
+    """Ages in seconds of names that are asked for in each round; the others are forgotten.
 
-    A process that takes over begins anew, so nothing is ever older here than it really is. `now`
-    is monotonic.
+    A process that takes over begins anew, so nothing looks older than it is. `now` is monotonic.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Which versions should have how many replicas, by the registry."""
+"""The replicas that the registry demands of each version."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from registry.version_queries import wanted
 from serving.cluster.control.replica_plan import Demand
 
 
-def wanted_replicas(*, moment: datetime) -> list[Demand]:
-    """Read from the registry which versions should have how many replicas."""
+def read_demands(*, moment: datetime) -> list[Demand]:
+    """Return a demand for each version that should have replicas."""
     starting = set(
         Release.objects.filter(state=Release.State.STARTING).values_list("version_id", flat=True)
     )

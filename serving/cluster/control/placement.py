@@ -1,4 +1,4 @@
-"""Which slot a replica gets: arithmetic, no I/O."""
+"""The slot that a replica gets: arithmetic, no I/O."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from registry.control import Slots
 from registry.models import ModelVersion
 from serving.cluster.control.ages import Ages
 from serving.cluster.control.checks.check_queue import MOST_CHECKS, Checks
-from serving.cluster.control.demands import wanted_replicas
+from serving.cluster.control.demands import read_demands
 from serving.cluster.control.moves.replica_moves import ReplicaMoves, replica_moves
 from serving.cluster.control.placement import Placement, slots_needed
 from serving.cluster.control.releases.open_releases import Cluster, Releases
@@ -53,9 +53,9 @@ LOST_AFTER_S = 30.0
 TAKES_AFTER_S = 2.0
 # A replica that should move has no slot to expect after so long.
 FULL_AFTER_S = 10.0
-# For how long, again and again, a version stays warm while the one that replaced it isn't ready.
+# A version stays warm for this long, again and again, while the one that replaced it isn't ready.
 FALLBACK_KEPT_S = 60.0
-# For how long a record is shown whose seal doesn't fit.
+# A record whose seal doesn't fit is shown for this long.
 REFUSED_KEPT_S = 60.0
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class Reconciler:
         moment = timezone.now()
         fallbacks = self._keep_fallbacks(records, views=views, moment=moment)
         self._scaling.run(records=records, now=moment.timestamp())
-        demands = wanted_replicas(moment=moment)
+        demands = read_demands(moment=moment)
         self.slots = slots_needed(demands=demands, workers=workers)
         retiring = {worker.id for worker in workers if worker.retiring}
         # That a replica leaves proves nothing of the next one.
@@ -143,7 +143,7 @@ class Reconciler:
         return steps
 
     def _is_settled(self) -> bool:
-        """Whether the directory can be believed.
+        """Return whether the directory can be believed.
 
         An empty one that this process never saw otherwise belongs to a stack that just starts.
         """
@@ -158,7 +158,7 @@ class Reconciler:
         return True
 
     def _refuse(self, refused: Sequence[ReplicaRecord], *, now: float) -> None:
-        """Leave what isn't ours to be seen for a while, as it may never expire."""
+        """Remove records that aren't ours after a while, as they may never expire."""
         self._refusals.note(refused)
         self._directory.remove(
             [r.id for r in refused if self._ages.of(f"refused:{r.id}", now=now) > REFUSED_KEPT_S]
@@ -208,7 +208,7 @@ class Reconciler:
         }
         for version_id in loaded:
             hosts = {r.host_id for r in records if _is_ready(r) and r.version_id == version_id}
-            self._failures.disproved_on(version_id, host_ids=hosts)
+            self._failures.forget_disproved(version_id, host_ids=hosts)
         well = {
             version_id for version_id in loaded if not self._failures.is_on_probation(version_id)
         }
@@ -218,7 +218,7 @@ class Reconciler:
     def _keep_fallbacks(
         self, records: Sequence[ReplicaRecord], *, views: Sequence[WebView], moment: datetime
     ) -> frozenset[int]:
-        """Keep warm what still answers for a live version of which some web process has none."""
+        """Keep versions warm that answer for a live version which some web process can't reach."""
         warm = ModelVersion.objects.filter(warm_until__gt=moment)
         if not warm.exists():
             return frozenset()

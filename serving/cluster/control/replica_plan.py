@@ -1,4 +1,4 @@
-"""What to change so that the live replicas become the wanted ones: arithmetic, no I/O."""
+"""The changes that make the live replicas the wanted ones: arithmetic, no I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_DISPENSABLE_FIRST = (ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaStat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """How many replicas one version should have.
+    """The number of replicas that one version should have.
 
     `warm_until` (unix seconds) is set if nothing but its grace time keeps the version. `near` is
     the host where the next one should start if it can; "" for any.
@@ -33,7 +33,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to do now: one start for each entry, queued records to drop, replicas to drain."""
+    """Replicas to start, one for each entry, queued records to drop, and replicas to drain."""
 
     starts: tuple[Demand, ...] = ()
     drops: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What the control worker does again and again: each job in a thread, at intervals of its own.
+"""A job of the control worker that is repeated, in a thread of its own.
 
 By the monotonic clock, so that setting the wall clock neither stops nor hurries anything.
 """

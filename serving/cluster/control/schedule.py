@@ -1,4 +1,4 @@
-"""What the control worker does of itself, and how often: its rhythms."""
+"""The rhythms of the control worker: its jobs, and their intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from serving.cluster.queues import CONTROL_QUEUE
 
 THIN_INTERVAL_S = 60.0
 PRUNE_INTERVAL_S = 600.0
-# What is under way when the worker is stopped is given so long to end.
+# Time for the jobs under way to end when the worker is stopped.
 ROUNDS_END_WITHIN_S = 5.0
 
 _rhythms: list[Rhythm] = []

@@ -29,7 +29,7 @@ from registry.models import ModelVersion, VersionCheck
 from registry.reading import version_spec
 from registry.sealing import Unsealable
 from serving.cluster.control.checks.check_queue import RUNNING_TTL_S, take_up
-from serving.cluster.control.checks.kept_inputs import kept_for
+from serving.cluster.control.checks.kept_inputs import find_kept_inputs
 from serving.cluster.control.checks.tries import MOST_TRIES, Tries
 from serving.cluster.control.reconciler import Reconciler
 from serving.cluster.control.releases import open_releases
@@ -40,7 +40,7 @@ from serving.cluster.failures.endings import REASON_CHARACTERS
 from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.cluster.host_environments import needs_build, own_environments, prepare
 from serving.cluster.membership.directory import own_directory
-from serving.cluster.remote_versions import told_apart
+from serving.cluster.remote_versions import secret_fields
 from serving.cluster.replica.tasks import serve_replica
 from serving.cluster.replica.worker import lifeline
 from serving.container.agreement import Row
@@ -104,7 +104,7 @@ def check_version(check_id: int) -> None:
 
 
 def _check(check: VersionCheck) -> None:
-    kept = kept_for(check.version, client=redis_client())
+    kept = find_kept_inputs(check.version, client=redis_client())
     trial = _try_out(check.version, check_id=check.pk, kept=kept.rows)
     if trial.failure is not None:
         ErrorLog(redis_client()).add(check.version_id, [trial.failure], phase=Phase.CHECK)
@@ -116,7 +116,7 @@ def _check(check: VersionCheck) -> None:
         n_features=trial.n_features,
         signature=trial.signature,
         output=trial.output,
-        report=kept.told(trial.report),
+        report=kept.describe(trial.report),
     )
     count_check(redis_client(), passed=True)
     logger.info("check passed version=%s", check.version)
@@ -153,7 +153,7 @@ def _try_out(row: ModelVersion, *, check_id: int, kept: Sequence[Row]) -> Trial:
     with _held(check_id) as hold:
         connections.close_all()
         try:
-            apart = told_apart(version, sealed=row.secret)
+            apart = secret_fields(version, sealed=row.secret)
             with ArtifactFiles.default().opened(
                 version.digest, tell=lambda fetching: hold.tell(fetching.text)
             ) as artifact:

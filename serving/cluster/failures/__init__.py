@@ -1,1 +1,1 @@
-"""What is kept of failures: how often, of what, and what the model wrote."""
+"""Failures of replicas: counts, reasons, and the output of models."""

@@ -1,4 +1,4 @@
-"""How many versions were tried out on all hosts, and how many of those can't be served."""
+"""Counts of the checks of versions on all hosts, passed and failed."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def count_check(client: redis.Redis, *, passed: bool) -> None:
 
 
 async def read_checks_async(client: redis.asyncio.Redis) -> dict[str, int]:
-    """How many have passed, and failed."""
+    """Return how many have passed, and failed."""
     counts = cast("dict[bytes, bytes]", await client.hgetall(COUNTS_KEY))
     return {outcome: int(counts.get(outcome.encode(), 0)) for outcome in (PASSED, FAILED)}

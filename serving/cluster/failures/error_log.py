@@ -24,7 +24,7 @@ KEPT_S = 3 * 24 * 3600
 
 
 class Phase(StrEnum):
-    """What a version's code was doing when it failed."""
+    """The step in which a version's code failed."""
 
     CHECK = "check"
     LOAD = "load"
@@ -47,7 +47,7 @@ _decoder = msgspec.json.Decoder(list[KnownError])
 
 
 class ErrorLog:
-    """What goes wrong in versions, written by whoever sees it; raises redis.RedisError."""
+    """The errors of versions; raises redis.RedisError."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client

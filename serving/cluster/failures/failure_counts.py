@@ -1,4 +1,4 @@
-"""How often replicas of a version failed in a row on each host: counted in Redis, for a time.
+"""Counts of a version's failures in a row on each host, in Redis, for a time.
 
 A host may lack what a version needs, the artifact or memory, while others have it: a failure holds
 the version back where it happened and nowhere else.
@@ -110,15 +110,15 @@ class FailureCounts:
             self._redis.hdel(f"{COUNT_KEY}{version_id}", host_id)
             self._redis.delete(BACKOFF_KEY + place, PROBATION_KEY + place)
 
-    def disproved_on(self, version_id: int, *, host_ids: Iterable[str]) -> None:
-        """Replicas of it are ready on these hosts: forget what that disproves."""
+    def forget_disproved(self, version_id: int, *, host_ids: Iterable[str]) -> None:
+        """Forget the failures on these hosts that replicas which are ready there disprove."""
         failed = self._read(version_id).keys() & set(host_ids)
         places = [(version_id, host_id) for host_id in failed]
         lasting = {host_id for _, host_id in self._marked(PROBATION_KEY, places)}
         self.forget_on(version_id, host_ids=failed - lasting)
 
     def is_on_probation(self, version_id: int) -> bool:
-        """Whether it failed lately, on any host, while it served, whatever loads now."""
+        """Return whether it failed lately while it served, on any host."""
         places = [(version_id, host_id) for host_id in self._read(version_id)]
         return bool(self._marked(PROBATION_KEY, places))
 
@@ -140,7 +140,7 @@ class FailureCounts:
 
 
 def backoff_s(failures: int) -> float:
-    """How long a version waits after its n-th failure in a row: 1, 2, 4, ... 60 s."""
+    """Return the pause after the n-th failure in a row: 1, 2, 4, ... 60 s."""
     return float(min(60, 2 ** min(failures - 1, 6)))
 
 

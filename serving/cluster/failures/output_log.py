@@ -1,4 +1,4 @@
-"""What the model of one replica writes: its output goes into a file of its own, bounded.
+"""The output of one replica's model, in a bounded file of its own.
 
 Whatever writes to the process's descriptors 1 and 2 ends there, C code and child processes
 included. Our own log goes on to the worker's, and is in the replica's file as well.

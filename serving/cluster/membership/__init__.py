@@ -1,1 +1,1 @@
-"""Who is there: replicas, workers, and what web processes see of them."""
+"""The replicas and workers that are there, and the views that web processes have of them."""

@@ -1,9 +1,8 @@
-"""The directory of live replicas in Redis: who is there, where, in which state.
+"""The directory of live replicas in Redis, with their addresses and states.
 
-A replica writes its own record each second and Redis forgets it three seconds after the last
-time, so what the directory says is at most that old. A record begins its life as `queued`,
-written by the reconciler, and is then claimed by the process that becomes the replica. Records
-whose seal doesn't fit were written by neither: they are set apart, and nobody acts on them.
+A replica writes its own record each second, and Redis forgets it three seconds after the last time.
+The reconciler writes a record as `queued`, and the process that becomes the replica claims it.
+Records whose seal doesn't fit were written by neither: nobody acts on them.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 class Listing(NamedTuple):
-    """What the directory holds: what this stack wrote, and what it didn't."""
+    """The records that this stack wrote, and those that it didn't."""
 
     records: list[ReplicaRecord]
     refused: list[ReplicaRecord]
@@ -66,7 +65,7 @@ class Directory:
         return _listed(REPLICAS.read(self._redis), seal=self._seal)
 
     def is_virgin(self) -> bool:
-        """Whether no replica has been written here since all earlier ones left in good order."""
+        """Return whether all replicas that were ever written here have left in good order."""
         return not self._redis.exists(INDEX_KEY)
 
     def enqueue(self, record: ReplicaRecord) -> None:

@@ -1,4 +1,4 @@
-"""One replica as the directory knows it: where it is, in which state, and what it has done."""
+"""The record of one replica in the directory."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class ReplicaState(StrEnum):
 
 
 class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One replica as the directory knows it; times are unix seconds, 0.0 where not yet.
+    """One replica as the directory knows it; times are unix seconds, 0.0 for not yet.
 
-    They are of the clock of whichever host wrote them: for people to read, for nobody to compare.
-    `host_id` tells hosts apart that have the same name.
+    Times are of the clock of the host that wrote them: for people to read, not to compare.
+    `host_id` differs between hosts of the same name.
     """
 
     id: str
@@ -33,7 +33,7 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
     host: str = ""
     host_id: str = ""
     pid: int = 0
-    # The id of the worker whose slot it has.
+    # The id of the worker that it runs in.
     worker: str = ""
     device: str = "cpu"
     # Where its task waits; "" for that of all workers for its device.
@@ -49,17 +49,17 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None = None
     # What it waits for on its host before it loads, for people; "" for nothing.
     preparing: str = ""
-    # In Redis alone: who has read the record has checked it.
+    # In Redis alone: readers check it and drop it.
     seal: str = ""
 
     @property
     def is_supply(self) -> bool:
-        """Whether it serves, or will without anyone doing anything."""
+        """It serves, or will without anyone doing anything."""
         return self.state in (ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaState.READY)
 
     @property
     def holds_slot(self) -> bool:
-        """Whether a worker's slot is taken by it."""
+        """It takes a worker's slot."""
         return self.state in (ReplicaState.LOADING, ReplicaState.READY, ReplicaState.DRAINING)
 
 

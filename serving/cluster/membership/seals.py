@@ -1,8 +1,7 @@
-"""What tells the directory's own records from those that anybody else writes into Redis.
+"""Seals of the directory's records, which only the stack's own processes can make.
 
-Whoever can write there, as a model's code may where Redis has no password, could list a replica of
-its own and be asked what others ask. Each record therefore carries a seal, which only the stack's
-own processes can make: the secret that it takes is kept from models.
+Anyone who can write into Redis, as a model's code may if Redis has no password, could list a
+replica of its own and be sent the queries of others. The secret of the seals is kept from models.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ from serving.rpc.text import safe_text
 
 # One secret, a key of its own for each use.
 PURPOSE = b"clipper.directory.1"
-# What a replica is and where: with another address, process or state it is another record.
-# Figures and times aren't among them.
+# With another address, process or state it is another record. Figures and times may change.
 SEALED = (
     "id",
     "model",

@@ -1,8 +1,7 @@
-"""What each web process sees of the replicas: which have answered it, which it can't reach and why.
+"""The view that each web process has of the replicas: those it reaches, and why it doesn't others.
 
 A web process writes its view each second and at every change, and Redis forgets it a few seconds
-after the last time: the views there are, are the web processes that live. A replica counts as
-reached when every one of them has asked it something and it has answered.
+after the last time. A replica counts as reached when it has answered all web processes that live.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ async def publish_view(client: redis.asyncio.Redis, view: WebView) -> None:
 
 
 async def withdraw_view(client: redis.asyncio.Redis, view_id: str) -> None:
-    """This process leaves: nobody has to wait for its word."""
+    """Remove the view of a process that leaves."""
     async with client.pipeline(transaction=True) as pipe:
         VIEWS.remove(pipe, view_id)
         await pipe.execute()

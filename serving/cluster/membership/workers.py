@@ -1,8 +1,7 @@
-"""Which Celery workers take replicas, and with how many slots: each says so every second.
+"""The Celery workers that take replicas, and their slots: each writes its record every second.
 
 A worker can be asked to retire: it takes no more replicas, and the control worker moves those that
-it has to others. The request holds as long as somebody renews it, so that a worker whose retirement
-nobody follows any more is one like the others.
+it has to others. The request holds as long as somebody renews it.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def announce_worker(client: redis.Redis, worker: WorkerRecord) -> None:
 
 
 def withdraw_worker(client: redis.Redis, worker: WorkerRecord) -> None:
-    """It takes no more replicas."""
+    """Remove the record of a worker that takes no more replicas."""
     with client.pipeline() as pipe:
         WORKERS.remove(pipe, worker.id)
         pipe.execute()
@@ -74,12 +73,12 @@ def ask_to_retire(client: redis.Redis, worker: str) -> None:
 
 
 def keep_retired(client: redis.Redis, worker: str) -> None:
-    """It has retired: somebody is about to end it."""
+    """Keep a worker that has retired from taking replicas until somebody ends it."""
     client.set(RETIRE_KEY + worker, 1, px=int(RETIRED_TTL_S * 1000))
 
 
 def take_back_request(client: redis.Redis, worker: str) -> None:
-    """It may take replicas again, or: who was asked was an earlier process with the same id."""
+    """Let a worker take replicas again."""
     client.delete(RETIRE_KEY + worker)
 
 

@@ -1,1 +1,1 @@
-"""What a worker's process does to be a replica."""
+"""A worker's process as a replica."""

@@ -26,14 +26,14 @@ logger = logging.getLogger(__name__)
 
 
 class TakesTasks(Protocol):
-    """What of Celery's consumer says from which queues its worker takes."""
+    """The part of Celery's consumer that has the queues of its worker."""
 
     def add_task_queue(self, queue: str) -> object: ...
 
     def cancel_task_queue(self, queue: str) -> object: ...
 
 
-class Announced:
+class Announcement:
     """One worker's record, kept up in its main process as long as it takes replicas.
 
     While somebody asks it to retire it takes from no queue. What it has taken already starts: the
@@ -63,7 +63,7 @@ class Announced:
             self._log_once.ended()
 
     def withdraw(self) -> None:
-        """It is being stopped."""
+        """Remove the record: the worker is being stopped."""
         self._is_leaving = True
         with suppress(redis.RedisError):  # it expires by itself
             withdraw_worker(self._redis, self.record)
@@ -74,7 +74,7 @@ class Announced:
             self._has_begun = True
 
     def _heed(self, retiring: bool) -> None:
-        """Take from the queues or don't, where that is news."""
+        """Take from the queues or don't, if that changes."""
         if retiring == self.record.retiring:
             return
         logger.info("%s worker=%s", "retires" if retiring else "is back", self.record.id)

@@ -1,4 +1,4 @@
-"""That a replica is to drain, whoever asks."""
+"""The request that a replica drains."""
 
 from __future__ import annotations
 

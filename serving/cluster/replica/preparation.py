@@ -1,4 +1,4 @@
-"""What a replica waits for before it can load: its artifact and its environment, on this host."""
+"""Prepares a replica: gets its artifact and its environment onto this host."""
 
 from __future__ import annotations
 

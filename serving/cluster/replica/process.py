@@ -67,7 +67,7 @@ Prepare = Callable[[Callable[[str], object]], HeldEnvironment | None]
 class Assignment:
     """What one replica is to serve and from where, and when one of its batches counts as hung.
 
-    `told_apart` returns fields of its LoadSpec that its version's spec doesn't have. `prepare`
+    `secret_fields` returns fields of its LoadSpec that its version's spec doesn't have. `prepare`
     makes the environment that its version runs in, within `prepare_s`. `follow` has the model that
     was loaded go along with what changes about its version, as long as it is entered.
     """
@@ -77,7 +77,7 @@ class Assignment:
     artifacts: ArtifactFiles
     run_dir: Path
     hung_s: float
-    told_apart: Callable[[], Mapping[str, Any]] = dict
+    secret_fields: Callable[[], Mapping[str, Any]] = dict
     prepare: Prepare = lambda meanwhile: None
     prepare_s: float = 60.0
     follow: Callable[[Predictor], AbstractContextManager[object]] = nullcontext
@@ -100,7 +100,7 @@ class Assignment:
             device=self.record.device,
             search_s=self.search_s,
             batch_s=self.hung_s * WITHIN_HUNG,
-            **self.told_apart(),
+            **self.secret_fields(),
             # Its check has asked. One that serves goes on where a later release is installed.
             allow_stale_libraries=True,
         )

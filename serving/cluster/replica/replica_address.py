@@ -1,4 +1,4 @@
-"""How the replicas of this host are reached, by the settings."""
+"""The addresses at which replicas of this host listen, by the settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from serving.rpc.listening import TcpListen
 
 
 def replica_listen() -> TcpListen | None:
-    """None means Unix sockets, which nobody has told other hosts of."""
+    """Return None for Unix sockets, which other hosts can't reach."""
     if not settings.CLIPPER_ADVERTISE_HOST:
         return None
     certificate, key = settings.CLIPPER_TLS_CERT, settings.CLIPPER_TLS_KEY

@@ -1,4 +1,4 @@
-"""What one replica lets others know of its model: its errors in Redis, its output in a file."""
+"""Reports of one replica on its model: errors in Redis, output in a file."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Reports:
         self._write([failure], phase=Phase.LOAD)
 
     def broken(self, failure: Failure) -> None:
-        """Of a model whose process has ended, as this one is about to."""
+        """Pass on why the model's process has ended, as this one is about to."""
         self._pass_on()
         self._write([failure], phase=Phase.SERVE)
 

@@ -32,7 +32,7 @@ from serving.cluster.host_environments import own_environments, prepare, publish
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.queues import REMOVE_ENVIRONMENT
-from serving.cluster.remote_versions import told_apart
+from serving.cluster.remote_versions import secret_fields
 from serving.cluster.replica.reports import Reports
 from serving.cluster.replica.secret_watch import SecretWatch, SendsSecret
 from serving.cluster.replica.worker import lifeline, slot
@@ -76,7 +76,7 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
             artifacts=ArtifactFiles.default(),
             run_dir=settings.CLIPPER_RUN_DIR,
             hung_s=settings.CLIPPER_HUNG_S,
-            told_apart=partial(told_apart, version, sealed=sealed),
+            secret_fields=partial(secret_fields, version, sealed=sealed),
             prepare=lambda meanwhile: prepare(version, afresh=False, meanwhile=meanwhile),
             prepare_s=rules().longest_s,
             follow=partial(_follow_secret, version_id=version.id, sealed=sealed),

@@ -26,7 +26,7 @@ from serving.cluster.host import host_id
 from serving.cluster.membership.workers import WorkerRecord, worker_id
 from serving.cluster.parent import Lifeline, die_with_parent
 from serving.cluster.queues import REPLICA_QUEUES, queue_at
-from serving.cluster.replica.announcement import Announced
+from serving.cluster.replica.announcement import Announcement
 from serving.cluster.replica.enforcement import end
 from serving.cluster.replica.watchdog import Slot, WatchTable
 
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 _lifeline: Lifeline | None = None
 _table: WatchTable | None = None
-_announced: list[Announced] = []
+_announced: list[Announcement] = []
 
 
 def lifeline() -> Lifeline:
@@ -106,7 +106,7 @@ def replica_queue(sender: Any) -> str | None:
 
 def _say_that_it_lives(sender: Any, *, queue: str) -> None:
     """Write this worker down now and every second: releases tell what they wait for by it."""
-    announced = Announced(
+    announced = Announcement(
         WorkerRecord(
             id=worker_id(os.getpid()),
             host=socket.gethostname(),

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from registry.models import Application, Model, ModelVersion, Release, Route
 from registry.reading import version_spec
-from serving.cluster.host_environments import needed
+from serving.cluster.host_environments import find_needed
 from serving.environments.spec import environment_of
 
 
@@ -49,12 +49,12 @@ def test_it_is_needed_from_when_that_happens(
 ) -> None:
     spec = environment_of(version_spec(version))
     assert spec is not None
-    assert needed() == set()
+    assert find_needed() == set()
     happens(version)
-    assert needed() == {spec.digest}
+    assert find_needed() == {spec.digest}
 
 
 def test_what_the_stack_has_is_no_environment(version: ModelVersion) -> None:
     ModelVersion.objects.update(requirements="numpy")
     goes_live(version)
-    assert needed() == set()
+    assert find_needed() == set()

@@ -22,16 +22,16 @@ class KeptInputs:
     arm: str
     rows: list[Row]
 
-    def told(self, report: CheckReport) -> dict[str, Any]:
-        """The report as it is kept with the check, naming the version that was compared."""
-        told: dict[str, Any] = msgspec.to_builtins(report)
+    def describe(self, report: CheckReport) -> dict[str, Any]:
+        """Return the report as it is kept with the check, with the version that was compared."""
+        described: dict[str, Any] = msgspec.to_builtins(report)
         if report.kept is not None:
-            told["kept"] = {"with": self.arm} | told["kept"]
-        return told
+            described["kept"] = {"with": self.arm} | described["kept"]
+        return described
 
 
-def kept_for(version: ModelVersion, *, client: redis.Redis) -> KeptInputs:
-    """What applications keep that the live version was asked, as much of each, ROWS together.
+def find_kept_inputs(version: ModelVersion, *, client: redis.Redis) -> KeptInputs:
+    """Return inputs of the live version that applications keep, as many of each, ROWS together.
 
     Nothing without a live version, nor for a remote one: others may be paid for its answers.
     """

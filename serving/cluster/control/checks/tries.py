@@ -1,4 +1,4 @@
-"""How often something was tried in vain: after a few times the release or check has failed."""
+"""Counts of vain tries: after a few the release or check has failed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Tries:
     """Counted in Redis before each try, so that one that ends its process counts as well."""
 
     def __init__(self, client: redis.Redis, *, of: str) -> None:
-        """`of` names what is tried, and so whose number it is counted by."""
+        """`of` names the kind of thing that is tried."""
         self._redis = client
         self._prefix = f"{TRIES_KEY}{of}:"
 
     def count(self, number: int) -> int:
-        """Count one more; returns the how-manieth it is."""
+        """Count one more, and return how many there were."""
         key = f"{self._prefix}{number}"
         with self._redis.pipeline() as pipe:
             pipe.incr(key)
@@ -30,5 +30,5 @@ class Tries:
         return int(count)
 
     def forget(self, number: int) -> None:
-        """What came in between was nobody's fault, or it went well."""
+        """Forget the tries: it went well, or the failure says nothing of it."""
         self._redis.delete(f"{self._prefix}{number}")

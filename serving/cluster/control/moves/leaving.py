@@ -1,7 +1,7 @@
 """A worker that gets SIGTERM lets its replicas move to other workers before it ends.
 
-Where the whole stack is stopped the web processes go first: nobody asks these replicas any more,
-and the worker ends at once, as it does where no other worker could take them.
+If the whole stack is stopped, the web processes go first: nobody asks these replicas any more, and
+the worker ends at once. It also ends at once if no other worker could take them.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Leaving:
 
 
 def _has_something_to_move() -> bool:
-    """Whether this worker has replicas, web processes ask them, and somebody would move them."""
+    """Return whether web processes ask replicas of this worker and control could move them."""
     client, own = redis_client(), worker_id(os.getpid())
     has_any = any(r.worker == own and r.holds_slot for r in own_directory().read())
     return has_any and bool(read_views(client)) and not read_control(client).problem

@@ -87,18 +87,18 @@ class _Move:
 
     @property
     def waits(self) -> bool:
-        """Whether there are more than are wanted, all of which leave: the last of them goes."""
+        """There are more than are wanted, all of which leave: the last of them goes."""
         return not self.stay and len(self.there) > self.demand.replicas
 
     def rank(self) -> tuple[bool, bool, int, int]:
-        """What has begun is brought to its end, and what is only kept warm comes last; a version of
-        many replicas, which may take every slot, after those that answer by few.
+        """Moves that have begun come first, and versions that are only kept warm last; a version of
+        many replicas, which may take every slot, comes after those of few.
         """
         warm = self.demand.warm_until is not None
         return not self.has_begun, warm, self.demand.replicas, self.demand.version_id
 
     def disturbs(self, other: _Move) -> bool:
-        """Of a version one replica moves at a time, and of a worker no other one begins to."""
+        """Return whether both are of one version, or this one would be a worker's second move."""
         same_version = other.demand.version_id == self.demand.version_id
         return same_version or (other.worker == self.worker and not self.has_begun)
 
@@ -111,7 +111,7 @@ class _Move:
 
 
 def _raised(demands: Sequence[Demand], moved: Mapping[int, _Move]) -> list[Demand]:
-    """Where it can, the replica more starts on the host that the other one leaves."""
+    """The replica more starts on the host that the other one leaves, if it can."""
     return [
         replace(demand, replicas=demand.replicas + 1, near=move.leaves.host_id)
         if (move := moved.get(demand.version_id)) and not move.waits

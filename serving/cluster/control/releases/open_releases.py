@@ -28,12 +28,12 @@ from serving.container.errors import explain
 from serving.rpc.text import safe_text
 
 READY_WITHIN_S = 120.0
-# From then on one ready replica is enough: the others may be waiting for slots.
+# After that one ready replica is enough: the others may be waiting for slots.
 ALL_READY_WITHIN_S = 20.0
 MAX_FAILURES = 3
-# A model that loads for longer is said to, in steps of so many seconds.
+# Progress names the time of a model that loads for longer, in steps of this many seconds.
 LOADING_STEP_S = 5
-# How much longer than it may take a replica that loads is waited for: its worker ends it first.
+# A replica that loads for too long is waited for this much longer: its worker ends it first.
 LOADING_GRACE_S = 10.0
 
 NOT_FORWARD = "it could not be brought forward, tried {} times"
@@ -75,7 +75,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far the replicas of a release in state starting have come.
+    """Progress of the replicas of a release in state starting.
 
     Of those `present`, `ready` say so themselves, and `reached` have answered every web process, of
     which there are `webs`. `obstacle` names one that stands between them.
@@ -134,7 +134,7 @@ class Progress:
 
     @property
     def text(self) -> str:
-        """What it waits for at this moment."""
+        """Its obstacles at this moment, for people."""
         parts = []
         if self.ready or not self.no_slot:
             parts.append(f"{self.ready} of {max(1, self.wanted)} replicas ready")
@@ -252,7 +252,7 @@ def _open_releases() -> list[Release]:
 
 
 def _least(failures: Mapping[str, HostFailures], *, hosts: Collection[str]) -> int:
-    """How often it failed on the host where it failed least: elsewhere it may yet load."""
+    """Return the failures of the host with fewest: a version may yet load there."""
     counts = [failures[host].count if host in failures else 0 for host in hosts]
     return min(counts, default=max((on_host.count for on_host in failures.values()), default=0))
 

@@ -1,4 +1,4 @@
-"""How many replicas a version should have for its load: arithmetic, no clock, no I/O.
+"""Decides how many replicas a version needs for its load: arithmetic, no clock, no I/O.
 
 Up within seconds, when queries wait for a large part of their application's objective or are lost,
 and the replicas are the reason. Down after half a minute in which one replica less would still
@@ -15,20 +15,20 @@ from itertools import pairwise
 
 from serving.cluster.control.scaling.version_load import Load, Reading, load_between
 
-# Waiting for this part of the objective, or losing this share of the queries, is too much.
+# To wait for this part of the objective, or to lose this share of the queries, is too much.
 DELAYED_SHARE = 0.4
 LOST_SHARE = 0.01
-# Where replicas compute for less than this share of the time, more of them would not help: queries
-# wait for a fuller batch, or for the web process.
+# If replicas compute for less than this share of the time, more of them don't help: queries wait
+# for a fuller batch, or for the web process.
 BUSY_SHARE = 0.5
 # One replica less must leave the others less busy than this.
 SLACK_SHARE = 0.6
 # Readings come each second: so many in a row must say the same.
 READINGS_UP = 3
 WINDOW_DOWN_S = 30.0
-# After a change of the replicas, what had piled up before is worked off first.
+# After a change of the replicas, the queue that had piled up before is worked off first.
 SETTLE_S = 3.0
-# Without news for so long, what went before says nothing of now.
+# Readings before a gap of this length are forgotten.
 STALE_S = 4.0
 LARGEST_STEP = 2.0
 REMEMBERED_S = 1800.0
@@ -157,7 +157,7 @@ class Autoscaler:
 
 
 def strain(load: Load, *, budget_s: float | None) -> float:
-    """How many times too small the replicas are for this load; up to 1.0 they are enough."""
+    """Return by which factor replicas are too few for this load; up to 1.0 they are enough."""
     delayed = 0.0
     if load.delay_s is not None and budget_s is not None:
         delayed = load.delay_s / (DELAYED_SHARE * budget_s)
@@ -176,7 +176,7 @@ def more_replicas(wanted: int, *, strain: float, most: int) -> int:
 
 
 def is_slack(load: Load, *, replicas: int, budget_s: float | None) -> bool:
-    """Whether so many replicas would have had an easy time with this load."""
+    """Return whether so many replicas would have had an easy time with this load."""
     if replicas < 1 or load.busy_replicas >= SLACK_SHARE * replicas:
         return False
     return strain(load, budget_s=budget_s) <= 0.5

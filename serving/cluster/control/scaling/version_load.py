@@ -1,4 +1,4 @@
-"""What one version had to do between two moments, out of what the web processes have counted."""
+"""The load of one version between two moments, from the counters of web processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DELAY_QUANTILE = 0.9
 
 
 class Counters(NamedTuple):
-    """What one web process has counted of one version up to its time `at`."""
+    """Counters of one web process for one version, at its time `at`."""
 
     at: float
     waits: tuple[int, ...] = ()
@@ -30,7 +30,7 @@ Reading = Mapping[str, Counters]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What all web processes together asked of one version's replicas in `elapsed_s` seconds.
+    """Queries of all web processes to one version's replicas in `elapsed_s` seconds.
 
     `delay_s` is what nine out of ten queries waited at most before they were sent, None where none
     was. `lost` queries expired or were refused; `busy_s` is the time all its replicas computed.
@@ -58,12 +58,12 @@ class Load:
 
     @property
     def busy_replicas(self) -> float:
-        """How many replicas, working without a pause, would have done the same."""
+        """The replicas that would have done the same without a pause."""
         return self.busy_s / self.elapsed_s
 
 
 def reading_of(arm: str, *, published: Iterable[Mapping[str, Any]]) -> Reading:
-    """Return what each web process says of this version; one that never asked it says zero."""
+    """Return the counters of each web process; all zero in one that never asked the version."""
     return {
         document["id"]: _counters(document["versions"].get(arm), at=document["at"])
         for document in published

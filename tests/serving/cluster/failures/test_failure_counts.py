@@ -27,7 +27,7 @@ def test_one_that_failed_while_it_loaded_is_disproved_by_one_that_loads_there(
     failures.note(1, host_id="h1")
     failures.note(1, host_id="h2")
 
-    failures.disproved_on(1, host_ids=["h1"])
+    failures.forget_disproved(1, host_ids=["h1"])
 
     assert list(failures.by_host(1)) == ["h2"]
     assert failures.held_back([1], host_ids=HOSTS) == {1: {"h2"}}
@@ -37,7 +37,7 @@ def test_one_that_failed_while_it_loaded_is_disproved_by_one_that_loads_there(
 def test_one_that_failed_while_it_served_is_on_probation(failures: FailureCounts) -> None:
     failures.note(1, host_id="h1", lasting=True)
 
-    failures.disproved_on(1, host_ids=HOSTS)
+    failures.forget_disproved(1, host_ids=HOSTS)
 
     assert failures.is_on_probation(1)
     assert not failures.is_on_probation(2)

@@ -11,7 +11,7 @@ from serving.cluster.membership.workers import (
     read_workers,
     take_back_request,
 )
-from serving.cluster.replica.announcement import Announced
+from serving.cluster.replica.announcement import Announcement
 
 RECORD = WorkerRecord(id="w1", host="app1", host_id="h1", queue="replicas.cpu", slots=2)
 BOTH = {"replicas.cpu", "replicas.cpu.h1"}
@@ -32,7 +32,7 @@ class Queues:
 
 def test_it_retires_while_it_is_asked_to_and_says_so(client: redis.Redis) -> None:
     queues = Queues()
-    worker = Announced(RECORD, consumer=queues, client=client)
+    worker = Announcement(RECORD, consumer=queues, client=client)
 
     def renewed() -> tuple[set[str], list[bool]]:
         worker.renew()
@@ -50,7 +50,7 @@ def test_what_was_asked_of_an_earlier_worker_with_the_same_id_is_no_request_of_i
 ) -> None:
     keep_retired(client, "w1")
     queues = Queues()
-    worker = Announced(RECORD, consumer=queues, client=client)
+    worker = Announcement(RECORD, consumer=queues, client=client)
     worker.renew()
     assert queues.taken_from == BOTH
     ask_to_retire(client, "w1")
@@ -64,7 +64,7 @@ def test_a_request_that_nobody_renews_is_forgotten(client: redis.Redis) -> None:
 
 
 def test_one_that_is_being_stopped_is_no_worker_any_more(client: redis.Redis) -> None:
-    worker = Announced(RECORD, consumer=Queues(), client=client)
+    worker = Announcement(RECORD, consumer=Queues(), client=client)
     worker.renew()
     worker.withdraw()
     worker.renew()

@@ -10,7 +10,7 @@ from registry import services
 from registry.models import Application, Model, ModelVersion
 from selection.store.input_samples import ROWS, Row
 from selection.store.keys import input_sample_key
-from serving.cluster.control.checks.kept_inputs import kept_for
+from serving.cluster.control.checks.kept_inputs import find_kept_inputs
 from serving.container.agreement import Agreement
 from serving.container.rehearsal import CheckReport
 
@@ -60,7 +60,7 @@ def test_those_of_every_application_that_keeps_them_are_asked(
     rows = [(b"[%d]" % number, b"1") for number in range(ROWS)]
     for name, keeps in (("a", True), ("b", True), ("c", False)):
         keep(client, application(name, model, keep_inputs=keeps), *rows)
-    found = kept_for(coming(model), client=client)
+    found = find_kept_inputs(coming(model), client=client)
     assert found.arm == "svm:1"
     assert found.rows == rows[ROWS // 2 :] * 2
 
@@ -70,22 +70,22 @@ def test_what_another_version_was_asked_is_nothing_to_compare_with(
 ) -> None:
     keep(client, application("a", model, keep_inputs=True), (b"[1]", b"1"), arm="svm:0")
     going = coming(model)
-    assert kept_for(going, client=client).rows == []  # nothing is live
+    assert find_kept_inputs(going, client=client).rows == []  # nothing is live
     live(model, "1")
-    assert kept_for(going, client=client).rows == []
+    assert find_kept_inputs(going, client=client).rows == []
 
 
 def test_a_remote_version_is_not_asked(client: redis.Redis, model: Model) -> None:
     live(model, "1")
     keep(client, application("a", model, keep_inputs=True), (b"[1]", b"1"))
-    assert kept_for(coming(model, runtime="remote"), client=client).rows == []
+    assert find_kept_inputs(coming(model, runtime="remote"), client=client).rows == []
 
 
 def test_the_report_names_the_version_that_was_compared(client: redis.Redis, model: Model) -> None:
     live(model, "1")
-    found = kept_for(coming(model), client=client)
+    found = find_kept_inputs(coming(model), client=client)
     agreement = Agreement(inputs=2, answered=2, same=1, largest_difference=0.5)
-    assert found.told(CheckReport(kept=agreement)) == {
+    assert found.describe(CheckReport(kept=agreement)) == {
         "kept": {
             "with": "svm:1",
             "inputs": 2,
@@ -94,4 +94,4 @@ def test_the_report_names_the_version_that_was_compared(client: redis.Redis, mod
             "largest_difference": 0.5,
         }
     }
-    assert found.told(CheckReport()) == {}
+    assert found.describe(CheckReport()) == {}
