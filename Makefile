@@ -38,6 +38,10 @@ test: ## run the suite, or: make test ARGS='tests/scripts -x'
 	@scripts/setup --dev
 	@exec .venv/bin/python -m pytest $(or $(ARGS),$(IN_PARALLEL))
 
+test-pythons: ## run the quick part of the suite on Python 3.12 and 3.13, and tell its coverage
+	@scripts/setup --dev
+	@exec scripts/test-pythons $(ARGS)
+
 test-frameworks: ## what `make test` leaves out: frameworks and environments, or: make test-frameworks ARGS=torch
 	@scripts/setup --dev
 	@exec .venv/bin/python -m tests.frameworks $(ARGS)
@@ -103,5 +107,5 @@ manage: ## run a manage.py command on the stack: make manage ARGS='status'
 	@. "$$(realpath -- "$$VAR")/env.sh" && exec .venv/bin/python manage.py $(ARGS)
 
 clean: ## remove .venv, .venv-peers, the built docs and every cache; the state in VAR stays
-	rm -rf .venv .venv-peers build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
