@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
 
 from core.decoding import decoded
 from core.errors import BadRequest
 from core.names import validate_name, validate_not_reserved
 from registry.extensions import check_combine, check_loss, check_policy
-from registry.models.constrained import ConstrainedRow
 from registry.models.input_types import InputType
 from registry.models.validators import between, validate_finite, validate_origins
-
-if TYPE_CHECKING:
-    pass
 
 SHORTEST_CACHE_TTL_S = 0.001
 LONGEST_CACHE_TTL_S = 365 * 86_400.0
@@ -85,7 +80,7 @@ class ApplicationQuerySet(models.QuerySet["Application"]):
         )
 
 
-class Application(ConstrainedRow):
+class Application(models.Model):
     """One question that clients ask, and how Clipper finds its answer."""
 
     name = models.CharField(
@@ -233,74 +228,6 @@ class Application(ConstrainedRow):
 
     class Meta:
         ordering = ("name",)
-        constraints = (
-            models.CheckConstraint(
-                name="application_input_type_known",
-                condition=Q(input_type__in=InputType.values),
-            ),
-            models.CheckConstraint(
-                name="application_confidence_in_unit_interval",
-                condition=Q(confidence_threshold__gte=0.0, confidence_threshold__lte=1.0),
-            ),
-            models.CheckConstraint(
-                name="application_cascade_in_unit_interval",
-                condition=Q(cascade_below__isnull=True)
-                | Q(cascade_below__gte=0.0, cascade_below__lte=1.0),
-            ),
-            models.CheckConstraint(
-                name="application_feedback_window_positive",
-                condition=Q(feedback_window_s__gte=1),
-            ),
-            models.CheckConstraint(
-                name="application_keep_feedback_positive",
-                condition=Q(keep_feedback_s__isnull=True) | Q(keep_feedback_s__gte=1),
-            ),
-            models.CheckConstraint(
-                name="application_cache_ttl_in_range",
-                condition=Q(cache_ttl_s__isnull=True)
-                | Q(cache_ttl_s__gte=SHORTEST_CACHE_TTL_S, cache_ttl_s__lte=LONGEST_CACHE_TTL_S),
-            ),
-            models.CheckConstraint(
-                name="application_loss_known", condition=Q(loss__in=Loss.values)
-            ),
-            models.CheckConstraint(
-                name="application_loss_scale_in_range",
-                condition=Q(loss_scale__gte=SMALLEST_SCALE, loss_scale__lte=LARGEST_SCALE),
-            ),
-            models.CheckConstraint(
-                name="application_missing_loss_in_unit_interval",
-                condition=Q(missing_loss__isnull=True)
-                | Q(missing_loss__gte=0.0, missing_loss__lte=1.0),
-            ),
-            models.CheckConstraint(
-                name="application_default_reward_in_unit_interval",
-                condition=Q(default_reward__isnull=True)
-                | Q(default_reward__gte=0.0, default_reward__lte=1.0),
-            ),
-            models.CheckConstraint(
-                name="application_prices_in_range",
-                condition=Q(
-                    lateness_price__gte=0.0,
-                    lateness_price__lte=HIGHEST_PRICE,
-                    cost_price__gte=0.0,
-                    cost_price__lte=HIGHEST_PRICE,
-                ),
-            ),
-            models.CheckConstraint(
-                name="application_context_ttl_in_range",
-                condition=Q(
-                    context_ttl_s__gte=SHORTEST_CONTEXT_TTL_S,
-                    context_ttl_s__lte=LONGEST_CONTEXT_TTL_S,
-                ),
-            ),
-            models.CheckConstraint(
-                name="application_max_contexts_in_range",
-                condition=Q(max_contexts__gte=1, max_contexts__lte=MOST_CONTEXTS),
-            ),
-            models.CheckConstraint(
-                name="application_priority_known", condition=Q(priority__in=Priority.values)
-            ),
-        )
 
     def __str__(self) -> str:
         return self.name
@@ -331,7 +258,7 @@ class Application(ConstrainedRow):
         return msgspec.json.decode(self.default_output) if self.default_output else None
 
 
-class ServiceLevelObjective(ConstrainedRow):
+class ServiceLevelObjective(models.Model):
     """How fast an application must be answered, and how often that must hold."""
 
     class Window(models.TextChoices):
@@ -355,15 +282,6 @@ class ServiceLevelObjective(ConstrainedRow):
 
     class Meta:
         verbose_name = "service level objective"
-        constraints = (
-            models.CheckConstraint(
-                name="slo_latency_in_range",
-                condition=Q(latency_ms__gte=1.0, latency_ms__lte=600_000.0),
-            ),
-            models.CheckConstraint(
-                name="slo_target_in_unit_interval", condition=Q(target__gte=0.0, target__lte=1.0)
-            ),
-        )
 
     def __str__(self) -> str:
         return f"{self.application}: {self.target:.2%} within {self.latency_ms:g} ms"

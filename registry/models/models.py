@@ -14,7 +14,6 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from core.names import validate_name, validate_version_not_reserved
-from registry.models.constrained import ConstrainedRow
 from registry.models.input_types import InputType
 from registry.models.validators import (
     between,
@@ -69,7 +68,7 @@ class ModelQuerySet(models.QuerySet["Model"]):
         return self.select_related("live_version").prefetch_related("versions")
 
 
-class Model(ConstrainedRow):
+class Model(models.Model):
     """A named function from inputs to outputs; its versions are what really runs."""
 
     name = models.CharField(max_length=63, unique=True, validators=[validate_name])
@@ -96,17 +95,12 @@ class Model(ConstrainedRow):
 
     class Meta:
         ordering = ("name",)
-        constraints = (
-            models.CheckConstraint(
-                name="model_input_type_known", condition=Q(input_type__in=InputType.values)
-            ),
-        )
 
     def __str__(self) -> str:
         return self.name
 
 
-class ModelVersion(ConstrainedRow):
+class ModelVersion(models.Model):
     """One immutable artifact of a model and how to run it, which may change while it serves.
 
     Autoscaling is on where `max_replicas` is set; `replicas` then stays within the bounds.
@@ -268,9 +262,6 @@ class ModelVersion(ConstrainedRow):
         constraints = (
             models.UniqueConstraint(name="version_once_per_model", fields=("model", "version")),
             models.CheckConstraint(
-                name="version_replicas_bounded", condition=Q(replicas__lte=MOST_REPLICAS)
-            ),
-            models.CheckConstraint(
                 name="version_replica_bounds_in_range",
                 condition=(
                     Q(min_replicas__isnull=True)
@@ -294,41 +285,8 @@ class ModelVersion(ConstrainedRow):
                 ),
             ),
             models.CheckConstraint(
-                name="version_batching_known", condition=Q(batching__in=Batching.values)
-            ),
-            models.CheckConstraint(
-                name="version_batch_size_in_range",
-                condition=Q(max_batch_size__isnull=True)
-                | Q(max_batch_size__gte=1, max_batch_size__lte=LARGEST_BATCH),
-            ),
-            models.CheckConstraint(
                 name="version_static_batch_has_size",
                 condition=~Q(batching=Batching.STATIC) | Q(max_batch_size__isnull=False),
-            ),
-            models.CheckConstraint(
-                name="version_batch_wait_in_range",
-                condition=Q(batch_wait_ms__isnull=True)
-                | Q(batch_wait_ms__gte=0.0, batch_wait_ms__lte=LONGEST_BATCH_WAIT_MS),
-            ),
-            models.CheckConstraint(
-                name="version_memory_limit_in_range",
-                condition=Q(memory_limit_mb__isnull=True)
-                | Q(
-                    memory_limit_mb__gte=SMALLEST_MEMORY_LIMIT_MB,
-                    memory_limit_mb__lte=LARGEST_MEMORY_LIMIT_MB,
-                ),
-            ),
-            models.CheckConstraint(
-                name="version_cost_in_range",
-                condition=Q(cost__gte=0.0, cost__lte=HIGHEST_COST),
-            ),
-            models.CheckConstraint(
-                name="version_threads_in_range",
-                condition=Q(threads__gte=1, threads__lte=MOST_THREADS),
-            ),
-            models.CheckConstraint(
-                name="version_load_timeout_in_range",
-                condition=Q(load_timeout_s__gte=1, load_timeout_s__lte=LONGEST_LOAD_TIMEOUT_S),
             ),
         )
 
