@@ -26,10 +26,10 @@ from benchmarks.telling import Target
 from benchmarks.wrk import COUNTER
 from core.specs import Snapshot
 from registry.demo.digits import held_out
-from selection.feedback.default_rewards.due import DueReceipts
+from selection.feedback.default_rewards.due_receipts import DueReceipts
 from selection.receipts import ReceiptSigner
-from selection.store.outputs import OutputStore
-from selection.store.state import SelectionStore
+from selection.store.large_outputs import OutputStore
+from selection.store.selection_store import SelectionStore
 from serving.api.direct import DirectPredictions
 from serving.engine.engine import Engine, EngineSpec
 from serving.http.connection import HttpConnection

@@ -18,9 +18,9 @@ from console.recommendation import pictured, worded
 from core.errors import ClipperError
 from core.redis.redis_client import redis_client
 from registry.models import Application
-from selection.contexts import GLOBAL_CONTEXT, fault_of
-from selection.feedback.resets import forget
-from selection.store.queries import LearnedContext, describe_context, learned_contexts
+from selection.context_names import GLOBAL_CONTEXT, fault_of
+from selection.feedback.persistence.resets import forget
+from selection.store.learned_contexts import LearnedContext, describe_context, learned_contexts
 
 PAGE_SIZE = 50
 LAST_PAGE = 100_000

@@ -9,9 +9,9 @@ from typing import Any
 from console import formats
 from console.templatetags.console import ago
 from registry.models import Application
-from selection.evaluation.monitoring.health.checks import CHECKS
-from selection.evaluation.monitoring.health.finding import ALARM, GOOD, UNKNOWN
-from selection.evaluation.monitoring.health.watching import health_of
+from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN
+from selection.evaluation.health.health_checks import CHECKS
+from selection.evaluation.health.watching import health_of
 
 WORDS = {GOOD: "Good", ALARM: "Alarm", UNKNOWN: "Can't say"}
 

@@ -32,9 +32,9 @@ from registry.models import Application, Release
 from registry.restarts import read_restarts
 from registry.snapshot import build_snapshot
 from registry.waiting import what_it_waits_for
-from selection.evaluation.monitoring.health.watching import all_findings
+from selection.evaluation.health.watching import all_findings
 from selection.reliability import FULL
-from selection.store.queries import describe_all
+from selection.store.learned_contexts import describe_all
 from serving.cluster.control.scaling.scaling_events import last_changes
 from serving.cluster.failures.failure_counts import failure_texts
 from serving.cluster.membership.directory import own_directory

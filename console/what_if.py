@@ -14,7 +14,7 @@ from console.access import VIEW, application_for, frame
 from core.errors import ClipperError
 from registry.models import Application
 from registry.reading import application_spec
-from selection.evaluation.what_if.feedback import Span
+from selection.evaluation.what_if.feedback_span import Span
 from selection.evaluation.what_if.form import WhatIfForm
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ class SelectionConfig(AppConfig):
 
     def ready(self) -> None:
         from registry.extensions import register_combines, register_losses, register_policies
-        from selection.extensions import add_installed_combines, combine_names
+        from selection.combine_plugins import add_installed_combines, combine_names
         from selection.policies import POLICIES, make_policy
         from selection.rewards.losses import check_loss
 

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from selection import kinds
-from selection.contexts import MAX_CHARACTERS
+from selection.context_names import MAX_CHARACTERS
 
 
 class Feedback(models.Model):
@@ -170,7 +170,7 @@ class SelectionSnapshot(models.Model):
 
 
 class ExperimentHealth(models.Model):
-    """How an application's experiment stands; `selection.evaluation.monitoring.health` looks."""
+    """How an application's experiment stands; `selection.evaluation.health` looks."""
 
     application = models.OneToOneField(
         "registry.Application", on_delete=models.CASCADE, related_name="health"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from registry.api.routing import APPLICATION, both
-from selection.api import ContextsView, SelectionView
+from selection.contexts_api import ContextsView, SelectionView
 from selection.evaluation.export_api import ExportView
-from selection.evaluation.monitoring.api import HistoryView
-from selection.evaluation.monitoring.health.api import HealthView
-from selection.evaluation.what_if.api import WhatIfView
+from selection.evaluation.health.health_api import HealthView
+from selection.evaluation.monitoring.history_api import HistoryView
+from selection.evaluation.what_if.what_if_api import WhatIfView
 
 urlpatterns = [
     *both(f"{APPLICATION}/contexts/", view=ContextsView, name="api-contexts"),

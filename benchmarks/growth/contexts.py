@@ -17,7 +17,7 @@ from benchmarks.linear import written
 from benchmarks.servers import waited_for
 from benchmarks.stack import Stack
 from benchmarks.telling import Target
-from selection.store.keys import contexts_key, state_key
+from selection.store.redis_keys import contexts_key, state_key
 
 SIZES, QUICK_SIZES = (1, 1_000, 10_000, 100_000, 1_000_000), (1, 10_000, 1_000_000)
 ARMS, POLICY = ("context-arm-1", "context-arm-2"), "exp3"

@@ -10,9 +10,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from benchmarks.learning.worlds import QUERIES, Asked, World
-from selection.contexts import GLOBAL_CONTEXT
+from selection.context_names import GLOBAL_CONTEXT
 from selection.policies import POLICIES, Policy, Prepared, make_policy
-from selection.policies.statistics import State, learn_in
+from selection.policies.arithmetic.sums import State, learn_in
 from selection.store.codec import prepared
 
 

@@ -15,7 +15,7 @@ from registry.models import Application
 from registry.models.applications import Combine
 from selection.answers.combine import METHODS
 from selection.policies import POLICIES, Parameter
-from selection.policies.base import FADING
+from selection.policies.policy import FADING
 
 
 class ShallowDecoder(json.JSONDecoder):

@@ -21,10 +21,10 @@ from redis.asyncio import Redis
 
 from benchmarks.guard import ONE, WebProcess, requests
 from clipper_site.stack.redis_server import find_server
-from selection.feedback.service import FeedbackService
+from selection.feedback.intake.service import FeedbackService
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt
-from selection.store.outputs import OutputStore
-from selection.store.state import SelectionStore
+from selection.store.large_outputs import OutputStore
+from selection.store.selection_store import SelectionStore
 from serving.api.feedback import feedback_endpoint
 from serving.testing import PlayedServing, application_spec, routes_to
 

@@ -12,7 +12,7 @@
 
 Where a number or scores are missing, the arm's average answer stands in for them (§5.2.2), which
 agrees with nothing. The result depends neither on the order in which answers came nor on that of
-the arms. Installed packages add further ways (`selection.extensions`).
+the arms. Installed packages add further ways (`selection.combine_plugins`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import msgspec
 from core.errors import ModelFailed
 from selection.answers.imputation import Averages, Values, shape
 from selection.answers.json_values import best_class, class_scores, decode, numbers, same_value_key
-from selection.policies.base import normalised
+from selection.policies.policy import normalised
 
 VOTE, SCORES, MEAN, MEDIAN = "vote", "scores", "mean", "median"
 

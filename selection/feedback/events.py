@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from core.decoding import Bounds, decoded
 from core.errors import BadRequest
-from selection.contexts import MAX_CHARACTERS, fault_of
+from selection.context_names import MAX_CHARACTERS, fault_of
 from selection.kinds import Kind
 
 MAX_ITEMS = 1000

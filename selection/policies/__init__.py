@@ -8,16 +8,16 @@ from typing import Any
 
 from core.errors import InvalidPolicyParams
 from core.suggest import meant
-from selection.policies.ab_split import ABSplit
-from selection.policies.auto import Auto
-from selection.policies.base import Parameter, Policy, Prepared, Selection
-from selection.policies.epsilon_greedy import EpsilonGreedy
-from selection.policies.exp3 import Exp3
-from selection.policies.exp4 import Exp4
-from selection.policies.static import Static
-from selection.policies.thompson import Thompson
-from selection.policies.track_and_stop import TrackAndStop
-from selection.policies.ucb1 import UCB1
+from selection.policies.policy import Parameter, Policy, Prepared, Selection
+from selection.policies.rules.ab_split import ABSplit
+from selection.policies.rules.auto import Auto
+from selection.policies.rules.epsilon_greedy import EpsilonGreedy
+from selection.policies.rules.exp3 import Exp3
+from selection.policies.rules.exp4 import Exp4
+from selection.policies.rules.route_weights import Static
+from selection.policies.rules.thompson import Thompson
+from selection.policies.rules.track_and_stop import TrackAndStop
+from selection.policies.rules.ucb1 import UCB1
 
 POLICIES: dict[str, type[Policy]] = {
     policy.name: policy

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from selection.policies.base import Parameter, evenly, highest, normalised
-from selection.policies.statistics import Statistics
+from selection.policies.arithmetic.sums import Statistics
+from selection.policies.policy import Parameter, evenly, highest, normalised
 
 # Observations below which a version is new; fading takes a version there again that had one label.
 NEW_BELOW = 1.0

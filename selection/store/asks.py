@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from redis.asyncio import Redis
 
 from selection.reliability import KEEP, TINY, Asked, Reliability
-from selection.store.keys import reliability_key
+from selection.store.redis_keys import reliability_key
 from selection.store.scripts import Script, ScriptCall
 
 # What nobody has asked for so long is forgotten, and so is everything where there are more arms.

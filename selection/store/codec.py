@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 from core.specs import ApplicationSpec
 from selection.policies import Policy, Prepared
-from selection.policies.recommendation import Recommendation, recommend, reward_intervals
-from selection.policies.shrinkage import Everybody, shrunk
-from selection.policies.statistics import (
+from selection.policies.arithmetic.shrinkage import Everybody, shrunk
+from selection.policies.arithmetic.sums import (
     EVIDENCE,
     REWARDS,
     State,
@@ -21,8 +20,9 @@ from selection.policies.statistics import (
     join_all,
     mean_reward,
 )
+from selection.policies.best_arm_proof import Recommendation, recommend, reward_intervals
 from selection.reliability import factors_of
-from selection.store.keys import (
+from selection.store.redis_keys import (
     FEEDBACK,
     FLOAT_BYTES,
     GLOBAL_CONTEXT,

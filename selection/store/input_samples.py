@@ -11,7 +11,7 @@ import msgspec
 import redis
 from redis.asyncio import Redis
 
-from selection.store.keys import input_sample_bytes_key, input_sample_key
+from selection.store.redis_keys import input_sample_bytes_key, input_sample_key
 from selection.store.scripts import Script, ScriptCall
 
 # Of one arm in one application. What takes more than ROW_BYTES isn't kept.

@@ -10,7 +10,12 @@ from time import time
 import msgspec
 from redis.asyncio import Redis
 
-from selection.store.keys import GLOBAL_CONTEXT, UNTAUGHT_CONTEXT_TTL_S, contexts_key, state_key
+from selection.store.redis_keys import (
+    GLOBAL_CONTEXT,
+    UNTAUGHT_CONTEXT_TTL_S,
+    contexts_key,
+    state_key,
+)
 from selection.store.scripts import Script, ScriptCall
 
 # KEYS  contexts, state of all contexts

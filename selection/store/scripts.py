@@ -10,8 +10,8 @@ import redis
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from selection.policies.statistics import CHANGED, CHANGED_FROM, REWARDS
-from selection.store.keys import (
+from selection.policies.arithmetic.sums import CHANGED, CHANGED_FROM, REWARDS
+from selection.store.redis_keys import (
     EVICTED_AT_ONCE,
     EXPIRY_MARGIN_S,
     FEEDBACK,

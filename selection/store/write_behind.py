@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from core.background import end_tasks
 from core.log_once import LogOnce
-from selection.store.keys import REDIS_ERRORS
+from selection.store.redis_keys import REDIS_ERRORS
 
 # So many are encoded without a pause of the event loop, and have the time of one write.
 WRITTEN_AT_ONCE = 256

@@ -9,13 +9,8 @@ import msgspec
 
 from core.errors import BadRequest, ClipperError
 from core.specs import FEEDBACK, PREDICT, ApplicationSpec
-from selection.feedback.events import (
-    FeedbackItem,
-    FeedbackResult,
-    parse_feedback,
-    parse_update,
-)
-from selection.store.keys import GLOBAL_CONTEXT
+from selection.feedback.events import FeedbackItem, FeedbackResult, parse_feedback, parse_update
+from selection.store.redis_keys import GLOBAL_CONTEXT
 from serving.api.access import application_of
 from serving.api.requests import check_context
 from serving.http.asgi import (

@@ -9,7 +9,7 @@ import msgspec
 
 from core.errors import NotReady
 from registry.control import NO_SLOTS, Slots, read_control_async
-from selection.store.keys import REDIS_ERRORS
+from selection.store.redis_keys import REDIS_ERRORS
 from serving.http.asgi import (
     DRAINING_KEY,
     Endpoint,

@@ -9,7 +9,7 @@ import msgspec
 from core.decoding import Bounds, decoded
 from core.errors import BadRequest, InvalidInput, NotFound
 from core.specs import ApplicationSpec, Snapshot, VersionSpec
-from selection.contexts import fault_of
+from selection.context_names import fault_of
 from serving.query.budget import SMALL_BATCH
 
 MAX_BATCH = 10_000

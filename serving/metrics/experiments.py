@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from selection.store.health import Alarms
+from selection.store.health_alarms import Alarms
 
 
 class HealthCollector(Collector):

@@ -9,7 +9,7 @@ import msgspec
 
 from core.specs import VersionSpec
 from selection.policies import Prepared, Selection
-from selection.policies.base import ask_all
+from selection.policies.policy import ask_all
 from serving.engine.engine import Target
 
 

@@ -7,7 +7,7 @@ from time import monotonic
 
 from core.errors import InvalidInput
 from core.specs import ApplicationSpec, VersionSpec
-from selection.policies.features import Features
+from selection.policies.arithmetic.features import Features
 from serving.engine.gather import Gather
 from serving.engine.outcome import Status
 from serving.query.budget import seconds_to_answer

@@ -11,7 +11,7 @@ from typing import Any
 from core.specs import ApplicationSpec
 from selection.answers.combine import Combined
 from selection.answers.decide import Fault, Objection, decide
-from selection.feedback.default_rewards.due import outputs_ttl_s
+from selection.feedback.default_rewards.due_receipts import outputs_ttl_s
 from selection.policies import Selection
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, Spent, fits_inline
 from serving.engine.gather import CallOptions, Gather

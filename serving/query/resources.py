@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from core.loop.turns import Turns
 from selection.answers.imputation import Averages
-from selection.feedback.default_rewards.due import DueReceipts
+from selection.feedback.default_rewards.due_receipts import DueReceipts
 from selection.receipts import ReceiptSigner
-from selection.store.outputs import OutputStore
-from selection.store.state import SelectionStore
+from selection.store.large_outputs import OutputStore
+from selection.store.selection_store import SelectionStore
 from serving.engine.engine import Engine
 from serving.metrics.published import Metrics
 from serving.query.large_batches import LargeBatches

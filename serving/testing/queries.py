@@ -12,10 +12,10 @@ from redis.asyncio import Redis
 
 from core.loop.turns import Turns
 from core.specs import ApplicationSpec, Snapshot
-from selection.feedback.default_rewards.due import DueReceipts
+from selection.feedback.default_rewards.due_receipts import DueReceipts
 from selection.receipts import ReceiptSigner
-from selection.store.outputs import OutputStore
-from selection.store.state import SelectionStore
+from selection.store.large_outputs import OutputStore
+from selection.store.selection_store import SelectionStore
 from serving.engine.engine import Engine, EngineSpec
 from serving.metrics.published import Metrics
 from serving.query.processor import QueryProcessor

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from time import monotonic
 
-from selection.store.keys import GLOBAL_CONTEXT, REDIS_ERRORS
+from selection.store.redis_keys import GLOBAL_CONTEXT, REDIS_ERRORS
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.membership.views import WebView, read_views_async
 from serving.web.runtime import Runtime

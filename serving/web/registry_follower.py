@@ -22,7 +22,7 @@ from core.log_once import LogOnce
 from core.specs import Snapshot
 from registry.followers import leave_followers, note_followed
 from registry.row_changes import KINDS, Piece, Reading, RowChange, RowKey, in_order, specs_by_row
-from selection.store.keys import REDIS_ERRORS
+from selection.store.redis_keys import REDIS_ERRORS
 from serving.metrics.event_loop import LoopWatch
 from serving.web.keeping import RETRY_PAUSE_S
 

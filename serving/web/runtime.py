@@ -23,13 +23,13 @@ from core.errors import NotFound, UnknownKey
 from core.log_once import LogOnce
 from core.redis.async_redis import bounded_redis
 from core.specs import Snapshot
-from selection.feedback.default_rewards.due import DueReceipts
-from selection.feedback.default_rewards.settling import Settler
-from selection.feedback.service import FeedbackService
+from selection.feedback.default_rewards.due_receipts import DueReceipts
+from selection.feedback.default_rewards.settler import Settler
+from selection.feedback.intake.service import FeedbackService
 from selection.receipts import FormerSecret, ReceiptSigner
-from selection.store.keys import REDIS_ERRORS
-from selection.store.outputs import BUDGET_BYTES, OutputStore
-from selection.store.state import COPIES, SelectionStore
+from selection.store.large_outputs import BUDGET_BYTES, OutputStore
+from selection.store.redis_keys import REDIS_ERRORS
+from selection.store.selection_store import COPIES, SelectionStore
 from serving.cluster.host import host_id
 from serving.cluster.membership.directory import REPLICAS_CHANNEL, read_directory
 from serving.cluster.membership.records import ReplicaRecord

@@ -11,10 +11,11 @@ from pathlib import Path
 from tests.architecture.source import LAYERS, ROOT, contracts, module_name, modules
 
 # Whoever decides an answer or learns from one loads nothing that it doesn't count with.
-LIGHT = ("answers", "contexts", "learning", "policies", "receipts", "rewards")
+LIGHT = ("answers", "context_names", "policies", "receipts", "rewards")
 # They count with numpy, and are loaded where a policy needs them.
 HEAVIER = {
-    f"selection.policies.{name}" for name in ("best_arm", "memory_choice", "ridge", "wilson")
+    f"selection.policies.arithmetic.{name}"
+    for name in ("best_arm", "memory_choice", "ridge", "upper_bound")
 }
 
 

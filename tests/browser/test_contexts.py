@@ -15,8 +15,8 @@ from playwright.sync_api import expect
 from registry import services
 from registry.models import Application, ModelVersion
 from registry.services import RouteRequest
-from selection.feedback.persist import persist_feedback
-from selection.store.keys import contexts_key, pack_vector, state_key
+from selection.feedback.persistence.drain import persist_feedback
+from selection.store.redis_keys import contexts_key, pack_vector, state_key
 from tests.browser.conftest import PHONE, SignIn
 
 pytestmark = pytest.mark.browser

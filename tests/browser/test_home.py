@@ -16,7 +16,7 @@ from registry import services
 from registry.control import note_round
 from registry.models import Application, ModelVersion, Release
 from registry.services import RouteRequest
-from selection.store.keys import GLOBAL_CONTEXT, pack_vector, reliability_key, state_key
+from selection.store.redis_keys import GLOBAL_CONTEXT, pack_vector, reliability_key, state_key
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.engine.stats import VersionStats

@@ -15,8 +15,8 @@ from pytest_django.fixtures import Settings
 from registry.models import Application
 from selection.evaluation.offpolicy.log import Log
 from tests.browser.conftest import PHONE
-from tests.selection.offpolicy.logs import logged_by
-from tests.selection.what_if.conftest import ARMS, keep, make_application
+from tests.selection.evaluation.offpolicy.logs import logged_by
+from tests.selection.evaluation.what_if.conftest import ARMS, keep, make_application
 
 pytestmark = pytest.mark.browser
 

@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 
 from registry import services
 from registry.models import Application
-from selection.store.keys import contexts_key, state_key
+from selection.store.redis_keys import contexts_key, state_key
 from tests.redis_server import fresh_redis_client
 
 PAGE = "/admin/applications/digits/contexts/"

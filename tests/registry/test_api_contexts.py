@@ -15,13 +15,13 @@ from redis.asyncio import Redis
 
 from registry.models import Application, ModelVersion
 from registry.snapshot import application_with_arms
-from selection.feedback.journal import FeedbackJournal
-from selection.feedback.persist import persist_feedback
+from selection.feedback.persistence.drain import persist_feedback
+from selection.feedback.persistence.journal import FeedbackJournal
 from selection.models import StateReset
 from selection.policies import make_policy
-from selection.store.keys import contexts_key, state_key
-from selection.store.queries import describe_context
-from selection.store.state import SelectionStore
+from selection.store.learned_contexts import describe_context
+from selection.store.redis_keys import contexts_key, state_key
+from selection.store.selection_store import SelectionStore
 from tests.registry.conftest import Api, go_live
 from tests.selection.updates import told
 

@@ -13,9 +13,9 @@ from redis.asyncio import Redis
 
 from core.specs import ApplicationSpec
 from selection.feedback.events import FeedbackEvent, FeedbackItem, FeedbackResult
-from selection.feedback.service import FeedbackService
+from selection.feedback.intake.service import FeedbackService
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
-from selection.store.keys import unpack_vector
+from selection.store.redis_keys import unpack_vector
 from serving.testing import application_spec
 
 ARMS = {"svm:2": 1.0, "tree:1": 1.0, "knn:1": 1.0}

@@ -9,10 +9,10 @@ import redis
 from redis.asyncio import Redis
 
 from core.specs import ApplicationSpec
-from selection.feedback.service import FeedbackService
+from selection.feedback.intake.service import FeedbackService
 from selection.receipts import ReceiptSigner
-from selection.store.outputs import OutputStore
-from selection.store.state import SelectionStore
+from selection.store.large_outputs import OutputStore
+from selection.store.selection_store import SelectionStore
 from serving.testing import application_spec
 
 MakeApplication = Callable[..., ApplicationSpec]

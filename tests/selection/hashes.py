@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis.typing import EncodableT, FieldT
 
-from selection.store.keys import pack_vector
+from selection.store.redis_keys import pack_vector
 
 
 def log_weights(**weights: float) -> dict[FieldT, EncodableT]:

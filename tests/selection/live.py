@@ -9,11 +9,11 @@ import redis
 from redis.asyncio import Redis
 
 from registry.models import Application
-from selection.feedback.journal import FeedbackJournal, JournalUpdate
-from selection.feedback.persist import persist_feedback
+from selection.feedback.persistence.drain import persist_feedback
+from selection.feedback.persistence.journal import FeedbackJournal, JournalUpdate
 from selection.policies import make_policy
-from selection.store.keys import QUERIES, state_key
 from selection.store.query_counts import QueryCounts
+from selection.store.redis_keys import QUERIES, state_key
 from tests.selection.updates import journal_update, told
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 from redis.asyncio import Redis
 
-from selection.feedback.journal import FeedbackJournal
+from selection.feedback.persistence.journal import FeedbackJournal
 from selection.policies import make_policy
 from tests.selection.updates import told
 

@@ -11,9 +11,9 @@ from statistics import mean
 from typing import NamedTuple
 
 from selection.answers.combine import combine
-from selection.contexts import GLOBAL_CONTEXT
+from selection.context_names import GLOBAL_CONTEXT
 from selection.policies import Policy, Prepared, Selection
-from selection.policies.statistics import State, learn_in
+from selection.policies.arithmetic.sums import State, learn_in
 from selection.rewards.losses import make_loss
 from selection.store.codec import prepared
 
@@ -30,7 +30,7 @@ World = Callable[[int, Random], Mapping[str, bool]]
 
 class Learner:
     """A policy applied to what is known in one context, among the `states` of all by context. The
-    arithmetic is the servers' own (`selection.policies.statistics`), which Redis does in a script.
+    arithmetic is the servers' own (`sums.py`), which Redis does in a script.
     """
 
     def __init__(

@@ -9,11 +9,11 @@ import pytest
 from redis.asyncio import Redis
 
 from selection.policies import POLICIES, Prepared, make_policy
-from selection.policies.statistics import State
+from selection.policies.arithmetic.sums import State
 from selection.reliability import EVERYTHING, PROBE, Reliability, factor_of, redistributed
 from selection.store.asks import Asks
 from selection.store.codec import prepared
-from selection.store.keys import REDIS_ERRORS, reliability_key
+from selection.store.redis_keys import REDIS_ERRORS, reliability_key
 from tests.long import beginning_of
 from tests.redis_server import redis_server
 

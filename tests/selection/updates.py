@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from selection.feedback.events import ArmOutcome, FeedbackEvent
-from selection.feedback.journal import JournalUpdate
+from selection.feedback.persistence.journal import JournalUpdate
 from selection.policies import Policy
-from selection.policies.statistics import (
+from selection.policies.arithmetic.sums import (
     LEVELS,
     State,
     StatisticKind,

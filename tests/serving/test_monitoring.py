@@ -17,8 +17,8 @@ from registry.models import Application, Model
 from registry.services import Actor, RouteRequest
 from selection.evaluation.monitoring.snapshots import KEPT
 from selection.models import SelectionSnapshot
-from selection.store.health import KEY
-from selection.store.keys import GLOBAL_CONTEXT, state_key
+from selection.store.health_alarms import KEY
+from selection.store.redis_keys import GLOBAL_CONTEXT, state_key
 from serving.cluster.control.selection_snapshots import (
     LOCK,
     THINNING_LOCK,

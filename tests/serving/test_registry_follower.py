@@ -17,7 +17,7 @@ from core.changes import APPLICATION, KEY
 from core.specs import Snapshot
 from registry.followers import everyone_followed
 from registry.row_changes import Piece, Reading, RowChange, RowKey, changed, specs_by_row
-from selection.store.keys import REDIS_ERRORS
+from selection.store.redis_keys import REDIS_ERRORS
 from serving.metrics.event_loop import LoopWatch
 from serving.testing import application_spec, key_spec, snapshot_of, version_spec
 from serving.web.registry_follower import SLICE, RegistryFollower, RegistrySource

@@ -20,12 +20,12 @@ KEEPING = (
     "tests/registry/test_concurrent_changes.py",
     "tests/registry/test_append_only.py",
     "tests/registry/test_broken_rows.py",
-    "tests/selection/test_feedback_persist.py",
+    "tests/selection/feedback/persistence/test_drain.py",
 )
 ASKING = (
     "tests/registry/test_services_releases.py",
     "tests/registry/test_migrations.py",
-    "tests/selection/test_rebuild.py",
+    "tests/selection/feedback/rebuild/test_rebuild.py",
     "tests/registry/test_services.py",
     "tests/registry/test_snapshot.py",
     "tests/registry/test_row_changes.py",
@@ -38,7 +38,7 @@ ASKING = (
     "tests/registry/test_commands.py",
     "tests/registry/test_configuration.py",
     "tests/registry/test_check_reports.py",
-    "tests/selection/test_monitoring_snapshots.py",
+    "tests/selection/evaluation/monitoring/test_monitoring_snapshots.py",
 )
 WITHOUT_A_DATABASE = (
     "tests/registry/test_commands.py::test_in_a_shell_failures_end_with_1_and_one_line",

@@ -21,7 +21,7 @@ from selection.answers.combine import METHODS, combine
 from selection.evaluation.what_if.form import WhatIfForm
 from selection.evaluation.what_if.targets import policy_target
 from selection.policies import POLICIES, make_policy
-from selection.policies.static import Static
+from selection.policies.rules.route_weights import Static
 from serving.api import requests
 from serving.container.errors import ContainerError
 from serving.container.numbers import NUMBER_TYPES

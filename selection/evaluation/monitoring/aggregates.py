@@ -12,7 +12,7 @@ from operator import add
 from typing import Any, NamedTuple
 
 from selection.evaluation.logged import AnswerRule, LoggedQuery
-from selection.policies.base import LOWEST_PROPENSITY
+from selection.policies.policy import LOWEST_PROPENSITY
 
 
 class RewardSums(NamedTuple):

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from registry.models import Application
-from selection.evaluation.monitoring import counter_deltas, estimates
+from selection.evaluation import counter_deltas
+from selection.evaluation.monitoring import estimates
 from selection.evaluation.monitoring.aggregates import (
     ArmSums,
     RewardSums,

@@ -13,7 +13,10 @@ from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
 from core.specs import ApplicationSpec
 from registry.models import Application
-from selection.contexts import GLOBAL_CONTEXT
+from selection.context_names import GLOBAL_CONTEXT
+from selection.evaluation import counter_deltas
+from selection.evaluation.health import watching
+from selection.evaluation.health.watching import Watch
 from selection.evaluation.logged import (
     COLUMNS,
     AnswerRule,
@@ -22,7 +25,6 @@ from selection.evaluation.logged import (
     answer_rule_of,
     logged,
 )
-from selection.evaluation.monitoring import counter_deltas
 from selection.evaluation.monitoring.aggregates import (
     ArmSums,
     RewardSums,
@@ -33,8 +35,6 @@ from selection.evaluation.monitoring.aggregates import (
     standing_of,
     tallied,
 )
-from selection.evaluation.monitoring.health import watching
-from selection.evaluation.monitoring.health.watching import Watch
 from selection.models import ExperimentHealth, Feedback, SelectionSnapshot, StateReset
 
 # What more feedback there is goes into the next snapshot.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from selection.contexts import GLOBAL_CONTEXT
+from selection.context_names import GLOBAL_CONTEXT
 from selection.evaluation.logged import LoggedQuery
 
 Floats = NDArray[np.float64]

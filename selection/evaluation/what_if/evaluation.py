@@ -21,12 +21,12 @@ from selection.evaluation.offpolicy.estimate import Estimate, Proposal, estimate
 from selection.evaluation.offpolicy.evidence import evidence_of, spread_of
 from selection.evaluation.offpolicy.intervals import Verdict, plain
 from selection.evaluation.offpolicy.log import Floats, Log, log_of
-from selection.evaluation.offpolicy.replay import Candidate, averaged, learning, together
-from selection.evaluation.what_if.feedback import Kept, Span, kept_feedback
+from selection.evaluation.offpolicy.policy_replay import Candidate, averaged, learning, together
+from selection.evaluation.what_if.feedback_span import Kept, Span, kept_feedback
 from selection.evaluation.what_if.targets import UNIFORM, WhatIfTarget, check_targets, usual_targets
 from selection.inference import Interval
 from selection.policies import make_policy
-from selection.policies.statistics import State
+from selection.policies.arithmetic.sums import State
 from selection.store.codec import prepared
 
 WAIT_FOR_TURN_S = 5.0

@@ -16,8 +16,8 @@ from unfold.widgets import (
 from core.decoding import decoded
 from core.errors import BadRequest
 from core.specs import ApplicationSpec
-from selection.contexts import fault_of
-from selection.evaluation.what_if.feedback import MOST_ROWS, USUAL_ROWS, Span
+from selection.context_names import fault_of
+from selection.evaluation.what_if.feedback_span import MOST_ROWS, USUAL_ROWS, Span
 from selection.evaluation.what_if.targets import WhatIfTarget, policy_target
 from selection.policies import POLICIES
 

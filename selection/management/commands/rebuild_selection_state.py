@@ -11,8 +11,8 @@ from core.redis.redis_client import redis_client
 from registry.management.base import ClipperCommand, named_application
 from registry.models import Application, AuditEntry
 from registry.services import Actor, record_done
-from selection.contexts import fault_of
-from selection.feedback.rebuild import Rebuilt, rebuild
+from selection.context_names import fault_of
+from selection.feedback.rebuild.state_rebuild import Rebuilt, rebuild
 
 NAMES_SHOWN = 5
 

@@ -7,8 +7,8 @@ from typing import Any
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
 from selection.evaluation.monitoring.snapshots import STEP_S
-from selection.feedback.persist import drain_feedback
-from selection.feedback.pruning import prune_old_feedback
+from selection.feedback.persistence.drain import drain_feedback
+from selection.feedback.rebuild.pruning import prune_old_feedback
 from serving.cluster.control.rhythm import Rhythm
 from serving.cluster.control.selection_snapshots import snapshot_selection, thin_selection_history
 from serving.cluster.control.tasks import reconcile

@@ -15,12 +15,12 @@ from core.loop.giving_way import GivingWay
 from core.redis.locks import exclusively
 from core.redis.redis_client import redis_client
 from registry.snapshot import build_snapshot
-from selection.evaluation.monitoring.counter_deltas import Readings
-from selection.evaluation.monitoring.health.watching import all_alarms
+from selection.evaluation.counter_deltas import Readings
+from selection.evaluation.health.watching import all_alarms
 from selection.evaluation.monitoring.history import COUNTERS
 from selection.evaluation.monitoring.snapshots import Observed, take_snapshots, thin_snapshots
-from selection.store.health import publish_alarms
-from selection.store.queries import describe_all
+from selection.store.health_alarms import publish_alarms
+from selection.store.learned_contexts import describe_all
 from serving.metrics.published import read_published
 
 LOCK = "clipper:lock:snapshots"

@@ -14,8 +14,8 @@ import psutil
 import pytest
 from redis import Redis
 
-from selection.feedback.persist import LOCK_TTL_S
-from selection.store.keys import PERSIST_LOCK
+from selection.feedback.persistence.drain import LOCK_TTL_S
+from selection.store.redis_keys import PERSIST_LOCK
 from tests.integration.conftest import Digits
 from tests.integration.stack import PAUSE_S, Load, Stack, eventually
 

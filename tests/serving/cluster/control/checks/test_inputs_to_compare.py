@@ -9,7 +9,7 @@ import redis
 from registry import services
 from registry.models import Application, Model, ModelVersion
 from selection.store.input_samples import ROWS, Row
-from selection.store.keys import input_sample_key
+from selection.store.redis_keys import input_sample_key
 from serving.cluster.control.checks.kept_inputs import find_kept_inputs
 from serving.container.agreement import Agreement
 from serving.container.rehearsal import CheckReport

@@ -1,0 +1,79 @@
+"""Whether each arm still gets the share of calls that the policy is to keep for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding
+from selection.policies import Policy
+from selection.policies.policy import normalised
+
+# After so many further calls a call counts half.
+HALF_LIFE = 10_000
+# An arm has collapsed below this part of what it should have had, where that is at least so many
+# calls: drawn by chance, a fourth of 40 is one in 10**8.
+PART = 0.25
+ENOUGH = 40.0
+# An arm that nothing is kept for has no chance left where it got not one of so many calls.
+NEVER = 10_000.0
+
+
+class Exploration(msgspec.Struct):
+    """Calls by arm, of which old ones fade."""
+
+    calls: dict[str, float] = {}
+
+    def look(self, calls: Mapping[str, int]) -> None:
+        keep = 0.5 ** (sum(calls.values()) / HALF_LIFE)
+        self.calls = {
+            arm: self.calls.get(arm, 0.0) * keep + calls.get(arm, 0)
+            for arm in {**self.calls, **calls}
+        }
+
+    def finding(self, policy: Policy, *, weights: Mapping[str, float]) -> Finding:
+        """Judge the arms of `weights`; what goes to others, since removed, has no part in it."""
+        if len(weights) < 2:
+            return Finding(UNKNOWN, None, "There is one arm: nothing to explore")
+        total = sum(self.calls.get(arm, 0.0) for arm in weights)
+        kept = kept_for(policy, weights=weights)
+        collapsed = [arm for arm in weights if self._has_collapsed(arm, total=total, kept=kept)]
+        lowest = min(weights, key=lambda arm: self.calls.get(arm, 0.0))
+        share = self.calls.get(lowest, 0.0) / total if total else None
+        if share is None or not (collapsed or self._tells(total, kept=kept)):
+            return Finding(UNKNOWN, share, "Too few calls so far to tell")
+        if collapsed:
+            arm = collapsed[0]
+            had = _percent(self.calls.get(arm, 0.0) / total)
+            return Finding(ALARM, share, f"{arm} got {had} of the latest calls, {_kept(kept[arm])}")
+        return Finding(
+            GOOD, share, f"{lowest} got the fewest, {_percent(share)} of the latest calls"
+        )
+
+    def _has_collapsed(self, arm: str, *, total: float, kept: Mapping[str, float | None]) -> bool:
+        share, calls = kept[arm], self.calls.get(arm, 0.0)
+        if share is None:
+            return False
+        if share == 0.0:
+            return total >= NEVER and calls < 1.0
+        return total * share >= ENOUGH and calls < PART * share * total
+
+    def _tells(self, total: float, *, kept: Mapping[str, float | None]) -> bool:
+        least = min((share for share in kept.values() if share), default=0.0)
+        return total * least >= ENOUGH if least else total >= NEVER
+
+
+def kept_for(policy: Policy, *, weights: Mapping[str, float]) -> dict[str, float | None]:
+    """Return the share of calls that each arm should at least have."""
+    if not policy.learns:
+        return {arm: share or None for arm, share in normalised(weights).items()}
+    return dict.fromkeys(weights, float(getattr(policy, "floor", 0.0)) / len(weights))
+
+
+def _kept(share: float | None) -> str:
+    return f"where {_percent(share)} is kept for it" if share else "and nothing is kept for it"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.2f} %"

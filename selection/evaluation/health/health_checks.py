@@ -1,0 +1,113 @@
+"""The checks of an experiment's health: what each looks at, and all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from selection.evaluation.health.delay import Delay
+from selection.evaluation.health.exploration import Exploration
+from selection.evaluation.health.exposure import Exposure
+from selection.evaluation.health.finding import UNKNOWN, Finding, Labelled
+from selection.evaluation.health.guardrails import Guardrails
+from selection.evaluation.health.mismatch import Mismatch
+from selection.evaluation.health.silence import Silence
+from selection.policies import Policy
+
+
+class Words(NamedTuple):
+    """What a check is called on a page, and what its alarm says in short."""
+
+    title: str
+    alarm: str
+
+
+CHECKS = {
+    "mismatch": Words("Labels by arm", "labels depend on the arm"),
+    "exposure": Words("One arm for a key", "keys are given to several arms"),
+    "silence": Words("Labels keep coming", "labels have stopped"),
+    "exploration": Words("Every arm is tried", "an arm is hardly tried"),
+    "delay": Words("Labels in time", "labels come too late"),
+}
+
+
+class ExperimentSpec(NamedTuple):
+    """What is tried out: a policy, and arms with their routes' weights, since a time.
+
+    `silence_counts`: a query without a label counts as a reward, so that whether one comes may
+    depend on the arm.
+    """
+
+    policy: Policy
+    weights: Mapping[str, float]
+    since: float
+    window_s: float
+    silence_counts: bool
+
+
+class HealthChecks(msgspec.Struct):
+    """What the checks remember, of numbers that stay bounded."""
+
+    mismatch: Mismatch = msgspec.field(default_factory=Mismatch)
+    exposure: Exposure = msgspec.field(default_factory=Exposure)
+    silence: Silence = msgspec.field(default_factory=Silence)
+    exploration: Exploration = msgspec.field(default_factory=Exploration)
+    delay: Delay = msgspec.field(default_factory=Delay)
+    guardrails: Guardrails = msgspec.field(default_factory=Guardrails)
+
+    def begin_anew(self) -> None:
+        """Another experiment has begun; how labels come is no matter of that."""
+        self.mismatch, self.exposure, self.exploration = Mismatch(), Exposure(), Exploration()
+        self.guardrails = Guardrails()
+
+    def look(
+        self,
+        labels: Sequence[Labelled],
+        *,
+        calls: Mapping[str, Sequence[int]],
+        latency: Mapping[str, Sequence[int]],
+        too_late: int,
+        experiment: ExperimentSpec,
+    ) -> None:
+        """Take what happened since the last look, in the order in which it came."""
+        asked = {arm: counts[0] for arm, counts in calls.items()}
+        for label in labels:
+            self._take(label, experiment=experiment)
+        self.silence.look(
+            calls=sum(asked.values()), labels_at=[label.received_at for label in labels]
+        )
+        self.exploration.look(asked)
+        self.guardrails.look(calls, latency=latency)
+        self.delay.look(too_late=too_late)
+
+    def _take(self, label: Labelled, *, experiment: ExperimentSpec) -> None:
+        if label.awaited:
+            self.delay.note(label.received_at - label.issued_at)
+        if label.arm is None or label.issued_at < experiment.since:
+            return
+        self.guardrails.note(label)
+        kept = label.key or (label.context if experiment.policy.sticky else "")
+        # One draw decided for all queries of whom is kept with an arm: it counts once.
+        is_draw = not kept or self.exposure.note(kept, arm=label.arm)
+        if is_draw and label.propensity < 1.0:
+            self.mismatch.note(label.arm, propensity=label.propensity)
+
+    def findings(self, *, experiment: ExperimentSpec, now: float) -> dict[str, Finding]:
+        """Return how each of `CHECKS` stands."""
+        policy, weights = experiment.policy, experiment.weights
+        return {
+            "mismatch": _SILENCE_COUNTS
+            if experiment.silence_counts
+            else self.mismatch.finding(tuple(weights)),
+            "exposure": self.exposure.finding(may_move=policy.learns),
+            "silence": self.silence.finding(now=now),
+            "exploration": self.exploration.finding(policy, weights=weights),
+            "delay": self.delay.finding(window_s=experiment.window_s),
+        }
+
+
+_SILENCE_COUNTS = Finding(
+    UNKNOWN, None, "No label counts as a reward here, so labels may come more often of a better arm"
+)

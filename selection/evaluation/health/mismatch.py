@@ -1,0 +1,112 @@
+"""Sample-ratio mismatch: whether labels come as often of each arm as its chance to be asked says.
+
+Where a label comes whatever the arm was, an arm of chance p has 1/p labels for each query that
+asked it, on average one a label. A gambler who stakes a share of what they have on an arm having
+more than that gains nothing in the long run (a test martingale: Shafer, Shen, Vereshchagin and Vovk
+2011), and comes to 1 / alpha times their money with a chance of at most alpha, however often and
+for however long one looks (Ville 1939). So it is a sequential test of multinomial counts (as Lindon
+and Malek 2022), with the chance of the arm that was asked alone, which is all that is logged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding
+
+# The chance that a sound experiment, however long it runs, is ever called mismatched.
+FALSE_ALARMS = 0.01
+# Shares that are staked: small ones find small excesses of rare arms, large ones the rest sooner.
+STAKES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4)
+# Fewer labels than this are said to be too few, whatever they look like.
+ENOUGH = 30
+
+
+class Mismatch(msgspec.Struct):
+    """Sums over the labels of an experiment.
+
+    `gained` is the logarithm of what each stake has won, by arm: what it would have lost on labels
+    of other arms is taken off when it is read. Once found, a mismatch is looked for anew; it is
+    over where as many labels as it took to find it have shown none.
+    """
+
+    labels: int = 0
+    counts: dict[str, int] = {}
+    inverse: dict[str, float] = {}
+    gained: dict[str, list[float]] = {}
+    found: str = ""
+    found_after: int = 0
+
+    def note(self, arm: str, *, propensity: float) -> None:
+        """Take a label of an arm that was asked by a chance below 1."""
+        excess = 1.0 / propensity - 1.0
+        gained = self.gained.get(arm, [0.0] * len(STAKES))
+        self.gained[arm] = [
+            known + math.log1p(stake * excess) - math.log1p(-stake)
+            for known, stake in zip(gained, STAKES, strict=True)
+        ]
+        self.counts[arm] = self.counts.get(arm, 0) + 1
+        self.inverse[arm] = self.inverse.get(arm, 0.0) + 1.0 / propensity
+        self.labels += 1
+
+    def finding(self, arms: Sequence[str]) -> Finding:
+        """Judge what came so far. `arms` are all of the experiment, labelled or not."""
+        capital = _log_mean_exp([self._log_capital(arm, i) for arm in arms for i in _STAKES])
+        if capital >= -math.log(FALSE_ALARMS):
+            self._start_anew(words=self._words(arms), after=self.labels)
+        elif self.found and self.labels >= self.found_after:
+            self._start_anew(words="", after=0)
+        if self.found:
+            return Finding(ALARM, self._excess(arms), self.found)
+        if self.labels < ENOUGH:
+            return Finding(
+                UNKNOWN, None, f"{self.labels} labels of arms drawn by chance: too few to tell"
+            )
+        return Finding(
+            GOOD,
+            self._excess(arms),
+            f"{self.labels:,} labels are spread over the arms as their chances say",
+        )
+
+    def _start_anew(self, *, words: str, after: int) -> None:
+        self.found, self.found_after = words, after
+        self.labels = 0
+        self.counts, self.inverse, self.gained = {}, {}, {}
+
+    def _log_capital(self, arm: str, stake: int) -> float:
+        gained = self.gained.get(arm)
+        won = 0.0 if gained is None else gained[stake]
+        return won + self.labels * math.log1p(-STAKES[stake])
+
+    def _words(self, arms: Sequence[str]) -> str:
+        arm = self._suspect(arms)
+        count = self.counts.get(arm, 0)
+        expected = count / self._ratio(arm) if count else 0.0
+        return (
+            f"{arm} has {count:,} of {self.labels:,} labels, where its chances come to about "
+            f"{expected:,.0f}: whether a label comes depends on who was asked"
+        )
+
+    def _suspect(self, arms: Sequence[str]) -> str:
+        """Return the arm that most speaks for having too many labels."""
+        return max(arms, key=lambda arm: max(self._log_capital(arm, i) for i in _STAKES))
+
+    def _ratio(self, arm: str) -> float:
+        return self.inverse.get(arm, 0.0) / self.labels
+
+    def _excess(self, arms: Sequence[str]) -> float | None:
+        """How many times as many labels as its chances say the suspect has."""
+        return self._ratio(self._suspect(arms)) if arms and self.labels else None
+
+
+_STAKES = range(len(STAKES))
+
+
+def _log_mean_exp(logs: Sequence[float]) -> float:
+    if not logs:
+        return 0.0
+    highest = max(logs)
+    return highest + math.log(math.fsum(math.exp(x - highest) for x in logs) / len(logs))

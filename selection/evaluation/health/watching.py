@@ -1,0 +1,176 @@
+"""Keeps an application's checks up to date as its snapshots are taken, and reads how they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from core.specs import ApplicationSpec
+from registry.models import Application
+from selection.evaluation import counter_deltas
+from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding, Labelled
+from selection.evaluation.health.guardrails import COST, LATENESS
+from selection.evaluation.health.health_checks import CHECKS, ExperimentSpec, HealthChecks
+from selection.kinds import DEFAULT, INPUT, RECEIPT
+from selection.models import ExperimentHealth
+from selection.policies import Policy, make_policy
+
+# Of a row of feedback, what a check reads.
+COLUMNS = ("issued_at", "received_at", "key", "metrics")
+# Web processes follow a change of arms, and queries of before are answered, within this time.
+SETTLING_S = 10.0
+TOO_LATE = "too_late"
+
+
+class Watch:
+    """One look at one application: `see` each row of feedback, then `concluded`."""
+
+    def __init__(
+        self, application: ApplicationSpec, *, weights: Mapping[str, float], now: datetime
+    ) -> None:
+        self._now = now
+        self._labels: list[Labelled] = []
+        self._row = ExperimentHealth.objects.filter(application_id=application.id).first()
+        policy = make_policy(application.policy, application.policy_params)
+        name = _name_of(application, policy=policy, weights=weights)
+        begins = self._row is None or self._row.experiment != name
+        if self._row is None:
+            self._row = ExperimentHealth(application_id=application.id)
+        self._checks = _kept(self._row.sums)
+        if begins:
+            self._checks.begin_anew()
+            self._row.experiment, self._row.since = name, now
+        self._experiment = ExperimentSpec(
+            policy=policy,
+            weights=weights,
+            since=self._row.since.timestamp() + SETTLING_S,
+            window_s=application.feedback_window_s,
+            silence_counts=application.default_reward is not None,
+        )
+
+    def see(self, row: Mapping[str, Any]) -> None:
+        """Take a row of the feedback table, with its arms, kind, context and `COLUMNS`."""
+        if row["kind"] == DEFAULT:
+            return
+        by_chance = row["kind"] == RECEIPT and not row["forced"] and len(row["arms"]) == 1
+        asked = row["arms"][0] if by_chance else _NOT_BY_CHANCE
+        self._labels.append(
+            Labelled(
+                arm=asked["arm"],
+                propensity=asked["propensity"],
+                key=row["key"],
+                context=row["context"],
+                issued_at=row["issued_at"].timestamp(),
+                received_at=row["received_at"].timestamp(),
+                metrics={**row["metrics"], **_taken(asked)},
+                awaited=row["kind"] != INPUT,
+            )
+        )
+
+    def concluded(
+        self,
+        *,
+        counts: Mapping[str, counter_deltas.Counts],
+        too_late: Mapping[str, int],
+        latency: counter_deltas.Readings,
+    ) -> ExperimentHealth:
+        """Return the row to save. `counts` are calls by arm since the last look."""
+        row = self._row
+        assert row is not None  # noqa: S101 - made where there was none
+        readings = {
+            process: {TOO_LATE: [count], **latency.get(process, {})}
+            for process, count in too_late.items()
+        }
+        grown = counter_deltas.counted_since(row.readings, readings)
+        self._checks.look(
+            self._labels,
+            calls=counts,
+            too_late=grown.pop(TOO_LATE, [0])[0],
+            latency=grown,
+            experiment=self._experiment,
+        )
+        found = self._checks.findings(experiment=self._experiment, now=self._now.timestamp())
+        row.findings = {name: self._told(name, finding) for name, finding in found.items()}
+        told = self._checks.guardrails.told(tuple(self._experiment.weights))
+        row.guardrails = [guardrail._asdict() for guardrail in told]
+        row.sums = msgspec.to_builtins(self._checks)
+        row.readings = counter_deltas.remembered(row.readings, readings)
+        row.at = self._now
+        return row
+
+    def _told(self, name: str, finding: Finding) -> dict[str, Any]:
+        """Return a finding as it is kept, with the time since when it stands so."""
+        assert self._row is not None  # noqa: S101 - made where there was none
+        before = self._row.findings.get(name, {})
+        lasts = before.get("state") == finding.state
+        return {
+            **finding._asdict(),
+            "since": before["since"] if lasts else self._now.isoformat(),
+        }
+
+
+def health_of(application: Application) -> dict[str, Any]:
+    """Return how an application's checks stand, as JSON values."""
+    row = ExperimentHealth.objects.filter(application=application).first()
+    findings = row.findings if row is not None else {}
+    checks = [{"check": name, **findings.get(name, _UNSEEN)} for name in CHECKS]
+    return {
+        "application": application.name,
+        "state": overall(check["state"] for check in checks),
+        "at": row.at.isoformat() if row is not None else None,
+        "experiment_since": row.since.isoformat() if row is not None else None,
+        "checks": checks,
+        "guardrails": row.guardrails if row is not None else [],
+    }
+
+
+def all_findings() -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the findings of every application that was ever looked at, by check."""
+    return dict(ExperimentHealth.objects.values_list("application__name", "findings"))
+
+
+def all_alarms() -> dict[str, dict[str, bool]]:
+    """Return of each of these whether it is an alarm."""
+    return {
+        application: {check: finding["state"] == ALARM for check, finding in findings.items()}
+        for application, findings in all_findings().items()
+    }
+
+
+def overall(states: Iterable[str]) -> str:
+    """Return the worst of some states; unknown where none is known."""
+    found = set(states)
+    return next((state for state in (ALARM, GOOD) if state in found), UNKNOWN)
+
+
+_NOT_BY_CHANCE: Mapping[str, Any] = {"arm": None, "propensity": 1.0}
+_UNSEEN: dict[str, Any] = {
+    "state": UNKNOWN,
+    "value": None,
+    "reason": "Nobody has looked yet: that happens every ten seconds while something changes",
+    "since": None,
+}
+
+
+def _taken(asked: Mapping[str, Any]) -> dict[str, float]:
+    """Return what went off the reward of an arm, where its application sets a price."""
+    if "lateness" not in asked:
+        return {}
+    return {LATENESS: asked["lateness"], COST: asked["cost"]}
+
+
+def _kept(sums: Mapping[str, Any]) -> HealthChecks:
+    try:
+        return msgspec.convert(sums, HealthChecks)
+    except msgspec.ValidationError:  # of a release that remembered something else
+        return HealthChecks()
+
+
+def _name_of(application: ApplicationSpec, *, policy: Policy, weights: Mapping[str, float]) -> str:
+    """Return the name of what is tried out: another one where anything of it changed."""
+    told = f"{policy!r} {sorted(weights.items())} {application.feedback_window_s}"
+    return blake2b(told.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,267 @@
+"""Takes a policy through a log, learning from it as it goes.
+
+The policy is judged on each query before it learns from it (progressive
+validation), so nothing it knows comes from the answer that it is judged by. What it learns from
+must be what it would have seen:
+
+Where all arms of a query were asked, the arms that it draws are simply looked up. Where one arm
+was drawn by chance, the row is its own only if it would have drawn that arm too: it takes the row
+with a chance of c * pi(a) / p(a), which leaves it with queries as if it had drawn itself (replay,
+Li, Chu, Langford and Wang 2011; by rejection where draws weren't uniform, and judged doubly robust
+on every row meanwhile, Dudik, Erhan, Langford and Li 2012). So it learns from a part of the rows,
+and each row counts by the chance that it was taken: so much of a step it stands for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from core.errors import BadRequest
+from selection.context_names import GLOBAL_CONTEXT
+from selection.evaluation.logged import AnswerRule, LoggedQuery
+from selection.evaluation.offpolicy.estimate import Proposal
+from selection.evaluation.offpolicy.log import Floats, Log
+from selection.policies import Policy, Prepared, Selection
+from selection.policies.arithmetic.sums import State, learn_in
+from selection.store.codec import prepared
+
+# c is p(a) / pi(a) as it was in all but this share of the last rows. Those below it come too rarely
+# even if all of them are taken: what they teach counts by the chance that was left.
+REJECTION_QUANTILE = 0.01
+# c follows a policy that comes to agree with the log, over so many rows, this often.
+RATIOS_KEPT, RATIOS_BETWEEN = 500, 100
+# A policy is applied to what it has learned this many times at most, evenly over the log.
+MOST_APPLIED = 5000
+# And contexts, which hear of each other through what is known for everybody, all anew every so
+# many times.
+EVERYBODY_BETWEEN = 20
+
+# Called now and then; what it raises ends the replay.
+Tick = Callable[[], None]
+ROWS_BETWEEN_TICKS = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A policy, the weights of the routes it chooses by, and how its answers are made and judged.
+
+    It chooses from the arms that were routed when each piece of feedback came.
+    """
+
+    policy: Policy
+    arms: Mapping[str, float]
+    rule: AnswerRule
+
+
+def learning(
+    log: Log,
+    candidate: Candidate,
+    *,
+    uniforms: Sequence[float],
+    tick: Tick = lambda: None,
+) -> Proposal:
+    """Return what the policy would have done, beginning with nothing and learning from the log."""
+    pupil = _Pupil(
+        candidate=candidate, pace=_Pace(log), updates_between=math.ceil(len(log) / MOST_APPLIED)
+    )
+    lines = _Lines(log, candidate=candidate)
+    pace = np.ones(len(log))
+    for row, query in enumerate(log.queries):
+        if row % ROWS_BETWEEN_TICKS == 0:
+            tick()
+        ready = pupil.prepared(query)
+        lines.propose(row, query, ready)
+        if not query.certain and together(ready) is None:
+            pace[row] = pupil.pace.of(ready.chances(query.features))
+        pupil.learn(query, ready, uniform=uniforms[row])
+    return lines.proposal(trained_on=pupil.updates, pace=pace)
+
+
+def averaged(proposals: Sequence[Proposal], *, settled: Floats) -> Proposal:
+    """Return what a policy does on average over several times that it learned from one log."""
+    first = proposals[0]
+    if len(proposals) == 1 or first.answers is not None or not len(first.chances):
+        return first
+    paces = [p.pace for p in proposals if p.pace is not None]
+    pace = np.mean(paces, axis=0) if paces else None
+    earned = [np.average(p.chances @ settled, weights=p.pace) for p in proposals]
+    return Proposal(
+        chances=np.mean([p.chances for p in proposals], axis=0),
+        trained_on=round(float(np.mean([p.trained_on or 0 for p in proposals]))),
+        pace=pace,
+        wander=float(np.var(earned, ddof=1)),
+    )
+
+
+class _Lines:
+    """Collects, query by query, a policy's chances and the rewards of its combined answers."""
+
+    def __init__(self, log: Log, *, candidate: Candidate) -> None:
+        self._candidate = candidate
+        self._place = log.place
+        self._chances = np.zeros((len(log), len(log.arms)))
+        self._answers = np.full(len(log), np.nan)
+        self._several = False
+        self._last: tuple[Mapping[str, float], Floats] | None = None
+
+    def propose(self, row: int, query: LoggedQuery, ready: Prepared) -> None:
+        selection = together(ready)
+        if selection is None:
+            self._chances[row] = self._line(ready.chances(query.features))
+            return
+        self._several = True
+        reward = self._candidate.rule.reward(query, asked=selection.arms, weights=ready.weights)
+        if reward is not None:
+            self._answers[row] = reward
+
+    def proposal(self, *, trained_on: int | None = None, pace: Floats | None = None) -> Proposal:
+        answers = self._answers if self._several else None
+        return Proposal(chances=self._chances, answers=answers, trained_on=trained_on, pace=pace)
+
+    def _line(self, chances: Mapping[str, float]) -> Floats:
+        if self._last is None or self._last[0] is not chances:
+            line = np.zeros(len(self._place))
+            for arm, chance in chances.items():
+                line[self._place[arm]] = chance
+            self._last = (chances, line)
+        return self._last[1]
+
+
+class _Pace:
+    """How many of the rows that one arm was drawn for a policy takes.
+
+    `c` of them, where chances leave room for that; fewer where it would mostly draw arms that the
+    log hardly did. How often it did is told by the last rows, as a row logs the chance of the arm
+    alone that it asked.
+    """
+
+    def __init__(self, log: Log) -> None:
+        # Before anything is learned arms are drawn alike.
+        self._arms = max(1, len(log.arms))
+        drawn = [q.asked[0].propensity * self._arms for q in log.queries if not q.certain]
+        self._ratios: deque[float] = deque(maxlen=RATIOS_KEPT)
+        self._since = 0
+        self._asked: deque[str] = deque()
+        self._counts: Counter[str] = Counter()
+        self.c = _low(drawn) if drawn else 1.0
+
+    def of(self, chances: Mapping[str, float]) -> float:
+        """Return the share of rows that a policy with these chances would take now."""
+        rows = len(self._asked) + 1.0
+        known = self._counts
+        return sum(
+            min((known[arm] + 1.0 / self._arms) / rows, self.c * chance)
+            for arm, chance in chances.items()
+        )
+
+    def follow(self, query: LoggedQuery, *, chance: float) -> None:
+        """Learn from a row of the log, the arm of which the policy would have asked by `chance`."""
+        (entry,) = query.asked
+        self._asked.append(entry.arm)
+        self._counts[entry.arm] += 1
+        if len(self._asked) > RATIOS_KEPT:
+            self._counts[self._asked.popleft()] -= 1
+        if chance <= 0.0:
+            return
+        self._ratios.append(entry.propensity / chance)
+        self._since += 1
+        if self._since >= RATIOS_BETWEEN and len(self._ratios) == RATIOS_KEPT:
+            self.c, self._since = _low(self._ratios), 0
+
+
+def _low(ratios: Iterable[float]) -> float:
+    return min(1.0, float(np.quantile(list(ratios), REJECTION_QUANTILE)))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pupil:
+    """A policy that has learned from some rows, by context."""
+
+    candidate: Candidate
+    pace: _Pace
+    updates_between: int
+    updates: int = 0
+    states: dict[str, State] = field(default_factory=dict)
+    applied: dict[str, tuple[tuple[str, ...], Prepared]] = field(default_factory=dict)
+
+    def prepared(self, query: LoggedQuery) -> Prepared:
+        arms = arms_at(query)
+        known = self.applied.get(query.context)
+        if known is not None and known[0] == arms:
+            return known[1]
+        weights = {arm: self.candidate.arms.get(arm, 1.0) for arm in arms}
+        ready = prepared(
+            self.candidate.policy,
+            self.states.get(query.context, State()),
+            weights,
+            general=self._general(query),
+        )
+        self.applied[query.context] = (arms, ready)
+        return ready
+
+    def learn(self, query: LoggedQuery, ready: Prepared, *, uniform: float) -> None:
+        """Learn from a row, if it is one that the policy would have seen."""
+        drawn = self._drawn(query, ready, uniform=uniform)
+        losses = {} if drawn is None else _losses(query, drawn)
+        if drawn is None or not losses:
+            return
+        try:
+            update = self.candidate.policy.update(
+                arms=query.routed,
+                losses=losses,
+                propensities=dict(zip(*drawn, strict=True)),
+                features=query.features,
+            )
+        except BadRequest:  # features that were not given when the query came
+            return
+        self.states |= learn_in(query.context, update, states=self.states)
+        self.updates += 1
+        if self.updates % (self.updates_between * EVERYBODY_BETWEEN) == 0:
+            self.applied.clear()
+        elif self.updates % self.updates_between == 0:
+            self.applied.pop(GLOBAL_CONTEXT, None)
+            self.applied.pop(query.context, None)
+
+    def _drawn(self, query: LoggedQuery, ready: Prepared, *, uniform: float) -> Selection | None:
+        if query.certain:
+            drawn = ready.select(uniform, query.features)
+            asked = {entry.arm for entry in query.asked}
+            return drawn if asked.issuperset(drawn.arms) else None
+        if together(ready) is not None:
+            return None
+        (entry,) = query.asked
+        chance = ready.chances(query.features).get(entry.arm, 0.0)
+        c = self.pace.c
+        self.pace.follow(query, chance=chance)
+        if uniform >= c * chance / entry.propensity:
+            return None
+        return Selection((entry.arm,), (min(chance, entry.propensity / c),))
+
+    def _general(self, query: LoggedQuery) -> State | None:
+        if query.context == GLOBAL_CONTEXT:
+            return None
+        return self.states.get(GLOBAL_CONTEXT, State())
+
+
+def together(ready: Prepared) -> Selection | None:
+    """Return the arms that a policy asks together, None where it asks one at a time."""
+    first = ready.selections[0]
+    return first if len(first.arms) > 1 else None
+
+
+def arms_at(query: LoggedQuery) -> tuple[str, ...]:
+    """Return the arms that there were to choose from, as far as is known."""
+    return tuple(dict.fromkeys((*query.routed, *(entry.arm for entry in query.asked))))
+
+
+def _losses(query: LoggedQuery, drawn: Selection) -> dict[str, float]:
+    return {
+        entry.arm: entry.loss
+        for entry in query.asked
+        if entry.arm in drawn.arms and entry.loss is not None
+    }

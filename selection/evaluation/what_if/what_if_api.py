@@ -1,0 +1,178 @@
+"""POST /api/v1/applications/{app}/what-if: what others would have earned on kept feedback."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from core.errors import BadRequest
+from core.specs import ApplicationSpec
+from registry.api.fields import Body, Flag, Object, Text, Whole
+from registry.api.permissions import Permissions
+from registry.api.timestamps import PastMoment, check_period
+from registry.api.views.base import ManagementView, find_application, schema
+from registry.models import Application
+from registry.reading import application_spec
+from selection.context_names import fault_of
+from selection.evaluation.monitoring.history_api import EstimateOut
+from selection.evaluation.offpolicy.intervals import Verdict
+from selection.evaluation.what_if.feedback_span import MOST_ROWS, USUAL_ROWS, Span
+from selection.evaluation.what_if.targets import MOST_TARGETS, WhatIfTarget, policy_target
+
+
+class TargetIn(Body):
+    """Either an arm, asked alone, or a policy."""
+
+    arm = Text(required=False, help_text="`model:version`, asked alone.")
+    policy = Text(required=False, help_text="A selection policy, or `uniform`: all arms alike.")
+    params = Object(
+        required=False,
+        help_text="Of the policy; left out, the application's own where it is its policy.",
+    )
+
+
+class WhatIfIn(Body):
+    targets = TargetIn(
+        many=True,
+        required=False,
+        help_text=f"At most {MOST_TARGETS}. Left out: each arm, all alike, the routes' weights, "
+        "and the application's own policy.",
+    )
+    rows = Whole(
+        required=False,
+        min_value=1,
+        max_value=MOST_ROWS,
+        help_text=f"Latest pieces of feedback to look at; {USUAL_ROWS} if left out.",
+    )
+    inputs = Flag(
+        required=False,
+        help_text="true: look at labelled inputs, instead of queries; they are never mixed.",
+    )
+    context = Text(  # type: ignore[assignment]  # a field's name, not the serializer's own context
+        required=False, allow_blank=True, help_text="Of this context only."
+    )
+    since = PastMoment(required=False, help_text="Feedback that came then or later.")
+    until = PastMoment(required=False, help_text="Feedback that came before then.")
+
+
+class EarnedOut(serializers.Serializer[Any]):
+    """What the answers given really earned."""
+
+    value = EstimateOut(allow_null=True)
+    rows = serializers.IntegerField()
+    recombined = serializers.IntegerField(
+        help_text="Of those: made of several outputs, and combined again to be judged."
+    )
+
+
+class WhatIfEstimateOut(serializers.Serializer[Any]):
+    """What one target would have earned, and how much that can be trusted."""
+
+    target = serializers.DictField(source="target.described")
+    name = serializers.CharField(source="target.name")
+    current = serializers.BooleanField(help_text="Whether it is the application's own policy.")
+    verdict = serializers.ChoiceField(
+        [str(verdict) for verdict in Verdict], source="estimate.verdict"
+    )
+    explanation = serializers.CharField(source="estimate.explanation")
+    method = serializers.ChoiceField(
+        ["direct", "doubly_robust"], allow_null=True, source="estimate.method"
+    )
+    estimate = EstimateOut(allow_null=True, source="estimate.best")
+    gain = EstimateOut(allow_null=True, help_text="More than was earned, row by row.")
+    rows = serializers.IntegerField(source="estimate.rows")
+    effective_rows = serializers.FloatField(source="estimate.effective_rows")
+    largest_weight = serializers.FloatField(source="estimate.largest_weight")
+    mean_weight = serializers.FloatField(source="estimate.mean_weight")
+    without_overlap = serializers.FloatField(source="estimate.without_overlap")
+    trained_on = serializers.IntegerField(
+        allow_null=True,
+        source="estimate.trained_on",
+        help_text="Rows that it could learn from as it went.",
+    )
+
+
+class WhatIfOut(serializers.Serializer[Any]):
+    """`since` and `until` are the times of the first and the last feedback that was looked at."""
+
+    application = serializers.CharField()
+    policy = serializers.CharField()
+    context = serializers.CharField(allow_null=True)  # type: ignore[assignment]  # a field's name
+    rows = serializers.IntegerField()
+    whole = serializers.IntegerField(
+        help_text="Further ones: rewards of combined answers, which tell nothing of one arm."
+    )
+    more = serializers.BooleanField(help_text="Whether older feedback was left out.")
+    inputs = serializers.BooleanField(help_text="Whether these are labelled inputs.")
+    others = serializers.BooleanField(
+        help_text="Whether there is feedback of the other kind (queries, labelled inputs)."
+    )
+    since = serializers.DateTimeField(allow_null=True)
+    until = serializers.DateTimeField(allow_null=True)
+    earned = EarnedOut()
+    estimates = WhatIfEstimateOut(many=True, source="results")
+    seconds = serializers.FloatField()
+
+
+class WhatIfView(ManagementView):
+    """Reads the latest feedback; changes nothing."""
+
+    for_bound_keys = ("POST",)
+    permissions: ClassVar[Permissions] = {
+        "POST": ("registry.view_application", "selection.view_feedback")
+    }
+
+    @schema(
+        "Estimate what other policies or single arms would have earned",
+        body=WhatIfIn,
+        answer=WhatIfOut,
+    )
+    def post(self, request: Request, application: str) -> Response:
+        # NumPy only where it is asked for.
+        from selection.evaluation.what_if.evaluation import what_if
+
+        found = find_application(request, name=application)
+        fields = self.body(WhatIfIn)
+        targets = targets_of(found, given=fields.get("targets", []))
+        outlook = what_if(
+            found, span=span_of(fields), targets=targets, usual="targets" not in fields
+        )
+        return Response(WhatIfOut(outlook).data)
+
+
+def span_of(fields: Mapping[str, Any]) -> Span:
+    """Return which feedback is to be looked at. Raises BadRequest for what can't be."""
+    context, since, until = (fields.get(name) for name in ("context", "since", "until"))
+    if context is not None and (fault := fault_of(context)) is not None:
+        raise BadRequest(fault)
+    check_period(since=since, until=until)
+    return Span(
+        rows=fields.get("rows", USUAL_ROWS),
+        context=context,
+        since=since,
+        until=until,
+        inputs=fields.get("inputs", False),
+    )
+
+
+def targets_of(application: Application, *, given: list[Mapping[str, Any]]) -> list[WhatIfTarget]:
+    """Return the targets that were named. Raises BadRequest, saying which one is wrong."""
+    spec = application_spec(application)
+    return [_target(spec, given=target, place=place) for place, target in enumerate(given)]
+
+
+def _target(spec: ApplicationSpec, *, given: Mapping[str, Any], place: int) -> WhatIfTarget:
+    if ("arm" in given) == ("policy" in given):
+        raise BadRequest(f"targets.{place}: expected exactly one of arm and policy")
+    if "policy" in given:
+        try:
+            return policy_target(spec, **given)
+        except BadRequest as error:
+            raise type(error)(f"targets.{place}.{error.message}") from error
+    if len(given) > 1:
+        raise BadRequest(f"targets.{place}: expected nothing but arm beside it")
+    return WhatIfTarget(arm=given["arm"])

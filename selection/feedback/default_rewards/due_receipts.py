@@ -1,0 +1,187 @@
+"""Receipts of predictions that will count as something if nobody says anything about them.
+
+Only applications with a default reward keep any: in a sorted set in Redis by application, by when
+their feedback window is over. Of more than there is room for, a sample is kept. `add` never waits;
+a task of the store writes what it is given.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+
+from core.specs import ApplicationSpec
+from selection.feedback.persistence.journal import SEEN_MARGIN_S
+from selection.store.redis_keys import due_key, due_level_key
+from selection.store.scripts import Script, ScriptCall
+from selection.store.write_behind import WRITTEN_AT_ONCE, WriteBehind
+
+# Predictions of one application that wait in Redis, and those of all that wait for Redis.
+MOST_KEPT = 100_000
+MOST_WAITING = 20_000
+# Looked at where some have to give way: of these about half do.
+TRIED_AT_ONCE = 256
+
+# KEYS  due, level
+# ARGV  most kept, TTL, then when each is due and its receipt. Returns how many will not count.
+# Each receipt has a number from [0, 1) by its digest, and at level n those below 2^-n are kept. The
+# level rises where there is no room left, and the others go little by little; it falls where half
+# of the room is free. So what is kept is a sample of all that came, which nothing but chance drew.
+SCRIPT = Script(
+    """
+local due, most = KEYS[1], tonumber(ARGV[1])
+local card = redis.call('ZCARD', due)
+local level = tonumber(redis.call('GET', KEYS[2]) or '0')
+
+local function is_sampled(receipt)
+  return tonumber(string.sub(redis.sha1hex(receipt), 1, 8), 16) < 2 ^ (32 - level)
+end
+
+-- Lets go of up to so many that are not in the sample, and says how many those were.
+local function give_way(wanted)
+  local found = redis.call('ZRANDMEMBER', due, TRIED_AT_ONCE)
+  local gone = 0
+  for _, receipt in ipairs(found) do
+    if gone < wanted and not is_sampled(receipt) then
+      gone = gone + redis.call('ZREM', due, receipt)
+    end
+  end
+  return gone
+end
+
+local lost = 0
+if level > 0 and card < most / 2 then
+  level = level - 1
+end
+for i = 3, #ARGV, 2 do
+  if is_sampled(ARGV[i + 1]) then
+    if card >= most then
+      local gone = give_way((#ARGV - i + 1) / 2)
+      if gone == 0 then
+        level = level + 1
+        gone = give_way((#ARGV - i + 1) / 2)
+      end
+      card, lost = card - gone, lost + gone
+    end
+    if card < most and is_sampled(ARGV[i + 1]) then
+      card = card + redis.call('ZADD', due, ARGV[i], ARGV[i + 1])
+    else
+      lost = lost + 1
+    end
+  else
+    lost = lost + 1
+  end
+end
+redis.call('EXPIRE', due, ARGV[2])
+redis.call('SET', KEYS[2], level, 'EX', ARGV[2])
+return lost
+""".replace("TRIED_AT_ONCE", str(TRIED_AT_ONCE))
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Due(NamedTuple):
+    """A receipt as its caller has it, and the unix time in milliseconds when its time is over."""
+
+    token: str
+    at_ms: int
+
+
+class _Waiting(NamedTuple):
+    application_id: int
+    ttl_s: int
+    due: Due
+
+
+class DueReceipts:
+    """Receipts by application. Those that there is no room for are dropped and counted.
+
+    While it is `paused` there is room for none.
+    """
+
+    def __init__(self, redis: Redis, *, kept: int = MOST_KEPT, waiting: int = MOST_WAITING) -> None:
+        self._redis = redis
+        self._most_kept = kept
+        self._most_waiting = waiting
+        self._waiting: deque[_Waiting] = deque()
+        self._writer = WriteBehind(
+            what="receipts with a default reward",
+            waiting=lambda: len(self._waiting),
+            write_some=self._write_some,
+            logger=logger,
+        )
+        self.dropped = 0
+        self.paused = False
+
+    @property
+    def waiting(self) -> list[Due]:
+        """Those that wait for Redis, the oldest first."""
+        return [waiting.due for waiting in self._waiting]
+
+    async def start(self) -> None:
+        await self._writer.start()
+
+    async def stop(self) -> None:
+        """Write what still waits, as far as Redis takes it, and end."""
+        await self._writer.stop()
+
+    def add(self, application: ApplicationSpec, *, token: str, issued_at_ms: int) -> None:
+        """Keep a receipt until its application's feedback window is over."""
+        if self.paused or len(self._waiting) >= self._most_waiting:
+            self.dropped += 1
+            return
+        window_s = application.feedback_window_s
+        due = Due(token, issued_at_ms + window_s * 1000)
+        self._waiting.append(_Waiting(application.id, window_s + SEEN_MARGIN_S, due))
+        self._writer.wake()
+
+    async def over(self, application_id: int, *, now_ms: int, most: int) -> list[Due]:
+        """Return the receipts whose time is over, oldest first; errors of Redis come through."""
+        found: Any = await self._redis.zrange(
+            due_key(application_id),
+            "-inf",
+            now_ms,
+            byscore=True,
+            offset=0,
+            num=most,
+            withscores=True,
+        )
+        return [Due(member.decode(), int(score)) for member, score in found]
+
+    async def remove(self, application_id: int, due: Sequence[Due]) -> None:
+        """Forget receipts that were dealt with; errors of Redis come through."""
+        if due:
+            await self._redis.zrem(due_key(application_id), *(receipt.token for receipt in due))
+
+    async def _write_some(self) -> None:
+        taken = list(islice(self._waiting, WRITTEN_AT_ONCE))
+        by_application: dict[int, list[_Waiting]] = {}
+        for waiting in taken:
+            by_application.setdefault(waiting.application_id, []).append(waiting)
+        refused = await SCRIPT.run(
+            self._redis, [self._call(key, some) for key, some in by_application.items()]
+        )
+        self.dropped += sum(map(int, refused))
+        for _ in taken:
+            self._waiting.popleft()
+
+    def _call(self, application_id: int, waiting: Sequence[_Waiting]) -> ScriptCall:
+        members = (part for item in waiting for part in (item.due.at_ms, item.due.token))
+        ttl_s = max(item.ttl_s for item in waiting)
+        return ScriptCall(
+            keys=[due_key(application_id), due_level_key(application_id)],
+            arguments=[self._most_kept, ttl_s, *members],
+        )
+
+
+def outputs_ttl_s(application: ApplicationSpec) -> int:
+    """Return how long large outputs are kept, in seconds; 0: not at all."""
+    if application.keep_outputs_s and application.default_reward is not None:
+        return application.feedback_window_s + SEEN_MARGIN_S
+    return min(application.keep_outputs_s, application.feedback_window_s)

@@ -1,0 +1,300 @@
+"""Takes feedback: joins it with its prediction, learns from it, and keeps it (§5)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TypeVar
+
+from redis.asyncio import Redis
+
+from core.errors import ClipperError, ExpiredReceipt, InvalidReceipt, Unavailable
+from core.loop.turns import Slice, Turns
+from core.specs import ApplicationSpec
+from selection.feedback.events import (
+    ArmOutcome,
+    FeedbackEvent,
+    FeedbackItem,
+    FeedbackResult,
+    Rejection,
+)
+from selection.feedback.intake.arm_losses import FREE, Price, charged, losses_of, prices_of
+from selection.feedback.intake.joining import (
+    JoinedPrediction,
+    PredictArms,
+    counted_before,
+    from_receipt,
+    join,
+    mark_of,
+    predict,
+)
+from selection.feedback.persistence.journal import FeedbackJournal, JournalUpdate
+from selection.kinds import DEFAULT
+from selection.receipts import ArmRecord, Receipt, ReceiptSigner
+from selection.store.large_outputs import OutputStore
+from selection.store.redis_keys import redis_needed
+from selection.store.selection_store import SelectionStore
+
+PREDICTED_AT_ONCE = 16
+RETRY_AFTER_S = 10.0
+NO_COSTS: Mapping[str, float] = MappingProxyType({})
+
+T = TypeVar("T")
+
+
+class FeedbackService:
+    """Counts feedback once, however often it is sent; what it accepted is durable.
+
+    While it is `paused` it takes none, as Redis has no memory left. It calls `note_expired` with
+    each piece that came after its feedback window. A request may hold hundreds of items, so its
+    work is cut into slices of the loop's `turns`.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        signer: ReceiptSigner,
+        store: SelectionStore,
+        outputs: OutputStore,
+        replicas: int = 0,
+        note_expired: Callable[[ApplicationSpec], None] = lambda _: None,
+        turns: Turns | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._journal = FeedbackJournal(redis, replicas=replicas)
+        self._signer = signer
+        self._store = store
+        self._outputs = outputs
+        self._note_expired = note_expired
+        self._turns = turns or Turns()
+        self._clock = clock
+        self.paused = False
+
+    async def submit(
+        self,
+        application: ApplicationSpec,
+        items: Sequence[FeedbackItem | ClipperError],
+        *,
+        arms: Mapping[str, float],
+        predict_arms: PredictArms,
+        costs: Mapping[str, float] = NO_COSTS,
+    ) -> FeedbackResult:
+        """Count the items and say what became of each; an error among them is its rejection.
+
+        Raises `Unavailable` without Redis: the whole request may be sent again, what had been
+        counted is then a duplicate.
+        """
+        self._refuse_while_paused()
+        now_ms = int(self._clock() * 1000)
+        predictions = await self._join(
+            application, items, now_ms=now_ms, predict_arms=predict_arms, costs=costs
+        )
+        pairs = list(zip(items, predictions, strict=True))
+        found, accepted = await self._count(application, pairs, arms=arms, now_ms=now_ms)
+        rejected = tuple(
+            Rejection(index, error.message, error.code)
+            for index, error in enumerate(found)
+            if isinstance(error, ClipperError)
+        )
+        return FeedbackResult(
+            accepted=accepted,
+            duplicates=len(found) - len(rejected) - accepted,
+            rejected=rejected,
+        )
+
+    async def settle(
+        self,
+        application: ApplicationSpec,
+        receipts: Sequence[Receipt],
+        *,
+        reward: float,
+        arms: Mapping[str, float],
+    ) -> int:
+        """Count these predictions, which got no feedback within their window, as this reward.
+
+        Raises `Unavailable` without Redis, and all may be settled again.
+        """
+        self._refuse_while_paused()
+        stored = await self._stored_outputs(receipts)
+        item = FeedbackItem(query_id="", reward=reward)
+        pairs = [
+            (item, from_receipt(receipt, stored=stored.get(receipt.nonce), kind=DEFAULT))
+            for receipt in receipts
+        ]
+        now_ms = int(self._clock() * 1000)
+        _, accepted = await self._count(application, pairs, arms=arms, now_ms=now_ms)
+        return accepted
+
+    def _refuse_while_paused(self) -> None:
+        if self.paused:
+            raise Unavailable(
+                "Redis has no memory left for feedback; nothing was lost, send it again later",
+                retry_after_s=RETRY_AFTER_S,
+            )
+
+    async def _count(
+        self,
+        application: ApplicationSpec,
+        pairs: Sequence[tuple[FeedbackItem | ClipperError, JoinedPrediction | ClipperError]],
+        *,
+        arms: Mapping[str, float],
+        now_ms: int,
+    ) -> tuple[list[JournalUpdate | ClipperError], int]:
+        """Return the update of each item, or its error, and how many updates counted."""
+        slice = Slice(self._turns)
+        found = []
+        for item, prediction in pairs:
+            found.append(_attempt(self._update_of, application, item, prediction, arms, now_ms))
+            await slice.pause()
+        updates = [update for update in found if isinstance(update, JournalUpdate)]
+        async with redis_needed():
+            left = await self._journal.append(updates)
+        latest = {
+            (application.id, context): state
+            for states in left
+            for context, state in (states or {}).items()
+        }
+        for (application_id, context), state in latest.items():
+            self._store.learned(application_id, context=context, state=state)
+        return found, sum(states is not None for states in left)
+
+    # --- join: what had been answered ---------------------------------------------------------
+
+    async def _join(
+        self,
+        application: ApplicationSpec,
+        items: Sequence[FeedbackItem | ClipperError],
+        *,
+        now_ms: int,
+        predict_arms: PredictArms,
+        costs: Mapping[str, float],
+    ) -> list[JoinedPrediction | ClipperError]:
+        slice = Slice(self._turns)
+        receipts = []
+        for item in items:
+            receipts.append(
+                _attempt(self._verified, application, item.query_id, now_ms)
+                if isinstance(item, FeedbackItem) and isinstance(item.query_id, str)
+                else None
+            )
+            await slice.pause()
+        stored = await self._stored_outputs(r for r in receipts if isinstance(r, Receipt))
+        marks = [mark_of(item, application=application) for item in items]
+        counted = await self._counted(mark for mark in marks if mark)
+        policy, limit = self._store.policy(application), asyncio.Semaphore(PREDICTED_AT_ONCE)
+
+        async def prediction(index: int) -> JoinedPrediction | ClipperError:
+            item, receipt = items[index], receipts[index]
+            if isinstance(item, ClipperError) or receipt is not None:
+                return join(item, receipt=receipt, stored=stored)
+            if marks[index] in counted:
+                return counted_before(application, item, now_ms=now_ms)
+            return await predict(
+                application,
+                item,
+                policy=policy,
+                now_ms=now_ms,
+                predict_arms=predict_arms,
+                limit=limit,
+                costs=costs,
+            )
+
+        if all(receipt is not None for receipt in receipts):
+            return [await prediction(index) for index in range(len(items))]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(prediction(index)) for index in range(len(items))]
+        return [task.result() for task in tasks]
+
+    def _verified(self, application: ApplicationSpec, token: str, now_ms: int) -> Receipt:
+        receipt = self._signer.verify(token)
+        if receipt.application_id != application.id:
+            raise InvalidReceipt("query_id: issued for another application")
+        # A window made longer since doesn't count: the receipt's mark may have expired already.
+        window_s = min(application.feedback_window_s, receipt.window_s or math.inf)
+        if now_ms - receipt.issued_at_ms > window_s * 1000:
+            self._note_expired(application)
+            raise ExpiredReceipt(f"query_id: older than the feedback window of {window_s} s")
+        return receipt
+
+    async def _stored_outputs(self, receipts: Iterable[Receipt]) -> dict[bytes, dict[str, bytes]]:
+        nonces = [receipt.nonce for receipt in receipts if receipt.stored]
+        if not nonces:
+            return {}
+        async with redis_needed():
+            return await self._outputs.fetch(nonces)
+
+    async def _counted(self, marks: Iterable[bytes]) -> set[bytes]:
+        given = list(marks)
+        if not given:
+            return set()
+        async with redis_needed():
+            return await self._journal.counted(given)
+
+    # --- update: what it teaches --------------------------------------------------------------
+
+    def _update_of(
+        self,
+        application: ApplicationSpec,
+        item: FeedbackItem | ClipperError,
+        prediction: JoinedPrediction | ClipperError,
+        arms: Mapping[str, float],
+        now_ms: int,
+    ) -> JournalUpdate:
+        if isinstance(prediction, ClipperError):
+            raise prediction
+        assert isinstance(item, FeedbackItem)  # noqa: S101 - an error is its own prediction
+        receipt = prediction.receipt
+        prices = prices_of(receipt, application=application)
+        losses = charged(losses_of(prediction, item=item, application=application), prices=prices)
+        update = None
+        if losses and not receipt.forced:
+            update = self._store.policy(application).update(
+                arms=arms,
+                losses=losses,
+                propensities={record.arm: record.propensity for record in receipt.arms},
+                features=receipt.features,
+                at_ms=now_ms,
+            )
+        label = bytes(item.label)
+        return JournalUpdate(
+            mark=prediction.mark,
+            update=update,
+            window_s=receipt.window_s or application.feedback_window_s,
+            context_ttl_s=application.context_ttl_s,
+            max_contexts=application.max_contexts,
+            event=FeedbackEvent(
+                application_id=application.id,
+                context=receipt.context,
+                nonce=receipt.nonce.hex(),
+                issued_at_ms=receipt.issued_at_ms,
+                received_at_ms=now_ms,
+                kind=prediction.kind,
+                label=label.decode() if label else None,
+                reward=item.mean_reward(),
+                arms=tuple(
+                    _outcome(record, losses.get(record.arm), prices.get(record.arm, FREE))
+                    for record in receipt.arms
+                ),
+                forced=receipt.forced,
+                routed=() if update is None else tuple(arms),
+                features=receipt.features,
+                key=receipt.key,
+                metrics=item.metrics,
+            ),
+        )
+
+
+def _outcome(record: ArmRecord, loss: float | None, price: Price) -> ArmOutcome:
+    output = None if record.output is None else record.output.decode(errors="replace")
+    return ArmOutcome(record.arm, record.propensity, output, loss, *price)
+
+
+def _attempt(function: Callable[..., T], *arguments: object) -> T | ClipperError:
+    try:
+        return function(*arguments)
+    except ClipperError as error:
+        return error

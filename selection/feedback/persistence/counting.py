@@ -1,0 +1,357 @@
+"""The script in Redis that counts updates once: marks, events, and sums."""
+
+from __future__ import annotations
+
+from selection.store.scripts import Script
+
+# KEYS  stream, state, state of all contexts (the same key in the global context), contexts,
+#       then the mark of each update
+# ARGV  marks' TTL, now, context, context TTL, most contexts, the prefix of states' keys, what all
+#       updates share as msgpack (empty if they teach nothing), then event and update of each as
+#       msgpack
+# Returns 1 for each update that counts now and 0 for each seen before, and the texts of the sums
+# that are left: by kind and arm of the context's state, then of that of all contexts.
+#
+# The order of arithmetic is that of `learn_in` in `sums.py`: both agree to the
+# bit. All is read and computed before anything is written, as Redis takes nothing back if a script
+# fails half way. Contexts give way before the first update, whose entry names them for replays.
+SCRIPT = Script("""
+local MARKS, EVENTS = 4, 7  -- before the first of these in KEYS and in ARGV
+local counted, counting = {}, {}
+local before, seen = redis.call('MGET', unpack(KEYS, MARKS + 1)), {}
+for i, mark in ipairs(before) do
+  local key = KEYS[MARKS + i]
+  counted[i] = (mark or seen[key]) and 0 or 1
+  seen[key] = true
+  if counted[i] == 1 then
+    counting[#counting + 1] = i
+  end
+end
+
+-- Write the events and their marks; returns where the last is in the stream.
+local function count(gone)
+  local position
+  for number, i in ipairs(counting) do
+    local entry = {'event', ARGV[EVENTS + 2 * i - 1]}
+    if number == 1 and #gone > 0 then
+      entry[3], entry[4] = 'gone', cmsgpack.pack(gone)
+    end
+    position = redis.call('XADD', KEYS[1], '*', unpack(entry))
+    redis.call('SET', KEYS[MARKS + i], '1', 'EX', ARGV[1])
+  end
+  return position
+end
+
+if ARGV[7] == '' or #counting == 0 then
+  count({})
+  return {counted, {}}
+end
+local state, general, contexts = KEYS[2], KEYS[3], KEYS[4]
+local now, context, ttl, most = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local arms, routed, at_ms, keep, version_share, kinds, pairs_kind = unpack(cmsgpack.unpack(ARGV[7]))
+
+-- Contexts that are too old, and then those too many of which were used longest ago.
+local function to_give_way()
+  if state == general then
+    return {}
+  end
+  local gone = redis.call(
+    'ZRANGEBYSCORE', contexts, '-inf', '(' .. now - ttl, 'LIMIT', 0, EVICTED_AT_ONCE)
+  local over = redis.call('ZCARD', contexts) - #gone - most
+  local used = redis.call('ZSCORE', contexts, context)
+  for _, expired in ipairs(gone) do
+    used = used and expired ~= context
+  end
+  if not used then
+    over = over + 1
+  end
+  if over > 0 then
+    local first, count = #gone, math.min(over, EVICTED_AT_ONCE)
+    for _, unused in ipairs(redis.call('ZRANGE', contexts, first, first + count - 1)) do
+      gone[#gone + 1] = unused
+    end
+  end
+  return gone
+end
+
+local gone, is_new = to_give_way(), false
+for _, one in ipairs(gone) do
+  is_new = is_new or one == context
+end
+
+-- The fields of a state's hash, and all of it; nothing of a context that is to begin anew.
+local function read(key, fields)
+  if key == state and is_new then
+    return {}
+  end
+  return redis.call('HMGET', key, unpack(fields))
+end
+
+local function read_all(key)
+  if key == state and is_new then
+    return {}
+  end
+  return redis.call('HGETALL', key)
+end
+
+local function fields_of(prefix, names)
+  local fields = {}
+  for i, name in ipairs(names) do
+    fields[i] = prefix .. name
+  end
+  return fields
+end
+
+local is_routed = {}
+for _, arm in ipairs(routed) do
+  is_routed[arm] = true
+end
+
+-- By their bytes, whatever the order of letters is where the server runs.
+local function comes_after(one, other)
+  for i = 1, math.min(#one, #other) do
+    local a, b = string.byte(one, i), string.byte(other, i)
+    if a ~= b then
+      return a > b
+    end
+  end
+  return #one > #other
+end
+
+-- The version of the same model, no longer routed, of which most is known.
+local function predecessor(all, family, arm)
+  local start = family.prefix .. string.match(arm, '^(.*):') .. ':'
+  local found, most
+  for i = 1, #all, 2 do
+    local other = string.sub(all[i], #family.prefix + 1)
+    if string.sub(all[i], 1, #start) == start and not is_routed[other] then
+      local first = struct.unpack('<d', all[i + 1])
+      if not found or first > most or (first == most and comes_after(other, found)) then
+        found, most = other, first
+      end
+    end
+  end
+  return found
+end
+
+local function unpacked(family, text)
+  local vector = {struct.unpack(family.format, text)}
+  vector[family.width + 1] = nil
+  return vector
+end
+
+-- The sums of each arm as text, or as numbers of one that is new.
+local function join(key, family)
+  local stored, known, sum = read(key, fields_of(family.prefix, arms)), 0, 0
+  local vectors, missing = {}, {}
+  for i in ipairs(arms) do
+    local text = stored[i]
+    if text then
+      vectors[i] = text
+      if is_routed[arms[i]] then
+        known = known + 1
+        sum = sum + struct.unpack('<d', text)
+      end
+    else
+      missing[#missing + 1] = i
+    end
+  end
+  local mean, all = 0, {}
+  if family.relative and known > 0 then
+    mean = sum / known
+  end
+  if #missing > 0 then
+    all = read_all(key)
+  end
+  for _, i in ipairs(missing) do
+    local former, vector = not family.evidence and predecessor(all, family, arms[i]), {}
+    local inherited = former
+      and unpacked(family, read(key, {family.prefix .. former})[1])
+    for j = 1, family.width do
+      vector[j] = inherited and mean + version_share * (inherited[j] - mean) or mean
+    end
+    vectors[i] = vector
+  end
+  return vectors
+end
+
+local function has_changed(vector, lately)
+  if vector[3] < CHANGED_FROM then
+    return false
+  end
+  local mean, recent = vector[2] / vector[1], vector[4] / vector[3]
+  local equal = vector[3] * (1 + lately) / (2 - vector[3] * (1 - lately))
+  local variance = math.max(mean * (1 - mean), recent * (1 - recent)) + 1 / equal
+  local apart = recent - mean
+  return apart * apart > CHANGED * variance * (1 / equal - 1 / vector[1])
+end
+
+-- Evidence of all arms begins anew where one has changed.
+local function recheck(vectors, deltas, family)
+  local changed, lately = false, family.keeps[3]
+  for i, vector in ipairs(vectors) do
+    if deltas[arms[i]] then
+      changed = changed or has_changed(vector, lately)
+      if vector[6] == 0 then
+        vector[6] = at_ms
+      end
+    end
+  end
+  for i, vector in ipairs(changed and vectors or {}) do
+    local known = type(vector) == 'table' and vector or unpacked(family, vector)
+    vectors[i] = {0, 0, 0, 0, known[5] + 1, at_ms}
+  end
+end
+
+-- What feedback adds, the last number above the mean reward of all arms lately.
+local function above_level(deltas, vectors)
+  local labels, rewarded, above = 0, 0, {}
+  for _, vector in ipairs(vectors) do
+    labels, rewarded = labels + vector[1], rewarded + vector[2]
+  end
+  for arm, delta in pairs(deltas) do
+    local last = labels > 0 and delta[#delta] - rewarded / labels or 0
+    above[arm] = {unpack(delta)}
+    above[arm][#delta] = last
+  end
+  return above
+end
+
+-- A state while it is worked on: its kinds of sums, each with those of all arms, and its feedback.
+local function opened(key)
+  local texts, feedback = read(key, fields_of(FEEDBACK, arms)), {}
+  for i, arm in ipairs(arms) do
+    feedback[arm] = texts[i] or 0
+  end
+  return {key = key, families = {}, feedback = feedback, told = {}}
+end
+
+local function add_kind(one, kind)
+  local name, width, relative, keeps, by_arm, evidence, levelled = unpack(kind)
+  local family = {
+    name = name, prefix = name .. ':', width = width, relative = relative, keeps = keeps,
+    by_arm = by_arm, evidence = evidence, levelled = levelled,
+    format = '<' .. string.rep('d', width)
+  }
+  family.vectors = join(one.key, family)
+  one.families[#one.families + 1] = family
+end
+
+-- What an update adds to one kind of sums.
+local function add(family, deltas)
+  local vectors = family.vectors
+  for i, vector in ipairs(vectors) do
+    -- Where nothing of it will change it stays the text that it is.
+    local changes = family.by_arm < family.width or deltas[arms[i]]
+    if type(vector) == 'string' and changes then
+      vectors[i] = unpacked(family, vector)
+    end
+  end
+  if family.levelled then
+    deltas = above_level(deltas, vectors)
+  end
+  for i, vector in ipairs(vectors) do
+    local delta = deltas[arms[i]]
+    if delta or family.by_arm < family.width then
+      for j, x in ipairs(vector) do
+        local fades = delta or j <= family.width - family.by_arm
+        vector[j] = x * (fades and (family.keeps[j] or keep) or 1) + (delta and delta[j] or 0)
+      end
+    end
+  end
+  if family.evidence then
+    recheck(vectors, deltas, family)
+  end
+end
+
+-- What a context's own rewards tell everybody, each with those before it; nil: there are none.
+local function paired(one, deltas)
+  local found
+  for number, family in ipairs(one.families) do
+    if family.name == REWARDS then
+      for i, vector in ipairs(family.vectors) do
+        local delta = deltas[number][arms[i]]
+        if delta then
+          local sums = type(vector) == 'string' and unpacked(family, vector) or vector
+          local count, sum, reward = sums[1], sums[2], delta[2]
+          found = found or {}
+          found[arms[i]] = {count, sum, count * reward, sum * reward}
+        end
+      end
+    end
+  end
+  return found
+end
+
+local function teach(one, deltas, observed)
+  for number, family in ipairs(one.families) do
+    if deltas[number] then
+      add(family, deltas[number])
+    end
+  end
+  for _, arm in ipairs(observed) do
+    one.feedback[arm] = one.feedback[arm] + 1
+    one.told[arm] = true
+  end
+end
+
+-- The fields to write of a state; the texts of all its sums go to `left`, in order.
+local left = {}
+local function written(one)
+  local fields = {}
+  for _, family in ipairs(one.families) do
+    for i, vector in ipairs(family.vectors) do
+      local text = vector
+      if type(vector) == 'table' then
+        text = struct.pack(family.format, unpack(vector))
+        fields[#fields + 1] = family.prefix .. arms[i]
+        fields[#fields + 1] = text
+      end
+      left[#left + 1] = text
+    end
+  end
+  for _, arm in ipairs(arms) do
+    if one.told[arm] then
+      fields[#fields + 1] = FEEDBACK .. arm
+      fields[#fields + 1] = string.format('%d', one.feedback[arm])
+    end
+  end
+  return fields
+end
+
+local own, everybodys = opened(state), state ~= general and opened(general)
+for _, kind in ipairs(kinds) do
+  add_kind(own, kind)
+  if everybodys then
+    add_kind(everybodys, kind)
+  end
+end
+for _, i in ipairs(counting) do
+  local observed, deltas = unpack(cmsgpack.unpack(ARGV[EVENTS + 2 * i]))
+  local tells = everybodys and paired(own, deltas)
+  teach(own, deltas, observed)
+  if tells then
+    if #everybodys.families == #kinds then
+      add_kind(everybodys, pairs_kind)
+    end
+    deltas[#kinds + 1] = tells
+  end
+  if everybodys then
+    teach(everybodys, deltas, observed)
+  end
+end
+local fields, everybodys_fields = written(own), everybodys and written(everybodys)
+
+local position = count(gone)
+for _, one in ipairs(gone) do
+  redis.call('ZREM', contexts, one)
+  redis.call('DEL', ARGV[6] .. one)
+end
+redis.call('HSET', state, UPDATED, now, POSITION, position, unpack(fields))
+if everybodys then
+  redis.call('HSET', general, UPDATED, now, POSITION, position, unpack(everybodys_fields))
+  redis.call('EXPIRE', state, ttl + EXPIRY_MARGIN_S)
+  redis.call('ZADD', contexts, now, context)
+end
+return {counted, left}
+""")

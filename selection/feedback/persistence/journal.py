@@ -1,0 +1,170 @@
+"""Writes updates to Redis: each counted once, and durable when `append` returns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from selection.feedback.events import FeedbackEvent
+from selection.feedback.persistence.counting import SCRIPT
+from selection.policies.arithmetic.sums import PAIRS, State, StatisticKind, Update
+from selection.store.redis_keys import (
+    GLOBAL_CONTEXT,
+    STREAM,
+    contexts_key,
+    seen_key,
+    state_key,
+    unpack_vector,
+)
+from selection.store.replication import replicated
+from selection.store.scripts import ScriptCall
+
+# The mark outlives the feedback window, so that no clock's drift lets a receipt count twice.
+SEEN_MARGIN_S = 3600
+# So many go in one transaction: they keep the event loop for two milliseconds, and Redis for nine.
+WRITTEN_AT_ONCE = 64
+# Of the connections to Redis so many may wait for its replicas; the others are for everything else.
+WAITS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalUpdate:
+    """An event, and the update of its context's state, if any. It counts once by its `mark`."""
+
+    mark: bytes
+    event: FeedbackEvent
+    update: Update | None
+    window_s: int
+    context_ttl_s: int
+    max_contexts: int
+
+
+# What is left of the states of some contexts, by context.
+States = Mapping[str, State]
+
+
+class FeedbackJournal:
+    """Appends updates, each unless it was seen before."""
+
+    def __init__(self, redis: Redis, *, replicas: int = 0) -> None:
+        self._redis = redis
+        self._replicas = replicas
+        self._waits = asyncio.Semaphore(WAITS_AT_ONCE)
+        self._encode = msgspec.msgpack.Encoder().encode
+
+    async def append(self, updates: Sequence[JournalUpdate]) -> list[States | None]:
+        """Return, in order, the sums left by each, by context; None if it was seen before.
+
+        Raises `Unavailable` if too few replicas of Redis have it, and errors of Redis: the updates
+        may or may not have been counted then.
+        """
+        if not updates:
+            return []
+        left: list[States | None] = []
+        refused: ResponseError | None = None
+        for first in range(0, len(updates), WRITTEN_AT_ONCE):
+            some = updates[first : first + WRITTEN_AT_ONCE]
+            together = [list(group) for _, group in groupby(some, key=_shared)]
+            try:
+                results = await SCRIPT.run(self._redis, [self._call(group) for group in together])
+            except ResponseError as error:
+                refused = error
+            else:
+                for group, result in zip(together, results, strict=True):
+                    left += _left(group, result)
+        if refused is not None:
+            raise refused
+        async with self._waits:
+            await replicated(self._redis, replicas=self._replicas)
+        return left
+
+    async def counted(self, marks: Sequence[bytes]) -> set[bytes]:
+        """Return those of the marks by which something has counted."""
+        found = await self._redis.mget([seen_key(mark.hex()) for mark in marks])
+        return {mark for mark, value in zip(marks, found, strict=True) if value is not None}
+
+    def _call(self, updates: Sequence[JournalUpdate]) -> ScriptCall:
+        """Count updates that are alike in `_shared`."""
+        first = updates[0]
+        application_id, context = first.event.application_id, first.event.context
+        own: list[bytes] = []
+        for each in updates:
+            own += self._encode(each.event), self._encode_update(each.update)
+        return ScriptCall(
+            keys=[
+                STREAM,
+                state_key(application_id, context),
+                state_key(application_id, GLOBAL_CONTEXT),
+                contexts_key(application_id),
+                *(seen_key(each.mark.hex()) for each in updates),
+            ],
+            arguments=[
+                first.window_s + SEEN_MARGIN_S,
+                f"{first.event.received_at_ms / 1000:.3f}",
+                context,
+                first.context_ttl_s,
+                first.max_contexts,
+                state_key(application_id, ""),
+                self._encode_shared(first.update),
+                *own,
+            ],
+        )
+
+    def _encode_shared(self, update: Update | None) -> bytes:
+        return b"" if update is None else self._encode((*_shared_by(update), PAIRS))
+
+    def _encode_update(self, update: Update | None) -> bytes:
+        """Encode what is an update's own."""
+        if update is None:
+            return b""
+        return self._encode((update.observed, tuple(update.deltas.values())))
+
+
+def _shared(one: JournalUpdate) -> object:
+    """Return what updates have in common that one call can count: context, arms, kinds of sums."""
+    event, update = one.event, one.update
+    return (
+        event.application_id,
+        event.context,
+        event.received_at_ms,
+        one.window_s,
+        one.context_ttl_s,
+        one.max_contexts,
+        None if update is None else _shared_by(update),
+    )
+
+
+def _shared_by(update: Update) -> tuple[object, ...]:
+    kinds = tuple(update.deltas)
+    return update.arms, update.routed, update.at_ms, update.keep, *update.warm_start, kinds
+
+
+def _left(
+    updates: Sequence[JournalUpdate], result: tuple[list[int], list[bytes]]
+) -> list[States | None]:
+    """Return for each update the states left by all of them, None if it was seen before."""
+    counted, texts = result
+    states = _states(updates[0], texts) if texts else {}
+    return [states if counts else None for counts in counted]
+
+
+def _states(one: JournalUpdate, texts: Sequence[bytes]) -> States:
+    update, context, rest = one.update, one.event.context, iter(texts)
+    if update is None:
+        return {}
+    arms, kinds = update.arms, tuple(update.deltas)
+    states = {context: _state(kinds, arms, rest)}
+    if context != GLOBAL_CONTEXT:
+        pairs = (PAIRS,) if len(texts) > 2 * len(kinds) * len(arms) else ()
+        states[GLOBAL_CONTEXT] = _state((*kinds, *pairs), arms, rest)
+    return states
+
+
+def _state(kinds: Iterable[StatisticKind], arms: Iterable[str], texts: Iterator[bytes]) -> State:
+    return State({kind.name: {arm: unpack_vector(next(texts)) for arm in arms} for kind in kinds})

@@ -1,0 +1,69 @@
+"""What contexts had learned from feedback that is no longer in the table, exactly as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from selection.feedback.rebuild.replay import Replayed
+from selection.models import StateCheckpoint
+from selection.policies.arithmetic.sums import State, Vector
+
+ROWS_AT_ONCE = 500
+
+
+class _Learned(msgspec.Struct, frozen=True, array_like=True):
+    """One context: its sums, feedback by arm, and when and from which entry it last learned."""
+
+    sums: dict[str, dict[str, Vector]]
+    feedback: dict[str, int]
+    updated_at: float
+    position: int
+
+
+_decode = msgspec.msgpack.Decoder(_Learned).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def load(application_id: int, *, only: str | None = None) -> dict[str, Replayed]:
+    """Return what each context had learned. `only`: this one alone."""
+    rows = StateCheckpoint.objects.filter(application_id=application_id)
+    if only is not None:
+        rows = rows.filter(context=only)
+    found = rows.values_list("context", "learned").iterator(chunk_size=ROWS_AT_ONCE)
+    return {context: _replayed(_decode(bytes(learned))) for context, learned in found}
+
+
+def store(application_id: int, *, contexts: Mapping[str, Replayed], changed: Iterable[str]) -> None:
+    """Write the `changed` contexts, and forget those of them that are not there any more."""
+    names = set(changed)
+    rows = StateCheckpoint.objects.filter(application_id=application_id)
+    gone = sorted(names - contexts.keys())
+    for start in range(0, len(gone), ROWS_AT_ONCE):
+        rows.filter(context__in=gone[start : start + ROWS_AT_ONCE]).delete()
+    StateCheckpoint.objects.bulk_create(
+        [
+            StateCheckpoint(
+                application_id=application_id, context=name, learned=_learned(contexts[name])
+            )
+            for name in sorted(names & contexts.keys())
+        ],
+        batch_size=ROWS_AT_ONCE,
+        update_conflicts=True,
+        unique_fields=("application", "context"),
+        update_fields=("learned",),
+    )
+
+
+def _replayed(learned: _Learned) -> Replayed:
+    return Replayed(
+        state=State(learned.sums),
+        feedback=learned.feedback,
+        updated_at=learned.updated_at,
+        position=learned.position,
+    )
+
+
+def _learned(replayed: Replayed) -> bytes:
+    return _encode((replayed.state.sums, replayed.feedback, replayed.updated_at, replayed.position))

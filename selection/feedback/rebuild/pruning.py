@@ -1,0 +1,106 @@
+"""Takes old feedback out of the table; what was learned from it stays, in checkpoints.
+
+A checkpoint is what a replay of the rows that went comes to, so that one that goes on from it comes
+to the same as if they were still there, to the bit.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+
+from django.db import transaction
+from redis.exceptions import LockError
+
+from core.redis.locks import exclusively
+from core.specs import ApplicationSpec
+from registry.models import Application
+from registry.snapshot import build_snapshot
+from selection.context_names import GLOBAL_CONTEXT
+from selection.feedback.persistence.journal import SEEN_MARGIN_S
+from selection.feedback.persistence.stream import PLACE_BITS
+from selection.feedback.rebuild.replay import Entry, Replay, Reset
+from selection.feedback.rebuild.replay_source import from_database
+from selection.feedback.rebuild.state_rebuild import checkpoints
+from selection.models import Feedback, StateReset
+from selection.policies import make_policy
+
+PRUNE_LOCK = "clipper:lock:pruning"
+LOCK_TTL_S = 60.0
+# In one transaction: a fifth of a second for five arms, in which SQLite takes no other writes.
+PRUNED_AT_ONCE = 2000
+
+logger = logging.getLogger(__name__)
+
+
+def prune_old_feedback() -> int:
+    """Take out what is older than its application keeps; return how many rows have gone."""
+    gone = 0
+    with exclusively(PRUNE_LOCK, ttl_s=LOCK_TTL_S) as lock:
+        if lock is None:
+            return 0
+        for application in build_snapshot().applications.values():
+            before = oldest_kept(application, now=time.time())
+            if before is None:
+                continue
+            try:
+                for count in prune(application, before=before):
+                    gone += count
+                    lock.reacquire()
+            except LockError:
+                break  # a transaction took longer than the lock; the next round goes on
+    if gone:
+        logger.info("old feedback pruned rows=%d", gone)
+    return gone
+
+
+def oldest_kept(application: ApplicationSpec, *, now: float) -> int | None:
+    """Return the position before which feedback goes; None where it is kept for good."""
+    if application.keep_feedback_s is None:
+        return None
+    kept_s = max(application.keep_feedback_s, application.feedback_window_s + SEEN_MARGIN_S)
+    return int((now - kept_s) * 1000) << PLACE_BITS
+
+
+def prune(application: ApplicationSpec, *, before: int) -> Iterator[int]:
+    """Take out the feedback at positions below `before`, and yield how many rows went each time."""
+    if not Feedback.objects.filter(application_id=application.id, position__lt=before).exists():
+        return
+    policy = make_policy(application.policy, application.policy_params)
+    replay = Replay(policy, contexts=checkpoints.load(application.id))
+    while (up_to := _next_end(application.id, before=before)) is not None:
+        with transaction.atomic():
+            rows = Application.objects.select_for_update(no_key=True)
+            if rows.filter(pk=application.id).first() is None:
+                return  # it has gone, and the rest with it
+            known = set(replay.contexts)
+            changed: set[str] = set()
+            entries = from_database(application.id, only=None, after=-1, up_to=up_to)
+            replay.follow(_noting(entries, known=known, changed=changed))
+            checkpoints.store(application.id, contexts=replay.contexts, changed=changed)
+            went = {"application_id": application.id, "position__lte": up_to}
+            count, _ = Feedback.objects.filter(**went).delete()
+            StateReset.objects.filter(**went).delete()
+        yield count
+
+
+def _next_end(application_id: int, *, before: int) -> int | None:
+    """Return the position of the last row that goes next; None where none is left."""
+    rows = Feedback.objects.filter(application_id=application_id, position__lt=before)
+    next_ones = rows.order_by("position").values_list("position", flat=True)[:PRUNED_AT_ONCE]
+    return max(next_ones, default=None)
+
+
+def _noting(
+    entries: Iterable[Entry], *, known: Iterable[str], changed: set[str]
+) -> Iterator[Entry]:
+    """Pass the entries on, and note which contexts they may change."""
+    for entry in entries:
+        if not isinstance(entry, Reset):
+            changed |= {GLOBAL_CONTEXT, entry.context, *entry.gone}
+        elif entry.context is None:
+            changed |= set(known)
+        else:
+            changed.add(entry.context)
+        yield entry

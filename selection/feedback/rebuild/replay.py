@@ -1,0 +1,108 @@
+"""Learns again from feedback that was kept: in the order in which it was counted, to the bit.
+
+What live feedback did is all in the entries: which arms took part, what each lost, what its chance
+was, and which contexts gave way to it. Only the policy is today's, with today's parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from selection.context_names import GLOBAL_CONTEXT
+from selection.policies import Policy
+from selection.policies.arithmetic.sums import State, learn_in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptUpdate:
+    """One piece of feedback as it was counted.
+
+    `position` grows with the order, `at` is when it came (seconds). `losses` are those of the arms
+    that answered, `routed` the arms that queries chose among at the time; empty where it was kept
+    before that was, and then those that answered were. `gone` are contexts that were forgotten just
+    before it.
+    """
+
+    position: int
+    at: float
+    context: str
+    losses: Mapping[str, float]
+    propensities: Mapping[str, float]
+    routed: Sequence[str] = ()
+    features: Sequence[float] = ()
+    forced: bool = False
+    gone: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset:
+    """Somebody had a context forgotten; None: every one, the global one too."""
+
+    position: int
+    context: str | None
+
+
+Entry = KeptUpdate | Reset
+
+
+@dataclass(slots=True)
+class Replayed:
+    """One context after the replay: what it learned, from how much, when last and from which."""
+
+    state: State = field(default_factory=State)
+    feedback: dict[str, int] = field(default_factory=dict)
+    updated_at: float = 0.0
+    position: int = 0
+
+
+class Replay:
+    """An application's contexts, learned anew. Holds what Redis holds, and nothing else.
+
+    `contexts` are what it goes on from: what was learned before the first entry.
+    """
+
+    def __init__(self, policy: Policy, *, contexts: Mapping[str, Replayed] | None = None) -> None:
+        self.contexts: dict[str, Replayed] = dict(contexts or {})
+        # Entries that something was learned from.
+        self.observed = 0
+        self._policy = policy
+
+    def follow(self, entries: Iterable[Entry]) -> None:
+        """Take the entries one after the other; they must come in the order of their positions."""
+        for entry in entries:
+            if isinstance(entry, Reset):
+                self._forget(entry.context)
+            else:
+                self._learn(entry)
+
+    def _forget(self, context: str | None) -> None:
+        if context is None:
+            self.contexts.clear()
+        else:
+            self.contexts.pop(context, None)
+
+    def _learn(self, entry: KeptUpdate) -> None:
+        if entry.forced or not entry.losses:
+            return
+        for context in entry.gone:
+            self.contexts.pop(context, None)
+        update = self._policy.update(
+            arms=entry.routed,
+            losses=entry.losses,
+            propensities=entry.propensities,
+            features=entry.features,
+            at_ms=round(entry.at * 1000.0),
+        )
+        states = {
+            context: known.state
+            for context in (entry.context, GLOBAL_CONTEXT)
+            if (known := self.contexts.get(context)) is not None
+        }
+        for context, state in learn_in(entry.context, update, states=states).items():
+            learned = self.contexts.setdefault(context, Replayed())
+            learned.state = state
+            for arm in update.observed:
+                learned.feedback[arm] = learned.feedback.get(arm, 0) + 1
+            learned.updated_at, learned.position = entry.at, entry.position
+        self.observed += 1

@@ -1,0 +1,104 @@
+"""Feedback as a replay takes it: from the database, and from the stream that leads there."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+
+import msgspec
+from django.db.models import Max, Min, Q
+
+from selection.feedback.events import ResetEvent
+from selection.feedback.persistence.stream import StreamEntry, read_entry
+from selection.feedback.rebuild.replay import Entry, KeptUpdate, Reset
+from selection.models import Feedback, StateReset
+
+ROWS_AT_ONCE = 2000
+READ = ("position", "received_at", "context", "arms", "routed", "features", "forced", "gone")
+
+
+def from_database(
+    application_id: int, *, only: str | None, after: int, up_to: int
+) -> Iterator[Entry]:
+    """Yield, in order, what is kept at positions above `after` and up to `up_to`."""
+    span = {"application_id": application_id, "position__gt": after, "position__lte": up_to}
+    rows = Feedback.objects.filter(forced=False, **span).order_by("position", "id").only(*READ)
+    if only is not None:
+        rows = rows.filter(Q(context=only) | ~Q(gone=[]))
+    resets = StateReset.objects.filter(**span).order_by("position")
+    updates = (_kept_update(row) for row in rows.iterator(chunk_size=ROWS_AT_ONCE))
+    return heapq.merge(
+        _of_context(updates, only=only),
+        (Reset(position=r.position, context=None if r.everywhere else r.context) for r in resets),
+        key=lambda entry: entry.position,
+    )
+
+
+def last_position(application_id: int) -> int:
+    """Return the last position that the database knows of an application; 0 where it knows none."""
+    return max(
+        kind.objects.filter(application_id=application_id).aggregate(last=Max("position"))["last"]
+        or 0
+        for kind in (Feedback, StateReset)
+    )
+
+
+def first_position(application_id: int) -> int | None:
+    """Return the first position that is kept; what pruning takes out was before it."""
+    rows = Feedback.objects.filter(application_id=application_id)
+    first: int | None = rows.aggregate(first=Min("position"))["first"]
+    return first
+
+
+def from_stream(
+    entries: Iterable[StreamEntry], *, application_id: int, only: str | None
+) -> Iterator[Entry]:
+    """Yield what these entries of the stream are; those that can't be read never become rows."""
+    return _of_context(_read(entries, application_id=application_id), only=only)
+
+
+def _read(entries: Iterable[StreamEntry], *, application_id: int) -> Iterator[Entry]:
+    for entry in entries:
+        try:
+            position, event, gone = read_entry(entry)
+        except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        if event.application_id != application_id:
+            continue
+        if isinstance(event, ResetEvent):
+            yield Reset(position=position, context=event.context)
+        else:
+            yield KeptUpdate(
+                position=position,
+                at=event.received_at_ms / 1000,
+                context=event.context,
+                losses={a.arm: a.loss for a in event.arms if a.loss is not None},
+                propensities={a.arm: a.propensity for a in event.arms},
+                routed=event.routed,
+                features=event.features,
+                forced=event.forced,
+                gone=gone,
+            )
+
+
+def _of_context(entries: Iterable[Entry], *, only: str | None) -> Iterator[Entry]:
+    """Leave out the feedback of other contexts, but not that `only` gave way to some of it."""
+    for entry in entries:
+        if only is None or isinstance(entry, Reset) or entry.context == only:
+            yield entry
+        elif only in entry.gone:
+            yield Reset(position=entry.position, context=only)
+
+
+def _kept_update(row: Feedback) -> KeptUpdate:
+    return KeptUpdate(
+        position=row.position,
+        at=row.received_at.timestamp(),
+        context=row.context,
+        losses={a["arm"]: a["loss"] for a in row.arms if a["loss"] is not None},
+        propensities={a["arm"]: a["propensity"] for a in row.arms},
+        routed=row.routed,
+        features=row.features,
+        forced=row.forced,
+        gone=row.gone,
+    )

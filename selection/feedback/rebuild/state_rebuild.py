@@ -1,0 +1,227 @@
+"""Builds what an application has learned anew from the feedback table, while feedback goes on.
+
+Rows are replayed as far as the stream has been emptied; what comes meanwhile is read from the
+stream itself. A context is written only while the stream's last entry is the last one replayed: it
+is then exactly what live feedback goes on from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import redis
+from redis.exceptions import LockError
+from redis.lock import Lock
+
+from core.errors import Conflict
+from core.redis.locks import exclusively
+from core.specs import ApplicationSpec
+from registry.models import Application
+from registry.snapshot import read_application
+from selection.feedback.persistence.drain import TAKEN_OVER_AFTER_MS, persist_feedback
+from selection.feedback.persistence.stream import in_order, position_text
+from selection.feedback.rebuild.marks import restore_marks
+from selection.feedback.rebuild.replay import Entry, Replay
+from selection.feedback.rebuild.replay_source import (
+    first_position,
+    from_database,
+    from_stream,
+    last_position,
+)
+from selection.feedback.rebuild.state_rebuild import checkpoints
+from selection.feedback.rebuild.state_swap import exchange, last_entry
+from selection.policies import make_policy
+from selection.store.redis_keys import (
+    GLOBAL_CONTEXT,
+    PERSIST_LOCK,
+    STREAM,
+    contexts_key,
+    redis_needed_blocking,
+)
+
+LOCK_TTL_S = 30.0
+LOCK_WAIT_S = 60.0
+TOLD_EVERY = 50_000
+# Contexts written in one transaction, fewer each time that feedback came in between.
+WRITTEN_AT_ONCE = 128
+MOST_ATTEMPTS = 20_000
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuilt:
+    """What a replay came to: entries that were learned from, the contexts there are now, the global
+    one counted, and those of which Redis had something else.
+    """
+
+    observed: int
+    contexts: int
+    differing: tuple[str, ...]
+
+
+def rebuild(
+    client: redis.Redis,
+    application: Application,
+    *,
+    only: str | None = None,
+    dry_run: bool = False,
+    tell: Tell = lambda line: None,
+) -> Rebuilt:
+    """Replay an application's feedback, from its checkpoints on, and put the result in Redis;
+    counts of queries stay.
+
+    Raises Unavailable without Redis, Conflict where feedback is persisted elsewhere or outruns the
+    writing.
+    """
+    spec = read_application(application)
+    first = first_position(spec.id)
+    source = _source(only)
+    replay = Replay(
+        make_policy(spec.policy, spec.policy_params),
+        contexts=checkpoints.load(spec.id, only=source),
+    )
+    with redis_needed_blocking():
+        with _persisting_alone() as lock:
+            cut = _emptied(client, application_id=spec.id, lock=lock)
+        if not dry_run:
+            # What counts again before this is taken for known when the stream is emptied next.
+            restore_marks(client, spec)
+        # The long part: meanwhile feedback is persisted as always.
+        entries = from_database(spec.id, only=source, after=-1, up_to=cut)
+        replay.follow(_told(entries, tell=tell))
+        with _persisting_alone() as lock:
+            known = cut
+            cut = _emptied(client, application_id=spec.id, lock=lock)
+            replay.follow(from_database(spec.id, only=source, after=known, up_to=cut))
+            if first is not None and first_position(spec.id) != first:
+                raise Conflict("Old feedback was pruned meanwhile; try again.")
+            writing = _Writing(client, spec, replay=replay, only=only, cut=cut)
+            differing = writing.finish(lock, write=not dry_run)
+    return Rebuilt(
+        observed=replay.observed,
+        contexts=len(replay.contexts),
+        differing=tuple(differing),
+    )
+
+
+@contextmanager
+def _persisting_alone() -> Iterator[Lock]:
+    """Keep others from moving feedback to the database."""
+    with exclusively(PERSIST_LOCK, ttl_s=LOCK_TTL_S, wait_s=LOCK_WAIT_S) as lock:
+        if lock is None:
+            raise Conflict(f"Feedback was persisted elsewhere for {LOCK_WAIT_S:g} s; try again.")
+        try:
+            yield lock
+        except LockError as error:
+            raise _persisted_elsewhere() from error
+
+
+def _emptied(client: redis.Redis, *, application_id: int, lock: Lock) -> int:
+    """Move the stream into the database; return the position up to which everything is there."""
+    position = in_order(last_entry(client))
+    while True:
+        while client.xrange(STREAM, max=position_text(position), count=1):
+            if not persist_feedback(client):
+                raise Conflict(
+                    "Some feedback is held by a process that ended while it moved it to the "
+                    f"database; {TAKEN_OVER_AFTER_MS // 1000} s later it is free: try again then."
+                )
+            lock.reacquire()
+        kept = last_position(application_id)
+        if kept <= position:
+            return position
+        position = kept
+
+
+def _told(entries: Iterator[Entry], *, tell: Tell) -> Iterator[Entry]:
+    for number, entry in enumerate(entries, start=1):
+        yield entry
+        if number % TOLD_EVERY == 0:
+            tell(f"{number} entries replayed")
+
+
+def _source(only: str | None) -> str | None:
+    """Return the context whose feedback alone is needed, None: the global one learns from all."""
+    return None if only == GLOBAL_CONTEXT else only
+
+
+class _Writing:
+    """Writes context after context, and follows feedback that comes. The global one is the last:
+    what it learns from a context depends on what that one knows.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        application: ApplicationSpec,
+        *,
+        replay: Replay,
+        only: str | None,
+        cut: int,
+    ) -> None:
+        self._client = client
+        self._application = application
+        self._replay = replay
+        self._only = only
+        self._cut = cut
+        self._last = position_text(cut)
+
+    def finish(self, lock: Lock, *, write: bool) -> list[str]:
+        """Return the contexts of which Redis had something else."""
+        self._follow()
+        left = self._contexts()
+        differing: list[str] = []
+        at_once = WRITTEN_AT_ONCE
+        for _ in range(MOST_ATTEMPTS):
+            if not left:
+                return differing
+            some = tuple(islice(left, at_once))
+            same = exchange(
+                self._client,
+                self._application,
+                states={context: self._replay.contexts.get(context) for context in some},
+                expected=self._last,
+                write=write,
+            )
+            if same is None:
+                at_once = max(1, at_once // 2)
+                self._follow()
+            else:
+                at_once = min(2 * at_once, WRITTEN_AT_ONCE)
+                differing += [context for context in some if not same[context]]
+                for context in some:
+                    del left[context]
+            lock.reacquire()
+        raise Conflict("Feedback comes faster than it can be followed; try again.")
+
+    def _contexts(self) -> dict[str, None]:
+        """Those to write: what was replayed, and what Redis has beyond it."""
+        if self._only is not None:
+            return {self._only: None}
+        names: Any = self._client.zrange(contexts_key(self._application.id), 0, -1)
+        known = (name.decode() for name in names)
+        names = (*self._replay.contexts, *known)
+        return {**{name: None for name in names if name != GLOBAL_CONTEXT}, GLOBAL_CONTEXT: None}
+
+    def _follow(self) -> None:
+        """Replay what the stream has got since."""
+        self._last = last_entry(self._client)
+        if in_order(self._last) <= self._cut:
+            return
+        after = f"({position_text(self._cut)}"
+        entries: Any = self._client.xrange(STREAM, min=after, max=self._last)
+        if not entries or entries[-1][0].decode() != self._last:
+            raise _persisted_elsewhere()
+        self._replay.follow(
+            from_stream(entries, application_id=self._application.id, only=_source(self._only))
+        )
+        self._cut = in_order(self._last)
+
+
+def _persisted_elsewhere() -> Conflict:
+    return Conflict("Another process persists feedback meanwhile; try again.")

@@ -1,0 +1,138 @@
+"""Puts a replayed state in the place of what Redis has, where nothing was counted since."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import redis
+
+from core.specs import ApplicationSpec
+from selection.feedback.persistence.stream import position_text
+from selection.feedback.rebuild.replay import Replayed
+from selection.store.redis_keys import (
+    FEEDBACK,
+    POSITION,
+    STREAM,
+    UNTAUGHT_CONTEXT_TTL_S,
+    UPDATED,
+    contexts_key,
+    pack_vector,
+    state_key,
+)
+from selection.store.scripts import Script, ScriptCall
+
+Fields = Mapping[bytes, bytes]
+
+# What a stream that was never written to calls its last entry.
+NO_ENTRY = "0-0"
+
+# KEYS  stream, state, contexts
+# ARGV  the last entry expected, '1' to write, context, when it was last used, its TTL, that of a
+#       state that holds nothing but counts of queries, then the fields and their values.
+# Returns what was there; counts of queries stay and are not spoken of.
+SCRIPT = Script("""
+local last = '0-0'
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  local info = redis.call('XINFO', 'STREAM', KEYS[1])
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then
+      last = info[i + 1]
+    end
+  end
+end
+if last ~= ARGV[1] then
+  return false
+end
+local all, found, queries = redis.call('HGETALL', KEYS[2]), {}, {}
+for i = 1, #all, 2 do
+  local kind = string.sub(all[i], 1, #QUERIES) == QUERIES and queries or found
+  kind[#kind + 1] = all[i]
+  kind[#kind + 1] = all[i + 1]
+end
+if ARGV[2] ~= '1' then
+  return found
+end
+redis.call('DEL', KEYS[2])
+for i = 1, #queries, 2 do
+  redis.call('HSET', KEYS[2], queries[i], queries[i + 1])
+end
+for i = 7, #ARGV, 2 do
+  redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+end
+if ARGV[3] ~= '' then
+  if #ARGV > 6 then
+    redis.call('EXPIRE', KEYS[2], ARGV[5] + EXPIRY_MARGIN_S)
+    redis.call('ZADD', KEYS[3], 'GT', ARGV[4], ARGV[3])
+  else
+    redis.call('EXPIRE', KEYS[2], ARGV[6])
+    redis.call('ZREM', KEYS[3], ARGV[3])
+  end
+end
+return found
+""")
+
+
+def last_entry(client: redis.Redis) -> str:
+    """Return the id of the last entry that the stream ever got, also where it has left again."""
+    if not client.exists(STREAM):
+        return NO_ENTRY
+    info: Any = client.xinfo_stream(STREAM)
+    return str(info["last-generated-id"].decode())
+
+
+def fields_of(replayed: Replayed | None) -> dict[bytes, bytes]:
+    """Return the hash that the script of feedback would have left; None: nothing was learned."""
+    if replayed is None:
+        return {}
+    fields: dict[str, str | bytes] = {
+        f"{statistic}:{arm}": pack_vector(vector)
+        for statistic, statistics in replayed.state.sums.items()
+        for arm, vector in statistics.items()
+    }
+    fields |= {FEEDBACK + arm: str(count) for arm, count in replayed.feedback.items()}
+    fields[UPDATED] = _seconds(replayed.updated_at)
+    fields[POSITION] = position_text(replayed.position)
+    return {key.encode(): v if isinstance(v, bytes) else v.encode() for key, v in fields.items()}
+
+
+def exchange(
+    client: redis.Redis,
+    application: ApplicationSpec,
+    *,
+    states: Mapping[str, Replayed | None],
+    expected: str,
+    write: bool,
+) -> dict[str, bool] | None:
+    """Put the states, by context, in place, and say of each whether it had been there already."""
+    wanted = {context: fields_of(state) for context, state in states.items()}
+    calls = [
+        ScriptCall(
+            keys=[
+                STREAM,
+                state_key(application.id, context),
+                contexts_key(application.id),
+            ],
+            arguments=[
+                expected,
+                "1" if write else "",
+                context,
+                _seconds(0.0 if (state := states[context]) is None else state.updated_at),
+                application.context_ttl_s,
+                min(application.context_ttl_s, UNTAUGHT_CONTEXT_TTL_S),
+                *(part for field in fields.items() for part in field),
+            ],
+        )
+        for context, fields in wanted.items()
+    ]
+    found = SCRIPT.run_blocking(client, calls)
+    if any(state is None for state in found):
+        return None
+    return {
+        context: dict(zip(was[::2], was[1::2], strict=True)) == fields
+        for (context, fields), was in zip(wanted.items(), found, strict=True)
+    }
+
+
+def _seconds(moment: float) -> str:
+    return f"{moment:.3f}"

@@ -1,0 +1,160 @@
+"""Which of an arm's memories still holds, and what to believe of the arm by it.
+
+An arm is believed what the longest memory says that agrees with all shorter ones (Lepski 1991, "On
+a problem of adaptive estimation in Gaussian white noise"; as the windows of Bifet and Gavaldà 2007,
+"Learning from time-changing data with adaptive windowing"). They disagree where the likelihood
+ratio of Bernoulli rewards, n * KL(short, long), is large; with other rewards in [0, 1], which vary
+less, that takes more to happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selection.policies.arithmetic.memories import KEEPS, LENGTHS, MEMORIES, NUMBERS
+from selection.policies.arithmetic.sums import Vector
+
+Array = NDArray[np.float64]
+
+# e**-6 is the chance that two that agree look so different at one moment; looked at for 10,000
+# labels, five equal memories cost two or three of regret.
+DISAGREE = 6.0
+# An arm whose own last labels are better than what is believed of it is worth another look at less:
+# it is seldom asked, and what that costs ends with the next few labels.
+RISEN = 4.0
+# Where one arm has changed, so may others that nobody looked at: of theirs, what is older than one
+# memory longer than the changed arm's counts as ten labels at most.
+OLDER_COUNTS = 10.0
+TINY = 1e-9
+
+
+class Believed(NamedTuple):
+    """What is believed of each arm: so many labels, with these rewards in all."""
+
+    counts: Array
+    rewards: Array
+
+
+def believed(vectors: Sequence[Vector]) -> Believed:
+    """Return what the arms' sums tell of them now: `MEMORIES`, and `LEVELS` behind them."""
+    table = np.array(vectors, dtype=np.float64)
+    counts, rewards, worth = _memories(table[:, : MEMORIES.width])
+    levels = table[:, MEMORIES.width :]
+    held = _held(counts[:, :-1], rewards[:, :-1], worth=worth[:, :-1], levels=levels)
+    own = rewards[:, -1] / np.maximum(counts[:, -1], TINY)
+    usual = (held.rewards + 0.5) / (held.counts + 1.0)
+    risen = (own > usual) & (worth[:, -1] * divergence(own, usual) > RISEN)
+    return Believed(
+        np.where(risen, counts[:, -1], held.counts), np.where(risen, rewards[:, -1], held.rewards)
+    )
+
+
+def lengths(vectors: Sequence[Vector]) -> list[float | None]:
+    """Return of each arm the labels that its memory goes back; None where it goes back to all."""
+    table = np.array(vectors, dtype=np.float64)
+    counts, rewards, worth = _memories(table[:, : MEMORIES.width])
+    longest = longest_that_holds(counts[:, :-1], rewards[:, :-1], worth=worth[:, :-1])
+    return [(None, *LENGTHS)[place] for place in longest.tolist()]
+
+
+def _memories(sums: Array) -> tuple[Array, Array, Array]:
+    """Return labels, rewards and what the labels are worth, by arm and memory."""
+    table = sums.reshape(len(sums), len(KEEPS), NUMBERS)
+    counts = np.maximum(table[:, :, 0], 0.0)
+    rewards = np.clip(table[:, :, 1], 0.0, counts)
+    return counts, rewards, counts * counts / np.maximum(table[:, :, 2], TINY)
+
+
+def _held(counts: Array, rewards: Array, *, worth: Array, levels: Array) -> Believed:
+    """Return what the longest memory of each arm tells."""
+    longest = longest_that_holds(counts, rewards, worth=worth)
+    if not longest.any():
+        return Believed(counts[:, 0], rewards[:, 0])
+    arms = np.arange(len(counts))
+    recent = np.maximum(longest, longest.max() - 1)
+    older = counts[arms, longest] - counts[arms, recent]
+    share = np.minimum(1.0, OLDER_COUNTS / np.maximum(older, TINY))
+    moved = foretold(counts, rewards, levels=levels, lately=int(longest.max()))
+    share = np.where(moved.counts > 0.0, (1.0 - moved.together) * share, share)
+    return Believed(
+        *(
+            sums[arms, recent] + share * (sums[arms, longest] - sums[arms, recent]) + more
+            for sums, more in (
+                (counts, moved.together * moved.counts),
+                (rewards, moved.together * moved.rewards),
+            )
+        )
+    )
+
+
+def longest_that_holds(counts: Array, rewards: Array, *, worth: Array) -> NDArray[np.intp]:
+    """Return for each arm (a row) the first memory (a column) with which all later ones agree."""
+    means = rewards / np.maximum(counts, TINY)
+    # A half each more, so that no mean is quite 0 or 1.
+    smoothed = (rewards + 0.5) / (counts + 1.0)
+    ratios = worth[:, None, :] * divergence(means[:, None, :], smoothed[:, :, None])
+    later = np.triu(np.ones(ratios.shape[1:], dtype=bool), k=1)
+    disagreeing = np.any((ratios > DISAGREE) & later, axis=2)
+    first: NDArray[np.intp] = np.argmin(disagreeing, axis=1)
+    return first
+
+
+def divergence(p: Array, q: Array) -> Array:
+    """Return KL(p, q) of Bernoulli distributions; no q is 0 or 1."""
+    # 0 * log(0) is 0.
+    ones = p * np.log(np.maximum(p, TINY) / q)
+    zeros = (1.0 - p) * np.log(np.maximum(1.0 - p, TINY) / (1.0 - q))
+    total: Array = ones + zeros
+    return total
+
+
+# That arms have moved together is taken to be this much likelier than that each goes its own way,
+# in logarithms, before their labels say.
+AT_FIRST = -2.0
+# Differences count as so many labels at most.
+DIFFERENCES_COUNT = 100.0
+# What is foretold is never quite impossible, for arms don't move exactly together.
+SELDOM = 0.01
+
+
+class Foretold(NamedTuple):
+    """What differences tell of the arms: so many labels, with these rewards in all.
+
+    `together` is the chance that arms have moved together.
+    """
+
+    together: float
+    counts: Array
+    rewards: Array
+
+
+def foretold(counts: Array, rewards: Array, *, levels: Array, lately: int) -> Foretold:
+    """Return what the arms (rows) are like, given that some have changed."""
+    recent, rewarded = counts[:, lately], rewards[:, lately]
+    asked = int(np.argmax(recent))
+    labels = levels[:, 2]
+    above = levels[:, 3] / np.maximum(labels, TINY)
+    means = np.clip(rewarded[asked] / max(recent[asked], TINY) + above - above[asked], 0.0, 1.0)
+    # Of the arm that is asked most, its own labels tell more.
+    told = labels >= 1.0
+    told[asked] = False
+    older, of_older = counts[:, 0] - recent, rewards[:, 0] - rewarded
+    before = _possible(of_older / np.maximum(older, TINY))
+    now = _possible(means)
+    ratios = rewarded * np.log(now / before)
+    ratios += (recent - rewarded) * np.log((1.0 - now) / (1.0 - before))
+    together = _logistic(AT_FIRST + float(ratios[told & (older >= 1.0)].sum()))
+    worth = np.where(told, np.minimum(labels, DIFFERENCES_COUNT), 0.0)
+    return Foretold(together, worth, worth * means)
+
+
+def _possible(means: Array) -> Array:
+    return np.clip(means, SELDOM, 1.0 - SELDOM)
+
+
+def _logistic(x: float) -> float:
+    return float(1.0 / (1.0 + np.exp(-np.clip(x, -700.0, 700.0))))

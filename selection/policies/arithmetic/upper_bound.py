@@ -1,0 +1,42 @@
+"""How often each arm has the highest upper bound of its mean reward, the confidence being drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from selection.policies.arithmetic.memory_choice import Array, Believed
+
+# Confidence is drawn from so many values, equally likely.
+DRAWS = 16
+# The root of a number drawn evenly from 0 to 1 that the square of the width is multiplied by: most
+# draws are near the whole width, so that no arm that could be best is left for long.
+SKEW = 0.3
+# What stands for no observation: its bound is 1.
+NEVER = 1e-6
+
+
+def highest_bound(
+    known: Believed, *, exploration: float, among: Sequence[bool] | None = None
+) -> list[float]:
+    """Return each arm's chance to have the highest bound; arms that tie share."""
+    shares = ((np.arange(DRAWS) + 0.5) / DRAWS) ** SKEW
+    bounds = upper_bounds(known, exploration=exploration * shares)
+    if among is not None:
+        bounds[:, ~np.array(among)] = -1.0
+    best = bounds == bounds.max(axis=1, keepdims=True)
+    chances: list[float] = (best / best.sum(axis=1, keepdims=True)).mean(axis=0).tolist()
+    return chances
+
+
+def upper_bounds(known: Believed, *, exploration: Array) -> Array:
+    """Return a row of bounds of the arms' means for each exploration: Wilson's upper limit with
+    z**2 = 2 * exploration * log(1 + n / n_i), n_i observations of the arm and n of all.
+    """
+    counts = np.maximum(known.counts, NEVER)
+    means = known.rewards / counts
+    z2 = 2.0 * exploration[:, None] * np.log1p(counts.sum() / counts)
+    spread = np.sqrt(z2 * (means * (1.0 - means) / counts + z2 / (4.0 * counts * counts)))
+    bounds = (means + z2 / (2.0 * counts) + spread) / (1.0 + z2 / counts)
+    return np.where(known.counts < NEVER, 1.0, bounds)

@@ -1,0 +1,334 @@
+"""What a selection policy is: whom to ask, how far to trust each, what feedback teaches (§5).
+
+A policy is pure: it holds its parameters and nothing else, reads no clock and draws no random
+number. Statistics come in, a uniform number comes in, and what it learns goes out as sums to be
+added to them (`arithmetic/sums.py`), so that any number of processes can add theirs.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import ClassVar, NamedTuple
+
+from core.errors import BadRequest
+from selection.inference import ALPHA
+from selection.policies.arithmetic.assignment import owner_of, routes_of
+from selection.policies.arithmetic.features import Features
+from selection.policies.arithmetic.sums import (
+    EVIDENCE,
+    LEVELS,
+    LOG_WEIGHTS,
+    REWARDS,
+    StatisticKind,
+    Statistics,
+    Update,
+    Vector,
+    WarmStart,
+    beside_level,
+    evidence,
+    rewards,
+)
+from selection.reliability import Factors, redistributed, relative
+
+# e**-700 is still a normal float: shares of hopeless arms stay positive.
+LOWEST_EXPONENT = -700.0
+# Bounds one step to eta * 1,000, at the price of a slight bias for arms asked more rarely.
+LOWEST_PROPENSITY = 1e-3
+
+
+class Selection(NamedTuple):
+    """The arms to ask, and the chance of each, by which feedback weighs what it teaches.
+
+    It is the chance with which the arm was going to be asked: where all are asked it is 1.
+    """
+
+    arms: tuple[str, ...]
+    propensities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A policy applied to one state and one set of arms: selecting is then one look-up.
+
+    `weights` say how far each arm is trusted, as shares that sum to 1; `probabilities` are the
+    chances of each to be asked. Both are in the order of the arms.
+    """
+
+    weights: Mapping[str, float]
+    probabilities: Mapping[str, float]
+    selections: tuple[Selection, ...]
+    bounds: tuple[float, ...]
+    # Arms that are as good as never answering: asked by probes alone, whose failures are known.
+    down: frozenset[str] = frozenset()
+
+    def select(self, uniform: float, features: Sequence[float] = ()) -> Selection:
+        """Return whom to ask, given a number drawn uniformly from [0, 1).
+
+        `features` describe the query, to policies that take them.
+        """
+        return self.selections[bisect_right(self.bounds, uniform)]
+
+    def assigned(
+        self, key: str, *, uniform: float = 1.0, features: Sequence[float] = ()
+    ) -> Selection:
+        """Return whom to ask, the same for one key as long as the chances last.
+
+        Where they change, no more keys move than have to. `uniform`, drawn from [0, 1), decides
+        whether an arm that is down is probed: no key is left with one.
+        """
+        if len(self.selections[0].arms) > 1:
+            return self.selections[0]
+        chances = self.chances(features)
+        for arm in self.down:
+            uniform -= chances[arm]
+            if uniform < 0.0:
+                return Selection((arm,), (chances[arm],))
+        up = {arm: chance for arm, chance in chances.items() if arm not in self.down}
+        if not any(up.values()):
+            up = dict(chances)
+        arm = owner_of(key, up, routes=routes_of(chances))
+        return Selection((arm,), (chances[arm],))
+
+    def reweighted(self, factors: Factors) -> Prepared:
+        """Return the same where arms don't all answer reliably (`selection.reliability`).
+
+        A policy that asks all arms goes on to, but trusts them accordingly.
+        """
+        weights = redistributed(self.weights, factors=factors)
+        down = down_of(self.weights, factors=factors)
+        if any(len(selection.arms) > 1 for selection in self.selections):
+            return replace(self, weights=weights, down=down)
+        chances = redistributed(self.probabilities, factors=factors)
+        return replace(draw_one(weights=weights, probabilities=chances), down=down)
+
+    def chances(self, features: Sequence[float] = ()) -> Mapping[str, float]:
+        """Return the chance of each arm to be asked about a query with these features."""
+        return self.probabilities
+
+
+class Parameter(NamedTuple):
+    """A number that a policy takes: its default, its range (both ends allowed), what it does.
+
+    `whole`: only whole numbers will do.
+    """
+
+    name: str
+    default: float
+    low: float
+    high: float
+    meaning: str
+    whole: bool = False
+
+
+DECAY = Parameter("decay", 0.003, 0.0, 0.5, "share of what was learned that each label makes fade")
+INHERIT = Parameter("inherit", 0.5, 0.0, 1.0, "share of its predecessor's trust for a new version")
+FADING = (DECAY, INHERIT)
+
+
+class Proof(NamedTuple):
+    """What it takes to call an arm the best: the chance `delta` that it is wrong, and that no other
+    is better by more than `margin`.
+    """
+
+    delta: float = ALPHA
+    margin: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy(ABC):
+    """One way to choose among arms and to learn from feedback.
+
+    `arms` is always a mapping from the arms that may be asked to the weights of their routes, and
+    `statistics` tell of each of them (`join`). What every policy has
+    are the rewards of each arm; one that needs other sums names their `statistic`.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    # Whether feedback changes whom it asks.
+    learns: ClassVar[bool] = True
+    # Whether a context is always given to the same arm, as long as the arms' chances last.
+    sticky: ClassVar[bool] = False
+
+    decay: float = DECAY.default
+    inherit: float = INHERIT.default
+
+    @property
+    def statistic(self) -> StatisticKind:
+        """The sums that `observe` adds to."""
+        return REWARDS
+
+    @property
+    def statistics(self) -> tuple[StatisticKind, ...]:
+        """All that `prepare` reads: the `statistic`, and behind it what else the policy keeps."""
+        return (self.statistic,)
+
+    @property
+    def keep(self) -> float:
+        """By what each further piece of feedback multiplies what was known."""
+        return 1.0 - self.decay
+
+    @property
+    def warm_start(self) -> WarmStart:
+        return WarmStart(self.inherit)
+
+    @property
+    def proof(self) -> Proof:
+        """What an arm is recommended by."""
+        return Proof()
+
+    @abstractmethod
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
+        """Do once, for a state, all the arithmetic that its queries share; some arm is there."""
+
+    def observe(
+        self,
+        *,
+        losses: Mapping[str, float],
+        propensities: Mapping[str, float],
+        features: Sequence[float] = (),
+    ) -> dict[str, Vector]:
+        """Return what to add to the sums, given losses in [0, 1] of arms that were asked.
+
+        `propensities` are the chances that those arms had, at the time, of being asked, `features`
+        those of the query.
+        """
+        return rewards(losses)
+
+    def encode(self, features: Features) -> tuple[float, ...]:
+        """Return what the policy learns of a query's features, as receipts and rows keep it.
+
+        Raises `BadRequest` where they are not those that the policy needs.
+        """
+        if features:
+            raise BadRequest(f"features: policy {self.name!r} takes none.")
+        return ()
+
+    def reason(self, statistics: Statistics) -> str:
+        """Return in a sentence why it does what it does; empty where its name says all."""
+        return ""
+
+    def update(
+        self,
+        *,
+        losses: Mapping[str, float],
+        propensities: Mapping[str, float],
+        arms: Iterable[str] = (),
+        features: Sequence[float] = (),
+        at_ms: int = 0,
+    ) -> Update:
+        """Return the update that losses in [0, 1] of some arms make, live and in a replay alike.
+
+        `arms` are those routed when the feedback came, by default those with losses, which take
+        part in any case. `propensities` are the arms' chances of being asked, `at_ms` is when the
+        feedback came.
+        """
+        deltas: dict[StatisticKind, Statistics] = {
+            REWARDS: rewards(losses),
+            EVIDENCE: evidence(losses),
+            self.statistic: self.observe(
+                losses=losses, propensities=propensities, features=features
+            ),
+        }
+        if LEVELS in self.statistics:
+            deltas[LEVELS] = beside_level(losses)
+        routed = tuple(arms) or tuple(losses)
+        return Update(
+            arms=tuple(dict.fromkeys((*routed, *losses))),
+            routed=routed,
+            observed=tuple(losses),
+            deltas=deltas,
+            keep=self.keep,
+            warm_start=self.warm_start,
+            at_ms=at_ms,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exponential(Policy):
+    """A policy whose trust is the softmax of log-weights, from which losses are taken."""
+
+    @property
+    def statistic(self) -> StatisticKind:
+        return LOG_WEIGHTS
+
+
+def shares(statistics: Statistics) -> dict[str, float]:
+    """Return the softmax of log-weights: positive shares that sum to 1, however far apart."""
+    highest = max(weight for (weight,) in statistics.values())
+    scaled = {
+        arm: math.exp(max(weight - highest, LOWEST_EXPONENT))
+        for arm, (weight,) in statistics.items()
+    }
+    return normalised(scaled)
+
+
+def normalised(weights: Mapping[str, float]) -> dict[str, float]:
+    """Return the weights divided by their sum; equal shares where nothing weighs anything."""
+    total = math.fsum(weights.values())
+    if total <= 0.0:
+        return dict.fromkeys(weights, 1.0 / len(weights))
+    return {arm: weight / total for arm, weight in weights.items()}
+
+
+def floored(chances: Mapping[str, float], *, floor: float) -> dict[str, float]:
+    """Return the chances mixed with a share of exploration, spread evenly."""
+    even = floor / len(chances)
+    return {arm: (1.0 - floor) * chance + even for arm, chance in chances.items()}
+
+
+def evenly(arms: Sequence[str], among: Mapping[str, object]) -> dict[str, float]:
+    """Return equal chances for `arms`, and none for the others `among` them."""
+    chosen = set(arms)
+    return {arm: 1.0 / len(chosen) if arm in chosen else 0.0 for arm in among}
+
+
+def highest(scores: Mapping[str, float]) -> list[str]:
+    """Return the arms of the highest score, all that tie."""
+    most = max(scores.values())
+    return [arm for arm, score in scores.items() if score == most]
+
+
+def trust(statistics: Statistics) -> dict[str, float]:
+    """Return shares in proportion to mean rewards, given observations and rewards of each arm.
+
+    Each has one success and one failure more than were seen (Laplace's rule of succession), so
+    that nothing known is a half and no arm's trust is quite 0.
+    """
+    return normalised({arm: (v[1] + 1.0) / (v[0] + 2.0) for arm, v in statistics.items()})
+
+
+def down_of(shares: Mapping[str, float], *, factors: Factors) -> frozenset[str]:
+    """Return the arms that are asked by probes alone."""
+    beside = relative(shares, factors=factors)
+    return frozenset(arm for arm, factor in beside.items() if factor == 0.0)
+
+
+def draw_one(*, weights: Mapping[str, float], probabilities: Mapping[str, float]) -> Prepared:
+    """Prepare a policy that asks a single arm, drawn by its probability."""
+    drawn = {arm: chance for arm, chance in probabilities.items() if chance > 0.0}
+    return Prepared(
+        weights=weights,
+        probabilities=probabilities,
+        selections=tuple(Selection((arm,), (chance,)) for arm, chance in drawn.items()),
+        # The last arm takes what rounding leaves, so that every number below 1 finds an arm.
+        bounds=tuple(accumulate(drawn.values()))[:-1],
+    )
+
+
+def ask_all(*, weights: Mapping[str, float]) -> Prepared:
+    """Prepare a policy that asks every arm, every time."""
+    # A whole 1 takes one byte in a receipt where 1.0 takes nine.
+    everyone = Selection(tuple(weights), (1,) * len(weights))
+    return Prepared(
+        weights=weights,
+        probabilities=dict.fromkeys(weights, 1.0),
+        selections=(everyone,),
+        bounds=(),
+    )

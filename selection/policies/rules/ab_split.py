@@ -1,0 +1,98 @@
+"""A/B split: route weights decide, and a key or a context is always given to the same route."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from selection.policies.arithmetic.assignment import owner_of, routes_of
+from selection.policies.arithmetic.sums import Statistics
+from selection.policies.policy import (
+    DECAY,
+    Parameter,
+    Policy,
+    Prepared,
+    Selection,
+    down_of,
+    draw_one,
+    normalised,
+)
+from selection.reliability import Factors, redistributed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assigned(Prepared):
+    """Arms drawn by weight. A key stays with its route: where the route's model gets a new version,
+    its keys go on to that, and no other moves.
+    """
+
+    seed: int
+    # What the routes' weights give to each arm, whatever its state.
+    routed: Mapping[str, float]
+    # The name of each arm's route.
+    routes: Mapping[str, str]
+
+    def assigned(
+        self, key: str, *, uniform: float = 1.0, features: Sequence[float] = ()
+    ) -> Selection:
+        """Return the arm of a key; keys of an arm that is down have another one meanwhile."""
+        seeded = f"{self.seed}:{key}"
+        arm = owner_of(seeded, self.routed, routes=self.routes)
+        if arm in self.down and uniform * self.routed[arm] >= self.probabilities[arm]:
+            up = {other: w for other, w in self.routed.items() if other not in self.down}
+            if any(up.values()):
+                arm = owner_of(seeded, up, routes=self.routes)
+        return next(s for s in self.selections if s.arms[0] == arm)
+
+    def reweighted(self, factors: Factors) -> Assigned:
+        """Share out the keys of arms that are down; an arm that mostly answers keeps its own."""
+        down = down_of(self.routed, factors=factors)
+        chances = redistributed(self.routed, factors=dict.fromkeys(down, 0.0), spread=0.0)
+        drawn = draw_one(weights=chances, probabilities=chances)
+        return Assigned(
+            weights=drawn.weights,
+            probabilities=drawn.probabilities,
+            selections=drawn.selections,
+            bounds=drawn.bounds,
+            down=down,
+            seed=self.seed,
+            routed=self.routed,
+            routes=self.routes,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ABSplit(Policy):
+    """Ask one arm, drawn by the weights of the routes: once for each key or context, or each query.
+
+    Feedback moves nothing, but tells how well each arm did; a new version starts from nothing.
+    """
+
+    name: ClassVar[str] = "ab_split"
+    summary: ClassVar[str] = "splits traffic by route weight; a key or a context keeps its route"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter(
+            "seed", 0, 0, 999_999, "another one assigns keys and contexts afresh", whole=True
+        ),
+        DECAY._replace(default=0.0),
+    )
+    learns: ClassVar[bool] = False
+    sticky: ClassVar[bool] = True
+
+    seed: int = 0
+    decay: float = 0.0
+    inherit: float = 0.0
+
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Assigned:
+        weights = normalised(arms)
+        drawn = draw_one(weights=weights, probabilities=weights)
+        return Assigned(
+            weights=drawn.weights,
+            probabilities=drawn.probabilities,
+            selections=drawn.selections,
+            bounds=drawn.bounds,
+            seed=self.seed,
+            routed=weights,
+            routes=routes_of(arms),
+        )

@@ -1,0 +1,96 @@
+"""Randomised upper confidence bounds over memories that grow and shrink with what changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from selection.policies.arithmetic.memories import MEMORIES, remembered
+from selection.policies.arithmetic.sums import LEVELS, StatisticKind, Statistics, Vector
+from selection.policies.newcomers import NEWCOMERS, limited, new_among
+from selection.policies.policy import Policy, Prepared, draw_one, floored, normalised
+
+if TYPE_CHECKING:
+    from selection.policies.arithmetic.memory_choice import Believed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptiveUCB(Policy):
+    """Ask the arm with the highest upper bound of its mean reward, at a confidence drawn by chance.
+
+    The bound is Wilson's (1927), with z**2 = 2 * u * exploration * log(1 + n / n_i) for n_i labels
+    of the arm and n of all: KL-UCB+ (Garivier and Cappé 2011) in closed form. u is drawn from 0 to
+    1 for each query, the same for all arms (RandUCB: Vaswani, Mehrabian, Durand and Kveton 2020),
+    so that arms share while labels are awaited and every chance is exact. n_i are the labels of
+    the longest memory that still holds (`memories.py`), and of arms that nobody
+    asks what those that have changed together tell (`memory_choice.py`). Once some
+    arm is known, those without feedback get the share `newcomers` at most.
+    """
+
+    name: ClassVar[str] = "adaptive_ucb"
+
+    exploration: float = 0.7
+    floor: float = 0.02
+    newcomers: float = NEWCOMERS.default
+
+    @property
+    def statistic(self) -> StatisticKind:
+        return MEMORIES
+
+    @property
+    def statistics(self) -> tuple[StatisticKind, ...]:
+        return (MEMORIES, LEVELS)
+
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
+        # NumPy is loaded where a policy needs it: other processes do without its memory.
+        from selection.policies.arithmetic.memory_choice import believed
+
+        known = believed(list(statistics.values()))
+        best = self._bounded(known, statistics)
+        trusted = {
+            arm: (rewards + 1.0) / (count + 2.0)
+            for arm, count, rewards in zip(
+                statistics, known.counts.tolist(), known.rewards.tolist(), strict=True
+            )
+        }
+        return draw_one(weights=normalised(trusted), probabilities=floored(best, floor=self.floor))
+
+    def observe(
+        self,
+        *,
+        losses: Mapping[str, float],
+        propensities: Mapping[str, float],
+        features: Sequence[float] = (),
+    ) -> dict[str, Vector]:
+        return {arm: remembered(1.0 - loss) for arm, loss in losses.items()}
+
+    def reason(self, statistics: Statistics) -> str:
+        from selection.policies.arithmetic.memory_choice import lengths
+
+        cut = {
+            arm: length
+            for arm, length in zip(statistics, lengths(list(statistics.values())), strict=True)
+            if length
+        }
+        if not cut:
+            return "No version has changed, so nothing is forgotten."
+        told = ", ".join(f"{arm} (the last {length:,.0f})" for arm, length in cut.items())
+        return f"Only so many labels of all still tell what these are like now: {told}."
+
+    def _bounded(self, known: Believed, statistics: Statistics) -> Mapping[str, float]:
+        """Return the chances to be asked, limited for newcomers."""
+        from selection.policies.arithmetic.upper_bound import highest_bound
+
+        new = new_among(statistics)
+
+        def drawn(*, among: Sequence[bool] | None = None) -> dict[str, float]:
+            shares = highest_bound(known, exploration=self.exploration, among=among)
+            return dict(zip(statistics, shares, strict=True))
+
+        return limited(
+            drawn(),
+            new=new,
+            newcomers=self.newcomers,
+            known=lambda: drawn(among=[arm not in new for arm in statistics]),
+        )

@@ -1,0 +1,94 @@
+"""The policy that chooses one by what queries bring, so that nobody has to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from core.errors import BadRequest
+from selection.policies.arithmetic.features import Features
+from selection.policies.arithmetic.sums import StatisticKind, Statistics, Vector
+from selection.policies.policy import INHERIT, Parameter, Policy, Prepared
+from selection.policies.rules.adaptive_ucb import AdaptiveUCB
+from selection.policies.rules.rand_linucb import RandLinUCB
+from selection.policies.rules.squarecb import SquareCB
+
+# The most features that rand_linucb takes.
+MANY = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auto(Policy):
+    """`rand_linucb` where queries carry features, `squarecb` where these are many, and
+    `adaptive_ucb` where there are none.
+
+    No more is needed: the last is at least nearly the best of all policies whatever the number of
+    arms, the delay and the share of labels (docs/results/learning.md), and contexts learn together
+    as far as they are alike under both.
+    """
+
+    name: ClassVar[str] = "auto"
+    summary: ClassVar[str] = "chooses by what queries bring, and says why; no need to set anything"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter(
+            "dimensions", 0, 0, 1024, "how many features come with each query; 0: none", whole=True
+        ),
+        INHERIT,
+    )
+
+    dimensions: int = 0
+    chosen: Policy = field(init=False)
+
+    def __post_init__(self) -> None:
+        # As a frozen dataclass has it of what it works out for itself.
+        object.__setattr__(self, "chosen", self._chosen())
+
+    def _chosen(self) -> Policy:
+        if self.dimensions == 0:
+            return AdaptiveUCB(inherit=self.inherit)
+        if self.dimensions <= MANY:
+            return RandLinUCB(dimensions=self.dimensions, inherit=self.inherit)
+        return SquareCB(dimensions=self.dimensions, inherit=self.inherit)
+
+    @property
+    def statistic(self) -> StatisticKind:
+        return self.chosen.statistic
+
+    @property
+    def statistics(self) -> tuple[StatisticKind, ...]:
+        return self.chosen.statistics
+
+    @property
+    def keep(self) -> float:
+        return self.chosen.keep
+
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
+        return self.chosen.prepare(statistics, arms)
+
+    def observe(
+        self,
+        *,
+        losses: Mapping[str, float],
+        propensities: Mapping[str, float],
+        features: Sequence[float] = (),
+    ) -> dict[str, Vector]:
+        return self.chosen.observe(losses=losses, propensities=propensities, features=features)
+
+    def encode(self, features: Features) -> tuple[float, ...]:
+        if features and not self.dimensions:
+            # Not refused in the name of a policy that nobody has chosen.
+            raise BadRequest(
+                f"features: policy {self.name!r} takes none while its parameter dimensions is 0: "
+                "expected that to say how many there are."
+            )
+        return self.chosen.encode(features)
+
+    def reason(self, statistics: Statistics) -> str:
+        why = (
+            f"queries carry {self.dimensions} features"
+            if self.dimensions
+            else "queries carry no features"
+        )
+        told = self.chosen.reason(statistics)
+        return f"{self.chosen.name}, because {why}. {told}".rstrip()

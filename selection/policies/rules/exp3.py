@@ -1,0 +1,54 @@
+"""Exp3: ask one arm at a time and learn from what it alone answered (§5.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from selection.policies.arithmetic.sums import Statistics, Vector
+from selection.policies.policy import (
+    FADING,
+    LOWEST_PROPENSITY,
+    Exponential,
+    Parameter,
+    Prepared,
+    draw_one,
+    floored,
+    shares,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exp3(Exponential):
+    """A bandit over arms: softmax of the log-weights, mixed with a floor of exploration.
+
+    p = (1 - floor) * softmax + floor / K; after feedback, log-weight += -eta * loss / p.
+    """
+
+    name: ClassVar[str] = "exp3"
+    summary: ClassVar[str] = "asks one arm, learns from its feedback which to ask more often"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter("eta", 0.2, 1e-4, 10.0, "how fast recent feedback moves the weights"),
+        Parameter("floor", 0.05, 1e-3, 1.0, "share of queries spread evenly over all arms"),
+        *FADING,
+    )
+
+    eta: float = 0.2
+    floor: float = 0.05
+
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
+        weights = shares(statistics)
+        return draw_one(weights=weights, probabilities=floored(weights, floor=self.floor))
+
+    def observe(
+        self,
+        *,
+        losses: Mapping[str, float],
+        propensities: Mapping[str, float],
+        features: Sequence[float] = (),
+    ) -> dict[str, Vector]:
+        return {
+            arm: (-self.eta * loss / max(propensities[arm], LOWEST_PROPENSITY),)
+            for arm, loss in losses.items()
+        }

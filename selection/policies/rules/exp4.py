@@ -1,0 +1,40 @@
+"""Exp4: ask every arm, combine their answers, and learn from the error of each (§5.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from selection.policies.arithmetic.sums import Statistics, Vector
+from selection.policies.policy import FADING, Exponential, Parameter, Prepared, ask_all, shares
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exp4(Exponential):
+    """An ensemble whose weights follow Hedge: log-weight += -eta * loss for each that answered.
+
+    Every arm's loss is seen, so nothing needs importance weighting: dividing by the weight, as
+    the single-arm rule does, makes weak arms collapse faster the weaker they are.
+    """
+
+    name: ClassVar[str] = "exp4"
+    summary: ClassVar[str] = "asks all arms, combines answers by weights learned from feedback"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter("eta", 0.3, 1e-4, 10.0, "how fast recent feedback moves the weights"),
+        *FADING,
+    )
+
+    eta: float = 0.3
+
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
+        return ask_all(weights=shares(statistics))
+
+    def observe(
+        self,
+        *,
+        losses: Mapping[str, float],
+        propensities: Mapping[str, float],
+        features: Sequence[float] = (),
+    ) -> dict[str, Vector]:
+        return {arm: (-self.eta * loss,) for arm, loss in losses.items()}

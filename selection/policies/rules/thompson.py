@@ -1,0 +1,63 @@
+"""Thompson sampling: ask each arm as often as it is likely to be the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from selection.policies.arithmetic.sums import Statistics
+from selection.policies.policy import (
+    FADING,
+    LOWEST_EXPONENT,
+    Parameter,
+    Policy,
+    Prepared,
+    draw_one,
+    floored,
+    normalised,
+)
+
+LEAST_CHANCE = math.exp(LOWEST_EXPONENT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thompson(Policy):
+    """Probability matching (Thompson 1933), with each arm's exact chance of being the best.
+
+    Rewards in [0, 1] count as fractions of a success: Beta(1 + successes, 1 + failures). If
+    observations fade it is discounted Thompson sampling (Raj and Kalyani 2017). Instead of drawing
+    from each posterior, the chances are integrated once for a state, so that those logged are
+    exact.
+    """
+
+    name: ClassVar[str] = "thompson"
+    summary: ClassVar[str] = "asks each version as often as it is likely to be the best"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter("floor", 0.02, 0.0, 1.0, "share of queries spread evenly over all arms"),
+        *FADING,
+    )
+
+    floor: float = 0.02
+
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
+        weights = likely_best(statistics)
+        return draw_one(weights=weights, probabilities=floored(weights, floor=self.floor))
+
+
+def likely_best(statistics: Statistics) -> dict[str, float]:
+    """Return each arm's chance to be the best, given observations and rewards first in its sums."""
+    # Import NumPy only if a policy needs it: other processes save its memory.
+    from selection.policies.arithmetic.best_arm import best_of_betas
+
+    # Fading may leave a rounding error below 0.
+    best = best_of_betas(
+        [
+            (1.0 + max(rewards, 0.0), 1.0 + max(count - rewards, 0.0))
+            for count, rewards, *_ in statistics.values()
+        ]
+    )
+    return normalised(
+        {arm: max(chance, LEAST_CHANCE) for arm, chance in zip(statistics, best, strict=True)}
+    )

@@ -1,0 +1,107 @@
+"""Track and stop: find the best version, say so, and send it nearly everything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from selection.inference import ALPHA, proves_best
+from selection.policies.arithmetic.sums import EVIDENCE, StatisticKind, Statistics, Vector, evidence
+from selection.policies.best_arm_proof import leader, seen
+from selection.policies.newcomers import NEWCOMERS, limited, new_among
+from selection.policies.policy import (
+    Parameter,
+    Policy,
+    Prepared,
+    Proof,
+    draw_one,
+    floored,
+    normalised,
+)
+from selection.policies.rules.thompson import LEAST_CHANCE, likely_best
+
+# Of queries before the end, this part goes to the arm that is likely the best, the rest to the
+# likeliest of the others (Russo's beta; a half is at most twice as slow as the best part).
+TO_THE_FIRST = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackAndStop(Policy):
+    """Best-arm identification at a fixed confidence: sample, stop, and reopen where an arm changes.
+
+    It samples by top-two Thompson sampling (Russo 2016, "Simple Bayesian algorithms for best-arm
+    identification"), whose chances are found exactly, and stops by the generalised likelihood ratio
+    of Garivier and Kaufmann (2016, "Optimal best arm identification with fixed confidence") with a
+    threshold that holds at any time (`selection.inference.evidence`). Then the best arm gets all
+    but `floor`. Nothing fades; what was proved of an arm is forgotten where that has changed.
+    """
+
+    name: ClassVar[str] = "track_and_stop"
+    summary: ClassVar[str] = "finds the best version, proves it, and then asks that one"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter("delta", ALPHA, 1e-6, 0.5, "chance that it settles on a wrong version"),
+        Parameter("epsilon", 0.0, 0.0, 0.5, "by how much another one may be better all the same"),
+        Parameter("floor", 0.02, 0.0, 1.0, "share of queries spread evenly over all arms"),
+        NEWCOMERS,
+    )
+
+    delta: float = ALPHA
+    epsilon: float = 0.0
+    floor: float = 0.02
+    newcomers: float = NEWCOMERS.default
+    decay: float = 0.0
+    inherit: float = 0.0
+
+    @property
+    def statistic(self) -> StatisticKind:
+        return EVIDENCE
+
+    @property
+    def proof(self) -> Proof:
+        return Proof(self.delta, self.epsilon)
+
+    def observe(
+        self,
+        *,
+        losses: Mapping[str, float],
+        propensities: Mapping[str, float],
+        features: Sequence[float] = (),
+    ) -> dict[str, Vector]:
+        return evidence(losses)
+
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
+        rewards = [seen(vector) for vector in statistics.values()]
+        best = leader(rewards)
+        if proves_best(rewards, best=best, margin=self.epsilon, delta=self.delta):
+            settled = dict.fromkeys(statistics, LEAST_CHANCE) | {tuple(statistics)[best]: 1.0}
+            return draw_one(
+                weights=normalised(settled), probabilities=floored(settled, floor=self.floor)
+            )
+        likely = likely_best(statistics)
+        chances = limited(top_two(likely), new=new_among(statistics), newcomers=self.newcomers)
+        return draw_one(weights=likely, probabilities=floored(chances, floor=self.floor))
+
+
+def top_two(likely: Mapping[str, float]) -> dict[str, float]:
+    """Return the chances of top-two sampling, given each arm's to be the best.
+
+    The first of the two is drawn by these chances, the second again and again until it is another
+    one: i is asked with a chance of p_i (b + (1 - b) * sum over j != i of p_j / (1 - p_j)).
+    """
+    # 1 - p would lose the digits of what is left beside a p close to 1.
+    others = {
+        arm: 1.0 - chance
+        if chance < 0.5
+        else math.fsum(c for other, c in likely.items() if other != arm)
+        for arm, chance in likely.items()
+    }
+    odds = {arm: likely[arm] / others[arm] if others[arm] > 0.0 else 0.0 for arm in likely}
+    total = math.fsum(odds.values())
+    return normalised(
+        {
+            arm: chance * (TO_THE_FIRST + (1.0 - TO_THE_FIRST) * (total - odds[arm]))
+            for arm, chance in likely.items()
+        }
+    )

@@ -1,0 +1,55 @@
+"""UCB1: ask the arm that could still be the best, given how little is known of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from selection.policies.arithmetic.sums import Statistics
+from selection.policies.newcomers import NEWCOMERS, favoured, new_among
+from selection.policies.policy import FADING, Parameter, Policy, Prepared, draw_one, floored, trust
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UCB1(Policy):
+    """The highest index: mean reward + exploration * sqrt(ln(n) / n_i).
+
+    n_i counts what was observed of the arm and n of all. With exploration sqrt(2) and nothing
+    fading it is UCB1 (Auer, Cesa-Bianchi and Fischer 2002); where counts fade it is discounted
+    UCB (Garivier and Moulines 2011), whose 2 * sqrt(xi) is `exploration`. Arms without feedback
+    come first, and arms that tie share; once some arm is known, those without feedback get the
+    share `newcomers` at most.
+    """
+
+    name: ClassVar[str] = "ucb1"
+    summary: ClassVar[str] = "asks the version that could still be best, given what is known"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter("exploration", 0.2, 0.0, 10.0, "how much not knowing an arm speaks for it"),
+        Parameter("floor", 0.02, 0.0, 1.0, "share of queries spread evenly over all arms"),
+        NEWCOMERS,
+        *FADING,
+    )
+
+    exploration: float = 0.2
+    floor: float = 0.02
+    newcomers: float = NEWCOMERS.default
+
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
+        best = favoured(
+            self.indices(statistics), new=new_among(statistics), newcomers=self.newcomers
+        )
+        return draw_one(weights=trust(statistics), probabilities=floored(best, floor=self.floor))
+
+    def indices(self, statistics: Statistics) -> dict[str, float]:
+        """Return each arm's index, infinite where it was never observed."""
+        n = math.fsum(vector[0] for vector in statistics.values())
+        # Below one observation in all its logarithm would speak against what is little known.
+        log_n = math.log(max(n, 1.0))
+        return {
+            arm: rewards / count + self.exploration * math.sqrt(log_n / count)
+            if count > 0.0
+            else math.inf
+            for arm, (count, rewards, _) in statistics.items()
+        }

@@ -1,0 +1,122 @@
+"""What an application has learned, read where waiting is allowed: management API and console."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+
+from core.specs import ApplicationSpec
+from registry.models import Application
+from registry.snapshot import application_with_arms, read_application
+from selection.policies import make_policy
+from selection.store.asks import parse_missed
+from selection.store.codec import StateRecord, describe, parse_record
+from selection.store.redis_keys import (
+    GLOBAL_CONTEXT,
+    contexts_key,
+    redis_needed_blocking,
+    reliability_key,
+    state_key,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedContext:
+    """A context that has learned; times in seconds since 1970, feedback over all arms."""
+
+    context: str
+    last_used: float
+    updated_at: float | None
+    feedback: int
+
+
+def describe_all(
+    client: redis.Redis,
+    routed: Sequence[tuple[ApplicationSpec, Mapping[str, float]]],
+    *,
+    context: str = GLOBAL_CONTEXT,
+) -> list[dict[str, Any]]:
+    """Return what `SelectionStore.describe` does, of each application with its routes' weights.
+
+    Raises Unavailable without Redis.
+    """
+    states, reliability = _read_with_reliability(
+        client,
+        [(spec.id, name) for spec, _ in routed for name in (context, GLOBAL_CONTEXT)],
+        applications=[spec.id for spec, _ in routed],
+    )
+    stored = iter(states)
+    return [
+        describe(
+            spec,
+            make_policy(spec.policy, spec.policy_params),
+            context=context,
+            arms=arms,
+            own=next(stored),
+            general=next(stored),
+            missed=reliability[spec.id],
+        )
+        for spec, arms in routed
+    ]
+
+
+def describe_context(
+    client: redis.Redis, application: Application, *, context: str
+) -> dict[str, Any]:
+    """Return the same of one application, routed as the registry says."""
+    (state,) = describe_all(client, [application_with_arms(application)], context=context)
+    return state
+
+
+def learned_contexts(
+    client: redis.Redis, application: Application, *, limit: int, offset: int = 0
+) -> tuple[list[LearnedContext], int]:
+    """Return a page of the contexts that have learned, last used first, and how many there are.
+
+    Raises Unavailable without Redis.
+    """
+    spec = read_application(application)
+    key, oldest = contexts_key(spec.id), time.time() - spec.context_ttl_s
+    with redis_needed_blocking():
+        total = client.zcount(key, oldest, "+inf")
+        found = cast(
+            "list[tuple[bytes, float]]",
+            client.zrevrangebyscore(key, "+inf", oldest, offset, limit, withscores=True),
+        )
+    names = [name.decode() for name, _ in found]
+    states = _read(client, [(spec.id, name) for name in names])
+    page = [
+        LearnedContext(
+            context=name,
+            last_used=last_used,
+            updated_at=stored.updated_at,
+            feedback=sum(stored.feedback.values()),
+        )
+        for name, (_, last_used), stored in zip(names, found, states, strict=True)
+    ]
+    return page, total
+
+
+def _read(client: redis.Redis, keys: Sequence[tuple[int, str]]) -> list[StateRecord]:
+    return _read_with_reliability(client, keys, applications=())[0]
+
+
+def _read_with_reliability(
+    client: redis.Redis, keys: Sequence[tuple[int, str]], *, applications: Sequence[int]
+) -> tuple[list[StateRecord], dict[int, dict[str, float]]]:
+    """Return states, and by application the share of asks that each arm missed lately."""
+    with redis_needed_blocking(), client.pipeline(transaction=False) as pipe:
+        for application_id, context in keys:
+            pipe.hgetall(state_key(application_id, context))
+        for application_id in applications:
+            pipe.hgetall(reliability_key(application_id))
+        read = pipe.execute()
+    missed = map(parse_missed, read[len(keys) :])
+    return (
+        [parse_record(fields) for fields in read[: len(keys)]],
+        dict(zip(applications, missed, strict=True)),
+    )

@@ -1,0 +1,97 @@
+"""Labels that come as the arms' chances say never alarm for long; such that don't are found."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from selection.evaluation.health.mismatch import ENOUGH, FALSE_ALARMS, STAKES, Mismatch
+
+TWO = ("svm:1", "knn:1")
+
+
+def labelled(
+    mismatch: Mismatch,
+    *,
+    chances: Sequence[float],
+    kept: Sequence[float],
+    labels: int,
+    seed: int = 1,
+) -> None:
+    """Let labels come of arms drawn by their chances, of each with what is `kept` of its own."""
+    drawn = random.Random(seed)
+    weights = [chance * share for chance, share in zip(chances, kept, strict=True)]
+    for _ in range(labels):
+        (index,) = drawn.choices(range(len(chances)), weights)
+        mismatch.note(TWO[index], propensity=chances[index])
+
+
+def test_few_labels_say_nothing() -> None:
+    mismatch = Mismatch()
+    assert mismatch.finding(TWO).state == "unknown"
+    for _ in range(ENOUGH // 2):
+        mismatch.note("svm:1", propensity=0.5)
+        mismatch.note("knn:1", propensity=0.5)
+    assert mismatch.finding(TWO) == (
+        "good", 1.0, "30 labels are spread over the arms as their chances say"
+    )  # fmt: skip
+
+
+def test_the_money_of_each_stake_is_what_its_bets_came_to() -> None:
+    # All on one of two even arms: each label makes 1 + stake of the stake on it, 1 - stake of the
+    # other's. The mean of all of them has to reach 100.
+    mismatch = Mismatch()
+
+    def capital(labels: int) -> float:
+        return math.fsum((1 + s) ** labels + (1 - s) ** labels for s in STAKES) / len(STAKES) / 2
+
+    needed = next(n for n in range(1, 100) if capital(n) >= 1 / FALSE_ALARMS)
+    for _ in range(needed - 1):
+        mismatch.note("svm:1", propensity=0.5)
+    assert mismatch.finding(TWO).state != "alarm"
+    mismatch.note("svm:1", propensity=0.5)
+    assert mismatch.finding(TWO).state == "alarm"
+
+
+@pytest.mark.parametrize("chances", [(0.5, 0.5), (0.03, 0.97)])
+def test_sound_experiments_are_hardly_ever_called_mismatched(chances: Sequence[float]) -> None:
+    alarmed = 0
+    for seed in range(40):
+        mismatch = Mismatch()
+        for look in range(20):
+            labelled(mismatch, chances=chances, kept=(1, 1), labels=50, seed=100 * seed + look)
+            if mismatch.finding(TWO).state == "alarm":
+                alarmed += 1
+                break
+    assert alarmed <= 2
+
+
+def test_an_arm_that_loses_a_third_of_its_labels_is_found_and_named() -> None:
+    mismatch = Mismatch()
+    labelled(mismatch, chances=(0.5, 0.5), kept=(1, 0.67), labels=1500)
+
+    found = mismatch.finding(TWO)
+
+    assert found.state == "alarm"
+    assert found.reason.startswith("svm:1 has ")
+    assert "of 1,500 labels, where its chances come to about 750" in found.reason
+
+
+def test_it_is_over_once_as_many_labels_as_found_it_have_come_as_they_should() -> None:
+    mismatch = Mismatch()
+    labelled(mismatch, chances=(0.5, 0.5), kept=(1, 0.5), labels=600)
+    words = mismatch.finding(TWO).reason
+    labelled(mismatch, chances=(0.5, 0.5), kept=(1, 1), labels=599, seed=2)
+    assert mismatch.finding(TWO)[::2] == ("alarm", words)
+    labelled(mismatch, chances=(0.5, 0.5), kept=(1, 1), labels=1, seed=3)
+    assert mismatch.finding(TWO).state == "unknown"
+
+
+def test_it_lasts_while_labels_still_get_lost() -> None:
+    mismatch = Mismatch()
+    for look in range(6):
+        labelled(mismatch, chances=(0.5, 0.5), kept=(1, 0.5), labels=600, seed=look)
+        assert mismatch.finding(TWO).state == "alarm"

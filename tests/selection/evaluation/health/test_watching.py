@@ -1,0 +1,277 @@
+"""Experiments are watched as snapshots are taken: from each row once, and anew with each change."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from registry import services
+from registry.models import Application
+from selection.evaluation.health.guardrails import MOST_METRICS
+from selection.evaluation.health.watching import SETTLING_S, health_of
+from selection.evaluation.monitoring.snapshots import Observed, take_snapshots
+from selection.models import ExperimentHealth, Feedback
+from serving.testing import application_spec
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+class Watched:
+    """An application of two arms, looked at every ten seconds."""
+
+    def __init__(self) -> None:
+        self.row = services.create_application(
+            name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM
+        )
+        self.now = NOON
+        self.spec: dict[str, Any] = {"policy": "ab_split", "feedback_window_s": 3600}
+        self.weights = {"svm:1": 1.0, "forest:1": 1.0}
+        self.asked = 0
+        self.too_late = 0
+
+    def look(self) -> None:
+        self.now += timedelta(seconds=10)
+        self.asked += 100
+        spec = application_spec(id=self.row.pk, **self.spec)
+        arms = [
+            {"model": arm.partition(":")[0], "version": "1", "weight": 0.5, "probability": 0.5}
+            | {"queries": 0, "feedback": 0, "reward": None, "reward_interval": None}
+            for arm in self.weights
+        ]
+        observed = Observed(
+            application=spec,
+            state={"policy": spec.policy, "arms": arms, "recommendation": None},
+            readings={"web": {arm: [self.asked, self.asked, 0, 0] for arm in self.weights}},
+            weights=self.weights,
+            too_late={"web": self.too_late},
+            latency={"web": {"svm:1": [self.asked, self.asked * 2_000, 10, 30_000]}},
+        )
+        take_snapshots([observed], now=self.now)
+
+    def label(self, arm: str, *, times: int = 1, **changes: Any) -> None:
+        number = Feedback.objects.count()
+        Feedback.objects.bulk_create(
+            Feedback(
+                **{
+                    "application": self.row,
+                    "nonce": f"n{number + n}",
+                    "kind": "receipt",
+                    "issued_at": self.now,
+                    "received_at": self.now + timedelta(seconds=5),
+                    "label": "7",
+                    "routed": list(self.weights),
+                    "arms": [{"arm": arm, "propensity": 0.5, "output": "7", "loss": 0.0}],
+                }
+                | changes
+            )
+            for n in range(times)
+        )
+
+    def check(self, name: str) -> dict[str, Any]:
+        (found,) = (check for check in self.told()["checks"] if check["check"] == name)
+        return found
+
+    def told(self) -> dict[str, Any]:
+        return health_of(self.row)
+
+
+@pytest.fixture
+def watched(transactional_db: None) -> Watched:
+    watched = Watched()
+    watched.look()
+    watched.now += timedelta(seconds=SETTLING_S)
+    return watched
+
+
+def test_before_anybody_has_looked_nothing_is_known(db: None) -> None:
+    digits = services.create_application(
+        name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM
+    )
+    told = health_of(digits)
+    assert (told["state"], told["at"]) == ("unknown", None)
+    assert [check["state"] for check in told["checks"]] == ["unknown"] * 5
+
+
+def test_a_mismatch_is_told_since_when_with_its_reason(watched: Watched) -> None:
+    watched.label("svm:1", times=100)
+    watched.label("forest:1", times=20)
+    watched.look()
+    began = watched.now.isoformat()
+    watched.look()
+
+    mismatch = watched.check("mismatch")
+
+    assert (mismatch["state"], mismatch["since"]) == ("alarm", began)
+    assert mismatch["reason"].startswith("svm:1 has 100 of 120 labels")
+    assert watched.told()["state"] == "alarm"
+
+
+def test_each_row_is_seen_once(watched: Watched) -> None:
+    for _ in range(5):
+        watched.label("svm:1", times=8)
+        watched.label("forest:1", times=8)
+        watched.look()
+        watched.look()
+    assert watched.check("mismatch")["reason"].startswith("80 labels are spread")
+
+
+def test_what_is_no_matter_of_chance_is_left_out(watched: Watched) -> None:
+    sure = [{"arm": "svm:1", "propensity": 1.0, "output": "7", "loss": 0.0}]
+    both = [*sure, {"arm": "forest:1", "propensity": 1.0, "output": "7", "loss": 0.0}]
+    watched.label("svm:1", times=50, forced=True)
+    watched.label("svm:1", times=50, kind="default", label="", reward=0.0)
+    watched.label("svm:1", times=50, kind="input", arms=both)
+    watched.label("svm:1", times=50, arms=both)
+    watched.label("svm:1", times=50, arms=sure)
+    watched.look()
+    assert watched.check("mismatch")["reason"].startswith("0 labels of arms drawn by chance")
+
+
+def test_contexts_kept_with_one_arm_count_once_and_are_exposed_by_a_second(
+    watched: Watched,
+) -> None:
+    watched.label("svm:1", times=400, context="ann")
+    watched.look()
+    assert watched.check("mismatch")["reason"].startswith("1 labels of arms")
+    assert watched.check("exposure")["state"] == "good"
+    for user in range(5):
+        watched.label("svm:1", context=f"user-{user}")
+        watched.label("forest:1", context=f"user-{user}")
+    watched.look()
+    assert watched.check("exposure")["state"] == "alarm"
+
+
+def test_a_key_is_kept_whatever_the_policy_and_context(watched: Watched) -> None:
+    watched.spec["policy"] = "static"
+    watched.look()
+    watched.now += timedelta(seconds=SETTLING_S)
+    for user in range(5):
+        watched.label("svm:1", key=f"user-{user}", context="en")
+        watched.label("forest:1", key=f"user-{user}", context="en")
+    watched.look()
+    assert watched.check("exposure")["state"] == "alarm"
+    assert watched.check("mismatch")["reason"].startswith("5 labels of arms")
+
+
+def test_another_policy_or_arm_begins_anew_and_earlier_queries_have_no_part(
+    watched: Watched,
+) -> None:
+    watched.label("svm:1", times=100)
+    watched.look()
+    assert watched.check("mismatch")["state"] == "alarm"
+    since = watched.told()["experiment_since"]
+
+    watched.weights = {"svm:2": 1.0, "forest:1": 1.0}
+    watched.look()
+    watched.label("svm:1", times=100)
+    watched.look()
+
+    assert watched.check("mismatch")["reason"].startswith("0 labels of arms drawn by chance")
+    assert watched.told()["experiment_since"] > since
+
+
+def test_where_silence_is_a_reward_labels_may_depend_on_the_arm(watched: Watched) -> None:
+    watched.spec["default_reward"] = 0.0
+    watched.label("svm:1", times=100)
+    watched.look()
+    assert watched.check("mismatch")["state"] == "unknown"
+
+
+def test_labels_refused_as_too_old_are_counted_over_restarts(watched: Watched) -> None:
+    watched.label("svm:1", times=40)
+    watched.too_late = 8
+    watched.look()
+    watched.too_late = 3  # the process has started again
+    watched.look()
+    delay = watched.check("delay")
+    assert (delay["state"], delay["value"]) == ("alarm", pytest.approx(11 / 51))
+
+
+def test_labelled_inputs_which_nobody_waits_for_are_not_quick_labels(watched: Watched) -> None:
+    watched.label("svm:1", times=40)
+    watched.label(
+        "svm:1", times=1_000, kind="input", issued_at=watched.now, received_at=watched.now
+    )
+    watched.too_late = 11
+    watched.look()
+    delay = watched.check("delay")
+    assert (delay["state"], delay["value"]) == ("alarm", pytest.approx(11 / 51))
+
+
+def test_sums_of_another_release_are_begun_anew(watched: Watched) -> None:
+    ExperimentHealth.objects.update(sums={"mismatch": "of another kind"})
+    watched.label("svm:1", times=100)
+    watched.look()
+    assert watched.check("mismatch")["state"] == "alarm"
+
+
+def test_the_api_and_the_pages_tell_it(watched: Watched) -> None:
+    watched.label("svm:1", times=100)
+    watched.look()
+    client = Client()
+    client.force_login(User.objects.create_superuser("owner"))
+
+    api = client.get("/api/v1/applications/digits/health")
+    page = client.get("/admin/applications/digits/monitoring/").content.decode()
+    script = client.get("/admin/applications/digits/monitoring.json").json()
+
+    assert api.json()["checks"][0]["state"] == "alarm"
+    assert api.json()["checks"][0]["reason"] in page
+    assert script["unhealthy"].startswith("labels depend on the arm (began ")
+    assert script["health"][0]["text"]["state"] == "Alarm"
+    assert "Beside the reward" in page
+    assert script["guardrails"][0]["text"]["metric"] == "latency, ms"
+
+
+def guardrails(watched: Watched) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(one["metric"], one["arm"]): one for one in watched.told()["guardrails"]}
+
+
+def test_what_arms_do_beside_their_reward_is_told_with_intervals(watched: Watched) -> None:
+    price = {"lateness": 0.25, "cost": 1.5}
+    priced = [{"arm": "svm:1", "propensity": 0.5, "output": "7", "loss": 0.0} | price]
+    watched.label("svm:1", times=30, metrics={"clicked": 1.0}, arms=priced)
+    watched.label("svm:1", times=10, metrics={"clicked": 0.0})
+    watched.label("forest:1", times=10, metrics={"clicked": 0.0})
+    watched.label("svm:1", times=10, metrics={"clicked": 0.0}, forced=True)
+    watched.look()
+
+    told = guardrails(watched)
+
+    clicked = told["clicked", "svm:1"]
+    assert (clicked["number"], clicked["mean"]) == (40, 0.75)
+    assert 0.4 < clicked["low"] < 0.75 < clicked["high"] < 1.0
+    assert told["clicked", "forest:1"]["mean"] == 0.0
+    assert told["taken for lateness", "svm:1"]["mean"] == 0.25
+    assert told["taken for cost", "svm:1"]["mean"] == 1.0  # cut
+    assert told["answered in time", "forest:1"]["mean"] == 1.0
+    assert told["latency, ms", "svm:1"]["mean"] == pytest.approx(5.0)
+    assert told["latency, ms", "svm:1"]["low"] is None
+    assert [one["metric"] for one in watched.told()["guardrails"]][-1] == "clicked"
+
+
+def test_of_many_metrics_a_bounded_number_is_told(watched: Watched) -> None:
+    for number in range(40):
+        watched.label("svm:1", metrics={f"m{number}": 1.0})
+    watched.look()
+    assert len({metric for metric, _ in guardrails(watched)}) == MOST_METRICS + 1
+
+
+def test_another_experiment_has_guardrails_of_its_own(watched: Watched) -> None:
+    watched.label("svm:1", metrics={"clicked": 1.0})
+    watched.look()
+    watched.weights = {"svm:1": 2.0, "forest:1": 1.0}
+    watched.look()
+    assert ("clicked", "svm:1") not in guardrails(watched)
+
+
+def test_a_deleted_application_takes_it_along(watched: Watched) -> None:
+    assert ExperimentHealth.objects.count() == 1
+    Application.objects.all().delete()
+    assert ExperimentHealth.objects.count() == 0

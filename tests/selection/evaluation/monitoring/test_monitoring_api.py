@@ -1,0 +1,140 @@
+"""GET .../selection/history: who may read it, which period it takes, what it answers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from core.errors import BadRequest
+from registry import services
+from registry.models import Application
+from registry.services import Actor
+from selection.evaluation.monitoring.history_api import HistoryOut, period_of
+from selection.models import SelectionSnapshot
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)
+
+
+@pytest.fixture
+def digits(db: None) -> Application:
+    return services.create_application(
+        name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM
+    )
+
+
+def get(path: str, *, scopes: tuple[str, ...] = ("manage",), **options: Any) -> Any:
+    _, key = services.create_api_key(name="a key", scopes=scopes, by=BY, **options)
+    headers = {"Authorization": f"Api-Key {key}"}
+    return Client().get(f"/api/v1/applications/{path}", headers=headers)
+
+
+def snapshot(application: Application, *, minutes: int, weight: float) -> None:
+    SelectionSnapshot.objects.create(
+        application=application,
+        since=NOON + timedelta(minutes=minutes - 1),
+        at=NOON + timedelta(minutes=minutes),
+        step_s=60,
+        policy="exp4",
+        arms={
+            "svm:1": {
+                "weight": weight,
+                "probability": 1.0,
+                "reward": 0.9,
+                "reward_interval": {"value": 0.75, "low": 0.7, "high": 0.79},
+            }
+        },
+        counts={"svm:1": [10, 8, 1, 1]},
+        earned=[2.0, 1.0, 1.0],
+        standing={
+            "since": "2026-01-01T00:00:00+00:00",
+            "recommendation": {
+                "arm": "svm:1",
+                "state": "best",
+                "confidence": 0.96,
+                "since": None,
+                "labels": 400,
+            },
+            "earned": [400.0, 300.0, 300.0],
+            "arms": {"svm:1": [400.0, 300.0, 300.0, 400.0, 300.0, *[400.0, 300.0] * 3, 300.0]},
+        },
+        rewards={"svm:1": [2.0, 1.0, 1.0, 2.0, 1.0, 2.0, 1.0, 1.0, 1.0, 2.0, 1.0, 1.0]},
+    )
+
+
+def test_it_answers_the_points_and_the_totals_of_the_period(digits: Application) -> None:
+    for minutes, weight in ((-90, 0.1), (-10, 0.5), (-5, 0.75)):
+        snapshot(digits, minutes=minutes, weight=weight)
+
+    answer = get("digits/selection/history?until=2026-01-31T12:00:00Z")
+
+    assert answer.status_code == 200
+    body = answer.json()
+    assert [point["arms"]["svm:1"]["weight"] for point in body["points"]] == [0.5, 0.75]
+    assert (body["feedback"], body["mean_earned"]) == (4, 0.5)
+    # Intervals are of all since the beginning, which the last of them tells.
+    assert (body["earned"]["value"], body["standing"]["feedback"]) == (0.75, 400)
+    assert (body["regret"]["arm"], body["regret"]["feedback"]) == ("svm:1", 400)
+    assert body["regret"]["low"] <= 0.0 <= body["regret"]["high"]
+    (arm,) = body["arms"]
+    assert (arm["model"], arm["weight"], arm["recent_reward"]) == ("svm", 0.75, 0.9)
+    assert (arm["asked"], arm["answered"], arm["late"], arm["failed"]) == (20, 16, 2, 2)
+    assert arm["refused"] == 0
+    assert (arm["share"], arm["mean_reward"]) == (1.0, 0.5)
+    assert arm["reward"] == {"value": 0.75, "low": 0.7, "high": 0.79}
+    assert body["recommendation"]["state"] == "best"
+    assert arm["gain"]["low"] <= arm["gain"]["value"] == 0.0 <= arm["gain"]["high"]
+    assert body.keys() == HistoryOut().fields.keys()
+    assert HistoryOut(data=body).is_valid()
+
+
+def test_another_period_may_be_asked_for_with_and_without_a_slash(digits: Application) -> None:
+    snapshot(digits, minutes=-90, weight=0.1)
+    since = (NOON - timedelta(hours=2)).timestamp()
+
+    answer = get(f"digits/selection/history/?since={since}&until=2026-01-31T13:00:00+01:00")
+
+    assert len(answer.json()["points"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("since=yesterday", "since: Expected a time with its zone"),
+        ("since=7w", "or how long ago such as 7d"),
+        ("until=2026-01-31T12:00:00", "without a zone"),
+        ("since=99999999999999999999", "since: Expected a time with its zone"),
+        ("since=200&until=100", "since: Expected a time before until"),
+        ("from=100", "Expected only since and until, got from"),
+    ],
+)
+def test_a_period_that_makes_no_sense_is_refused(
+    digits: Application, query: str, expected: str
+) -> None:
+    answer = get(f"digits/selection/history?{query}")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+    assert expected in answer.json()["error"]
+
+
+def test_it_needs_a_key_that_manages_the_application(digits: Application) -> None:
+    other = services.create_application(
+        name="other", input_type="doubles", slo_ms=50, by=services.SYSTEM
+    )
+
+    assert Client().get("/api/v1/applications/digits/selection/history").status_code == 401
+    assert get("digits/selection/history", scopes=("predict",)).status_code == 403
+    assert get("digits/selection/history", applications=[other]).status_code == 404
+    assert get("digits/selection/history", applications=[digits]).status_code == 200
+    assert get("nothing/selection/history").status_code == 404
+
+
+def test_the_usual_period_is_the_last_hour() -> None:
+    period = period_of({}, now=NOON)
+
+    assert (period.since, period.until) == (NOON - timedelta(hours=1), NOON)
+    with pytest.raises(BadRequest):
+        period_of({"since": "nan"})

@@ -1,0 +1,74 @@
+"""Counters of processes that come and go, and how sparse the past becomes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from selection.evaluation.counter_deltas import REMEMBERED, counted_since, remembered
+from selection.evaluation.monitoring.snapshots import (
+    MOST,
+    RULES,
+    bucket,
+    grouped,
+    settled_before,
+)
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def test_growth_adds_up_over_processes() -> None:
+    before = {"web-1": {"a:1": [10, 8, 1, 1]}, "web-2": {"a:1": [5, 5, 0, 0]}}
+    after = {"web-1": {"a:1": [12, 9, 2, 1]}, "web-2": {"a:1": [6, 6, 0, 0], "b:1": [3, 0, 0, 3]}}
+
+    assert counted_since(before, after) == {"a:1": [3, 2, 1, 0], "b:1": [3, 0, 0, 3]}
+
+
+def test_a_new_process_counts_from_its_start_and_one_that_is_gone_counts_nothing() -> None:
+    before = {"web-1": {"a:1": [10, 8, 1, 1]}}
+
+    assert counted_since(before, {"web-2": {"a:1": [4, 4, 0, 0]}}) == {"a:1": [4, 4, 0, 0]}
+    assert counted_since(before, {}) == {}
+
+
+def test_counters_that_went_back_were_begun_anew() -> None:
+    assert counted_since({"web": {"a:1": [9, 9, 0, 0]}}, {"web": {"a:1": [2, 1, 1, 0]}}) == {
+        "a:1": [2, 1, 1, 0]
+    }
+
+
+def test_a_process_that_was_slow_to_publish_is_not_counted_twice() -> None:
+    first = {"web-1": {"a:1": [10, 10, 0, 0]}}
+    missing = remembered(first, {})
+
+    assert counted_since(missing, {"web-1": {"a:1": [11, 11, 0, 0]}}) == {"a:1": [1, 1, 0, 0]}
+
+
+def test_of_processes_that_are_gone_only_the_latest_are_remembered() -> None:
+    readings: dict[str, Any] = {}
+    for number in range(500):
+        readings = remembered(readings, {f"web-{number}": {}})
+
+    assert len(readings) == REMEMBERED + 1
+    assert list(readings)[-1] == "web-499"
+
+
+def test_times_fall_into_stretches_whose_end_belongs_to_them() -> None:
+    times = [NOON + timedelta(seconds=s) for s in (-59, -1, 0, 1, 60, 61)]
+
+    groups = grouped(times, at=lambda time: time, step_s=60)
+
+    assert [len(group) for group in groups] == [3, 2, 1]
+    assert bucket(NOON, step_s=60) == bucket(NOON - timedelta(seconds=59), step_s=60)
+
+
+def test_only_stretches_that_are_over_are_merged() -> None:
+    minutes, tens, _ = RULES
+    now = NOON + timedelta(seconds=59)
+
+    assert settled_before(now, rule=minutes) == NOON - timedelta(hours=1)
+    assert settled_before(now, rule=tens) == NOON - timedelta(days=1)
+
+
+def test_an_application_never_has_more_than_a_few_thousand_snapshots() -> None:
+    assert MOST == 360 + 1440 + 1008 + 720

@@ -1,0 +1,261 @@
+"""Estimates on small logs, worked out by hand, and what is said where there is too little."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from selection.evaluation.offpolicy.estimate import (
+    Estimate,
+    Method,
+    Proposal,
+    estimate,
+    gain,
+)
+from selection.evaluation.offpolicy.evidence import before, evidence_of, expected_rewards
+from selection.evaluation.offpolicy.intervals import Verdict, Z, plain
+from selection.evaluation.offpolicy.log import Log, log_of
+from tests.selection.evaluation.offpolicy.logs import asked
+
+
+def alone(log: Log, arm: str) -> Estimate:
+    chances = np.zeros((1, len(log.arms)))
+    chances[0, log.place[arm]] = 1.0
+    return estimate(evidence_of(log), Proposal(chances=chances))
+
+
+def drawn(*rows: tuple[str, float, float], arms: str = "ab", **fields: Any) -> Log:
+    """Queries that asked one arm each: (arm, propensity, reward)."""
+    queries = [asked({a: r}, propensity=p, routed=arms, **fields) for a, p, r in rows]
+    return log_of(queries, arms=list(arms))
+
+
+FOUR = drawn(("a", 0.5, 1.0), ("b", 0.5, 0.0), ("a", 0.25, 0.0), ("a", 0.8, 1.0))
+
+
+def test_doubly_robust_corrects_what_earlier_rows_made_expect() -> None:
+    # Means before each row, with one half answer of half a reward: 1/2, 3/4, 3/4, 1/2.
+    expected = (0.5 + 2 * 0.5) + 0.75 + (0.75 + 4 * -0.75) + (0.5 + 1.25 * 0.5)
+    assert alone(FOUR, "a").best.value == pytest.approx(max(expected / 4, 0.0))
+    assert alone(FOUR, "a").method == Method.DOUBLY_ROBUST
+
+
+def test_a_mixture_of_arms_is_weighed_by_its_chances() -> None:
+    mixed = estimate(evidence_of(FOUR), Proposal(chances=np.array([[0.6, 0.4]])))
+    weights = np.array([0.6 / 0.5, 0.4 / 0.5, 0.6 / 0.25, 0.6 / 0.8])
+    assert mixed.largest_weight == pytest.approx(2.4)
+    assert mixed.mean_weight == pytest.approx(weights.mean())
+
+
+def test_an_expectation_never_knows_its_own_row_nor_later_ones() -> None:
+    model = expected_rewards(FOUR)
+    assert model[:, 0] == pytest.approx([0.5, 0.75, 0.75, 0.5])
+    assert model[:, 1] == pytest.approx([0.5, 0.5, 0.25, 0.25])
+
+
+def test_sums_before_a_row_are_those_of_its_own_group() -> None:
+    values = np.array([[1.0], [2.0], [3.0], [4.0]])
+    assert before(values, groups=np.array([0, 1, 0, 1])).ravel() == pytest.approx([0, 0, 1, 2])
+
+
+def test_an_expectation_follows_the_context_as_answers_there_grow() -> None:
+    rows = [asked({"a": r}, propensity=0.5, context=c) for r, c in ((1.0, "x"), (0.0, "y")) * 100]
+    model = expected_rewards(log_of(rows, arms=["a"]))
+    assert model[-2, 0] > 0.9 > 0.1 > model[-1, 0]
+
+
+def test_where_all_arms_were_asked_rewards_are_seen() -> None:
+    rows = [asked({"a": x, "b": y}) for x, y in ((1.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0))]
+    found = alone(log_of(rows), "a")
+    assert found.method == Method.DIRECT
+    assert found.best.value == pytest.approx(0.75)
+    assert (found.effective_rows, found.without_overlap) == (4.0, 0.0)
+
+
+def test_shares_that_weigh_what_several_arms_teach_are_no_chances() -> None:
+    rows = [asked({"a": 1.0, "b": 0.0}, propensity=0.2) for _ in range(50)]
+    assert alone(log_of(rows), "a").best.value == pytest.approx(1.0)
+
+
+def test_an_arm_that_was_never_asked_gets_no_number() -> None:
+    found = alone(drawn(("a", 1.0, 1.0), ("a", 1.0, 0.0)), "b")
+    assert (found.verdict, found.best, found.rows) == (Verdict.NONE, None, 0)
+    assert found.explanation == "b was never asked here"
+
+
+def test_an_arm_without_a_chance_for_long_gets_no_number() -> None:
+    """Whoever left it without one went by what it had earned until then."""
+    both, only_a = ("a", 0.5, 1.0), ("a", 1.0, 1.0)
+    found = alone(drawn(both, ("b", 0.5, 1.0), ("b", 0.5, 0.0), both, only_a, only_a), "b")
+    assert (found.verdict, found.best) == (Verdict.NONE, None)
+    assert found.explanation == "b, which it asks, had no chance in 33% of the queries"
+
+
+def test_an_arm_without_a_chance_now_and_then_may_have_earned_anything_there() -> None:
+    rows = [("b" if i % 2 else "a", 0.5, 1.0) for i in range(1900)] + [("a", 1.0, 1.0)] * 100
+    found = alone(drawn(*rows), "b")
+    assert found.best.value == pytest.approx(1.0, abs=0.001)
+    assert 0.93 < found.best.low < 0.95
+
+
+def test_versions_that_served_one_after_the_other_are_not_comparable() -> None:
+    earlier = [asked({"ac"[i % 2]: 1.0}, propensity=0.5, routed="ac") for i in range(1000)]
+    later = [asked({"bc"[i % 2]: 0.0}, propensity=0.5, routed="bc") for i in range(1000)]
+    log = log_of([*earlier, *later], arms=["a", "b", "c"])
+    a, b, c = (alone(log, arm) for arm in "abc")
+    assert (a.verdict, b.verdict) == (Verdict.APART, Verdict.APART)
+    assert a.explanation == "a was no longer in service for the last 50% of the queries"
+    assert b.explanation == "b was not yet in service for the first 50% of the queries"
+    assert (a.rows, a.without_overlap) == (1000, 0.5)
+    assert (a.best.value, b.best.value) == pytest.approx((1.0, 0.0), abs=0.01)
+    assert c.verdict == Verdict.ENOUGH
+    everybody = estimate(evidence_of(log), Proposal(chances=np.array([[0.5, 0.0, 0.5]])))
+    assert everybody.verdict == Verdict.APART
+
+
+def test_a_late_label_says_that_the_successor_was_not_there_yet() -> None:
+    """`routed` tells of when the label came."""
+    late = [asked({"m:1": 1.0}, propensity=0.5, routed=["m:2", "other:1"]) for _ in range(100)]
+    log = log_of(late, arms=["m:1", "m:2", "other:1"])
+    assert log.served.tolist()[0] == [True, False, True]
+    assert alone(log, "m:2").explanation == "m:2 was never asked here"
+
+
+def test_what_is_left_to_an_unasked_arm_may_have_earned_anything() -> None:
+    rows = [asked({"a": 1.0, "b": 1.0}) for _ in range(2000)]
+    chances = np.array([[0.5, 0.45, 0.05]])
+    found = estimate(evidence_of(log_of(rows, arms=["a", "b", "new"])), Proposal(chances=chances))
+    assert found.best.value == pytest.approx(1.0)
+    assert found.best.low == pytest.approx(0.95, abs=0.01)
+    much = Proposal(chances=np.array([[0.5, 0.2, 0.3]]))
+    refused = estimate(evidence_of(log_of(rows, arms=["a", "b", "new"])), much)
+    assert (refused.verdict, refused.explanation) == (Verdict.NONE, "new was never asked here")
+
+
+def test_few_answers_are_called_few_however_well_they_agree() -> None:
+    found = alone(drawn(*[("a", 0.5, 1.0)] * 5), "a")
+    assert found.verdict == Verdict.LITTLE
+    assert found.best.low < 0.8
+
+
+def test_many_answers_are_enough() -> None:
+    rows = [asked({"a": float(i % 10 > 0)}) for i in range(1000)]
+    found = alone(log_of(rows), "a")
+    assert found.verdict == Verdict.ENOUGH
+    assert found.best.low < 0.9 < found.best.high
+    assert found.best.high - found.best.low < 0.05
+
+
+def test_weights_that_do_not_average_one_are_told() -> None:
+    rows = [("ab"[i % 2], 0.25, 1.0) for i in range(3000)]
+    found = alone(drawn(*rows), "b")
+    assert found.verdict == Verdict.LITTLE
+    assert "weights average 2.00 where 1 is expected" in found.explanation
+
+
+def test_a_lucky_log_is_no_more_precise_than_others() -> None:
+    """Never asked while it hardly had a chance: what was seen alone would look precise."""
+    often = [("b" if i % 2 else "a", 0.5, 1.0) for i in range(500)]
+    hardly = [("a", 0.99, 1.0) for _ in range(1500)]
+    lucky = alone(drawn(*often, *hardly), "b")
+    assert lucky.verdict == Verdict.LITTLE
+    assert lucky.effective_rows < 30
+    assert lucky.best.low < 0.9 < 1.0 == lucky.best.high
+
+
+def test_the_width_does_not_hang_on_what_the_answers_were() -> None:
+    found = [
+        alone(
+            drawn(*[("a" if i % 4 else "b", 0.75 if i % 4 else 0.25, r) for i in range(4000)]), "b"
+        )
+        for r in (0.0, 1.0)
+    ]
+    assert found[0].precision.dispersion == pytest.approx(found[1].precision.dispersion)
+    assert found[0].effective_rows == found[1].effective_rows == pytest.approx(1000.0)
+
+
+def test_right_or_wrong_rewards_have_wilsons_interval() -> None:
+    value, _ = plain(0.8, rows=100, dispersion=1.0)
+    z = Z
+    # With a part for the skewness: at its worst that of one answer.
+    shifted = 0.8 + (z * z - 1) / 6 * 0.8 / 100
+    a = z * z / 100
+    high = (2 * shifted + a + (a * (a + 4 * shifted * (1 - shifted))) ** 0.5) / (2 * (1 + a))
+    assert value.high == pytest.approx(high)
+
+
+def test_rewards_that_differ_little_need_fewer_answers() -> None:
+    graded = [("ab"[i % 2], 0.5, 0.9 + 0.01 * (i % 3)) for i in range(2000)]
+    right_or_wrong = [("ab"[i % 2], 0.5, float(i % 20 > 1)) for i in range(2000)]
+    narrow, wide = (alone(drawn(*rows), "b").best for rows in (graded, right_or_wrong))
+    assert narrow.high - narrow.low < (wide.high - wide.low) / 4
+
+
+@pytest.mark.parametrize("field", ["context", "key"])
+@pytest.mark.parametrize("alike", [True, False])
+def test_people_who_keep_their_arm_count_for_as_much_as_they_differ(
+    alike: bool, field: str
+) -> None:
+    def reward(context: int, query: int) -> float:
+        return float((query if alike else context // 2) % 2)
+
+    rows = [
+        asked({"ab"[c % 2]: reward(c, i)}, propensity=0.5, routed="ab", **{field: f"c{c}"})
+        for i in range(50)
+        for c in range(40)
+    ]
+    found = alone(log_of(rows), "a")
+    assert found.effective_rows == pytest.approx(1000 if alike else 20, rel=0.15)
+
+
+def test_queries_without_key_and_context_are_of_strangers() -> None:
+    kept = [
+        asked({"ab"[i % 2]: 1.0}, propensity=0.5, routed="ab", key=f"{i % 2}") for i in range(60)
+    ]
+    others = [asked({"a": float(i % 2)}, propensity=0.5, routed="ab") for i in range(3)]
+    assert log_of([*kept, *others]).people.tolist() == [*[0, 1] * 30, 2, 3, 4]
+
+
+def test_contexts_whose_arms_are_drawn_for_each_query_are_many_queries() -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        asked(
+            {"ab"[rng.integers(2)]: float(i % 2)}, propensity=0.5, routed="ab", context=f"{i % 9}"
+        )
+        for i in range(2000)
+    ]
+    assert alone(log_of(rows, arms="ab"), "a").effective_rows == pytest.approx(1000, rel=0.05)
+
+
+def test_without_feedback_there_is_nothing_to_tell() -> None:
+    found = estimate(evidence_of(log_of([], arms=["a"])), Proposal(chances=np.ones((1, 1))))
+    assert (found.verdict, found.best) == (Verdict.NONE, None)
+
+
+def test_a_gain_is_taken_row_by_row() -> None:
+    rows = [asked({"a": 1.0, "b": float(i % 2)}) for i in range(400)]
+    better = gain(alone(log_of(rows), "a"), earned=np.array([float(i % 2) for i in range(400)]))
+    assert better.value == pytest.approx(0.5)
+    same = gain(alone(log_of(rows), "b"), earned=np.array([float(i % 2) for i in range(400)]))
+    assert same.value == 0.0
+    assert same.high < 0.01  # luck that both share cancels out
+
+
+@pytest.mark.parametrize("ours", [0.0, 1.0])
+def test_a_gain_is_no_more_than_all_there_is(ours: float) -> None:
+    rows = [asked({"a": ours, "b": 1.0 - ours}) for _ in range(30)]
+    found = gain(alone(log_of(rows), "a"), earned=np.full(30, 1.0 - ours))
+    assert found is not None
+    assert (found.low == -1.0, found.high == 1.0) == (ours == 0.0, ours == 1.0)
+    assert -1.0 <= found.low <= found.value <= found.high <= 1.0
+
+
+def test_there_is_no_gain_where_nothing_was_earned() -> None:
+    assert gain(alone(FOUR, "a"), earned=np.full(4, np.nan)) is None
+
+
+def test_five_of_five_are_no_certainty() -> None:
+    value, _ = plain(1.0, rows=5, dispersion=1.0)
+    assert value.low < 0.5

@@ -1,0 +1,158 @@
+"""POST .../what-if: who may ask, what it takes, what it answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+from registry import services
+from registry.models import Application
+from selection.evaluation.what_if.what_if_api import WhatIfOut
+from tests.selection.evaluation.offpolicy.logs import asked
+from tests.selection.evaluation.what_if.conftest import BY, keep
+
+
+def post(
+    body: Any,
+    *,
+    path: str = "digits/what-if",
+    scopes: tuple[str, ...] = ("manage",),
+    **options: Any,
+) -> Any:
+    _, key = services.create_api_key(name="a key", scopes=scopes, by=BY, **options)
+    return Client(raise_request_exception=False).post(
+        f"/api/v1/applications/{path}",
+        json.dumps(body),
+        content_type="application/json",
+        headers={"Authorization": f"Api-Key {key}"},
+    )
+
+
+def tell(digits: Application, *, rows: int) -> None:
+    keep(
+        digits,
+        [asked({"svm:1": 1.0, "forest:1": i % 2 * 1.0}, context="anna") for i in range(rows)],
+    )
+
+
+@pytest.fixture
+def told(digits: Application) -> Application:
+    tell(digits, rows=60)
+    return digits
+
+
+def test_it_answers_what_the_usual_targets_would_have_earned(digits: Application) -> None:
+    tell(digits, rows=800)
+    answer = post({})
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body.keys() == WhatIfOut().fields.keys()
+    assert (body["application"], body["rows"], body["more"]) == ("digits", 800, False)
+    names = [one["name"] for one in body["estimates"]]
+    assert names[:2] == ["svm:1 alone", "forest:1 alone"]
+    assert names[-2:] == ["static: by route weight", "exp3"]
+    svm = body["estimates"][0]
+    assert svm["target"] == {"arm": "svm:1"}
+    assert (svm["method"], svm["estimate"]["value"], svm["verdict"]) == ("direct", 1.0, "enough")
+    never = body["estimates"][2]
+    assert (never["name"], never["verdict"], never["estimate"]) == ("bayes:1 alone", "none", None)
+
+
+def test_targets_are_answered_in_the_order_in_which_they_were_named(told: Application) -> None:
+    targets = [
+        {"policy": "uniform"},
+        {"arm": "forest:1"},
+        {"policy": "exp3", "params": {"eta": 0.1}},
+        {"policy": "ab_split"},
+    ]
+    estimates = post({"targets": targets, "context": "anna"}, path="digits/what-if/").json()
+    assert [one["target"] for one in estimates["estimates"]] == [
+        {"policy": "uniform", "params": {}},
+        {"arm": "forest:1"},
+        {"policy": "exp3", "params": {"eta": 0.1}},
+        {"policy": "ab_split", "params": {}},
+    ]
+
+
+def test_the_applications_own_parameters_are_meant_where_none_are_given(told: Application) -> None:
+    services.update_application(
+        application=told, changes={"policy_params": {"eta": 0.7}}, by=services.SYSTEM
+    )
+    (own,) = post({"targets": [{"policy": "exp3"}]}).json()["estimates"]
+    assert own["target"] == {"policy": "exp3", "params": {"eta": 0.7}}
+    assert own["current"]
+
+
+def test_period_and_rows_can_be_chosen(told: Application) -> None:
+    body = {"rows": 10, "since": "2026-01-31T11:59:00+00:00", "until": "2026-01-31T13:00:00+01:00"}
+    answer = post(body).json()
+    assert (answer["rows"], answer["more"]) == (10, True)
+    assert answer["until"] == "2026-01-31T11:59:59Z"
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ({"targets": [{}]}, "malformed", "targets.0: expected exactly one of arm and policy"),
+        ({"targets": [{"arm": "svm:9"}]}, "malformed", "expected an arm out of svm:1, forest:1"),
+        ({"targets": [{"arm": "svm:1", "params": {}}]}, "malformed", "nothing but arm"),
+        ({"targets": [{"policy": "best"}]}, "invalid_policy_params", "expected one of static"),
+        ({"targets": [{"policy": "uniform", "params": {"a": 1}}]}, "malformed", "takes none"),
+        (
+            {"targets": [{"policy": "exp3", "params": {"eta": 99}}]},
+            "invalid_policy_params",
+            "targets.0.eta is 99",
+        ),
+        ({"targets": [{"arm": "svm:1"}] * 21}, "malformed", "expected at most 20"),
+        ({"targets": {}}, "malformed", "list"),
+        ({"inputs": 1}, "malformed", "inputs"),
+        ({"rows": 0}, "malformed", "rows"),
+        ({"rows": 50_001}, "malformed", "rows"),
+        ({"rows": "5"}, "malformed", "Expected a whole number"),
+        ({"since": "yesterday"}, "malformed", "Expected a time with its zone"),
+        ({"since": "2026-01-31T12:00:00"}, "malformed", "without a zone"),
+        (
+            {"since": "2026-01-31T12:00:00Z", "until": "2026-01-30T12:00:00Z"},
+            "malformed",
+            "Expected a time before until",
+        ),
+        ({"context": "x" * 257}, "malformed", "at most 256 characters"),
+        ({"context": 5}, "malformed", "Expected text"),
+        ({"horizon": 5}, "unknown_field", "Unknown field 'horizon'"),
+    ],
+)
+def test_what_it_does_not_take_is_refused(
+    digits: Application, body: Any, code: str, message: str
+) -> None:
+    answer = post(body)
+    assert (answer.status_code, answer.json()["code"]) == (400, code)
+    assert message in answer.json()["error"]
+
+
+def test_keys_need_the_scope_and_are_kept_to_their_applications(told: Application) -> None:
+    other = services.create_application(
+        name="letters", input_type="doubles", slo_ms=50, by=services.SYSTEM
+    )
+    assert post({}, scopes=("predict",)).status_code == 403
+    assert post({}, applications=[told]).status_code == 200
+    assert post({}, applications=[other]).status_code == 404
+    assert post({}, path="nope/what-if").status_code == 404
+
+
+def test_staff_who_may_view_feedback_may_ask(told: Application) -> None:
+    client = Client()
+    grace = User.objects.create_user("grace", is_staff=True)
+    codes = ("view_application", "view_feedback")
+    grace.user_permissions.set(Permission.objects.filter(codename__in=codes))
+    client.force_login(grace)
+    path = "/api/v1/applications/digits/what-if"
+    assert client.post(path, "{}", content_type="application/json").status_code == 200
+
+
+def test_it_is_asked_by_post_alone(told: Application) -> None:
+    answer = Client(raise_request_exception=False).get("/api/v1/applications/digits/what-if")
+    assert answer.status_code in (401, 405)

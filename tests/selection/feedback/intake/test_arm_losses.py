@@ -1,0 +1,217 @@
+"""What each arm is told: by a label, by rewards of its own, and by having been too late."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec import Raw
+from redis.asyncio import Redis
+
+from selection.feedback.events import FeedbackItem
+from selection.feedback.intake.service import FeedbackService
+from selection.receipts import ArmRecord, ReceiptSigner, Spent
+from selection.store.selection_store import SelectionStore
+from serving.testing import application_spec
+from tests.selection.caller import APP, ARMS, EXACT, GLOBAL, Caller, events, log_weights
+
+
+@pytest.fixture
+def caller(service: FeedbackService, signer: ReceiptSigner) -> Caller:
+    return Caller(service, signer)
+
+
+async def test_an_arm_that_did_not_answer_is_as_wrong_as_it_gets(
+    caller: Caller, aredis: Redis
+) -> None:
+    await caller.send(caller.label(b"7", outputs=(b"1", b"7", None)))
+    assert await log_weights(aredis) == {"svm:2": -0.3, "tree:1": 0.0, "knn:1": -0.3}
+    assert await aredis.hget(GLOBAL, "n:knn:1") == b"1"
+
+
+async def test_or_as_wrong_as_the_application_says(caller: Caller, aredis: Redis) -> None:
+    lenient = application_spec(missing_loss=0.5, policy_params=EXACT)
+    await caller.send(caller.label(b"7", outputs=(b"1", b"7", None)), application=lenient)
+    assert await log_weights(aredis) == {"svm:2": -0.3, "tree:1": 0.0, "knn:1": -0.15}
+    (event,) = await events(aredis)
+    assert [(a.output, a.loss) for a in event.arms] == [("1", 1.0), ("7", 0.0), (None, 0.5)]
+
+
+async def test_where_the_application_says_nothing_of_it_it_is_not_blamed(
+    caller: Caller, aredis: Redis
+) -> None:
+    forgiving = application_spec(missing_loss=None, policy_params=EXACT)
+    await caller.send(caller.label(b"7", outputs=(b"1", b"7", None)), application=forgiving)
+    assert await log_weights(aredis) == {"svm:2": -0.3, "tree:1": 0.0, "knn:1": 0.0}
+    assert await aredis.hget(GLOBAL, "n:knn:1") is None
+
+
+async def test_the_one_arm_asked_is_blamed_for_the_default_that_was_given(
+    caller: Caller, aredis: Redis
+) -> None:
+    exp3 = application_spec(policy="exp3", policy_params={"eta": 0.1, "decay": 0})
+    late = (ArmRecord("tree:1", 0.5, None),)
+    receipt = caller.signer.sign(caller.receipt(records=late))
+    await caller.send(FeedbackItem(query_id=receipt, reward=0.9), application=exp3)
+    assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": -0.2, "knn:1": 0.0}
+
+
+async def test_an_arm_that_keeps_missing_its_objective_loses_its_traffic(
+    caller: Caller, store: SelectionStore
+) -> None:
+    for _ in range(40):
+        await caller.send(caller.label(b"7", outputs=(b"7", b"7", None)))
+    assert store.peek(APP, context="", arms=ARMS).weights["knn:1"] < 0.01
+
+
+# --- rewards of single arms -------------------------------------------------------------------
+
+
+def rewarded(caller: Caller, rewards: dict[str, float], **changes: Any) -> FeedbackItem:
+    return FeedbackItem(query_id=caller.signer.sign(caller.receipt(**changes)), rewards=rewards)
+
+
+async def test_rewards_move_the_arms_they_name(caller: Caller, aredis: Redis) -> None:
+    result = await caller.send(rewarded(caller, {"svm:2": 0.5, "knn:1": 0.0}))
+    assert result.accepted == 1
+    assert await log_weights(aredis) == {"svm:2": -0.15, "tree:1": 0.0, "knn:1": -0.3}
+    assert await aredis.hget(GLOBAL, "n:tree:1") is None
+    (event,) = await events(aredis)
+    assert (event.label, event.reward) == (None, 0.25)
+    assert [a.loss for a in event.arms] == [0.5, None, 1.0]
+
+
+async def test_a_reward_of_an_arm_that_was_not_asked_is_refused_with_those_that_were(
+    caller: Caller,
+) -> None:
+    asked = (ArmRecord("svm:2", 0.5, b"7"),)
+    result = await caller.send(rewarded(caller, {"svm:2": 1.0, "knn:1": 1.0}, records=asked))
+    (rejected,) = result.rejected
+    assert rejected.code == "invalid_input"
+    assert rejected.error == "rewards: 'knn:1' was not asked; expected arms out of svm:2"
+
+
+# --- losses -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "label", "expected"),
+    [
+        ({"combine": "mean", "loss_scale": 10.0}, b"8", [0.1, 0.0, 0.7]),
+        ({"loss": "squared", "loss_scale": 10.0}, b"8", [0.01, 0.0, 0.49]),
+        ({"loss": "expression", "loss_expression": "output > label"}, b"7", [0.0, 1.0, 0.0]),
+        ({"combine": "median"}, b"7", [0.0, 1.0, 1.0]),
+    ],
+)
+async def test_answers_are_judged_as_the_application_says(
+    caller: Caller, aredis: Redis, settings: dict[str, Any], label: bytes, expected: list[float]
+) -> None:
+    application = application_spec(policy_params=EXACT, **settings)
+    item = caller.label(label, outputs=(b"7", b"8", b"1"))
+    assert (await caller.send(item, application=application)).accepted == 1
+    (event,) = await events(aredis)
+    assert [a.loss for a in event.arms] == pytest.approx(expected)
+
+
+async def test_an_item_that_a_formula_fails_on_is_refused_alone(caller: Caller) -> None:
+    application = application_spec(loss="expression", loss_expression="1 / (output - label)")
+    bad, good = caller.label(b"7"), caller.label(b"5")
+    result = await caller.send(bad, good, application=application)
+    assert result.accepted == 1
+    (rejected,) = result.rejected
+    assert (rejected.index, rejected.code) == (0, "invalid_input")
+    assert "float division by zero" in rejected.error
+
+
+async def test_items_of_an_array_that_nobody_knows_are_left_out(
+    caller: Caller, aredis: Redis
+) -> None:
+    item = caller.label(b"[7, null]", outputs=(b"[7, 1]", b"[7, 2]", b"[1, 2]"))
+    await caller.send(item)
+    assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": -0.3}
+
+
+# --- what an answer took ---------------------------------------------------------------------
+
+PRICED = application_spec(lateness_price=0.5, cost_price=0.01, policy_params=EXACT)
+SPENT = (Spent(0.2, 0.0), Spent(0.0, 30.0), Spent(1.0, 40.0))
+
+
+async def test_seconds_and_cost_go_off_each_arms_reward(caller: Caller, aredis: Redis) -> None:
+    label = caller.label(b"7", outputs=(b"7", b"7", b"7"), spent=SPENT)
+    await caller.send(label, application=PRICED)
+    (event,) = await events(aredis)
+    assert [(a.loss, a.lateness, a.cost) for a in event.arms] == [
+        (pytest.approx(0.1), pytest.approx(0.1), 0.0),
+        (pytest.approx(0.3), 0.0, pytest.approx(0.3)),
+        (pytest.approx(0.9), 0.5, pytest.approx(0.4)),
+    ]
+    assert await log_weights(aredis) == pytest.approx(
+        {"svm:2": -0.03, "tree:1": -0.09, "knn:1": -0.27}
+    )
+
+
+async def test_a_labelled_input_is_charged_its_cost_as_nobody_waited_for_it(
+    caller: Caller, aredis: Redis
+) -> None:
+    async def all_right(*_: object) -> dict[str, bytes]:
+        return dict.fromkeys(ARMS, b"7")
+
+    item = FeedbackItem(input=Raw(b"[1]"), label=Raw(b"7"))
+    await caller.service.submit(
+        PRICED, [item], arms=ARMS, predict_arms=all_right, costs={"tree:1": 30.0}
+    )
+    (event,) = await events(aredis)
+    assert [(a.loss, a.lateness) for a in event.arms] == [
+        (0.0, 0.0),
+        (pytest.approx(0.3), 0.0),
+        (0.0, 0.0),
+    ]
+
+
+async def test_a_reward_is_never_less_than_nothing(caller: Caller, aredis: Redis) -> None:
+    receipt = caller.signer.sign(caller.receipt(spent=SPENT))
+    await caller.send(FeedbackItem(query_id=receipt, reward=0.5), application=PRICED)
+    (event,) = await events(aredis)
+    assert [a.loss for a in event.arms] == [pytest.approx(0.6), pytest.approx(0.8), 1.0]
+
+
+async def test_what_nobody_noted_or_set_a_price_on_is_free(caller: Caller, aredis: Redis) -> None:
+    await caller.send(caller.label(b"7", outputs=(b"7", b"7", b"7")), application=PRICED)
+    await caller.send(caller.label(b"7", outputs=(b"7", b"7", b"7"), spent=SPENT))
+    assert [a.loss for event in await events(aredis) for a in event.arms] == [0.0] * 6
+
+
+@pytest.mark.parametrize(
+    ("label", "got"),
+    [
+        (b'"7"', "a text"),
+        (b"true", "true or false"),
+        (b'{"class": 7}', "an object"),
+        (b"[7]", "an array"),
+    ],
+)
+async def test_a_label_of_another_kind_than_all_answers_is_refused(
+    caller: Caller, aredis: Redis, label: bytes, got: str
+) -> None:
+    result = await caller.send(caller.label(label, outputs=(b"1", b"7", None)))
+    (rejected,) = result.rejected
+    assert (result.accepted, rejected.code) == (0, "invalid_input")
+    assert rejected.error == f"label: expected a number, as the models answered, got {got}"
+    assert await events(aredis) == []
+
+
+@pytest.mark.parametrize(
+    ("label", "outputs"), [(b'"7"', (b"7", b'"7"', b"1")), (b"7.0", (b"7", b"1", b"1"))]
+)
+async def test_one_of_the_kind_of_any_answer_is_taken(
+    caller: Caller, label: bytes, outputs: tuple[bytes, ...]
+) -> None:
+    assert (await caller.send(caller.label(label, outputs=outputs))).accepted == 1
+
+
+async def test_a_loss_that_compares_otherwise_takes_labels_of_any_kind(caller: Caller) -> None:
+    lengths = application_spec(loss="expression", loss_expression="len(label) + 0 * output")
+    outputs = (b"1", b"7", None)
+    result = await caller.send(caller.label(b"[]", outputs=outputs), application=lengths)
+    assert result.accepted == 1, result.rejected

@@ -1,0 +1,343 @@
+"""Feedback is verified, teaches what it should, and counts once however often it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import time
+
+import msgspec
+import pytest
+from msgspec import Raw
+from redis.asyncio import Redis
+
+from core.errors import BadRequest, Unavailable
+from selection.feedback.events import FeedbackItem, FeedbackResult, Rejection
+from selection.feedback.intake.service import FeedbackService
+from selection.feedback.persistence.counting import SCRIPT
+from selection.receipts import ArmRecord, ReceiptSigner
+from selection.store.large_outputs import OutputStore
+from selection.store.selection_store import SelectionStore
+from serving.testing import application_spec
+from tests.redis_server import redis_server
+from tests.selection.caller import ANN, APP, ARMS, GLOBAL, Caller, events, log_weights, sums
+
+
+@pytest.fixture
+def caller(service: FeedbackService, signer: ReceiptSigner) -> Caller:
+    return Caller(service, signer)
+
+
+def packed(*numbers: float) -> bytes:
+    return struct.pack(f"<{len(numbers)}d", *numbers)
+
+
+async def test_a_label_moves_each_arm_by_its_loss(caller: Caller, aredis: Redis) -> None:
+    result = await caller.send(caller.label(b"7", outputs=(b"7", b"7.0", b"1")))
+    assert (result.accepted, result.duplicates, result.rejected) == (1, 0, ())
+    assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": -0.3}
+    assert await sums(aredis, "rew") == {
+        "svm:2": (1.0, 1.0, 1.0), "tree:1": (1.0, 1.0, 1.0), "knn:1": (1.0, 0.0, 0.0)
+    }  # fmt: skip
+    counted = {k: v for k, v in (await aredis.hgetall(GLOBAL)).items() if k.startswith(b"n:")}
+    assert counted == {b"n:svm:2": b"1", b"n:tree:1": b"1", b"n:knn:1": b"1"}
+
+
+async def test_it_counts_once_however_often_it_is_sent(caller: Caller, aredis: Redis) -> None:
+    item = caller.label()
+    assert (await caller.send(item)).accepted == 1
+    again = await caller.send(item, item)
+    assert (again.accepted, again.duplicates) == (0, 2)
+    assert (await log_weights(aredis))["knn:1"] == -0.3
+    assert len(await events(aredis)) == 1
+
+
+async def test_the_same_receipt_twice_in_one_request_counts_once(
+    caller: Caller, aredis: Redis
+) -> None:
+    item = caller.label()
+    result = await caller.send(item, item)
+    assert (result.accepted, result.duplicates) == (1, 1)
+    assert len(await events(aredis)) == 1
+
+
+async def test_many_processes_sending_the_same_count_it_once(caller: Caller, aredis: Redis) -> None:
+    item = caller.label()
+    results = await asyncio.gather(*(caller.send(item) for _ in range(20)))
+    assert sum(r.accepted for r in results) == 1
+    assert (await log_weights(aredis))["knn:1"] == -0.3
+
+
+async def test_concurrent_updates_lose_nothing(caller: Caller, aredis: Redis) -> None:
+    await asyncio.gather(*(caller.send(caller.label(), caller.label()) for _ in range(25)))
+    assert (await log_weights(aredis))["knn:1"] == pytest.approx(-0.3 * 50)
+
+
+async def test_the_mark_of_what_was_seen_outlives_the_feedback_window(
+    caller: Caller, aredis: Redis
+) -> None:
+    await caller.send(caller.label())
+    (key,) = await aredis.keys("clipper:feedback:seen:*")
+    assert 3600 < await aredis.ttl(key) <= 7200
+
+
+async def test_a_window_made_longer_takes_nothing_that_may_have_counted(
+    caller: Caller, aredis: Redis
+) -> None:
+    longer = application_spec(feedback_window_s=86_400)
+    old = int(time.time() * 1000) - 10_000_000
+    label = caller.label(issued_at_ms=old, window_s=3600)
+    (rejected,) = (await caller.send(label, application=longer)).rejected
+    assert "older than the feedback window of 3600 s" in rejected.error
+    assert (await caller.send(caller.label(issued_at_ms=old), application=longer)).accepted == 1
+
+
+async def test_a_window_made_shorter_and_longer_again_counts_nothing_twice(
+    caller: Caller, aredis: Redis
+) -> None:
+    label = caller.label(window_s=86_400)
+    assert (await caller.send(label)).accepted == 1
+    (key,) = await aredis.keys("clipper:feedback:seen:*")
+    assert await aredis.ttl(key) > 86_400
+
+
+async def test_a_reward_is_the_loss_of_every_arm_asked(
+    caller: Caller, aredis: Redis, signer: ReceiptSigner
+) -> None:
+    receipt = caller.receipt(outputs=[b"7"])
+    await caller.send(FeedbackItem(query_id=signer.sign(receipt), reward=0.25))
+    assert await log_weights(aredis) == {
+        "svm:2": pytest.approx(-0.225), "tree:1": 0.0, "knn:1": 0.0
+    }  # fmt: skip
+
+
+async def test_exp3_weighs_the_loss_of_the_one_arm_by_its_chance(
+    caller: Caller, aredis: Redis
+) -> None:
+    exp3 = application_spec(policy="exp3", policy_params={"eta": 0.1, "decay": 0})
+    asked = (ArmRecord("tree:1", 0.25, b"1"),)
+    await caller.send(caller.label(b"7", records=asked), application=exp3)
+    assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": -0.4, "knn:1": 0.0}
+
+
+# --- arms and contexts that are new -----------------------------------------------------------
+
+
+async def test_a_new_arm_joins_at_the_mean_of_the_present_ones(
+    caller: Caller, aredis: Redis
+) -> None:
+    known = {"log:svm:2": packed(-1), "log:tree:1": packed(-3), "log:gone:1": packed(-999)}
+    await aredis.hset(GLOBAL, mapping=known)
+    await caller.send(caller.label(b"1", outputs=(b"1", b"1", b"1")))
+    assert (await log_weights(aredis))["knn:1"] == -2.0
+
+
+async def test_a_label_in_a_context_teaches_it_alone_and_everybody(
+    caller: Caller, aredis: Redis
+) -> None:
+    known = {"log:svm:2": packed(-1.25), "log:tree:1": packed(-3.25)}
+    await aredis.hset(GLOBAL, mapping=known)
+    await caller.send(caller.label(context="ann"))
+    assert await log_weights(aredis, ANN) == {
+        "svm:2": 0.0, "tree:1": 0.0, "knn:1": -0.3
+    }  # fmt: skip
+    assert await log_weights(aredis) == {
+        "svm:2": -1.25, "tree:1": -3.25, "knn:1": -2.25 - 0.3
+    }  # fmt: skip
+    assert await sums(aredis, "ctx") == dict.fromkeys(ARMS, (0.0, 0.0, 0.0, 0.0))
+    await caller.send(caller.label(context="ann", outputs=(b"7", b"7", b"1")))
+    assert (await sums(aredis, "ctx"))["tree:1"] == (1.0, 1.0, 1.0, 1.0)
+    assert (await sums(aredis, "ctx"))["knn:1"] == (1.0, 0.0, 0.0, 0.0)
+    assert await aredis.ttl(ANN) > 0
+    assert await aredis.ttl(GLOBAL) == -1
+
+
+async def test_whom_the_query_was_to_keep_with_one_version_is_told(
+    caller: Caller, aredis: Redis
+) -> None:
+    await caller.send(caller.label(context="ann", key="u1"))
+    (event,) = await events(aredis)
+    assert (event.context, event.key) == ("ann", "u1")
+
+
+async def test_and_this_process_knows_both_at_once(caller: Caller, store: SelectionStore) -> None:
+    await caller.send(caller.label(context="ann"))
+    for context in ("ann", "bob", ""):
+        weights = store.peek(APP, context=context, arms=dict.fromkeys(ARMS, 1.0)).weights
+        assert weights["knn:1"] < weights["svm:2"]
+
+
+async def test_feedback_on_a_chosen_version_is_kept_but_moves_nothing(
+    caller: Caller, aredis: Redis
+) -> None:
+    result = await caller.send(caller.label(forced=True))
+    assert result.accepted == 1
+    assert await aredis.hgetall(GLOBAL) == {}
+    (event,) = await events(aredis)
+    assert event.forced
+    assert event.arms[2].loss == 1.0
+
+
+async def test_a_static_application_counts_feedback_and_learns_nothing(
+    caller: Caller, aredis: Redis
+) -> None:
+    static = application_spec(policy="static")
+    await caller.send(caller.label(outputs=[b"1"]), application=static)
+    assert await log_weights(aredis) == {}
+    assert await aredis.hget(GLOBAL, "n:svm:2") == b"1"
+
+
+async def test_this_process_uses_what_it_learned_at_once(
+    caller: Caller, store: SelectionStore, aredis: Redis
+) -> None:
+    await caller.send(*(caller.label() for _ in range(100)))
+    assert store.peek(APP, context="", arms=ARMS).weights["knn:1"] < 1e-9
+
+
+async def test_the_event_tells_the_whole_story(caller: Caller, aredis: Redis) -> None:
+    receipt = caller.receipt(context="ann", outputs=(b"7", b"[1]", None))
+    await caller.send(FeedbackItem(query_id=caller.signer.sign(receipt), label=Raw(b"7")))
+    (event,) = await events(aredis)
+    assert (event.application_id, event.context, event.nonce) == (1, "ann", receipt.nonce.hex())
+    assert (event.kind, event.label, event.reward) == ("receipt", "7", None)
+    assert event.issued_at_ms == receipt.issued_at_ms <= event.received_at_ms
+    assert [(a.arm, a.output, a.loss) for a in event.arms] == [
+        ("svm:2", "7", 0.0), ("tree:1", "[1]", 1.0), ("knn:1", None, 1.0)
+    ]  # fmt: skip
+
+
+# --- refused --------------------------------------------------------------------------------
+
+
+async def refused(caller: Caller, aredis: Redis, item: FeedbackItem, because: str) -> None:
+    result = await caller.send(item)
+    assert (result.accepted, result.duplicates) == (0, 0)
+    assert result.rejected[0].code == "invalid_receipt"
+    assert because in result.rejected[0].error
+    assert await aredis.dbsize() == 0
+
+
+async def test_a_forged_receipt_changes_nothing(caller: Caller, aredis: Redis) -> None:
+    token = caller.signer.sign(caller.receipt())
+    forged = token[:-1] + ("A" if token[-1] != "A" else "B")
+    await refused(caller, aredis, FeedbackItem(query_id=forged, label=Raw(b"7")), "query_id")
+
+
+async def test_another_applications_receipt_changes_nothing(caller: Caller, aredis: Redis) -> None:
+    await refused(caller, aredis, caller.label(application_id=2), "another application")
+
+
+@pytest.mark.parametrize("window_s", [0, 86_400])
+async def test_an_expired_receipt_changes_nothing(
+    caller: Caller, aredis: Redis, window_s: int
+) -> None:
+    old = caller.label(issued_at_ms=int(time.time() * 1000) - 3_601_000, window_s=window_s)
+    await refused(caller, aredis, old, "feedback window of 3600 s")
+
+
+async def test_only_what_comes_after_its_window_is_noted_as_expired(
+    aredis: Redis, signer: ReceiptSigner, store: SelectionStore, outputs: OutputStore
+) -> None:
+    expired: list[str] = []
+    caller = Caller(
+        FeedbackService(
+            aredis,
+            signer=signer,
+            store=store,
+            outputs=outputs,
+            note_expired=lambda application: expired.append(application.name),
+        ),
+        signer,
+    )
+    await caller.send(caller.label(), caller.label(application_id=2))
+    assert expired == []
+    await caller.send(caller.label(issued_at_ms=int(time.time() * 1000) - 3_601_000))
+    assert expired == [APP.name]
+
+
+async def test_one_bad_item_is_refused_alone_and_by_its_place(
+    caller: Caller, aredis: Redis
+) -> None:
+    bad = FeedbackItem(query_id="nonsense", label=Raw(b"7"))
+    result = await caller.send(caller.label(), bad, BadRequest("malformed item"), caller.label())
+    assert result.accepted == 2
+    assert [(r.index, r.code) for r in result.rejected] == [
+        (1, "invalid_receipt"),
+        (2, "malformed"),
+    ]
+
+
+async def test_a_label_that_is_no_number_is_refused_where_outputs_are_averaged(
+    caller: Caller,
+) -> None:
+    mean = application_spec(combine="mean")
+    result = await caller.send(caller.label(b'"seven"'), application=mean)
+    assert result.rejected[0].code == "invalid_input"
+
+
+def test_a_result_encodes_to_the_answers_body() -> None:
+    result = msgspec.json.encode(
+        FeedbackResult(accepted=1, duplicates=2, rejected=(Rejection(0, "no", "malformed"),))
+    )
+    assert msgspec.json.decode(result) == {
+        "accepted": 1,
+        "duplicates": 2,
+        "rejected": [{"index": 0, "error": "no", "code": "malformed"}],
+    }
+
+
+# --- large outputs --------------------------------------------------------------------------
+
+
+async def test_outputs_kept_beside_the_receipt_are_joined(
+    caller: Caller, aredis: Redis, outputs: OutputStore
+) -> None:
+    receipt = caller.receipt(outputs=(None, None, None), stored=True)
+    outputs.keep(receipt.nonce, outputs={"svm:2": b"7", "knn:1": b"1"}, ttl_s=60)
+    await caller.send(FeedbackItem(query_id=caller.signer.sign(receipt), label=Raw(b"7")))
+    assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": -0.3, "knn:1": -0.3}
+
+
+async def test_a_label_whose_outputs_are_gone_is_refused_but_a_reward_counts(
+    caller: Caller, aredis: Redis
+) -> None:
+    receipt = caller.receipt(outputs=(None, None, None), stored=True)
+    token = caller.signer.sign(receipt)
+    await refused(caller, aredis, FeedbackItem(query_id=token, label=Raw(b"7")), "no longer kept")
+    assert (await caller.send(FeedbackItem(query_id=token, reward=1.0))).accepted == 1
+    # Which of them had answered isn't known, so none is blamed for having not.
+    assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": 0.0}
+
+
+# --- Redis restarts -------------------------------------------------------------------------
+
+
+async def test_a_redis_without_the_script_gets_it(caller: Caller, aredis: Redis) -> None:
+    await caller.send(caller.label())
+    await aredis.script_flush()
+    assert (await caller.send(caller.label(), caller.label())).accepted == 2
+    assert await aredis.script_exists(SCRIPT.sha) == [True]
+    assert (await log_weights(aredis))["knn:1"] == pytest.approx(-0.9)
+
+
+async def test_what_was_accepted_survives_the_kill_of_redis_and_a_resend_counts_nothing(
+    signer: ReceiptSigner,
+) -> None:
+    with redis_server(durable=True) as server:
+        async with Redis.from_url(server.url, retry=None) as client:
+            store = SelectionStore(client)
+            service = FeedbackService(
+                client, signer=signer, store=store, outputs=OutputStore(client)
+            )
+            caller = Caller(service, signer)
+            sent = [caller.label() for _ in range(50)]
+            assert (await caller.send(*sent)).accepted == 50
+            server.kill()
+            with pytest.raises(Unavailable, match="send it again"):
+                await caller.send(*sent)
+            server.start()
+            fresh = caller.label()
+            result = await caller.send(*sent, fresh)
+            assert (result.accepted, result.duplicates) == (1, 50)
+            assert (await log_weights(client))["knn:1"] == pytest.approx(-0.3 * 51)
+            assert len(await events(client)) == 51

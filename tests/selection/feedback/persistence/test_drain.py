@@ -1,0 +1,397 @@
+"""From the stream to the database: nothing lost, nothing twice, nothing blocked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+from django.db import OperationalError, connection
+
+from registry.models import Application
+from selection.feedback.events import ArmOutcome, FeedbackEvent, ResetEvent
+from selection.feedback.persistence import drain as persist
+from selection.feedback.persistence.drain import drain_feedback, persist_feedback
+from selection.feedback.persistence.insertion import Values, insert
+from selection.feedback.persistence.stream import in_order, position_text
+from selection.models import Feedback, StateReset
+
+STREAM, REJECTED = "clipper:feedback", "clipper:feedback:rejected"
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Killed(BaseException):
+    """Ends a consumer where it stands, as `kill -9` does."""
+
+
+@pytest.fixture
+def digits() -> Application:
+    return Application.objects.create(name="digits", input_type="doubles")
+
+
+def event(digits: Application, number: int = 0, **changes: Any) -> FeedbackEvent:
+    fields: dict[str, Any] = {
+        "application_id": digits.pk,
+        "context": "ann",
+        "nonce": f"{number:024x}",
+        "issued_at_ms": 1_700_000_000_250,
+        "received_at_ms": 1_700_000_001_000,
+        "kind": "receipt",
+        "label": "7",
+        "reward": None,
+        "arms": (ArmOutcome("svm:2", 0.25, "1", 1.0), ArmOutcome("knn:1", 1.0, None, None)),
+        "forced": False,
+    }
+    return FeedbackEvent(**(fields | changes))
+
+
+def add(stream: redis.Redis, *events: FeedbackEvent) -> None:
+    for one in events:
+        stream.xadd(STREAM, {"event": msgspec.msgpack.encode(one)})
+
+
+def drain(stream: redis.Redis, **options: Any) -> None:
+    while persist_feedback(stream, **options):
+        pass
+
+
+def nonces() -> list[int]:
+    return sorted(int(nonce, 16) for nonce in Feedback.objects.values_list("nonce", flat=True))
+
+
+def test_an_empty_stream_is_nothing_to_do(stream: redis.Redis) -> None:
+    assert persist_feedback(stream) == 0
+
+
+def test_a_row_says_all_that_the_event_said(stream: redis.Redis, digits: Application) -> None:
+    add(stream, event(digits))
+    assert persist_feedback(stream) == 1
+    row = Feedback.objects.get()
+    assert (row.application, row.context, row.kind, row.forced) == (digits, "ann", "receipt", False)
+    assert (row.label, row.reward) == ("7", None)
+    assert row.issued_at.isoformat() == "2023-11-14T22:13:20.250000+00:00"
+    assert row.received_at.isoformat() == "2023-11-14T22:13:21+00:00"
+    assert row.arms == [
+        {"arm": "svm:2", "propensity": 0.25, "output": "1", "loss": 1.0},
+        {"arm": "knn:1", "propensity": 1.0, "output": None, "loss": None},
+    ]
+
+
+def test_a_row_holds_what_learning_from_it_again_takes(
+    stream: redis.Redis, digits: Application
+) -> None:
+    one = event(
+        digits,
+        routed=("svm:2", "knn:1", "tree:1"),
+        features=(0.1, -2.5e-300),
+        key="u1",
+        metrics={"clicked": 1.0},
+    )
+    fields: dict[str, Any] = {
+        "event": msgspec.msgpack.encode(one),
+        "gone": msgspec.msgpack.encode(["bob", "é"]),
+    }
+    stream.xadd(STREAM, fields, id="1700000000123-7")
+    drain(stream)
+    row = Feedback.objects.get()
+    assert row.routed == ["svm:2", "knn:1", "tree:1"]
+    assert row.features == [0.1, -2.5e-300]
+    assert row.key == "u1"
+    assert row.metrics == {"clicked": 1.0}
+    assert row.gone == ["bob", "é"]
+    assert position_text(row.position) == "1700000000123-7"
+
+
+def test_a_row_tells_what_went_off_the_reward_of_an_arm_where_anything_did(
+    stream: redis.Redis, digits: Application
+) -> None:
+    arms = (ArmOutcome("svm:2", 0.25, "1", 0.5, 0.125, 0.25), ArmOutcome("knn:1", 1.0, "1", 0.0))
+    add(stream, event(digits, arms=arms))
+    drain(stream)
+    svm, knn = Feedback.objects.get().arms
+    assert (svm["loss"], svm["lateness"], svm["cost"]) == (0.5, 0.125, 0.25)
+    assert knn == {"arm": "knn:1", "propensity": 1.0, "output": "1", "loss": 0.0}
+
+
+def test_an_entry_of_a_release_without_prices_is_read(
+    stream: redis.Redis, digits: Application
+) -> None:
+    told = msgspec.to_builtins(event(digits))
+    told["arms"] = [list(arm)[:4] for arm in told["arms"]]
+    stream.xadd(STREAM, {"event": msgspec.msgpack.encode(told)})
+    drain(stream)
+    assert [arm["loss"] for arm in Feedback.objects.get().arms] == [1.0, None]
+
+
+def test_positions_keep_the_order_of_the_stream() -> None:
+    entries = ["0-0", "0-1", "1-0", "1700000000123-0", "1700000000123-9", "1700000000124-0"]
+    positions = [in_order(entry) for entry in entries]
+    assert positions == sorted(set(positions))
+    assert [position_text(position) for position in positions] == entries
+    assert in_order("8796093022207-1048575") == 2**63 - 1  # in the year 2248
+
+
+def reset(digits: Application, context: str | None = "ann") -> ResetEvent:
+    return ResetEvent(
+        application_id=digits.pk, context=context, at_ms=1_700_000_000_000, by="grace"
+    )
+
+
+def test_a_reset_takes_its_turn_and_is_one_row_however_often_it_is_taken(
+    stream: redis.Redis, digits: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(stream, event(digits, 0))
+    stream.xadd(STREAM, {"reset": msgspec.msgpack.encode(reset(digits))})
+    stream.xadd(STREAM, {"reset": msgspec.msgpack.encode(reset(digits, None))})
+    add(stream, event(digits, 1))
+
+    def die(*args: redis.Redis, **kwargs: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(persist, "_take_off", die)
+        with pytest.raises(Killed):
+            persist_feedback(stream)
+    drain(stream)
+    first, second = Feedback.objects.order_by("position").values_list("position", flat=True)
+    everywhere, ann = StateReset.objects.all()
+    assert first < ann.position < everywhere.position < second
+    assert (ann.context, ann.everywhere, ann.by) == ("ann", False, "grace")
+    assert (everywhere.context, everywhere.everywhere) == ("", True)
+    assert ann.at.isoformat() == "2023-11-14T22:13:20+00:00"
+    assert str(ann) == "digits: ann reset"
+    assert str(everywhere) == "digits: everything reset"
+
+
+def test_a_reset_of_a_deleted_application_is_dropped(
+    stream: redis.Redis, digits: Application
+) -> None:
+    stream.xadd(STREAM, {"reset": msgspec.msgpack.encode(reset(digits))})
+    digits.delete()
+    drain(stream)
+    assert not StateReset.objects.exists()
+    assert stream.xlen(STREAM) == stream.xlen(REJECTED) == 0
+
+
+def test_a_reward_is_kept_without_label(stream: redis.Redis, digits: Application) -> None:
+    add(stream, event(digits, label=None, reward=0.5))
+    drain(stream)
+    assert Feedback.objects.filter(label="", reward=0.5).exists()
+
+
+def test_batches_follow_each_other_until_the_stream_is_empty(
+    stream: redis.Redis, digits: Application
+) -> None:
+    add(stream, *(event(digits, number) for number in range(25)))
+    assert [persist_feedback(stream, batch=10) for _ in range(4)] == [10, 10, 5, 0]
+    assert nonces() == list(range(25))
+    assert stream.xlen(STREAM) == 0
+
+
+def test_an_event_that_came_twice_is_one_row(stream: redis.Redis, digits: Application) -> None:
+    add(stream, event(digits), event(digits), event(digits, 1))
+    drain(stream)
+    add(stream, event(digits))
+    drain(stream)
+    assert nonces() == [0, 1]
+
+
+@pytest.mark.parametrize("where", ["_rows", "_insert", "_take_off"])
+def test_a_consumer_killed_at_any_point_loses_and_doubles_nothing(
+    stream: redis.Redis, digits: Application, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    add(stream, *(event(digits, number) for number in range(10)))
+
+    def die(*args: Any, **kwargs: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(persist, where, die)
+        with pytest.raises(Killed):
+            persist_feedback(stream, batch=4)
+    drain(stream, batch=4)
+    assert nonces() == list(range(10))
+    assert stream.xlen(STREAM) == 0
+
+
+def test_what_a_dead_consumer_had_taken_is_taken_over(
+    stream: redis.Redis, digits: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(stream, *(event(digits, number) for number in range(3)))
+    stream.xgroup_create(STREAM, "database", id="0", mkstream=True)
+    stream.xreadgroup("database", "dead", {STREAM: ">"})
+    assert persist_feedback(stream, consumer="alive") == 0  # it may yet be working on them
+    monkeypatch.setattr(persist, "TAKEN_OVER_AFTER_MS", 0)
+    drain(stream, consumer="alive")
+    assert nonces() == [0, 1, 2]
+    assert stream.xpending(STREAM, "database")["pending"] == 0
+
+
+def test_a_database_that_is_away_leaves_the_batch_for_later(
+    stream: redis.Redis, digits: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(stream, event(digits))
+
+    def locked(*args: Iterator[Any], **kwargs: Any) -> None:
+        raise OperationalError("database is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(persist, "insert", locked)
+        with pytest.raises(OperationalError):
+            persist_feedback(stream)
+    drain(stream)
+    assert nonces() == [0]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"event": b"\xc1"}, {"event": b""}, {"other": b"1"},
+     {"event": msgspec.msgpack.encode({"application_id": 1})}, {"reset": b"\xc1"}],
+)  # fmt: skip
+def test_an_unreadable_entry_is_put_aside_and_blocks_nothing(
+    stream: redis.Redis,
+    digits: Application,
+    caplog: pytest.LogCaptureFixture,
+    fields: dict[str, bytes],
+) -> None:
+    add(stream, event(digits, 0))
+    bad = stream.xadd(STREAM, fields)
+    add(stream, event(digits, 1))
+    drain(stream)
+    assert nonces() == [0, 1]
+    ((_, aside),) = stream.xrange(REJECTED)
+    assert aside[b"entry"] == bad
+    assert b"unreadable" in aside[b"why"]
+    assert next(iter(fields)).encode() in aside
+    assert f"put aside id={bad.decode()}" in caplog.text
+    assert stream.xlen(STREAM) == 0
+
+
+def test_an_entry_that_the_database_refuses_is_put_aside_alone(
+    stream: redis.Redis, digits: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(stream, *(event(digits, number) for number in range(9)))
+
+    def refuse_the_fifth(model: type[Feedback], rows: Sequence[Values]) -> None:
+        if any(int(row["nonce"], 16) == 5 for row in rows):
+            raise ValueError("a string literal cannot contain NUL characters")
+        insert(model, rows)
+
+    monkeypatch.setattr(persist, "insert", refuse_the_fifth)
+    drain(stream)
+    assert nonces() == [0, 1, 2, 3, 4, 6, 7, 8]
+    ((_, aside),) = stream.xrange(REJECTED)
+    assert b"refused by the database" in aside[b"why"]
+
+
+def test_a_row_against_the_database_s_own_rules_is_put_aside_and_not_lost_in_silence(
+    stream: redis.Redis, digits: Application
+) -> None:
+    add(stream, event(digits, 0), event(digits, 1, label=""), event(digits, 2))
+    drain(stream)
+    assert nonces() == [0, 2]
+    ((_, aside),) = stream.xrange(REJECTED)
+    assert b"feedback_label_or_reward" in aside[b"why"]
+
+
+def test_between_its_pieces_it_gives_way_with_nothing_held(
+    stream: redis.Redis, digits: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(persist, "INSERTED_AT_ONCE", 2)
+    add(stream, *(event(digits, number) for number in range(5)))
+    seen: list[tuple[int, bool]] = []
+    persist_feedback(
+        stream,
+        pause=lambda: seen.append((Feedback.objects.count(), connection.in_atomic_block)),
+    )
+    assert seen == [(0, False), (2, False), (4, False), (5, False)]
+
+
+def test_feedback_of_a_deleted_application_is_dropped_with_a_line(
+    stream: redis.Redis, digits: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = Application.objects.create(name="gone", input_type="doubles")
+    add(stream, event(digits, 0), event(gone, 1))
+    gone.delete()
+    drain(stream)
+    assert nonces() == [0]
+    assert "feedback of deleted applications dropped count=1" in caplog.text
+    assert stream.xlen(STREAM) == stream.xlen(REJECTED) == 0
+
+
+def test_feedback_of_one_that_goes_meanwhile_is_dropped_too(
+    stream: redis.Redis, digits: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(persist, "INSERTED_AT_ONCE", 1)
+    add(stream, event(digits, 0), event(digits, 1))
+    drain(stream, pause=lambda: Feedback.objects.exists() and digits.delete())
+    assert stream.xlen(STREAM) == stream.xlen(REJECTED) == Application.objects.count() == 0
+
+
+def test_deleting_an_application_deletes_its_feedback(
+    stream: redis.Redis, digits: Application
+) -> None:
+    add(stream, event(digits))
+    drain(stream)
+    digits.delete()
+    assert not Feedback.objects.exists()
+
+
+# --- draining -------------------------------------------------------------------------------
+
+
+def test_it_drains_the_stream_and_frees_its_lock(
+    stream: redis.Redis,
+    digits: Application,
+    server_redis: redis.Redis,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    add(stream, *(event(digits, number) for number in range(1200)))
+    assert drain_feedback() == 1200
+    assert Feedback.objects.count() == 1200
+    assert not stream.exists("clipper:feedback:lock")
+    assert "feedback persisted entries=1200" in caplog.text
+
+
+def test_a_second_run_does_not_overlap_the_first(
+    stream: redis.Redis, digits: Application, server_redis: redis.Redis
+) -> None:
+    add(stream, event(digits))
+    with stream.lock("clipper:feedback:lock", timeout=30):
+        assert drain_feedback() == 0
+    assert nonces() == []
+    assert drain_feedback() == 1
+
+
+def test_a_run_that_loses_its_lock_leaves_the_rest_to_the_next(
+    stream: redis.Redis,
+    digits: Application,
+    server_redis: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lose(redis: redis.Redis, *, pause: Callable[[], None]) -> int:
+        moved = persist_feedback(redis, pause=pause)
+        redis.delete("clipper:feedback:lock")
+        return moved
+
+    monkeypatch.setattr(persist, "persist_feedback", lose)
+    add(stream, *(event(digits, number) for number in range(600)))
+    assert [drain_feedback(), drain_feedback(), drain_feedback()] == [500, 100, 0]
+    assert nonces() == list(range(600))
+
+
+def test_a_failing_run_frees_its_lock(
+    stream: redis.Redis, server_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(stream: redis.Redis, *, pause: Callable[[], None]) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(persist, "persist_feedback", fail)
+    with pytest.raises(OperationalError):
+        drain_feedback()
+    assert not stream.exists("clipper:feedback:lock")

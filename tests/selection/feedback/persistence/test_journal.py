@@ -1,0 +1,296 @@
+"""The script that counts feedback does what the arithmetic says, to the bit, whoever runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import multiprocessing
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from selection.feedback.persistence.journal import FeedbackJournal, States
+from selection.feedback.rebuild.replay import Replay
+from selection.feedback.rebuild.replay_source import from_stream
+from selection.feedback.rebuild.state_swap import fields_of
+from selection.policies import Policy, make_policy
+from selection.policies.arithmetic.sums import EVIDENCE, REWARDS, State, Update
+from selection.store.codec import StateRecord, parse_record
+from selection.store.query_counts import QueryCounts
+from selection.store.redis_keys import EXPIRY_MARGIN_S, pack_vector, state_key
+from tests.selection.observer import ARMS, POLICY, observe_many
+from tests.selection.updates import alike, journal_update, learned, told
+
+CONTEXTS = "clipper:contexts:1"
+EXP4 = make_policy("exp4", {})
+
+
+def bits(state: State) -> dict[str, dict[str, bytes]]:
+    """All numbers of a state as bytes: 0.0 isn't -0.0 here."""
+    return {
+        name: {arm: pack_vector(vector) for arm, vector in statistics.items()}
+        for name, statistics in state.sums.items()
+    }
+
+
+def stored(client: redis.Redis, context: str = "") -> StateRecord:
+    return parse_record(client.hgetall(state_key(1, context)))
+
+
+def test_evidence_begins_anew_at_the_same_label_both_ways(
+    server_redis: redis.Redis, redis_socket: str
+) -> None:
+    rewards = [1.0, 0.8, 1.0, 0.9] * 15 + [0.1, 0.0] * 20 + [0.7] * 5
+    entries = [
+        told(EXP4, {"svm:1": 1.0 - r, "knn:1": 0.5}, context="ann" if n % 3 else "", at_ms=10 + n)
+        for n, r in enumerate(rewards)
+    ]
+
+    async def append() -> None:
+        async with Redis(unix_socket_path=redis_socket) as client:
+            await FeedbackJournal(client).append(entries)
+
+    asyncio.run(append())
+
+    states = learned([(entry.event.context, entry.update) for entry in entries if entry.update])
+    for context, state in states.items():
+        assert bits(stored(server_redis, context).state) == bits(state)
+    changed, same = (states[""].of(EVIDENCE)[arm] for arm in ("svm:1", "knn:1"))
+    assert changed[4] == same[4] == 1.0
+    assert changed[0] == same[0] > 0.0
+    assert 70.0 < changed[5] == same[5] == 115.0 - changed[0] - 1.0
+
+
+def test_evidence_begins_anew_within_one_call_both_ways(
+    server_redis: redis.Redis, redis_socket: str
+) -> None:
+    rewards = [1.0, 0.8, 1.0, 0.9] * 15 + [0.1, 0.0] * 20 + [0.7] * 5
+    entries = [told(EXP4, {"svm:1": 1.0 - r, "knn:1": 0.5}, context="ann") for r in rewards]
+
+    async def append() -> None:
+        async with Redis(unix_socket_path=redis_socket) as client:
+            await FeedbackJournal(client).append(entries)
+
+    asyncio.run(append())
+    states = learned([("ann", entry.update) for entry in entries if entry.update])
+    assert states["ann"].of(EVIDENCE)["svm:1"][4] == 1.0
+    for context, state in states.items():
+        assert bits(stored(server_redis, context).state) == bits(state)
+
+
+@settings(
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.lists(alike(most=4), min_size=1, max_size=5))
+def test_script_and_arithmetic_agree_to_the_bit(
+    redis_socket: str, runs: list[list[tuple[str, Update]]]
+) -> None:
+    sequence = [one for run in runs for one in run]
+
+    async def write() -> list[States | None]:
+        async with Redis(unix_socket_path=redis_socket) as client:
+            await client.flushall()
+            return await FeedbackJournal(client).append([journal_update(*one) for one in sequence])
+
+    left = asyncio.run(write())
+    expected = learned(sequence)
+    with redis.Redis(unix_socket_path=redis_socket) as client:
+        for context, state in expected.items():
+            assert bits(stored(client, context).state) == bits(state)
+    last: dict[str, tuple[Update, State]] = {}
+    for (context, one), made in zip(sequence, left, strict=True):
+        assert made is not None
+        assert set(made) == {context, ""}
+        last |= {name: (one, state) for name, state in made.items()}
+    for context, (one, state) in last.items():
+        written = bits(expected[context])
+        assert bits(state) == {
+            name: {arm: written[name][arm] for arm in one.arms} for name in state.sums
+        }
+        assert {kind.name for kind in one.deltas} == state.sums.keys() - {"ctx"}
+
+
+async def test_of_two_predecessors_known_alike_the_last_by_its_bytes_is_followed(
+    aredis: Redis, stream: redis.Redis
+) -> None:
+    before = {"tree:a1": 0.25, "tree:a-1": 0.25, "knn:1": 1.0}  # a locale may sort them otherwise
+    journal = FeedbackJournal(aredis)
+    await journal.append([told(EXP4, before)])
+    await journal.append([told(EXP4, {"tree:b": 0.5}, routed=("tree:b", "knn:1"))])
+    replay = replayed(stream, EXP4)
+    assert replay.contexts[""].state == stored(stream).state
+
+
+# --- several at once --------------------------------------------------------------------------
+
+
+def replayed(stream: redis.Redis, policy: Policy) -> Replay:
+    replay = Replay(policy)
+    replay.follow(from_stream(stream.xrange("clipper:feedback"), application_id=1, only=None))
+    return replay
+
+
+def test_processes_that_observe_at_once_equal_one_that_does_it_all_in_their_order(
+    stream: redis.Redis, redis_socket: str
+) -> None:
+    spawned = multiprocessing.get_context("spawn")
+    workers = [
+        spawned.Process(target=observe_many, args=(redis_socket, seed, 100)) for seed in range(3)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=150)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    replay = replayed(stream, POLICY)
+    assert replay.observed == 300
+    assert set(replay.contexts) == {"", "ann"}
+    for context, expected in replay.contexts.items():
+        assert stream.hgetall(state_key(1, context)) == fields_of(expected)
+
+
+def unseen(stream: redis.Redis) -> list[bytes]:
+    """All that there is but the marks of what was seen."""
+    return [key for key in stream.scan_iter() if b"seen" not in key]
+
+
+async def test_what_was_counted_changes_nothing_when_it_comes_again(
+    aredis: Redis, stream: redis.Redis
+) -> None:
+    one = told(EXP4, {"svm:2": 1.0}, context="ann")
+    journal = FeedbackJournal(aredis)
+    await journal.append([one])
+    before = {key: stream.dump(key) for key in unseen(stream)}
+    assert await journal.append([one, one]) == [None, None]
+    assert {key: stream.dump(key) for key in unseen(stream)} == before
+
+
+async def test_of_two_alike_in_one_request_one_counts(aredis: Redis, stream: redis.Redis) -> None:
+    one, other = (told(EXP4, {"svm:2": 1.0}, context="ann") for _ in range(2))
+    left = await FeedbackJournal(aredis).append([one, one, other, one])
+    assert [states is not None for states in left] == [True, False, True, False]
+    assert stored(stream, "ann").feedback == stored(stream).feedback == {"svm:2": 2}
+    replay = replayed(stream, EXP4)
+    assert (replay.observed, replay.contexts["ann"].state) == (2, stored(stream, "ann").state)
+
+
+async def test_what_teaches_nothing_counts_between_what_does(
+    aredis: Redis, stream: redis.Redis
+) -> None:
+    entries = [told(EXP4, {"svm:2": 1.0}), journal_update("", None), told(EXP4, {"svm:2": 0.0})]
+    first, second, third = await FeedbackJournal(aredis).append(entries)
+    assert (second, first is None, third is None) == ({}, False, False)
+    assert await FeedbackJournal(aredis).append(entries) == [None, None, None]
+    assert stream.xlen("clipper:feedback") == 3
+    assert stored(stream).feedback == {"svm:2": 2}
+
+
+@pytest.mark.parametrize("name", ["exp3", "exp4"])
+async def test_weights_stay_finite_under_the_worst_feedback_there_can_be(
+    aredis: Redis, stream: redis.Redis, name: str
+) -> None:
+    policy = make_policy(name, {"eta": 10.0, "decay": 0.0})
+    journal = FeedbackJournal(aredis)
+    for _ in range(20):
+        worst = [told(policy, {"svm:2": 1.0}, routed=ARMS, chance=1e-9) for _ in range(100)]
+        await journal.append(worst)
+    state = stored(stream).state
+    assert all(
+        math.isfinite(x)
+        for statistic in state.sums.values()
+        for arm in statistic.values()
+        for x in arm
+    )
+    weights = policy.prepare(state.of(policy.statistic), dict.fromkeys(ARMS, 1.0)).weights
+    assert all(0.0 < weight <= 1.0 for weight in weights.values())
+
+
+# --- contexts: how many, how long -------------------------------------------------------------
+
+
+NOW_MS = 1_700_000_000_000
+DAY_MS = 86_400_000
+
+
+async def teach(aredis: Redis, *contexts: str, at_ms: int = NOW_MS, **bounds: Any) -> None:
+    journal = FeedbackJournal(aredis)
+    for number, context in enumerate(contexts):
+        one = told(EXP4, {"svm:2": 1.0}, context=context, at_ms=at_ms + number, **bounds)
+        await journal.append([one])
+
+
+def known(stream: redis.Redis) -> list[str]:
+    """The contexts in their order, last used last, each of which must have a state."""
+    names = [name.decode() for name in stream.zrange(CONTEXTS, 0, -1)]
+    states = {key.decode().rpartition(":")[2] for key in stream.keys("clipper:selection:1:?*")}
+    assert states == set(names)
+    return names
+
+
+async def test_a_context_too_many_makes_the_one_that_was_used_longest_ago_go(
+    aredis: Redis, stream: redis.Redis
+) -> None:
+    await teach(aredis, "ann", "bob", "cid", "ann", "dan", max_contexts=3)
+    assert known(stream) == ["cid", "ann", "dan"]
+
+
+async def test_a_query_is_a_use_too(aredis: Redis, stream: redis.Redis) -> None:
+    await teach(aredis, "ann", "bob", max_contexts=2)
+    counts = QueryCounts(aredis)
+    counts.add(application_id=1, context_ttl_s=90 * 86_400, context="ann", arms=ARMS)
+    await counts.flush()
+    await teach(aredis, "cid", max_contexts=2)
+    assert "bob" not in known(stream)
+
+
+async def test_fewer_allowed_than_there_are_go_little_by_little(
+    aredis: Redis, stream: redis.Redis
+) -> None:
+    await teach(aredis, *(f"user-{number:03}" for number in range(250)))
+    for left in (151, 52, 2):
+        await teach(aredis, f"new-{left}", at_ms=NOW_MS + 10_000 - left, max_contexts=2)
+        assert stream.zcard(CONTEXTS) == left
+    assert known(stream) == ["new-52", "new-2"]
+
+
+async def test_one_that_was_not_used_for_so_long_starts_anew(
+    aredis: Redis, stream: redis.Redis
+) -> None:
+    await teach(aredis, "", "ann", "ann", "bob")
+    later = NOW_MS + 2 * DAY_MS
+    await teach(aredis, "ann", at_ms=later, context_ttl_s=86_400)
+    assert known(stream) == ["ann"]
+    assert stored(stream, "ann").feedback == {"svm:2": 1}
+    assert replayed(stream, EXP4).contexts["ann"].state == stored(stream, "ann").state
+
+
+async def test_the_global_context_is_never_among_them(aredis: Redis, stream: redis.Redis) -> None:
+    await teach(aredis, "", "ann", at_ms=NOW_MS, max_contexts=1)
+    await teach(aredis, "", at_ms=NOW_MS + 1000 * DAY_MS, max_contexts=1)
+    assert stored(stream).feedback == {"svm:2": 3}
+    assert known(stream) == ["ann"]
+    assert stream.ttl(state_key(1, "")) == -1
+
+
+async def test_redis_keeps_a_context_longer_than_its_place_so_that_its_end_is_told(
+    aredis: Redis, stream: redis.Redis
+) -> None:
+    await teach(aredis, "ann", context_ttl_s=86_400)
+    assert 86_400 < stream.ttl(state_key(1, "ann")) <= 86_400 + EXPIRY_MARGIN_S
+
+
+async def test_a_replay_forgets_contexts_where_live_feedback_did(
+    aredis: Redis, stream: redis.Redis
+) -> None:
+    await teach(aredis, "", "ann", "bob", "ann", "cid", "bob", "dan", "ann", max_contexts=2)
+    replay = replayed(stream, EXP4)
+    assert set(replay.contexts) == {"", *known(stream)}
+    for context, state in replay.contexts.items():
+        assert stream.hgetall(state_key(1, context)) == fields_of(state)
+    assert replay.contexts["ann"].state.of(REWARDS)["svm:2"][0] < 2.5

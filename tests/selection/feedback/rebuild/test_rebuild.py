@@ -1,0 +1,305 @@
+"""What was learned can be learned again from the table: to the bit, and while feedback goes on."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+import pytest
+import redis
+from django.core.management import CommandError, call_command
+from pytest_django.fixtures import Settings
+
+from core.errors import Conflict
+from registry import services
+from registry.models import Application
+from selection.feedback.persistence.resets import reset
+from selection.feedback.rebuild.replay import Replay
+from selection.feedback.rebuild.replay_source import from_stream
+from selection.feedback.rebuild.state_rebuild import rebuild, state_swap
+from selection.feedback.rebuild.state_rebuild import state_rebuild as rebuilding
+from selection.models import Feedback
+from selection.policies import make_policy
+from selection.store.redis_keys import STREAM, contexts_key, state_key
+from tests.selection.live import Live
+
+EXP4 = make_policy("exp4", {})
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def digits() -> Application:
+    return services.create_application(
+        name="digits", input_type="doubles", slo_ms=50.0, policy="exp4", by=services.SYSTEM
+    )
+
+
+@pytest.fixture
+def live(server_redis: redis.Redis, redis_socket: str, digits: Application) -> Live:
+    return Live(server_redis, redis_socket, digits)
+
+
+def test_the_present_policy_and_its_parameters_are_what_it_learns_with(live: Live) -> None:
+    live.teach({"svm:1": 1.0})
+    before = live.states()
+    Application.objects.update(policy_params={"eta": 0.6})
+    assert rebuild(live.stream, live.application).differing == ("",)
+    eta = make_policy("exp4", {"eta": 0.6})
+    live.policy = eta
+    after = live.states()
+    assert after != before
+    live.lose()
+    live.teach({"svm:1": 1.0})
+    assert live.states()[""][b"log:svm:1"] == after[""][b"log:svm:1"]
+
+
+def test_after_it_live_feedback_goes_on_as_if_nothing_had_been(live: Live) -> None:
+    for context in ("", "ann", ""):
+        live.teach(context=context)
+    live.persist()
+    live.lose()
+    rebuild(live.stream, live.application)
+    live.teach({"knn:1": 0.5}, context="ann", routed=("svm:1", "knn:1", "tree:1"))
+    assert rebuild(live.stream, live.application, dry_run=True).differing == ()
+
+
+def test_what_came_between_the_loss_and_the_rebuild_counts_too(live: Live) -> None:
+    live.teach(context="ann")
+    live.persist()
+    live.lose()
+    live.teach(context="ann")
+    live.teach()
+    rebuilt = rebuild(live.stream, live.application)
+    assert (rebuilt.observed, set(rebuilt.differing)) == (3, {"", "ann"})
+    assert live.states()["ann"][b"n:svm:1"] == b"2"
+
+
+def test_a_dry_run_says_what_differs_and_writes_nothing(live: Live) -> None:
+    live.teach(context="ann")
+    live.stream.hset(state_key(live.application.pk, "ann"), "n:svm:1", 9)
+    before = live.states()
+    assert rebuild(live.stream, live.application, dry_run=True).differing == ("ann",)
+    assert live.states() == before
+    rebuild(live.stream, live.application)
+    assert live.states()["ann"][b"n:svm:1"] == b"1"
+
+
+def test_one_context_alone_can_be_rebuilt(live: Live) -> None:
+    for context in ("", "ann", "bob"):
+        live.teach(context=context)
+    before = live.states()
+    live.persist()
+    live.lose()
+    rebuild(live.stream, live.application, only="ann")
+    assert live.states() == {"ann": before["ann"]}
+    rebuild(live.stream, live.application, only="")
+    assert live.states() == {"": before[""], "ann": before["ann"]}
+
+
+def test_one_that_gave_way_to_another_stays_gone_where_it_is_rebuilt_alone(live: Live) -> None:
+    live.teach(context="ann")
+    live.teach(context="bob", max_contexts=1)
+    assert set(live.states()) == {"", "bob"}
+    replay = Replay(live.policy)
+    entries: Any = live.stream.xrange(STREAM)
+    replay.follow(from_stream(entries, application_id=live.application.pk, only="ann"))
+    assert "ann" not in replay.contexts
+    live.persist()
+    assert rebuild(live.stream, live.application, only="ann").differing == ()
+    assert set(live.states()) == {"", "bob"}
+
+
+def test_what_is_no_longer_in_the_table_is_no_longer_known(live: Live) -> None:
+    live.teach()
+    live.teach(context="ann")
+    live.ask("ann")
+    live.persist()
+    Feedback.objects.filter(context="ann").delete()
+    assert rebuild(live.stream, live.application).differing == ("ann", "")
+    assert set(live.states()) == {""}
+    assert live.states()[""][b"n:svm:1"] == b"1"
+    assert live.stream.zcard(contexts_key(live.application.pk)) == 0
+    key = state_key(live.application.pk, "ann")
+    assert live.stream.hgetall(key) == {b"q:svm:1": b"1"}
+    assert 0 < live.stream.ttl(key) <= 3600
+
+
+def test_counts_of_queries_stay_and_contexts_keep_their_place(live: Live) -> None:
+    live.teach(context="ann")
+    live.teach(context="bob", at_ms=1_700_000_002_000)
+    live.ask("ann")
+    order = live.stream.zrange(contexts_key(live.application.pk), 0, -1, withscores=True)
+    rebuild(live.stream, live.application)
+    assert live.stream.hget(state_key(live.application.pk, "ann"), "q:svm:1") == b"1"
+    assert order == live.stream.zrange(contexts_key(live.application.pk), 0, -1, withscores=True)
+    assert live.stream.ttl(state_key(live.application.pk, "bob")) > 86_400
+
+
+def test_another_application_is_not_touched(live: Live) -> None:
+    other = services.create_application(
+        name="other", input_type="doubles", slo_ms=50.0, by=services.SYSTEM
+    )
+    live.teach()
+    Live(live.stream, live.socket, other).teach()
+    live.stream.delete(state_key(other.pk, ""))
+    assert rebuild(live.stream, live.application).observed == 1
+    assert not live.stream.exists(state_key(other.pk, ""))
+
+
+def test_feedback_kept_before_the_arms_that_took_part_were_is_learned_by_those_that_answered(
+    live: Live,
+) -> None:
+    live.teach({"svm:1": 1.0}, routed=("svm:1",))
+    live.persist()
+    Feedback.objects.update(routed=[], position=0)
+    before = live.states()[""]
+    rebuild(live.stream, live.application)
+    after = live.states()[""]
+    assert {k: v for k, v in after.items() if k != b"p"} == {
+        k: v for k, v in before.items() if k != b"p"
+    }
+
+
+# --- while feedback goes on -------------------------------------------------------------------
+
+
+class Interrupted:
+    """Has feedback come just before each of the first writes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, live: Live, *, times: int) -> None:
+        self.left = times
+        exchange = state_swap.exchange
+
+        def late(*args: Any, **kwargs: Any) -> dict[str, bool] | None:
+            if self.left:
+                self.left -= 1
+                live.teach(context=("", "ann", "new")[self.left % 3])
+            return exchange(*args, **kwargs)
+
+        monkeypatch.setattr(rebuilding, "exchange", late)
+
+
+def test_feedback_that_comes_before_a_write_is_followed_and_not_lost(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        live.teach(context=f"user-{number}")
+    live.persist()
+    live.lose()
+    Interrupted(monkeypatch, live, times=9)
+    assert rebuild(live.stream, live.application).observed == 29
+    assert rebuild(live.stream, live.application, dry_run=True).differing == ()
+    assert len(live.states()) == 23
+
+
+def test_a_reset_that_comes_before_a_write_is_followed(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live.teach(context="ann")
+    live.teach()
+    exchange, resets = state_swap.exchange, ["ann"]
+
+    def late(*args: Any, **kwargs: Any) -> dict[str, bool] | None:
+        if resets:
+            reset(live.stream, live.application, context=resets.pop(), by="a test")
+        return exchange(*args, **kwargs)
+
+    monkeypatch.setattr(rebuilding, "exchange", late)
+    rebuild(live.stream, live.application)
+    assert set(live.states()) == {""}
+
+
+def test_one_that_is_overtaken_for_ever_gives_up_and_has_spoilt_nothing(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live.teach(context="ann")
+    Interrupted(monkeypatch, live, times=10_000)
+    monkeypatch.setattr(rebuilding, "MOST_ATTEMPTS", 5)
+    with pytest.raises(Conflict, match="faster than it can be followed"):
+        rebuild(live.stream, live.application)
+    monkeypatch.undo()
+    assert rebuild(live.stream, live.application, dry_run=True).differing == ()
+
+
+def test_it_waits_for_its_turn_and_says_when_that_does_not_come(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuilding, "LOCK_WAIT_S", 0.05)
+    with (
+        live.stream.lock("clipper:feedback:lock", timeout=30),
+        pytest.raises(Conflict, match="persisted elsewhere"),
+    ):
+        rebuild(live.stream, live.application)
+
+
+def test_feedback_that_a_dead_process_still_holds_is_waited_for(live: Live) -> None:
+    live.teach()
+    live.persist()
+    live.teach()
+    live.stream.xreadgroup("database", "dead", {"clipper:feedback": ">"})
+    with pytest.raises(Conflict, match="held by a process that ended"):
+        rebuild(live.stream, live.application)
+
+
+def test_a_rebuild_that_loses_its_turn_stops(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    live.teach()
+    exchange = state_swap.exchange
+
+    def lose(*args: Any, **kwargs: Any) -> dict[str, bool] | None:
+        live.stream.delete("clipper:feedback:lock")
+        return exchange(*args, **kwargs)
+
+    monkeypatch.setattr(rebuilding, "exchange", lose)
+    with pytest.raises(Conflict, match="persists feedback meanwhile"):
+        rebuild(live.stream, live.application)
+
+
+# --- the command ------------------------------------------------------------------------------
+
+
+def command(*arguments: str) -> str:
+    out = StringIO()
+    call_command("rebuild_selection_state", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_the_command_rebuilds_every_application_and_says_what_it_did(live: Live) -> None:
+    live.teach()
+    live.teach(context="ann")
+    assert command() == "digits: replayed 2 of feedback in 2 contexts; Redis has the same.\n"
+    live.persist()
+    live.lose()
+    assert "differ in Redis: ann, the global one." in command("--dry-run")
+    assert "written: ann, the global one." in command("--application", "digits")
+    assert command("--application", "digits", "--context", "ann").endswith("the same.\n")
+
+
+def test_the_command_tells_how_far_it_is(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuilding, "TOLD_EVERY", 2)
+    for _ in range(5):
+        live.teach()
+    assert command().startswith("digits: 2 entries replayed\ndigits: 4 entries replayed\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--application", "missing"), "There is no application named 'missing'."),
+        (("--context", "ann"), "--context: expected --application beside it."),
+        (("--application", "digits", "--context", "x" * 257), "at most 256 characters"),
+    ],
+)
+def test_the_command_refuses_what_it_cannot_do(
+    live: Live, arguments: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(CommandError, match=message):
+        command(*arguments)
+
+
+def test_without_redis_the_command_says_so(digits: Application, settings: Settings) -> None:
+    from tests.redis_server import fresh_redis_client
+
+    settings.REDIS_URL = "unix:///nonexistent/redis.sock"
+    with fresh_redis_client(), pytest.raises(CommandError, match="Redis does not answer"):
+        command()

@@ -1,0 +1,99 @@
+"""The chance of being the best: against independent integration, and at the extremes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import integrate, stats  # type: ignore[import-untyped]
+from scipy.stats._distn_infrastructure import rv_continuous_frozen  # type: ignore[import-untyped]
+
+from selection.policies.arithmetic.best_arm import best_of_betas
+
+
+def by_quadrature(statistics: list[rv_continuous_frozen]) -> list[float]:
+    """P(i is best) = the mean of the others' distribution functions over i's quantiles."""
+    # Quantiles evenly spaced on the logit scale reach far into both tails.
+    logits = np.linspace(-34.0, 34.0, 501)
+    u, complement = 1 / (1 + np.exp(-logits)), 1 / (1 + np.exp(logits))
+    chances = []
+    for i, belief in enumerate(statistics):
+        points = belief.ppf(u)
+        others = np.prod([b.cdf(points) for j, b in enumerate(statistics) if j != i], axis=0)
+        chances.append(float((others * u * complement).sum() * (logits[1] - logits[0])))
+    return chances
+
+
+CASES = [
+    [(92, 8), (85, 15), (80, 20), (70, 30), (60, 40)],
+    [(1, 1)] * 5,
+    [(1, 1), (2, 1), (1, 2)],
+    [(460, 40), (5, 2), (3, 1.5), (1.02, 1.4), (2, 2)],
+    [(1, 40), (1.5, 60), (2, 90)],
+    [(1 + k, 21 - k) for k in range(20)],
+    [(15.0 + 0.1 * k, 3.0) for k in range(50)],
+    [(1, 1), *((90.0 * n, 10.0 * n) for n in (1, 2, 5, 10, 30, 100))],
+]
+
+
+@pytest.mark.parametrize("parameters", CASES)
+def test_betas_agree_with_scipys_distributions(parameters: list[tuple[int, int]]) -> None:
+    expected = by_quadrature([stats.beta(a, b) for a, b in parameters])
+    assert best_of_betas(parameters) == pytest.approx(expected, abs=1e-5)
+
+
+def test_betas_of_very_different_widths_agree_with_adaptive_integration() -> None:
+    narrow, wide = (92_000.0, 8_000.0), (1.0, 1.0)
+    expected, _ = integrate.quad(
+        lambda x: stats.beta.pdf(x, *narrow) * stats.beta.cdf(x, *wide), 0.91, 0.93, epsabs=1e-10
+    )
+    assert best_of_betas([narrow, wide])[0] == pytest.approx(expected, abs=1e-5)
+
+
+beta_parameters = st.floats(0.0, 6.0).map(lambda exponent: 10.0**exponent)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(beta_parameters, beta_parameters), min_size=1, max_size=8))
+def test_whatever_is_known_the_chances_sum_to_one(parameters: list[tuple[float, float]]) -> None:
+    chances = best_of_betas(parameters)
+    assert all(0.0 <= chance <= 1.0 for chance in chances)
+    assert math.isclose(sum(chances), 1.0)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(beta_parameters, beta_parameters), min_size=2, max_size=5))
+def test_the_order_of_the_arms_does_not_matter(parameters: list[tuple[float, float]]) -> None:
+    assert best_of_betas(parameters[::-1])[::-1] == pytest.approx(
+        best_of_betas(parameters), abs=1e-9
+    )
+
+
+def test_what_it_costs_grows_no_faster_than_the_arms(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exponentials(parameters: list[tuple[float, float]]) -> int:
+        """Count the numbers that are exponentiated: one for each arm at each point."""
+        sizes: list[int] = []
+
+        def exp(x: NDArray[np.float64], **options: Any) -> Any:
+            sizes.append(x.size)
+            return np_exp(x, **options)
+
+        np_exp = np.exp
+        with monkeypatch.context() as patched:
+            patched.setattr(np, "exp", exp)
+            best_of_betas(parameters)
+        return sum(sizes)
+
+    five = [(50.0 + k, 10.0) for k in range(5)]
+    twenty = [(10.0 + k / 4, 3.0) for k in range(20)]
+    # A grid of its own for each arm would make it sixteen times as many.
+    assert exponentials(twenty) < 8 * exponentials(five)
+
+
+def test_arms_that_are_told_apart_beyond_doubt_have_all_or_nothing() -> None:
+    assert best_of_betas([(9e5, 1e5), (8e5, 2e5)]) == pytest.approx([1.0, 0.0], abs=1e-12)

@@ -1,0 +1,111 @@
+"""Regressions of arms: what a coefficient is, beside whatever others there are."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from selection.policies.arithmetic.ridge import LARGEST_BESIDE, Ridge, coefficients_of
+from selection.policies.arithmetic.sums import Vector
+from selection.policies.rules.squarecb import SquareCB
+
+Array = NDArray[np.float64]
+
+
+def sums_of(rows: Sequence[tuple[float, ...]], rewards: list[float]) -> Vector:
+    """Return the upper triangle of sum(x x'), then sum(reward * x)."""
+    x, y = np.array(rows), np.array(rewards)
+    return (*(x.T @ x)[np.triu_indices(x.shape[1])].tolist(), *(y @ x).tolist())
+
+
+def arms_of(*, seed: int, count: int, features: int) -> list[tuple[Array, Array]]:
+    """Return the queries of each arm, the first of which has none, and their rewards."""
+    luck = np.random.default_rng(seed)
+    arms = []
+    for labels in (0, *luck.integers(1, 100, size=count - 1)):
+        x = np.hstack([np.ones((labels, 1)), luck.normal(size=(labels, features))])
+        arms.append((x, luck.integers(0, 2, size=labels).astype(np.float64)))
+    return arms
+
+
+def vectors_of(arms: list[tuple[Array, Array]]) -> list[Vector]:
+    """Return what is kept of each: two numbers, then the sums."""
+    return [
+        (
+            float(len(y)),
+            float(y.sum()),
+            *(x.T @ x)[np.triu_indices(x.shape[1])].tolist(),
+            *(y @ x).tolist(),
+        )
+        for x, y in arms
+    ]
+
+
+def penalised(matrix: Array) -> Array:
+    return matrix + np.diag(2.0 + np.diag(matrix) / LARGEST_BESIDE)
+
+
+def same(told: Array, expected: Array) -> bool:
+    return np.allclose(told, expected, rtol=0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("features", [1, 5, 32])
+@pytest.mark.parametrize("seed", range(3))
+def test_regressions_are_those_of_arms_solved_one_by_one(seed: int, features: int) -> None:
+    arms = arms_of(seed=seed, count=20, features=features)
+    together = penalised(sum((x.T @ x for x, _ in arms), np.zeros((1, 1))))
+    shared = np.linalg.solve(together, sum(y @ x for x, y in arms))
+    inverses = [np.linalg.inv(penalised(x.T @ x)) for x, _ in arms]
+    drawn = np.array(
+        [shared + i @ (y @ x - x.T @ x @ shared) for i, (x, y) in zip(inverses, arms, strict=True)]
+    )
+    vectors, d = vectors_of(arms), features + 1
+    told = Ridge.of(vectors, dimensions=d, ridge=2.0)
+    assert same(coefficients_of(vectors, dimensions=d, ridge=2.0), drawn)
+    assert same(told.coefficients, drawn)
+    assert same(told.inverses, np.concatenate(inverses))
+
+
+@pytest.mark.parametrize("largest", [1.0, 1e6])
+def test_a_large_feature_draws_no_other_coefficient_to_nothing(largest: float) -> None:
+    luck = random.Random(1)
+    rows = [(1.0, luck.uniform(0.0, largest), luck.uniform(-1.0, 1.0)) for _ in range(500)]
+    sums = [sums_of(rows, [0.5 + 0.3 * x for _, _, x in rows])] * 2
+    for told in (
+        Ridge.of(sums, dimensions=3, ridge=1e-3).coefficients,
+        coefficients_of(sums, dimensions=3, ridge=1e-3),
+    ):
+        for constant, _, other in told:
+            assert (constant, other) == pytest.approx((0.5, 0.3), rel=1e-3)
+
+
+class Numbers(tuple[float, ...]):
+    """What is kept of an arm, which NumPy may not read: that costs more than to solve."""
+
+    def __array__(self, *args: object, **kwargs: object) -> Array:
+        raise AssertionError("NumPy reads numbers of Python one by one")
+
+
+def test_numpy_reads_no_numbers_of_python_and_solves_all_arms_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vectors = vectors_of(arms_of(seed=1, count=20, features=32))
+    known = {f"model-{n}:1": Numbers(vector) for n, vector in enumerate(vectors)}
+    with pytest.raises(AssertionError):
+        np.array(list(known.values()))
+    solved: list[tuple[int, ...]] = []
+
+    def solve(a: Array, b: Array) -> Any:
+        solved.append(a.shape)
+        return np_solve(a, b)
+
+    np_solve = np.linalg.solve
+    monkeypatch.setattr(np.linalg, "solve", solve)
+    SquareCB(dimensions=32).prepare(known, dict.fromkeys(known, 1.0))
+    # Once for what all arms share, and once for what each adds.
+    assert solved == [(33, 33), (20, 33, 33)]

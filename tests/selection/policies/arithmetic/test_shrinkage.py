@@ -1,0 +1,163 @@
+"""How far a context follows everybody: as far as contexts are alike."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from selection.policies import make_policy
+from selection.policies.arithmetic.shrinkage import (
+    COUNTED,
+    FIRST_PAIRS,
+    FIRST_STRENGTH,
+    STRONGEST,
+    WEAKEST,
+    Everybody,
+    shrunk,
+    strength,
+)
+from selection.policies.arithmetic.sums import (
+    LOG_WEIGHTS,
+    REWARDS,
+    State,
+    Statistics,
+    WarmStart,
+    learn_in,
+    rewards,
+)
+from selection.store.codec import prepared
+
+ARMS = ("a:1", "b:1")
+THOMPSON = make_policy("thompson", {"decay": 0, "floor": 0})
+
+
+def taught(accuracies: dict[str, tuple[float, float]], *, contexts: int, labels: int) -> State:
+    """Everybody's state after labels in contexts, each of one of two kinds of accuracy by arm."""
+    luck, states = Random(0), dict[str, State]()
+    for number in range(contexts * labels):
+        context = str(number % contexts)
+        for arm, kinds in accuracies.items():
+            losses = {arm: float(luck.random() >= kinds[int(context) % 2])}
+            update = THOMPSON.update(arms=ARMS, losses=losses, propensities={arm: 0.5})
+            states |= learn_in(context, update, states=states)
+    return states[""]
+
+
+def everybody(general: State) -> Everybody:
+    return Everybody.of(general, ARMS, statistics=(REWARDS,), warm_start=WarmStart())
+
+
+def test_before_contexts_have_told_anything_everybody_counts_as_ten_observations() -> None:
+    assert everybody(State()).strength == pytest.approx(FIRST_STRENGTH)
+
+
+def test_it_is_a_part_of_the_variance_within_contexts_over_that_between_them() -> None:
+    known = {"a:1": (100.0, 50.0, 50.0)}
+    within = (0.25 + 25.0) / 101.0
+    pairs = {"a:1": (400.0, 200.0, 200.0, 120.0)}  # a covariance of 120 / 400 - 1/4
+    first = within / (1.0 + FIRST_STRENGTH / COUNTED)
+    between = (400.0 * 0.05 + FIRST_PAIRS * first) / (400.0 + FIRST_PAIRS)
+    assert strength(known, pairs) == pytest.approx(COUNTED * (within / between - 1.0))
+
+
+def test_it_is_bounded_both_ways() -> None:
+    known = {"a:1": (100.0, 50.0, 50.0)}
+    assert strength(known, {"a:1": (4e4, 2e4, 2e4, 2e4)}) == WEAKEST
+    assert strength(known, {"a:1": (4e4, 2e4, 2e4, 0.5e4)}) == STRONGEST
+    assert strength({"a:1": (100.0, 100.0, 100.0)}, {"a:1": (0.0,) * 4}) == pytest.approx(10.0)
+
+
+def test_alike_contexts_follow_everybody_and_unlike_ones_their_own() -> None:
+    alike = taught({"a:1": (0.9, 0.9), "b:1": (0.6, 0.6)}, contexts=50, labels=10)
+    unlike = taught({"a:1": (0.9, 0.6), "b:1": (0.6, 0.9)}, contexts=50, labels=10)
+    assert everybody(alike).strength > 25.0
+    # The mean is .75, and .15 to either side.
+    credibility = 0.75 * 0.25 / 0.15**2 - 1.0
+    assert everybody(unlike).strength == pytest.approx(COUNTED * credibility, rel=0.3)
+
+
+def test_observations_of_everybody_are_added_by_their_strength() -> None:
+    general = Everybody(
+        statistics={"a:1": (50.0, 40.0, 40.0)}, rewards={"a:1": (50.0, 40.0, 40.0)}, strength=10.0
+    )
+    own = {"a:1": (4.0, 1.0, 1.0)}
+    assert shrunk(own, general, seen=own, relative=False) == {"a:1": (14.0, 9.0, 9.0)}
+
+
+def test_a_context_that_is_alone_learns_nothing_from_itself_once_more() -> None:
+    own = {"a:1": (50.0, 40.0, 40.0), "b:1": (0.0, 0.0, 0.0)}
+    assert shrunk(own, Everybody(own, own, 10.0), seen=own, relative=False) == own
+    more = {"a:1": (52.0, 40.0, 40.0), "b:1": (0.0, 0.0, 0.0)}
+    (seen, rewarded, _) = shrunk(own, Everybody(more, more, 10.0), seen=own, relative=False)["a:1"]
+    assert (seen, rewarded) == pytest.approx((52.0, 40.0 + 2.0 * 40.0 / 52.0))
+
+
+LOGS = Everybody(
+    statistics={"a:1": (-4.0,), "b:1": (-40.0,)},
+    rewards={"a:1": (80.0, 70.0, 70.0), "b:1": (20.0, 1.0, 1.0)},
+    strength=8.0,
+)
+
+
+def observed(count: float) -> Statistics:
+    return {"a:1": (count, 0.0, 0.0), "b:1": (0.0, 0.0, 0.0)}
+
+
+def test_log_weights_of_a_context_that_has_seen_nothing_are_everybody_s() -> None:
+    own = dict.fromkeys(ARMS, (0.0,))
+    assert shrunk(own, LOGS, seen=observed(0.0), relative=True) == {
+        arm: pytest.approx(vector) for arm, vector in LOGS.statistics.items()
+    }
+
+
+def test_log_weights_count_as_so_many_labels_of_all_that_made_them() -> None:
+    # Everybody's are of 80 labels and worth 8, the context's own of 8: half of each, of 16 labels,
+    # and half of what all 80 decide more.
+    own = {"a:1": (-1.0,), "b:1": (0.0,)}
+    assert shrunk(own, LOGS, seen=observed(8.0), relative=True) == {
+        "a:1": pytest.approx((-1.4 * 48.0 / 16.0,)), "b:1": pytest.approx((-4.0 * 48.0 / 16.0,))
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [72.0, 80.0, 1000.0])
+def test_log_weights_of_as_many_labels_as_all_have_are_nobody_else_s(count: float) -> None:
+    own = {"a:1": (-1.0,), "b:1": (0.0,)}
+    share = max(80.0 - count, 0.0) / 80.0
+    assert shrunk(own, LOGS, seen=observed(count), relative=True) == {
+        "a:1": pytest.approx((-1.0 - 4.0 * share,)), "b:1": pytest.approx((-40.0 * share,))
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["epsilon_greedy", "ucb1", "thompson", "exp3", "exp4"])
+def test_every_policy_starts_a_context_where_everybody_is_and_lets_it_learn(name: str) -> None:
+    policy, states = make_policy(name, {}), dict[str, State]()
+    routed = dict.fromkeys(ARMS, 1.0)
+
+    def trust(context: str) -> float:
+        ready = prepared(policy, states.get(context, State()), routed, general=states[""])
+        return ready.weights["a:1"]
+
+    def label(context: str, losses: dict[str, float]) -> None:
+        update = policy.update(arms=ARMS, losses=losses, propensities=dict.fromkeys(losses, 0.5))
+        states.update(learn_in(context, update, states=states))
+
+    for number in range(100):
+        label(f"other-{number % 20}", {"a:1": 0.0, "b:1": 1.0})
+    assert trust("new") > 0.5
+    for _ in range(60):
+        label("ann", {"a:1": 1.0, "b:1": 0.0})
+    assert trust("ann") < 0.5 < trust("new")
+
+
+def test_sums_of_the_policy_itself_are_shrunk_too() -> None:
+    policy = make_policy("exp4", {"eta": 1.0, "decay": 0.0})
+    general = State(
+        {
+            LOG_WEIGHTS.name: {"a:1": (0.0,), "b:1": (-40.0,)},
+            REWARDS.name: rewards({"a:1": 0.0, "b:1": 1.0}),
+        }
+    )
+    # One label of everybody is all that there is, and it counts whole.
+    weights = prepared(policy, State(), dict.fromkeys(ARMS, 1.0), general=general).weights
+    assert weights["b:1"] == pytest.approx(0.0, abs=1e-15)

@@ -1,0 +1,178 @@
+"""Adaptive UCB: exact bounds of its sources, and memories that give way to what has changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from random import Random
+
+import numpy as np
+import pytest
+
+from selection.policies.arithmetic.memories import KEEPS, MEMORIES, NUMBERS
+from selection.policies.arithmetic.memory_choice import (
+    DISAGREE,
+    Believed,
+    believed,
+    divergence,
+    longest_that_holds,
+)
+from selection.policies.arithmetic.sums import LEVELS, State, Vector, join_all, learn
+from selection.policies.arithmetic.upper_bound import DRAWS, SKEW, highest_bound, upper_bounds
+from selection.policies.rules.adaptive_ucb import AdaptiveUCB
+
+ARMS = {"a:1": 1.0, "b:1": 1.0, "c:1": 1.0}
+ADAPTIVE = AdaptiveUCB()
+
+
+def taught(rewards: Iterable[tuple[str, float]], *, state: State | None = None) -> State:
+    state = State() if state is None else state
+    for arm, reward in rewards:
+        update = ADAPTIVE.update(arms=ARMS, losses={arm: 1.0 - reward}, propensities={arm: 0.5})
+        state = learn(state, update)
+    return state
+
+
+def chances(state: State) -> dict[str, float]:
+    return dict(ADAPTIVE.prepare(sums_of(state), ARMS).probabilities)
+
+
+def sums_of(state: State, *, arms: Iterable[str] = ARMS) -> dict[str, Vector]:
+    return join_all(state, arms, statistics=ADAPTIVE.statistics, warm_start=ADAPTIVE.warm_start)
+
+
+def drawn(luck: Random, arm: str, mean: float, *, times: int) -> list[tuple[str, float]]:
+    return [(arm, float(luck.random() < mean)) for _ in range(times)]
+
+
+# --- bounds -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exploration", [0.25, 1.0, 3.0])
+def test_the_bound_is_wilsons(exploration: float) -> None:
+    """Wilson 1927: where (p - mean)**2 = z**2 * p * (1 - p) / n."""
+    known = Believed(np.array([10.0, 40.0]), np.array([7.0, 38.0]))
+    ((first, second),) = upper_bounds(known, exploration=np.array([exploration])).tolist()
+    for bound, n, rewards in ((first, 10.0, 7.0), (second, 40.0, 38.0)):
+        z2 = 2.0 * exploration * math.log(1.0 + 50.0 / n)
+        assert (bound - rewards / n) ** 2 == pytest.approx(z2 * bound * (1.0 - bound) / n)
+        assert bound > rewards / n
+
+
+def test_the_chances_are_how_often_each_bound_is_highest() -> None:
+    known = Believed(np.array([200.0, 8.0, 30.0]), np.array([160.0, 4.3, 20.0]))
+    wins = [0, 0, 0]
+    for draw in range(DRAWS):
+        exploration = np.array([((draw + 0.5) / DRAWS) ** SKEW])
+        wins[int(upper_bounds(known, exploration=exploration)[0].argmax())] += 1
+    assert highest_bound(known, exploration=1.0) == [won / DRAWS for won in wins]
+    assert len([won for won in wins if won]) > 1
+
+
+def test_what_nothing_is_known_of_comes_first_and_shares() -> None:
+    known = Believed(np.array([9.0, 0.0, 0.0]), np.array([8.0, 0.0, 0.0]))
+    assert highest_bound(known, exploration=1.0) == [0.0, 0.5, 0.5]
+
+
+def test_but_newcomers_get_no_more_than_their_share_once_some_arm_is_known() -> None:
+    found = chances(taught([("a:1", 1.0)] * 50))
+    assert found == pytest.approx(
+        {"a:1": 0.98 * 0.9 + 0.02 / 3, "b:1": 0.98 * 0.05 + 0.02 / 3, "c:1": 0.98 * 0.05 + 0.02 / 3}
+    )
+
+
+def test_before_any_label_all_arms_share() -> None:
+    assert chances(State()) == pytest.approx(dict.fromkeys(ARMS, 1.0 / 3.0))
+
+
+# --- memories ---------------------------------------------------------------------------------
+
+
+def test_each_memory_fades_at_its_own_pace_and_the_last_by_the_arms_own_labels() -> None:
+    state = taught([("a:1", 1.0), ("b:1", 0.0), ("a:1", 0.5)])
+    sums = np.array(state.of(MEMORIES)["a:1"]).reshape(len(KEEPS), NUMBERS)
+    times = np.array(KEEPS) ** 2
+    times[-1] = KEEPS[-1]
+    assert sums[:, 0] == pytest.approx(times + 1.0)
+    assert sums[:, 1] == pytest.approx(times + 0.5)
+    assert sums[:, 2] == pytest.approx(times**2 + 1.0)
+
+
+def test_the_divergence_is_that_of_kullback_and_leibler() -> None:
+    assert float(divergence(np.array(0.5), np.array(0.25))) == pytest.approx(
+        0.5 * math.log(2.0) + 0.5 * math.log(2.0 / 3.0)
+    )
+    assert float(divergence(np.array(0.0), np.array(0.5))) == pytest.approx(math.log(2.0))
+
+
+def test_the_longest_memory_holds_until_a_shorter_one_disagrees() -> None:
+    counts = np.array([[1000.0, 100.0, 10.0]])
+    worth = np.array([[1000.0, 200.0, 20.0]])
+    agreeing = np.array([[900.0, 88.0, 9.0]])
+    assert longest_that_holds(counts, agreeing, worth=worth).tolist() == [0]
+    assert 200.0 * float(divergence(np.array(0.7), np.array(0.9))) > DISAGREE
+    disagreeing = np.array([[900.0, 70.0, 7.0]])
+    assert longest_that_holds(counts, disagreeing, worth=worth).tolist() == [1]
+
+
+def test_without_change_nothing_is_forgotten() -> None:
+    luck = Random(1)
+    state = taught(drawn(luck, "a:1", 0.9, times=2000))
+    counts, rewards = believed([sums_of(state)["a:1"]])
+    assert counts.tolist() == [pytest.approx(2000.0)]
+    assert rewards[0] / counts[0] == pytest.approx(0.9, abs=0.02)
+
+
+def test_an_arm_that_fails_is_left_within_a_few_dozen_labels() -> None:
+    luck = Random(2)
+    good = [*drawn(luck, "a:1", 0.95, times=2000), *drawn(luck, "b:1", 0.8, times=200)]
+    before = taught([*good, *drawn(luck, "a:1", 0.95, times=50)])
+    assert chances(before)["a:1"] > 0.8
+    assert chances(taught([("a:1", 0.0)] * 40, state=before))["a:1"] < 0.1
+
+
+def test_and_one_that_is_mended_comes_back_by_the_few_labels_it_still_gets() -> None:
+    luck = Random(3)
+    bad = [*drawn(luck, "a:1", 0.05, times=200), *drawn(luck, "b:1", 0.7, times=2000)]
+    before = taught(bad)
+    assert chances(before)["a:1"] < 0.02
+    seldom = [step for _ in range(6) for step in (("a:1", 1.0), *drawn(luck, "b:1", 0.7, times=40))]
+    assert chances(taught(seldom, state=before))["a:1"] > 0.5
+
+
+def fallen(*, others_too: bool) -> State:
+    """Arms were asked in turn; then the best was never right any more, and another is tried."""
+    luck, means = Random(4), {"a:1": 1.0, "b:1": 0.8, "c:1": 0.7}
+    turns = [(arm, float(luck.random() < mean)) for _ in range(300) for arm, mean in means.items()]
+    return taught([*turns, *[("a:1", 0.0)] * 40, *[("b:1", 0.0 if others_too else 1.0)] * 12])
+
+
+def before_levels(state: State) -> State:
+    return State({name: sums for name, sums in state.sums.items() if name != LEVELS.name})
+
+
+def mean_of_last(state: State) -> float:
+    counts, rewards = believed(list(sums_of(state).values()))
+    return float(rewards[-1] / counts[-1])
+
+
+def test_where_another_arm_has_fallen_too_so_has_one_that_nobody_asked() -> None:
+    state = fallen(others_too=True)
+    assert mean_of_last(before_levels(state)) > 0.5
+    assert mean_of_last(state) < 0.2
+
+
+def test_where_another_has_not_nor_has_one_that_nobody_asked() -> None:
+    state = fallen(others_too=False)
+    assert mean_of_last(state) == pytest.approx(mean_of_last(before_levels(state)), abs=0.01)
+
+
+def test_what_was_learned_before_levels_were_kept_is_gone_by_as_it_was() -> None:
+    known = believed(list(sums_of(before_levels(fallen(others_too=True))).values()))
+    # Of older labels ten at most, beside those that the memory still holds.
+    assert known.counts[2] < 60.0
+
+
+def test_rewards_between_right_and_wrong_count_as_such() -> None:
+    counts, rewards = believed([sums_of(taught([("a:1", 0.25)] * 20))["a:1"]])
+    assert (counts.tolist(), rewards.tolist()) == ([20.0], [5.0])

@@ -1,0 +1,168 @@
+"""SquareCB: exact values of its source, and features beyond what it keeps are hashed."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core.errors import BadRequest
+from selection.policies.arithmetic.sums import State, learn
+from selection.policies.newcomers import limited
+from selection.policies.rules.contextual import Contextual
+from selection.policies.rules.squarecb import SquareCB
+from selection.store.codec import prepared
+
+ARMS = {"a:1": 1.0, "b:1": 1.0, "c:1": 1.0}
+PLAIN = SquareCB(dimensions=3, gamma=5.0, ridge=2.0, decay=0.0, newcomers=1.0)
+Event = tuple[str, tuple[float, ...], float]
+
+
+def history(count: int) -> list[Event]:
+    luck = random.Random(1)
+    return [
+        (luck.choice(list(ARMS)), tuple(luck.gauss(0.0, 1.0) for _ in range(3)), luck.random())
+        for _ in range(count)
+    ]
+
+
+def ready(policy: SquareCB, events: list[Event]) -> Contextual:
+    state = State()
+    for arm, x, loss in events:
+        update = policy.update(arms=ARMS, losses={arm: loss}, propensities={arm: 0.5}, features=x)
+        state = learn(state, update)
+    found = prepared(policy, state, ARMS)
+    assert isinstance(found, Contextual)
+    return found
+
+
+def test_chances_are_those_of_its_source() -> None:
+    """Foster and Rakhlin 2020, algorithm 1: mu = K, and gamma as the root of the labels."""
+    events, x = history(40), np.array([1.0, 0.3, -1.2, 0.8])
+    a, b = {arm: 0.0 * np.eye(4) for arm in ARMS}, {arm: np.zeros(4) for arm in ARMS}
+    for arm, given, loss in events:
+        features = np.array((1.0, *given))
+        a[arm] += np.outer(features, features)
+        b[arm] += (1.0 - loss) * features
+    penalty = 2.0 * np.eye(4)
+    shared = np.linalg.solve(sum(a.values()) + penalty, sum(b.values()))
+    promised = {
+        arm: x @ (shared + np.linalg.solve(a[arm] + penalty, b[arm] - a[arm] @ shared))
+        for arm in ARMS
+    }
+    best, gamma = max(promised, key=promised.__getitem__), 5.0 * math.sqrt(40.0)
+    expected = {
+        arm: 1.0 / (3.0 + gamma * (promised[best] - r))
+        for arm, r in promised.items()
+        if arm != best
+    }
+    expected[best] = 1.0 - sum(expected.values())
+    assert ready(PLAIN, events).chances(tuple(x[1:])) == pytest.approx(expected, rel=1e-9)
+
+
+def test_what_arms_share_is_known_of_one_without_feedback_too() -> None:
+    events = [(arm, x, 0.5 - 0.4 * math.tanh(x[0])) for arm, x, _ in history(300) if arm != "c:1"]
+    arms = ready(PLAIN, events)
+    low, high = arms.chances((-3.0, 0.0, 0.0)), arms.chances((3.0, 0.0, 0.0))
+    assert low["c:1"] == pytest.approx(1 / 3, abs=0.25)
+    assert high["c:1"] == pytest.approx(1 / 3, abs=0.25)
+
+
+@pytest.mark.parametrize("size", [1e3, 1e6, 1e9])
+def test_large_features_that_say_the_same_leave_it_able_to_choose(size: float) -> None:
+    x = (size, size, size)
+    events: list[Event] = [("a:1" if n % 2 else "b:1", x, n % 2 * 0.5) for n in range(40)]
+    chances = ready(PLAIN, events).chances(x)
+    assert min(chances.values()) > 0.0
+    assert chances["b:1"] > chances["a:1"]
+
+
+def test_newcomers_that_promise_nearly_everything_are_bounded_all_the_same() -> None:
+    promised = {"a:1": 1e-20, "b:1": 1e-20, "c:1": 1.0}
+    chances = limited(promised, new=frozenset({"c:1"}), newcomers=0.1)
+    assert chances == pytest.approx({"a:1": 0.45, "b:1": 0.45, "c:1": 0.1})
+
+
+def test_where_nothing_is_known_all_arms_have_the_same_chance() -> None:
+    assert ready(PLAIN, []).chances((1.0, 0.0, 2.0)) == pytest.approx(dict.fromkeys(ARMS, 1 / 3))
+
+
+def test_every_arm_keeps_a_chance_and_newcomers_no_more_than_their_share() -> None:
+    events = [event for event in history(300) if event[0] != "c:1"]
+    for x in ((0.5, 0.1, -2.0), (-3.0, 1.0, 2.0)):
+        chances = ready(replace(PLAIN, newcomers=0.05), events).chances(x)
+        assert 0.0 < chances["c:1"] <= 0.05
+        assert min(chances.values()) > 0.0
+        assert math.fsum(chances.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("given", [(), (1.0, 2.0)])
+def test_another_number_of_features_is_refused(given: tuple[float, ...]) -> None:
+    with pytest.raises(BadRequest, match="features: expected an array of 3 numbers, got"):
+        PLAIN.encode(given)
+
+
+def test_features_within_the_buckets_are_kept_as_they_are() -> None:
+    assert PLAIN.encode((1.0, -2.5, 3.0)) == (1.0, -2.5, 3.0)
+
+
+def test_further_ones_are_added_up_in_buckets_with_signs() -> None:
+    policy = SquareCB(dimensions=200)
+    assert policy.coefficients == 33
+    units = [policy.encode([float(n == place) for n in range(200)]) for place in range(200)]
+    assert {sum(map(abs, unit)) for unit in units} == {1.0}
+    used = {next(n for n, x in enumerate(unit) if x) for unit in units}
+    assert used == set(range(32))
+    luck = random.Random(2)
+    x = [luck.gauss(0.0, 1.0) for _ in range(200)]
+    encoded = policy.encode(x)
+    expected = np.array(x) @ np.array(units)
+    assert encoded == pytest.approx(expected.tolist())
+
+
+def test_named_features_are_hashed_and_a_text_is_one_of_its_own() -> None:
+    policy = SquareCB(dimensions=40)
+    rome, paris = policy.encode({"city": "Rome"}), policy.encode({"city": "Paris"})
+    assert len(rome) == 32
+    assert rome != paris
+    assert rome == policy.encode({"city=Rome": 1.0})
+    both = policy.encode({"city": "Rome", "age": 0.5})
+    age = policy.encode({"age": 1.0})
+    assert both == tuple(r + 0.5 * a for r, a in zip(rome, age, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"age": math.inf}, "expected numbers from -1e"),
+        ({"a": "x" * 300}, "at most 256 characters"),
+        ({str(n): 1.0 for n in range(1025)}, "at most 1024 names, got 1025"),
+    ],
+)
+def test_named_features_are_bounded(given: dict[str, float | str], words: str) -> None:
+    with pytest.raises(BadRequest, match=words):
+        SquareCB(dimensions=40).encode(given)
+
+
+def test_it_learns_from_hundreds_of_features_whom_to_ask() -> None:
+    policy, luck, state, right = (
+        replace(PLAIN, dimensions=200, gamma=30.0),
+        random.Random(3),
+        State(),
+        0,
+    )
+    for query in range(600):
+        kind, noise = luck.random() < 0.5, luck.randrange(50, 200)
+        x = policy.encode([float(n == (0 if kind else 1) or n == noise) for n in range(200)])
+        if query % 10 == 0:
+            arms = prepared(policy, state, ARMS)
+        (arm,), (chance,) = arms.select(luck.random(), x)
+        wrong = {"a:1": 0.1 if kind else 0.9, "b:1": 0.9 if kind else 0.1, "c:1": 0.7}[arm]
+        right += query >= 300 and wrong == 0.1
+        losses = {arm: float(luck.random() < wrong)}
+        update = policy.update(arms=ARMS, losses=losses, propensities={arm: chance}, features=x)
+        state = learn(state, update)
+    assert right / 300 > 0.75

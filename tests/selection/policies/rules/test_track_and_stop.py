@@ -1,0 +1,217 @@
+"""track_and_stop: exact chances, when it stops, what it proves, and that it reopens."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from selection.inference import Rewards, confidence_in, proves_best
+from selection.policies import make_policy
+from selection.policies.arithmetic.sums import (
+    EVIDENCE,
+    LATELY,
+    State,
+    Vector,
+    evidence,
+    join,
+    learn,
+)
+from selection.policies.best_arm_proof import Recommendation, recommend, reward_intervals
+from selection.policies.newcomers import limited
+from selection.policies.policy import Prepared, Proof
+from selection.policies.rules.track_and_stop import top_two
+from selection.store.codec import prepared
+
+POLICY = make_policy("track_and_stop", {})
+ARMS = {"knn:1": 1.0, "svm:1": 1.0}
+
+
+def known(*, seen: float, right: float, changes: float = 0.0, since: float = 0.0) -> Vector:
+    return (seen, right, 0.0, 0.0, changes, since)
+
+
+def learned(state: State, arm: str, reward: float, *, at_ms: int = 0) -> State:
+    losses = {arm: 1.0 - reward}
+    return learn(
+        state,
+        POLICY.update(arms=ARMS, losses=losses, propensities={arm: 0.5}, at_ms=at_ms),
+    )
+
+
+def applied(state: State) -> Prepared:
+    return POLICY.prepare(join(state, ARMS, statistic=EVIDENCE, warm_start=POLICY.warm_start), ARMS)
+
+
+def told(state: State) -> Recommendation:
+    found = recommend(
+        join(state, ARMS, statistic=EVIDENCE, warm_start=POLICY.warm_start), proof=POLICY.proof
+    )
+    assert found is not None
+    return found
+
+
+def test_the_chances_of_top_two_sampling_are_those_of_drawing_until_another_comes() -> None:
+    # 0.6 (1/2 + 1/2 (0.3/0.7 + 0.1/0.9)), and so on: Russo (2016), section 3.
+    chances = top_two({"a": 0.6, "b": 0.3, "c": 0.1})
+
+    assert chances == pytest.approx({"a": 97 / 210, "b": 47 / 120, "c": 41 / 280})
+    assert sum(chances.values()) == pytest.approx(1.0)
+    assert top_two({"a": 1.0, "b": 0.0}) == pytest.approx({"a": 1.0, "b": 0.0})
+
+
+def test_before_it_has_proved_anything_it_tries_the_two_likeliest() -> None:
+    chances = POLICY.prepare(
+        {"a:1": known(seen=40, right=30), "b:1": known(seen=40, right=30)}, ARMS
+    ).probabilities
+
+    assert chances == pytest.approx({"a:1": 0.5, "b:1": 0.5}, abs=1e-4)
+
+
+def test_what_is_proved_gets_all_but_the_floor() -> None:
+    ready = POLICY.prepare(
+        {
+            "a:1": known(seen=200, right=190),
+            "b:1": known(seen=200, right=120),
+            "c:1": known(seen=200, right=100),
+        },
+        ARMS,
+    )
+
+    assert ready.probabilities == pytest.approx({"a:1": 0.98 + 0.02 / 3, **_floor("b:1", "c:1")})
+    assert ready.weights["a:1"] == pytest.approx(1.0)
+
+
+def _floor(*arms: str) -> dict[str, float]:
+    return dict.fromkeys(arms, 0.02 / 3)
+
+
+def test_a_context_goes_by_what_everybody_proved_and_its_recommendation_doesnt() -> None:
+    general = State(
+        {"ev": {"knn:1": known(seen=200, right=190), "svm:1": known(seen=200, right=9)}}
+    )
+    ready = prepared(POLICY, State(), ARMS, general=general)
+
+    assert ready.probabilities["knn:1"] == pytest.approx(0.99)
+    assert told(State()).state == "undecided"
+
+
+def test_it_stops_as_soon_as_the_closest_one_is_worse_for_certain() -> None:
+    def rewards(each: int) -> list[Rewards]:
+        return [Rewards(each, 0.9 * each), Rewards(each, 0.5 * each), Rewards(each, 0.8 * each)]
+
+    stops = next(n for n in range(10, 4_000, 10) if proves_best(rewards(n), best=0))
+
+    before, after = (confidence_in(rewards(n), best=0) for n in (stops - 10, stops))
+    assert before < 0.95 <= after
+    sure = next(n for n in range(10, 9_000, 10) if proves_best(rewards(n), best=0, delta=1e-4))
+    assert sure > stops
+    # A rival that may be a little better is sooner ruled out.
+    assert proves_best(rewards(stops - 50), best=0, margin=0.05)
+
+
+def test_newcomers_get_a_limited_share() -> None:
+    ready = POLICY.prepare({"a:1": known(seen=400, right=380), "b:1": known(seen=0, right=0)}, ARMS)
+
+    assert ready.probabilities["b:1"] == pytest.approx(0.98 * 0.1 + 0.01)
+    assert limited({"a": 0.0, "b": 1.0}, new=frozenset("b"), newcomers=0.2) == {"a": 0.8, "b": 0.2}
+
+
+def test_a_new_version_inherits_no_evidence() -> None:
+    state = State({"ev": {"svm:1": known(seen=500, right=450)}, "rew": {"svm:1": (500, 450, 450)}})
+
+    joined = join(
+        state, ["svm:2"], statistic=EVIDENCE, warm_start=make_policy("exp3", {}).warm_start
+    )
+
+    assert joined == {"svm:2": (0.0,) * 6}
+
+
+def test_evidence_never_fades_and_knows_since_when_it_counts() -> None:
+    state = State()
+    for number in range(3):
+        state = learned(state, "svm:1", 1.0, at_ms=1_000 + number)
+
+    assert state.of(EVIDENCE)["svm:1"] == pytest.approx(
+        (3.0, 3.0, 1.0 + LATELY + LATELY**2, 1.0 + LATELY + LATELY**2, 0.0, 1_000.0)
+    )
+    assert evidence({"svm:1": 0.25}) == {"svm:1": (1.0, 0.75, 1.0, 0.75, 0.0, 0.0)}
+
+
+def played(state: State, *, labels: int, right: dict[str, float], luck: random.Random) -> State:
+    """Have queries labelled one by one; each arm is right with this chance."""
+    for number in range(labels):
+        (arm,) = applied(state).select(luck.random()).arms
+        state = learned(state, arm, float(luck.random() < right[arm]), at_ms=1 + number)
+    return state
+
+
+def test_it_says_what_is_best_and_reopens_where_that_fails() -> None:
+    luck = random.Random(3)
+    settled = played(State(), labels=400, right={"knn:1": 0.95, "svm:1": 0.6}, luck=luck)
+    before = told(settled)
+
+    fallen = played(settled, labels=25, right={"knn:1": 0.1, "svm:1": 0.6}, luck=luck)
+    after = told(fallen)
+    found = told(played(fallen, labels=400, right={"knn:1": 0.1, "svm:1": 0.6}, luck=luck))
+
+    assert (before.arm, before.state, before.labels) == ("knn:1", "best", 400)
+    assert before.confidence >= 0.95
+    assert applied(settled).probabilities["knn:1"] == pytest.approx(0.99)
+    assert after.state == "reopened"
+    assert applied(fallen).probabilities["svm:1"] > 0.05
+    assert (found.arm, found.state) == ("svm:1", "best")
+
+
+def test_two_equal_arms_are_not_called_best_however_often_one_looks() -> None:
+    called = 0
+    for seed in range(40):
+        luck, seen, right = random.Random(seed), [0, 0], [0.0, 0.0]
+        for _ in range(600):
+            arm = luck.randrange(2)
+            seen[arm] += 1
+            right[arm] += luck.random() < 0.9
+            rewards = [Rewards(n, total) for n, total in zip(seen, right, strict=True)]
+            if any(proves_best(rewards, best=best) for best in (0, 1)):
+                called += 1
+                break
+    assert called <= 2
+
+
+def test_arms_that_are_asked_together_have_to_differ_more() -> None:
+    state = {"a:1": known(seen=100, right=90), "b:1": known(seen=100, right=65)}
+
+    apart, together = (
+        recommend(state, proof=Proof()),
+        recommend(state, proof=Proof(), together=True),
+    )
+
+    assert apart is not None
+    assert together is not None
+    assert apart.state == "best"
+    assert together.state == "undecided"
+    assert 1.0 - together.confidence == pytest.approx((1.0 - apart.confidence) ** 0.5)
+
+
+def test_a_recommendation_wants_two_arms_and_tells_its_youngest_evidence() -> None:
+    state = {
+        "a:1": known(seen=10, right=9, since=5.0),
+        "b:1": known(seen=4, right=1, changes=1.0, since=7.0),
+    }
+
+    assert recommend({"a:1": state["a:1"]}, proof=Proof()) is None
+    found = recommend(state, proof=Proof())
+    assert found is not None
+    assert (found.arm, found.state, found.since_ms, found.labels) == ("a:1", "reopened", 7, 14)
+    assert reward_intervals(state)["b:1"].value == 0.25
+    assert reward_intervals({"a:1": known(seen=0, right=0)}) == {}
+
+
+def test_an_arm_that_stays_what_it_is_hardly_ever_counts_as_changed() -> None:
+    changes = 0.0
+    for seed, right in enumerate((0.5, 0.9, 0.99)):
+        luck, state = random.Random(seed), State()
+        for _ in range(3_000):
+            state = learned(state, "svm:1", float(luck.random() < right))
+        changes += state.of(EVIDENCE)["svm:1"][4]
+    assert changes == 0.0

@@ -1,0 +1,129 @@
+"""Counts of queries, which a web process tells Redis of: what they add, and what they prolong."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from redis.asyncio import Redis
+
+from selection.store.query_counts import QueryCounts
+from selection.store.redis_keys import EXPIRY_MARGIN_S, UNTAUGHT_CONTEXT_TTL_S
+from tests.selection.hashes import log_weights
+
+DAY_S = 86_400
+GLOBAL, ANN = "clipper:selection:1:", "clipper:selection:1:ann"
+
+
+async def asked(aredis: Redis, *contexts: str) -> None:
+    counts = QueryCounts(aredis)
+    for context in contexts:
+        counts.add(application_id=1, context_ttl_s=DAY_S, context=context, arms=("svm:2",))
+    await counts.flush()
+
+
+async def test_a_context_that_was_never_taught_is_forgotten_soon(aredis: Redis) -> None:
+    await asked(aredis, "", "ann")
+    assert 0 < await aredis.ttl(ANN) <= UNTAUGHT_CONTEXT_TTL_S
+    assert await aredis.ttl(GLOBAL) == -1
+
+
+async def test_a_query_makes_a_taught_context_stay_as_long_as_feedback_does(aredis: Redis) -> None:
+    await aredis.hset(ANN, mapping={**log_weights(svm=0), "t": "1"})
+    await aredis.expire(ANN, 60)
+    await asked(aredis, "ann")
+    assert DAY_S < await aredis.ttl(ANN) <= DAY_S + EXPIRY_MARGIN_S
+    assert await aredis.zrange("clipper:contexts:1", 0, -1) == [b"ann"]
+
+
+async def test_an_application_that_forgets_sooner_forgets_untaught_contexts_as_soon(
+    aredis: Redis,
+) -> None:
+    counts = QueryCounts(aredis)
+    counts.add(application_id=1, context_ttl_s=60, context="ann", arms=("svm:2",))
+    await counts.flush()
+    assert 0 < await aredis.ttl(ANN) <= 60
+
+
+async def test_a_query_never_shortens_what_a_context_has_left(aredis: Redis) -> None:
+    await aredis.hset(ANN, "q:svm:2", "1")
+    await aredis.expire(ANN, DAY_S)
+    await asked(aredis, "ann")
+    assert await aredis.ttl(ANN) > DAY_S - 60
+
+
+async def test_counting_works_on_a_redis_that_has_never_seen_the_script(aredis: Redis) -> None:
+    await aredis.script_flush()
+    await asked(aredis, "", "ann", "bob")
+    for key in (ANN, f"{GLOBAL}bob"):
+        assert await aredis.hget(key, "q:svm:2") == b"1"
+    assert await aredis.hget(GLOBAL, "q:svm:2") == b"3"
+
+
+async def test_many_contexts_are_told_of_in_one_call(aredis: Redis) -> None:
+    counts = QueryCounts(aredis)
+    for number in range(300):
+        for arms in (("svm:2",), ("svm:2", "tree:1")):
+            for application_id in (1, 2):
+                counts.add(
+                    application_id=application_id,
+                    context_ttl_s=DAY_S,
+                    context=f"user-{number:03}",
+                    arms=arms,
+                )
+    before = (await aredis.info("commandstats")).get("cmdstat_evalsha", {"calls": 0})
+    await counts.flush()
+    after = (await aredis.info("commandstats"))["cmdstat_evalsha"]
+    assert 0 < after["calls"] - before["calls"] < 20
+    for application_id in (1, 2):
+        state = await aredis.hgetall(f"clipper:selection:{application_id}:user-299")
+        assert state == {b"q:svm:2": b"2", b"q:tree:1": b"1"}
+        everybody = await aredis.hgetall(f"clipper:selection:{application_id}:")
+        assert everybody == {b"q:svm:2": b"600", b"q:tree:1": b"300"}
+
+
+async def test_a_flush_ends_while_queries_go_on(aredis: Redis) -> None:
+    counts = QueryCounts(aredis)
+
+    def ask() -> None:
+        counts.add(application_id=1, context_ttl_s=DAY_S, context="ann", arms=("svm:2",))
+
+    async def go_on() -> None:
+        while True:
+            ask()
+            await asyncio.sleep(0)
+
+    ask()
+    asking = asyncio.create_task(go_on())
+    async with asyncio.timeout(30):
+        await counts.flush()
+    asking.cancel()
+    before = int(await aredis.hget(ANN, "q:svm:2") or 0)
+    await counts.flush()
+    assert int(await aredis.hget(ANN, "q:svm:2") or 0) > before >= 1
+
+
+async def test_counts_that_wait_for_redis_are_bounded_and_none_is_lost(
+    aredis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("selection.store.query_counts.CAPACITY", 3)
+    counts = QueryCounts(aredis)
+
+    def ask(*contexts: str) -> None:
+        for context in contexts:
+            counts.add(application_id=1, context_ttl_s=DAY_S, context=context, arms=("svm:2",))
+
+    async def away(redis: Redis, calls: object) -> None:
+        ask("ann", "dan", "eve")
+        raise ConnectionError
+
+    ask("ann", "bob")
+    with monkeypatch.context() as patched:
+        patched.setattr("selection.store.query_counts.SCRIPT.run", away)
+        for _ in range(2):
+            with pytest.raises(ConnectionError):
+                await counts.flush()
+    await counts.flush()
+    kept = {name: await aredis.hget(f"{GLOBAL}{name}", "q:svm:2") for name in ("ann", "bob", "dan")}
+    assert kept == {"ann": b"3", "bob": b"1", "dan": b"2"}
+    assert await aredis.hget(f"{GLOBAL}eve", "q:svm:2") is None
