@@ -20,9 +20,9 @@ from registry.snapshot import build_snapshot
 from selection.context_names import GLOBAL_CONTEXT
 from selection.feedback.persistence.journal import SEEN_MARGIN_S
 from selection.feedback.persistence.stream import PLACE_BITS
+from selection.feedback.rebuild import checkpoints
 from selection.feedback.rebuild.replay import Entry, Replay, Reset
 from selection.feedback.rebuild.replay_source import from_database
-from selection.feedback.rebuild.state_rebuild import checkpoints
 from selection.models import Feedback, StateReset
 from selection.policies import make_policy
 

@@ -24,6 +24,7 @@ from registry.models import Application
 from registry.snapshot import read_application
 from selection.feedback.persistence.drain import TAKEN_OVER_AFTER_MS, persist_feedback
 from selection.feedback.persistence.stream import in_order, position_text
+from selection.feedback.rebuild import checkpoints
 from selection.feedback.rebuild.marks import restore_marks
 from selection.feedback.rebuild.replay import Entry, Replay
 from selection.feedback.rebuild.replay_source import (
@@ -32,7 +33,6 @@ from selection.feedback.rebuild.replay_source import (
     from_stream,
     last_position,
 )
-from selection.feedback.rebuild.state_rebuild import checkpoints
 from selection.feedback.rebuild.state_swap import exchange, last_entry
 from selection.policies import make_policy
 from selection.store.redis_keys import (

@@ -17,10 +17,11 @@ from registry.reading import application_spec
 from selection.feedback.persistence.journal import SEEN_MARGIN_S
 from selection.feedback.persistence.resets import reset
 from selection.feedback.persistence.stream import PLACE_BITS
+from selection.feedback.rebuild import pruning
+from selection.feedback.rebuild import state_rebuild as rebuilding
 from selection.feedback.rebuild.pruning import oldest_kept, prune, prune_old_feedback
 from selection.feedback.rebuild.replay_source import from_database
-from selection.feedback.rebuild.state_rebuild import pruning, rebuild
-from selection.feedback.rebuild.state_rebuild import state_rebuild as rebuilding
+from selection.feedback.rebuild.state_rebuild import rebuild
 from selection.models import Feedback, StateCheckpoint
 from serving.testing import application_spec as a_spec
 from tests.selection.live import Live

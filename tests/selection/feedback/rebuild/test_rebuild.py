@@ -14,10 +14,11 @@ from core.errors import Conflict
 from registry import services
 from registry.models import Application
 from selection.feedback.persistence.resets import reset
+from selection.feedback.rebuild import state_rebuild as rebuilding
+from selection.feedback.rebuild import state_swap
 from selection.feedback.rebuild.replay import Replay
 from selection.feedback.rebuild.replay_source import from_stream
-from selection.feedback.rebuild.state_rebuild import rebuild, state_swap
-from selection.feedback.rebuild.state_rebuild import state_rebuild as rebuilding
+from selection.feedback.rebuild.state_rebuild import rebuild
 from selection.models import Feedback
 from selection.policies import make_policy
 from selection.store.redis_keys import STREAM, contexts_key, state_key
