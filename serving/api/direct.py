@@ -9,36 +9,24 @@ bodies in chunks, HTTP/1.0, and whatever is wrong.
 from __future__ import annotations
 
 from core.errors import ClipperError, InvalidInput
-from serving.api import heads
 from serving.api.failures import identify
 from serving.api.heads import Heads, PredictionHead
 from serving.api.plain import plain_input
 from serving.api.predict import begin, render
-from serving.api.requests import PredictRequest, parse_predict
+from serving.api.requests import parse_predict
 from serving.api.splitting import has_batch
 from serving.query.processor import QueryProcessor
 from serving.query.query import Query
-
-# What a body asks that names an input and nothing else.
-PLAIN = PredictRequest()
 
 
 class DirectPredictions:
     """The short cut of one web process: from a request to the JSON of its answer."""
 
     def __init__(self, processor: QueryProcessor, *, max_body_bytes: int) -> None:
-        self.heads = Heads(lambda: processor.resources.router.snapshot)
-        self.max_body_bytes = max_body_bytes
+        router = processor.resources.router
+        self.heads = Heads(lambda: router.snapshot, max_body_bytes=max_body_bytes)
+        self.find = self.heads.find
         self._processor = processor
-
-    def find(self, data: bytes) -> tuple[PredictionHead, int, int, bytes] | None:
-        """Return a known head, where it ends, the length of its body and the request's id."""
-        end = data.find(heads.END, 0, heads.MAX_BYTES) + len(heads.END)
-        found = self.heads.find(data[:end]) if end >= len(heads.END) else None
-        if found is None or found[1] > self.max_body_bytes:
-            return None
-        head, length, request_id = found
-        return head, end, length, request_id
 
     def begin(self, head: PredictionHead, body: bytes, *, arrived: float) -> Query | None:
         """Ask the models; return None, and ask nothing, if the endpoint has to answer.
@@ -46,26 +34,25 @@ class DirectPredictions:
         That one renders many answers into one, waits for versions that were made a moment ago, and
         says what is wrong with a request.
         """
+        application, processor = head.application, self._processor
         try:
-            request = PLAIN
-            input = plain_input(body, input_type=head.application.input_type)
-            if input is None:
-                if has_batch(body):
-                    return None
-                request = parse_predict(body)
-                plain = request.input_batch is None and request.version is None
-                if not plain or not request.models:
-                    return None
-                input = bytes(request.input)
-                if not input:
-                    return None
+            input = plain_input(body, input_type=application.input_type)
+            if input is not None:
+                return processor.begin(
+                    application,
+                    input=input,
+                    arrived=arrived,
+                    features=processor.features_of(application, ()),
+                )
+            if has_batch(body):
+                return None
+            request = parse_predict(body)
+            plain = request.input_batch is None and request.version is None
+            input = bytes(request.input)
+            if not plain or not request.models or not input:
+                return None
             return begin(
-                self._processor,
-                head.application,
-                request=request,
-                input=input,
-                arrived=arrived,
-                version=None,
+                processor, application, request=request, input=input, arrived=arrived, version=None
             )
         except ClipperError:
             return None

@@ -24,10 +24,9 @@ from serving.api.paths import application_to_predict
 from serving.http.limits import MAX_FIELDS
 from serving.http.request_id import request_id_in
 
-END = b"\r\n\r\n"
-# Longer heads, and those of more different kinds, are none that a program repeats.
-MAX_BYTES = 4096
+# Heads of more different kinds are none that a program repeats.
 CAPACITY = 4096
+FOREVER = math.inf
 # A body whose length has more digits is refused anyway.
 MAX_DIGITS = 12
 # Fields that are new with every request by design, and nothing to do with what is asked. One that
@@ -100,7 +99,10 @@ class Recent(Generic[K, V]):
 class Heads:
     """Remembers heads for as long as what follows from them holds."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self, snapshot: Callable[[], Snapshot], *, max_body_bytes: float = math.inf
+    ) -> None:
+        self._max_body_bytes = max_body_bytes
         self._current = snapshot
         self._snapshot = snapshot()
         # How many snapshots there have been: an old one is kept by nothing that is remembered.
@@ -127,7 +129,10 @@ class Heads:
         found = self._repeated.young.get(raw) or self._remembered(raw)
         if found is not None and found[0].checked != self._seen:
             found = self._checked(raw, found)
-        return found if found is not None and found[0].allowed_until > time() else None
+        if found is None:
+            return None
+        until = found[0].allowed_until
+        return found if until is FOREVER or until > time() else None
 
     def _checked(self, raw: bytes, found: Found) -> Found | None:
         """Compare a head with the registry of now; it is parsed anew where it no longer holds."""
@@ -165,6 +170,8 @@ class Heads:
             head.checked = self._seen
             self._parsed.put(common, head)
         found = head, int(length), request_id_in(raw)
+        if found[1] > self._max_body_bytes:
+            return None
         if repeats:
             self._repeated.put(raw, found)
         return found
@@ -205,7 +212,7 @@ def read_head(raw: bytes, *, snapshot: Snapshot) -> PredictionHead | None:
             return None
     except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeError, ClipperError):
         return None
-    until = math.inf if key is None or key.expires_at is None else key.expires_at
+    until = FOREVER if key is None or key.expires_at is None else key.expires_at
     return PredictionHead(application, key, until, bool(parser.should_keep_alive()))
 
 

@@ -26,6 +26,8 @@ from serving.http.shared import Answerable, Connections
 
 # More connections than this are turned away; each may have one query open.
 MAX_CONNECTIONS = 4096
+# Longer heads are none that a program repeats.
+KNOWN_HEAD_BYTES = 4096
 ANSWER_START = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
 logger = logging.getLogger(__name__)
@@ -125,13 +127,22 @@ class HttpConnection(asyncio.Protocol):
         """Take the beginning of a request."""
         if self._begun:
             data, self._begun = self._begun + data, b""
-        found = None if self._direct is None else self._direct.find(data)
+        found = None
+        end = data.find(END_OF_HEAD, 0, KNOWN_HEAD_BYTES) + len(END_OF_HEAD)
+        if end >= len(END_OF_HEAD) and self._direct is not None:
+            found = self._direct.find(data[:end])
         if found is None:
             self._guarded(self._read_head, data)
             return
-        self._head, start, self._length, self._request_id = found
-        self._missing = start + self._length
-        self._take_part(self._head, data, arrived=arrived)
+        head, self._length, self._request_id = found
+        size = end + self._length
+        if size == len(data):
+            if self._head_since:
+                self._await_nothing()
+            self._ask(head, data, arrived)
+        else:
+            self._head, self._missing = head, size
+            self._take_part(head, data, arrived=arrived)
 
     def _guarded(self, step: Any, *arguments: Any) -> None:
         try:
@@ -262,17 +273,17 @@ class HttpConnection(asyncio.Protocol):
             self._parts.append(data)
             self._await_body(len(data))
             return
-        if self._parts:
-            self._parts.append(data)
-            data = b"".join(self._parts)
-            self._parts.clear()
-            self._await_nothing()
-        elif self._head_since:
-            self._await_nothing()
+        data = b"".join((*self._parts, data))
+        self._parts.clear()
+        self._await_nothing()
         self._head = None
         if missing:
             self._keep(data[missing:])
             data = data[:missing]
+        self._ask(head, data, arrived)
+
+    def _ask(self, head: Any, data: bytes, arrived: float) -> None:
+        """Ask what a whole request asks; its answer may be there at once."""
         body = data[len(data) - self._length :]
         self._keep_alive = head.keep_alive
         assert self._direct is not None  # noqa: S101
@@ -329,8 +340,9 @@ class HttpConnection(asyncio.Protocol):
     def is_draining(self) -> bool:
         return self._shared.draining
 
+    @property
     def date(self) -> bytes:
-        return self._shared.date()
+        return self._shared.date
 
     async def drain(self) -> None:
         """Wait until the client has read enough to be sent more."""
@@ -366,8 +378,8 @@ class HttpConnection(asyncio.Protocol):
         if self._request_id:
             last = b"%b: %b\r\n%b" % (NAME, self._request_id, last)
             self._request_id = b""
-        date = self._shared.date()
-        transport.write(b"%b%bcontent-length: %d\r\n%b%b" % (start, date, len(body), last, body))
+        fields = self._shared.date, len(body), last
+        transport.write(b"%b%bcontent-length: %d\r\n%b%b" % (start, *fields, body))
         if not self._keep_alive:
             self._end()
 

@@ -47,6 +47,7 @@ class Channel(Protocol):
 
     def client_of(self, request: Request) -> tuple[str, int] | None: ...
 
+    @property
     def date(self) -> bytes: ...
 
     def read_on(self) -> None: ...
@@ -172,7 +173,7 @@ class Exchange:
     def _begin(self, status: int, fields: Any) -> None:
         self.has_begun = True
         self._expects_continue = False
-        lines = [STATUS_LINES[status], self._connection.date()]
+        lines = [STATUS_LINES[status], self._connection.date]
         self._is_bodiless = self.request.method == b"HEAD" or status in WITHOUT_BODY
         measured = self._is_bodiless
         for name, value in fields:

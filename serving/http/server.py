@@ -133,7 +133,8 @@ class Server:
             connection.close()
 
     def _check(self) -> None:
-        """End the connections whose clients have had their time."""
+        """Date responses anew, and end the connections whose clients have had their time."""
+        self.connections.renew_date()
         now = monotonic()
         for connection in list(self.connections.open):
             connection.check(now)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from email.utils import formatdate
-from time import monotonic, time
+from time import time
 from typing import Any, Protocol
 
 from core.loop.turns import LaterWork
 from serving.http.asgi import Endpoint
 from serving.http.limits import Limits
-
-# Responses are dated to the second.
-DATED_S = 1.0
 
 
 class Refusals(Protocol):
@@ -34,8 +31,8 @@ class Answerable(Protocol):
 class DirectAnswers(Protocol):
     """Answers plain requests from their bytes, without a task."""
 
-    def find(self, data: bytes) -> tuple[Any, int, int, bytes] | None:
-        """Return a known head, where it ends, the length of its body and the request's id."""
+    def find(self, head: bytes) -> tuple[Any, int, bytes] | None:
+        """Return a known head, the length of its body and the request's id."""
 
     def begin(self, head: Any, body: bytes, *, arrived: float) -> Any:
         """Return the open question; None if the application has to answer."""
@@ -74,8 +71,8 @@ class Connections:
         self.later = LaterWork()
         self._metrics = metrics
         self._is_empty = asyncio.Event()
-        self._dated_until = 0.0
-        self._date = b""
+        self.date = b""
+        self.renew_date()
 
     @property
     def check_s(self) -> float:
@@ -107,10 +104,6 @@ class Connections:
         task.add_done_callback(self.tasks.discard)
         return task
 
-    def date(self) -> bytes:
-        """Return the line of a response that dates it."""
-        now = monotonic()
-        if now >= self._dated_until:
-            self._dated_until = now + DATED_S
-            self._date = b"date: %b\r\n" % formatdate(time(), usegmt=True).encode()
-        return self._date
+    def renew_date(self) -> None:
+        """Bring the line that dates responses up to date."""
+        self.date = b"date: %b\r\n" % formatdate(time(), usegmt=True).encode()

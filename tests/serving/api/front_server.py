@@ -17,6 +17,7 @@ import httptools
 
 from core.specs import ApiKeySpec
 from serving.api.direct import DirectPredictions
+from serving.engine.engine import digest_of
 from serving.http.asgi import DRAINING_KEY
 from serving.http.limits import Limits
 from serving.http.server import Server
@@ -71,7 +72,7 @@ class Front:
         """Have the cache know the answer to some inputs: themselves, or this one."""
         target = self.serving.router.arms(self.serving.application).targets["m1:1"]
         for one in inputs:
-            key = target.key_prefix + hashlib.sha256(one).digest()
+            key = target.key_prefix + digest_of(one)
             self.serving.engine.cache.put(key, answer or one, now=0.0)
 
     async def asgi(
