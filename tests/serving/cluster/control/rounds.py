@@ -86,7 +86,11 @@ class Rounds:
 
 
 def make_version(name: str = "svm", version: str = "1", **fields: object) -> ModelVersion:
+    """Register a version; one with `validated_at` has passed its check."""
     model, _ = Model.objects.get_or_create(name=name, input_type="doubles")
-    return ModelVersion.objects.create(
+    made = ModelVersion.objects.create(
         model=model, version=version, runtime="sklearn", digest="0" * 64, generation=1, **fields
     )
+    if made.validated_at is not None:
+        services.pass_check(check=services.request_check(made))
+    return made

@@ -190,23 +190,6 @@ def test_a_plan_starts_or_ends_replicas_of_one_version_but_never_both(
     assert ended.isdisjoint((demand.version_id, demand.generation) for demand in steps.starts)
 
 
-@given(demands=demands_st, records=records_st)
-def test_a_serving_replica_is_drained_only_where_no_waiting_one_could_be_dropped(
-    demands: list[Demand], records: list[ReplicaRecord]
-) -> None:
-    steps = plan(demands=demands, records=records)
-
-    by_id = {record.id: record for record in records}
-    for drained in map(by_id.__getitem__, steps.drains):
-        waiting = {
-            record.id
-            for record in records
-            if record.state is QUEUED
-            and (record.version_id, record.generation) == (drained.version_id, drained.generation)
-        }
-        assert waiting <= set(steps.drops)
-
-
 def preempted(*records: ReplicaRecord, waits: Demand = WAITS) -> str | None:
     demands = [a_demand(replicas=200), waits]
     return replica_to_preempt(waiting=[waits], demands=demands, records=records)

@@ -16,7 +16,6 @@ from redis.asyncio import Redis
 
 from registry.models import ModelVersion
 from serving.cluster.control.reconciler import REFUSED_KEPT_S
-from serving.cluster.host import host_id
 from serving.cluster.membership.directory import INDEX_KEY, RECORD_KEY, Directory, read_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.seals import SEALED, Refusals, Seal
@@ -141,17 +140,6 @@ def test_a_forged_replica_is_no_supply_and_is_forgotten_after_a_while(
     assert client.exists(RECORD_KEY + "forged")
     rounds.run(after_s=REFUSED_KEPT_S + 1)
     assert not client.exists(RECORD_KEY + "forged")
-
-
-@pytest.mark.django_db
-def test_a_forged_replica_has_no_socket_removed(
-    rounds: Rounds, live: ModelVersion, client: redis.Redis, tmp_path: Path
-) -> None:
-    with listening(tmp_path / "kept.sock"):
-        place = {"host_id": host_id(), "pid": 2**22 + 1, "address": f"unix:{tmp_path}/kept.sock"}
-        forge(client, a_record("forged", version_id=live.pk, **place))
-        rounds.run()
-        assert (tmp_path / "kept.sock").exists()
 
 
 @pytest.mark.django_db

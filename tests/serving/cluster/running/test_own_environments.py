@@ -11,14 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from registry.models import Application, ModelVersion, Route, ServiceLevelObjective
+from registry.models import ModelVersion
 from serving.cluster.host_environments import own_environments, read_hosts, read_log
 from serving.environments.spec import EnvironmentSpec, environment_of, stack_python
 from serving.environments.store import Environments
 from serving.testing import version_spec
 from tests.serving.cluster.peer import Peer
 from tests.serving.cluster.running_stack import Stack
-from tests.serving.cluster.wait_until import wait_for
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -76,53 +75,6 @@ def spec_of(requirements: str, *, runtime: str, python: str = "") -> Environment
     spec = environment_of(version)
     assert spec is not None
     return spec
-
-
-@pytest.fixture(scope="module")
-def same() -> str:
-    """OLD and what the runtime sklearn adds: all tests of it share one environment.
-
-    Most of a build's work is compiling the code of scikit-learn and SciPy.
-    """
-    return "\n".join(spec_of(OLD, runtime="sklearn").requirements)
-
-
-@pytest.mark.long
-def test_a_release_says_that_its_environment_is_being_built(stack: Stack, same: str) -> None:
-    version = stack.add_artifact("slow", runtime="python", content=WHERE, requirements=same)
-    release = stack.deploy(version)
-
-    def look() -> bool:
-        release.refresh_from_db()
-        return release.progress.startswith("building its environment")
-
-    wait_for(look, within_s=60, what="a build")
-    stack.wait_for_release(release, state="live", within_s=120)
-    assert OLD in release.output
-    stack.retire("slow")
-
-
-@pytest.mark.long
-def test_two_scikit_learns_serve_side_by_side(stack: Stack, same: str) -> None:
-    old = stack.add_artifact("where", runtime="python", content=WHERE, requirements=same)
-    new = stack.add_artifact("where", runtime="python", content=WHERE)
-    stack.deploy_and_wait(old)
-    release = stack.deploy_and_wait(new)
-    app = Application.objects.create(name="both", input_type="doubles", default_output="0")
-    ServiceLevelObjective.objects.create(application=app, latency_ms=500)
-    Route.objects.create(application=app, model=old.model, pinned_version=old, weight=1.0)
-    Route.objects.create(application=app, model=new.model, weight=1.0)
-
-    assert answer_of(stack, old) == ["1.5.2", stack_python(), True]
-    assert answer_of(stack, new)[0] == sklearn_here()  # type: ignore[index]  # a list
-    assert release.output == ""
-    stack.retire("where")
-
-
-def sklearn_here() -> str:
-    import sklearn
-
-    return str(sklearn.__version__)
 
 
 @pytest.mark.long

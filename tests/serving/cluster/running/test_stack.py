@@ -16,7 +16,6 @@ from registry.models import (
     Application,
     Model,
     ModelVersion,
-    Release,
     Route,
     ServiceLevelObjective,
 )
@@ -26,7 +25,7 @@ from serving.rpc.frames import Answer, AnswerStatus, FrameType
 from tests.processes import command_of
 from tests.serving.cluster.control.scaling.played_web import Web
 from tests.serving.cluster.peer import Peer
-from tests.serving.cluster.running_stack import BY, SLOTS, Stack, is_gone
+from tests.serving.cluster.running_stack import SLOTS, Stack, is_gone
 from tests.serving.cluster.wait_until import wait_for
 
 pytestmark = pytest.mark.timeout(600)
@@ -60,18 +59,6 @@ def test_a_deployed_version_answers_over_its_socket(stack: Stack, version: Model
     assert answers[1].status is AnswerStatus.INVALID_INPUT
 
 
-def test_a_record_tells_what_its_replica_has_done(stack: Stack, version: ModelVersion) -> None:
-    (before,) = stack.wait_for_replicas(version)
-
-    with Peer(before.address) as peer:
-        peer.ask(PAIR, PAIR, PAIR)
-
-    after = wait_for(lambda: next((r for r in stack.replicas(version) if r.batch_size == 3), None))
-    assert after.queries >= 3
-    assert after.batches >= 1
-    assert (after.pid, after.device, after.state) == (before.pid, "cpu", ReplicaState.READY)
-
-
 def test_a_killed_replica_is_replaced(stack: Stack, version: ModelVersion) -> None:
     (victim,) = stack.wait_for_replicas(version)
 
@@ -91,44 +78,6 @@ def test_a_killed_replica_is_replaced(stack: Stack, version: ModelVersion) -> No
     with Peer(successor.address) as peer:
         assert peer.ask(PAIR) == [FOUR]
     wait_for(lambda: not (stack.run / f"r-{victim.id[:12]}.sock").exists())
-
-
-def test_a_deploy_keeps_the_old_version_warm_and_a_rollback_needs_no_start(stack: Stack) -> None:
-    old = stack.add_version("tree", answer=1)
-    new = stack.add_version("tree", answer=2)
-    first = stack.deploy_and_wait(old)
-    (old_replica,) = stack.wait_for_replicas(old)
-
-    second = stack.deploy_and_wait(new)
-    rollback = services.roll_back(model=old.model, by=BY)
-
-    first.refresh_from_db()
-    second.refresh_from_db()
-    states = [release.state for release in (first, second, rollback)]
-    assert states == [Release.State.SUPERSEDED, Release.State.SUPERSEDED, Release.State.LIVE]
-    assert rollback.version == old
-    assert [record.id for record in stack.replicas(old)] == [old_replica.id]
-    assert [record.state for record in stack.replicas(new)] == [ReplicaState.READY]
-    ModelVersion.objects.filter(pk=new.pk).update(warm_until=None)
-    wait_for(lambda: not stack.replicas(new), what="a version no longer warm is drained")
-    stack.retire("tree")
-
-
-def test_a_bad_artifact_fails_its_release_and_the_old_version_stays(
-    stack: Stack, version: ModelVersion
-) -> None:
-    (serving,) = stack.wait_for_replicas(version)
-    bad = stack.add_artifact("svm", runtime="sklearn", content=b"not a model")
-
-    release = stack.wait_for_release(stack.deploy(bad), state="failed")
-
-    bad.refresh_from_db()
-    version.model.refresh_from_db()
-    assert "expected a skops, joblib or pickle file" in release.error
-    assert bad.load_error == release.error
-    assert version.model.live_version == version
-    assert [record.id for record in stack.wait_for_replicas(version)] == [serving.id]
-    assert stack.replicas(bad) == []
 
 
 def test_a_replica_that_cannot_load_says_why_and_is_tried_again(

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import redis
-from pytest_django.fixtures import Settings
 
 from registry import services
 from registry.api.serializers import CheckOut
 from registry.models import ModelVersion, Release, VersionCheck
-from serving.environments.store import Environments
 from tests.redis_server import fresh_redis_client
 from tests.serving.cluster.control.rounds import BY, Rounds, make_version
-from tests.serving.environments.wheels import make_wheel, needs, offline
 
 pytestmark = pytest.mark.django_db
 
@@ -101,22 +96,6 @@ def test_a_build_holds_no_check_up(client: redis.Redis) -> None:
         "building its environment: waiting for another build",
         "being tried out",
     ]
-
-
-@pytest.mark.usefixtures("server_info")
-def test_one_whose_environment_is_there_waits_for_no_build(
-    client: redis.Redis, settings: Settings, tmp_path: Path
-) -> None:
-    settings.CLIPPER_ENVIRONMENTS = tmp_path / "environments"
-    make_wheel(tmp_path / "wheels", "toaster")
-    Environments(tmp_path / "environments", rules=offline(tmp_path)).prepare(needs("toaster"))
-    rounds = Rounds(client)
-    building, ready = needing("slow", "oven"), needing("ready", "toaster")
-    for version in (building, ready):
-        services.deploy(version=version, by=BY)
-    rounds.run()
-    checks = VersionCheck.objects.filter(version__in=[building, ready])
-    assert set(rounds.checking) == {check.pk for check in checks}
 
 
 def test_a_version_says_what_its_check_does(server_redis: redis.Redis) -> None:

@@ -41,14 +41,6 @@ def test_a_release_whose_validation_was_lost_is_validated_again(
     assert rounds.checking == [check_of(release).pk] * 2
 
 
-def test_only_two_releases_are_validated_at_a_time(rounds: Rounds) -> None:
-    releases = [services.deploy(version=make_version(f"model-{n}"), by=BY) for n in range(3)]
-
-    rounds.run()
-
-    assert rounds.checking == [check_of(release).pk for release in releases[:2]]
-
-
 def test_a_version_that_proved_loadable_before_starts_without_validation(rounds: Rounds) -> None:
     version = make_version(validated_at=timezone.now())
     release = services.deploy(version=version, by=BY)
@@ -210,17 +202,6 @@ def test_a_release_whose_replicas_keep_failing_is_given_up(
     assert (release.state, release.error) == (Release.State.FAILED, "no weights")
     assert Model.objects.get(pk=live.model_id).live_version_id == live.pk
     assert [r.version_id for r in rounds.directory.read()] == [live.pk]
-
-
-def test_what_its_check_waits_for_is_what_a_release_says(
-    rounds: Rounds, client: redis.Redis
-) -> None:
-    release = services.deploy(version=make_version(), by=BY)
-    rounds.run()
-    client.set(f"clipper:checking:{check_of(release).pk}", "fetching its artifact: 1 of 2 MB")
-    rounds.run(after_s=30)
-    release.refresh_from_db()
-    assert release.progress == "fetching its artifact: 1 of 2 MB"
 
 
 def test_loading_begins_once_its_artifact_is_there(rounds: Rounds) -> None:

@@ -16,24 +16,19 @@ from django.utils import timezone
 from core.redis.redis_client import redis_client
 from registry import services
 from registry.check_progress import QUEUED, checking_key
-from registry.models import Model, ModelVersion, Release, VersionCheck
+from registry.models import Release, VersionCheck
 from serving.cluster.control.ages import Ages
 from serving.cluster.control.checks.check_queue import RUNNING_TTL_S, Checks, take_up
 from serving.cluster.control.checks.tries import MOST_TRIES
 from serving.cluster.control.releases.open_releases import Cluster, Releases, fail
 from serving.cluster.control.tasks import check_version
+from tests.serving.cluster.control.rounds import BY, make_version
 
 pytestmark = pytest.mark.django_db
 
-BY = services.Actor.of_command("test")
-
 
 def a_release(name: str, **fields: Any) -> Release:
-    model = Model.objects.create(name=name, input_type="doubles")
-    version = ModelVersion.objects.create(
-        model=model, version="1", runtime="sklearn", digest="a" * 64, size=1, **fields
-    )
-    return services.deploy(version=version, by=BY)
+    return services.deploy(version=make_version(name, **fields), by=BY)
 
 
 @contextmanager
