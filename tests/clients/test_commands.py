@@ -55,8 +55,8 @@ def test_it_deploys_a_file_asks_it_and_rolls_it_back(
 ) -> None:
     printed = terminal.types("deploy", "typed", artifact, "--app", "typed", "--slo-ms", 1000)
     assert printed == "typed:1 is live\n"
-    assert terminal.types("export", "data", "typed", "--format", "vw") == ""
-    assert "nothing to write: typed has no such decisions" in terminal.complaint
+    assert terminal.json("export", "data", "typed") == []
+    assert "typed has no such feedback" in terminal.complaint
     said = ("--allow-signature-change", "--reason", "better")
     second = terminal.json("deploy", "typed", artifact, *said)
     assert (second["version"], second["reason"]) == ("2", "better")
@@ -117,8 +117,7 @@ def test_what_its_check_warns_of_is_said(terminal: Terminal, tmp_path: Path) -> 
     assert printed == "unasked:1 is live\n"
     assert terminal.complaint.startswith("clipper: warning: unasked:1: Its check asked it no")
     terminal.types("deploy", "unasked", source, "--example", "[1]")
-    assert terminal.complaint.count("clipper: warning: ") == 1
-    assert "unasked:2: Its artifact is that of unasked:1" in terminal.complaint
+    assert terminal.complaint == ""
     terminal.types("scale", "unasked", 0)  # others want its slot
 
 

@@ -135,9 +135,7 @@ async def test_the_async_client_scores_the_same(
         assert len(asyncio.all_tasks()) == 1
 
 
-def test_bytes_go_as_files_and_as_base64_where_the_application_takes_no_bytes(
-    client: Client, echo: str, tmp_path: Path
-) -> None:
+def test_bytes_may_be_scored(client: Client, echo: str, tmp_path: Path) -> None:
     source = tmp_path / "lengths.py"
     source.write_text(source_of("lengths"))
     client.deploy("lengths", source, input_type="bytes", app="lengths", slo_ms=1_000)

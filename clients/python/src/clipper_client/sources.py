@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
-import pickletools
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -66,25 +65,6 @@ def imported_in(tree: ast.Module) -> Iterator[str]:
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.partition(".")[0]
-
-
-def pickled_modules(file: Path) -> set[str]:
-    """Return the top-level modules of the classes and functions that a pickle names."""
-    pushed: list[Any] = [None, None]
-    memo: list[Any] = []
-    found: set[str] = set()
-    with file.open("rb") as stream:
-        for code, argument, _ in pickletools.genops(stream):
-            if code.name == "MEMOIZE":
-                memo.append(pushed[-1])
-                continue
-            if code.name == "STACK_GLOBAL":
-                found.add(str(pushed[-2]).partition(".")[0])
-            known: Any = argument if "UNICODE" in code.name else None
-            if code.name in ("BINGET", "LONG_BINGET") and isinstance(argument, int):
-                known = memo[argument]
-            pushed = [pushed[-1], known]
-    return found
 
 
 def is_local(name: str) -> bool:

@@ -10,7 +10,6 @@ import inspect
 import pickle
 import shutil
 import sys
-import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from importlib import import_module
@@ -19,7 +18,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import IO, Any
 
-from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError, ClipperWarning
+from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
 from clipper_client.frameworks.base import Framework, Saved, Saving
 from clipper_client.packing import LEFT_OUT, zipped
 from clipper_client.requirements import distributions_of
@@ -29,7 +28,6 @@ from clipper_client.sources import (
     imported_in,
     is_local,
     package_of,
-    pickled_modules,
 )
 
 ENTRY = "predictor.py"
@@ -38,8 +36,6 @@ SOURCE = "model_source"
 # The server makes one Predictor, and gives its constructor these by their names, as far as it takes
 # them: the folder that the artifact was unpacked into, and the device.
 GIVEN = ("path", "device")
-# From this size on, values that go along without being named are warned of.
-LARGE_BYTES = 32 << 20
 LAMBDA = (lambda: None).__name__
 CLASS = "from {module} import {name} as Predictor\n"
 PICKLED = """
@@ -108,11 +104,12 @@ def save_estimator(model: Any, *, folder: Path, method: str | None) -> Saved:
 
 
 def _pickled_model(model: Any, *, folder: Path, method: str) -> Saved:
-    pickled, own = _pickled(model, of=getattr(model, "__qualname__", type(model).__name__))
+    pickled, needs = _pickled(model, of=getattr(model, "__qualname__", type(model).__name__))
     contents = folder / "contents"
     contents.mkdir()
     (contents / "model.pickle").write_bytes(pickled)
-    return _packed(folder, entry=PICKLED.format(method=method), own=own)
+    entry = PICKLED.format(method=method)
+    return _packed(folder, entry=entry, own=needs.own, imported=needs.modules)
 
 
 def _packed(folder: Path, *, entry: str, own: set[str], imported: Iterable[str] = ()) -> Saved:
@@ -124,7 +121,6 @@ def _packed(folder: Path, *, entry: str, own: set[str], imported: Iterable[str] 
     modules = set(imported)
     if own:
         modules |= _extracted(own, to=contents / f"{SOURCE}.py")
-    modules |= {name for file in contents.glob("*.pickle") for name in pickled_modules(file)}
     modules = {name.partition(".")[0] for name in modules} - {MAIN, SOURCE}
     others = _brought(modules, to=contents)
     if not (contents / ENTRY).exists():
@@ -162,29 +158,32 @@ def _extracted(names: set[str], *, to: Path) -> set[str]:
     of, wanted = ", ".join(sorted(names)), set(names)
     while True:
         found = extract(*sorted(wanted))
-        pickled, own = _pickled(found.values, of=of)
-        if own <= wanted:
+        pickled, needs = _pickled(found.values, of=of)
+        if needs.own <= wanted:
             break
-        wanted |= own
+        wanted |= needs.own
     # Values may be what definitions begin with, or be made of what these define.
-    parts = [VALUES, found.code] if not own else [found.code, VALUES]
+    parts = [VALUES, found.code] if not needs.own else [found.code, VALUES]
     if found.values:
         (to.parent / "values.pickle").write_bytes(pickled)
     else:
         parts.remove(VALUES)
     to.write_text("".join([found.future, *parts]), encoding="utf-8")
-    return set(found.modules)
+    return {*found.modules, *needs.modules}
 
 
 class _Pickler(pickle.Pickler):
-    """Notes the classes and functions of the script, and names the module that they go into."""
+    """Notes modules, and the classes and functions of the script, which go into another module."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file)
         self.own: set[str] = set()
+        self.modules: set[str] = set()
 
     def reducer_override(self, value: Any) -> Any:
-        is_code = isinstance(value, type | FunctionType) and value.__module__ == MAIN
+        module = str(getattr(value, "__module__", None) or type(value).__module__)
+        self.modules.add(module.partition(".")[0])
+        is_code = isinstance(value, type | FunctionType) and module == MAIN
         if not is_code or not value.__qualname__.isidentifier():
             return NotImplemented
         self.own.add(value.__qualname__)
@@ -198,29 +197,15 @@ class _Source:
         return import_module, (SOURCE,)
 
 
-def _pickled(values: Any, *, of: str) -> tuple[bytes, set[str]]:
-    """Return values as a pickle that can be read elsewhere, and what it needs of the script."""
+def _pickled(values: Any, *, of: str) -> tuple[bytes, _Pickler]:
+    """Return values as a pickle that can be read elsewhere, and what it needs."""
     file = BytesIO()
     pickler = _Pickler(file)
     try:
         pickler.dump(values)
     except Exception as error:  # whatever a value's own code raises
         raise _refused(f"What {of} refers to can't be sent: {error}.") from error
-    size = file.tell()
-    if size >= LARGE_BYTES:
-        named = values if isinstance(values, dict) else {of: values}
-        largest = max(named, key=lambda name: _bytes_of(named[name]))
-        warnings.warn(
-            f"{size / 1e6:,.0f} MB of values that {of} refers to go along as a pickle, "
-            f"{largest} above all. A file beside predictor.py, read from path, can be mapped.",
-            ClipperWarning,
-            stacklevel=2,
-        )
-    return file.getvalue(), pickler.own
-
-
-def _bytes_of(value: Any) -> int:
-    return getattr(value, "nbytes", 0) or sys.getsizeof(value)
+    return file.getvalue(), pickler
 
 
 def _brought(names: Iterable[str], *, to: Path) -> set[str]:

@@ -18,9 +18,9 @@ from clipper_client.frameworks.base import Saved, Saving
 from clipper_client.frameworks.mlflow import is_model_folder, save_folder
 from clipper_client.inputs import encoded, is_frame
 from clipper_client.operations.releases import released
-from clipper_client.operations.uploading import digest_of, uploaded
+from clipper_client.operations.uploading import uploaded
 from clipper_client.options import UNSET, application_path, given, model_path
-from clipper_client.packing import SHOWN, zipped
+from clipper_client.packing import zipped
 from clipper_client.progress import Bar, Stages, wanted
 from clipper_client.requirements import captured
 from clipper_client.signatures import first_of, input_type_of
@@ -88,7 +88,6 @@ class Deployment:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
     async def done(self) -> Release:
-        found: list[str] = []
         if self.app is not None:
             await self._check_application(self.app)
         if _is_url(self.model):
@@ -99,7 +98,6 @@ class Deployment:
                 saved = await self.server.work(lambda: self._saved(Path(folder)))
                 known = await self._model()
                 version = await self._uploaded(saved, known=known)
-                found += await self._same_as_live(saved, known=known)
         release = await released(
             self.server,
             model_path(self.name, "versions", version, "deploy"),
@@ -112,13 +110,12 @@ class Deployment:
         )
         if self.app is not None:
             slo_ms = await self._route(self.app, input_type=known["input_type"])
-            found += _too_slow(release, slo_ms=slo_ms)
-        return release.with_warnings(found)
+            release = release.with_warnings(_too_slow(release, slo_ms=slo_ms))
+        return release
 
     # --- The artifact ---------------------------------------------------------------------------
 
     def _saved(self, folder: Path) -> Saved:
-        SHOWN.set(self.progress)
         if not isinstance(self.model, str | Path):
             return frameworks.save(
                 self.model, folder=folder, saving=Saving(example=self.example, method=self.method)
@@ -221,16 +218,6 @@ class Deployment:
         """Return the example's first input as JSON; nothing where it is larger than is taken."""
         example = b"" if self.example is None else encoded(first_of(self.example))
         return example if len(example) <= EXAMPLE_BYTES else b""
-
-    async def _same_as_live(self, saved: Saved, *, known: Mapping[str, Any]) -> list[str]:
-        """Return a warning if the version that was live has the same artifact."""
-        live = known.get("live_version")
-        if live is None:
-            return []
-        version = await self.server.json("GET", model_path(self.name, "versions", live))
-        if version["digest"] != await self.server.work(lambda: digest_of(saved.path)):
-            return []
-        return [f"Its artifact is that of {self.name}:{live}, which was live: nothing new in it."]
 
     # --- The application ------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, closing
 from time import monotonic
 from typing import Any, Unpack
@@ -10,7 +10,6 @@ from typing import Any, Unpack
 import msgspec
 
 from clipper_client.errors import INVALID_INPUT, ROWS_FAILED, UNEXPECTED_ANSWER, ClipperError
-from clipper_client.forms import are_bytes, forms_of
 from clipper_client.inputs import bodies_of, is_frame, number_of_rows, pieces_of
 from clipper_client.options import Errors, ScoreOptions, application_path, given
 from clipper_client.progress import Bar
@@ -24,8 +23,6 @@ FIRST_ROWS, MOST_ROWS = 256, 5_000
 AT_ONCE = 3
 # The server works at a request for a minute at most.
 SERVER_S = 60.0
-# The server's code for files to an application whose inputs are no bytes.
-NO_BYTES = "invalid_json"
 
 
 class FailedRow(msgspec.Struct, frozen=True):
@@ -62,7 +59,6 @@ class Scoring:
         self._rows = rows
         self._options = given(options)
         self._errors = errors
-        self._as_files = True
         self._piece_rows = FIRST_ROWS
         self._done = 0
         self._failed: list[int] = []
@@ -137,26 +133,12 @@ class Scoring:
 
     async def _scored(self, piece: list[Any]) -> list[_Part]:
         began = monotonic()
-        parts: list[_Part] = []
-        if self._as_files and are_bytes(piece):
-            try:
-                for form, kind in forms_of(piece, fields=self._options):
-                    parts.append(await self._answered(form, {"content-type": kind}))
-            except ClipperError as error:
-                if error.code != NO_BYTES:
-                    raise
-                self._as_files = False  # as base64, they may be text or JSON
-                parts = []
-        if not parts:
-            for body in bodies_of(piece, options=self._options):
-                parts.append(await self._answered(body))
+        parts = [await self._answered(body) for body in bodies_of(piece, options=self._options)]
         self._adapt(len(piece), seconds=monotonic() - began)
         return parts
 
-    async def _answered(self, body: bytes, headers: Mapping[str, str] | None = None) -> _Part:
-        response = await self._server.ask(
-            "POST", self._path, body=body, headers=headers, extra_time_s=SERVER_S
-        )
+    async def _answered(self, body: bytes) -> _Part:
+        response = await self._server.ask("POST", self._path, body=body, extra_time_s=SERVER_S)
         try:
             return _part.decode(response.content)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
