@@ -127,7 +127,9 @@ def _of_keys(declared: Mapping[str, Any], *, there: Rows) -> Iterator[Change]:
             if current is not None:
                 yield replace(change, key_id=current["id"])
             else:
-                yield replace(change, body={n: v for n, v in wanted.items() if v is not None})
+                body = {field: value for field, value in wanted.items() if value is not None}
+                fields = {field: (None, value) for field, value in body.items()}
+                yield replace(change, body=body, fields=fields)
 
 
 def _change(
