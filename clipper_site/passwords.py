@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from django.contrib.auth.hashers import Argon2PasswordHasher, PBKDF2PasswordHasher
+from django.contrib.auth.hashers import Argon2PasswordHasher
 
 # One thread works on all of them. Each that had once done so would keep 19 MiB or more: glibc has
 # memory for each thread apart, and gives back only what lies at its end.
@@ -29,10 +29,3 @@ class Argon2InTurn(Argon2PasswordHasher):
 
     def verify(self, password: str, encoded: str) -> bool:
         return _turns.submit(super().verify, password, encoded).result()
-
-
-class PBKDF2InTurn(PBKDF2PasswordHasher):
-    """What passwords were hashed by before; each is hashed anew when its owner next signs in."""
-
-    def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
-        return _turns.submit(super().encode, password, salt, iterations).result()

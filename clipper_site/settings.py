@@ -207,16 +207,7 @@ TEMPLATES: list[dict[str, Any]] = [
         },
     },
 ]
-# What Django made before, and passwords of elsewhere, go on to be understood. Of two for the same
-# algorithm the last one would count.
-PASSWORD_HASHERS = [
-    "clipper_site.passwords.Argon2InTurn",
-    "clipper_site.passwords.PBKDF2InTurn",
-    *(
-        f"django.contrib.auth.hashers.{name}PasswordHasher"
-        for name in ("PBKDF2SHA1", "BCryptSHA256", "Scrypt")
-    ),
-]
+PASSWORD_HASHERS = ["clipper_site.passwords.Argon2InTurn"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")

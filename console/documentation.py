@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import mimetypes
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,6 @@ CONTENT_SECURITY_POLICY = (
     " font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'"
 )
-BUILDING, FAILED, NOBODY = "building", "failed", "nobody"
 
 
 def _changed_at(request: HttpRequest, path: str) -> datetime | None:
@@ -28,9 +26,9 @@ def _changed_at(request: HttpRequest, path: str) -> datetime | None:
 
 @require_safe
 def documentation(request: HttpRequest, path: str) -> HttpResponse:
-    """Answer with a file of the site, or with how to build it where nobody has."""
+    """Answer with a file of the site, or say how to build it."""
     answer = _answer(request, path)
-    # Of a page that hasn't changed, too: browsers take the headers of a 304 for those of the page.
+    # Browsers take the headers of a 304 for those of the page.
     answer["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     answer["Cache-Control"] = "no-cache"  # asked again each time, so a new site is seen at once
     return answer
@@ -48,36 +46,10 @@ def _answer(request: HttpRequest, path: str) -> HttpResponse:
 
 def _nothing(request: HttpRequest, path: str) -> HttpResponse:
     if not (settings.CLIPPER_DOCS / "index.html").is_file():
-        return _not_built(request)
+        return render(request, "console/documentation_not_built.html", status=404)
     if _file(f"{path}/") is not None:
         return HttpResponseRedirect(f"{request.path}/")
     raise Http404(f"The documentation has no page {path!r}.")
-
-
-def _not_built(request: HttpRequest) -> HttpResponse:
-    """Say whether it is being built, failed to build, or has to be built."""
-    log = Path(settings.CLIPPER_VAR) / "log" / "docs.log"
-    state = _state_of(log)
-    staff = request.user.is_staff  # others learn no paths
-    last = log.read_text(errors="replace").strip().rpartition("\n")[2] if state == FAILED else ""
-    told = {"state": state, "log": log if staff else "", "last": last if staff else ""}
-    status = 503 if state == BUILDING else 404
-    answer = render(request, "console/documentation_not_built.html", told, status=status)
-    if state == BUILDING:
-        answer["Refresh"] = answer["Retry-After"] = "10"
-    return answer
-
-
-def _state_of(log: Path) -> str:
-    """Whoever builds the documentation holds a lock of its log until it ends."""
-    try:
-        with log.open("rb") as opened:
-            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return BUILDING
-    except OSError:
-        return NOBODY
-    return FAILED
 
 
 def _file(path: str) -> Path | None:

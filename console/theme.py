@@ -59,8 +59,6 @@ UNFOLD: dict[str, Any] = {
             _group(
                 "Serving",
                 _item("Applications", "apps", "admin:registry_application_changelist"),
-                _item("Objectives", "timer", "admin:registry_servicelevelobjective_changelist"),
-                _item("Routes", "route", "admin:registry_route_changelist"),
             ),
             _group(
                 "Models",

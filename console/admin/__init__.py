@@ -5,10 +5,8 @@ from console.admin.audit import AuditAdmin
 from console.admin.feedback import FeedbackAdmin
 from console.admin.keys import ApiKeyAdmin
 from console.admin.models import ModelConsole
-from console.admin.objectives import ObjectiveAdmin
 from console.admin.people import PeopleAdmin, TeamAdmin
 from console.admin.releases import ReleaseAdmin
-from console.admin.routes import RouteAdmin
 from console.admin.versions import VersionAdmin
 
 __all__ = [
@@ -17,10 +15,8 @@ __all__ = [
     "AuditAdmin",
     "FeedbackAdmin",
     "ModelConsole",
-    "ObjectiveAdmin",
     "PeopleAdmin",
     "ReleaseAdmin",
-    "RouteAdmin",
     "TeamAdmin",
     "VersionAdmin",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clipper_site.setting_texts import LAUNCHER, SECTIONS, SettingText
+from clipper_site.setting_texts import DEFAULTS, LAUNCHER, SECTIONS
 from clipper_site.settings import ENV
 from scripts.docs.tables import code, table
 
@@ -12,14 +12,14 @@ UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 def variables(section: str) -> str:
     """Return one section of `SECTIONS` as a table."""
     rows = [
-        [code(name), _default(name, text=text) + _bound(name), text.meaning]
+        [code(name), _default(name) + _bound(name), text]
         for name, text in SECTIONS[section].items()
     ]
     return table(["variable", "default", "what it is for"], rows)
 
 
 def launcher() -> str:
-    rows = [[code(name), text.meaning] for name, text in LAUNCHER.items()]
+    rows = [[code(name), text] for name, text in LAUNCHER.items()]
     return table(["variable", "what it is for"], rows)
 
 
@@ -37,9 +37,9 @@ def _least(expected: str) -> str:
     return expected.partition("at least ")[2]
 
 
-def _default(name: str, *, text: SettingText) -> str:
-    if text.default:
-        return text.default
+def _default(name: str) -> str:
+    if name in DEFAULTS:
+        return DEFAULTS[name]
     value = ENV.known[name].default
     if isinstance(value, bool):
         return code(int(value))

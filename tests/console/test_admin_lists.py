@@ -9,7 +9,6 @@ from django.apps import apps
 from django.contrib.admin import site
 from django.contrib.auth.models import User
 from django.db import connection
-from django.db.models import UniqueConstraint
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -17,7 +16,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from core.errors import NotFound
 from registry import services
-from registry.models import Application, AuditEntry, Model, ModelVersion, Route
+from registry.models import Application, AuditEntry, Model, ModelVersion
 from registry.services import RouteRequest
 from tests.registry.conftest import BY, AddVersion, go_live, make_key
 
@@ -187,25 +186,3 @@ def test_a_list_to_delete_says_that_some_of_it_was_just_deleted(
     services.delete_model(model=Model.objects.get(), by=BY)
     with pytest.raises(NotFound, match="just deleted by somebody else"):
         site.get_model_admin(ModelVersion).get_deleted_objects([seen], request)
-
-
-def test_a_route_that_is_gone_isnt_brought_back(digits: Application, rf: RequestFactory) -> None:
-    request = rf.post("/")
-    request.user = User.objects.create_superuser("owner")
-    seen = Route.objects.select_related("application", "model").get()
-    services.replace_routes(application=digits, routes=[], by=BY)
-    with pytest.raises(NotFound, match="There is no route digits → svm any more"):
-        site.get_model_admin(Route).save_model(request, seen, form=None, change=True)
-    assert not Route.objects.exists()
-
-
-def test_a_route_that_somebody_else_makes_at_the_same_moment_is_told_of(
-    admin_client: Client, monkeypatch: pytest.MonkeyPatch, digits: Application
-) -> None:
-    """The form looks before the other one is there, and the database when it is saved."""
-    route = Route.objects.get()
-    monkeypatch.setattr(UniqueConstraint, "validate", lambda *_, **__: None)
-    form = {"application": digits.pk, "model": route.model_id, "role": "arm", "weight": 1}
-    answer = admin_client.post(reverse("admin:registry_route_add"), form, follow=True)
-    assert "somebody else changed what this is about" in answer.content.decode()
-    assert Route.objects.get() == route

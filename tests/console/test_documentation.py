@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 from typing import Any
@@ -91,31 +90,6 @@ def test_a_site_that_has_not_been_built_says_how_to(
     assert answer.status_code == 404
     assert "make docs" in answer.content.decode()
     assert answer["Content-Type"].startswith("text/html")
-
-
-def test_a_site_that_is_being_built_loads_itself_again(settings: Any, tmp_path: Path) -> None:
-    settings.CLIPPER_DOCS, settings.CLIPPER_VAR = tmp_path / "missing", tmp_path
-    (tmp_path / "log").mkdir()
-    with (tmp_path / "log/docs.log").open("w") as log:
-        fcntl.flock(log, fcntl.LOCK_EX)
-        answer = Client().get("/docs/")
-    assert (answer.status_code, answer["Refresh"]) == (503, "10")
-    assert "being built" in answer.content.decode()
-
-
-def test_a_site_that_failed_to_build_tells_its_staff_why(
-    settings: Any, tmp_path: Path, admin_client: Client
-) -> None:
-    settings.CLIPPER_DOCS, settings.CLIPPER_VAR = tmp_path / "missing", tmp_path
-    (tmp_path / "log").mkdir()
-    (tmp_path / "log/docs.log").write_text("setup: installing\nNo route to <index>\n")
-    told = admin_client.get("/docs/").content.decode()
-    assert "could not be built" in told
-    assert "No route to &lt;index&gt;" in told
-    stranger = Client().get("/docs/")
-    assert stranger.status_code == 404
-    assert "could not be built" in stranger.content.decode()
-    assert "No route" not in stranger.content.decode()
 
 
 def test_the_documentation_is_only_read(site: Path) -> None:

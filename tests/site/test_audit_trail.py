@@ -19,7 +19,7 @@ from django.utils import timezone
 from core.errors import BadRequest
 from registry import services
 from registry.demo import access
-from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion, Route
+from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion
 from tests.registry.forms import application_fields, version_fields
 from tests.site.endpoints import ENDPOINTS, ONLY_READ, OWN, Endpoint
 from tests.site.test_rights import BY, Caller, key, path_of, registry, staff
@@ -141,19 +141,6 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "modelversion delete": ("registry/modelversion/{unused}/delete/", SURE),
     "modelversion deploy": ("registry/modelversion/{unused}/deploy/", {"reason": "new"}),
-    "route add": (
-        "registry/route/add/",
-        {"application": "{digits}", "model": "{ocr}", "role": "arm", "weight": "1"},
-    ),
-    "route change": (
-        "registry/route/{route}/change/",
-        {"model": "{svm}", "role": "arm", "weight": "2"},
-    ),
-    "route delete": ("registry/route/{route}/delete/", SURE),
-    "servicelevelobjective change": (
-        "registry/servicelevelobjective/{slo}/change/",
-        {"latency_ms": "70", "target": "0.9", "window": "28d"},
-    ),
     "apikey add": ("registry/apikey/add/", {"name": "new", "can_predict": "on"}),
     "apikey change": ("registry/apikey/{key}/change/", {"name": "renamed"}),
     "apikey revoke": ("registry/apikey/{key}/revoke/", {}),
@@ -189,7 +176,6 @@ def numbers() -> dict[str, int]:
         **models,
         "digits": digits.pk,
         "slo": digits.slo.pk,
-        "route": digits.routes.get(model__name="svm").pk,
         "earlier": of_ocr["1"],
         "unused": of_ocr["3"],
         "key": services.create_api_key(name="k", scopes=["predict"], by=BY)[0].pk,
@@ -223,7 +209,6 @@ def test_what_a_list_deletes_leaves_entries(console: Client) -> None:
         "registry/application": Application.objects.filter(name="digits"),
         "registry/model": Model.objects.filter(name="spare"),
         "registry/modelversion": ModelVersion.objects.filter(model__name="ocr", version="3"),
-        "registry/route": Route.objects.filter(application__name="letters", model__name="ocr"),
         "auth/group": Group.objects.all(),
     }
     for page, chosen in rows.items():
