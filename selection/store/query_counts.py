@@ -67,13 +67,8 @@ class QueryCounts:
         self._counted: dict[Asked, int] = {}
         self._flushing = asyncio.Lock()
 
-    def add(
-        self, *, application_id: int, context_ttl_s: int, context: str, arms: tuple[str, ...]
-    ) -> None:
-        """Count one query. The tuple of a selection is shared by its queries: one look-up."""
-        self._add((application_id, context_ttl_s, context, arms), 1)
-
-    def _add(self, key: Asked, count: int) -> None:
+    def add(self, key: Asked, count: int) -> None:
+        """Count queries. The tuple of a selection is shared by its queries: one look-up."""
         known = self._counted.get(key)
         if known is not None:
             self._counted[key] = known + count
@@ -93,7 +88,7 @@ class QueryCounts:
             except BaseException:  # also a cancelled flush keeps its counts
                 later, self._counted = self._counted, taken
                 for key, count in later.items():
-                    self._add(key, count)
+                    self.add(key, count)
                 raise
 
 

@@ -192,12 +192,7 @@ class SelectionStore:
         self, application: ApplicationSpec, *, context: str, arms: tuple[str, ...]
     ) -> None:
         """Count that one query asked these arms; Redis learns of it within a second or so."""
-        self._counts.add(
-            application_id=application.id,
-            context_ttl_s=application.context_ttl_s,
-            context=context,
-            arms=arms,
-        )
+        self._counts.add((application.id, application.context_ttl_s, context, arms), 1)
 
     def _prepare(
         self,

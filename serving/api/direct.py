@@ -38,12 +38,7 @@ class DirectPredictions:
         try:
             input = plain_input(body, input_type=application.input_type)
             if input is not None:
-                return processor.begin(
-                    application,
-                    input=input,
-                    arrived=arrived,
-                    features=processor.features_of(application, ()),
-                )
+                return processor.begin(application, input=input, arrived=arrived)
             if has_batch(body):
                 return None
             request = parse_predict(body)

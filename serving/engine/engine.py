@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, KeysView, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from os import urandom
 from random import random
 from struct import Struct
@@ -142,7 +143,8 @@ class Engine:
                 cached = self.cache.get(key, since=now - options.max_age)
                 if cached is not None:
                     pool.stats.hits += 1
-                    gather.trace(index, CACHED)
+                    if gather.traces is not None:
+                        gather.trace(index, CACHED)
                     gather.arrive(index, Outcome(_OK, cached))
                     continue
                 known = self._in_flight.get(key)
@@ -289,15 +291,15 @@ class Engine:
 
     def _new_pool(self, version_id: int) -> VersionPool:
         stats = self.stats.setdefault(version_id, VersionStats())
-
-        def settle(call: Call, outcome: Outcome) -> None:
-            self.settle(call, outcome, stats)
-
         return VersionPool(
-            backlog=self._new_queue(), settle=settle, stats=stats, clock=self.clock, draw=self._draw
+            backlog=self._new_queue(),
+            settle=partial(self.settle, stats),
+            stats=stats,
+            clock=self.clock,
+            draw=self._draw,
         )
 
-    def settle(self, call: Call, outcome: Outcome, stats: VersionStats) -> None:
+    def settle(self, stats: VersionStats, call: Call, outcome: Outcome) -> None:
         """A call has ended: remember a good answer, late or not, and tell who waits."""
         key = call.key
         if key is not None:

@@ -55,12 +55,12 @@ class Gather:
     their `deadlines`.
     """
 
-    __slots__ = ("_call", "_deadlines", "_due", "_missing", "calls", "outcomes", "traces")
+    __slots__ = ("_call", "_deadlines", "_due", "calls", "missing", "outcomes", "traces")
 
     def __init__(self, *, calls: int, deadlines: Deadlines, traced: bool = False) -> None:
         self.outcomes: list[Outcome | None] = [None] * calls
         self.traces: list[Trace | None] | None = [None] * calls if traced else None
-        self._missing = calls
+        self.missing = calls
         self.calls: list[Call] = []
         self._call: Callable[[], None] | None = None
         self._deadlines = deadlines
@@ -68,15 +68,15 @@ class Gather:
 
     @property
     def answered(self) -> bool:
-        return self._missing == 0
+        return self.missing == 0
 
     def arrive(self, index: int, outcome: Outcome) -> None:
         """Take the outcome of the call at `index`; the first one counts."""
         if self.outcomes[index] is not None:
             return
         self.outcomes[index] = outcome
-        self._missing -= 1
-        if self._missing == 0:
+        self.missing -= 1
+        if self.missing == 0 and self._call is not None:
             self._settle()
 
     def ask_one_more(self) -> int:
@@ -84,7 +84,7 @@ class Gather:
         self.outcomes.append(None)
         if self.traces is not None:
             self.traces.append(None)
-        self._missing += 1
+        self.missing += 1
         return len(self.outcomes) - 1
 
     def trace(self, index: int, trace: Trace) -> None:
@@ -104,7 +104,7 @@ class Gather:
 
     def when_settled(self, call: Callable[[], None], *, seconds: float) -> None:
         """Call, once, when every outcome is there, at the latest after `seconds`."""
-        if self._missing == 0 or seconds <= 0.0:
+        if self.missing == 0 or seconds <= 0.0:
             call()
             return
         self._call = call
@@ -112,7 +112,7 @@ class Gather:
 
     async def settled(self, *, seconds: float) -> None:
         """Return when every outcome is there, at the latest after `seconds`."""
-        if self._missing == 0 or seconds <= 0.0:
+        if self.missing == 0 or seconds <= 0.0:
             return
         future = asyncio.get_running_loop().create_future()
         self.when_settled(partial(_resolve, future), seconds=seconds)
@@ -153,7 +153,6 @@ class Call:
     __slots__ = (
         "_index",
         "_joined",
-        "_waiter",
         "asked_at",
         "deadline",
         "due",
@@ -165,6 +164,7 @@ class Call:
         "tenant",
         "trace",
         "traced",
+        "waiter",
     )
 
     def __init__(
@@ -189,14 +189,14 @@ class Call:
         self.trace: Trace | None = None
         # Nearly always one waits, whose place is not in a list: each takes memory that is cold by
         # the time the answer comes. Those that joined it are behind.
-        self._waiter: Gather | None = gather
+        self.waiter: Gather | None = gather
         self._index = index
         self._joined: list[tuple[Gather, int]] | None = None
         gather.calls.append(self)
 
     def join(self, gather: Gather, *, index: int, deadline: float) -> None:
         if not self.wanted:
-            self._waiter, self._index = gather, index
+            self.waiter, self._index = gather, index
         elif self._joined is None:
             self._joined = [(gather, index)]
         else:
@@ -210,12 +210,12 @@ class Call:
     @property
     def wanted(self) -> bool:
         """Whether anybody still waits for it."""
-        return self._waiter is not None or bool(self._joined)
+        return self.waiter is not None or bool(self._joined)
 
     def release(self, gather: Gather) -> None:
         """Forget a question whose caller has left."""
-        if self._waiter is gather:
-            self._waiter = None
+        if self.waiter is gather:
+            self.waiter = None
         if self._joined is not None:
             self._joined = [waiter for waiter in self._joined if waiter[0] is not gather]
 
@@ -223,16 +223,16 @@ class Call:
         """Hand the outcome to everyone who waits for it."""
         if self.trace is not None:
             self._hand_out_trace(self.trace)
-        waiter, joined = self._waiter, self._joined
-        self._waiter = self._joined = None
+        waiter, joined = self.waiter, self._joined
+        self.waiter = self._joined = None
         if waiter is not None:
             waiter.arrive(self._index, outcome)
         for gather, index in joined or ():
             gather.arrive(index, outcome)
 
     def _hand_out_trace(self, trace: Trace) -> None:
-        if self._waiter is not None:
-            self._waiter.trace(self._index, trace)
+        if self.waiter is not None:
+            self.waiter.trace(self._index, trace)
             trace = trace._replace(source="joined")
         for gather, index in self._joined or ():
             gather.trace(index, trace)

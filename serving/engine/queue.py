@@ -133,7 +133,7 @@ class CallQueue:
             lane = ranks[0].lane
             call = lane.calls[0]
             size = len(call.input)
-            if not call.wanted:
+            if call.waiter is None and not call.wanted:
                 taken.left.append(call)
             elif call.deadline <= finish:
                 taken.late.append(call)

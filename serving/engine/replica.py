@@ -167,11 +167,12 @@ class Replica:
         return self.queue.rows + self._in_flight >= self.planner.ample_rows
 
     def enqueue(self, call: Call) -> None:
-        if not self.queue.rows:
+        queue = self.queue
+        if not queue.rows:
             self._waiting_since = call.asked_at
-        if self.queue.full:
+        elif queue.full:
             self.drop_expired(now=self._clock())
-        for evicted in self.queue.push(call):
+        for evicted in queue.push(call):
             self._owner.settle(evicted, SATURATED)
         if not self.flush_scheduled:
             self._schedule_flush()

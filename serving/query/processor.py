@@ -51,7 +51,7 @@ class QueryProcessor:
         arrived: float,
         context: str = "",
         key: str = "",
-        features: tuple[float, ...] = (),
+        features: tuple[float, ...] | None = None,
         version: VersionSpec | None = None,
         timeout_ms: float | None = None,
         traced: bool = False,
@@ -62,9 +62,12 @@ class QueryProcessor:
         `input` is raw JSON text; `arrived` is on the monotonic clock and starts the objective,
         which `timeout_ms` may shorten; an `allowance` replaces both. A `traced` query can tell
         afterwards where its time went. A `key` is kept with one arm as long as the chances last,
-        and `features` are what `features_of` made of those given.
+        and `features` are what `features_of` made of those given, if any.
         """
-        arms = self.resources.router.arms(application)
+        resources = self.resources
+        arms = resources.router.arms(application)
+        if features is None:
+            features = self.features_of(application, (), version=version)
         if version is not None:
             choice = forced_on(version)
         elif arms.weights:
@@ -79,7 +82,7 @@ class QueryProcessor:
         elif timeout_ms is not None and timeout_ms < objective_ms:
             deadline, hurried = arrived + seconds_to_answer(timeout_ms), True
         query = Query(
-            self.resources,
+            resources,
             application,
             choice,
             input=input,
@@ -93,7 +96,13 @@ class QueryProcessor:
             deadline=deadline,
             traced=traced,
         )
-        query.ask()
+        resources.engine.ask(
+            query.gather,
+            map(choice.targets.__getitem__, query.arms),
+            input=input,
+            deadline=deadline,
+            options=options,
+        )
         return query
 
     def _choice(

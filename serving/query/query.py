@@ -96,20 +96,9 @@ class Query:
             deadlines=resources.engine.deadlines,
         )
 
-    def ask(self) -> None:
-        """Ask the arms that were chosen."""
-        targets = self.choice.targets
-        self._resources.engine.ask(
-            self.gather,
-            [targets[arm] for arm in self.arms],
-            input=self.input,
-            deadline=self.deadline,
-            options=self.options,
-        )
-
     def when_settled(self, call: Callable[[], None]) -> None:
         """Call when every arm has answered, or the deadline has passed; at once where they have."""
-        if self.gather.answered and not self._asks_another():
+        if not self.gather.missing and not self._asks_another():
             call()
         else:
             self._call = call
@@ -189,7 +178,7 @@ class Query:
     async def settled(self) -> None:
         """Wait until every arm has answered or the deadline has passed."""
         try:
-            while not self.gather.answered or self._asks_another():
+            while self.gather.missing or self._asks_another():
                 await self.gather.settled(seconds=self.deadline - monotonic())
                 if monotonic() >= self.deadline:
                     return
@@ -217,12 +206,12 @@ class Query:
         A fault of ours counts as an error of the application, too: its query got no answer.
         """
         try:
-            return self._prediction()
+            return self._combined()
         except Exception:
             self._stats.errors += 1
             raise
 
-    def _prediction(self) -> Prediction:
+    def _combined(self) -> Prediction:
         settled_at = monotonic() if self.gather.traces is not None else 0.0
         outputs = outputs_of(self.arms, self.gather.outcomes)
         if not self.choice.forced:
@@ -398,6 +387,8 @@ class Query:
 
 
 def outputs_of(names: tuple[str, ...], outcomes: list[Outcome | None]) -> dict[str, bytes]:
+    if len(names) == 1 and (only := outcomes[0]) is not None and only.status == _OK:
+        return {names[0]: only.payload}
     return {
         name: outcome.payload
         for name, outcome in zip(names, outcomes, strict=True)

@@ -52,12 +52,7 @@ class Live:
         async def ask() -> None:
             async with Redis(unix_socket_path=self.socket) as client:
                 counts = QueryCounts(client)
-                counts.add(
-                    application_id=self.application.pk,
-                    context_ttl_s=86_400,
-                    context=context,
-                    arms=("svm:1",),
-                )
+                counts.add((self.application.pk, 86_400, context, ("svm:1",)), 1)
                 await counts.flush()
 
         asyncio.run(ask())

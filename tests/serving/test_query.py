@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from time import monotonic
 from typing import Any
@@ -19,6 +18,7 @@ from serving.testing import (
     PlayedServing,
     application_spec,
     batch_by,
+    cache_key,
     connect,
     routes_to,
     teach,
@@ -390,8 +390,6 @@ async def test_an_answer_may_be_as_old_as_its_application_says(
     await turn()
     replica.answer({b"[1]": b"7"})
     assert it.begin().prediction().output == b"7"
-    target = it.router.arms(it.application).targets["m1:1"]
-    key = target.key_prefix + hashlib.sha256(b"[1]").digest()
-    it.engine.cache.put(key, b"7", now=monotonic() - 4000.0)
+    it.engine.cache.put(cache_key(b"[1]"), b"7", now=monotonic() - 4000.0)
     assert not it.begin().gather.answered
     await turn()

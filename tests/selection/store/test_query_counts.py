@@ -18,7 +18,7 @@ GLOBAL, ANN = "clipper:selection:1:", "clipper:selection:1:ann"
 async def asked(aredis: Redis, *contexts: str) -> None:
     counts = QueryCounts(aredis)
     for context in contexts:
-        counts.add(application_id=1, context_ttl_s=DAY_S, context=context, arms=("svm:2",))
+        counts.add((1, DAY_S, context, ("svm:2",)), 1)
     await counts.flush()
 
 
@@ -40,7 +40,7 @@ async def test_an_application_that_forgets_sooner_forgets_untaught_contexts_as_s
     aredis: Redis,
 ) -> None:
     counts = QueryCounts(aredis)
-    counts.add(application_id=1, context_ttl_s=60, context="ann", arms=("svm:2",))
+    counts.add((1, 60, "ann", ("svm:2",)), 1)
     await counts.flush()
     assert 0 < await aredis.ttl(ANN) <= 60
 
@@ -65,12 +65,7 @@ async def test_many_contexts_are_told_of_in_one_call(aredis: Redis) -> None:
     for number in range(300):
         for arms in (("svm:2",), ("svm:2", "tree:1")):
             for application_id in (1, 2):
-                counts.add(
-                    application_id=application_id,
-                    context_ttl_s=DAY_S,
-                    context=f"user-{number:03}",
-                    arms=arms,
-                )
+                counts.add((application_id, DAY_S, f"user-{number:03}", arms), 1)
     before = (await aredis.info("commandstats")).get("cmdstat_evalsha", {"calls": 0})
     await counts.flush()
     after = (await aredis.info("commandstats"))["cmdstat_evalsha"]
@@ -86,7 +81,7 @@ async def test_a_flush_ends_while_queries_go_on(aredis: Redis) -> None:
     counts = QueryCounts(aredis)
 
     def ask() -> None:
-        counts.add(application_id=1, context_ttl_s=DAY_S, context="ann", arms=("svm:2",))
+        counts.add((1, DAY_S, "ann", ("svm:2",)), 1)
 
     async def go_on() -> None:
         while True:
@@ -111,7 +106,7 @@ async def test_counts_that_wait_for_redis_are_bounded_and_none_is_lost(
 
     def ask(*contexts: str) -> None:
         for context in contexts:
-            counts.add(application_id=1, context_ttl_s=DAY_S, context=context, arms=("svm:2",))
+            counts.add((1, DAY_S, context, ("svm:2",)), 1)
 
     async def away(redis: Redis, calls: object) -> None:
         ask("ann", "dan", "eve")

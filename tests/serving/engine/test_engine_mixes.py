@@ -42,9 +42,9 @@ class CountingEngine(Engine):
         super().__init__(spec)
         self.settled: Counter[Call] = Counter()
 
-    def settle(self, call: Call, outcome: Outcome, stats: VersionStats) -> None:
+    def settle(self, stats: VersionStats, call: Call, outcome: Outcome) -> None:
         self.settled[call] += 1
-        super().settle(call, outcome, stats)
+        super().settle(stats, call, outcome)
 
 
 class CountingQuestion(Gather):

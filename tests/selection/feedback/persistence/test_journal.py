@@ -243,7 +243,7 @@ async def test_a_context_too_many_makes_the_one_that_was_used_longest_ago_go(
 async def test_a_query_is_a_use_too(aredis: Redis, stream: redis.Redis) -> None:
     await teach(aredis, "ann", "bob", max_contexts=2)
     counts = QueryCounts(aredis)
-    counts.add(application_id=1, context_ttl_s=90 * 86_400, context="ann", arms=ARMS)
+    counts.add((1, 90 * 86_400, "ann", ARMS), 1)
     await counts.flush()
     await teach(aredis, "cid", max_contexts=2)
     assert "bob" not in known(stream)
