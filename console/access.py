@@ -11,9 +11,9 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from console.pages import APPLICATION_PAGES
-from registry.callers import address_of
 from registry.models import Application
 from registry.services import Actor
+from registry.throttle import address_of
 
 VIEW, CHANGE = "registry.view_application", "registry.change_application"
 

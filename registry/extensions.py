@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core.errors import BadRequest
-from registry.pythons import InvalidRequiresPython, PythonUnavailable, python_for
+from registry.requirements import InvalidRequiresPython, PythonUnavailable, python_for
 
 # Takes a policy's name and its parameters; raises BadRequest saying what was expected.
 PolicyCheck = Callable[[str, Mapping[str, Any]], object]

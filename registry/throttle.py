@@ -1,7 +1,8 @@
-"""Slows down who guesses: failures are counted in memory, in each process, for a short while.
+"""Limits on guessing keys and passwords: failures are counted, and refusals are delayed.
 
 A limit never bars those who have proved themselves from where they are: a key that worked goes on
-working, and a person signs in from an address that they signed in from before, whatever others do.
+working, and a person signs in from an address that they signed in from before. The event loop waits
+with a delayed answer (`serving.api.late_answers`): no thread or connection is held.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import dataclass
 from time import monotonic
+
+from django.http import HttpRequest
+from rest_framework.request import Request
 
 from core.errors import TooManyRequests
 
@@ -97,3 +102,32 @@ SIGNED_IN = Proved()
 # Keys that nobody has made, by address, and digests of those that worked.
 BY_KEYS = Failures(most=30, window_s=60.0)
 WORKED = Proved()
+
+
+def address_of(request: HttpRequest | Request) -> str:
+    """The other end of the connection; behind a proxy that is the proxy."""
+    return str(request.META.get("REMOTE_ADDR") or "")
+
+
+# The entry of an ASGI scope that says how late the answer is to be.
+SCOPE_KEY = "clipper.lateness"
+# What a person who mistyped hardly notices. It is longer than a password takes where cores are
+# free, whichever way it was hashed, so that the time tells nobody whether there is such a name.
+SOON_S = 0.5
+# And what whoever went on after so many failures waits.
+MISTYPED = 3
+LATE_S = 2.0
+
+
+@dataclass(slots=True)
+class Lateness:
+    """How many seconds after its request an answer goes out at the earliest."""
+
+    seconds: float = 0.0
+
+
+def answer_late(request: HttpRequest | Request, *, seconds: float) -> None:
+    """Have the answer go out no sooner than so many seconds after its request came."""
+    lateness: Lateness | None = getattr(request, "scope", {}).get(SCOPE_KEY)
+    if lateness is not None:
+        lateness.seconds = max(lateness.seconds, seconds)

@@ -11,9 +11,17 @@ from django.views.decorators.cache import never_cache
 
 from core.errors import TooManyRequests
 from registry.api.errors import error_page
-from registry.callers import address_of
-from registry.late_answers import LATE_S, MISTYPED, SOON_S, answer_late
-from registry.throttle import BY_ADDRESS, BY_PERSON, BY_PERSON_THERE, SIGNED_IN
+from registry.throttle import (
+    BY_ADDRESS,
+    BY_PERSON,
+    BY_PERSON_THERE,
+    LATE_S,
+    MISTYPED,
+    SIGNED_IN,
+    SOON_S,
+    address_of,
+    answer_late,
+)
 
 LONGEST_NAME = 150
 

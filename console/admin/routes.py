@@ -13,7 +13,7 @@ from console.access import actor
 from console.admin.decorators import TabularInline
 from core.errors import Forbidden
 from registry.models import Application, ModelVersion, Route
-from registry.services.code import check_may_pin
+from registry.services.actor import check_may_pin
 
 
 def _form_for(request: HttpRequest) -> type[forms.ModelForm[Route]]:

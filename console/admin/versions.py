@@ -34,7 +34,6 @@ from console.admin.upload_form import REMOTE_FIELDS, UploadForm, told_of
 from console.environments import environment_text
 from console.signatures import input_lines, output_line
 from core.errors import ClipperError
-from registry.check_progress import read_progress
 from registry.models import ModelVersion, VersionCheck
 from registry.models.models import FEWEST_REPLICAS, LARGEST_BATCH, Batching
 from registry.services import (
@@ -46,6 +45,7 @@ from registry.services import (
     deploy,
 )
 from registry.services.versions import CONFIGURABLE, REMOTE, UPLOADED
+from registry.waiting import read_progress
 
 LIVE = "Can be changed while it serves, without a new deploy."
 # How a version runs, on its own page and in the form that uploads one.

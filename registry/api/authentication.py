@@ -12,10 +12,8 @@ from rest_framework.authentication import (
 from rest_framework.request import Request
 
 from core.errors import CHALLENGE, KEY_SCHEME, Unauthenticated
-from registry.callers import address_of
-from registry.late_answers import LATE_S, answer_late
 from registry.models import ApiKey
-from registry.throttle import BY_KEYS, WORKED
+from registry.throttle import BY_KEYS, LATE_S, WORKED, address_of, answer_late
 
 EXPECTED = f"Expected the header `Authorization: {KEY_SCHEME} <key>`"
 

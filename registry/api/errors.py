@@ -42,7 +42,7 @@ from core.errors import (
     UnsupportedEncoding,
 )
 from registry.databases import told as database_error
-from registry.services.validation import bad_request, refusal
+from registry.services.rows import bad_request, refusal
 
 # What people look at; every other URL is for programs.
 PAGES = ("admin", "docs", "feedback", "static")

@@ -9,16 +9,18 @@ import msgspec
 from rest_framework import serializers
 
 from registry.api.fields import (
+    FORM,
     Body,
     FormNumberOrAuto,
+    ModelBody,
     Number,
     NumberOrAuto,
     SecretText,
     Text,
     Upload,
     Whole,
+    one_of,
 )
-from registry.api.model_body import FORM, ModelBody, one_of
 from registry.api.serializers import BATCH_WAIT_HELP
 from registry.extensions import runtime_names
 from registry.models import ModelVersion

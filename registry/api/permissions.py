@@ -11,9 +11,9 @@ from rest_framework.request import Request
 
 from core.errors import Forbidden, Unauthenticated
 from core.specs import MANAGE, READ
-from registry.callers import address_of
 from registry.models import ApiKey, AuditEntry
 from registry.services import Actor
+from registry.throttle import address_of
 
 if TYPE_CHECKING:
     # REST framework reads its settings, which name this module, when its views are imported.

@@ -9,17 +9,20 @@ import msgspec
 from rest_framework import serializers
 
 from registry.api.fields import (
+    LONG_TEXT,
     Body,
     Flag,
+    ModelBody,
     Number,
     NumberOrAuto,
     SecretText,
     StoredJson,
     Text,
     Whole,
+    bounds_of,
+    choices_of,
+    one_of,
 )
-from registry.api.model_body import LONG_TEXT, ModelBody, bounds_of, choices_of, one_of
-from registry.check_progress import read_progress
 from registry.extensions import combine_names, policy_names
 from registry.models import (
     Application,
@@ -34,7 +37,7 @@ from registry.models.settable import settable
 from registry.services import RouteRequest
 from registry.services.applications import CHANGEABLE, OBJECTIVE
 from registry.services.versions import CONFIGURABLE
-from registry.waiting import what_it_waits_for
+from registry.waiting import read_progress, what_it_waits_for
 
 
 class ErrorBody(serializers.Serializer[Any]):

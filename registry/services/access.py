@@ -15,8 +15,7 @@ from registry.models.access import PREFIX_LENGTH
 from registry.recording import registry_write
 from registry.services.actor import Actor
 from registry.services.audit import audited, record_created
-from registry.services.rows import locked
-from registry.services.validation import check_changeable, checked
+from registry.services.rows import check_changeable, checked, locked
 
 CHANGEABLE = frozenset({"name", "expires_at"})
 

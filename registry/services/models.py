@@ -10,8 +10,7 @@ from registry.recording import registry_write
 from registry.services.actor import Actor
 from registry.services.audit import audited, record_created, record_deleted
 from registry.services.releases import end_releases
-from registry.services.rows import locked
-from registry.services.validation import checked, save_new
+from registry.services.rows import checked, locked, save_new
 from registry.services.versions import remove_unused_artifacts
 
 

@@ -27,10 +27,9 @@ from registry.models import (
 from registry.models.checks import LIMITS
 from registry.recording import record_changes, registry_write
 from registry.room import check_room
-from registry.services.actor import SYSTEM, Actor
+from registry.services.actor import SYSTEM, Actor, check_may_run_version
 from registry.services.audit import audited, record_done
 from registry.services.checks import check_holds, needs_check, request_check
-from registry.services.code import check_may_run_version
 from registry.services.rows import locked, refresh
 from registry.services.signatures import ALLOW, signature_fault
 from registry.version_queries import earlier, wanted

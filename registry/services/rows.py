@@ -1,14 +1,18 @@
-"""Rows that are locked before they are changed, and those that are gone by then."""
+"""Rows that are locked, validated and saved, and changes of them that are only tried."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TypeVar
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
-from django.core.exceptions import ObjectDoesNotExist
-from django.db import models
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.db import IntegrityError, models, transaction
+from django.db.models import Model as DjangoModel
 
-from core.errors import NotFound
+from core.errors import BadRequest, Conflict, NotFound
+from registry.models.settable import values_of
+from registry.recording import registry_write
 
 R = TypeVar("R", bound=models.Model)
 
@@ -40,3 +44,66 @@ def refresh(row: models.Model, *, fields: Collection[str]) -> None:
 
 def _gone(row: models.Model) -> NotFound:
     return NotFound(f"There is no {row._meta.verbose_name} {row} any more.")
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """Undo all that the block writes, however it ends; nobody else gets to see it."""
+    with registry_write:
+        yield
+        transaction.set_rollback(True)
+
+
+def check_changeable(changes: Collection[str], *, fields: Collection[str]) -> None:
+    """Raise BadRequest where something else than these fields would be changed."""
+    unknown = sorted(set(changes) - set(fields))
+    if unknown:
+        raise BadRequest(f"{unknown[0]}: Can't be changed.", fields=unknown)
+
+
+def checked(row: DjangoModel, *, exclude: Collection[str] = (), unique: bool = True) -> None:
+    """Run the model's own validation; raises BadRequest naming each wrong field.
+
+    Without `unique` a name that is taken is left to `save_new`, which calls it a conflict.
+    """
+    try:
+        row.full_clean(exclude=set(exclude), validate_unique=unique)
+    except ValidationError as error:
+        _name_choices(error, row=row)
+        raise bad_request(error) from error
+
+
+def _name_choices(error: ValidationError, *, row: DjangoModel) -> None:
+    for name, faults in error.error_dict.items():
+        for fault in faults:
+            if fault.code == "invalid_choice":
+                column: Any = row._meta.get_field(name)
+                values = ", ".join(values_of(column))
+                fault.message = f"Expected one of {values}, got %(value)r."
+
+
+def save_new(row: DjangoModel, *, conflict: Conflict) -> None:
+    """Insert the row; raises `conflict` where somebody took its name since that was checked."""
+    try:
+        with transaction.atomic():
+            row.save()
+    except IntegrityError as error:
+        raise conflict from error
+
+
+def bad_request(error: ValidationError) -> BadRequest:
+    if hasattr(error, "error_dict"):
+        fields = {name: list(messages) for name, messages in error.message_dict.items()}
+    else:
+        fields = {"__all__": list(error.messages)}
+    return refusal(fields)
+
+
+def refusal(fields: Mapping[str, Collection[str]]) -> BadRequest:
+    """Return the error for these messages by field; "__all__" stands for the whole."""
+    summary = " ".join(
+        message if name == "__all__" else f"{name}: {message}"
+        for name, messages in fields.items()
+        for message in messages
+    )
+    return BadRequest(summary, fields=fields)

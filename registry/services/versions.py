@@ -26,12 +26,10 @@ from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
 from registry.models.settable import settable
 from registry.recording import record_changes, registry_write
 from registry.room import check_device, check_scale
-from registry.services.actor import Actor
+from registry.services.actor import Actor, check_may_run
 from registry.services.audit import audited, record_created, record_deleted
 from registry.services.checks import request_check
-from registry.services.code import check_may_run
-from registry.services.rows import locked, refresh
-from registry.services.validation import check_changeable, checked, save_new
+from registry.services.rows import check_changeable, checked, locked, refresh, save_new
 
 logger = logging.getLogger(__name__)
 

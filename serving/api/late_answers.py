@@ -1,4 +1,4 @@
-"""Holds answers back that a view wants to go out late (`registry.late_answers`)."""
+"""Holds answers back that a view wants to go out late (`registry.throttle`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import Any
 
-from registry.late_answers import SCOPE_KEY, Lateness
+from registry.throttle import SCOPE_KEY, Lateness
 from serving.http.asgi import Endpoint, Receive, Scope, Send
 
 # So many of a process wait at once, with an answer of some 12 KB each. Of more, who has waited

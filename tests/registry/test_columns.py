@@ -15,7 +15,7 @@ from django.test.utils import isolate_apps
 
 from console.admin.base import with_the_rest
 from registry import services
-from registry.api.model_body import FORM, ModelBody
+from registry.api.fields import FORM, ModelBody
 from registry.api.new_version import NewVersion
 from registry.api.serializers import VersionOut
 from registry.management.base import OneLineParser, add_columns

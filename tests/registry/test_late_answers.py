@@ -9,8 +9,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.test import AsyncClient
 
-from registry.late_answers import LATE_S, MISTYPED, SCOPE_KEY, SOON_S, Lateness
-from registry.throttle import BY_KEYS
+from registry.throttle import BY_KEYS, LATE_S, MISTYPED, SCOPE_KEY, SOON_S, Lateness
 from tests.registry.conftest import make_key
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from registry.models import Model
-from registry.pythons import InvalidRequiresPython, PythonUnavailable, python_for
-from registry.requirements import PYTHONS
+from registry.requirements import PYTHONS, InvalidRequiresPython, PythonUnavailable, python_for
 from tests.registry.conftest import Api, make_key
 
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -34,7 +34,7 @@ from registry.api.views.base import (
 from registry.api.views.keys import KeyPatch, NewKey, check_key_changes
 from registry.models import ApiKey, Model
 from registry.services import Actor
-from registry.services.trial import undone
+from registry.services.rows import undone
 from registry.services.versions import REMOTE
 
 # One takes a millisecond or two, in which nobody else writes where the database is SQLite.

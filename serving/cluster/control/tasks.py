@@ -23,11 +23,11 @@ from core.redis.redis_client import redis_client
 from core.specs import VersionSpec
 from registry import services
 from registry.artifacts.files import ArtifactFiles
-from registry.check_progress import RUNNING, checking_key
 from registry.control import note_round
 from registry.models import ModelVersion, VersionCheck
 from registry.reading import version_spec
 from registry.sealing import Unsealable
+from registry.waiting import RUNNING, checking_key
 from serving.cluster.control.checks.check_queue import RUNNING_TTL_S, take_up
 from serving.cluster.control.checks.kept_inputs import find_kept_inputs
 from serving.cluster.control.checks.tries import MOST_TRIES, Tries

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, cast
 from django.conf import settings
 
 from core.memory import available_bytes
-from registry.check_progress import (
+from registry.models import VersionCheck
+from registry.reading import version_spec
+from registry.waiting import (
     QUEUED,
     RUNNING,
     TRYING_OUT,
@@ -21,8 +23,6 @@ from registry.check_progress import (
     checking_key,
     progress_of,
 )
-from registry.models import VersionCheck
-from registry.reading import version_spec
 from serving.cluster.control.ages import Ages, in_steps
 from serving.cluster.failures.endings import REASON_CHARACTERS
 from serving.cluster.host_environments import BUILDING, needs_build
