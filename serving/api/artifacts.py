@@ -10,13 +10,12 @@ import asyncio
 import logging
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from core.errors import BadRequest, HostUnknown, NotFound, Saturated
 from registry.artifacts.tokens import ArtifactTokens
@@ -96,12 +95,13 @@ class ArtifactDownloads:
             raise NotFound("Expected the sha256 of an artifact.")
 
     async def _send(self, digest: str, *, start: int, send: Send) -> None:
-        file = await self._in_thread(lambda: self._open(digest))
+        file = await self._in_thread(partial(self._open, digest))
         try:
-            if start and start >= file.size:
-                raise BadRequest(f"Expected a range within {file.size} bytes, got {start} and on.")
-            await send(_head(start=start, size=file.size))
-            await self._send_pieces(file, start=start, send=send)
+            size = os.fstat(file.fileno()).st_size
+            if start and start >= size:
+                raise BadRequest(f"Expected a range within {size} bytes, got {start} and on.")
+            await send(_head(start=start, size=size))
+            await self._send_pieces(file, start=start, size=size, send=send)
         except OSError as error:
             # The server closes the connection, as the host has been promised more.
             logger.warning("artifact not sent artifact=%s: %s", digest, error)
@@ -109,46 +109,28 @@ class ArtifactDownloads:
             # It waits for a piece that is still being read.
             self._threads.submit(file.close)
 
-    async def _send_pieces(self, file: OpenArtifact, *, start: int, send: Send) -> None:
-        offset = start
-        while offset < file.size:
-            piece = await self._in_thread(partial(file.read, offset))
+    async def _send_pieces(self, file: BinaryIO, *, start: int, size: int, send: Send) -> None:
+        file.seek(start)
+        left = size - start
+        while left:
+            piece = await self._in_thread(partial(file.read, min(PIECE_BYTES, left)))
+            if not piece:
+                raise OSError(f"expected {size} bytes, and they end at {size - left}")
             async with asyncio.timeout(STALLED_S):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             self._counts.sent_bytes += len(piece)
-            offset += len(piece)
+            left -= len(piece)
         await send({"type": "http.response.body", "body": b""})
         self._counts.sent += 1
 
-    def _open(self, digest: str) -> OpenArtifact:
+    def _open(self, digest: str) -> BinaryIO:
         path = self._file_of(digest)
         if path is None:
             raise NotFound(f"The artifact {digest} isn't in the folder of this web process.")
-        return OpenArtifact(path)
+        return path.open("rb")
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-class OpenArtifact:
-    """An artifact that is being read, by one thread at a time; `close` may come from another."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("rb", buffering=0)
-        self._lock = threading.Lock()
-        self.size = os.fstat(self._file.fileno()).st_size
-
-    def read(self, offset: int) -> bytes:
-        """Return the piece from there on. Raises OSError where the file has been cut off."""
-        with self._lock:
-            piece = os.pread(self._file.fileno(), min(PIECE_BYTES, self.size - offset), offset)
-        if not piece:
-            raise OSError(f"expected {self.size} bytes, and they end at {offset}")
-        return piece
-
-    def close(self) -> None:
-        with self._lock:
-            self._file.close()
 
 
 def _start(scope: Scope) -> int:

@@ -15,8 +15,8 @@ from serving.api.access import application_of
 from serving.api.batches import InputBatch
 from serving.api.binary import binary_request, is_binary
 from serving.api.failures import prediction_of
-from serving.api.requests import PredictRequest, check_type, parse_predict, requested_version
-from serving.api.splitting import split
+from serving.api.requests import PredictRequest, check_type, checked, decoder, requested_version
+from serving.api.splitting import parse
 from serving.http.asgi import (
     Endpoint,
     Receive,
@@ -53,7 +53,8 @@ def predict_endpoint(runtime: Runtime) -> Endpoint:
         if is_binary(kind, input_type=application.input_type):
             request = binary_request(body, content_type=kind, query=scope["query_string"])
         else:
-            request = await parse(body, input_type=application.input_type, slice=slice)
+            parsing = parse(decoder, body, input_type=application.input_type, slice=slice)
+            request = checked(await parsing)
         with while_connected(scope):
             answered = await answer(
                 runtime, application=application, request=request, arrived=arrived, slice=slice
@@ -61,18 +62,6 @@ def predict_endpoint(runtime: Runtime) -> Endpoint:
         await send_body(send, answered)
 
     return predict
-
-
-async def parse(body: bytes, *, input_type: str, slice: Slice) -> PredictRequest:
-    """Return what a body asks, having held the loop for a slice at a time where it is large."""
-    parts = await split(body, input_type=input_type, slice=slice)
-    if parts is None:
-        return parse_predict(body)
-    request = parse_predict(parts.envelope)
-    if request.input_batch != []:
-        return parse_predict(body)
-    request.input_batch = parts.inputs
-    return request
 
 
 async def answer(

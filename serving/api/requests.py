@@ -60,7 +60,7 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
         return self.input_batch
 
 
-_decoder = msgspec.json.Decoder(PredictRequest)
+decoder = msgspec.json.Decoder(PredictRequest)
 # Holds for whatever brings inputs.
 BOUNDS = Bounds(
     items={"input_batch": MAX_BATCH},
@@ -74,7 +74,7 @@ NUMBERS = frozenset(name for name, (opening, _) in _OPENS_WITH.items() if openin
 
 def parse_predict(body: bytes) -> PredictRequest:
     BOUNDS.check(body)
-    return checked(decoded(_decoder, body))
+    return checked(decoded(decoder, body))
 
 
 def checked(request: PredictRequest) -> PredictRequest:

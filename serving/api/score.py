@@ -8,20 +8,18 @@ from typing import Any
 
 import msgspec
 
-from core.decoding import decoded
 from core.errors import BadRequest
 from core.loop.turns import Slice
 from core.specs import PREDICT, ApplicationSpec
 from serving.api.access import application_of
 from serving.api.binary import binary_inputs, is_binary, with_options
 from serving.api.requests import (
-    BOUNDS,
     MAX_BATCH,
     check_context,
     check_type,
     requested_version,
 )
-from serving.api.splitting import split
+from serving.api.splitting import parse
 from serving.http.asgi import (
     Endpoint,
     Receive,
@@ -68,7 +66,8 @@ def score_endpoint(runtime: Runtime) -> Endpoint:
         if is_binary(kind, input_type=application.input_type):
             request = checked(_of_bytes(body, kind=kind, query=scope["query_string"]))
         else:
-            request = checked(await _parsed(body, input_type=application.input_type, slice=slice))
+            parsing = parse(_decoder, body, input_type=application.input_type, slice=slice)
+            request = checked(await parsing)
         with while_connected(scope), runtime.processor.resources.large_batches:
             answered = await score_rows(runtime, application, request=request, slice=slice)
         await send_body(send, answered)
@@ -81,19 +80,6 @@ def _of_bytes(body: bytes, *, kind: bytes, query: bytes) -> ScoreRequest:
     request = with_options(ScoreRequest, {"input_batch": [], **options})
     request.input_batch = inputs
     return request
-
-
-async def _parsed(body: bytes, *, input_type: str, slice: Slice) -> ScoreRequest:
-    """Return what a body asks, having held the loop for a slice at a time where it is large."""
-    parts = await split(body, input_type=input_type, slice=slice)
-    if parts is not None:
-        request = decoded(_decoder, parts.envelope)
-        # Were there rows in it, it would have been cut in the wrong place.
-        if not request.input_batch:
-            request.input_batch = parts.inputs
-            return request
-    BOUNDS.check(body)
-    return decoded(_decoder, body)
 
 
 def checked(request: ScoreRequest) -> ScoreRequest:

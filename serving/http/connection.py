@@ -173,7 +173,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _open(self, request: Request, data: bytes, end: int) -> None:
         """Have a request answered by the application, or go on with websockets."""
-        if request.offer == b"websocket" and self._become_websocket(request, data, end):
+        if request.opens_websocket and self._become_websocket(request, data, end):
             return
         exchange = self._exchange = Exchange(self, request)
         self._shared.start(exchange.run(self._shared.application))

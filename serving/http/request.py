@@ -29,7 +29,7 @@ def head_too_large() -> HeadTooLarge:
 class Request:
     """One request, made of the bytes of its head with the empty line; raises ClipperError.
 
-    `offer` is the protocol that a request without a body offers to go on with.
+    `has_offer`: the client offers another protocol; `opens_websocket`: as RFC 6455 says.
     """
 
     def __init__(self, raw: bytes) -> None:
@@ -39,7 +39,7 @@ class Request:
         # The bytes that the body still lacks, if its length is known.
         self.left = 0
         self.complete = False
-        self.offer = b""
+        self.has_offer = self.opens_websocket = False
         self.expects_continue = False
         self._has_head = False
         self._size = 0
@@ -96,8 +96,9 @@ class Request:
         # Without the offer the body, if there is one, is read.
         self._parser = httptools.HttpRequestParser(self)
         self._feed(b"\r\n".join((start, *lines, b"", b"")))
-        if self.complete and method == b"GET" and version == "1.1":
-            self.offer = offered
+        self.has_offer = True
+        is_bare = self.complete and method == b"GET" and version == "1.1"
+        self.opens_websocket = is_bare and offered == b"websocket"
 
     def _read_target(self) -> None:
         try:

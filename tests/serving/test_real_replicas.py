@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from core.loop.turns import Slice
-from serving.api.predict import answer, parse
+from serving.api.predict import answer
+from serving.api.requests import decoder
+from serving.api.splitting import parse
 from serving.engine.engine import Target
 from serving.engine.gather import Gather
 from serving.engine.outcome import Status
@@ -104,7 +106,7 @@ async def test_a_large_batch_gets_the_models_answer_to_every_input(
     async with Replicas.of(serving, folder=tmp_path_factory.mktemp("r")):
         body = json.dumps({"input_batch": [[n, 1] for n in range(10_000)]}).encode()
         slice = Slice(serving.processor.resources.turns)
-        request = await parse(body, input_type="doubles", slice=slice)
+        request = await parse(decoder, body, input_type="doubles", slice=slice)
         answered = await answer(
             serving.runtime,
             application=serving.application,

@@ -1,4 +1,4 @@
-"""Answers that a view wants late are held back, a bounded number of them; others go at once."""
+"""Answers that a view wants late are held back; others go at once."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ async def works_a_second(scope: Scope, receive: Receive, send: Send) -> None:
     await send_body(send, b"no", status=429)
 
 
-async def ask(*asking: Asking, most: int = 10) -> list[float]:
+async def ask(*asking: Asking) -> list[float]:
     """Ask at once, and return how long each had to wait."""
-    application, began = with_late_answers(works_a_second, most=most), now()
+    application, began = with_late_answers(works_a_second), now()
     await asyncio.gather(*(application(one.scope, one.receive, one.send) for one in asking))
     return [round(one.at - began, 3) for one in asking]
 
@@ -58,32 +58,7 @@ async def test_an_answer_goes_out_when_it_is_due() -> None:
 
 
 @in_virtual_time
-async def test_who_has_waited_longest_goes_where_too_many_wait() -> None:
-    application, began = with_late_answers(works_a_second, most=3), now()
-    asking = [Asking(seconds=LATE_S) for _ in range(5)]
-
-    async def ask_later(number: int) -> None:
-        await asyncio.sleep(0.1 * number)
-        await application(asking[number].scope, asking[number].receive, asking[number].send)
-
-    await asyncio.gather(*map(ask_later, range(5)))
-    # The fourth is there after 1.3 s, the fifth after 1.4.
-    assert [round(one.at - began, 3) for one in asking] == [1.3, 1.4, 2.2, 2.3, 2.4]
-
-
-@in_virtual_time
-async def test_of_many_at_the_same_moment_as_many_wait() -> None:
-    asking = [Asking(seconds=LATE_S) for _ in range(9)]
-    assert sorted(await ask(*asking, most=3)) == [1.0] * 6 + [LATE_S] * 3
-
-
-@in_virtual_time
-async def test_who_leaves_frees_the_place() -> None:
-    application = with_late_answers(works_a_second, most=1)
-    gone, next_one = Asking(seconds=60.0), Asking(seconds=LATE_S)
+async def test_an_answer_to_nobody_is_let_go() -> None:
+    gone = Asking(seconds=60.0)
     gone.leaves.set()
-    came = now()
-    await application(gone.scope, gone.receive, gone.send)
-    assert (began := now()) == came + 1
-    await application(next_one.scope, next_one.receive, next_one.send)
-    assert round(next_one.at - began, 3) == LATE_S
+    assert await ask(gone) == [1.0]

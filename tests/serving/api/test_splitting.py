@@ -14,15 +14,15 @@ from core.decoding import LARGE_BODY_BYTES
 from core.errors import BadRequest, ClipperError
 from core.loop.turns import Slice, Turns
 from serving.api import splitting
-from serving.api.predict import parse
-from serving.api.requests import MAX_BATCH, PredictRequest, parse_predict
-from serving.api.splitting import split
+from serving.api.requests import MAX_BATCH, PredictRequest, checked, decoder, parse_predict
+from serving.api.splitting import parse, split
 
 PADDING = [[0.25] * 8_000, [1] * 20_000]
 
 
 def cut(body: bytes) -> PredictRequest:
-    return asyncio.run(parse(body, input_type="doubles", slice=Slice(Turns())))
+    parsing = parse(decoder, body, input_type="doubles", slice=Slice(Turns()))
+    return checked(asyncio.run(parsing))
 
 
 def is_cut(body: bytes) -> bool:
