@@ -1,4 +1,4 @@
-"""The console's page on how an application's selection goes: trust, rewards, misses, regret."""
+"""The console's page on how an application's selection goes: trust, rewards, misses."""
 
 from __future__ import annotations
 
@@ -100,7 +100,6 @@ def _summary(told: Mapping[str, Any]) -> dict[str, str]:
         sum(arm[name] for arm in told["arms"]) for name in ("late", "failed", "refused")
     )
     routed = sum(arm["routed"] for arm in told["arms"])
-    regret, against = _regret(told["regret"])
     return {
         "policy": told["policy"],
         **worded(told["recommendation"]),
@@ -108,27 +107,12 @@ def _summary(told: Mapping[str, Any]) -> dict[str, str]:
         "feedback": f"of {formats.count(told['feedback'])} possible"
         if told["feedback"]
         else "no feedback yet",
-        "regret": regret,
-        "best": against,
-        "standing": f"{formats.count(told['standing']['feedback'])} pieces of feedback since "
-        f"{formats.day(told['standing']['since'])}",
         "asked": formats.count(asked),
         "arms": f"to {routed} arm{'' if routed == 1 else 's'}",
         "in_time": _in_time(answered, missed=late + failed),
         "missed": f"{formats.count(late)} late, {formats.count(failed)} failed"
         + (f", {formats.count(refused)} refused" if refused else ""),
     }
-
-
-def _regret(regret: Mapping[str, Any] | None) -> tuple[str, str]:
-    """Return what may be said of it, and against which arm."""
-    if regret is None:
-        return formats.NOTHING, "no feedback yet"
-    if regret["low"] > 0.0:
-        return f"at least {regret['low']:,.1f}", f"against {regret['arm']} alone"
-    if regret["high"] < 0.0:
-        return "none", f"every arm alone earns at least {-regret['high']:,.1f} less"
-    return "can't tell", f"at most {regret['high']:,.1f}, if any"
 
 
 def arm_shown(
@@ -158,18 +142,8 @@ def arm_shown(
             "reward": formats.percent(arm["mean_reward"]),
             "feedback": formats.count(arm["feedback"]),
             "interval": formats.interval(_worded(arm["reward"])) or formats.NOTHING,
-            "gain": _gain(arm["gain"]),
-            "gain_interval": formats.points_interval(_worded(arm["gain"])),
         },
     }
-
-
-def _gain(gain: Mapping[str, float] | None) -> str:
-    if gain is None:
-        return formats.NOTHING
-    if gain["low"] > 0.0:
-        return "more"
-    return "less" if gain["high"] < 0.0 else "can't tell"
 
 
 def _in_time(answered: int, *, missed: int) -> str:

@@ -11,8 +11,6 @@ All need nothing but running sums since a fixed beginning. What each says of:
 
 - `mean`: what an arm was expected to earn, on average over the rewards seen of it. Neither drift
   nor how the arm was chosen matters, as long as it was chosen before its reward was known.
-- `weighted_lower`: what one arm would have earned, or two arms differ by, on average over *all*
-  rounds, by one over the chances that the arms had. Drift and context don't matter either.
 - `evidence`: that one arm's mean reward is higher than another's. It is the strongest, and wants
   each mean to have stayed what it is since its sums began.
 """
@@ -31,8 +29,6 @@ ALPHA = 0.05
 # what a million rewards want.
 STAKES = tuple(16.0 / math.sqrt(2.0) ** step for step in range(24))
 GROWTHS = tuple(math.expm1(stake) for stake in STAKES)
-# For weighted rewards they have to stay below 1.
-CAREFUL_STAKES = tuple(0.9 / math.sqrt(2.0) ** step for step in range(24))
 # Newton's method comes from the careful side, and may stop at any step: three leave 1e-4 of the
 # width.
 STEPS = 3
@@ -85,35 +81,6 @@ def _mean_lower(seen: Rewards, *, alpha: float) -> float:
         slopes = [number * growth / (1.0 + m * growth) for growth in GROWTHS]
         m += _newton(wealth, slopes, wanted=wanted)
     return min(m, 1.0)
-
-
-class WeightedSums(NamedTuple):
-    """Over `rounds`: the sum of numbers that are never below -1, and of their squares."""
-
-    rounds: float
-    total: float
-    squares: float
-
-
-def weighted_lower(sums: WeightedSums, *, alpha: float = ALPHA) -> float:
-    """Return the least that the numbers were on average expected to be.
-
-    exp(s y - (-log(1 - s) - s) y**2) <= 1 + s y for y >= -1 and 0 <= s < 1 (Fan, Grama and Liu
-    2015), so that its product over rounds, less exp(s n m), is a supermartingale: the empirical
-    Bernstein process of Howard et al. (2021, theorem 4). There is no bound from above on y, which
-    is what rewards divided by small chances need (Waudby-Smith, Wu, Ramdas, Karampatziakis and
-    Mineiro, "Anytime-valid off-policy inference for contextual bandits", 2022).
-    """
-    rounds, total, squares = sums
-    if rounds <= 0.0:
-        return -math.inf
-    wanted = math.log(len(CAREFUL_STAKES) / alpha)
-    costs = [(stake, (-math.log1p(-stake) - stake) * squares) for stake in CAREFUL_STAKES]
-    m = max((total - (cost + wanted) / stake) / rounds for stake, cost in costs)
-    for _ in range(STEPS):
-        wealth = [stake * (total - rounds * m) - cost for stake, cost in costs]
-        m += _newton(wealth, [rounds * stake for stake in CAREFUL_STAKES], wanted=wanted)
-    return m
 
 
 def _newton(wealth: Sequence[float], slopes: Sequence[float], *, wanted: float) -> float:

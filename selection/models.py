@@ -144,12 +144,10 @@ class SelectionSnapshot(models.Model):
     policy = models.CharField(max_length=32)
     arms = models.JSONField(help_text='{arm: {"weight", "probability", "reward", ...}}, at the end')
     counts = models.JSONField(help_text="{arm: [asked, answered, late, failed]}, within")
-    earned = models.JSONField(help_text="[rounds, sum of rewards, of squares], within")
-    rewards = models.JSONField(help_text="{arm: sums over feedback}, within")
-    standing = models.JSONField(
-        default=dict,
-        blank=True,
-        help_text='{"since", "earned", "arms"}: the same sums since a fixed beginning.',
+    earned = models.JSONField(help_text="[number, sum of rewards], within")
+    rewards = models.JSONField(help_text="{arm: [number, sum of rewards]}, within")
+    recommendation = models.JSONField(
+        null=True, blank=True, help_text="Of the global context, at the end."
     )
     readings = models.JSONField(
         default=dict, blank=True, help_text="What web processes had counted at the end."

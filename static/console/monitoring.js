@@ -288,7 +288,6 @@
   function show() {
     recommendation(picture.summary.text);
     write(page.querySelector("[data-summary]"), picture.summary.text);
-    page.querySelector("[data-standing]").textContent = picture.summary.text.standing;
     page.querySelector("[data-policy]").textContent = picture.summary.text.policy;
     rows();
     guardrails();

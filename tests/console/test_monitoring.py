@@ -61,7 +61,7 @@ def arm_of(*, answered: int, late: int = 0, failed: int = 0, refused: int = 0) -
     asked = answered + late + failed + refused
     ended = {"asked": asked, "answered": answered, "late": late, "failed": failed}
     known = {"weight": 1.0, "probability": 1.0, "share": 1.0, "mean_reward": None}
-    known |= {"reward": None, "gain": None}
+    known |= {"reward": None}
     named = {"model": "svm", "version": "1", "routed": True, "feedback": 0}
     return {**named, **known, **ended, "refused": refused}
 
@@ -84,57 +84,6 @@ def test_an_arm_stands_as_it_did_with_what_it_did_not_refuse(
     shown = arm_shown(arm, tolerated=0.01)
     assert (shown["state"], shown["text"]["in_time"]) == (state, in_time)
     assert shown["text"]["refused"] == str(arm["refused"])
-
-
-def stood(application: Application, *, earned: list[float], **arms: list[float]) -> None:
-    """Let a snapshot of now tell of these sums since the beginning."""
-    now = datetime.now(UTC)
-    SelectionSnapshot.objects.create(
-        application=application,
-        since=now - timedelta(seconds=10),
-        at=now,
-        step_s=10,
-        policy="exp4",
-        arms={f"{arm}:1": {"weight": 0.5, "probability": 1.0} for arm in arms},
-        counts={},
-        earned=[0, 0, 0],
-        rewards={},
-        standing={
-            "since": "2026-01-01T00:00:00+00:00",
-            "earned": earned,
-            "arms": {f"{arm}:1": sums for arm, sums in arms.items()},
-            "recommendation": None,
-        },
-    )
-
-
-def asked_always(*, rounds: float, right: float, earned: float, both: float) -> list[float]:
-    """The sums of an arm that was asked each time: right so often, with an answer that was right
-    `earned` times, and both of them `both` times.
-    """
-    seen = [rounds, right, rounds, right, earned, both, rounds, right, right]
-    return [rounds, earned, earned, *seen]
-
-
-@pytest.mark.parametrize(
-    ("right", "both", "regret", "gain"),
-    [
-        (950.0, 800.0, "at least", "more"),
-        (500.0, 500.0, "none", "less"),
-        (805.0, 700.0, "can't tell", "can't tell"),
-    ],
-)
-def test_a_regret_is_told_only_where_it_is_known(
-    digits: Application, right: float, both: float, regret: str, gain: str
-) -> None:
-    arm = asked_always(rounds=1_000, right=right, earned=800.0, both=both)
-    stood(digits, earned=[1_000, 800, 800], svm=arm)
-
-    told = staff("view_application").get(DATA).json()
-
-    assert told["summary"]["text"]["regret"].startswith(regret)
-    assert told["arms"][0]["text"]["gain"] == gain
-    assert told["summary"]["text"]["standing"] == "1,000 pieces of feedback since 1 Jan, 00:00"
 
 
 def test_snapshots_go_with_their_application_without_being_listed_one_by_one(

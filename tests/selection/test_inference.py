@@ -10,14 +10,11 @@ import pytest
 from scipy import integrate, optimize, stats  # type: ignore[import-untyped]  # it has none
 
 from selection.inference import (
-    CAREFUL_STAKES,
     STAKES,
     Rewards,
-    WeightedSums,
     confidence_in,
     evidence,
     mean,
-    weighted_lower,
 )
 
 
@@ -64,37 +61,6 @@ def test_a_mean_that_drifts_is_covered_on_average_however_often_one_looks() -> N
             for n, interval in intervals
         )
     assert missed <= 5
-
-
-def test_numbers_bounded_below_have_the_empirical_bernstein_bound() -> None:
-    sums = WeightedSums(500.0, 40.0, 260.0)
-
-    def excess(m: float) -> float:
-        bets = (
-            math.exp(s * (40.0 - 500.0 * m) - (-math.log(1.0 - s) - s) * 260.0)
-            for s in CAREFUL_STAKES
-        )
-        return math.log(sum(bets) / len(CAREFUL_STAKES)) - math.log(20.0)
-
-    assert weighted_lower(sums) == pytest.approx(optimize.brentq(excess, -2.0, 0.08), abs=1e-4)
-    assert weighted_lower(WeightedSums(0.0, 0.0, 0.0)) == -math.inf
-
-
-def test_a_weighted_difference_is_covered_where_arms_are_asked_by_what_happened() -> None:
-    chance, missed = random.Random(2), 0
-    for _ in range(60):
-        n, total, squares, gained, propensity = 0, 0.0, 0.0, 0.0, 0.5
-        wrong = False
-        for step in range(600):
-            good = 0.9 if step < 300 else 0.4  # both arms alike, and both drift
-            asked, reward = chance.random() < propensity, float(chance.random() < good)
-            y = reward * (1.0 / propensity - 1.0) if asked else -reward
-            n, total, squares = n + 1, total + y, squares + y * y
-            propensity = min(max(propensity + (0.02 if y > 0.0 else -0.02), 0.1), 0.9)
-            if n % 20 == 0:
-                wrong = wrong or weighted_lower(WeightedSums(n, total, squares)) > gained
-        missed += wrong
-    assert missed <= 3
 
 
 def test_evidence_is_the_likelihood_of_two_means_over_that_of_one() -> None:

@@ -9,17 +9,8 @@ from typing import Any
 
 from registry.models import Application
 from selection.evaluation import counter_deltas
-from selection.evaluation.monitoring import estimates
-from selection.evaluation.monitoring.aggregates import (
-    ArmSums,
-    RewardSums,
-    Standing,
-    added,
-    added_earned,
-    standing_of,
-)
+from selection.evaluation.monitoring.reward_sums import RewardSums, add, add_by_arm
 from selection.evaluation.monitoring.snapshots import arms_of, earned_in, grouped, merge, rewards_in
-from selection.inference import Interval
 from selection.models import SelectionSnapshot
 
 # A longer line is merged into about so many points.
@@ -42,7 +33,10 @@ class Period:
 
 
 def history(application: Application, *, period: Period) -> dict[str, Any]:
-    """Return the period as JSON values, out of the snapshots that lie in it."""
+    """Return the period as JSON values, out of the snapshots that lie in it.
+
+    Means are those of the period; the intervals of arms are those of its last snapshot.
+    """
     stored = list(
         SelectionSnapshot.objects.filter(
             application=application, at__gt=period.since, at__lte=period.until
@@ -50,12 +44,8 @@ def history(application: Application, *, period: Period) -> dict[str, Any]:
     )
     step_s = _step_s(stored)
     rows = [merge(group) for group in grouped(stored, at=lambda row: row.at, step_s=step_s)]
-    rewards = added(row.rewards for row in rows)
-    earned = added_earned(row.earned for row in rows)
+    earned = add(row.earned for row in rows)
     shown = rows or _latest(application, until=period.until)
-    standing = (standing_of(shown[-1].standing) if shown else None) or Standing(
-        since=period.since.isoformat()
-    )
     return {
         "application": application.name,
         "policy": rows[-1].policy if rows else application.policy,
@@ -63,13 +53,10 @@ def history(application: Application, *, period: Period) -> dict[str, Any]:
         "until": period.until.isoformat(),
         "step_s": step_s,
         "points": _points(rows),
-        "arms": _totals(shown, rewards=rewards, standing=standing),
-        "feedback": int(earned.rounds),
-        "mean_earned": estimates.average(earned.total, of=earned.rounds),
-        "earned": _estimate(estimates.earned(standing.earned)),
-        "regret": _regret(estimates.regret(standing.arms)),
-        "recommendation": standing.recommendation,
-        "standing": {"since": standing.since, "feedback": int(standing.earned.rounds)},
+        "arms": _totals(shown, rewards=add_by_arm(row.rewards for row in rows)),
+        "feedback": int(earned.number),
+        "mean_earned": earned.mean,
+        "recommendation": shown[-1].recommendation if shown else None,
     }
 
 
@@ -99,13 +86,13 @@ def _points(rows: Sequence[SelectionSnapshot]) -> list[dict[str, Any]]:
             "since": row.since.isoformat(),
             "at": row.at.isoformat(),
             "policy": row.policy,
-            "feedback": int(earned_in(row).rounds),
+            "feedback": int(earned_in(row).number),
             "earned": _recently_earned(rows[: index + 1]),
             "arms": {
                 arm: {
                     **_state(row.arms.get(arm)),
                     **_counted(row.counts.get(arm)),
-                    "feedback": int(sums[index].get(arm, ArmSums()).seen),
+                    "feedback": int(sums[index].get(arm, RewardSums()).number),
                     "reward": _recent_reward(sums[: index + 1], arm=arm),
                     "reward_interval": row.arms.get(arm, {}).get("reward_interval"),
                 }
@@ -116,31 +103,29 @@ def _points(rows: Sequence[SelectionSnapshot]) -> list[dict[str, Any]]:
     ]
 
 
-def _recent_reward(sums: Sequence[Mapping[str, ArmSums]], *, arm: str) -> float | None:
-    """Return the mean of an arm's last rewards up to a point; None where there are none."""
-    total = ArmSums()
-    for point in reversed(sums[-POINTS_BEHIND:]):
-        total = added(({arm: total}, {arm: point.get(arm, ArmSums())}))[arm]
-        if total.seen >= REWARDS_BEHIND:
-            break
-    return estimates.average(total.reward, of=total.seen)
+def _recent_reward(sums: Sequence[Mapping[str, RewardSums]], *, arm: str) -> float | None:
+    """Return the mean of an arm's last rewards up to a point; None without any."""
+    return _recent([point.get(arm, RewardSums()) for point in sums[-POINTS_BEHIND:]])
 
 
 def _recently_earned(rows: Sequence[SelectionSnapshot]) -> float | None:
-    """Return what was earned on average in the last pieces of feedback up to a point."""
+    """Return the mean of what the last pieces of feedback up to a point earned."""
+    return _recent([earned_in(row) for row in rows[-POINTS_BEHIND:]])
+
+
+def _recent(points: Sequence[RewardSums]) -> float | None:
     total = RewardSums()
-    for row in reversed(rows[-POINTS_BEHIND:]):
-        total = added_earned((total, earned_in(row)))
-        if total.rounds >= REWARDS_BEHIND:
+    for point in reversed(points):
+        total = add((total, point))
+        if total.number >= REWARDS_BEHIND:
             break
-    return estimates.average(total.total, of=total.rounds)
+    return total.mean
 
 
 def _totals(
     rows: Sequence[SelectionSnapshot],
     *,
-    rewards: Mapping[str, ArmSums],
-    standing: Standing,
+    rewards: Mapping[str, RewardSums],
 ) -> list[dict[str, Any]]:
     """Return what the period comes to by arm, those that are routed at its end first."""
     if not rows:
@@ -157,21 +142,12 @@ def _totals(
             "recent_reward": rows[-1].arms.get(arm, {}).get("reward"),
             **_counted(counts.get(arm)),
             "share": counts[arm][0] / asked if arm in counts else 0.0 if asked else None,
-            **_rewards(rewards.get(arm, ArmSums())),
+            "feedback": int(rewards.get(arm, RewardSums()).number),
+            "mean_reward": rewards.get(arm, RewardSums()).mean,
             "reward": rows[-1].arms.get(arm, {}).get("reward_interval"),
-            "gain": _estimate(
-                estimates.gain(standing.arms.get(arm, ArmSums()), arms=len(standing.arms) or 1)
-            ),
         }
         for arm in names
     ]
-
-
-def _rewards(sums: ArmSums) -> dict[str, float | None]:
-    return {
-        "feedback": int(sums.seen),
-        "mean_reward": estimates.average(sums.reward, of=sums.seen),
-    }
 
 
 def _state(state: Mapping[str, Any] | None) -> dict[str, float | None]:
@@ -183,19 +159,4 @@ def _counted(counts: counter_deltas.Counts | None) -> dict[str, int]:
     return {
         **dict(zip(COUNTERS, (asked, answered, late, failed), strict=True)),
         "refused": asked - answered - late - failed,
-    }
-
-
-def _estimate(estimate: Interval | None) -> dict[str, float] | None:
-    return None if estimate is None else estimate._asdict()
-
-
-def _regret(regret: estimates.Regret | None) -> dict[str, Any] | None:
-    if regret is None:
-        return None
-    return {
-        "arm": regret.arm,
-        "low": regret.low,
-        "high": regret.high,
-        "feedback": regret.rounds,
     }

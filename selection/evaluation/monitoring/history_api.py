@@ -50,7 +50,6 @@ class ArmTotalOut(serializers.Serializer[Any]):
     feedback = serializers.IntegerField()
     mean_reward = serializers.FloatField(allow_null=True)
     reward = EstimateOut(allow_null=True)
-    gain = EstimateOut(allow_null=True)
 
 
 class ArmPointOut(serializers.Serializer[Any]):
@@ -77,15 +76,6 @@ class PointOut(serializers.Serializer[Any]):
     arms = serializers.DictField(child=ArmPointOut())
 
 
-class RegretOut(serializers.Serializer[Any]):
-    """What the best single arm would have earned more: at least `low`, at most `high`."""
-
-    arm = serializers.CharField()
-    low = serializers.FloatField()
-    high = serializers.FloatField()
-    feedback = serializers.IntegerField()
-
-
 class RecommendationOut(serializers.Serializer[Any]):
     """The arm that leads at the end of the period, and how sure it is that it's the best."""
 
@@ -94,13 +84,6 @@ class RecommendationOut(serializers.Serializer[Any]):
     confidence = serializers.FloatField()
     since = serializers.DateTimeField(allow_null=True)
     labels = serializers.IntegerField()
-
-
-class StandingOut(serializers.Serializer[Any]):
-    """From when on, and from how much feedback, intervals, gains and the regret are drawn."""
-
-    since = serializers.DateTimeField()
-    feedback = serializers.IntegerField()
 
 
 class HistoryOut(serializers.Serializer[Any]):
@@ -115,10 +98,7 @@ class HistoryOut(serializers.Serializer[Any]):
     arms = ArmTotalOut(many=True)
     feedback = serializers.IntegerField()
     mean_earned = serializers.FloatField(allow_null=True)
-    earned = EstimateOut(allow_null=True)
-    regret = RegretOut(allow_null=True)
     recommendation = RecommendationOut(allow_null=True)
-    standing = StandingOut()
 
 
 class HistoryView(ManagementView):

@@ -13,7 +13,6 @@ from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
 from core.specs import ApplicationSpec
 from registry.models import Application
-from selection.context_names import GLOBAL_CONTEXT
 from selection.evaluation import counter_deltas
 from selection.evaluation.health import watching
 from selection.evaluation.health.watching import Watch
@@ -25,17 +24,14 @@ from selection.evaluation.logged import (
     answer_rule_of,
     logged,
 )
-from selection.evaluation.monitoring.aggregates import (
-    ArmSums,
+from selection.evaluation.monitoring.reward_sums import (
     RewardSums,
-    Standing,
     Trust,
-    added,
-    added_earned,
-    standing_of,
-    tallied,
+    add,
+    add_by_arm,
+    tally,
 )
-from selection.models import ExperimentHealth, Feedback, SelectionSnapshot, StateReset
+from selection.models import ExperimentHealth, Feedback, SelectionSnapshot
 
 # What more feedback there is goes into the next snapshot.
 FEEDBACK_AT_ONCE = 50_000
@@ -104,9 +100,8 @@ def _taken(
     rule = answer_rule_of(application)
     watch = Watch(application, weights=observed.weights, now=now)
     unread = _Unread(last, application=application, rule=rule, now=now, watch=watch, pause=pause)
-    earned, rewards = tallied(unread, trust=_trust(last), rule=rule)
+    earned, rewards = tally(unread, trust=_trust(last), rule=rule)
     since = last.at if last else now - timedelta(seconds=STEP_S)
-    before = _standing(last, application=application, since=since)
     snapshot = SelectionSnapshot(
         application_id=application.id,
         since=since,
@@ -117,9 +112,7 @@ def _taken(
         counts=counts,
         earned=earned,
         rewards=rewards,
-        standing=before.followed_by(
-            earned, rewards, routed=arms, recommendation=observed.state["recommendation"]
-        ).as_json(),
+        recommendation=observed.state["recommendation"],
         readings=counter_deltas.remembered(last.readings if last else {}, observed.readings),
         last_feedback=unread.last,
     )
@@ -154,20 +147,6 @@ def _trust(last: SelectionSnapshot | None) -> Trust:
         weights={arm: known["weight"] for arm, known in arms.items()},
         probabilities={arm: known["probability"] for arm, known in arms.items()},
     )
-
-
-def _standing(
-    last: SelectionSnapshot | None, *, application: ApplicationSpec, since: datetime
-) -> Standing:
-    """Return the sums so far: none at the first, and none after the global context was reset."""
-    known = standing_of(last.standing) if last else None
-    resets = StateReset.objects.filter(application_id=application.id, context=GLOBAL_CONTEXT)
-    reset = resets.first()
-    if known is None:
-        return Standing(since=since.isoformat())
-    if reset is not None and reset.at > datetime.fromisoformat(known.since):
-        return Standing(since=reset.at.isoformat())
-    return known
 
 
 class _Unread:
@@ -251,8 +230,8 @@ def merge(rows: Sequence[SelectionSnapshot]) -> SelectionSnapshot:
     *_, last = rows
     last.since = rows[0].since
     last.counts = counter_deltas.added(*(row.counts for row in rows))
-    last.earned = added_earned(row.earned for row in rows)
-    last.rewards = added(row.rewards for row in rows)
+    last.earned = add(row.earned for row in rows)
+    last.rewards = add_by_arm(row.rewards for row in rows)
     return last
 
 
@@ -260,8 +239,8 @@ def earned_in(row: SelectionSnapshot) -> RewardSums:
     return RewardSums(*row.earned)
 
 
-def rewards_in(row: SelectionSnapshot) -> dict[str, ArmSums]:
-    return {arm: ArmSums(*sums) for arm, sums in row.rewards.items()}
+def rewards_in(row: SelectionSnapshot) -> dict[str, RewardSums]:
+    return {arm: RewardSums(*sums) for arm, sums in row.rewards.items()}
 
 
 def arms_of(rows: Iterable[SelectionSnapshot]) -> list[str]:
