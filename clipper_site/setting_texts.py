@@ -39,9 +39,9 @@ SIZE = {
     " [`make compile`](../how-to/operations.md#compiled-code) has made it of these sources. `0`:"
     " they run the Python.",
     "CLIPPER_CPU_SLOTS": "Replicas that the stack's CPU worker can hold at once, one per slot.",
-    "CLIPPER_PRELOAD_SKLEARN": "Whether workers import scikit-learn before they fork: replicas of"
-    " its models share the memory of it, and start a second sooner. `0` where none of the"
-    " versions needs it: workers start that second sooner themselves.",
+    "CLIPPER_PRELOAD_SKLEARN": "Whether the process that forks models' processes imports"
+    " scikit-learn: replicas of its models share the memory of it, and start a second sooner. `0`"
+    " if no version needs it.",
     "CLIPPER_GPU_SLOTS": "Replicas that the stack's GPU worker can hold at once, one per device;"
     " with `0` there is no such worker. See [workers](../explanation/cluster.md#workers).",
     "CLIPPER_RETIRE_S": "How long (seconds) a worker that gets SIGTERM waits until its replicas"

@@ -12,7 +12,7 @@ import os
 import select
 from pathlib import Path
 
-from serving.container.dying import set_parent_death_signal
+from serving.container.child.kill import set_parent_death_signal
 
 
 def die_with_parent(*, parent: int | None = None) -> None:

@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -28,7 +27,6 @@ from serving.container.limits import MemoryLimit, held_to, private_bytes
 from serving.container.loading import load_predictor
 from serving.container.output import stream_to
 from serving.container.predictor import Predictor
-from serving.container.priority import letting_others_go_first
 from serving.container.rehearsal import CheckReport, answered, inputs_for, timed
 from serving.container.runtimes import find_runtime
 from serving.container.signature import output_shape, signature_of, tellable
@@ -86,38 +84,29 @@ def check(arguments: argparse.Namespace, *, say: Say) -> None:
 def serve(arguments: argparse.Namespace, *, say: Say) -> None:
     """Serve a version until SIGTERM or SIGINT, then drain."""
     # A check doesn't need it: a fifth of what its process imports.
-    from serving.container import lasting
+    from serving.container.server.serve import serve as serve_at
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     predictor = _load_for_good(arguments)
     try:
-        lasting.serve(predictor, arguments=arguments, say=say)
+        serve_at(predictor, arguments=arguments, say=say)
     finally:
         predictor.close()
 
 
 def answer(arguments: argparse.Namespace, *, say: Say) -> None:
-    """Answer batches of those that come through an inherited socket, until its peer closes it."""
-    from serving.container import lasting
+    """Answer the streams that come through an inherited socket, until its peer closes it."""
+    from serving.container.server.serve import answer as answer_streams
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     with socket.socket(fileno=arguments.descriptor) as channel:
-        _import_runtime(arguments)  # its libraries are no part of the model
+        find_runtime(arguments.runtime)  # its libraries are no part of the model
         say({"base_bytes": private_bytes()})
         predictor = _load_for_good(arguments)
         keep_freed_memory()
         say({"ok": True} | _told(predictor))
-        lasting.answer(predictor, channel=channel, busy=arguments.busy, say=say)
+        answer_streams(predictor, channel=channel, say=say)
         predictor.close()
-
-
-def _import_runtime(arguments: argparse.Namespace) -> None:
-    """Behind those who serve, unless it may start threads that answer queries later."""
-    find = partial(find_runtime, arguments.runtime)
-    if arguments.threads > 1 or arguments.runtime == "remote":
-        find()
-    else:
-        letting_others_go_first(find)
 
 
 def _told(predictor: Predictor) -> dict[str, Any]:
@@ -218,7 +207,6 @@ def _argument_parser() -> argparse.ArgumentParser:
     answering = commands.add_parser("answer", parents=[artifact], help=answer.__doc__)
     answering.set_defaults(run=answer)
     answering.add_argument("--descriptor", type=int, required=True, help="of the socket")
-    answering.add_argument("--busy", type=int, required=True, help="of memory: since when it works")
     serving = commands.add_parser("serve", parents=[artifact], help=serve.__doc__)
     serving.set_defaults(run=serve)
     serving.add_argument("--address", required=True, help="unix:/path or tcp:host:port")

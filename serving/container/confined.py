@@ -101,13 +101,13 @@ def confined_command(
     sockets: bool = False,
     modes: bool = False,
     keeps_user: bool = False,
-    gives_way: bool = False,
     shared_mb: int | None = None,
     other_python: Path | None = None,
 ) -> list[str]:
-    """The command that runs this program confined, wherever it is started; one that `gives_way`
-    runs where nobody else wants to, one with `modes` may change those of its user's files, one that
-    `keeps_user` is root's if the stack is. Its files in shared memory may take `shared_mb`.
+    """Return the command that runs this program confined, wherever it is started.
+
+    With `modes` it may change those of its user's files, with `keeps_user` it stays root if the
+    stack is. Its files in shared memory may take `shared_mb`.
 
     `other_python` runs it in the place of this one, whose packages it then can't read. What that
     brings along may run code as soon as it starts (`.pth` files), so it starts confined.
@@ -115,7 +115,6 @@ def confined_command(
     arguments = ["--sockets"] if sockets else []
     arguments += ["--modes"] if modes else []
     arguments += ["--keep-user"] if keeps_user else []
-    arguments += ["--give-way"] if gives_way else []
     arguments += [] if shared_mb is None else ["--shared-mb", str(shared_mb)]
     hide = [Path(os.environ[name]) for name in OURS if os.environ.get(name)]
     for option, paths in (("--write", write), ("--read", read), ("--hide", hide)):
@@ -126,14 +125,6 @@ def confined_command(
         arguments.append("--other-python")
         program = [str(other_python), *this, "--confined", "--", *program]
     return [sys.executable, *this, *arguments, "--", *program]
-
-
-def give_way() -> None:
-    """From now on this thread, and what it starts, runs where nobody else wants to: whoever else
-    wants its core gets it at once. Without privileges there is no way back.
-    """
-    with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def has_landlock() -> bool:
@@ -217,14 +208,11 @@ def main() -> None:
     parser.add_argument("--modes", action="store_true", help="may change those of files")
     parser.add_argument("--shared-mb", type=int, help="that files in shared memory may take")
     parser.add_argument("--keep-user", action="store_true", help="stay root if it is")
-    parser.add_argument("--give-way", action="store_true", help="to whoever wants a core")
     parser.add_argument("--other-python", action="store_true", help="has a Python of its own")
     parser.add_argument("--confined", action="store_true", help="this process is already")
     parser.add_argument("program", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     program = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
-    if arguments.give_way:
-        give_way()
     _import_package()
     if not arguments.confined and not confine(
         write=arguments.write,

@@ -21,7 +21,7 @@ _BROKEN = re.compile(r"^Fatal Python error: (?P<how>.*)$", re.MULTILINE)
 _FRAME = re.compile(r'^  File "([^"\n]*)", line (\d+) in (.*)$', re.MULTILINE)
 # What leads to a model's own code: it was run as a program, asked from an event loop, and imported.
 _OURS = f"{Path(__file__).resolve().parent}/"
-_PROGRAM, _LOOP = f"{_OURS}__main__.py", f"{_OURS}lasting.py"
+_PROGRAM, _LOOP = f"{_OURS}__main__.py", f"{_OURS}server/serve.py"
 _IMPORTS = "<frozen "
 
 
@@ -45,11 +45,14 @@ def last_line(output: str) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def signal_text(number: int) -> str:
-    """Name a signal: "signal 11 (SIGSEGV)"."""
-    with suppress(ValueError):  # of one of the real-time signals
-        return f"signal {number} ({signal.Signals(number).name})"
-    return f"signal {number}"
+def process_end(code: int) -> str:
+    """Say how a process ended: "signal 11 (SIGSEGV)" or "exit code 1"."""
+    end = f"exit code {code}"
+    if code < 0:
+        end = f"signal {-code}"
+        with suppress(ValueError):  # of one of the real-time signals
+            end += f" ({signal.Signals(-code).name})"
+    return end
 
 
 def crash_in(output: str) -> str:

@@ -45,9 +45,9 @@ def read_processes() -> dict[int, Process]:
     return found
 
 
-def family_of(pid: int, processes: Mapping[int, Process]) -> set[int]:
-    """Return a process, all that it started, and all in the groups that one of these leads."""
-    family, more = set[int](), {pid} & processes.keys()
+def family_of(pids: Iterable[int], processes: Mapping[int, Process]) -> set[int]:
+    """Return these processes, all that they started, and all in the groups that these lead."""
+    family, more = set[int](), {*pids} & processes.keys()
     while more:
         family |= more
         more = {
@@ -66,13 +66,13 @@ def held_bytes(family: set[int]) -> int:
     return sum(_read_kib(family, "status", *_RESIDENT)) * 1024 + _files_bytes(family)
 
 
-def shared_once_bytes(pid: int, family: set[int]) -> int:
-    """Return what `held_bytes` does, where shared memory counts once: it takes the kernel longer.
+def shared_once_bytes(pids: Iterable[int], family: set[int]) -> int:
+    """Return what `held_bytes` does, but count shared memory once: it takes the kernel longer.
 
-    What the process itself, `pid`, shares with the one that forked it counts in full.
+    What `pids` share with the processes that forked them counts in full.
     """
-    own, own_shared = _read_kib({pid}, "status", *_RESIDENT)
-    others, shared = _read_kib(family - {pid}, "smaps_rollup", "Pss_Anon", "Pss_Shmem")
+    own, own_shared = _read_kib(pids, "status", *_RESIDENT)
+    others, shared = _read_kib(family - {*pids}, "smaps_rollup", "Pss_Anon", "Pss_Shmem")
     # What is mapped of the files would count twice.
     return (own + others) * 1024 + max((own_shared + shared) * 1024, _files_bytes(family))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -117,21 +117,21 @@ def private_bytes(pid: int | None = None) -> int:
 
     `pid` None: of this process.
     """
-    return held_bytes(family_of(os.getpid() if pid is None else pid, read_processes()))
+    return held_bytes(family_of([os.getpid() if pid is None else pid], read_processes()))
 
 
 def fault_of(
-    pid: int, processes: Mapping[int, Process], *, base_bytes: int, limit_mb: int | None
+    pids: Sequence[int], processes: Mapping[int, Process], *, base_bytes: int, limit_mb: int | None
 ) -> str:
-    """Say of what the family of a model's process has too much, "" if it is within its limits."""
-    family = family_of(pid, processes)
+    """Say what the family of a model's processes has too much of, "" if it is within its limits."""
+    family = family_of(pids, processes)
     if crowd := crowd_of(family, processes):
         return crowd
     if limit_mb is None:
         return ""
     if not excess_of(held_bytes(family), base_bytes=base_bytes, limit_mb=limit_mb):
         return ""
-    held = shared_once_bytes(pid, family)
+    held = shared_once_bytes(pids, family)
     return excess_of(held, base_bytes=base_bytes, limit_mb=limit_mb)
 
 

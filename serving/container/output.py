@@ -104,7 +104,7 @@ class Overheard:
                 self._last = (self._last + chunk)[-KEPT_BYTES:]
 
 
-def asked_for(pipe: IO[bytes] | None) -> IO[bytes]:
+def required_pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     """A process's pipe that was asked for when it was started."""
     assert pipe is not None  # noqa: S101  # for mypy
     return pipe

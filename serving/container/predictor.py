@@ -8,15 +8,16 @@ from itertools import islice
 from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
 
+from serving.container.bisect import Bisection
 from serving.container.encoding import encode_outputs, rows_of_frame
 from serving.container.errors import WarmUpFailed, explain, let_interrupts_through, words_of
 from serving.container.examples import completed, made_up
 from serving.container.failures import RecentFailures, with_last_traceback
 from serving.container.missing import without_nulls
 from serving.container.parsing import parse_batch, row_parser
-from serving.container.pieces import SEARCH_S, Pieces
 from serving.container.rows import InvalidRow, Rows
 from serving.container.signature import COLUMNS, Signature, signature_of
+from serving.container.spec import SEARCH_S
 from serving.rpc.frames import Answer, AnswerStatus, failed
 
 logger = logging.getLogger(__name__)
@@ -196,22 +197,22 @@ class ModelPredictor:
     ) -> list[Answer]:
         """Find the inputs that break the model, as far as time allows; the others are answered.
 
-        All are parsed again, since the model may have written into its rows before it raised.
+        Inputs are parsed again, since the model may have written into its rows before it raised.
         """
-        pieces = Pieces(rows=len(inputs), took_s=took_s, seconds=self._search_s)
+        bisection = Bisection(rows=len(inputs), took_s=took_s, seconds=self._search_s)
         answers: list[Answer] = []
-        while size := pieces.next_size(len(inputs) - len(answers)):
+        while size := bisection.next_size():
             started = perf_counter()
             try:
                 answers += self._answer(inputs[len(answers) : len(answers) + size])
             except BaseException as error:
                 let_interrupts_through(error)
                 blamed = self._blame(error)
-                pieces.failed(rows=size, seconds=perf_counter() - started)
+                bisection.failed(seconds=perf_counter() - started)
                 if size == 1:
                     answers.append(blamed)
             else:
-                pieces.succeeded(rows=size, seconds=perf_counter() - started)
+                bisection.succeeded(seconds=perf_counter() - started)
         left = len(inputs) - len(answers)
         return answers + [failed(f"{NOT_ASKED}: {blamed.payload.decode()}")] * left
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from serving.container.errors import ArtifactCorrupt, ArtifactUnreadable
-from serving.container.pieces import SEARCH_S
 from serving.container.signature import INPUT_TYPES
 
 HELP, CHOICES, APART = "help", "choices", "apart"
+# A batch is given up well before its replica counts as hung, 10 s at least.
+SEARCH_S = 2.0
 # A whole batch of a remote model: well before whoever waits takes the replica for hung.
 BATCH_S = 45.0
 

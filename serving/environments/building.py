@@ -19,10 +19,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from serving.container.child.kill import end_group, set_parent_death_signal
 from serving.container.confined import confined_command, scrubbed_environment
-from serving.container.dying import end_group, set_parent_death_signal
 from serving.container.errors import EnvironmentFailed
-from serving.container.output import asked_for
+from serving.container.output import required_pipe
 from serving.environments.interpreters import find, uv_binary
 from serving.environments.rules import Rules, wants_cpu_build, without_credentials
 from serving.environments.spec import CONTAINER_NEEDS, CONTAINER_WISHES, EnvironmentSpec
@@ -299,7 +299,7 @@ class Build:
         )
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
-        with asked_for(process.stdout or process.stderr) as pipe:
+        with required_pipe(process.stdout or process.stderr) as pipe:
             while line := pipe.readline(LOG_BYTES):
                 self._progress.add(line.decode(errors="replace"))
 

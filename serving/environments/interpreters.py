@@ -13,8 +13,8 @@ from pathlib import Path
 
 import uv
 
+from serving.container.child.kill import end_group
 from serving.container.confined import scrubbed_environment
-from serving.container.dying import end_group
 from serving.container.errors import EnvironmentFailed
 from serving.environments.spec import stack_python
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 
-from serving.container.dying import set_parent_death_signal
+from serving.container.child.kill import set_parent_death_signal
 from serving.master import inherited
 
 

@@ -102,7 +102,7 @@ def end_gently(process: subprocess.Popen[bytes]) -> None:
 
 def run(command: Sequence[str], *, more: dict[str, str], within_s: float) -> Tested:
     """Run tests with all that they start; what takes longer is ended, and what it said is told."""
-    from serving.container.dying import end_group
+    from serving.container.child.kill import end_group
 
     # A pipe would be read until the last of their processes has ended.
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:

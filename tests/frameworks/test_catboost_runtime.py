@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serving.container.boxed import BoxedPredictor
+from serving.container.child.child_process import ChildPredictor
 from serving.container.errors import ArtifactInvalid
 from serving.container.runtimes import runs_code
 from serving.container.spec import LoadSpec
@@ -143,7 +143,7 @@ def test_a_model_runs_confined_in_a_process_of_its_own(
     """CatBoost believes what a file's trees say, so that one may be an attack on it."""
     assert runs_code("catboost", allow_pickle=False)
     saved = save(content, at=artifact_file)
-    predictor = BoxedPredictor(LoadSpec(runtime="catboost", input_type="doubles", **saved))
+    predictor = ChildPredictor(LoadSpec(runtime="catboost", input_type="doubles", **saved))
     try:
         assert answered(predictor, ROWS) == np.ravel(classifier.predict(ROWS)).tolist()
     finally:

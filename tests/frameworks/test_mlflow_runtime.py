@@ -17,7 +17,7 @@ from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, Schema, TensorSpec
 from sklearn.linear_model import LogisticRegression
 
-from serving.container.boxed import BoxedPredictor
+from serving.container.child.child_process import ChildPredictor
 from serving.container.errors import ArtifactInvalid, LoadFailed
 from serving.container.runtimes import runs_code
 from serving.container.spec import LoadSpec
@@ -115,7 +115,7 @@ def test_a_model_runs_confined_in_a_process_of_its_own(
 ) -> None:
     assert runs_code("mlflow", allow_pickle=False)
     saved = save(artifact, at=artifact_file)
-    predictor = BoxedPredictor(LoadSpec(runtime="mlflow", input_type="doubles", **saved))
+    predictor = ChildPredictor(LoadSpec(runtime="mlflow", input_type="doubles", **saved))
     try:
         assert answered(predictor, FRAME.to_numpy()) == model.predict(FRAME).tolist()
     finally:

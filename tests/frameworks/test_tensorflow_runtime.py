@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow
 
-from serving.container.boxed import BoxedPredictor
+from serving.container.child.child_process import ChildPredictor
 from serving.container.errors import ArtifactInvalid, LoadFailed, PickleRefused
 from serving.container.runtimes import runs_code
 from serving.container.spec import LoadSpec
@@ -96,7 +96,7 @@ def test_a_model_runs_confined_in_a_process_of_its_own(
 ) -> None:
     assert runs_code("tensorflow", allow_pickle=False)
     spec = LoadSpec(runtime="tensorflow", input_type="floats", **save(keras_file, at=artifact_file))
-    predictor = BoxedPredictor(spec)
+    predictor = ChildPredictor(spec)
     try:
         expected = net(ROWS, training=False).numpy()
         assert np.allclose(answered(predictor, ROWS), expected, atol=1e-5)

@@ -12,7 +12,7 @@ import pytest
 import torch
 import transformers
 
-from serving.container.boxed import BoxedPredictor
+from serving.container.child.child_process import ChildPredictor
 from serving.container.errors import ArtifactInvalid, LoadFailed, PickleRefused
 from serving.container.runtimes import runs_code
 from serving.container.spec import LoadSpec
@@ -96,7 +96,7 @@ def test_a_model_runs_confined_in_a_process_of_its_own(
     assert runs_code("transformers", allow_pickle=False)
     content, pipeline = classifier
     spec = LoadSpec(runtime="transformers", input_type="strings", **save(content, at=artifact_file))
-    predictor = BoxedPredictor(spec)
+    predictor = ChildPredictor(spec)
     try:
         assert answered(predictor, TEXTS) == [pipeline(text)[0]["label"] for text in TEXTS]
     finally:

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from serving.container.server import ContainerServer
+from serving.container.server.listener import ContainerServer
 from serving.engine.outcome import Status
 from serving.rpc.credentials import Credentials, replica_tls, web_tls
 from serving.rpc.listening import TcpListen

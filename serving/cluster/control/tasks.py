@@ -33,8 +33,7 @@ from serving.cluster.control.checks.kept_inputs import find_kept_inputs
 from serving.cluster.control.checks.tries import MOST_TRIES, Tries
 from serving.cluster.control.reconciler import Reconciler
 from serving.cluster.control.releases import open_releases
-from serving.cluster.control.trial import Aborted, Trial, failed_trial, try_out
-from serving.cluster.control.trial_process import WarmedParents
+from serving.cluster.control.trial import NICE, Aborted, Trial, failed_trial, try_out
 from serving.cluster.failures.check_counts import count_check
 from serving.cluster.failures.endings import REASON_CHARACTERS
 from serving.cluster.failures.error_log import ErrorLog, Phase
@@ -44,6 +43,7 @@ from serving.cluster.remote_versions import secret_fields
 from serving.cluster.replica.tasks import serve_replica
 from serving.cluster.replica.worker import lifeline
 from serving.container.agreement import Row
+from serving.container.child.model_process import ForkServer
 from serving.container.errors import EnvironmentFailed, PickleRefused, UntrustedTypes, explain
 from serving.container.estimators.permission import check_allowed
 from serving.environments.spec import environment_of
@@ -57,7 +57,9 @@ NOT_CHECKED = "it could not be checked, tried {} times"
 
 logger = logging.getLogger(__name__)
 
-PARENTS = WarmedParents()
+# A server that has forked no check for so long ends: it holds some 100 MiB.
+IDLE_S = 20.0
+FORK_SERVER = ForkServer(nice=NICE, idle_s=IDLE_S)
 
 
 @shared_task(name="serving.cluster.tasks.reconcile")
@@ -180,7 +182,7 @@ def _try_in_environment(
             version,
             artifact=artifact,
             environment=environment.of_model if environment else None,
-            parents=PARENTS,
+            server=FORK_SERVER,
             meanwhile=hold.look,
             **here,
         )

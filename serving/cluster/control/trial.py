@@ -11,28 +11,28 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 
 from core.specs import VersionSpec
-from serving.cluster.control.trial_process import (
-    ExecutedTrial,
-    ParentLost,
-    TrialProcess,
-    TrialProgram,
-    WarmedParents,
-)
 from serving.cluster.loading import load_spec
 from serving.container.agreement import SECONDS, Row
-from serving.container.crashes import broken, signal_text
+from serving.container.child.model_process import (
+    LONGEST_LINE,
+    ForkServer,
+    ModelEnvironment,
+    ModelProcess,
+    ModelProgram,
+    ServerLost,
+    start_process,
+)
+from serving.container.crashes import broken, process_end
 from serving.container.failures import Failure
 from serving.container.family import read_processes
 from serving.container.limits import fault_of, private_bytes
 from serving.container.output import CHUNK, READ_WITHIN_S
-from serving.container.programs import LONGEST_LINE, ModelEnvironment
 from serving.container.rehearsal import CheckReport, read_report
 from serving.container.signature import read_told, told_features
 from serving.container.spec import LoadSpec
@@ -46,13 +46,8 @@ KEPT_BYTES = 8192
 
 NOTHING_TOLD = CheckReport()
 
-
-# Returns None where it can't have it run.
-Start = Callable[[TrialProgram], TrialProcess | None]
-
-
-class _Starved(Exception):
-    """Nothing came of a check that may only run where nobody else wants to."""
+# Replicas on this machine go first.
+NICE = 10
 
 
 class _OverLimit(Exception):
@@ -84,32 +79,27 @@ def try_out(
     *,
     artifact: Path,
     environment: ModelEnvironment | None = None,
-    parents: WarmedParents | None = None,
+    server: ForkServer | None = None,
     kept: Sequence[Row] = (),
     meanwhile: Callable[[], object] = lambda: None,
     **here: Any,
 ) -> Trial:
     """Have a process load the version and answer; returns how it went.
 
-    The process runs in this environment, None: in the stack's, where one of the `parents` forks it
-    if it can; at first where nobody else wants to. It also answers the inputs that were `kept`, and
-    says how far it agrees. Calls `meanwhile` each second; what that raises ends the process under
-    test. `here` are further fields of its LoadSpec.
+    The process runs in this environment, None: in the stack's, where the `server` forks it. It
+    also answers the inputs that were `kept`, and says how far it agrees. Calls `meanwhile` each
+    second; what that raises ends the process under test. `here` are further fields of its LoadSpec.
     """
     seconds = version.load_timeout_s + (SECONDS if kept else 0.0)
     spec = load_spec(version, artifact=artifact, trial=True, **here)
     largest = version.batching.max_size
-    execute = partial(ExecutedTrial, environment=environment)
-    ways: list[Start] = [partial(execute, gives_way=True), execute]
-    if environment is None and parents is not None and parents.can_fork(version.runtime):
-        ways[:1] = [partial(parents.fork, gives_way=True), parents.fork]
-    for start in ways:
+    for forks in (server, None):
         with (
-            suppress(_Starved, ParentLost),
-            _started(start, spec=spec, largest=largest, kept=kept) as process,
+            suppress(ServerLost),
+            _started(
+                spec, largest=largest, kept=kept, server=forks, environment=environment
+            ) as process,
         ):
-            if process is None:
-                continue
             told = Tail(process.stdout, most=LONGEST_LINE)
             written = Tail(process.stderr, most=KEPT_BYTES)
             try:
@@ -130,7 +120,7 @@ def try_out(
 
 
 def _watched(
-    process: TrialProcess,
+    process: ModelProcess,
     *,
     told: Tail,
     limit_mb: int | None,
@@ -142,8 +132,6 @@ def _watched(
     base_bytes: int | None = None
     while (code := process.wait(POLL_S)) is None and time.monotonic() < deadline:
         meanwhile()
-        if process.is_starved:
-            raise _Starved
         if process.pid is not None:
             if base_bytes is None and (base_bytes := _told_base(told.head)) is not None:
                 base_bytes = min(base_bytes, private_bytes(process.pid))
@@ -158,7 +146,7 @@ def _watched(
 def _check_limits(pid: int, *, base_bytes: int | None, limit_mb: int | None) -> None:
     """Raise _OverLimit if it has too much; without a base its model isn't loaded yet."""
     limit_mb = None if base_bytes is None else limit_mb
-    if fault := fault_of(pid, read_processes(), base_bytes=base_bytes or 0, limit_mb=limit_mb):
+    if fault := fault_of([pid], read_processes(), base_bytes=base_bytes or 0, limit_mb=limit_mb):
         raise _OverLimit(fault)
 
 
@@ -211,12 +199,17 @@ class Tail:
 
 @contextmanager
 def _started(
-    start: Start, *, spec: LoadSpec, largest: int | None, kept: Sequence[Row]
-) -> Iterator[TrialProcess | None]:
+    spec: LoadSpec,
+    *,
+    largest: int | None,
+    kept: Sequence[Row],
+    server: ForkServer | None,
+    environment: ModelEnvironment | None,
+) -> Iterator[ModelProcess]:
     """Check a version, confined to a folder that goes with it, at most as long as the block lasts.
 
     It reads its secret, less than a pipe holds, on its standard input. It doesn't outlive this
-    thread, which waits for it. None where it can't be started in this way.
+    thread, which waits for it.
     """
     arguments = ["check", "--tell-base", *spec.options()]
     if largest is not None:
@@ -227,17 +220,13 @@ def _started(
         tempfile.TemporaryDirectory(prefix="clipper-check-", ignore_cleanup_errors=True) as name,
         _nameless(kept) as inputs,
     ):
-        process = start(
-            TrialProgram(
-                arguments=arguments,
-                spec=spec,
-                folder=Path(name),
-                kept=inputs if kept else None,
-            )
+        program = ModelProgram(
+            arguments=arguments,
+            spec=spec,
+            folder=Path(name),
+            passed=("--kept", inputs) if kept else None,
         )
-        if process is None:
-            yield None
-            return
+        process = start_process(program, server=server, environment=environment, nice=NICE)
         try:
             with suppress(BrokenPipeError), process.stdin as words:
                 words.write(spec.secret.encode())
@@ -276,8 +265,10 @@ def _verdict(told: str, *, output: str, code: int, version: VersionSpec) -> Tria
 
 
 def _ended_without_a_word(code: int, *, version: VersionSpec) -> str:
-    end = signal_text(-code) if code < 0 else f"exit code {code}"
-    # Code that isn't Python may end its process where it is refused memory.
+    # Code that isn't Python may end its process if it is refused memory.
     limit = version.memory_limit_mb
-    limited = "" if limit is None else f" (its memory limit is {limit} MiB)"
-    return f"the process that tried the model out ended with {end}{limited}"
+    limited = "" if limit is None else f", or its memory limit of {limit} MiB is too low"
+    return (
+        f"the process that tried the model out ended with {process_end(code)}: the artifact may be "
+        f"damaged, or made for another release of its library{limited}"
+    )

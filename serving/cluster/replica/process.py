@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import uvloop
@@ -32,20 +31,19 @@ from serving.cluster.replica.preparation import GivenUp, Preparation, artifact_a
 from serving.cluster.replica.replica_address import replica_listen
 from serving.cluster.replica.reports import Reports
 from serving.cluster.replica.watchdog import Slot, Watched, WatchedPredictor, watch_over
-from serving.container.boxed import BoxedPredictor
-from serving.container.boxed_server import BoxedServer
+from serving.container.child.child_process import ChildPredictor
+from serving.container.child.model_process import ForkServer
 from serving.container.failures import failure_of
 from serving.container.limits import MemoryLimit, held_to, private_bytes
-from serving.container.loading import load_predictor
-from serving.container.pieces import SEARCH_S
-from serving.container.predictor import Predictor
-from serving.container.priority import letting_others_go_first
-from serving.container.runtimes import belongs_in_a_box, find_runtime
-from serving.container.server import ContainerServer
-from serving.container.spec import LoadSpec
+from serving.container.runtimes import self_contained
+from serving.container.server.listener import ChildServer, ContainerServer
+from serving.container.spec import SEARCH_S, LoadSpec
 from serving.environments.store import HeldEnvironment
 from serving.rpc.hello import Hello
 from serving.rpc.text import safe_text
+
+if TYPE_CHECKING:
+    from serving.container.predictor import Predictor
 
 # How long web processes may take to finish with a draining replica. Well below the time that
 # supervisord gives the worker to stop.
@@ -54,10 +52,6 @@ DRAIN_S = 10.0
 WITHIN_HUNG = 0.75
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-# Runtimes whose models are answered for by threads or processes that loading starts.
-STARTING_OTHERS = frozenset({"command", "remote"})
 
 # Takes whom to tell how far it is; returns the environment that the version runs in, if it has one.
 Prepare = Callable[[Callable[[str], object]], HeldEnvironment | None]
@@ -70,6 +64,7 @@ class Assignment:
     `secret_fields` returns fields of its LoadSpec that its version's spec doesn't have. `prepare`
     makes the environment that its version runs in, within `prepare_s`. `follow` has the model that
     was loaded go along with what changes about its version, as long as it is entered.
+    `fork_server` forks the process of its model.
     """
 
     record: ReplicaRecord
@@ -81,6 +76,7 @@ class Assignment:
     prepare: Prepare = lambda meanwhile: None
     prepare_s: float = 60.0
     follow: Callable[[Predictor], AbstractContextManager[object]] = nullcontext
+    fork_server: ForkServer | None = None
 
     @property
     def address(self) -> str:
@@ -266,27 +262,13 @@ def _load(
     reports: Reports,
 ) -> Predictor:
     version, spec = assignment.version, assignment.load_spec(artifact)
-    if environment or belongs_in_a_box(spec):
-        return _load_boxed(
+    started = time.perf_counter()
+    if version.runtime in self_contained():
+        predictor = _load_here(assignment, spec=spec, slot=slot)
+    else:
+        predictor = _load_in_child(
             assignment, spec=spec, slot=slot, environment=environment, reports=reports
         )
-    started = time.perf_counter()
-    # Not all at once, as a runtime's libraries are no part of the model's memory.
-    gives_way = way_to_load(version)
-    gives_way(partial(find_runtime, version.runtime))
-    limit = MemoryLimit(version.memory_limit_mb, threads=version.threads)
-    slot.hold(
-        Watched(
-            record=assignment.record,
-            base_bytes=limit.base_bytes,
-            memory_limit_mb=limit.limit_mb,
-        )
-    )
-    with slot.working(at_most_s=version.load_timeout_s), held_to(limit, threads=version.threads):
-        predictor = gives_way(partial(_warmed_up, spec))
-    # The model lives as long as this process: looking through it would only delay a batch.
-    gc.collect()
-    gc.freeze()
     logger.info(
         "loaded replica=%s arm=%s device=%s load_ms=%.1f",
         assignment.record.id,
@@ -297,22 +279,28 @@ def _load(
     return predictor
 
 
-def way_to_load(version: VersionSpec) -> Callable[[Callable[[], T]], T]:
-    """How to do what is done before a version serves: behind those who serve, in a thread of its
-    own, where nothing that it starts answers queries later. A thread that was started there would
-    stay nicer, and an executable would end with that thread, as it dies with its parent.
-    """
-    starts_others = version.threads > 1 or version.runtime in STARTING_OTHERS
-    return (lambda work: work()) if starts_others else letting_others_go_first
+def _load_here(assignment: Assignment, *, spec: LoadSpec, slot: Slot) -> Predictor:
+    """Load an executable or a remote model: no code of the version runs in this process."""
+    from serving.container.loading import load_predictor
 
-
-def _warmed_up(spec: LoadSpec) -> Predictor:
-    predictor = load_predictor(spec)
-    predictor.warm_up()
+    version = assignment.version
+    limit = MemoryLimit(version.memory_limit_mb, threads=version.threads)
+    slot.hold(
+        Watched(
+            record=assignment.record,
+            base_bytes=limit.base_bytes,
+            memory_limit_mb=limit.limit_mb,
+        )
+    )
+    with slot.working(at_most_s=version.load_timeout_s), held_to(limit, threads=version.threads):
+        predictor = load_predictor(spec)
+        predictor.warm_up()
+    gc.collect()
+    gc.freeze()
     return predictor
 
 
-def _load_boxed(
+def _load_in_child(
     assignment: Assignment,
     *,
     spec: LoadSpec,
@@ -320,14 +308,15 @@ def _load_boxed(
     environment: HeldEnvironment | None,
     reports: Reports,
 ) -> Predictor:
-    """In a process of its own: in this one's memory it would find the secrets of the stack."""
+    """In this process's memory a model would find the secrets of the stack."""
     version = assignment.version
     base_bytes = private_bytes()
 
-    def watch(held: int = 0) -> None:
+    def watch(pid: int = 0, held: int = 0) -> None:
         slot.hold(
             Watched(
                 record=assignment.record,
+                child=pid,
                 base_bytes=base_bytes + held,
                 memory_limit_mb=version.memory_limit_mb,
             )
@@ -335,10 +324,11 @@ def _load_boxed(
 
     watch()
     with slot.working(at_most_s=version.load_timeout_s):
-        return BoxedPredictor(
+        return ChildPredictor(
             spec,
             on_started=watch,
             on_broken=reports.broken,
+            server=assignment.fork_server,
             environment=environment.of_model if environment else None,
         )
 
@@ -368,16 +358,16 @@ async def _serve(
 
 def new_server(
     assignment: Assignment, *, predictor: Predictor, slot: Slot
-) -> ContainerServer | BoxedServer:
+) -> ContainerServer | ChildServer:
     """A model in a process of its own answers web processes itself, unless they speak TLS."""
     hello = msgspec.structs.replace(
         assignment.hello, concurrency=getattr(predictor, "concurrency", 1)
     )
     reached: dict[str, Any] = {"hello": hello, "address": assignment.address}
     listen = reached["listen"] = replica_listen()
-    if isinstance(predictor, BoxedPredictor) and not (listen and listen.credentials.tls):
+    if isinstance(predictor, ChildPredictor) and not (listen and listen.credentials.tls):
         watch_over(predictor, slot=slot, at_most_s=assignment.hung_s)
-        return BoxedServer(predictor, **reached)
+        return ChildServer(predictor, **reached)
     watched = WatchedPredictor(predictor, slot=slot, at_most_s=assignment.hung_s)
     return ContainerServer(watched, **reached)
 

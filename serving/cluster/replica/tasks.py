@@ -35,12 +35,12 @@ from serving.cluster.queues import REMOVE_ENVIRONMENT
 from serving.cluster.remote_versions import secret_fields
 from serving.cluster.replica.reports import Reports
 from serving.cluster.replica.secret_watch import SecretWatch, SendsSecret
-from serving.cluster.replica.worker import lifeline, slot
-from serving.container.programs import WHILE_LOADING
+from serving.cluster.replica.worker import fork_server, lifeline, slot
+from serving.container.child.child_process import WHILE_LOADING
 
 if TYPE_CHECKING:
     from serving.container.predictor import Predictor
-from serving.container.link import EX_SOFTWARE
+from serving.container.child.link import EX_SOFTWARE
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +80,7 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
             prepare=lambda meanwhile: prepare(version, afresh=False, meanwhile=meanwhile),
             prepare_s=rules().longest_s,
             follow=partial(_follow_secret, version_id=version.id, sealed=sealed),
+            fork_server=fork_server(),
         ),
         directory=directory,
         on_failure=lambda reason: note_failure(record, reason=reason),

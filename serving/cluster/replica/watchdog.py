@@ -40,11 +40,19 @@ _RECORD_AT = _WORK.size + _LENGTH.size
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
-    """One replica as its parent watches it; the memory limit counts from `base_bytes`."""
+    """One replica as its parent watches it; the memory limit counts from `base_bytes`.
+
+    `child` is the process of its model, which need not be one that it has started; 0: none.
+    """
 
     record: ReplicaRecord
+    child: int = 0
     base_bytes: int = 0
     memory_limit_mb: int | None = None
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return (self.record.pid, self.child) if self.child else (self.record.pid,)
 
 
 class Violation(NamedTuple):
@@ -80,7 +88,7 @@ class WatchTable:
         held = [(index, watched) for index, watched in slots if watched is not None]
         processes = self._processes = read_processes() if held or self._groups else {}
         for index, watched in held:
-            self._note_groups(watched.record.pid, processes)
+            self._note_groups(watched, processes)
             offset = index * SLOT_BYTES
             if reason := self._fault(watched, processes=processes, offset=offset, now=now):
                 found.append(Violation(watched.record, reason, self.slot(index)))
@@ -92,9 +100,11 @@ class WatchTable:
             # The number of a group whose leader runs may be another's by now.
             end_groups(self._groups.pop(pid) - self._processes.keys())
 
-    def _note_groups(self, pid: int, processes: Mapping[int, Process]) -> None:
+    def _note_groups(self, watched: Watched, processes: Mapping[int, Process]) -> None:
+        pid = watched.record.pid
         if pid in processes:
-            self._groups[pid] = groups_of(family_of(pid, processes) - {pid}, processes)
+            family = family_of(watched.pids, processes)
+            self._groups[pid] = groups_of(family - {pid}, processes)
 
     def _watched(self, offset: int) -> Watched | None:
         (length,) = _LENGTH.unpack_from(self._memory, offset + _WORK.size)
@@ -115,7 +125,7 @@ class WatchTable:
                 return f"the model did not load within {allowed_s:g} s"
             return f"the model hung: a batch took more than {allowed_s:g} s"
         return fault_of(
-            watched.record.pid,
+            watched.pids,
             processes,
             base_bytes=watched.base_bytes,
             limit_mb=watched.memory_limit_mb,

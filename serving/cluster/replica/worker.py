@@ -29,10 +29,10 @@ from serving.cluster.queues import REPLICA_QUEUES, queue_at
 from serving.cluster.replica.announcement import Announcement
 from serving.cluster.replica.enforcement import end
 from serving.cluster.replica.watchdog import Slot, WatchTable
+from serving.container.child.model_process import ForkServer
 
 # Imported before the forks: their memory is shared, and a replica starts a second sooner.
 PRELOADED = ("serving.cluster.replica.process",)
-WITH_SKLEARN = (*PRELOADED, "serving.container.runtimes.sklearn")
 WATCH_S = 1.0
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 _lifeline: Lifeline | None = None
 _table: WatchTable | None = None
 _announced: list[Announcement] = []
+_fork_server: ForkServer | None = None
 
 
 def lifeline() -> Lifeline:
@@ -54,6 +55,11 @@ def slot() -> Slot:
     if _table is None:
         raise RuntimeError("expected to run in a Celery worker")
     return _table.slot(getattr(current_process(), "index", 0))
+
+
+def fork_server() -> ForkServer | None:
+    """The process that forks those of this worker's models; None if it serves no replicas."""
+    return _fork_server
 
 
 @worker_init.connect
@@ -78,6 +84,8 @@ def watch_over_forks(sender: Any, **_: Any) -> None:
         # looks again, and gives the slot to the next replica, up to five seconds later.
         sender.hub.call_repeatedly(WATCH_S, maintain)
         sender.hub.call_repeatedly(WATCH_S, _end_those_over_a_limit, sender.pool)
+        if (server := fork_server()) is not None:
+            sender.hub.call_repeatedly(WATCH_S, server.start)
     if (queue := replica_queue(sender)) is not None:
         _say_that_it_lives(sender, queue=queue)
 
@@ -131,16 +139,17 @@ def _end_those_over_a_limit(pool: Any) -> None:
 
 
 def preload() -> None:
-    """Import what replicas need.
+    """Start the fork server, and import what replicas need.
 
     No collection in a fork needs to touch, and so copy, the pages of what is loaded here.
     """
+    global _fork_server
+    if _fork_server is None:
+        _fork_server = ForkServer(imports_sklearn=settings.CLIPPER_PRELOAD_SKLEARN)
+        _fork_server.start()
     with uncollected():
-        for name in WITH_SKLEARN if settings.CLIPPER_PRELOAD_SKLEARN else PRELOADED:
-            try:
-                importlib.import_module(name)
-            except ImportError as error:
-                logger.info("not preloaded module=%s: %s", name, error)
+        for name in PRELOADED:
+            importlib.import_module(name)
         with suppress(OSError):  # not on Linux
             # Each fork makes itself die with its parent in this way too, by a declaration in C: the
             # parser of those, which each would load for itself, takes 4 MB.

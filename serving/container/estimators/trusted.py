@@ -9,9 +9,7 @@ save `partial`, which can hold only what is trusted itself.
 from __future__ import annotations
 
 # Code of C that believes the numbers in its arrays, as much of what skops itself trusts is: a wrong
-# index reads or writes somewhere else in memory. Models that hold more than NumPy's arithmetic
-# (`arithmetic`) are asked in a process that has no secrets (`serving.container.boxed`), and
-# `compiled` looks through the indexes of trees before they are asked.
+# index reads or writes elsewhere in the memory of the model's own process.
 COMPILED = frozenset(
     {
         # Decision trees, random and extremely random forests, gradient boosting, isolation forests:

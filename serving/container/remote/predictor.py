@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from serving.container.bisect import Bisection
 from serving.container.encoding import encode_outputs
 from serving.container.errors import WarmUpFailed
 from serving.container.examples import completed
 from serving.container.failures import RecentFailures
 from serving.container.parsing import row_parser
-from serving.container.pieces import Pieces
 from serving.container.predictor import WrongOutputs, as_list
 from serving.container.remote.client import HttpClient, ServerSecret
 from serving.container.remote.configuration import RemoteConfiguration
@@ -270,22 +270,22 @@ class RemotePredictor:
     ) -> list[Answer]:
         """Find the inputs that the server refuses, as far as time allows; the others count."""
         count = len(inputs.raws)
-        pieces = Pieces(rows=count, took_s=took_s, seconds=self._search_s)
+        bisection = Bisection(rows=count, took_s=took_s, seconds=self._search_s)
         answers: list[Answer] = []
-        while size := pieces.next_size(count - len(answers)):
+        while size := bisection.next_size():
             part = inputs.part(len(answers), len(answers) + size)
             began = time.perf_counter()
             try:
                 answers += await self._asked(part, batch=batch)
             except (RemoteFailure, CannotAsk) as error:
-                pieces.failed(rows=size, seconds=time.perf_counter() - began)
+                bisection.failed(seconds=time.perf_counter() - began)
                 reason = str(error)
                 if not error.blames_an_input:
                     break
                 if size == 1:
                     answers += self._all_failed(reason, inputs=part)
             else:
-                pieces.succeeded(rows=size, seconds=time.perf_counter() - began)
+                bisection.succeeded(seconds=time.perf_counter() - began)
         rest = inputs.part(len(answers), count)
         return answers + self._all_failed(NOT_ASKED.format(reason), inputs=rest)
 

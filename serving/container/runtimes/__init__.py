@@ -13,7 +13,6 @@ from serving.container.errors import (
     explain,
     let_interrupts_through,
 )
-from serving.container.estimators.arithmetic import is_arithmetic
 
 # Every process asks what runtimes there are, and few load a model: those import NumPy.
 if TYPE_CHECKING:
@@ -146,16 +145,6 @@ def _added() -> Iterable[EntryPoint]:
     return entry_points(group=ENTRY_POINTS)
 
 
-def belongs_in_a_box(spec: LoadSpec) -> bool:
-    """Whether such a model is asked in a process of its own, which holds no secrets.
-
-    One that runs code of its artifact is, and one of whose artifact C believes what nobody checks.
-    """
-    if runs_code(spec.runtime, allow_pickle=spec.allow_pickle) or spec.runtime == "onnx":
-        return True
-    return spec.runtime == "sklearn" and not is_arithmetic(spec.artifact)
-
-
 def runs_code(runtime: str, *, allow_pickle: bool) -> bool:
     """Whether loading such a version runs code of its artifact in the process that loads it.
 
@@ -170,7 +159,10 @@ def data_only() -> list[str]:
 
 
 def self_contained() -> list[str]:
-    """The runtimes whose artifacts bring all that they need."""
+    """Return the runtimes whose artifacts bring all that they need, or have nothing to load.
+
+    A replica's own process serves them: no code of the version runs in it.
+    """
     return [name for name, runtime in RUNTIMES.items() if runtime.self_contained]
 
 

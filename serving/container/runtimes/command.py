@@ -19,12 +19,12 @@ from pathlib import Path
 import msgspec
 
 from serving.container.archive import unpack
+from serving.container.child.kill import end_group, set_parent_death_signal
+from serving.container.child.link import EX_SOFTWARE, STARTED_WITHIN_S, ChildLink
 from serving.container.confined import CANNOT_START, confined_command, scrubbed_environment
-from serving.container.dying import end_group, set_parent_death_signal
 from serving.container.errors import ArtifactInvalid, LoadFailed
 from serving.container.failures import RecentFailures
-from serving.container.link import EX_SOFTWARE, STARTED_WITHIN_S, ChildLink
-from serving.container.output import READ_WITHIN_S, Overheard, asked_for
+from serving.container.output import READ_WITHIN_S, Overheard, required_pipe
 from serving.container.scratch import new_folder
 from serving.container.spec import LoadSpec
 from serving.rpc.errors import ConnectionLost, ProtocolError
@@ -161,7 +161,7 @@ class _Child:
             )
         except OSError as error:
             raise LoadFailed(f"the executable cannot be started: {error}") from error
-        self._errors = Overheard(asked_for(self._process.stderr), name="container.stderr")
+        self._errors = Overheard(required_pipe(self._process.stderr), name="container.stderr")
         self._reading = threading.Thread(target=self._read, name="container.stdout", daemon=True)
         self._reading.start()
         self._watching = threading.Thread(target=self._watch, name="container", daemon=True)
@@ -210,7 +210,7 @@ class _Child:
 
     def _read(self) -> None:
         """Its first line says that it listens, the others are log."""
-        with asked_for(self._process.stdout) as stdout:
+        with required_pipe(self._process.stdout) as stdout:
             for line in iter(lambda: stdout.readline(LONGEST_LINE), b""):
                 if self._ready.is_set():
                     logger.info("container: %s", safe_text(line.decode(errors="replace").rstrip()))

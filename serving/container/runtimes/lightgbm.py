@@ -1,15 +1,13 @@
 """LightGBM models in its own text format, alone or in a zip with the names of their classes.
 
-The text holds no code: trees, and the name of an objective that LightGBM looks up in itself. It
-believes what the trees say, though, so that they are checked before they are asked. Pickled models
-are none of its business.
+The text holds no code: trees, and the name of an objective that LightGBM looks up in itself.
+Pickled models are refused.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,6 @@ from serving.container.runtimes import method_of
 from serving.container.scores import Label, Numbers, most_likely, of_both, read_classes
 from serving.container.scratch import new_folder
 from serving.container.spec import LoadSpec
-from serving.container.trees import check_features, check_tree
 from serving.container.unimported import without
 
 # For estimators of its own, and for frames. They would take a second and 90 MB of every replica.
@@ -33,21 +30,6 @@ with without("pandas", "sklearn"):
 
 CLASSES = "classes.json"
 CLASSIFIERS = ("binary", "multiclass", "multiclassova")
-# Where each tree begins, which LightGBM believes, and looks for itself where it isn't told; and how
-# the model was trained, which no answer needs, and of which one odd line crashes it. It passes over
-# a "=" before a name.
-_LEFT_OUT = re.compile(
-    r"^=*tree_sizes(=[^\n]*)?$|^parameters:$.*?(^end of parameters$|\Z)", re.M | re.S
-)
-_CATEGORICAL = 1  # the bit of a decision
-# What trees ask about, wherever a line may begin: of two, LightGBM decides which counts.
-_ASKED = re.compile(r"split_feature=([^\n]*)")
-_LAST = re.compile(r"max_feature_idx=([^\n]*)")
-# What it divides by, and takes the first word of, as soon as it reads them.
-_TAKEN = re.compile(r"^=*(num_tree_per_iteration|objective)(?:[= ]+([^\n]*))?$", re.M)
-# No longer than what fits LightGBM's integers, in the digits that it knows: Python knows others.
-_NUMBERS = re.compile(r"([0-9]{1,9}( [0-9]{1,9})*)?")
-
 Section = Mapping[str, str]
 
 
@@ -125,11 +107,8 @@ class LightGBMModel:
 def load(spec: LoadSpec) -> LightGBMModel:
     text, names = _read(spec)
     try:
-        _check_taken(text)
-        _check_counted(text)
-        booster = lightgbm.Booster(model_str=_LEFT_OUT.sub("", text))
-        header, *trees = _sections(booster.model_to_string())
-        _check(header, trees)
+        booster = lightgbm.Booster(model_str=text)
+        header = _header(booster.model_to_string(num_iteration=1))
     except (lightgbm.basic.LightGBMError, KeyError, ValueError) as error:
         raise ArtifactInvalid(f"expected a LightGBM model, got a broken one: {error}") from error
     return LightGBMModel(
@@ -171,69 +150,10 @@ def _text(path: Path) -> str:
     return content.decode(errors="replace")
 
 
-def _check_taken(text: str) -> None:
-    """Raise ArtifactInvalid where LightGBM would end this process while it reads the header."""
-    for name, told in _TAKEN.findall(text):
-        if not told or (name != "objective" and min(_plain_integers(told)) < 1):
-            raise ArtifactInvalid(f"expected a LightGBM model, got a broken one: no {name}")
-
-
-def _check_counted(text: str) -> None:
-    """Raise ArtifactInvalid where LightGBM, asked to write the model, would write elsewhere.
-
-    It counts then how often each feature is asked about, at the place that the tree says.
-    """
-    last = [_plain_integers(told) for told in _LAST.findall(text)]
-    n_features = min(map(min, filter(None, last)), default=-1) + 1
-    for told in _ASKED.findall(text):
-        check_features(_plain_integers(told), n_features=n_features)
-
-
-def _plain_integers(told: str) -> list[int]:
-    if not _NUMBERS.fullmatch(told):
-        raise ArtifactInvalid(f"expected whole numbers, got {told[:40]!r}")
-    return [int(number) for number in told.split()]
-
-
-def _sections(text: str) -> Iterator[Section]:
-    """What the header says, and each tree, of a text that LightGBM has written itself."""
-    for section in re.split(r"\n(?=Tree=)", text.partition("\nend of trees")[0]):
-        lines = (line.partition("=") for line in section.splitlines())
-        yield {name: value for name, _, value in lines}
-
-
-def _check(header: Section, trees: Sequence[Section]) -> None:
-    """Raise ArtifactInvalid where following the trees would lead out of the model."""
-    n_features = int(header["max_feature_idx"]) + 1
-    classes = int(header["num_class"])
-    told = re.search(r"num_class:(\d+)", header.get("objective", ""))
-    if int(header["num_tree_per_iteration"]) != classes or (told and int(told[1]) != classes):
-        raise ArtifactInvalid(f"expected trees and an objective of {classes} classes")
-    for tree in trees:
-        leaves = int(tree["num_leaves"])
-        if leaves < 1 or len(tree["leaf_value"].split()) != leaves:
-            raise ArtifactInvalid(f"expected a tree with a value for each of {leaves} leaves")
-        check_features(_integers(tree, "leaf_features"), n_features=n_features)
-        if leaves > 1:
-            check_tree(
-                left=_integers(tree, "left_child"),
-                right=_integers(tree, "right_child"),
-                features=_integers(tree, "split_feature"),
-                n_features=n_features,
-                leaves=leaves,
-            )
-            _check_categories(tree)
-
-
-def _check_categories(tree: Section) -> None:
-    """Raise ArtifactInvalid where a node asks for categories that aren't there."""
-    asks = [kind & _CATEGORICAL > 0 for kind in _integers(tree, "decision_type")]
-    sets = [int(float(value)) for value in np.array(tree["threshold"].split())[asks]]
-    bounds = _integers(tree, "cat_boundaries") or [0]
-    words = len(tree.get("cat_threshold", "").split())
-    in_order = bounds == sorted(bounds) and bounds[0] == 0 and bounds[-1] <= words
-    if not in_order or any(not 0 <= index < len(bounds) - 1 for index in sets):
-        raise ArtifactInvalid("expected a tree that has the categories it asks for")
+def _header(text: str) -> Section:
+    """Return the lines before the first tree of a text that LightGBM has written itself."""
+    lines = (line.partition("=") for line in text.partition("\nTree=")[0].splitlines())
+    return {name: value for name, _, value in lines}
 
 
 def _categories(header: Section, *, booster: lightgbm.Booster) -> dict[str, list[Any]]:
@@ -246,7 +166,3 @@ def _categories(header: Section, *, booster: lightgbm.Booster) -> dict[str, list
     ]
     kept = booster.pandas_categorical or []
     return dict(zip(columns, kept, strict=True)) if len(columns) == len(kept) else {}
-
-
-def _integers(tree: Section, name: str) -> list[int]:
-    return [int(word) for word in tree.get(name, "").split()]

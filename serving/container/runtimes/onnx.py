@@ -1,8 +1,7 @@
 """ONNX models, on ONNX Runtime, alone or in a zip with the files that hold their tensors.
 
-A model is a graph of operators that ONNX Runtime has; it can name no library, and one that names
-files other than those beside it in its zip is refused. Runtimes of other formats (ORT's own, which
-says where in memory things are) aren't read.
+A model is a graph of operators that ONNX Runtime has; it can name no library. Models in ONNX
+Runtime's own format, which says where in memory things are, aren't read.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from serving.container.errors import ArtifactInvalid, LoadFailed, words_of
 from serving.container.feeding import TensorInput, by_row, feed
 from serving.container.inputs import of_tensors
 from serving.container.missing import with_nulls
-from serving.container.onnx_files import external_files
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
 from serving.container.scratch import new_folder
@@ -62,6 +60,8 @@ NEWER = (
     "(export it with an older opset, or name a newer onnxruntime among the requirements of the "
     "version)"
 )
+EXTERNAL = re.compile(r"external", re.IGNORECASE)
+ALL_TENSORS = "(save it with save_as_external_data=False, or zip it with the files that it names)"
 # A batch is filled up to as many rows as the model takes at once.
 MOST_AT_ONCE = 1 << 16
 ONLY_FATAL = 4  # what a run fails of is raised, and needs no log
@@ -128,13 +128,11 @@ def load(spec: LoadSpec) -> OnnxModel:
     if spec.head(8)[4:] == ORT_MAGIC:
         raise ArtifactInvalid("expected an .onnx file, got one in ONNX Runtime's own format")
     if not spec.starts_with(b"PK"):
-        _refuse_other_files(spec.artifact, within=None)
         return OnnxModel(_open(spec.artifact, spec=spec), spec=spec, folder=None)
     folder = new_folder()
     try:
         unpack(spec.artifact, into=folder)
         model = _find_model(folder)
-        _refuse_other_files(model, within=model.parent)
         return OnnxModel(_open(model, spec=spec), spec=spec, folder=folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -147,17 +145,6 @@ def _find_model(folder: Path) -> Path:
         names = ", ".join(path.name for path in found) or "none"
         raise ArtifactInvalid(f"expected one .onnx file in the zip, got {names}")
     return found[0]
-
-
-def _refuse_other_files(model: Path, *, within: Path | None) -> None:
-    """Raise ArtifactInvalid where a model's tensors lie elsewhere than in files of its zip."""
-    there = set() if within is None else {path.name for path in within.iterdir() if path.is_file()}
-    elsewhere = sorted(external_files(model) - there)
-    if elsewhere:
-        raise ArtifactInvalid(
-            f"expected a model with all of its tensors, got one that has them in {elsewhere[0]!r}: "
-            "save it with save_as_external_data=False, or zip it with the files that it names"
-        )
 
 
 def _open(model: Path, *, spec: LoadSpec) -> onnxruntime.InferenceSession:
@@ -182,6 +169,8 @@ def _open(model: Path, *, spec: LoadSpec) -> onnxruntime.InferenceSession:
 def _words_of(error: Exception) -> str:
     """What ONNX Runtime has against a model, without where in its code and on which disk."""
     words = " ".join(WHERE.sub("", words_of(error)).split())
+    if EXTERNAL.search(words):
+        return f"{words} {ALL_TENSORS}"
     return f"{words} {NEWER}" if TOO_NEW.search(words) else words
 
 

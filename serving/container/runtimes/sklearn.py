@@ -18,7 +18,6 @@ from serving.container.errors import (
     StaleLibraries,
     explain,
 )
-from serving.container.estimators.compiled import check_compiled
 from serving.container.estimators.permission import (
     PICKLE_MAGICS,
     UNCOMPRESSED,
@@ -28,11 +27,10 @@ from serving.container.estimators.permission import (
 from serving.container.estimators.takes import taken_by
 from serving.container.estimators.trusted import TRUSTED
 from serving.container.estimators.unframed import take_arrays_for_arrays
-from serving.container.estimators.vouched import check_vouched
 from serving.container.frames import pandas_here
 from serving.container.missing import with_nulls
 from serving.container.rows import Rows
-from serving.container.runtimes import belongs_in_a_box, method_of
+from serving.container.runtimes import method_of
 from serving.container.signature import COLUMNS, Signature, joined, read_signature
 from serving.container.spec import LoadSpec
 from serving.container.unimported import without
@@ -174,15 +172,11 @@ def _read_skops(spec: LoadSpec) -> Any:
     if refused and not spec.allow_pickle:
         raise types_refused(refused)
     try:
-        estimator = skops.io.load(spec.artifact, trusted=untrusted)
+        return skops.io.load(spec.artifact, trusted=untrusted)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ArtifactInvalid(
             f"expected a skops file, got one that can't be read: {explain(error)}"
         ) from error
-    check_compiled(estimator)
-    if not belongs_in_a_box(spec):
-        check_vouched(estimator)
-    return estimator
 
 
 def _check_fitted(estimator: Any) -> None:

@@ -1,8 +1,7 @@
 """XGBoost models in its own formats, JSON and UBJSON.
 
 Neither holds code: trees or weights, and the names of objectives that XGBoost looks up in itself.
-It believes what the trees say, though, so that they are checked before they are asked. Pickled
-models are none of its business.
+Pickled models are refused.
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ from serving.container.scores import (
 )
 from serving.container.spec import LoadSpec
 from serving.container.unimported import without
-from serving.container.xgboost_files import LINEAR, forest_of, read_model
 
 # For estimators of its own, and for frames. They would take a second and 90 MB of every replica.
 with without("pandas", "sklearn"):
@@ -40,6 +38,7 @@ with without("pandas", "sklearn"):
 # An attribute of a booster that names its classes, as a JSON array.
 CLASSES = "classes"
 CLASSIFIERS = ("binary:", "multi:")
+DART, LINEAR = "dart", "gblinear"
 # Where in its C++ XGBoost was when it found something, and when.
 WHERE = re.compile(r"^\[\d\d:\d\d:\d\d\] \S+:\d+: ")
 # Those whose own prediction is the probabilities.
@@ -129,15 +128,12 @@ def load(spec: LoadSpec) -> XGBoostModel:
             "expected a model saved by save_model('model.json') or ('model.ubj'), "
             f"got a file starting {spec.head(8)!r}"
         )
-    model = read_model(spec.content)
     booster = xgboost.Booster()
     try:
-        # Written anew, so that what it reads is what was checked.
-        booster.load_model(bytearray(json.dumps(model).encode()))
+        booster.load_model(bytearray(spec.content))
         booster.set_param({"nthread": spec.threads, "device": spec.device})
-        return XGBoostModel(
-            booster, learner=model["learner"], method=method, input_type=spec.input_type
-        )
+        learner = json.loads(booster.save_raw(raw_format="json"))["learner"]
+        return XGBoostModel(booster, learner=learner, method=method, input_type=spec.input_type)
     except xgboost.core.XGBoostError as error:
         said = WHERE.sub("", str(error).partition("\nStack trace:")[0])
         raise ArtifactInvalid(f"expected an XGBoost model, got a broken one: {said}") from error
@@ -163,7 +159,9 @@ def _rounds(booster: xgboost.Booster) -> tuple[int, int]:
 
 def _categories(learner: dict[str, Any], *, names: Sequence[str]) -> dict[str, list[Any]]:
     """The categories of each column that it was trained with as such, where it has kept them."""
-    kept = forest_of(learner).get("cats", {}).get("enc", [])
+    booster = learner["gradient_booster"]
+    forest = (booster["gbtree"] if booster["name"] == DART else booster)["model"]
+    kept = forest.get("cats", {}).get("enc", [])
     return {
         name: _decoded(column)
         for name, column in zip(names, kept, strict=False)

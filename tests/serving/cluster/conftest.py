@@ -30,7 +30,7 @@ def _no_parent_is_left() -> Iterator[None]:
     what this process has started, and what it has open.
     """
     yield
-    tasks.PARENTS.end()
+    tasks.FORK_SERVER.end()
 
 
 @pytest.fixture

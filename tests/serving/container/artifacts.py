@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import subprocess
-import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,18 +76,3 @@ def answered(predictor: Predictor, rows: Any) -> list[Any]:
 
 def as_lists(rows: Any) -> list[Any]:
     return rows.tolist() if hasattr(rows, "tolist") else list(rows)
-
-
-def ends_of_odd_bytes(runtime: str, content: bytes, *, at: Path, row: str) -> set[str]:
-    """How it ends to load an artifact with a few bytes of it changed, in a process of its own."""
-    at.write_bytes(content)
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.serving.container.odd_bytes", runtime, str(at), row],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return set(json.loads(ended.stdout.splitlines()[-1]))

@@ -1,4 +1,4 @@
-"""A process with secrets everywhere, in which a model is loaded in one of four ways."""
+"""A process with secrets everywhere, in which a model is loaded in one of several ways."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ import sys
 import threading
 from pathlib import Path
 
-import psutil
-
 from serving.cluster.control.trial import try_out
-from serving.cluster.control.trial_process import WarmedParents
-from serving.container.boxed import BoxedPredictor
+from serving.container.child.child_process import ChildPredictor
+from serving.container.child.model_process import ForkServer
 from serving.container.loading import load_predictor
 from serving.container.predictor import Predictor
 from serving.container.spec import LoadSpec
 from serving.testing import version_spec
-from tests.processes import command_of
 
 SECRET = os.environ["DJANGO_SECRET_KEY"]
-# A check is executed, or forked from a process that has imported scikit-learn.
-CHECKS = ("check", "forked")
+# Each process is forked from a server that has imported scikit-learn, or executed.
+CHECKS = ("check", "executed check")
+SERVER = ForkServer()
 ATTACKER = Path(__file__).with_name("attacker.py")
 
 
@@ -43,20 +41,21 @@ def main(how: str, folder: Path) -> object:
     digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
     if how in CHECKS:
         version = version_spec(model="attacker", runtime="python", digest=digest)
-        parents = WarmedParents(forks={"python": "sklearn"}) if how == "forked" else None
-        fault = try_out(version, artifact=artifact, parents=parents).fault
-        assert parents is None or any(map(is_parent, psutil.Process().children())), "not forked"
-        return fault
+        return try_out(version, artifact=artifact, server=server_of(how)).fault
     spec = LoadSpec(runtime="python", artifact=artifact, sha256=digest, input_type="doubles")
-    predictor: Predictor = BoxedPredictor(spec) if how == "box" else load_predictor(spec)
+    predictor: Predictor
+    if how == "here":
+        predictor = load_predictor(spec)
+    else:
+        predictor = ChildPredictor(spec, server=server_of(how))
     predictor.warm_up()
     (answer,) = predictor.answer_batch([b"[1]"])
     predictor.close()
     return json.loads(answer.payload)
 
 
-def is_parent(process: psutil.Process) -> bool:
-    return "serving.container.warmed" in command_of(process)
+def server_of(how: str) -> ForkServer | None:
+    return None if how.startswith("executed") else SERVER
 
 
 def tell_everyone(listener: socket.socket) -> None:

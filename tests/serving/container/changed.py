@@ -19,12 +19,11 @@ from typing import Any
 import msgspec
 
 from serving.cluster.control.trial import try_out
-from serving.cluster.control.trial_process import WarmedParents
-from serving.container.boxed import BoxedPredictor
+from serving.container.child.child_process import ChildPredictor
+from serving.container.child.model_process import ForkServer, ModelEnvironment
 from serving.container.confined import confined_command
 from serving.container.errors import ContainerError
 from serving.container.loading import load_predictor
-from serving.container.programs import ModelEnvironment
 from serving.container.spec import LoadSpec
 from serving.testing import version_spec
 from tests.serving.container.changer import CALLS, COLUMN, WHO_PROCESS
@@ -41,21 +40,27 @@ ENVIRONMENT = ModelEnvironment(
     folder=Path(sys.prefix),
     prefix=PACKAGES if sys.prefix == sys.base_prefix else Path(sys.base_prefix),
 )
+SERVER = ForkServer()
 Way = Callable[[LoadSpec], object]
 
 
-def as_replica(spec: LoadSpec, *, environment: ModelEnvironment | None = None) -> None:
-    BoxedPredictor(spec, environment=environment).close()
+def as_replica(
+    spec: LoadSpec,
+    *,
+    server: ForkServer | None = None,
+    environment: ModelEnvironment | None = None,
+) -> None:
+    ChildPredictor(spec, server=server, environment=environment).close()
 
 
 def as_check(
     spec: LoadSpec,
     *,
-    parents: WarmedParents | None = None,
+    server: ForkServer | None = None,
     environment: ModelEnvironment | None = None,
 ) -> None:
     version = version_spec(model="changer", runtime=spec.runtime, digest=spec.sha256)
-    try_out(version, artifact=spec.artifact, parents=parents, environment=environment)
+    try_out(version, artifact=spec.artifact, server=server, environment=environment)
 
 
 def as_program(spec: LoadSpec) -> None:
@@ -67,13 +72,14 @@ def as_program(spec: LoadSpec) -> None:
 
 WAYS: dict[str, Way] = {
     "here": load_predictor,
-    "box": as_replica,
-    "box of an environment": lambda spec: as_replica(spec, environment=ENVIRONMENT),
-    "check": as_check,
-    "forked": lambda spec: as_check(spec, parents=WarmedParents(forks={"python": "sklearn"})),
-    "check of an environment": lambda spec: as_check(spec, environment=ENVIRONMENT),
+    "replica": lambda spec: as_replica(spec, server=SERVER),
+    "executed replica": as_replica,
+    "environment's replica": lambda spec: as_replica(spec, environment=ENVIRONMENT),
+    "check": lambda spec: as_check(spec, server=SERVER),
+    "executed check": as_check,
+    "environment's check": lambda spec: as_check(spec, environment=ENVIRONMENT),
     "command": load_predictor,
-    "check of a command": as_check,
+    "check of a command": lambda spec: as_check(spec, server=SERVER),
     "build": as_program,
 }
 

@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from serving.container.admission import Admissions, PassedOn, serve_admitted
-from serving.container.batch_server import BatchServer
+from serving.container.child.admission import Admissions, PassedOn
+from serving.container.server.batch_server import BatchServer
+from serving.container.server.serve import serve_admitted
 from serving.rpc.frames import FrameDecoder, FrameType, decode_answers, encode_predict
 from tests.serving.container.test_server import Echo
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.container.boxed import BoxedPredictor
+from serving.container.child.child_process import ChildPredictor
 from serving.container.errors import LoadFailed
 from serving.container.spec import LoadSpec
 from tests.serving.container.artifacts import save
@@ -33,12 +33,12 @@ class Predictor:
 REPLICA = """
 import sys
 from pathlib import Path
-from serving.container.boxed import BoxedPredictor
+from serving.container.child.child_process import ChildPredictor
 from serving.container.spec import LoadSpec
 
 path, digest = Path(sys.argv[1]), sys.argv[2]
 spec = LoadSpec(runtime="python", artifact=path, sha256=digest, input_type="doubles")
-predictor = BoxedPredictor(spec)
+predictor = ChildPredictor(spec)
 predictor.answer_batch([b"[1]"])
 sys.stdin.read()  # until its words were heard
 """
@@ -74,14 +74,14 @@ os._exit(7)
 TELLS_WHY = """
 import sys
 from pathlib import Path
-from serving.container.boxed import BoxedPredictor
+from serving.container.child.child_process import ChildPredictor
 from serving.container.spec import LoadSpec
 from serving.container.errors import ContainerError
 
 path, digest = Path(sys.argv[1]), sys.argv[2]
 spec = LoadSpec(runtime="python", artifact=path, sha256=digest, input_type="doubles")
 try:
-    BoxedPredictor(spec)
+    ChildPredictor(spec)
 except ContainerError as error:
     print(error)
 """
@@ -101,7 +101,7 @@ def test_the_reason_of_an_end_while_loading_has_the_last_words(tmp_path: Path) -
     )
 
     assert done.stdout.strip() == (
-        "its process ended with exitcode 7 (CUDA driver is too old), while the model was loading"
+        "its process ended with exit code 7 (CUDA driver is too old), while the model was loading"
     )
 
 
@@ -127,6 +127,6 @@ def test_a_model_cannot_raise_its_memory_limit_by_what_it_says(artifact_file: Pa
     spec = LoadSpec(runtime="python", input_type="doubles", **save(CLAIMS, at=artifact_file))
     held: list[int] = []
     with pytest.raises(LoadFailed):
-        BoxedPredictor(spec, on_started=held.append)
+        ChildPredictor(spec, on_started=lambda pid, base: held.append(base))
     assert len(held) == 1
     assert 0 < held[0] < 1 << 30

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from serving.cluster.parent import process_lives
-from serving.container.link import EX_SOFTWARE
+from serving.container.child.link import EX_SOFTWARE
 from tests.serving.cluster.wait_until import wait_for
 from tests.serving.container.test_command_line import ROOT
 from tests.serving.container.test_command_runtime import SAYS_HELLO
@@ -20,7 +20,7 @@ from tests.serving.container.test_command_runtime import SAYS_HELLO
 REPLICA = """
 import json, sys
 from pathlib import Path
-from serving.container.boxed import BoxedPredictor
+from serving.container.child.child_process import ChildPredictor
 from serving.container.spec import LoadSpec
 from serving.container.loading import load_predictor
 
@@ -29,7 +29,7 @@ kept = {"runtime": runtime, "sha256": digest, "input_type": "doubles"}
 if runtime == "command":
     predictor = load_predictor(LoadSpec(artifact=Path(path), **kept))
 else:
-    predictor = BoxedPredictor(LoadSpec(artifact=Path(path), **kept))
+    predictor = ChildPredictor(LoadSpec(artifact=Path(path), **kept))
 print("loaded", flush=True)
 answers = predictor.answer_batch([text.encode() for text in json.loads(inputs)])
 print(json.dumps([(answer.status.name, len(answer.payload)) for answer in answers]), flush=True)
@@ -137,12 +137,12 @@ class Predictor:
 TOLD = """
 import sys, time
 from pathlib import Path
-from serving.container.boxed import BoxedPredictor
+from serving.container.child.child_process import ChildPredictor
 from serving.container.spec import LoadSpec
 
 path, digest, asked = sys.argv[1:]
 spec = LoadSpec(runtime="python", artifact=Path(path), sha256=digest, input_type="doubles")
-predictor = BoxedPredictor(spec, on_broken=lambda failure: print(failure.traceback, flush=True))
+predictor = ChildPredictor(spec, on_broken=lambda failure: print(failure.traceback, flush=True))
 predictor.answer_batch([asked.encode()])
 time.sleep(40)
 """

@@ -25,12 +25,12 @@ LINE = "        if kind == {kind}: raise ValueError({text!r})"
 REPLICA = """
 import json, sys, time
 from pathlib import Path
-from serving.container.boxed import BoxedPredictor
+from serving.container.child.child_process import ChildPredictor
 from serving.container.spec import LoadSpec
 
 path, digest, kinds = sys.argv[1:]
 spec = LoadSpec(runtime="python", artifact=Path(path), sha256=digest, input_type="doubles")
-predictor = BoxedPredictor(spec)
+predictor = ChildPredictor(spec)
 for kind in range(int(kinds)):
     predictor.answer_batch([b"[%d]" % kind])
 {then}

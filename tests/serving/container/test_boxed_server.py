@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from serving.cluster.replica.watchdog import WatchTable, watch_over
-from serving.container.boxed import BoxedPredictor
-from serving.container.boxed_server import BoxedServer
+from serving.container.child.child_process import ChildPredictor
+from serving.container.server.listener import ChildServer
 from serving.container.spec import LoadSpec
 from serving.rpc.frames import (
     Answer,
@@ -66,18 +66,18 @@ WHO, RUN_A_LOOP, RAISE, SLEEP, DESCRIPTORS = range(5)
 
 
 @pytest.fixture
-def predictor(artifact_file: Path) -> Iterator[BoxedPredictor]:
+def predictor(artifact_file: Path) -> Iterator[ChildPredictor]:
     spec = LoadSpec(runtime="python", input_type="doubles", **save(MODEL, at=artifact_file))
-    predictor = BoxedPredictor(spec)
+    predictor = ChildPredictor(spec)
     yield predictor
     predictor.close()
 
 
 @asynccontextmanager
 async def serving(
-    predictor: BoxedPredictor, *, address: str = "", listen: TcpListen | None = None
-) -> AsyncIterator[BoxedServer]:
-    server = BoxedServer(predictor, hello=HELLO, address=address, listen=listen)
+    predictor: ChildPredictor, *, address: str = "", listen: TcpListen | None = None
+) -> AsyncIterator[ChildServer]:
+    server = ChildServer(predictor, hello=HELLO, address=address, listen=listen)
     await server.start()
     try:
         yield server
@@ -135,7 +135,7 @@ def open_descriptors() -> int:
 
 @pytest.mark.parametrize("scheme", ["unix", "tcp"])
 async def test_the_model_s_own_process_answers(
-    scheme: str, address: str, predictor: BoxedPredictor
+    scheme: str, address: str, predictor: ChildPredictor
 ) -> None:
     listen = LOOPBACK if scheme == "tcp" else None
     async with serving(predictor, address=address, listen=listen) as server:
@@ -147,15 +147,16 @@ async def test_the_model_s_own_process_answers(
         web.connection.close()
 
 
-def test_its_niceness_counts_beside_the_stack_s_processes(predictor: BoxedPredictor) -> None:
+def test_its_niceness_counts_beside_the_stack_s_processes(predictor: ChildPredictor) -> None:
     """Between sessions it may count for nothing; what it starts ends with its group."""
     pid = predictor.process.pid
+    assert pid is not None
     assert os.getsid(pid) == os.getsid(0)
     assert os.getpgid(pid) == pid
 
 
 async def test_it_answers_while_the_replica_s_process_stands_still(
-    address: str, predictor: BoxedPredictor
+    address: str, predictor: ChildPredictor
 ) -> None:
     async with serving(predictor, address=address):
         peer = await asyncio.to_thread(Blocking, address)
@@ -166,7 +167,7 @@ async def test_it_answers_while_the_replica_s_process_stands_still(
 
 
 async def test_peers_that_come_and_go_leave_nothing_behind(
-    address: str, predictor: BoxedPredictor
+    address: str, predictor: ChildPredictor
 ) -> None:
     async with serving(predictor, address=address) as server:
         first = await Web.dial(server.address)
@@ -184,7 +185,7 @@ async def test_peers_that_come_and_go_leave_nothing_behind(
 
 
 async def test_a_model_may_run_an_event_loop_of_its_own(
-    address: str, predictor: BoxedPredictor
+    address: str, predictor: ChildPredictor
 ) -> None:
     async with serving(predictor, address=address) as server:
         web = await Web.dial(server.address)
@@ -195,7 +196,7 @@ async def test_a_model_may_run_an_event_loop_of_its_own(
 
 
 async def test_what_a_peer_sends_before_it_was_greeted_is_answered_on_a_unix_socket(
-    address: str, predictor: BoxedPredictor
+    address: str, predictor: ChildPredictor
 ) -> None:
     def eager() -> list[Answer]:
         peer = Blocking(address)
@@ -211,7 +212,7 @@ async def test_what_a_peer_sends_before_it_was_greeted_is_answered_on_a_unix_soc
 
 
 async def test_a_peer_that_asks_before_the_replica_has_proved_itself_is_not_let_in(
-    predictor: BoxedPredictor,
+    predictor: ChildPredictor,
 ) -> None:
     """Nothing of it would reach the model's process, which would wait for the rest of a frame."""
 
@@ -233,7 +234,7 @@ async def test_a_peer_that_asks_before_the_replica_has_proved_itself_is_not_let_
         web.connection.close()
 
 
-async def test_its_counts_are_told_fit_to_be_shown(address: str, predictor: BoxedPredictor) -> None:
+async def test_its_counts_are_told_fit_to_be_shown(address: str, predictor: ChildPredictor) -> None:
     async with serving(predictor, address=address) as server:
         web = await Web.dial(server.address)
         await web.ask(row(WHO), row(WHO), row(WHO))
@@ -246,7 +247,7 @@ async def test_its_counts_are_told_fit_to_be_shown(address: str, predictor: Boxe
 
 
 async def test_draining_answers_what_arrives_and_ends_the_process_when_peers_close(
-    address: str, predictor: BoxedPredictor
+    address: str, predictor: ChildPredictor
 ) -> None:
     async with serving(predictor, address=address) as server:
         web = await Web.dial(server.address)
@@ -259,14 +260,14 @@ async def test_draining_answers_what_arrives_and_ends_the_process_when_peers_clo
         for leaving in (late, web):
             leaving.connection.close()
         assert await server.wait_closed(LIMIT_S)
-        assert predictor.process.returncode == 7
+        assert predictor.process.wait(0) == 7
     assert not Path(address.removeprefix("unix:")).exists()
 
 
 async def test_a_peer_that_never_closes_is_cut_off_with_the_process(
-    address: str, predictor: BoxedPredictor
+    address: str, predictor: ChildPredictor
 ) -> None:
-    server = BoxedServer(predictor, hello=HELLO, address=address)
+    server = ChildServer(predictor, hello=HELLO, address=address)
     await server.start()
     web = await Web.dial(server.address)
     await web.ask(row(WHO))
@@ -275,11 +276,11 @@ async def test_a_peer_that_never_closes_is_cut_off_with_the_process(
     assert not await server.wait_closed(0.05)
     await asyncio.to_thread(predictor.close)
     assert await web.ended() is not None
-    assert predictor.process.returncode == 7
+    assert predictor.process.wait(0) == 7
 
 
 async def test_a_batch_under_way_is_known_and_noted_only_where_it_takes_too_long(
-    address: str, predictor: BoxedPredictor
+    address: str, predictor: ChildPredictor
 ) -> None:
     table = WatchTable()
     slot = table.slot(0)
@@ -287,19 +288,19 @@ async def test_a_batch_under_way_is_known_and_noted_only_where_it_takes_too_long
     async with serving(predictor, address=address) as server:
         web = await Web.dial(server.address)
         assert predictor.busy_for == 0.0
-        asked = asyncio.create_task(web.ask(row(SLEEP, 0.5)))
+        asked = asyncio.create_task(web.ask(row(SLEEP, 3.0)))
         await until(lambda: predictor.busy_for > 0.0)
         watch_over(predictor, slot=slot, at_most_s=LIMIT_S)
         assert reasons(table, after_s=2 * LIMIT_S) == [], "another batch may be under way by then"
         watch_over(predictor, slot=slot, at_most_s=0.001)
         assert reasons(table, after_s=0.0) == ["the model hung: a batch took more than 0.001 s"]
         await asked
-        assert predictor.busy_for == 0.0
+        await until(lambda: predictor.busy_for == 0.0)
         web.connection.close()
 
 
 async def test_a_peer_is_dropped_where_the_model_s_process_takes_none(
-    address: str, predictor: BoxedPredictor
+    address: str, predictor: ChildPredictor
 ) -> None:
     async with serving(predictor, address=address) as server:
         # To the model's process that is the end of its work; ending before it is asked to, it would

@@ -105,7 +105,7 @@ def running(program: str) -> Iterator[int]:
 def test_orphans_count_and_end_with_their_group() -> None:
     with running(ORPHANS) as pid:
         processes = read_processes()
-        family = family_of(pid, processes)
+        family = family_of([pid], processes)
         assert len(family) == 3
         assert held_bytes(family) > 120 * MIB
         assert private_bytes(pid) > 120 * MIB
@@ -116,19 +116,19 @@ def test_orphans_count_and_end_with_their_group() -> None:
 
 def test_shared_memory_counts_once() -> None:
     with running(SHARERS) as pid:
-        family = family_of(pid, read_processes())
+        family = family_of([pid], read_processes())
         assert held_bytes(family) > 300 * MIB
         # Its own share of what it shares with its children counts in full.
-        assert 60 * MIB < shared_once_bytes(pid, family) < 160 * MIB
-        told = fault_of(pid, read_processes(), base_bytes=0, limit_mb=200)
+        assert 60 * MIB < shared_once_bytes([pid], family) < 160 * MIB
+        told = fault_of([pid], read_processes(), base_bytes=0, limit_mb=200)
         assert told == ""
-        assert fault_of(pid, read_processes(), base_bytes=0, limit_mb=50)
+        assert fault_of([pid], read_processes(), base_bytes=0, limit_mb=50)
 
 
 def test_too_many_processes_are_told() -> None:
     with running(MANY) as pid:
         processes = read_processes()
-        family = family_of(pid, processes)
+        family = family_of([pid], processes)
         assert len(family) == MOST_PROCESSES + 1
         assert str(MOST_PROCESSES) in crowd_of(family, processes)
         assert crowd_of(set(list(family)[1:]), processes) == ""
@@ -137,10 +137,10 @@ def test_too_many_processes_are_told() -> None:
 def test_a_process_without_its_first_thread_counts() -> None:
     with running(HEADLESS) as pid:
         wait_for(lambda: _state(pid) == "Z", what="the first thread has ended")
-        family = family_of(pid, read_processes())
+        family = family_of([pid], read_processes())
         assert family == {pid}
         assert held_bytes(family) > 60 * MIB
-        assert shared_once_bytes(0, family) > 60 * MIB
+        assert shared_once_bytes([0], family) > 60 * MIB
 
 
 def _state(pid: int) -> str:
@@ -150,8 +150,8 @@ def _state(pid: int) -> str:
 def test_too_many_sockets_are_told() -> None:
     with running(SOCKETS) as pid:
         processes = read_processes()
-        assert str(MOST_SOCKETS) in crowd_of(family_of(pid, processes), processes)
+        assert str(MOST_SOCKETS) in crowd_of(family_of([pid], processes), processes)
 
 
 def test_what_has_ended_has_no_family() -> None:
-    assert family_of(2**22 + 1, read_processes()) == set()
+    assert family_of([2**22 + 1], read_processes()) == set()

@@ -42,7 +42,7 @@ print(json.dumps({
 # Starts a program that ends with it, says its number and waits.
 PARENT = """
 import subprocess, sys, time
-from serving.container.dying import set_parent_death_signal
+from serving.container.child.kill import set_parent_death_signal
 
 child = subprocess.Popen(
     sys.argv[1:], stdout=subprocess.PIPE, preexec_fn=set_parent_death_signal, process_group=0

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from serving.container.batch_server import MAX_BUFFERED
-from serving.container.server import ContainerServer
+from serving.container.server.batch_server import MAX_BUFFERED
+from serving.container.server.listener import ContainerServer
 from serving.rpc import frames
 from serving.rpc.connection import Connection, connect
 from serving.rpc.credentials import Credentials
@@ -169,7 +169,7 @@ async def test_every_batch_is_answered_with_its_own_id_in_order(address: str) ->
 async def test_it_reads_no_further_when_it_holds_so_many_bytes(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.container.batch_server.MAX_BUFFERED_BYTES", 200_000)
+    monkeypatch.setattr("serving.container.server.batch_server.MAX_BUFFERED_BYTES", 200_000)
     echo = Echo()
     row, total = b'"' + b"x" * 50_000 + b'"', 100
     async with serving(echo, address=address) as server:

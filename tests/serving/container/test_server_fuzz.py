@@ -14,7 +14,7 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, given, settings
 
-from serving.container.server import ContainerServer
+from serving.container.server.listener import ContainerServer
 from serving.rpc.frames import Answer, AnswerStatus
 from tests.serving.container.test_server import HELLO, LIMIT, LOOPBACK, Echo, Web
 from tests.serving.rpc.mutations import chunks

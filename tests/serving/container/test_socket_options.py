@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from serving.container.busy import new_memory
 from serving.container.confined import MOST_DESCRIPTORS, confined_command, scrubbed_environment
 from tests.serving.container.test_command_line import ROOT
 
@@ -48,8 +47,3 @@ def test_what_would_hold_the_host_up_does_nothing(tmp_path: Path) -> None:
     *kept, descriptors = done.stdout.split()
     assert kept == ["True"] * 3
     assert int(descriptors) <= MOST_DESCRIPTORS
-
-
-def test_memory_that_is_shared_with_a_model_can_not_grow() -> None:
-    with new_memory() as memory, pytest.raises(PermissionError):
-        os.pwrite(memory.fileno(), bytes(100), 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from serving.container.boxed import BoxedPredictor
+from serving.container.child.child_process import ChildPredictor
 from serving.container.errors import LoadFailed, error_of
 from serving.container.failures import MOST_TOLD, Failure, RecentFailures, failure_of
 from serving.container.spec import LoadSpec
@@ -63,5 +63,5 @@ def test_why_a_model_did_not_load() -> None:
 
 def test_the_last_words_of_a_process(artifact_file: Path) -> None:
     spec = LoadSpec(runtime="python", input_type="doubles", **save(DIES, at=artifact_file))
-    with pytest.raises(LoadFailed, match=r"exitcode 3 \(\\x1b\[2J the last \\x00 words\)"):
-        BoxedPredictor(spec)
+    with pytest.raises(LoadFailed, match=r"exit code 3 \(\\x1b\[2J the last \\x00 words\)"):
+        ChildPredictor(spec)

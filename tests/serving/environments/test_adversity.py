@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.container.confined import has_landlock
+from serving.container.child.model_process import ModelEnvironment
+from serving.container.confined import confined_command, has_landlock
 from serving.container.errors import EnvironmentFailed
-from serving.container.programs import model_command
-from serving.container.spec import LoadSpec
 from serving.environments.store import STAGING, Environments
 from tests.serving.environments.wheels import make_wheel, needs, offline
 from tests.small_disk import small_disk
@@ -38,6 +37,15 @@ def refusal(environments: Environments, text: str) -> str:
     with pytest.raises(EnvironmentFailed) as refused:
         environments.prepare(needs(text))
     return str(refused.value)
+
+
+def in_environment(program: list[str], *, write: Path, environment: ModelEnvironment) -> list[str]:
+    return confined_command(
+        program,
+        write=[write],
+        read=[environment.folder, environment.prefix],
+        other_python=environment.python,
+    )
 
 
 def test_a_full_disk_fails_the_build_and_one_with_room_again_does_it(tmp_path: Path) -> None:
@@ -124,12 +132,9 @@ def test_what_a_package_runs_when_python_starts_finds_no_secret_either(
     said = subprocess.check_output([python, "-m", "toaster"], text=True)
     assert said == "'hunter2'\n"  # where nothing confines it, it does
 
-    spec = LoadSpec(
-        runtime="python", artifact=tmp_path / "none", sha256="0" * 64, input_type="doubles"
-    )
     home = tmp_path / "home"
     home.mkdir()
-    command = model_command(["-m", "toaster"], write=home, spec=spec, environment=held.of_model)
+    command = in_environment(["-m", "toaster"], write=home, environment=held.of_model)
     told = subprocess.run(command, capture_output=True, text=True, check=True)
     # Landlock refuses it, or a mount covers it.
     assert "PermissionError" in told.stdout or "FileNotFoundError" in told.stdout
@@ -155,12 +160,9 @@ def test_what_a_package_puts_in_the_place_of_python_finds_no_secret_either(
     environments = Environments(var / "environments", rules=offline(tmp_path))
     with suppress(EnvironmentFailed):  # whether uv, or the check of what it made, refuses it
         held = environments.prepare(needs("toaster"))
-        spec = LoadSpec(
-            runtime="python", artifact=tmp_path / "none", sha256="0" * 64, input_type="doubles"
-        )
         home = tmp_path / "home"
         home.mkdir()
-        command = model_command(["-m", "this"], write=home, spec=spec, environment=held.of_model)
+        command = in_environment(["-m", "this"], write=home, environment=held.of_model)
         told = subprocess.run(command, capture_output=True, text=True, check=False)
         assert "hunter2" not in told.stdout + told.stderr
     assert "hunter2" not in environments.log_of(needs("toaster").digest)

@@ -10,9 +10,8 @@ import pytest
 from registry.artifacts.files import ArtifactFiles
 from serving.cluster.replica.process import Assignment, new_server
 from serving.cluster.replica.watchdog import WatchTable
-from serving.container.boxed import BoxedPredictor
-from serving.container.boxed_server import BoxedServer
-from serving.container.server import ContainerServer
+from serving.container.child.child_process import ChildPredictor
+from serving.container.server.listener import ChildServer, ContainerServer
 from serving.container.spec import LoadSpec
 from serving.rpc.credentials import Credentials, web_tls
 from serving.testing import version_spec
@@ -52,7 +51,7 @@ async def test_over_tls_alone_the_replica_s_process_stays_in_between(
         hung_s=60.0,
     )
     saved = save(MODEL, at=tmp_path / "artifact")
-    predictor = BoxedPredictor(LoadSpec(runtime="python", input_type="doubles", **saved))
+    predictor = ChildPredictor(LoadSpec(runtime="python", input_type="doubles", **saved))
     slot = WatchTable().slot(0)
     server = new_server(assignment, predictor=predictor, slot=slot)
     await server.start()
@@ -71,4 +70,4 @@ async def test_over_tls_alone_the_replica_s_process_stays_in_between(
     predictor.close()
 
     assert int(answer.payload) == predictor.process.pid
-    assert type(server) is (ContainerServer if tls else BoxedServer)
+    assert type(server) is (ContainerServer if tls else ChildServer)

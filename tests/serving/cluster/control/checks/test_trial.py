@@ -195,7 +195,8 @@ def test_a_model_that_ends_the_process_is_told_apart(
 
     trial = try_out(version, artifact=artifact)
 
-    assert trial.fault == f"the process that tried the model out ended with {expected}"
+    assert trial.fault is not None
+    assert expected in trial.fault
     assert trial.failure is not None
     assert (trial.failure.error, trial.failure.traceback) == (trial.fault, "")
 

@@ -7,6 +7,9 @@ import struct
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames import (
@@ -29,6 +32,22 @@ EX_SOFTWARE = 70
 # A buffer of this size that is made anew for each read costs more than the system call.
 _READ_BYTES = 256 * 1024
 _TIMEVAL = struct.Struct("@ll")
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of a replica's batches, in whichever process they are answered.
+
+    `in_flight` are batches being worked on or waiting, `batch_size` is that of the last one.
+    """
+
+    queries: Count = 0
+    batches: Count = 0
+    batch_size: Count = 0
+    in_flight: Count = 0
+    last_error: str | None = None
 
 
 class SocketReader:

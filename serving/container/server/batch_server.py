@@ -8,12 +8,10 @@ import os
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from serving.container.child.link import EX_SOFTWARE, Statistics
 from serving.container.errors import explain
-from serving.container.link import EX_SOFTWARE
-from serving.container.predictor import BatchPredictor
-from serving.container.statistics import Statistics
 from serving.container.tracebacks import traceback_of
 from serving.rpc.connection import Connection
 from serving.rpc.errors import ConnectionLost, ProtocolError
@@ -30,6 +28,9 @@ from serving.rpc.frames import (
     fitting,
 )
 from serving.rpc.text import safe_text
+
+if TYPE_CHECKING:
+    from serving.container.predictor import BatchPredictor
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,44 @@
+"""Which inputs of a batch to ask a model about again after it failed: arithmetic alone."""
+
+from __future__ import annotations
+
+
+class Bisection:
+    """Sizes of the pieces of a failed batch, from its first input to its last.
+
+    A piece that fails is halved, and so is one that would take longer than the seconds that are
+    left. Once a single input would, the search is over.
+    """
+
+    def __init__(self, *, rows: int, took_s: float, seconds: float) -> None:
+        """The batch of `rows` failed after `took_s`; the search may take `seconds`."""
+        self._seconds = seconds
+        self._pieces = [rows]
+        # The slowest so far. What raises at once says little; what succeeds says it all.
+        self._seconds_per_row = took_s / rows
+        self._halve()
+
+    def next_size(self) -> int:
+        """Return the size of the next piece, 0 if there is none or no time for it."""
+        while self._pieces and self._seconds_per_row * self._pieces[-1] > self._seconds:
+            if self._pieces[-1] == 1:
+                return 0
+            self._halve()
+        return self._pieces[-1] if self._pieces and self._seconds > 0.0 else 0
+
+    def succeeded(self, *, seconds: float) -> None:
+        self._spend(seconds, rows=self._pieces.pop())
+
+    def failed(self, *, seconds: float) -> None:
+        self._spend(seconds, rows=self._pieces[-1])
+        self._halve()
+
+    def _halve(self) -> None:
+        """Replace the next piece by its halves; a single input has none."""
+        size = self._pieces.pop()
+        if size > 1:
+            self._pieces += [size - size // 2, size // 2]
+
+    def _spend(self, seconds: float, *, rows: int) -> None:
+        self._seconds -= seconds
+        self._seconds_per_row = max(self._seconds_per_row, seconds / rows)

@@ -1,0 +1,81 @@
+"""How a replica's process hands web processes over to the process of its model.
+
+It accepts and authenticates them, says HELLO and passes their streams on (SCM_RIGHTS). So batches
+and answers pass no further process, and the model's gets no secret and no address. Through the
+channel goes one byte: a stream with it, or the request to drain. Its end is the end of the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from contextlib import suppress
+from typing import cast
+
+STREAM, DRAIN = b"s", b"d"
+
+logger = logging.getLogger(__name__)
+
+
+class Admissions:
+    """The end of the replica's process."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        channel.setblocking(False)
+        self._channel = channel
+
+    def admit(self, descriptor: int) -> None:
+        """Hand over the stream of a peer that was greeted; the descriptor stays the caller's.
+
+        Raises OSError where the model's process has ended, or has long taken none.
+        """
+        socket.send_fds(self._channel, [STREAM], [descriptor])
+
+    def drain(self) -> None:
+        """Ask for the end once all peers have left, which they are asked to do."""
+        with suppress(OSError):  # then it ends anyway, or has to be ended
+            self._channel.send(DRAIN)
+
+    def close(self) -> None:
+        """Ask for the end; peers that are left are cut off."""
+        self._channel.close()
+
+
+class PassedOn(asyncio.Protocol):
+    """Says HELLO on a peer's stream and hands it over, without reading anything from it."""
+
+    def __init__(self, admissions: Admissions, *, greeting: bytes) -> None:
+        self._admissions = admissions
+        self._greeting = greeting
+        self._descriptor = -1
+        self._spoke = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports have the methods, not the base class.
+        stream = cast("asyncio.Transport", transport)
+        try:
+            self._descriptor = os.dup(stream.get_extra_info("socket").fileno())
+        except OSError as error:
+            logger.warning("peer not admitted: %s", error)
+            stream.abort()
+            return
+        stream.write(self._greeting)
+        # Only this process's hold on it, once all is written; until then nothing is read.
+        stream.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Over TCP, what came with its proof: too soon, as it knows nobody here yet."""
+        self._spoke = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._descriptor < 0:
+            return
+        try:
+            if exc is None and not self._spoke:
+                self._admissions.admit(self._descriptor)
+        except OSError as error:
+            logger.warning("peer not admitted: %s", error)
+        finally:
+            os.close(self._descriptor)

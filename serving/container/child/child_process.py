@@ -1,0 +1,266 @@
+"""A model in a confined process of its own, as its replica's process sees it.
+
+The replica's process keeps the address, the heartbeats, the limits and the secrets. It hands the
+streams of web processes over to the child (`child.admission`), which answers them itself. The
+child's memory, environment and readable files hold nothing that its artifact didn't bring
+(`serving.container.confined`). Neither process outlives the other.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from serving.container.child.admission import Admissions
+from serving.container.child.link import EX_SOFTWARE, ChildLink, Statistics
+from serving.container.child.model_process import (
+    LONGEST_LINE,
+    ForkServer,
+    ModelEnvironment,
+    ModelProcess,
+    ModelProgram,
+    ServerLost,
+    start_process,
+)
+from serving.container.crashes import broken, last_line, process_end
+from serving.container.errors import LoadFailed, error_of
+from serving.container.failures import Failure, RecentFailures
+from serving.container.limits import private_bytes
+from serving.container.output import Overheard
+from serving.container.scratch import new_folder
+from serving.container.signature import Signature, read_told, told_features
+from serving.container.spec import LoadSpec
+from serving.rpc.errors import ConnectionLost, ProtocolError
+from serving.rpc.frames import Answer
+from serving.rpc.text import safe_text
+
+STOPPED_WITHIN_S = 5.0
+HEARD_WITHIN_S = 1.0
+# A child reports each second. One whose model keeps the interpreter to itself can't.
+SILENT_S = 3.0
+# The end of a reason for a process that could not give one itself.
+WHILE_LOADING = "while the model was loading"
+
+logger = logging.getLogger(__name__)
+
+
+class ChildPredictor:
+    """The child of a replica's process, loaded and warmed up. Raises the child's ContainerError.
+
+    `on_started` gets the child's number and the bytes it holds before its model, `on_broken` how
+    it ended by itself, just before this process ends too. `server` forks the child if it can.
+    """
+
+    def __init__(
+        self,
+        spec: LoadSpec,
+        *,
+        on_started: Callable[[int, int], None] = lambda pid, held: None,
+        on_broken: Callable[[Failure], None] = lambda failure: None,
+        server: ForkServer | None = None,
+        environment: ModelEnvironment | None = None,
+    ) -> None:
+        self.input_type = spec.input_type
+        self.n_features: int | None = None
+        self.signature = Signature(input_type=spec.input_type)
+        self.failures = RecentFailures()
+        self.statistics = Statistics()
+        self._reported_at = time.monotonic()
+        self._busy_s = 0.0
+        self._link: ChildLink | None = None
+        self._asked = 0
+        self._done = False
+        self._stopping = False
+        self._on_broken = on_broken
+        self._watching: threading.Thread | None = None
+        self._folder = new_folder()
+        ours, theirs = socket.socketpair()
+        self.admissions = Admissions(ours)
+        program = ModelProgram(
+            arguments=["answer", *spec.options()],
+            spec=spec,
+            folder=self._folder,
+            passed=("--descriptor", theirs.fileno()),
+        )
+        try:
+            with theirs:
+                self.process = _start(program, server=server, environment=environment)
+            self.process.stdin.close()
+            self._output = Overheard(self.process.stderr, name="child.stderr")
+            self._wait_until_loaded(on_started)
+        except BaseException:
+            self.close()
+            raise
+        self._listening = threading.Thread(target=self._listen, name="child.stdout", daemon=True)
+        self._listening.start()
+        self._watching = threading.Thread(target=self._watch, name="child", daemon=True)
+        self._watching.start()
+
+    @property
+    def busy_for(self) -> float:
+        """The seconds that the batch under way has taken, 0.0 if there is none.
+
+        A model can make it any number, and so seem idle, or too slow to be kept.
+        """
+        silent = time.monotonic() - self._reported_at
+        return self._busy_s + silent if self._busy_s or silent > SILENT_S else 0.0
+
+    def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
+        """Ask from this process, for peers whose streams can't be handed over."""
+        self._asked = (self._asked + 1) & 0xFFFF_FFFF
+        try:
+            return self._linked().ask(self._asked, inputs)
+        except (OSError, ConnectionLost, ProtocolError):
+            # Out of step, it is of no more use, and its end is this process's. The callers find
+            # out themselves on which of the inputs it died.
+            self.process.send_signal(9)
+            if self._watching is not None:
+                self._watching.join()
+            raise
+
+    def warm_up(self) -> None:
+        """The child has done that."""
+
+    def drain(self) -> None:
+        """Have the child ask its peers to leave, and end once they have."""
+        self.admissions.drain()
+
+    def wait_drained(self, timeout: float) -> bool:
+        """After drain(): wait `timeout` seconds for the child to end by itself."""
+        if self._watching is None:
+            return True
+        self._watching.join(timeout)
+        return not self._watching.is_alive()
+
+    def close(self) -> None:
+        self._stopping = True
+        if self._link is not None:
+            self._link.close()
+        self.admissions.close()  # for the child the end of its work
+        if hasattr(self, "process"):
+            self.wait_drained(STOPPED_WITHIN_S)
+            self.process.end()
+            if hasattr(self, "_output"):
+                self._output.wait()
+            if self._watching is None:  # else its listener closes it
+                self.process.stdout.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _linked(self) -> ChildLink:
+        if self._link is None:
+            ours, theirs = socket.socketpair()
+            self._link = ChildLink(ours)
+            with theirs:
+                self.admissions.admit(theirs.fileno())
+        return self._link
+
+    def _wait_until_loaded(self, on_started: Callable[[int, int], None]) -> None:
+        report = self._read_report()
+        if report is not None and "base_bytes" in report:
+            # Once, before its model: its memory limit counts from there.
+            self._poll()
+            if (pid := self.process.pid) is not None:
+                on_started(pid, min(int(report["base_bytes"]), private_bytes(pid)))
+            report = self._read_report()
+        if report is None:
+            ended = self._how_it_ended()
+            reason = f"{ended.error}, {WHILE_LOADING}"
+            raise error_of({"error": reason, "traceback": ended.traceback})
+        if not report.get("ok"):
+            raise error_of(report)
+        self.n_features = told_features(report.get("n_features"))
+        self.signature = read_told(report.get("signature"), input_type=self.input_type)
+
+    def _poll(self) -> int | None:
+        with suppress(ServerLost):
+            return self.process.wait(0)
+        return None
+
+    def _how_it_ended(self) -> Failure:
+        """Describe the end of a child: its last words, or where it broke."""
+        try:
+            reason = f"its process ended with {process_end(self.process.wait(None) or 0)}"
+        except ServerLost:
+            reason = "its process was killed"
+        self._output.wait()
+        words = self._output.last_words()
+        failure = broken(reason, output=words)
+        said = "" if failure.traceback else safe_text(last_line(words))
+        return msgspec.structs.replace(failure, error=f"{reason} ({said})") if said else failure
+
+    def _read_report(self) -> dict[str, Any] | None:
+        """Return the child's next line; None at the end."""
+        line = self.process.stdout.readline(LONGEST_LINE)
+        if not line:
+            return None
+        with suppress(ValueError, RecursionError):
+            report = json.loads(line)
+            if isinstance(report, dict):
+                return report
+        raise LoadFailed(f"its process spoke out of turn: {line[:200]!r}")
+
+    def _listen(self) -> None:
+        """Follow the child's reports; one that isn't understood ends it."""
+        try:
+            with self.process.stdout:
+                while (report := self._read_report()) is not None:
+                    self._take(report)
+        except (LoadFailed, msgspec.ValidationError) as error:
+            logger.warning("the model's process is not understood: %s", error)
+        self.process.send_signal(9)
+
+    def _take(self, report: dict[str, Any]) -> None:
+        if "failure" in report:
+            self.failures.merge(msgspec.convert(report["failure"], Failure))
+            return
+        self._done = report.get("done") is True
+        self._busy_s = msgspec.convert(report.get("busy_s"), float)
+        self.statistics = _printable(msgspec.convert(report.get("statistics"), Statistics))
+        self._reported_at = time.monotonic()
+
+    def _watch(self) -> None:
+        """End this process with the child, unless that was to end.
+
+        Processes that it has forked may live on with its pipes and its socket open, so only its
+        own end can be waited for.
+        """
+        with suppress(ServerLost):
+            self.process.wait(None)
+        self._listening.join(HEARD_WITHIN_S)
+        # Libraries break as they are torn down: no batch is lost by that.
+        if self._stopping or self._done:
+            return
+        ended = self._how_it_ended()
+        self.process.end()
+        if not self._stopping:
+            logger.error("the model is lost: %s", ended.error)
+            shutil.rmtree(self._folder, ignore_errors=True)
+            try:
+                self._on_broken(ended)
+            finally:
+                os._exit(EX_SOFTWARE)
+
+
+def _printable(statistics: Statistics) -> Statistics:
+    if statistics.last_error is None:
+        return statistics
+    return msgspec.structs.replace(statistics, last_error=safe_text(statistics.last_error))
+
+
+def _start(
+    program: ModelProgram, *, server: ForkServer | None, environment: ModelEnvironment | None
+) -> ModelProcess:
+    try:
+        return start_process(program, server=server, environment=environment)
+    except OSError as error:
+        raise LoadFailed(f"its process cannot be started: {error}") from error

@@ -1,0 +1,1 @@
+"""Answering web processes with a loaded model."""

@@ -1,0 +1,132 @@
+"""A replica's servers: one address, and peers answered here or by the model's process."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from serving.container.child.admission import PassedOn
+from serving.container.child.link import Statistics
+from serving.container.server.batch_server import BatchServer
+from serving.rpc.buffers import keep_freed_memory
+from serving.rpc.connection import NewProtocol, accept, remove_socket
+from serving.rpc.forks import forget, keep_from_forks
+from serving.rpc.hello import Hello, encode_hello
+from serving.rpc.listening import TcpListen
+
+if TYPE_CHECKING:
+    from serving.container.child.child_process import ChildPredictor
+    from serving.container.predictor import BatchPredictor
+    from serving.rpc.connection import Listener
+
+
+class ReplicaListener:
+    """Listens as the replica that says this HELLO.
+
+    `address` is a Unix socket; with `listen` it is TCP instead, where peers have to authenticate.
+    """
+
+    def __init__(self, *, hello: Hello, address: str = "", listen: TcpListen | None = None) -> None:
+        self._authentication = listen.credentials.of(hello) if listen else None
+        self._listen = listen
+        # Where it can be dialled once it listens.
+        self.address = listen.bound_address if listen else address
+        self._listener: Listener | None = None
+
+    async def listen(self, new_protocol: NewProtocol) -> None:
+        """Make a protocol for each peer; raises OSError if the address is taken."""
+        self._listener = await accept(
+            self.address,
+            new_protocol=new_protocol,
+            authentication=self._authentication,
+            ports=self._listen.ports if self._listen else None,
+        )
+        for bound in self._listener.sockets:
+            keep_from_forks(bound.fileno())
+        if self._listen is not None:
+            port = self._listener.sockets[0].getsockname()[1]
+            self.address = self._listen.advertised_address(port)
+
+    def stop_listening(self) -> None:
+        """Accept no more peers; the connected ones stay."""
+        if self._listener is None:
+            return
+        for bound in self._listener.sockets:
+            forget(bound.fileno())
+        self._listener.close()
+        self._listener = None
+        remove_socket(self.address)
+
+
+class ContainerServer(ReplicaListener, BatchServer):
+    """Answers its peers in this process."""
+
+    def __init__(
+        self,
+        predictor: BatchPredictor,
+        *,
+        hello: Hello,
+        address: str = "",
+        listen: TcpListen | None = None,
+    ) -> None:
+        ReplicaListener.__init__(self, hello=hello, address=address, listen=listen)
+        BatchServer.__init__(
+            self, predictor, greeting=encode_hello(hello), concurrency=hello.concurrency
+        )
+
+    async def start(self) -> None:
+        """Listen; raises OSError if the address is taken."""
+        keep_freed_memory()
+        await self.listen(self.new_connection)
+
+    async def wait_closed(self, timeout: float) -> bool:  # noqa: ASYNC109  # it is the point
+        """After drain(): wait until every peer has closed, or timeout seconds; then stop.
+
+        Returns whether all peers had closed in time. The others are cut off.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self.peers_gone()
+        all_gone = not self.connections
+        self.stop_listening()
+        self.cut_off()
+        return all_gone
+
+
+class ChildServer(ReplicaListener):
+    """Hands its peers over to the model's process. Not those with TLS: its state stays here."""
+
+    def __init__(
+        self,
+        predictor: ChildPredictor,
+        *,
+        hello: Hello,
+        address: str = "",
+        listen: TcpListen | None = None,
+    ) -> None:
+        super().__init__(hello=hello, address=address, listen=listen)
+        self._predictor = predictor
+        self._greeting = encode_hello(hello)
+
+    @property
+    def statistics(self) -> Statistics:
+        """The last ones that the model's process reported."""
+        return self._predictor.statistics
+
+    async def start(self) -> None:
+        """Listen; raises OSError if the address is taken."""
+        await self.listen(lambda: PassedOn(self._predictor.admissions, greeting=self._greeting))
+
+    def drain(self) -> None:
+        """Ask every peer to send no more and to close; what still arrives is answered."""
+        self._predictor.drain()
+
+    async def wait_closed(self, timeout: float) -> bool:  # noqa: ASYNC109  # it is the point
+        """After drain(): wait until every peer has closed, or timeout seconds; then stop.
+
+        Returns whether all had closed in time. The others are cut off with the process.
+        """
+        all_gone = await asyncio.to_thread(self._predictor.wait_drained, timeout)
+        self.stop_listening()
+        return all_gone

@@ -1,0 +1,214 @@
+"""Serves a loaded model until it is asked to stop: at an address, or to admitted streams."""
+
+from __future__ import annotations
+
+import argparse
+import array
+import asyncio
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from asyncio.events import _set_running_loop  # meant for implementations of loops
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from serving.container.child.admission import DRAIN, STREAM
+from serving.container.predictor import BatchPredictor, Predictor
+from serving.container.server.batch_server import BatchServer
+from serving.container.server.listener import ContainerServer
+from serving.rpc.address import TcpAddress, parse_address
+from serving.rpc.credentials import Credentials, replica_tls
+from serving.rpc.errors import InvalidAddress
+from serving.rpc.forks import forget, keep_from_forks
+from serving.rpc.frames import Answer
+from serving.rpc.hello import Hello
+from serving.rpc.listening import TcpListen
+
+REPORT_S = 1.0
+_CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # Linux; elsewhere a moment later
+
+Say = Callable[[dict[str, Any]], None]
+
+logger = logging.getLogger(__name__)
+
+
+class TimedPredictor:
+    """A predictor that notes since when it works, and whose model sees no running event loop.
+
+    So the model may run one of its own.
+    """
+
+    def __init__(self, predictor: BatchPredictor) -> None:
+        self._predictor = predictor
+        self._since = 0.0
+
+    @property
+    def busy_s(self) -> float:
+        since = self._since
+        return time.monotonic() - since if since else 0.0
+
+    def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
+        loop = asyncio.get_running_loop()
+        _set_running_loop(None)
+        self._since = time.monotonic()
+        try:
+            return self._predictor.answer_batch(inputs)
+        finally:
+            self._since = 0.0
+            _set_running_loop(loop)
+
+
+def serve(predictor: Predictor, *, arguments: argparse.Namespace, say: Say) -> None:
+    """Serve at the address of the arguments until SIGTERM or SIGINT, then drain."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(predictor, arguments=arguments, say=say))
+
+
+def answer(predictor: Predictor, *, channel: socket.socket, say: Say) -> None:
+    """Answer the streams that come through the channel until its peer closes it."""
+    # Always this loop: others that a model installs are its own affair.
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(_answer(predictor, channel=channel, say=say))
+
+
+async def _answer(predictor: Predictor, *, channel: socket.socket, say: Say) -> None:
+    timed = TimedPredictor(predictor)
+    server = BatchServer(timed)
+
+    def report(**more: Any) -> None:
+        for failure in predictor.failures.take():
+            say({"failure": msgspec.to_builtins(failure)})
+        statistics = msgspec.to_builtins(server.statistics)
+        say({"statistics": statistics, "busy_s": timed.busy_s} | more)
+
+    def keep_reporting() -> None:
+        while True:
+            time.sleep(REPORT_S)
+            report()
+
+    threading.Thread(target=keep_reporting, name="reports", daemon=True).start()
+    await serve_admitted(server, channel=channel)
+    report(done=True)
+
+
+async def serve_admitted(server: BatchServer, *, channel: socket.socket) -> None:
+    """Answer the peers whose streams come through the channel, until it says to end."""
+    loop = asyncio.get_running_loop()
+    channel.setblocking(False)
+    keep_from_forks(channel.fileno())
+    joining: set[asyncio.Task[object]] = set()
+
+    def hear() -> None:
+        try:
+            message, stream = _receive(channel)
+        except BlockingIOError:
+            return
+        if stream is not None:
+            joins = loop.create_task(_join(server, stream=stream))
+            joining.add(joins)
+            joins.add_done_callback(joining.discard)
+        elif message == STREAM:
+            logger.warning("peer lost: this process has too many open files to take its stream")
+        elif message == DRAIN:
+            server.drain()
+        elif not message:
+            loop.remove_reader(channel.fileno())
+            for joined in joining:
+                joined.cancel()
+            server.drain()
+            server.cut_off()
+
+    loop.add_reader(channel.fileno(), hear)
+    await server.peers_gone()
+    # Streams that came right before are no peers yet, and would be cut off.
+    while joining:
+        await asyncio.wait(joining)
+        await server.peers_gone()
+    loop.remove_reader(channel.fileno())
+    forget(channel.fileno())
+
+
+async def _join(server: BatchServer, *, stream: socket.socket) -> None:
+    try:
+        await asyncio.get_running_loop().connect_accepted_socket(server.new_connection, stream)
+    except asyncio.CancelledError:
+        stream.close()
+        raise
+    except OSError as error:
+        logger.warning("peer lost: %s", error)
+        stream.close()
+
+
+def _receive(channel: socket.socket) -> tuple[bytes, socket.socket | None]:
+    try:
+        message, ancillary, _, _ = channel.recvmsg(1, socket.CMSG_SPACE(4), _CLOSE_ON_EXEC)
+    except ConnectionError:
+        return b"", None
+    descriptors = array.array("i")
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+    if not descriptors:
+        return message, None
+    stream = socket.socket(fileno=descriptors[0])
+    stream.set_inheritable(False)
+    return message, stream
+
+
+async def _serve(predictor: Predictor, *, arguments: argparse.Namespace, say: Say) -> None:
+    hello = Hello(
+        replica=f"{arguments.name}-{arguments.version}-{os.getpid()}",
+        model=arguments.name,
+        version=arguments.version,
+        version_id=arguments.version_id,
+        generation=arguments.generation,
+        input_type=arguments.input_type,
+        concurrency=getattr(predictor, "concurrency", 1),
+    )
+    server = ContainerServer(
+        predictor, hello=hello, address=arguments.address, listen=_listen(arguments.address)
+    )
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await server.start()
+    say({"ok": True, "address": server.address, "replica": hello.replica, "pid": os.getpid()})
+    await stop.wait()
+    server.drain()
+    await server.wait_closed(arguments.drain_timeout)
+
+
+def _listen(address: str) -> TcpListen | None:
+    """For a TCP address, how peers authenticate: by the cluster's secret, from the environment."""
+    target = parse_address(address)
+    if not isinstance(target, TcpAddress):
+        return None
+    secret = os.environ.get("CLIPPER_CLUSTER_SECRET")
+    if not secret:
+        raise InvalidAddress(f"expected CLIPPER_CLUSTER_SECRET in the environment for {address}")
+    certificate, key = (os.environ.get(f"CLIPPER_TLS_{name}") for name in ("CERT", "KEY"))
+    tls = None
+    if certificate and key:
+        tls = replica_tls(certificate=Path(certificate), key=Path(key))
+    return TcpListen(
+        advertise_host=target.host,
+        bind_host=target.host,
+        ports=range(target.port, target.port + 1),
+        credentials=Credentials(secret=secret.encode(), tls=tls),
+    )
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's loop if it is installed, as it need not be in a model's environment."""
+    with suppress(ImportError):
+        import uvloop
+
+        return uvloop.new_event_loop
+    return None
