@@ -6,7 +6,7 @@ import pytest
 
 from clipper_site import checks
 from clipper_site.env import Environment
-from clipper_site.setting_texts import SIZE, SettingText
+from clipper_site.setting_texts import SIZE
 from clipper_site.settings import ENV
 from scripts.docs.from_settings import variables
 from tests.docs.code import settings_read
@@ -19,7 +19,7 @@ def _one_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ENV.known, NAME, ENV.known["CLIPPER_PORT"])
     monkeypatch.setattr(ENV, "source", {NAME: "3"})
     assert ENV.whole(NAME, default=2, at_least=1) == 3
-    monkeypatch.setitem(SIZE, NAME, SettingText("Seconds that a slice is toasted."))
+    monkeypatch.setitem(SIZE, NAME, "Seconds that a slice is toasted.")
 
 
 @pytest.mark.usefixtures("_one_more")

@@ -18,6 +18,7 @@ from serving.container.errors import ArtifactInvalid
 from serving.container.inputs import of_features
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
+from serving.container.runtimes.base import FrameworkModel
 from serving.container.scores import most_likely, of_both
 from serving.container.signature import COLUMNS, InputPart, Signature
 from serving.container.spec import LoadSpec
@@ -28,7 +29,7 @@ HEADER = 8
 PREDICTIONS = {"predict_proba": "Probability", "decision_function": "RawFormulaVal"}
 
 
-class CatBoostModel:
+class CatBoostModel(FrameworkModel):
     """A model, asked for labels or values, probabilities, or raw values."""
 
     def __init__(self, model: catboost.CatBoost, *, spec: LoadSpec) -> None:
@@ -40,19 +41,12 @@ class CatBoostModel:
         self._threads = spec.threads
         self._texts = {*model.get_cat_feature_indices(), *model.get_text_feature_indices()}
         self.signature = self._signature(model, input_type=spec.input_type)
-        self.n_features = self.signature.length
 
     def predict(self, inputs: Rows) -> Any:
         rows = inputs if self._texts else as_matrix(inputs)
         if self._method == "predict" and self._classes.size:
             return self._labels(rows)
         return self._ask(rows, kind=PREDICTIONS.get(self._method, "RawFormulaVal"))
-
-    def warm_up(self) -> None:
-        """Nothing of its own: answering a first batch is what warms a model."""
-
-    def close(self) -> None:
-        """Nothing was taken."""
 
     def _labels(self, rows: Rows) -> Any:
         told = self._ask(rows, kind="Probability")

@@ -8,7 +8,6 @@ of the model's signature.
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -18,23 +17,21 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it is read once, wh
 import mlflow.pyfunc
 import pandas as pd
 
-from serving.container.archive import unpack
 from serving.container.arrays import are_named, by_input, part_of, shaped
 from serving.container.errors import ArtifactInvalid, LoadFailed, explain
 from serving.container.inputs import of_features, of_tensors
 from serving.container.missing import with_nulls
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
-from serving.container.scratch import new_folder
+from serving.container.runtimes.base import FrameworkModel, kept_folder, unpacked_root
 from serving.container.signature import COLUMNS, DType, InputPart, Signature
 from serving.container.spec import LoadSpec
 
-MARK = "MLmodel"
 NUMERIC = "fi"  # the kinds of NumPy's types
 REQUIREMENTS = "requirements.txt"
 
 
-class MLflowModel:
+class MLflowModel(FrameworkModel):
     """A python_function, asked with frames, arrays or lists, as its signature says."""
 
     def __init__(
@@ -43,20 +40,13 @@ class MLflowModel:
         self._schema = model.metadata.get_input_schema()
         self._ask = model.predict if method == "predict" else _asked_directly(model, method=method)
         self._method = method
-        self._folder = folder
+        self.folder = folder
         # MLflow has NaN for a number, whether the model does something with it or not.
         taken = _signature(self._schema, input_type=spec.input_type)
         self.signature = with_nulls(taken, ask=self.predict, example=spec.example)
-        self.n_features = self.signature.length
 
     def predict(self, inputs: Rows) -> Any:
         return _as_outputs(by_input(self._ask(self._taken(inputs)), method=self._method))
-
-    def warm_up(self) -> None:
-        """Nothing of its own: answering a first batch is what warms it."""
-
-    def close(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _taken(self, rows: Rows) -> Any:
         """Rows as what the signature wants; as they are where there is none."""
@@ -86,24 +76,9 @@ class MLflowModel:
 
 def load(spec: LoadSpec) -> MLflowModel:
     method = method_of(spec)
-    folder = new_folder()
-    try:
-        unpack(spec.artifact, into=folder)
-        root = _root(folder)
+    with kept_folder() as folder:
+        root = unpacked_root(spec, into=folder, mark="MLmodel", name="MLflow model")
         return MLflowModel(_open(root), method=method, spec=spec, folder=folder)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def _root(folder: Path) -> Path:
-    """The folder with the file MLmodel: the zip's top, or one within."""
-    found = [path.parent for path in (*folder.glob(MARK), *folder.glob(f"*/{MARK}"))]
-    if len(found) != 1:
-        raise ArtifactInvalid(
-            f"expected a zip of one MLflow model, with its file {MARK}, got {len(found)} of them"
-        )
-    return found[0]
 
 
 def _open(root: Path) -> mlflow.pyfunc.PyFuncModel:

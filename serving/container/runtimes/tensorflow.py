@@ -23,7 +23,6 @@ import numpy as np
 import tensorflow
 
 from serving.container.archive import unpack
-from serving.container.arrays import in_batches
 from serving.container.errors import (
     ALLOW_PICKLE,
     ArtifactInvalid,
@@ -32,9 +31,9 @@ from serving.container.errors import (
     explain,
 )
 from serving.container.feeding import TensorInput, by_row, feed, first_of
-from serving.container.inputs import of_tensors
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
+from serving.container.runtimes.base import TensorModel
 from serving.container.scores import most_likely, softmax
 from serving.container.scratch import new_folder
 from serving.container.spec import LoadSpec
@@ -46,31 +45,21 @@ EXPECTED = "expected a file of model.save('model.keras'), or a zip of a SavedMod
 Ask = Callable[[Mapping[str, Any]], Any]
 
 
-class TensorFlowModel:
+class TensorFlowModel(TensorModel):
     """A function of tensors by name, asked for its outputs, their softmax or their argmax."""
 
-    # A network makes NaN of it, and a label of that.
-    null_is_declared = True
-
     def __init__(self, ask: Ask, *, inputs: Sequence[TensorInput], spec: LoadSpec) -> None:
+        super().__init__(
+            parts=[each.part for each in inputs],
+            batches=[each.batch for each in inputs],
+            input_type=spec.input_type,
+        )
         self._call = ask
         self._inputs = inputs
         self._finish = FINISHES[method_of(spec)]
         self._device = "/CPU:0" if spec.device == "cpu" else f"/GPU:{spec.device[-1]}"
-        self._batch = next((each.batch for each in inputs if each.batch), None)
-        self.signature = of_tensors(spec.input_type, [each.part for each in inputs])
-        self.n_features = self.signature.length
 
-    def predict(self, inputs: Rows) -> Any:
-        return in_batches(inputs, size=self._batch, ask=self._ask)
-
-    def warm_up(self) -> None:
-        """Nothing of its own: answering a first batch is what has it compiled."""
-
-    def close(self) -> None:
-        """Nothing was taken."""
-
-    def _ask(self, rows: Rows) -> Any:
+    def ask(self, rows: Rows) -> Any:
         with tensorflow.device(self._device):
             tensors = feed(rows, inputs=self._inputs)
             return self._finish(_in_numpy(self._call(tensors)))

@@ -16,44 +16,34 @@ from typing import Any, cast, get_args
 
 import torch
 
-from serving.container.arrays import are_named, in_batches, part_of, shaped
+from serving.container.arrays import are_named, part_of, shaped
 from serving.container.errors import ArtifactInvalid, LoadFailed, explain
 from serving.container.feeding import by_row, first_of
-from serving.container.inputs import of_tensors
 from serving.container.rows import InvalidRow, Rows
 from serving.container.runtimes import method_of
+from serving.container.runtimes.base import TensorModel
 from serving.container.scores import most_likely, softmax
 from serving.container.signature import DType, InputPart
 from serving.container.spec import LoadSpec
 
 
-class TorchModel:
+class TorchModel(TensorModel):
     """A function from tensors to tensors, asked about one or several inputs a row."""
-
-    # A network makes NaN of it, and a label of that.
-    null_is_declared = True
 
     def __init__(
         self, ask: Callable[..., Any], *, inputs: Sequence[TorchInput], spec: LoadSpec
     ) -> None:
+        super().__init__(
+            parts=[each.part for each in inputs],
+            batches=[each.batch for each in inputs],
+            input_type=spec.input_type,
+        )
         self._call = ask
         self._inputs = inputs
         self._device = spec.device
         self._finish = FINISHES[method_of(spec)]
-        self._batch = next((each.batch for each in inputs if each.batch), None)
-        self.signature = of_tensors(spec.input_type, [each.part for each in inputs])
-        self.n_features = self.signature.length
 
-    def predict(self, inputs: Rows) -> Any:
-        return in_batches(inputs, size=self._batch, ask=self._ask)
-
-    def warm_up(self) -> None:
-        """Nothing of its own: answering first batches is what has it compiled."""
-
-    def close(self) -> None:
-        """Nothing was taken."""
-
-    def _ask(self, rows: Rows) -> Any:
+    def ask(self, rows: Rows) -> Any:
         with torch.inference_mode():
             return self._finish(self._call(*self._tensors(rows)))
 

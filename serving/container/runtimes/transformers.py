@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +21,6 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # it is read once, when it is imported
 import torch
 import transformers
 
-from serving.container.archive import unpack
 from serving.container.errors import (
     ALLOW_PICKLE,
     ArtifactInvalid,
@@ -32,7 +30,7 @@ from serving.container.errors import (
 )
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
-from serving.container.scratch import new_folder
+from serving.container.runtimes.base import FrameworkModel, kept_folder, unpacked_root
 from serving.container.signature import Signature
 from serving.container.spec import LoadSpec
 
@@ -53,7 +51,7 @@ CLASSIFIERS = ("text-classification", "image-classification")
 OF_ANY_TEXT = ("text-classification", "token-classification", "feature-extraction")
 
 
-class TransformersModel:
+class TransformersModel(FrameworkModel):
     """A pipeline, asked for labels, their probabilities, or whatever its task answers."""
 
     def __init__(self, pipeline: Any, *, spec: LoadSpec, folder: Path) -> None:
@@ -64,12 +62,11 @@ class TransformersModel:
                 f"expected a classifier for predict_proba, got a model for {pipeline.task}"
             )
         self._pipeline = pipeline
-        self._folder = folder
+        self.folder = folder
         tokenizer = pipeline.tokenizer
         # What can't be filled up to the longest of a batch is asked one by one.
         self._pads = tokenizer is None or tokenizer.pad_token is not None
         self.signature = Signature(input_type=spec.input_type)
-        self.n_features: int | None = None
 
     def predict(self, inputs: Rows) -> Any:
         rows = inputs.to_dict("records") if hasattr(inputs, "columns") else inputs
@@ -77,20 +74,17 @@ class TransformersModel:
         options["batch_size"] = len(rows) if self._pads else 1
         # Of a list with one row some pipelines give back what isn't in a list.
         answers = list(self._pipeline((_as_image(row) for row in rows), **options))
-        return [self._told(answer) for answer in answers] if self._classifies else answers
+        return [self._label(answer) for answer in answers] if self._classifies else answers
 
     def warm_up(self) -> None:
         if self._pipeline.task in OF_ANY_TEXT:
             self.predict(["a", "a"])
 
-    def close(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _told(self, answer: list[dict[str, Any]]) -> Any:
+    def _label(self, answer: list[dict[str, Any]]) -> Any:
         """The label with the highest score, or the score of each."""
         if self._probabilities:
-            return {told["label"]: told["score"] for told in answer}
-        best = max(answer, key=lambda told: float(told["score"]))
+            return {each["label"]: each["score"] for each in answer}
+        best = max(answer, key=lambda each: float(each["score"]))
         return best["label"] if best["score"] == best["score"] else float("nan")
 
 
@@ -101,25 +95,10 @@ def load(spec: LoadSpec) -> TransformersModel:
     with suppress(RuntimeError):  # once work has begun, it can't be set any more
         torch.set_num_interop_threads(1)
     transformers.utils.logging.disable_progress_bar()
-    folder = new_folder()
-    try:
-        unpack(spec.artifact, into=folder)
-        root = _root(folder)
+    with kept_folder() as folder:
+        root = unpacked_root(spec, into=folder, mark=CONFIG, name="pipeline")
         pipeline = _open(root, task=_task(root), spec=spec)
         return TransformersModel(pipeline, spec=spec, folder=folder)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def _root(folder: Path) -> Path:
-    """The folder with the configuration: the zip's top, or one within."""
-    found = [path.parent for path in (*folder.glob(CONFIG), *folder.glob(f"*/{CONFIG}"))]
-    if len(found) != 1:
-        raise ArtifactInvalid(
-            f"expected a zip of one pipeline, with its {CONFIG}, got {len(found)} of them"
-        )
-    return found[0]
 
 
 def _task(root: Path) -> str:
