@@ -13,8 +13,8 @@ from registry.artifacts.tokens import ArtifactTokens
 from registry.models import ModelVersion
 from registry.reading import last_number
 from serving.api.artifacts import ArtifactDownloads
-from serving.metrics.artifacts import ArtifactCounts
 from serving.metrics.masters import read_masters
+from serving.metrics.published import ArtifactCounts
 from serving.web.console import ConsoleRuntime, ConsoleSpec
 
 

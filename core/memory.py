@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import resource
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,3 +39,12 @@ def available_bytes() -> int:
         with suppress(OSError, ValueError):  # "max": no limit
             found.append(max(0, int(limit.read_text()) - int(used.read_text())))
     return min(found, default=0)
+
+
+def resident_bytes() -> int:
+    """Return the resident set size; where the system does not tell it, the peak so far."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024

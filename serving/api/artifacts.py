@@ -29,7 +29,7 @@ from serving.http.asgi import (
     require_method,
     while_connected,
 )
-from serving.metrics.artifacts import ArtifactCounts
+from serving.metrics.published import ArtifactCounts
 
 # Handing one over to the connection holds the event loop for 42 µs (p99 89 µs); a MiB for 221 µs.
 PIECE_BYTES = 256 << 10

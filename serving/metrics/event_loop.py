@@ -16,12 +16,6 @@ from serving.engine.stats import latency_histogram
 
 LAG_INTERVAL_S = 0.05
 
-HISTOGRAMS = {
-    "lag": ("clipper_web_loop_lag_seconds", "Time that a timer of the event loop came late"),
-    "read": ("clipper_registry_read_seconds", "Time of a reading of the registry, in a thread"),
-    "apply": ("clipper_registry_apply_seconds", "Time of following a reading, on the event loop"),
-}
-
 
 class LoopWatch:
     """What one web process has seen of its event loop, and of the registry's readings."""
@@ -53,4 +47,8 @@ class LoopWatch:
         self.apply.observe(monotonic() - begun)
 
     def published(self) -> dict[str, Any]:
-        return {name: getattr(self, name).published() for name in HISTOGRAMS}
+        return {
+            "lag": self.lag.published(),
+            "read": self.read.published(),
+            "apply": self.apply.published(),
+        }

@@ -1,8 +1,9 @@
-"""What web processes and the cluster count, in the text format that Prometheus reads."""
+"""Counts of web processes and of the cluster in the text format that Prometheus reads."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -18,17 +19,8 @@ from prometheus_client.registry import Collector
 from registry.restarts import Restarts
 from selection.store.health_alarms import Alarms
 from serving.engine.stats import LATENCY_BOUNDS, cumulative
-from serving.metrics import artifacts
-from serving.metrics.bounds import OF_APPLICATIONS, OF_VERSIONS, WITH_BUCKETS, Shown
-from serving.metrics.cluster import (
-    ChecksCollector,
-    ClusterCollector,
-    EnvironmentsCollector,
-    refused_records,
-)
-from serving.metrics.experiments import HealthCollector
-from serving.metrics.masters import MasterCounts, MastersCollector
-from serving.metrics.process_families import loop_families, redis_families, state_families
+from serving.metrics.bounds import OF_APPLICATIONS, OF_LOOPS, OF_VERSIONS, WITH_BUCKETS, Shown
+from serving.metrics.masters import MasterCounts
 from serving.metrics.published import (
     APPLICATION_COUNTERS,
     ARM_COUNTERS,
@@ -36,6 +28,115 @@ from serving.metrics.published import (
     VERSION_GAUGES,
     VERSION_HISTOGRAMS,
 )
+
+GAUGE, COUNTER = GaugeMetricFamily, CounterMetricFamily
+Kind = type[GaugeMetricFamily] | type[CounterMetricFamily]
+Samples = Iterable[tuple[list[str], float]]
+
+# A row for each number of a process: its section in the document ("" for the document itself) and
+# its key there, its name and text.
+OF_PROCESSES: tuple[tuple[Kind, str, str, str, str], ...] = (
+    (GAUGE, "", "rss_bytes", "clipper_web_resident_bytes", "Resident memory of a web process"),
+    (GAUGE, "redis", "used_bytes", "clipper_redis_used_bytes", "Memory that Redis uses"),
+    (
+        GAUGE,
+        "redis",
+        "max_bytes",
+        "clipper_redis_max_bytes",
+        "Memory that Redis may use; 0: no limit",
+    ),
+    (GAUGE, "redis", "outputs_bytes", "clipper_outputs_kept_bytes", "Large outputs kept in Redis"),
+    (
+        COUNTER,
+        "redis",
+        "outputs_evicted",
+        "clipper_outputs_evicted",
+        "Large outputs that gave way in Redis before their time",
+    ),
+    (
+        COUNTER,
+        "redis",
+        "outputs_dropped",
+        "clipper_outputs_dropped",
+        "Large outputs that never got to Redis",
+    ),
+    (
+        COUNTER,
+        "redis",
+        "due_dropped",
+        "clipper_due_dropped",
+        "Predictions that get no default reward",
+    ),
+    (
+        COUNTER,
+        "directory",
+        "refused",
+        "clipper_replica_records_refused",
+        "Records of replicas that this stack did not write",
+    ),
+    (
+        COUNTER,
+        "artifacts",
+        "sent",
+        "clipper_artifacts_sent",
+        "Artifacts that a web process sent to other hosts",
+    ),
+    (
+        COUNTER,
+        "artifacts",
+        "sent_bytes",
+        "clipper_artifacts_sent_bytes",
+        "Bytes of artifacts that it sent to them",
+    ),
+    (
+        COUNTER,
+        "artifacts",
+        "refused",
+        "clipper_artifact_requests_refused",
+        "Requests for artifacts from whoever didn't prove to be a host of the cluster",
+    ),
+    (
+        GAUGE,
+        "registry",
+        "left_out",
+        "clipper_registry_rows_left_out",
+        "Rows of the registry that a process can't read, and so leaves out",
+    ),
+    (
+        GAUGE,
+        "",
+        "compiled",
+        "clipper_web_compiled",
+        "Whether a process that answers queries runs compiled code (1), or the Python (0)",
+    ),
+)
+OF_LOOP = {
+    "lag": ("clipper_web_loop_lag_seconds", "Time that a timer of the event loop came late"),
+    "read": ("clipper_registry_read_seconds", "Time of a reading of the registry, in a thread"),
+    "apply": ("clipper_registry_apply_seconds", "Time of following a reading, on the event loop"),
+}
+OF_ENVIRONMENTS: dict[str, tuple[Kind, str, str]] = {
+    "builds": (COUNTER, "clipper_environment_builds", "Environments built for versions"),
+    "failures": (COUNTER, "clipper_environment_failures", "Environments that could not be built"),
+    "seconds": (COUNTER, "clipper_environment_build_seconds", "Time that building them took"),
+    "kept": (GAUGE, "clipper_environments_kept", "Environments that hosts keep"),
+    "bytes": (GAUGE, "clipper_environments_bytes", "Bytes that they take"),
+}
+OF_MASTERS = {
+    "starts": ("clipper_web_processes_started", "Web processes that their master started"),
+    "unready": ("clipper_web_processes_never_ready", "Web processes that didn't get ready"),
+    "deaths": ("clipper_web_processes_died", "Web processes that died"),
+    "replaced": ("clipper_web_processes_replaced", "Web processes that a restart replaced"),
+    "refused": ("clipper_web_restarts_failed", "Restarts after which the old processes stayed"),
+}
+
+
+class _Collected(Collector):
+    def __init__(self, families: Callable[[], Iterator[Metric]]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        return self._families()
 
 
 def exposition(
@@ -50,134 +151,168 @@ def exposition(
 ) -> bytes:
     """Render the documents in Prometheus' text format; `process` tells the web processes apart.
 
-    `control_age_s` is how old the control worker's last round is, None where nobody knows of one;
-    `restarts` are those of versions by their names, `environments` what is counted of those built,
-    `checks` how those of versions ended, `health` which
-    checks of experiments raise an alarm, `masters` what those of web processes counted.
+    `control_age_s` is how old the control worker's last round is, None if nobody knows of one;
+    `restarts` are those of versions by their names, `environments` counts those built, `checks`
+    how checks of versions ended, `health` which checks of experiments raise an alarm, `masters`
+    what those of web processes counted.
     """
+    told = list(documents)
     registry = CollectorRegistry()
-    registry.register(ClusterCollector(control_age_s=control_age_s, restarts=restarts or {}))
-    registry.register(EnvironmentsCollector(environments or {}))
-    registry.register(ChecksCollector(checks or {}))
-    registry.register(HealthCollector(health or {}))
-    registry.register(MastersCollector(masters or {}))
-    registry.register(_Documents(list(documents)))
+    for collect in (
+        lambda: _of_cluster(control_age_s, restarts or {}, checks or {}, health or {}),
+        lambda: _of_hosts(environments or {}, masters or {}),
+        lambda: _of_processes(told),
+        lambda: _of_shown([Shown.of(document) for document in told]),
+    ):
+        registry.register(_Collected(collect))
     return generate_latest(registry)
 
 
-class _Documents(Collector):
-    def __init__(self, documents: list[dict[str, Any]]) -> None:
-        self._documents = documents
-        self._shown = [Shown.of(document) for document in documents]
+def _family(kind: Kind, name: str, text: str, labels: list[str], samples: Samples) -> Metric:
+    family = kind(name, text, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family
 
-    def collect(self) -> Iterator[Metric]:
-        yield self._memory()
-        yield self._refusals()
-        yield self._left_out()
-        yield from redis_families(self._documents)
-        yield refused_records(self._documents)
-        yield from artifacts.sent_families(self._documents)
-        yield from loop_families(self._documents)
-        yield from state_families(self._documents)
-        for name, text in APPLICATION_COUNTERS.items():
-            yield self._counter(f"clipper_application_{name}", text, "applications", name)
-        yield self._histogram(
-            "clipper_application_latency_seconds",
-            "Time from the arrival of a query to its answer",
-            ("applications", "seconds"),
-            OF_APPLICATIONS,
+
+def _of_cluster(
+    control_age_s: float | None,
+    restarts: Mapping[str, Restarts],
+    checks: Mapping[str, int],
+    health: Alarms,
+) -> Iterator[Metric]:
+    yield GAUGE(
+        "clipper_control_age_seconds",
+        "Time since the control worker's last round",
+        value=math.inf if control_age_s is None else control_age_s,
+    )
+    yield _family(
+        COUNTER,
+        "clipper_version_restarts",
+        "Replicas that ended without being asked to",
+        ["version", "host"],
+        (
+            ([arm, host], count)
+            for arm, of_version in restarts.items()
+            for host, count in of_version.by_host.items()
+        ),
+    )
+    yield _family(
+        COUNTER,
+        "clipper_checks",
+        "Versions that were tried out, by how that ended",
+        ["outcome"],
+        (([outcome], checks.get(outcome, 0)) for outcome in ("passed", "failed")),
+    )
+    yield _family(
+        GAUGE,
+        "clipper_application_health_alarm",
+        "Whether a check of an experiment's health raises an alarm: 1, or 0",
+        ["application", "check"],
+        (
+            ([application, check], float(alarming))
+            for application, checked in health.items()
+            for check, alarming in checked.items()
+        ),
+    )
+
+
+def _of_hosts(
+    environments: Mapping[str, float], masters: Mapping[str, MasterCounts]
+) -> Iterator[Metric]:
+    for key, (kind, name, text) in OF_ENVIRONMENTS.items():
+        yield kind(name, text, value=environments.get(key, 0.0))
+    for key, (name, text) in OF_MASTERS.items():
+        samples = (([of], counts.get(key, 0)) for of, counts in masters.items())
+        yield _family(COUNTER, name, text, ["kind"], samples)
+
+
+def _of_processes(documents: list[dict[str, Any]]) -> Iterator[Metric]:
+    for kind, section, key, name, text in OF_PROCESSES:
+        sections = [(d["id"], d.get(section, {}) if section else d) for d in documents]
+        samples = (([process], values[key]) for process, values in sections if key in values)
+        yield _family(kind, name, text, ["process"], samples)
+    yield _family(
+        COUNTER,
+        "clipper_web_refusals",
+        "Connections that ended with a refusal",
+        ["process", "reason"],
+        (
+            ([document["id"], reason], count)
+            for document in documents
+            for reason, count in document.get("refusals", {}).items()
+        ),
+    )
+    known = [(document["id"], document["loop"]) for document in documents if "loop" in document]
+    for key, (name, text) in OF_LOOP.items():
+        counted = (([process], values[key]) for process, values in known)
+        yield _histogram(name, text, ["process"], counted, OF_LOOPS)
+
+
+def _of_shown(processes: list[Shown]) -> Iterator[Metric]:
+    def values(section: str, key: str) -> Iterator[tuple[list[str], Any]]:
+        for process in processes:
+            for name, counted in getattr(process, section).items():
+                yield [process.process, name], counted[key]
+
+    yield _family(
+        GAUGE,
+        "clipper_metrics_left_out",
+        "Applications, versions and arms that are not shown, as others are asked more",
+        ["process", "kind"],
+        (
+            ([process.process, kind], count)
+            for process in processes
+            for kind, count in process.left_out.items()
+        ),
+    )
+    labels = ["process", "application"]
+    for key, text in APPLICATION_COUNTERS.items():
+        samples = values("applications", key)
+        yield _family(COUNTER, f"clipper_application_{key}", text, labels, samples)
+    yield _histogram(
+        "clipper_application_latency_seconds",
+        "Time from the arrival of a query to its answer",
+        labels,
+        values("applications", "seconds"),
+        OF_APPLICATIONS,
+    )
+    for key, (text, _) in ARM_COUNTERS.items():
+        yield _family(
+            COUNTER,
+            f"clipper_arm_{key}",
+            text,
+            [*labels, "version"],
+            (
+                ([process.process, *of], counts[key])
+                for process in processes
+                for of, counts in process.arms.items()
+            ),
         )
-        for name, (text, _) in ARM_COUNTERS.items():
-            yield self._arm_counter(name, text)
-        for name, text in VERSION_COUNTERS.items():
-            yield self._counter(f"clipper_version_{name}", text, "versions", name)
-        for name, text in VERSION_GAUGES.items():
-            yield self._gauge(f"clipper_version_{name}", text, "versions", name)
-        for name, (text, _) in VERSION_HISTOGRAMS.items():
-            if name in WITH_BUCKETS:
-                where = ("versions", name)
-                yield self._histogram(f"clipper_version_{name}", text, where, OF_VERSIONS)
-            else:
-                yield self._summary(f"clipper_version_{name}", text, name)
+    labels = ["process", "version"]
+    for kind, texts in ((COUNTER, VERSION_COUNTERS), (GAUGE, VERSION_GAUGES)):
+        for key, text in texts.items():
+            yield _family(kind, f"clipper_version_{key}", text, labels, values("versions", key))
+    for key, (text, _) in VERSION_HISTOGRAMS.items():
+        name, counted = f"clipper_version_{key}", values("versions", key)
+        if key in WITH_BUCKETS:
+            yield _histogram(name, text, labels, counted, OF_VERSIONS)
+            continue
+        summary = SummaryMetricFamily(name, text, labels=labels)
+        for of, one in counted:
+            summary.add_metric(of, count_value=sum(one["counts"]), sum_value=one["total"])
+        yield summary
 
-    def _memory(self) -> Metric:
-        family = GaugeMetricFamily(
-            "clipper_web_resident_bytes", "Resident memory of a web process", labels=["process"]
-        )
-        for document in self._documents:
-            family.add_metric([document["id"]], document["rss_bytes"])
-        return family
 
-    def _refusals(self) -> Metric:
-        family = CounterMetricFamily(
-            "clipper_web_refusals",
-            "Connections that ended with a refusal",
-            labels=["process", "reason"],
-        )
-        for document in self._documents:
-            # A process of an older release counts none.
-            for reason, count in document.get("refusals", {}).items():
-                family.add_metric([document["id"], reason], count)
-        return family
-
-    def _left_out(self) -> Metric:
-        family = GaugeMetricFamily(
-            "clipper_metrics_left_out",
-            "Applications, versions and arms that are not shown, as others are asked more",
-            labels=["process", "kind"],
-        )
-        for shown in self._shown:
-            for kind, count in shown.left_out.items():
-                family.add_metric([shown.process, kind], count)
-        return family
-
-    def _arm_counter(self, name: str, text: str) -> Metric:
-        labels = ["process", "application", "version"]
-        family = CounterMetricFamily(f"clipper_arm_{name}", text, labels=labels)
-        for shown in self._shown:
-            for (application, arm), counts in shown.arms.items():
-                # A process of an older release counts less.
-                if name in counts:
-                    family.add_metric([shown.process, application, arm], counts[name])
-        return family
-
-    def _counter(self, name: str, text: str, kind: str, field_name: str) -> Metric:
-        family = CounterMetricFamily(name, text, labels=["process", kind[:-1]])
-        return self._filled(family, kind, field_name)
-
-    def _gauge(self, name: str, text: str, kind: str, field_name: str) -> Metric:
-        family = GaugeMetricFamily(name, text, labels=["process", kind[:-1]])
-        return self._filled(family, kind, field_name)
-
-    def _filled(
-        self, family: CounterMetricFamily | GaugeMetricFamily, kind: str, field_name: str
-    ) -> Metric:
-        for process, key, value in self._values(kind, field_name):
-            family.add_metric([process, key], value)
-        return family
-
-    def _histogram(
-        self, name: str, text: str, where: tuple[str, str], shown: Collection[int]
-    ) -> Metric:
-        kind, field_name = where
-        family = HistogramMetricFamily(name, text, labels=["process", kind[:-1]])
-        for process, key, counted in self._values(kind, field_name):
-            buckets = cumulative(counted["counts"], bounds=LATENCY_BOUNDS, shown=shown)
-            family.add_metric([process, key], buckets=buckets, sum_value=counted["total"])
-        return family
-
-    def _summary(self, name: str, text: str, field_name: str) -> Metric:
-        family = SummaryMetricFamily(name, text, labels=["process", "version"])
-        for process, key, counted in self._values("versions", field_name):
-            family.add_metric(
-                [process, key], count_value=sum(counted["counts"]), sum_value=counted["total"]
-            )
-        return family
-
-    def _values(self, kind: str, field_name: str) -> Iterator[tuple[str, str, Any]]:
-        """Yield each process, application or version, and what was counted of it."""
-        for shown in self._shown:
-            for key, values in getattr(shown, kind).items():
-                # A process of an older release may count less.
-                if field_name in values:
-                    yield shown.process, key, values[field_name]
+def _histogram(
+    name: str,
+    text: str,
+    labels: list[str],
+    counted: Iterable[tuple[list[str], Any]],
+    shown: Collection[int],
+) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=labels)
+    for of, values in counted:
+        buckets = cumulative(values["counts"], bounds=LATENCY_BOUNDS, shown=shown)
+        family.add_metric(of, buckets=buckets, sum_value=values["total"])
+    return family

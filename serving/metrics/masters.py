@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from serving.master.orders import COUNTS, OrderFailed, ordered
 
@@ -18,14 +14,6 @@ ANSWERED_WITHIN_S = 1.0
 KEEPS_DYING = 3
 
 MasterCounts = Mapping[str, int]
-
-COUNTERS = {
-    "starts": ("clipper_web_processes_started", "Web processes that their master started"),
-    "unready": ("clipper_web_processes_never_ready", "Web processes that didn't get ready"),
-    "deaths": ("clipper_web_processes_died", "Web processes that died"),
-    "replaced": ("clipper_web_processes_replaced", "Web processes that a restart replaced"),
-    "refused": ("clipper_web_restarts_failed", "Restarts after which the old processes stayed"),
-}
 
 
 def read_masters(run_dir: Path) -> dict[str, MasterCounts]:
@@ -45,17 +33,3 @@ def dying(masters: Mapping[str, MasterCounts]) -> str:
         if (times := counts.get("in_a_row", 0)) >= KEEPS_DYING:
             return f"a {kind} process keeps dying, {times} times in a row: see {kind}.log"
     return ""
-
-
-class MastersCollector(Collector):
-    """Counts by the kind of process, each since its master started."""
-
-    def __init__(self, masters: Mapping[str, MasterCounts]) -> None:
-        self._masters = masters
-
-    def collect(self) -> Iterator[Metric]:
-        for field, (name, text) in COUNTERS.items():
-            family = CounterMetricFamily(name, text, labels=["kind"])
-            for kind, counts in self._masters.items():
-                family.add_metric([kind], counts.get(field, 0))
-            yield family

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
@@ -128,6 +128,19 @@ class ApplicationStats:
             self.defaults += 1
         if seconds * 1e3 > slo_ms:
             self.late += 1
+
+
+@dataclass(slots=True)
+class ArtifactCounts:
+    """What one web process sent of artifacts; `sending` is how many hosts fetch at this moment."""
+
+    sent: int = 0
+    sent_bytes: int = 0
+    refused: int = 0
+    sending: int = 0
+
+    def published(self) -> dict[str, int]:
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

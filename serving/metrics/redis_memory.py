@@ -16,20 +16,6 @@ logger = logging.getLogger(__name__)
 
 SHARE_FOR_TRAFFIC = 0.9
 
-GAUGES = {
-    "used_bytes": ("clipper_redis_used_bytes", "Memory that Redis uses"),
-    "max_bytes": ("clipper_redis_max_bytes", "Memory that Redis may use; 0: no limit"),
-    "outputs_bytes": ("clipper_outputs_kept_bytes", "Large outputs kept in Redis"),
-}
-COUNTERS = {
-    "outputs_evicted": (
-        "clipper_outputs_evicted",
-        "Large outputs that gave way in Redis before their time",
-    ),
-    "outputs_dropped": ("clipper_outputs_dropped", "Large outputs that never got to Redis"),
-    "due_dropped": ("clipper_due_dropped", "Predictions that get no default reward"),
-}
-
 
 class RedisMemory(NamedTuple):
     """What Redis uses, and its limit (0: none)."""

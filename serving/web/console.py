@@ -16,13 +16,12 @@ from redis.asyncio import Redis
 
 from core.background import end_tasks
 from core.log_once import LogOnce
+from core.memory import resident_bytes
 from core.redis.async_redis import bounded_redis
 from registry.followers import everyone_followed
 from selection.store.redis_keys import REDIS_ERRORS
-from serving.metrics.artifacts import ArtifactCounts
 from serving.metrics.masters import MasterCounts
-from serving.metrics.memory import resident_bytes
-from serving.metrics.published import CONSOLES, Metrics, publish, withdraw
+from serving.metrics.published import CONSOLES, ArtifactCounts, Metrics, publish, withdraw
 
 PUBLISH_INTERVAL_S = 1.0
 RETRY_PAUSE_S = 0.5

@@ -21,6 +21,7 @@ from core import compiled
 from core.background import end_tasks
 from core.errors import NotFound, UnknownKey
 from core.log_once import LogOnce
+from core.memory import resident_bytes
 from core.redis.async_redis import bounded_redis
 from core.specs import Snapshot
 from selection.feedback.default_rewards.due_receipts import DueReceipts
@@ -37,7 +38,6 @@ from serving.cluster.membership.seals import Refusals, Seal
 from serving.cluster.membership.views import VIEW_INTERVAL_S, WebView, publish_view, withdraw_view
 from serving.engine.engine import Engine, EngineSpec
 from serving.metrics.event_loop import LoopWatch
-from serving.metrics.memory import resident_bytes
 from serving.metrics.published import Metrics, Reading, publish
 from serving.metrics.redis_memory import MemoryWatch, RedisMemory
 from serving.query.processor import QueryProcessor

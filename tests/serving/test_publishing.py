@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from serving.metrics.memory import resident_bytes
+from core.memory import resident_bytes
 from serving.metrics.published import read_published_async
 from serving.web import runtime as running
 from tests.serving.test_strangers import Registry, started

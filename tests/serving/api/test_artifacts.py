@@ -20,7 +20,7 @@ from registry.artifacts.files import trusted_authorities
 from registry.artifacts.sources import SourceFailed, WebSource
 from registry.artifacts.tokens import LIFETIME_S, ArtifactTokens
 from serving.api.artifacts import PIECE_BYTES, ArtifactDownloads
-from serving.metrics.artifacts import ArtifactCounts
+from serving.metrics.published import ArtifactCounts
 from tests.serving.api.front_server import Client, Front, client_of, running
 from tests.serving.rpc.certificates import Authority
 
