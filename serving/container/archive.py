@@ -1,8 +1,12 @@
-"""Unpack an uploaded zip without letting it write elsewhere or fill the disk."""
+"""Unpacks uploaded zips, and makes the folders for them, which go with the process they are for."""
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import stat
+import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +15,8 @@ from serving.container.errors import ArtifactInvalid, UnsafeArchive
 MAX_FILES = 10_000
 MAX_UNPACKED = 4 * 1024**3
 CHUNK = 1024 * 1024
+PREFIX = "clipper-model-"
+_NAME = re.compile(rf"{PREFIX}(\d+)-")
 
 
 def unpack(packed: Path, *, into: Path, max_unpacked: int = MAX_UNPACKED) -> None:
@@ -64,3 +70,26 @@ def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, *, into: Path, lim
                 )
             sink.write(chunk)
     return written
+
+
+def new_folder() -> Path:
+    """Make a folder for this process, and remove those of processes that were killed.
+
+    A model that kills its replica again and again would else fill the disk.
+    """
+    parent = Path(tempfile.gettempdir()).resolve()
+    for folder in parent.glob(f"{PREFIX}*"):
+        made_by = _NAME.match(folder.name)
+        if made_by is not None and not _is_there(int(made_by[1])):
+            shutil.rmtree(folder, ignore_errors=True)  # it removes no other user's, and no links
+    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=parent))
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True  # another user's, or nobody's number
+    return True

@@ -10,8 +10,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.container.rows import ONE_BY_ONE, InvalidRow, Rows, decode_json, describe
-from serving.container.simd import document_reader
+from serving.container.rows import (
+    ONE_BY_ONE,
+    InvalidRow,
+    Rows,
+    decode_json,
+    describe,
+    document_reader,
+)
 
 # Rows of up to so many bytes are read together, which takes 0.6 instead of 1.4 µs for each of 64
 # numbers; of 256 numbers it takes longer than one after another. So many at most: the parser keeps

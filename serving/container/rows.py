@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
+
+try:
+    import simdjson
+except ImportError:  # an environment need not have it
+    simdjson = None  # type: ignore[assignment]  # it isn't there
 
 # What a model is given: arrays of numbers, tensors by name, a data frame, or a list.
 Rows = Any
@@ -68,3 +74,11 @@ def listed(names: tuple[str, ...]) -> str:
     if len(names) <= MOST_NAMED:
         return shown
     return listed(names[:MOST_NAMED]) + f" and {len(names) - MOST_NAMED} more"
+
+
+def document_reader() -> Callable[[bytes], Any] | None:
+    """Return simdjson's `parse` with a buffer of its own; None without it.
+
+    A document must not outlive the expression that reads it, or the parser refuses the next one.
+    """
+    return None if simdjson is None else simdjson.Parser().parse

@@ -15,11 +15,11 @@ from serving.container.rows import (
     Rows,
     decode_json,
     describe,
+    document_reader,
     listed,
     quoted,
 )
 from serving.container.signature import MOST_DIMENSIONS, InputPart, Signature
-from serving.container.simd import document_reader
 
 ANY = InputPart()
 # All of a number's text, so that what is left of nested arrays is how they are nested.

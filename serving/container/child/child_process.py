@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from serving.container.archive import new_folder
 from serving.container.child.admission import Admissions
 from serving.container.child.link import EX_SOFTWARE, ChildLink, Statistics
 from serving.container.child.model_process import (
@@ -37,7 +38,6 @@ from serving.container.errors import LoadFailed, error_of
 from serving.container.failures import Failure, RecentFailures
 from serving.container.limits import private_bytes
 from serving.container.output import Overheard
-from serving.container.scratch import new_folder
 from serving.container.signature import Signature, read_told, told_features
 from serving.container.spec import LoadSpec
 from serving.rpc.errors import ConnectionLost, ProtocolError

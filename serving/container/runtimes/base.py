@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from serving.container.archive import unpack
+from serving.container.archive import new_folder, unpack
 from serving.container.arrays import in_batches
 from serving.container.errors import ArtifactInvalid
 from serving.container.inputs import of_tensors
 from serving.container.rows import Rows
-from serving.container.scratch import new_folder
 from serving.container.signature import InputPart, Signature
 from serving.container.spec import LoadSpec
 

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from serving.container.archive import unpack
+from serving.container.archive import new_folder, unpack
 from serving.container.arrays import as_matrix
 from serving.container.errors import ArtifactInvalid
 from serving.container.inputs import of_features
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
 from serving.container.scores import Label, Numbers, most_likely, of_both, read_classes
-from serving.container.scratch import new_folder
 from serving.container.spec import LoadSpec
 from serving.container.unimported import without
 

@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import DTypeLike
 
-from serving.container.archive import unpack
+from serving.container.archive import new_folder, unpack
 from serving.container.arrays import in_batches
 from serving.container.errors import ArtifactInvalid, LoadFailed, words_of
 from serving.container.feeding import TensorInput, by_row, feed
@@ -24,7 +24,6 @@ from serving.container.inputs import of_tensors
 from serving.container.missing import with_nulls
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
-from serving.container.scratch import new_folder
 from serving.container.signature import COLUMNS, Signature
 from serving.container.spec import LoadSpec
 

@@ -17,10 +17,9 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from serving.container.archive import unpack
+from serving.container.archive import new_folder, unpack
 from serving.container.errors import ArtifactInvalid, LoadFailed, explain, let_interrupts_through
 from serving.container.rows import Rows
-from serving.container.scratch import new_folder
 from serving.container.signature import MOST_FEATURES
 from serving.container.spec import LoadSpec
 from serving.container.tracebacks import keep_sources

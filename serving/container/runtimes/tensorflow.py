@@ -22,7 +22,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 import numpy as np
 import tensorflow
 
-from serving.container.archive import unpack
+from serving.container.archive import new_folder, unpack
 from serving.container.errors import (
     ALLOW_PICKLE,
     ArtifactInvalid,
@@ -35,7 +35,6 @@ from serving.container.rows import Rows
 from serving.container.runtimes import method_of
 from serving.container.runtimes.base import TensorModel
 from serving.container.scores import most_likely, softmax
-from serving.container.scratch import new_folder
 from serving.container.spec import LoadSpec
 
 KERAS, SAVED_MODEL = "config.json", "saved_model.pb"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.container.scratch import new_folder
+from serving.container.archive import new_folder
 
 
 @pytest.fixture(autouse=True)
