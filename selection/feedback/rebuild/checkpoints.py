@@ -26,11 +26,9 @@ _decode = msgspec.msgpack.Decoder(_Learned).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def load(application_id: int, *, only: str | None = None) -> dict[str, Replayed]:
-    """Return what each context had learned. `only`: this one alone."""
+def load(application_id: int) -> dict[str, Replayed]:
+    """Return what each context had learned."""
     rows = StateCheckpoint.objects.filter(application_id=application_id)
-    if only is not None:
-        rows = rows.filter(context=only)
     found = rows.values_list("context", "learned").iterator(chunk_size=ROWS_AT_ONCE)
     return {context: _replayed(_decode(bytes(learned))) for context, learned in found}
 

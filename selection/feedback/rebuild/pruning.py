@@ -76,7 +76,7 @@ def prune(application: ApplicationSpec, *, before: int) -> Iterator[int]:
                 return  # it has gone, and the rest with it
             known = set(replay.contexts)
             changed: set[str] = set()
-            entries = from_database(application.id, only=None, after=-1, up_to=up_to)
+            entries = from_database(application.id, after=-1, up_to=up_to)
             replay.follow(_noting(entries, known=known, changed=changed))
             checkpoints.store(application.id, contexts=replay.contexts, changed=changed)
             went = {"application_id": application.id, "position__lte": up_to}

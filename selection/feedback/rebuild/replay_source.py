@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable, Iterator
 
 import msgspec
-from django.db.models import Max, Min, Q
+from django.db.models import Max, Min
 
 from selection.feedback.events import ResetEvent
 from selection.feedback.persistence.stream import StreamEntry, read_entry
@@ -17,18 +17,14 @@ ROWS_AT_ONCE = 2000
 READ = ("position", "received_at", "context", "arms", "routed", "features", "forced", "gone")
 
 
-def from_database(
-    application_id: int, *, only: str | None, after: int, up_to: int
-) -> Iterator[Entry]:
+def from_database(application_id: int, *, after: int, up_to: int) -> Iterator[Entry]:
     """Yield, in order, what is kept at positions above `after` and up to `up_to`."""
     span = {"application_id": application_id, "position__gt": after, "position__lte": up_to}
     rows = Feedback.objects.filter(forced=False, **span).order_by("position", "id").only(*READ)
-    if only is not None:
-        rows = rows.filter(Q(context=only) | ~Q(gone=[]))
     resets = StateReset.objects.filter(**span).order_by("position")
     updates = (_kept_update(row) for row in rows.iterator(chunk_size=ROWS_AT_ONCE))
     return heapq.merge(
-        _of_context(updates, only=only),
+        updates,
         (Reset(position=r.position, context=None if r.everywhere else r.context) for r in resets),
         key=lambda entry: entry.position,
     )
@@ -50,14 +46,8 @@ def first_position(application_id: int) -> int | None:
     return first
 
 
-def from_stream(
-    entries: Iterable[StreamEntry], *, application_id: int, only: str | None
-) -> Iterator[Entry]:
-    """Yield what these entries of the stream are; those that can't be read never become rows."""
-    return _of_context(_read(entries, application_id=application_id), only=only)
-
-
-def _read(entries: Iterable[StreamEntry], *, application_id: int) -> Iterator[Entry]:
+def from_stream(entries: Iterable[StreamEntry], *, application_id: int) -> Iterator[Entry]:
+    """Yield the entries of the stream; those that can't be read never become rows."""
     for entry in entries:
         try:
             position, event, gone = read_entry(entry)
@@ -79,15 +69,6 @@ def _read(entries: Iterable[StreamEntry], *, application_id: int) -> Iterator[En
                 forced=event.forced,
                 gone=gone,
             )
-
-
-def _of_context(entries: Iterable[Entry], *, only: str | None) -> Iterator[Entry]:
-    """Leave out the feedback of other contexts, but not that `only` gave way to some of it."""
-    for entry in entries:
-        if only is None or isinstance(entry, Reset) or entry.context == only:
-            yield entry
-        elif only in entry.gone:
-            yield Reset(position=entry.position, context=only)
 
 
 def _kept_update(row: Feedback) -> KeptUpdate:

@@ -68,7 +68,6 @@ def rebuild(
     client: redis.Redis,
     application: Application,
     *,
-    only: str | None = None,
     dry_run: bool = False,
     tell: Tell = lambda line: None,
 ) -> Rebuilt:
@@ -80,10 +79,9 @@ def rebuild(
     """
     spec = read_application(application)
     first = first_position(spec.id)
-    source = _source(only)
     replay = Replay(
         make_policy(spec.policy, spec.policy_params),
-        contexts=checkpoints.load(spec.id, only=source),
+        contexts=checkpoints.load(spec.id),
     )
     with redis_needed_blocking():
         with _persisting_alone() as lock:
@@ -92,15 +90,15 @@ def rebuild(
             # What counts again before this is taken for known when the stream is emptied next.
             restore_marks(client, spec)
         # The long part: meanwhile feedback is persisted as always.
-        entries = from_database(spec.id, only=source, after=-1, up_to=cut)
+        entries = from_database(spec.id, after=-1, up_to=cut)
         replay.follow(_told(entries, tell=tell))
         with _persisting_alone() as lock:
             known = cut
             cut = _emptied(client, application_id=spec.id, lock=lock)
-            replay.follow(from_database(spec.id, only=source, after=known, up_to=cut))
+            replay.follow(from_database(spec.id, after=known, up_to=cut))
             if first is not None and first_position(spec.id) != first:
                 raise Conflict("Old feedback was pruned meanwhile; try again.")
-            writing = _Writing(client, spec, replay=replay, only=only, cut=cut)
+            writing = _Writing(client, spec, replay=replay, cut=cut)
             differing = writing.finish(lock, write=not dry_run)
     return Rebuilt(
         observed=replay.observed,
@@ -145,11 +143,6 @@ def _told(entries: Iterator[Entry], *, tell: Tell) -> Iterator[Entry]:
             tell(f"{number} entries replayed")
 
 
-def _source(only: str | None) -> str | None:
-    """Return the context whose feedback alone is needed, None: the global one learns from all."""
-    return None if only == GLOBAL_CONTEXT else only
-
-
 class _Writing:
     """Writes context after context, and follows feedback that comes. The global one is the last:
     what it learns from a context depends on what that one knows.
@@ -161,13 +154,11 @@ class _Writing:
         application: ApplicationSpec,
         *,
         replay: Replay,
-        only: str | None,
         cut: int,
     ) -> None:
         self._client = client
         self._application = application
         self._replay = replay
-        self._only = only
         self._cut = cut
         self._last = position_text(cut)
 
@@ -201,8 +192,6 @@ class _Writing:
 
     def _contexts(self) -> dict[str, None]:
         """Those to write: what was replayed, and what Redis has beyond it."""
-        if self._only is not None:
-            return {self._only: None}
         names: Any = self._client.zrange(contexts_key(self._application.id), 0, -1)
         known = (name.decode() for name in names)
         names = (*self._replay.contexts, *known)
@@ -217,9 +206,7 @@ class _Writing:
         entries: Any = self._client.xrange(STREAM, min=after, max=self._last)
         if not entries or entries[-1][0].decode() != self._last:
             raise _persisted_elsewhere()
-        self._replay.follow(
-            from_stream(entries, application_id=self._application.id, only=_source(self._only))
-        )
+        self._replay.follow(from_stream(entries, application_id=self._application.id))
         self._cut = in_order(self._last)
 
 

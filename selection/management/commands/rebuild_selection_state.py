@@ -5,13 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from core.redis.redis_client import redis_client
 from registry.management.base import ClipperCommand, named_application
 from registry.models import Application, AuditEntry
 from registry.services import Actor, record_done
-from selection.context_names import fault_of
 from selection.feedback.rebuild.state_rebuild import Rebuilt, rebuild
 
 NAMES_SHOWN = 5
@@ -25,41 +24,32 @@ class Command(ClipperCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--application", metavar="NAME", help="this one; left out: all of them")
-        parser.add_argument(
-            "--context", metavar="C", help='this context alone; "" is the global one'
-        )
         parser.add_argument("--dry-run", action="store_true", help="say what differs, and no more")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        name, context = options["application"], options["context"]
-        if context is not None and name is None:
-            raise CommandError("--context: expected --application beside it.")
-        if context is not None and (fault := fault_of(context)) is not None:
-            raise CommandError(f"--{fault}.")
+        name = options["application"]
         found = Application.objects.all() if name is None else [named_application(name)]
         for application in found:
             rebuilt = rebuild(
                 redis_client(),
                 application,
-                only=context,
                 dry_run=options["dry_run"],
                 tell=partial(self._say, application.name),
             )
             if not options["dry_run"]:
-                _record(application, context=context, rebuilt=rebuilt)
+                _record(application, rebuilt)
             self._say(application.name, _told(rebuilt, dry_run=options["dry_run"]))
 
     def _say(self, name: str, line: str) -> None:
         self.stdout.write(f"{name}: {line}")
 
 
-def _record(application: Application, *, context: str | None, rebuilt: Rebuilt) -> None:
-    what = "all contexts" if context is None else f"context {context!r}"
+def _record(application: Application, rebuilt: Rebuilt) -> None:
     record_done(
         application,
         by=Actor.of_command("rebuild_selection_state"),
         action=AuditEntry.Action.RESET,
-        changes={"learned": [what, f"replayed {rebuilt.observed} of feedback"]},
+        changes={"learned": ["all contexts", f"replayed {rebuilt.observed} of feedback"]},
     )
 
 

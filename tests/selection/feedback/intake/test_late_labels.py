@@ -79,7 +79,7 @@ async def test_a_replay_of_it_comes_to_the_same_to_the_bit(
     assert {event.routed for event in await events(aredis)} == {tuple(BEFORE), tuple(AFTER)}
     replay = Replay(make_policy("exp3", {}))
     entries: Any = stream.xrange("clipper:feedback")
-    replay.follow(from_stream(entries, application_id=1, only=None))
+    replay.follow(from_stream(entries, application_id=1))
     assert set(replay.contexts) == {"", "ann"}
     for context, state in replay.contexts.items():
         assert stream.hgetall(state_key(1, context)) == fields_of(state)

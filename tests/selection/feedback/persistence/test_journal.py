@@ -132,7 +132,7 @@ async def test_of_two_predecessors_known_alike_the_last_by_its_bytes_is_followed
 
 def replayed(stream: redis.Redis, policy: Policy) -> Replay:
     replay = Replay(policy)
-    replay.follow(from_stream(stream.xrange("clipper:feedback"), application_id=1, only=None))
+    replay.follow(from_stream(stream.xrange("clipper:feedback"), application_id=1))
     return replay
 
 

@@ -81,17 +81,6 @@ def test_a_rebuild_comes_to_the_same_whatever_was_pruned(
     assert live.states() == before
 
 
-def test_one_context_alone_is_rebuilt_from_its_checkpoint_too(live: Live) -> None:
-    for context in ("", "ann", "bob"):
-        live.teach(context=context)
-    live.persist()
-    before = live.states()
-    list(prune(spec_of(live), before=position_of_row(2) + 1))
-    live.lose()
-    rebuild(live.stream, live.application, only="ann")
-    assert live.states() == {"ann": before["ann"]}
-
-
 def test_what_is_reset_after_it_stays_forgotten(live: Live) -> None:
     live.teach()
     live.teach(context="ann")
