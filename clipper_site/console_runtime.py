@@ -10,8 +10,8 @@ from clipper_site.web_process import with_fresh_connection
 from core.changes import CHANGES_CHANNEL
 from registry.artifacts.store import ArtifactStore
 from registry.artifacts.tokens import ArtifactTokens
+from registry.following.reading import last_number
 from registry.models import ModelVersion
-from registry.reading import last_number
 from serving.api.artifacts import ArtifactDownloads
 from serving.metrics.masters import read_masters
 from serving.metrics.published import ArtifactCounts

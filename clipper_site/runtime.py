@@ -9,7 +9,7 @@ from django.db import connection
 
 from clipper_site.web_process import with_fresh_connection, with_kept_connection
 from core.changes import CHANGES_CHANNEL
-from registry.reading import last_number, read_newer, read_piece
+from registry.following.reading import last_number, read_newer, read_piece
 from selection.receipts import FormerSecret, derive_key
 from serving.engine.engine import EngineSpec
 from serving.rpc.credentials import Credentials, web_tls

@@ -231,7 +231,7 @@ STORAGES = {
 # What isn't an upload is never so large that Django would keep it on disk: whoever sends it is
 # looked at only afterwards.
 DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 2 << 20
-FILE_UPLOAD_HANDLERS = ["registry.uploads.ArtifactUploadHandler"]
+FILE_UPLOAD_HANDLERS = ["registry.api.upload_handler.ArtifactUploadHandler"]
 
 
 # --- Database --------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 Django keeps the whole body of a request on disk before it looks who sent it. Here the caller is
 looked at first, and then the body is read by the thread that parses it, as it arrives: what is
-written is the artifact, once (`registry.uploads`).
+written is the artifact, once (`registry.api.upload_handler`).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from django.urls import reverse
 
 from core.errors import BadRequest, ClipperError, Saturated, Unauthenticated, Unavailable
 from core.loop.giving_way import GivingWay
+from registry.api.upload_handler import SCOPE_KEY, admit, takes_uploads
+from registry.artifacts.disk_space import need_room
 from registry.artifacts.incoming import IncomingArtifact
-from registry.artifacts.room import need_room
 from registry.artifacts.store import ArtifactStore
 from registry.databases import told
-from registry.uploads import SCOPE_KEY, admit, takes_uploads
 from serving.http.asgi import Endpoint, Receive, Scope, Send, error_headers, header
 
 ADMITTED_WITHIN_S = 10.0

@@ -12,8 +12,8 @@ from django.shortcuts import get_object_or_404
 
 from console.pages import APPLICATION_PAGES
 from registry.models import Application
+from registry.security.throttle import address_of
 from registry.services import Actor
-from registry.throttle import address_of
 
 VIEW, CHANGE = "registry.view_application", "registry.change_application"
 

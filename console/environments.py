@@ -17,8 +17,8 @@ from django.utils.safestring import SafeString
 
 from console.access import actor, may
 from core.errors import ClipperError, Unavailable
+from registry.following.reading import version_spec
 from registry.models import ModelVersion
-from registry.reading import version_spec
 from serving.api.environments import environments, log_of, remove
 from serving.environments.spec import environment_of
 

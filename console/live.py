@@ -27,11 +27,11 @@ from core.arms import registered_arms
 from core.errors import Unavailable
 from core.redis.redis_client import redis_client
 from core.specs import ApplicationSpec, Snapshot
-from registry.control import Control, read_control
+from registry.following.snapshot import build_snapshot
 from registry.models import Application, Release
-from registry.restarts import read_restarts
-from registry.snapshot import build_snapshot
-from registry.waiting import what_it_waits_for
+from registry.releases.control import Control, read_control
+from registry.releases.progress import what_it_waits_for
+from registry.releases.restarts import read_restarts
 from selection.evaluation.health.watching import all_findings
 from selection.reliability import FULL
 from selection.store.learned_contexts import describe_all

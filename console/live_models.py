@@ -14,7 +14,7 @@ from console.model_load import A_FEW, MOST, TOO_MANY, Document, ModelLoad, load_
 from console.templatetags.console import ago
 from core.specs import ModelSpec, Snapshot, VersionSpec
 from registry.models import Model
-from registry.restarts import Restarts
+from registry.releases.restarts import Restarts
 from serving.cluster.control.scaling.scaling_events import ReplicaChange
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.views import WebView, obstacle_text, obstacles

@@ -12,8 +12,8 @@ from django.utils import timezone
 from console import formats
 from console.access import VIEW, application_for, frame
 from core.errors import ClipperError
+from registry.following.reading import application_spec
 from registry.models import Application
-from registry.reading import application_spec
 from selection.evaluation.what_if.feedback_span import Span
 from selection.evaluation.what_if.form import WhatIfForm
 

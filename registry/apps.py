@@ -11,6 +11,6 @@ class RegistryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from registry import recording
+        from registry.following import recording
 
         recording.connect()

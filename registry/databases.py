@@ -9,7 +9,7 @@ from pathlib import Path
 from django.db import connections
 
 from core.errors import ClipperError, InsufficientStorage, Unavailable
-from registry.artifacts.room import free_bytes
+from registry.artifacts.disk_space import free_bytes
 
 # Less room than SQLite needs to open a database that nobody else has open.
 TOO_LITTLE_BYTES = 64 << 10

@@ -12,7 +12,11 @@ class SelectionConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from registry.extensions import register_combines, register_losses, register_policies
+        from registry.versions.extensions import (
+            register_combines,
+            register_losses,
+            register_policies,
+        )
         from selection.combine_plugins import add_installed_combines, combine_names
         from selection.policies import POLICIES, make_policy
         from selection.rewards.losses import check_loss

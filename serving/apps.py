@@ -13,7 +13,7 @@ class ServingConfig(AppConfig):
     verbose_name = "Serving"
 
     def ready(self) -> None:
-        from registry.extensions import (
+        from registry.versions.extensions import (
             register_inputs,
             register_pythons,
             register_remote,

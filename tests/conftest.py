@@ -29,7 +29,7 @@ from hypothesis import settings as hypothesis_settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from core.file_lock import only_one
-from registry import throttle
+from registry.security import throttle
 from serving.cluster.membership import directory, views, workers
 from tests.environment import FOLDER, OF_ALL
 from tests.made_once import Inserts

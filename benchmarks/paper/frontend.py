@@ -18,7 +18,7 @@ from typing import NamedTuple
 from benchmarks.command import Failed
 from benchmarks.experiment import run_on_uvloop
 from core.specs import BatchingSpec, Snapshot, VersionSpec
-from registry.row_changes import differences
+from registry.following.row_changes import differences
 from serving.cluster.membership.records import ReplicaRecord
 from serving.engine.engine import Engine, EngineSpec, Target, VersionSettings
 from serving.engine.gather import CallOptions, Gather

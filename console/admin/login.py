@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 
 from core.errors import TooManyRequests
 from registry.api.errors import error_page
-from registry.throttle import (
+from registry.security.throttle import (
     BY_ADDRESS,
     BY_PERSON,
     BY_PERSON_THERE,

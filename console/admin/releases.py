@@ -18,7 +18,7 @@ from console.admin.decorators import display
 from core.errors import Forbidden
 from registry.api.errors import error_response
 from registry.models import Application, Release
-from registry.waiting import what_it_waits_for
+from registry.releases.progress import what_it_waits_for
 
 State = Release.State
 

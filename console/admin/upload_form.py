@@ -16,10 +16,10 @@ from unfold.widgets import (
 )
 
 from console.admin.application_form import ShallowDecoder
-from registry.extensions import runtime_names
 from registry.models import ModelVersion
 from registry.services.remote import CONFIGURATION
 from registry.services.versions import CONFIGURABLE, REMOTE, UPLOADED
+from registry.versions.extensions import runtime_names
 
 PROTOCOLS = (
     ("open-inference", "Open Inference Protocol (Triton, KServe, MLServer)"),

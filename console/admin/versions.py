@@ -36,6 +36,7 @@ from console.signatures import input_lines, output_line
 from core.errors import ClipperError
 from registry.models import ModelVersion, VersionCheck
 from registry.models.models import FEWEST_REPLICAS, LARGEST_BATCH, Batching
+from registry.releases.progress import read_progress
 from registry.services import (
     check_not_live,
     configure_version,
@@ -45,7 +46,6 @@ from registry.services import (
     deploy,
 )
 from registry.services.versions import CONFIGURABLE, REMOTE, UPLOADED
-from registry.waiting import read_progress
 
 LIVE = "Can be changed while it serves, without a new deploy."
 # How a version runs, on its own page and in the form that uploads one.

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 from core.errors import CHALLENGE, KEY_SCHEME, Unauthenticated
 from registry.models import ApiKey
-from registry.throttle import BY_KEYS, LATE_S, WORKED, address_of, answer_late
+from registry.security.throttle import BY_KEYS, LATE_S, WORKED, address_of, answer_late
 
 EXPECTED = f"Expected the header `Authorization: {KEY_SCHEME} <key>`"
 

@@ -22,10 +22,10 @@ from registry.api.fields import (
     one_of,
 )
 from registry.api.serializers import BATCH_WAIT_HELP
-from registry.extensions import runtime_names
 from registry.models import ModelVersion
 from registry.services.remote import CONFIGURATION
 from registry.services.versions import CONFIGURABLE, REMOTE, UPLOADED
+from registry.versions.extensions import runtime_names
 
 OF_REMOTE = (*CONFIGURATION, "secret")
 TIMEOUT_HELP = "For one request with all its retries: 5000."

@@ -12,8 +12,8 @@ from rest_framework.request import Request
 from core.errors import Forbidden, Unauthenticated
 from core.specs import MANAGE, READ
 from registry.models import ApiKey, AuditEntry
+from registry.security.throttle import address_of
 from registry.services import Actor
-from registry.throttle import address_of
 
 if TYPE_CHECKING:
     # REST framework reads its settings, which name this module, when its views are imported.
@@ -44,7 +44,7 @@ class MayManage(BasePermission):
 
     A view's `permissions` name, by method, the Django permissions that a person needs for it: a
     method that declares none is refused to everybody. A key bound to applications reaches only
-    the methods in `for_bound_keys`, and there `registry.api.reach` keeps it to what is its own.
+    the methods in `for_bound_keys`, and there `registry.api.visibility` keeps it to its own.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:

@@ -23,7 +23,6 @@ from registry.api.fields import (
     choices_of,
     one_of,
 )
-from registry.extensions import combine_names, policy_names
 from registry.models import (
     Application,
     Model,
@@ -34,10 +33,11 @@ from registry.models import (
     VersionCheck,
 )
 from registry.models.settable import settable
+from registry.releases.progress import read_progress, what_it_waits_for
 from registry.services import RouteRequest
 from registry.services.applications import CHANGEABLE, OBJECTIVE
 from registry.services.versions import CONFIGURABLE
-from registry.waiting import read_progress, what_it_waits_for
+from registry.versions.extensions import combine_names, policy_names
 
 
 class ErrorBody(serializers.Serializer[Any]):

@@ -18,8 +18,8 @@ from django.conf import settings
 
 from core.errors import InsufficientStorage
 from core.file_lock import is_at, try_lock
+from registry.artifacts.disk_space import free_bytes
 from registry.artifacts.incoming import IncomingArtifact
-from registry.artifacts.room import free_bytes
 
 logger = logging.getLogger(__name__)
 

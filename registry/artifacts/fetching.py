@@ -14,7 +14,7 @@ from pathlib import Path
 
 from core.errors import FetchFailed, InsufficientStorage, NotFound
 from registry.artifacts.copies import Copies
-from registry.artifacts.room import full_disk_is_507
+from registry.artifacts.disk_space import full_disk_is_507
 from registry.artifacts.sources import Source, SourceFailed
 
 # A fetch fails when nothing has come for this long; the next one goes on from there.

@@ -15,7 +15,7 @@ from typing import IO
 from django.core.files.uploadedfile import UploadedFile
 
 from core.errors import BodyTooLarge, ClipperError
-from registry.artifacts.room import full_disk_is_507
+from registry.artifacts.disk_space import full_disk_is_507
 
 # It has no digest yet.
 PREFIX = ".incoming-"

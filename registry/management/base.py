@@ -14,7 +14,7 @@ from core.errors import ClipperError, NotFound
 from core.suggest import meant
 from registry.models import Application, Model, ModelVersion, Release
 from registry.models.settable import help_of, values_of
-from registry.waiting import what_it_waits_for
+from registry.releases.progress import what_it_waits_for
 
 POLL_SECONDS = 0.2
 

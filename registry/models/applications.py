@@ -13,9 +13,9 @@ from django.db import models
 from core.decoding import decoded
 from core.errors import BadRequest
 from core.names import validate_name, validate_not_reserved
-from registry.extensions import check_combine, check_loss, check_policy
 from registry.models.input_types import InputType
 from registry.models.validators import between, validate_finite, validate_origins
+from registry.versions.extensions import check_combine, check_loss, check_policy
 
 SHORTEST_CACHE_TTL_S = 0.001
 LONGEST_CACHE_TTL_S = 365 * 86_400.0

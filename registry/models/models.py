@@ -21,7 +21,7 @@ from registry.models.validators import (
     validate_python,
     validate_requirements,
 )
-from registry.requirements import MOST_CHARACTERS
+from registry.versions.requirements import MOST_CHARACTERS
 
 if TYPE_CHECKING:
     from django_stubs_ext.db.models.manager import RelatedManager

@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from core.errors import BadRequest, Forbidden
 from core.specs import FEEDBACK, MANAGE, PREDICT, READ, SCOPES
+from registry.following.recording import registry_write
 from registry.models import ApiKey, Application, AuditEntry
 from registry.models.access import PREFIX_LENGTH
-from registry.recording import registry_write
 from registry.services.actor import Actor
 from registry.services.audit import audited, record_created
 from registry.services.rows import check_changeable, checked, locked

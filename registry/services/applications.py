@@ -11,14 +11,14 @@ import msgspec
 
 from core.errors import Conflict, NotFound
 from core.suggest import meant
-from registry.extensions import check_policy
+from registry.following.recording import registry_write
 from registry.models import Application, Model, Route, ServiceLevelObjective
 from registry.models.settable import settable
-from registry.recording import registry_write
 from registry.services.actor import Actor, check_may_pin
 from registry.services.audit import audited, record_created, record_deleted
 from registry.services.rows import check_changeable, checked, locked, save_new
 from registry.services.signatures import arms_agreeing
+from registry.versions.extensions import check_policy
 
 # Clients and models rely on its name and its input type.
 CHANGEABLE = settable(Application, but=("name", "input_type"))

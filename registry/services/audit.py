@@ -16,6 +16,7 @@ from django.db import models
 from django.db.models import F
 
 from core.errors import PreconditionFailed
+from registry.following.recording import registry_write
 from registry.models import (
     ApiKey,
     Application,
@@ -25,7 +26,6 @@ from registry.models import (
     ServiceLevelObjective,
 )
 from registry.models.settable import settable
-from registry.recording import registry_write
 from registry.services.actor import Actor
 from registry.services.rows import locked
 

@@ -13,9 +13,9 @@ from typing import Any
 from django.utils import timezone
 
 from core.changes import VERSION
+from registry.following.recording import record_changes, registry_write
 from registry.models import ModelVersion, Release, VersionCheck
 from registry.models.checks import limits_of
-from registry.recording import record_changes, registry_write
 
 # A remote model's server may be another one a moment later.
 REMOTE_HOLDS = timedelta(seconds=60)

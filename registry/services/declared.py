@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import BadRequest, Conflict
+from registry.following.recording import registry_write
 from registry.models import Application, Model
-from registry.recording import registry_write
 from registry.services.actor import Actor
 from registry.services.applications import (
     OBJECTIVE,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.db.models import ProtectedError
 
 from core.errors import Conflict
+from registry.following.recording import registry_write
 from registry.models import Application, Model
-from registry.recording import registry_write
 from registry.services.actor import Actor
 from registry.services.audit import audited, record_created, record_deleted
 from registry.services.releases import end_releases

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from core.changes import VERSION
 from core.errors import Conflict, NotFound
+from registry.following.recording import record_changes, registry_write
 from registry.models import (
     Application,
     AuditEntry,
@@ -25,14 +26,13 @@ from registry.models import (
     VersionCheck,
 )
 from registry.models.checks import LIMITS
-from registry.recording import record_changes, registry_write
-from registry.room import check_room
+from registry.releases.slots import check_room
+from registry.releases.version_queries import earlier, wanted
 from registry.services.actor import SYSTEM, Actor, check_may_run_version
 from registry.services.audit import audited, record_done
 from registry.services.checks import check_holds, needs_check, request_check
 from registry.services.rows import locked, refresh
 from registry.services.signatures import ALLOW, signature_fault
-from registry.version_queries import earlier, wanted
 
 # No row has this number: what a release was about has been deleted.
 GONE = 0

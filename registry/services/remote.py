@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 
 from core.errors import BadRequest
-from registry.extensions import remote_artifact
+from registry.following.recording import registry_write
 from registry.models import Model, ModelVersion
-from registry.recording import registry_write
-from registry.sealing import seal
+from registry.security.sealing import seal
 from registry.services.actor import Actor
 from registry.services.audit import audited
 from registry.services.rows import locked
 from registry.services.versions import REMOTE, create_version, try_version
+from registry.versions.extensions import remote_artifact
 
 # What says where the model lives and how it is asked, beside the secret.
 CONFIGURATION = (

@@ -11,8 +11,8 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import Model as DjangoModel
 
 from core.errors import BadRequest, Conflict, NotFound
+from registry.following.recording import registry_write
 from registry.models.settable import values_of
-from registry.recording import registry_write
 
 R = TypeVar("R", bound=models.Model)
 

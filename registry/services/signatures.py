@@ -14,7 +14,7 @@ from django.db.models import Q
 
 from core.errors import Conflict
 from registry.models import Application, Model, ModelVersion, Release, Route
-from registry.signatures import Difference, difference
+from registry.versions.signature_differences import Difference, difference
 
 # What to say where the difference is meant.
 ALLOW = "allow_signature_change"

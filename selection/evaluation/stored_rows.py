@@ -12,8 +12,8 @@ from django.db.models import Q, QuerySet
 
 from core.errors import BadRequest, Conflict
 from core.redis.redis_client import redis_client
+from registry.following.reading import application_spec
 from registry.models import Application, ModelVersion
-from registry.reading import application_spec
 from selection.evaluation.logged import Outputs, answer_rule_of, logged
 from selection.kinds import INPUT
 from selection.models import Feedback

@@ -10,8 +10,8 @@ from typing import Any, cast
 import redis
 
 from core.specs import ApplicationSpec
+from registry.following.snapshot import application_with_arms, read_application
 from registry.models import Application
-from registry.snapshot import application_with_arms, read_application
 from selection.policies import make_policy
 from selection.store.asks import parse_missed
 from selection.store.codec import StateRecord, describe, parse_record

@@ -19,8 +19,8 @@ from core.errors import Conflict, NotFound, Unavailable
 from core.redis.redis_client import redis_client
 from registry.api.permissions import Permissions, actor_of
 from registry.api.views.base import ManagementView, schema
+from registry.following.reading import version_spec
 from registry.models import ModelVersion
-from registry.reading import version_spec
 from registry.services import Actor, record_deleted_elsewhere
 from serving.cluster.host import host_id
 from serving.cluster.host_environments import (

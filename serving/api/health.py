@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from core.errors import NotReady
-from registry.control import NO_SLOTS, Slots, read_control_async
+from registry.releases.control import NO_SLOTS, Slots, read_control_async
 from selection.store.redis_keys import REDIS_ERRORS
 from serving.http.asgi import (
     DRAINING_KEY,

@@ -1,4 +1,4 @@
-"""Holds back answers that a view wants to go out late (`registry.throttle`)."""
+"""Holds back answers that a view wants to go out late (`registry.security.throttle`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import Any
 
-from registry.throttle import SCOPE_KEY, Lateness
+from registry.security.throttle import SCOPE_KEY, Lateness
 from serving.http.asgi import Endpoint, Receive, Scope, Send
 
 

@@ -9,8 +9,8 @@ from time import monotonic
 
 from django.db import Error as AnyDatabaseError
 
-from registry.control import read_control_async
-from registry.restarts import read_restarts_async
+from registry.releases.control import read_control_async
+from registry.releases.restarts import read_restarts_async
 from selection.store.health_alarms import read_alarms_async
 from selection.store.redis_keys import redis_needed
 from serving.cluster.failures.check_counts import read_checks_async

@@ -14,9 +14,9 @@ from rest_framework.response import Response
 from core.errors import Unavailable
 from core.redis.redis_client import redis_client
 from registry.api.permissions import Permissions
-from registry.api.reach import bound_to, models_for
 from registry.api.views.base import ManagementView, schema
-from registry.restarts import read_restarts
+from registry.api.visibility import bound_to, models_for
+from registry.releases.restarts import read_restarts
 from serving.cluster.failures.failure_counts import failure_texts
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaRecord

@@ -18,9 +18,9 @@ from django.utils import timezone
 
 from core.redis.redis_client import redis_client
 from core.specs import VersionSpec
+from registry.following.reading import version_spec
 from registry.models import ModelVersion, Release
-from registry.reading import version_spec
-from registry.version_queries import wanted
+from registry.releases.version_queries import wanted
 from serving.container.errors import EnvironmentFailed
 from serving.environments.rules import Rules
 from serving.environments.spec import environment_of

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from core.errors import BadRequest
 from core.specs import VersionSpec
-from registry.sealing import unseal
+from registry.security.sealing import unseal
 from registry.services.versions import REMOTE
 from serving.container.errors import ArtifactInvalid
 from serving.container.remote.configuration import RemoteConfiguration, check_secret

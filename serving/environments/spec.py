@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.specs import VersionSpec
-from registry.requirements import met_here, parse
+from registry.versions.requirements import met_here, parse
 from serving.container.runtimes import packages_of, self_contained
 
 # What a container imports itself. What a version pins wins, as far as these can go with it.

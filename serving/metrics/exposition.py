@@ -16,7 +16,7 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from registry.restarts import Restarts
+from registry.releases.restarts import Restarts
 from selection.store.health_alarms import Alarms
 from serving.engine.stats import LATENCY_BOUNDS, cumulative
 from serving.metrics.bounds import OF_APPLICATIONS, OF_LOOPS, OF_VERSIONS, WITH_BUCKETS, Shown

@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 from core.arms import Arm, arms_of, weights_of
 from core.changes import APPLICATION, MODEL, VERSION
 from core.specs import ApplicationSpec, Snapshot
-from registry.row_changes import RowChange, changed, differences
+from registry.following.row_changes import RowChange, changed, differences
 from serving.engine.engine import Target
 from serving.engine.gather import CallOptions
 from serving.query.budget import seconds_to_answer

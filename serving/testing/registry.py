@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core.specs import Snapshot
-from registry.row_changes import Piece, Reading, RowKey, Spec, specs_by_row
+from registry.following.row_changes import Piece, Reading, RowKey, Spec, specs_by_row
 from serving.web.registry_follower import RegistrySource
 
 

@@ -18,7 +18,7 @@ from core.background import end_tasks
 from core.log_once import LogOnce
 from core.memory import resident_bytes
 from core.redis.async_redis import bounded_redis
-from registry.followers import everyone_followed
+from registry.following.followers import everyone_followed
 from selection.store.redis_keys import REDIS_ERRORS
 from serving.metrics.masters import MasterCounts
 from serving.metrics.published import CONSOLES, ArtifactCounts, Metrics, publish, withdraw

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from core.specs import ApplicationSpec, VersionSpec
-from registry.control import NO_SLOTS, REMEDIES, Slots
+from registry.releases.control import NO_SLOTS, REMEDIES, Slots
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState, kind_of
 from serving.query.routing import Router
 

@@ -20,8 +20,16 @@ from redis.asyncio import Redis
 from core.changes import KEY
 from core.log_once import LogOnce
 from core.specs import Snapshot
-from registry.followers import leave_followers, note_followed
-from registry.row_changes import KINDS, Piece, Reading, RowChange, RowKey, in_order, specs_by_row
+from registry.following.followers import leave_followers, note_followed
+from registry.following.row_changes import (
+    KINDS,
+    Piece,
+    Reading,
+    RowChange,
+    RowKey,
+    in_order,
+    specs_by_row,
+)
 from selection.store.redis_keys import REDIS_ERRORS
 from serving.metrics.event_loop import LoopWatch
 from serving.web.keeping import RETRY_PAUSE_S
@@ -42,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrySource:
-    """The readings of the registry (`registry.reading`); each blocks."""
+    """The readings of the registry (`registry.following.reading`); each blocks."""
 
     last_number: Callable[[], int]
     read_newer: Callable[[int], Reading | None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from core.specs import Snapshot
-from registry.row_changes import RowChange
+from registry.following.row_changes import RowChange
 from serving.cluster.membership.records import ReplicaRecord
 from serving.engine.engine import Engine, VersionSettings
 from serving.metrics.published import Metrics

@@ -13,8 +13,8 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
 from registry import services
-from registry.control import note_round
 from registry.models import Application, ModelVersion, Release
+from registry.releases.control import note_round
 from registry.services import RouteRequest
 from selection.store.redis_keys import GLOBAL_CONTEXT, pack_vector, reliability_key, state_key
 from serving.cluster.membership.directory import own_directory

@@ -10,7 +10,7 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from registry.models import Model, ModelVersion
-from registry.sealing import unseal
+from registry.security.sealing import unseal
 
 UPLOAD = "/admin/registry/modelversion/add/"
 SECRET = "s3cr3t-of-the-model"

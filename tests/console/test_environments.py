@@ -15,8 +15,8 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
+from registry.following.reading import version_spec
 from registry.models import Model, ModelVersion
-from registry.reading import version_spec
 from serving.cluster.host_environments import (
     COUNTS_KEY,
     HOSTS_KEY,

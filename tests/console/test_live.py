@@ -16,8 +16,8 @@ from console.live import combined, picture, standing
 from console.live_processes import process_rows
 from core.specs import ApplicationSpec, RouteSpec
 from registry import services
-from registry.control import KEPT_S, KEY, note_round
 from registry.models import Model
+from registry.releases.control import KEPT_S, KEY, note_round
 from serving.metrics.published import APPLICATION_COUNTERS, WEBS, Metrics
 from serving.testing import application_spec
 from tests.redis_server import fresh_redis_client

@@ -17,9 +17,9 @@ from console.live import picture
 from console.live_models import ALARMS_SHOWN, alarms, standing
 from console.model_load import ModelLoad, load_of, load_text
 from registry import services
-from registry.control import note_round
 from registry.models import Model, ModelVersion, Release
-from registry.restarts import LOOP, Restarts
+from registry.releases.control import note_round
+from registry.releases.restarts import LOOP, Restarts
 from serving.cluster.control.scaling.scaling_events import ReplicaChange, note_change
 from serving.metrics.published import VERSION_COUNTERS
 from tests.redis_server import fresh_redis_client

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from clipper_site.stack.layout import ROOT
-from registry.throttle import SOON_S
+from registry.security.throttle import SOON_S
 from tests.integration.conftest import Digits
 from tests.integration.stack import Stack, post
 

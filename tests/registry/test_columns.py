@@ -18,10 +18,10 @@ from registry import services
 from registry.api.fields import FORM, ModelBody
 from registry.api.new_version import NewVersion
 from registry.api.serializers import VersionOut
+from registry.following.reading import application_spec, version_spec
 from registry.management.base import OneLineParser, add_columns
 from registry.models import Application, ModelVersion
 from registry.models.settable import settable
-from registry.reading import application_spec, version_spec
 from registry.services.applications import CHANGEABLE
 from registry.services.versions import CONFIGURABLE
 from tests.registry.conftest import BY, Api

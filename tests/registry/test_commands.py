@@ -14,10 +14,10 @@ import redis
 from django.core.management import CommandError, call_command
 
 from registry import services
-from registry.control import KEY, note_round
 from registry.management.base import ClipperCommand
 from registry.models import ApiKey, Application, Model, ModelVersion, Release
-from registry.restarts import Ending, note_ending
+from registry.releases.control import KEY, note_round
+from registry.releases.restarts import Ending, note_ending
 from tests.registry.conftest import go_live, link
 
 ROOT = Path(__file__).parents[2]

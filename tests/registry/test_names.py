@@ -7,8 +7,8 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from core.names import RESERVED, RESERVED_VERSIONS, validate_name
+from registry.following.snapshot import build_snapshot
 from registry.models import ModelVersion
-from registry.snapshot import build_snapshot
 from tests.registry.conftest import Api, go_live
 
 

@@ -10,8 +10,8 @@ import pytest
 import redis
 from django.db import OperationalError
 
-from registry.followers import note_followed
-from registry.restarts import Ending, note_ending
+from registry.following.followers import note_followed
+from registry.releases.restarts import Ending, note_ending
 from serving.api.metrics import MetricsPage, metrics_endpoint
 from serving.http.asgi import Scope
 from serving.metrics.published import CONSOLES, read_published_async

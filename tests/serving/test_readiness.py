@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from core.specs import ModelSpec
-from registry.control import Slots
+from registry.releases.control import Slots
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.testing import PlayedServing, application_spec
 from serving.web.readiness import OK, UNCONNECTED, Readiness, model_readiness

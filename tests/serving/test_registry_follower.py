@@ -15,8 +15,8 @@ from redis.asyncio import Redis
 from core.background import end_tasks
 from core.changes import APPLICATION, KEY
 from core.specs import Snapshot
-from registry.followers import everyone_followed
-from registry.row_changes import Piece, Reading, RowChange, RowKey, changed, specs_by_row
+from registry.following.followers import everyone_followed
+from registry.following.row_changes import Piece, Reading, RowChange, RowKey, changed, specs_by_row
 from selection.store.redis_keys import REDIS_ERRORS
 from serving.metrics.event_loop import LoopWatch
 from serving.testing import application_spec, key_spec, snapshot_of, version_spec

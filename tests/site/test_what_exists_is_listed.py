@@ -13,10 +13,10 @@ from console.admin.application_form import ApplicationForm
 from console.admin.upload_form import UploadForm
 from console.live import UNANSWERED
 from core.errors import ClipperError
-from registry.extensions import check_combine, check_runtime
 from registry.models import Application, Model, ModelVersion, Route, ServiceLevelObjective
 from registry.models.applications import Combine
 from registry.models.input_types import InputType
+from registry.versions.extensions import check_combine, check_runtime
 from selection.answers.combine import METHODS, combine
 from selection.evaluation.what_if.form import WhatIfForm
 from selection.evaluation.what_if.targets import policy_target

@@ -12,7 +12,6 @@ from rest_framework.response import Response
 from core.errors import BadRequest
 from registry import services
 from registry.api.permissions import Permissions, actor_of, check_person
-from registry.api.reach import applications_for, check_routes, check_urgency
 from registry.api.serializers import (
     AS_DECLARED,
     SIGNATURE_HELP,
@@ -28,6 +27,7 @@ from registry.api.serializers import (
     route_requests,
 )
 from registry.api.views.base import ManagementView, etag, find_application, flag, schema
+from registry.api.visibility import applications_for, check_routes, check_urgency
 from registry.services.signatures import ALLOW
 
 

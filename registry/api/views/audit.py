@@ -12,10 +12,10 @@ from rest_framework.response import Response
 
 from core.errors import BadRequest
 from registry.api.permissions import Permissions
-from registry.api.reach import bound_to, models_for
 from registry.api.serializers import ErrorBody
 from registry.api.timestamps import EXPECTED_IN_A_PERIOD, moment_in
 from registry.api.views.base import PAGE_PARAMETERS, ManagementView
+from registry.api.visibility import bound_to, models_for
 from registry.models import AuditEntry, Route
 from registry.models.audit import AuditEntryQuerySet
 

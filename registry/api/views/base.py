@@ -19,8 +19,8 @@ from core.suggest import meant
 from registry.api.fields import Body
 from registry.api.parsing import JsonOnly, JsonParser, check_encoding
 from registry.api.permissions import Permissions
-from registry.api.reach import applications_for, bound_to, models_for
 from registry.api.serializers import ErrorBody
+from registry.api.visibility import applications_for, bound_to, models_for
 from registry.models import Application, Model, ModelVersion
 from registry.services import unchanged_since
 

@@ -17,12 +17,6 @@ from registry.api.errors import translated
 from registry.api.fields import Body, Object, Text
 from registry.api.new_version import NewRemoteVersion, TriedVersion
 from registry.api.permissions import Permissions, actor_of
-from registry.api.reach import (
-    bound_to,
-    check_changes,
-    check_routes,
-    check_urgency,
-)
 from registry.api.serializers import DeclaredApplication, DeclaredModel, VersionPatch
 from registry.api.views.base import (
     ManagementView,
@@ -32,6 +26,7 @@ from registry.api.views.base import (
     schema,
 )
 from registry.api.views.keys import KeyPatch, NewKey, check_key_changes
+from registry.api.visibility import bound_to, check_changes, check_routes, check_urgency
 from registry.models import ApiKey, Model
 from registry.services import Actor
 from registry.services.rows import undone

@@ -14,7 +14,6 @@ from registry import services
 from registry.api.new_version import NewRemoteVersion, NewVersion
 from registry.api.parsing import JsonParser, is_json
 from registry.api.permissions import Permissions, actor_of
-from registry.api.reach import check_changes, models_for
 from registry.api.serializers import (
     DeclaredModel,
     DeclaredModelOut,
@@ -26,6 +25,7 @@ from registry.api.serializers import (
     VersionPatch,
 )
 from registry.api.views.base import ManagementView, etag, find_model, find_version, schema
+from registry.api.visibility import check_changes, models_for
 from registry.artifacts.parts import UploadParts
 from registry.models import Model, ModelVersion
 from registry.services.versions import REMOTE

@@ -11,9 +11,9 @@ from rest_framework.response import Response
 from core.errors import NotFound
 from registry import services
 from registry.api.permissions import Permissions, actor_of
-from registry.api.reach import check_changes
 from registry.api.serializers import Deploy, ReleaseOut, RollBack
 from registry.api.views.base import ManagementView, find_model, find_version, schema
+from registry.api.visibility import check_changes
 from registry.models import Release
 
 LARGEST_ID = 2**63 - 1

@@ -11,7 +11,6 @@ import msgspec
 from django.core.management.base import CommandError, CommandParser
 
 from registry import services
-from registry.extensions import runtime_names
 from registry.management.base import (
     ClipperCommand,
     add_columns,
@@ -23,6 +22,7 @@ from registry.models import Model, ModelVersion, Release
 from registry.models.input_types import InputType
 from registry.services.remote import CONFIGURATION
 from registry.services.versions import CONFIGURABLE, UPLOADED
+from registry.versions.extensions import runtime_names
 
 BY = services.Actor.of_command("deploy")
 

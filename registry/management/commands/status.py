@@ -8,11 +8,11 @@ from typing import Any
 import redis
 
 from core.redis.redis_client import redis_client
-from registry.control import read_control
 from registry.management.base import ClipperCommand
 from registry.models import Application, Model, ModelVersion, Release, Route
-from registry.restarts import read_restarts
-from registry.waiting import what_it_waits_for
+from registry.releases.control import read_control
+from registry.releases.progress import what_it_waits_for
+from registry.releases.restarts import read_restarts
 
 Row = Sequence[str]
 Section = tuple[str, Row, list[Row]]

@@ -14,8 +14,8 @@ import numpy as np
 
 from core.errors import Saturated
 from core.specs import ApplicationSpec
+from registry.following.snapshot import application_with_arms
 from registry.models import Application
-from registry.snapshot import application_with_arms
 from selection.evaluation.logged import LoggedQuery, answer_rule_of
 from selection.evaluation.offpolicy.estimate import Estimate, Proposal, estimate, gain
 from selection.evaluation.offpolicy.evidence import evidence_of, spread_of

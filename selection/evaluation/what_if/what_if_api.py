@@ -15,8 +15,8 @@ from registry.api.fields import Body, Flag, Object, Text, Whole
 from registry.api.permissions import Permissions
 from registry.api.timestamps import PastMoment, check_period
 from registry.api.views.base import ManagementView, find_application, schema
+from registry.following.reading import application_spec
 from registry.models import Application
-from registry.reading import application_spec
 from selection.context_names import fault_of
 from selection.evaluation.monitoring.history_api import EstimateOut
 from selection.evaluation.offpolicy.intervals import Verdict

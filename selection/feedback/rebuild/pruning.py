@@ -15,8 +15,8 @@ from redis.exceptions import LockError
 
 from core.redis.locks import exclusively
 from core.specs import ApplicationSpec
+from registry.following.snapshot import build_snapshot
 from registry.models import Application
-from registry.snapshot import build_snapshot
 from selection.context_names import GLOBAL_CONTEXT
 from selection.feedback.persistence.journal import SEEN_MARGIN_S
 from selection.feedback.persistence.stream import PLACE_BITS

@@ -20,8 +20,8 @@ from redis.lock import Lock
 from core.errors import Conflict
 from core.redis.locks import exclusively
 from core.specs import ApplicationSpec
+from registry.following.snapshot import read_application
 from registry.models import Application
-from registry.snapshot import read_application
 from selection.feedback.persistence.drain import TAKEN_OVER_AFTER_MS, persist_feedback
 from selection.feedback.persistence.stream import in_order, position_text
 from selection.feedback.rebuild import checkpoints

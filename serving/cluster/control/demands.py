@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from registry.models import ModelVersion, Release, Route
-from registry.version_queries import wanted
+from registry.releases.version_queries import wanted
 from serving.cluster.control.replica_plan import Demand
 
 

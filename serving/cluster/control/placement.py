@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 
-from registry.control import Slots
+from registry.releases.control import Slots
 from serving.cluster.control.replica_plan import KINDS, Demand
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState, kind_of
 from serving.cluster.membership.workers import WorkerRecord

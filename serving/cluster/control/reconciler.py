@@ -16,8 +16,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from registry import services
-from registry.control import Slots
 from registry.models import ModelVersion
+from registry.releases.control import Slots
 from serving.cluster.control.ages import Ages
 from serving.cluster.control.checks.check_queue import MOST_CHECKS, Checks
 from serving.cluster.control.demands import read_demands

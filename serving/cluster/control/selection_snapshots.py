@@ -14,7 +14,7 @@ from core.errors import Unavailable
 from core.loop.giving_way import GivingWay
 from core.redis.locks import exclusively
 from core.redis.redis_client import redis_client
-from registry.snapshot import build_snapshot
+from registry.following.snapshot import build_snapshot
 from selection.evaluation.counter_deltas import Readings
 from selection.evaluation.health.watching import all_alarms
 from selection.evaluation.monitoring.history import COUNTERS

@@ -23,11 +23,11 @@ from core.redis.redis_client import redis_client
 from core.specs import VersionSpec
 from registry import services
 from registry.artifacts.files import ArtifactFiles
-from registry.control import note_round
+from registry.following.reading import version_spec
 from registry.models import ModelVersion, VersionCheck
-from registry.reading import version_spec
-from registry.sealing import Unsealable
-from registry.waiting import RUNNING, checking_key
+from registry.releases.control import note_round
+from registry.releases.progress import RUNNING, checking_key
+from registry.security.sealing import Unsealable
 from serving.cluster.control.checks.check_queue import RUNNING_TTL_S, take_up
 from serving.cluster.control.checks.kept_inputs import find_kept_inputs
 from serving.cluster.control.checks.tries import MOST_TRIES, Tries

@@ -11,7 +11,7 @@ from django.db import DatabaseError, connections
 
 from core.redis.redis_client import redis_client
 from registry import services
-from registry.restarts import Ending, note_ending
+from registry.releases.restarts import Ending, note_ending
 from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.cluster.failures.failure_counts import FailureCounts
 from serving.cluster.membership.directory import own_directory

@@ -11,7 +11,7 @@ from django.db import Error as DatabaseError
 from django.db import connections
 
 from registry.models import ModelVersion
-from registry.sealing import Unsealable, unseal
+from registry.security.sealing import Unsealable, unseal
 
 LOOK_EACH_S = 2.0
 

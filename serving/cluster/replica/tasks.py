@@ -22,9 +22,9 @@ from django.db import connections
 from core.redis.redis_client import redis_client
 from core.specs import VersionSpec
 from registry.artifacts.files import ArtifactFiles
+from registry.following.reading import version_spec
 from registry.models import ModelVersion
-from registry.reading import version_spec
-from registry.restarts import Ending, note_ending
+from registry.releases.restarts import Ending, note_ending
 from serving.cluster.failures.endings import log_end, note_death, note_failure
 from serving.cluster.failures.error_log import ErrorLog
 from serving.cluster.failures.output_log import log_of

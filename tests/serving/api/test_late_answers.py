@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from registry.throttle import SCOPE_KEY
+from registry.security.throttle import SCOPE_KEY
 from serving.api.late_answers import with_late_answers
 from serving.http.asgi import Receive, Scope, Send, send_body
 from serving.testing.clock import in_virtual_time

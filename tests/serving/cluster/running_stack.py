@@ -19,8 +19,8 @@ import redis
 from onnx import TensorProto, helper
 
 from registry import services
-from registry.control import read_control
 from registry.models import Model, ModelVersion, Release
+from registry.releases.control import read_control
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from tests.redis_server import RedisServer

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from registry.following.reading import version_spec
 from registry.models import Application, Model, ModelVersion, Release, Route
-from registry.reading import version_spec
 from serving.cluster.host_environments import find_needed
 from serving.environments.spec import environment_of
 

@@ -9,7 +9,7 @@ import pytest
 
 from clipper_client import frameworks
 from clipper_client.frameworks.base import Framework, Saved, Saving, is_of
-from registry.extensions import check_runtime
+from registry.versions.extensions import check_runtime
 from scripts.docs.from_code import runtimes
 from serving.container.errors import ArtifactInvalid
 from serving.container.rows import Rows

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, cast
 from django.conf import settings
 
 from core.memory import available_bytes
+from registry.following.reading import version_spec
 from registry.models import VersionCheck
-from registry.reading import version_spec
-from registry.waiting import (
+from registry.releases.progress import (
     QUEUED,
     RUNNING,
     TRYING_OUT,

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import redis
 
+from registry.following.reading import version_spec
 from registry.models import Application, Model, ModelVersion
-from registry.reading import version_spec
 from registry.services.versions import REMOTE
 from selection.store.input_samples import ROWS, Row, kept_inputs
 from serving.container.rehearsal import CheckReport

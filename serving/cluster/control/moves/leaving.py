@@ -19,7 +19,7 @@ from celery.signals import worker_ready
 from django.conf import settings
 
 from core.redis.redis_client import redis_client
-from registry.control import read_control
+from registry.releases.control import read_control
 from serving.cluster.control.moves.retirement import Retirement, RetirementFailed
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.views import read_views

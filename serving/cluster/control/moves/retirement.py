@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from registry.control import read_control
+from registry.releases.control import read_control
 from serving.cluster.failures.failure_counts import FailureCounts
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState

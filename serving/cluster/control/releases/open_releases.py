@@ -12,8 +12,8 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from registry import services
-from registry.control import REMEDIES
 from registry.models import Release, VersionCheck
+from registry.releases.control import REMEDIES
 from serving.cluster.control.ages import Ages, in_steps
 from serving.cluster.control.checks.check_queue import Checks
 from serving.cluster.control.checks.tries import MOST_TRIES, Tries

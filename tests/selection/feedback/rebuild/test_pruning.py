@@ -12,8 +12,8 @@ from django.db.models import F
 from core.errors import Conflict
 from core.specs import ApplicationSpec
 from registry import services
+from registry.following.reading import application_spec
 from registry.models import Application
-from registry.reading import application_spec
 from selection.feedback.persistence.journal import SEEN_MARGIN_S
 from selection.feedback.persistence.resets import reset
 from selection.feedback.persistence.stream import PLACE_BITS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry.control import Slots
+from registry.releases.control import Slots
 from serving.cluster.control.placement import Placement, occupancy, slots_needed
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.membership.workers import WorkerRecord

@@ -9,7 +9,7 @@ import redis
 from celery.exceptions import WorkerLostError
 
 from registry.models import ModelVersion
-from registry.restarts import read_restarts
+from registry.releases.restarts import read_restarts
 from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.cluster.failures.failure_counts import FailureCounts
 from serving.cluster.membership.directory import Directory

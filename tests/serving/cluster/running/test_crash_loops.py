@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from registry.restarts import read_restarts
+from registry.releases.restarts import read_restarts
 from serving.cluster.failures.failure_counts import FailureCounts
 from serving.cluster.host import host_id
 from serving.cluster.membership.records import ReplicaRecord

@@ -11,7 +11,6 @@ import pytest
 
 from registry import services
 from registry.artifacts.store import ArtifactStore
-from registry.control import read_control
 from registry.models import (
     Application,
     Model,
@@ -19,6 +18,7 @@ from registry.models import (
     Route,
     ServiceLevelObjective,
 )
+from registry.releases.control import read_control
 from serving.cluster.membership.directory import RECORD_KEY
 from serving.cluster.membership.records import ReplicaState
 from serving.rpc.frames import Answer, AnswerStatus, FrameType

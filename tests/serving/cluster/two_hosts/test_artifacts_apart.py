@@ -11,7 +11,7 @@ import pytest
 from registry import services
 from registry.artifacts.copies import Copies
 from registry.models import ModelVersion
-from registry.room import known_slots
+from registry.releases.slots import known_slots
 from registry.services import RouteRequest
 from tests.serving.cluster.running_stack import BY, Hosts, Stack
 from tests.serving.cluster.two_hosts import apart

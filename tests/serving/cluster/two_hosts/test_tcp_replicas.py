@@ -9,8 +9,8 @@ import pytest
 from django.conf import settings
 
 from core.specs import VersionSpec
+from registry.following.reading import version_spec
 from registry.models import ModelVersion
-from registry.reading import version_spec
 from serving.cluster.membership.records import ReplicaRecord
 from serving.engine.outcome import Outcome, Status
 from serving.rpc.credentials import Credentials

@@ -10,7 +10,7 @@ import redis
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from registry.control import note_round
+from registry.releases.control import note_round
 from serving.cluster.control.moves.retirement import LOOK_AGAIN_S, Retirement, RetirementFailed
 from serving.cluster.failures.failure_counts import BACKOFF_KEY, FailureCounts
 from serving.cluster.membership.directory import RECORD_KEY, Directory

@@ -16,7 +16,7 @@ from django.utils import timezone
 from core.redis.redis_client import redis_client
 from registry import services
 from registry.models import Release, VersionCheck
-from registry.waiting import QUEUED, checking_key
+from registry.releases.progress import QUEUED, checking_key
 from serving.cluster.control.ages import Ages
 from serving.cluster.control.checks.check_queue import RUNNING_TTL_S, Checks, take_up
 from serving.cluster.control.checks.tries import MOST_TRIES

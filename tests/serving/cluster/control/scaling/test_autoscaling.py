@@ -13,8 +13,8 @@ import redis
 from django.utils import timezone
 
 from registry import services
-from registry.control import Slots, note_round
 from registry.models import Application, Model, ModelVersion, Release, Route, ServiceLevelObjective
+from registry.releases.control import Slots, note_round
 from serving.cluster.control.scaling.autoscaler import SETTLE_S, WINDOW_DOWN_S
 from serving.cluster.control.scaling.autoscaling import Scaling
 from serving.cluster.control.scaling.scaling_events import last_changes

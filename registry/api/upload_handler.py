@@ -1,0 +1,121 @@
+"""Uploads of artifacts: who may send one, and where Django puts its bytes meanwhile."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Protocol
+
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.core.files.uploadhandler import FileUploadHandler, SkipFile
+from django.http import HttpRequest
+from django.urls import Resolver404, resolve
+from rest_framework.request import Request
+
+from core.errors import BadRequest, ClipperError
+from registry.artifacts.disk_space import need_room
+from registry.artifacts.incoming import IncomingArtifact
+from registry.artifacts.store import ArtifactStore
+
+# The views that take an artifact, by the names of their URLs.
+UPLOADS = frozenset({"api-versions", "admin:registry_modelversion_add"})
+# The entry of an ASGI scope whose value wants to know of files that arrive.
+SCOPE_KEY = "clipper.upload"
+
+
+def takes_uploads(path: str) -> bool:
+    """Whether files are taken at this path."""
+    try:
+        return resolve(path).view_name in UPLOADS
+    except Resolver404:
+        return False
+
+
+class Watcher(Protocol):
+    """Closes what it was told of where the rest never came."""
+
+    def watch(self, incoming: IncomingArtifact) -> None: ...
+
+
+def admit(request: HttpRequest) -> None:
+    """Raise Unauthenticated or Forbidden where the caller may not upload; the body isn't touched.
+
+    What the endpoint itself asks is asked here before: key or session, scope and permission.
+    """
+    from registry.api.authentication import ApiKeyAuthentication
+    from registry.api.permissions import MayManage
+    from registry.api.views.models import VersionsView
+
+    view = VersionsView()
+    view.request = asking = Request(request)
+    by_key = ApiKeyAuthentication().authenticate(asking)
+    asking.user, asking.auth = by_key or (_signed_in(request), None)
+    MayManage().has_permission(asking, view)
+
+
+def _signed_in(request: HttpRequest) -> Any:
+    if not hasattr(request, "session"):
+        engine = import_module(settings.SESSION_ENGINE)
+        cookie = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+        request.session = engine.SessionStore(cookie)
+    return get_user(request)
+
+
+class ArtifactUploadHandler(FileUploadHandler):
+    """Has files of an admitted upload written where they will stay; others are left out.
+
+    No page takes any other file.
+    """
+
+    chunk_size = 1 << 20
+
+    def __init__(self, request: Any = None) -> None:
+        super().__init__(request)
+        self._incoming: IncomingArtifact | None = None
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        super().new_file(*args, **kwargs)
+        if not _is_admitted(self.request):
+            raise SkipFile
+        self._incoming = incoming = ArtifactStore.default().incoming()
+        try:
+            need_room(0)
+        except ClipperError as error:
+            incoming.fault = error
+        watcher: Watcher | None = getattr(self.request, "scope", {}).get(SCOPE_KEY)
+        if watcher is not None:
+            watcher.watch(incoming)
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        if self._incoming is not None:
+            self._incoming.append(raw_data)
+
+    def file_complete(self, file_size: int) -> IncomingArtifact | None:
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.name, incoming.content_type = self.file_name, self.content_type
+            # What was refused is no empty file: its size stays that of what came.
+            incoming.size = file_size
+            incoming.seek(0)
+        return incoming
+
+    def upload_complete(self) -> None:
+        """Raise BadRequest where the form ended within the file: what came of it is none."""
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.close()
+            raise BadRequest(
+                "artifact: Expected a whole file, got the beginning of one: the form ends after "
+                f"{incoming.received} bytes of it.",
+                fields=["artifact"],
+            )
+
+
+def _is_admitted(request: Any) -> bool:
+    if request is None or not takes_uploads(request.path):
+        return False
+    try:
+        admit(request)
+    except ClipperError:
+        return False
+    return True

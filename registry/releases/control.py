@@ -1,0 +1,132 @@
+"""Whether a control worker lives, which moves releases, replicas and feedback on.
+
+It writes down each round that it has done. How long ago that was Redis tells, by what is left of
+the time that it keeps the note: no host's clock takes part.
+
+Here, below the cluster that writes it down, because releases wait for it
+(`registry.releases.progress`).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from core.redis.redis_client import redis_client
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
+
+KEY = "clipper:control"
+# So long is it known how old the last round is.
+KEPT_S = 7 * 86_400.0
+# Rounds are a second apart, and one may take five on a machine that has other things to do.
+SILENT_AFTER_S = 10.0
+# A list for people to read.
+MOST_HOLDERS = 20
+NO_SLOTS: Mapping[str, Slots] = MappingProxyType({})
+# By kind of device: what to do where no slot is free.
+REMEDIES: Mapping[str, str] = {
+    "cpu": "Scale another model down (to 0 if nobody needs it), raise CLIPPER_CPU_SLOTS, or start "
+    "another worker.",
+    "gpu": "Scale another model down (to 0 if nobody needs it), raise CLIPPER_GPU_SLOTS (one a "
+    "GPU), or start a GPU worker on another host.",
+}
+# What stands still meanwhile, in the words of whoever reads it.
+CONSEQUENCE = "no release advances, no replica is replaced, no feedback reaches the database"
+
+
+class Slots(msgspec.Struct, frozen=True, kw_only=True):
+    """The slots of all workers for one kind of device, and who needs them.
+
+    `replicas` counts by `model:version`: those that have a slot or wait for one. Replicas that are
+    only kept warm don't count, as they give way.
+    """
+
+    total: int
+    replicas: dict[str, int] = {}
+
+    @property
+    def free(self) -> int:
+        return max(0, self.total - sum(self.replicas.values()))
+
+    @property
+    def holders(self) -> str:
+        """Name those with most replicas first: `tree:1 x 4, svm:2 x 3`."""
+        ranked = sorted(self.replicas.items(), key=lambda item: (-item[1], item[0]))
+        named = [f"{arm} x {count}" for arm, count in ranked[:MOST_HOLDERS]]
+        more = len(ranked) - len(named)
+        return ", ".join([*named, f"{more} more"] if more else named)
+
+
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """One round: who did it, and how it failed, "" if it didn't. `slots` by kind of device."""
+
+    host: str
+    pid: int
+    error: str = ""
+    slots: dict[str, Slots] = {}
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the control worker; `age_s` is None where no round is remembered."""
+
+    age_s: float | None
+    last: Round | None = None
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with it, "" where nothing is."""
+        if self.age_s is None or self.last is None:
+            return f"No control worker has been heard of: {CONSEQUENCE}."
+        if self.age_s > SILENT_AFTER_S:
+            who = f"process {self.last.pid} on {self.last.host}"
+            return f"The control worker ({who}) is silent for {self.age_s:.0f} s: {CONSEQUENCE}."
+        if self.last.error:
+            return f"The control worker's rounds fail: {self.last.error}"
+        return ""
+
+
+_decoder = msgspec.json.Decoder(Round)
+
+
+def note_round(
+    client: redis.Redis, *, error: str = "", slots: Mapping[str, Slots] = NO_SLOTS
+) -> None:
+    """A round was done just now, in vain if there is an `error`."""
+    done = Round(host=socket.gethostname(), pid=os.getpid(), error=error, slots=dict(slots))
+    client.set(KEY, msgspec.json.encode(done), px=int(KEPT_S * 1000))
+
+
+def read_control(client: redis.Redis | None = None) -> Control:
+    """Return what is known at this moment (blocking); raises redis.RedisError."""
+    with (client or redis_client()).pipeline(transaction=True) as pipe:
+        pipe.get(KEY)
+        pipe.pttl(KEY)
+        text, left_ms = cast("tuple[bytes | None, int]", pipe.execute())
+    return _control(text, left_ms=left_ms)
+
+
+async def read_control_async(client: redis.asyncio.Redis) -> Control:
+    """Return what `read_control` does, without blocking."""
+    async with client.pipeline(transaction=True) as pipe:
+        pipe.get(KEY)
+        pipe.pttl(KEY)
+        text, left_ms = await pipe.execute()
+    return _control(text, left_ms=left_ms)
+
+
+def _control(text: bytes | None, *, left_ms: int) -> Control:
+    if text is None:
+        return Control(age_s=None)
+    try:
+        last = _decoder.decode(text)
+    except msgspec.MsgspecError:  # of another release of Clipper
+        return Control(age_s=None)
+    return Control(age_s=max(0.0, KEPT_S - left_ms / 1000), last=last)

@@ -1,0 +1,395 @@
+"""Models, uploads and scaling over REST."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from pytest_django.fixtures import Settings
+
+from registry.following.reading import version_spec
+from registry.models import Application, Model, ModelVersion
+from registry.services import RouteRequest, replace_routes
+from registry.services.versions import CONFIGURABLE
+from registry.versions.requirements import PYTHONS
+from tests.registry.conftest import BY, AddVersion, Api, go_live, make_key
+
+
+def artifact(content: bytes = b"a model") -> SimpleUploadedFile:
+    return SimpleUploadedFile("model.skops", content)
+
+
+def stored(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("artifacts/*/*"))
+
+
+def test_it_registers_a_model(manager: Api) -> None:
+    answer = manager("post", "models/", {"name": "svm", "input_type": "doubles"})
+    assert (answer.status_code, answer["Location"]) == (201, "/api/v1/models/svm")
+    body = answer.json()
+    assert body.pop("created_at")
+    assert body == {
+        "name": "svm",
+        "input_type": "doubles",
+        "description": "",
+        "live_version": None,
+        "versions": [],
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": "svm"},
+        {"name": "S", "input_type": "doubles"},
+        {"name": "svm", "input_type": "numbers"},
+        {"name": "svm", "input_type": "doubles", "runtime": "sklearn"},
+        {"name": "svm", "input_type": ["doubles"]},
+        [],
+        "svm",
+        {},
+        None,
+    ],
+)
+def test_a_wrong_model_is_refused(manager: Api, body: Any) -> None:
+    answer = manager("post", "models/", body)
+    assert answer.status_code == 400
+    assert not Model.objects.exists()
+
+
+def test_a_taken_name_is_a_conflict(manager: Api, svm: Model) -> None:
+    answer = manager("post", "models/", {"name": "svm", "input_type": "doubles"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+
+
+def test_it_shows_the_live_version_and_all_versions(
+    manager: Api, svm: Model, v1: ModelVersion, v2: ModelVersion
+) -> None:
+    go_live(v1)
+    body = manager("get", "models/svm").json()
+    assert (body["live_version"], body["versions"]) == ("1", ["2", "1"])
+    assert manager("get", "models/").json() == [body]
+
+
+def test_it_describes_a_model(manager: Api, svm: Model) -> None:
+    answer = manager("patch", "models/svm", {"description": "a plane"})
+    assert answer.json()["description"] == "a plane"
+    assert manager("patch", "models/svm", {}).json() == answer.json()
+    assert manager("patch", "models/svm", {"input_type": "strings"}).status_code == 400
+
+
+def test_deleting_a_model_takes_its_versions_history_and_artifacts(
+    manager: Api,
+    v1: ModelVersion,
+    tmp_path: Path,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    go_live(v1)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert manager("delete", "models/svm").status_code == 204
+    assert manager("get", "models/svm").status_code == 404
+    assert stored(tmp_path) == []
+
+
+def test_a_routed_model_is_kept(manager: Api, digits: Application) -> None:
+    answer = manager("delete", "models/svm")
+    assert answer.status_code == 409
+    assert answer.json()["details"] == {"applications": ["digits"]}
+
+
+def test_it_takes_an_upload(manager: Api, svm: Model, tmp_path: Path) -> None:
+    answer = manager.upload(
+        "svm",
+        version="1",
+        runtime="sklearn",
+        artifact=artifact(),
+        device="gpu",
+        replicas="3",
+        notes="the first",
+    )
+    assert answer.status_code == 201, answer.content
+    assert answer["Location"] == "/api/v1/models/svm/versions/1"
+    body = answer.json()
+    assert body.pop("created_at")
+    digest = hashlib.sha256(b"a model").hexdigest()
+    expected = {
+        "model": "svm",
+        "version": "1",
+        "runtime": "sklearn",
+        "device": "gpu",
+        "replicas": 3,
+        "min_replicas": None,
+        "max_replicas": None,
+        "batching": "aimd",
+        "max_batch_size": None,
+        "batch_wait_ms": "auto",
+        "memory_limit_mb": None,
+        "threads": 1,
+        "load_timeout_s": 120,
+        "cost": 0.0,
+        "method": "",
+        "requirements": "",
+        "python": "",
+        "example": None,
+        "signature": None,
+        "allow_stale_libraries": False,
+        "allow_pickle": False,
+        "notes": "the first",
+        "digest": digest,
+        "remote": None,
+        "has_secret": False,
+        "size": 7,
+        "live": False,
+        "warm_until": None,
+        "validated_at": None,
+        "n_features": None,
+        "load_error": "",
+        "created_by": None,
+    }
+    check = body.pop("check")
+    assert (check["state"], check["error"], check["ended_at"]) == ("pending", "", None)
+    assert {name: body[name] for name in expected} == expected
+    assert body.keys() - expected.keys() <= set(CONFIGURABLE)
+    assert stored(tmp_path) == [digest]
+    assert manager("get", "models/svm/versions/1").json()["digest"] == digest
+
+
+def test_an_upload_may_say_what_its_inputs_are(manager: Api) -> None:
+    manager("post", "models/", {"name": "churn", "input_type": "columns"})
+    signature = {"inputs": [{"name": "age", "dtype": "float64", "nullable": False}]}
+    answer = manager.upload(
+        "churn",
+        version="1",
+        runtime="sklearn",
+        artifact=artifact(),
+        example='{"age": 31}',
+        signature=json.dumps(signature),
+    )
+    assert answer.status_code == 201, answer.content
+    body = answer.json()
+    assert body["example"] == {"age": 31}
+    assert body["signature"] == {"input_type": "columns"} | signature
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"example": "[1, 2]"}, "example: The example is no input: expected an object with a"),
+        ({"example": "{"}, "example: Expected an example in JSON"),
+        ({"example": '"' + "a" * 100_000 + '"'}, "example: Expected an example of at most 100000"),
+        ({"example": '{"a": ' + "[" * 90 + "]" * 90 + "}"}, "an example of at most 64 levels"),
+        ({"example": '{"a": 1e400}'}, "example: Expected an example in JSON: Number out of range"),
+        ({"example": '{"a": 1' + "0" * 5000 + "}"}, "example: Expected an example in JSON"),
+        ({"example": '{"a": "\\ud800"}'}, "example: Expected an example in JSON"),
+        (
+            {"signature": json.dumps({"names": ["\N{SNOWMAN}" * 40_000]}, ensure_ascii=False)},
+            "bytes",
+        ),
+        ({"signature": "[]"}, "signature: Expected a signature: Expected `object`, got `array`"),
+        ({"signature": '{"inputs": [{}]}'}, "signature: Expected a name for each of the inputs"),
+        ({"signature": '{"input_type": "json"}'}, "signature: Expected the input type columns"),
+        (
+            {"signature": '{"inputs": [{"name": "a", "nullable": false}]}', "example": "{}"},
+            'example: The example is no input: expected the column "a", got a row without it',
+        ),
+    ],
+)
+def test_an_example_that_is_no_input_is_refused_at_the_upload(
+    manager: Api, tmp_path: Path, said: dict[str, str], message: str
+) -> None:
+    manager("post", "models/", {"name": "churn", "input_type": "columns"})
+    answer = manager.upload("churn", version="1", runtime="sklearn", artifact=artifact(), **said)
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+    assert message in answer.json()["error"]
+    assert stored(tmp_path) == []
+
+
+def test_an_upload_has_sensible_defaults(manager: Api, svm: Model) -> None:
+    body = manager.upload("svm", version="1", runtime="sklearn", artifact=artifact()).json()
+    assert (body["device"], body["replicas"], body["allow_pickle"]) == ("cpu", 1, False)
+
+
+def test_an_upload_says_what_of_the_model_is_asked(manager: Api, svm: Model) -> None:
+    form = {"version": "1", "runtime": "sklearn", "method": "predict_proba"}
+    assert manager.upload("svm", **form, artifact=artifact()).json()["method"] == "predict_proba"
+    assert version_spec(ModelVersion.objects.get()).method == "predict_proba"
+    wrong = manager.upload(
+        "svm", **form | {"version": "2", "method": "fit"}, artifact=artifact()
+    ).json()
+    assert wrong["error"] == (
+        "method: Expected one of predict, predict_proba, decision_function, transform "
+        "with the runtime sklearn, got 'fit'."
+    )
+
+
+def test_an_upload_says_what_it_needs(manager: Api, svm: Model) -> None:
+    other = next(text for text in PYTHONS if not sys.version.startswith(text))
+    needs = {"requirements": "scikit-learn\nnumpy>=1.26", "python": other}
+    form = {"version": "1", "runtime": "sklearn", **needs}
+    body = manager.upload("svm", **form | {"requirements": "scikit-learn"}, artifact=artifact())
+    assert body.status_code == 403  # another Python's packages are nobody's that is here
+    body = manager.upload("svm", **form | {"python": ""}, artifact=artifact()).json()
+    assert (body["requirements"], body["python"]) == (needs["requirements"], "")
+    wrong = manager.upload(
+        "svm", **form | {"version": "2", "requirements": "numpy\n-r other.txt"}, artifact=artifact()
+    ).json()
+    assert wrong["error"] == (
+        "requirements: Line 2: Expected a requirement and no option "
+        "(the operator's settings say where from), got '-r other.txt'."
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": "V 1"},
+        {"version": ""},
+        {"runtime": "fortran"},
+        {"artifact": "text, not a file"},
+        {"artifact": SimpleUploadedFile("empty", b"")},
+        {"device": "tpu"},
+        {"replicas": "many"},
+        {"replicas": "257"},
+        {"replicas": "-1"},
+        {"allow_pickle": "perhaps"},
+        {"method": "fit"},
+        {"runtime": "command", "method": "predict"},
+        {"requirements": "numpy==2.0\n-r other.txt"},
+        {"requirements": "a\n" * 10_000},
+        {"python": "2.7"},
+        {"runtime": "command", "requirements": "numpy"},
+        {"colour": "blue"},
+    ],
+)
+def test_a_wrong_upload_is_refused_and_nothing_is_kept(
+    manager: Api, svm: Model, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    form = {"version": "1", "runtime": "sklearn", "artifact": artifact()} | change
+    answer = manager.upload("svm", **form)
+    assert answer.status_code == 400, answer.content
+    assert not ModelVersion.objects.exists()
+    assert stored(tmp_path) == []
+
+
+def test_an_upload_without_its_file_names_it(manager: Api, svm: Model) -> None:
+    answer = manager.upload("svm", version="1", runtime="sklearn")
+    assert list(answer.json()["details"]["fields"]) == ["artifact"]
+
+
+def test_an_upload_as_json_is_for_models_that_live_elsewhere(manager: Api, svm: Model) -> None:
+    answer = manager("post", "models/svm/versions/", {"version": "1", "runtime": "sklearn"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+    assert "others come as a multipart form with their artifact" in answer.json()["error"]
+
+
+def test_an_upload_as_text_is_unsupported(manager: Api, svm: Model) -> None:
+    answer = manager.client.post(
+        "/api/v1/models/svm/versions/", "x", content_type="text/plain", headers=manager.headers
+    )
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_encoding")
+
+
+def test_a_torn_form_is_malformed(manager: Api, svm: Model) -> None:
+    answer = manager.client.post(
+        "/api/v1/models/svm/versions/",
+        b"no boundary here",
+        content_type="multipart/form-data",
+        headers=manager.headers,
+    )
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+
+
+def test_an_artifact_over_the_limit_is_too_large(
+    manager: Api, svm: Model, settings: Settings, tmp_path: Path
+) -> None:
+    settings.CLIPPER_MAX_ARTIFACT_BYTES = 5
+    answer = manager.upload("svm", version="1", runtime="sklearn", artifact=artifact())
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert stored(tmp_path) == []
+
+
+def test_a_huge_upload_is_refused(manager: Api, svm: Model, settings: Settings) -> None:
+    settings.CLIPPER_MAX_ARTIFACT_BYTES = settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 5
+    answer = manager.upload("svm", version="1", runtime="sklearn", artifact=artifact())
+    assert answer.status_code == 413
+
+
+def test_versions_are_immutable(manager: Api, v1: ModelVersion) -> None:
+    answer = manager.upload("svm", version="1", runtime="sklearn", artifact=artifact())
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    for field in ("runtime", "device", "digest", "allow_pickle"):
+        answer = manager("patch", "models/svm/versions/1", {field: "x"})
+        assert (answer.status_code, answer.json()["code"]) == (400, "unknown_field")
+
+
+def test_pickle_needs_its_own_permission(manager: Api, svm: Model) -> None:
+    form = {"version": "1", "runtime": "sklearn", "allow_pickle": "true"}
+    refused = manager.upload("svm", artifact=artifact(), **form)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    trusted = Api(key=make_key(can_run_code=True))
+    assert trusted.upload("svm", artifact=artifact(), **form).json()["allow_pickle"] is True
+
+
+def test_the_same_artifact_is_stored_once_and_kept_while_one_version_needs_it(
+    manager: Api,
+    add_version: AddVersion,
+    tmp_path: Path,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    add_version("1", content=b"same")
+    add_version("2", content=b"same")
+    for version, left in (("1", 1), ("2", 0)):
+        with django_capture_on_commit_callbacks(execute=True):
+            assert manager("delete", f"models/svm/versions/{version}").status_code == 204
+        assert len(stored(tmp_path)) == left
+
+
+def test_a_version_in_use_is_kept(
+    manager: Api, digits: Application, v1: ModelVersion, add_version: AddVersion
+) -> None:
+    go_live(v1)
+    replace_routes(
+        application=digits,
+        routes=[RouteRequest(model="svm", version=add_version("pinned").version)],
+        by=BY,
+    )
+    add_version("coming")
+    manager("post", "models/svm/versions/coming/deploy")
+    for version, why in (("1", "live"), ("pinned", "pinned"), ("coming", "being deployed")):
+        answer = manager("delete", f"models/svm/versions/{version}")
+        assert answer.status_code == 409
+        assert why in answer.json()["error"]
+
+
+def test_it_scales_the_live_version(manager: Api, v1: ModelVersion, v2: ModelVersion) -> None:
+    go_live(v1)
+    body = manager("post", "models/svm/scale", {"replicas": 4}).json()
+    assert (body["version"], body["replicas"]) == ("1", 4)
+    named = manager("post", "models/svm/scale", {"replicas": 0, "version": "2"}).json()
+    assert (named["version"], named["replicas"]) == ("2", 0)
+
+
+@pytest.mark.parametrize("replicas", [-1, 257, 1.5, "2", None, True, 10**30])
+def test_a_wrong_number_of_replicas_is_refused(
+    manager: Api, v1: ModelVersion, replicas: Any
+) -> None:
+    go_live(v1)
+    assert manager("post", "models/svm/scale", {"replicas": replicas}).status_code == 400
+
+
+def test_nothing_live_is_nothing_to_scale(manager: Api, v1: ModelVersion) -> None:
+    answer = manager("post", "models/svm/scale", {"replicas": 2})
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+
+
+@pytest.mark.parametrize(
+    "path", ["models/tree", "models/tree/versions/", "models/svm/versions/9", "models/%00"]
+)
+def test_what_is_unknown_is_not_found(manager: Api, svm: Model, path: str) -> None:
+    answer = manager("get", path)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -1,0 +1,175 @@
+"""Deploy, rollback and their history over REST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+
+from console.admin.releases import progress_of
+from registry import services
+from registry.models import Model, ModelVersion, Release
+from registry.releases.control import KEPT_S, KEY, note_round
+from tests.registry.conftest import BY, AddVersion, Api, go_live
+
+
+@pytest.fixture(autouse=True)
+def _control(server_redis: redis.Redis) -> None:
+    """A control worker has just done a round."""
+    note_round(server_redis)
+
+
+def test_a_deploy_is_accepted_with_its_release(manager: Api, v1: ModelVersion) -> None:
+    answer = manager("post", "models/svm/versions/1/deploy", {"reason": "the first"})
+    assert answer.status_code == 202
+    body = dict(answer.json())
+    assert body.pop("created_at")
+    identity = body.pop("id")
+    assert answer["Location"] == f"/api/v1/models/svm/releases/{identity}"
+    assert body == {
+        "model": "svm",
+        "version": "1",
+        "previous_version": None,
+        "kind": "deploy",
+        "state": "pending",
+        "progress": "its turn comes within a second",
+        "reason": "the first",
+        "error": "",
+        "output": "",
+        "report": {},
+        "allow_signature_change": False,
+        "by": "API key a key",
+        "live_at": None,
+        "ended_at": None,
+    }
+    assert manager("get", f"models/svm/releases/{identity}").json() == answer.json()
+
+
+def test_the_console_says_what_a_release_waits_for(v1: ModelVersion) -> None:
+    release = services.deploy(version=v1, by=BY)
+    waiting = "its turn comes within a second; no version is live yet."
+    assert progress_of(release).sentence == f"Checking the artifact: {waiting}"
+    services.begin_release(release=release)
+    assert progress_of(release).sentence == f"Starting replicas: {waiting}"
+    services.note_progress(release=release, progress="0 of 1 replicas ready")
+    assert "replicas: 0 of 1 replicas ready; no" in progress_of(release).sentence
+
+
+def test_a_deploy_needs_no_body(manager: Api, v1: ModelVersion) -> None:
+    assert manager("post", "models/svm/versions/1/deploy").status_code == 202
+
+
+def test_a_failed_release_says_why_and_the_old_version_serves_on(
+    manager: Api, v1: ModelVersion, v2: ModelVersion
+) -> None:
+    go_live(v1)
+    identity = manager("post", "models/svm/versions/2/deploy").json()["id"]
+    services.fail_release(release=Release.objects.get(pk=identity), error="not a model")
+    body = manager("get", f"models/svm/releases/{identity}").json()
+    assert (body["state"], body["error"]) == ("failed", "not a model")
+    assert manager("get", "models/svm").json()["live_version"] == "1"
+    assert manager("get", "models/svm/versions/2").json()["load_error"] == "not a model"
+
+
+def test_a_release_says_what_it_waits_for_while_it_does(manager: Api, v1: ModelVersion) -> None:
+    identity = manager("post", "models/svm/versions/1/deploy").json()["id"]
+    release = Release.objects.get(pk=identity)
+    services.begin_release(release=release)
+    services.note_progress(release=release, progress="waiting for a slot")
+    url = f"models/svm/releases/{identity}"
+    assert manager("get", url).json()["progress"] == "waiting for a slot"
+
+    services.complete_release(release=release)
+
+    assert manager("get", url).json()["progress"] == ""
+
+
+def test_where_nobody_moves_it_on_a_release_says_so(
+    manager: Api, v1: ModelVersion, server_redis: redis.Redis
+) -> None:
+    identity = manager("post", "models/svm/versions/1/deploy").json()["id"]
+    server_redis.pexpire(KEY, int((KEPT_S - 30) * 1000))
+
+    progress = manager("get", f"models/svm/releases/{identity}").json()["progress"]
+
+    assert "is silent for 30 s: no release advances" in progress
+
+
+def test_deploying_what_is_live_is_a_conflict(manager: Api, v1: ModelVersion) -> None:
+    go_live(v1)
+    answer = manager("post", "models/svm/versions/1/deploy")
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+
+
+def test_deploying_what_is_on_its_way_is_a_conflict_that_names_the_release(
+    manager: Api, v1: ModelVersion
+) -> None:
+    first = manager("post", "models/svm/versions/1/deploy").json()
+    again = manager("post", "models/svm/versions/1/deploy")
+    assert again.status_code == 409
+    assert again.json()["details"]["release"] == first["id"]
+
+
+def test_a_rollback_to_a_warm_version_is_live_at_once(
+    manager: Api, v1: ModelVersion, v2: ModelVersion
+) -> None:
+    go_live(v1)
+    go_live(v2)
+    answer = manager("post", "models/svm/rollback", {"reason": "worse"})
+    assert answer.status_code == 202
+    body = answer.json()
+    assert (body["version"], body["previous_version"]) == ("1", "2")
+    assert (body["kind"], body["state"], body["reason"]) == ("rollback", "live", "worse")
+    assert body["live_at"]
+
+
+def test_a_rollback_goes_to_the_version_it_is_told(
+    manager: Api, v1: ModelVersion, v2: ModelVersion, add_version: AddVersion
+) -> None:
+    for version in (v1, v2, add_version("3")):
+        go_live(version)
+    body = manager("post", "models/svm/rollback", {"to": "1"}).json()
+    assert (body["version"], body["state"]) == ("1", "pending")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [({"to": "9"}, 404), ({"to": "1"}, 409), ({}, 409), ({"too": "1"}, 400), ({"to": 1}, 400)],
+)
+def test_a_rollback_to_nowhere_is_refused(
+    manager: Api, v1: ModelVersion, body: dict[str, Any], status: int
+) -> None:
+    go_live(v1)
+    assert manager("post", "models/svm/rollback", body).status_code == status
+
+
+def test_history_is_newest_first_and_comes_in_pages(
+    manager: Api, v1: ModelVersion, v2: ModelVersion
+) -> None:
+    go_live(v1)
+    go_live(v2)
+    manager("post", "models/svm/rollback")
+    history = manager("get", "models/svm/releases/").json()
+    assert [(r["kind"], r["version"], r["state"]) for r in history] == [
+        ("rollback", "1", "live"),
+        ("deploy", "2", "superseded"),
+        ("deploy", "1", "superseded"),
+    ]
+    assert manager("get", "models/svm/releases/?limit=1&offset=1").json() == [history[1]]
+
+
+def test_a_person_is_named_in_the_history(administrator: Api, v1: ModelVersion) -> None:
+    assert administrator("post", "models/svm/versions/1/deploy").json()["by"] == "grace"
+
+
+@pytest.mark.parametrize("identity", ["0", "99999", str(2**70), "abc"])
+def test_an_unknown_release_is_not_found(manager: Api, svm: Model, identity: str) -> None:
+    answer = manager("get", f"models/svm/releases/{identity}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_a_release_of_another_model_is_not_found(manager: Api, v1: ModelVersion) -> None:
+    services.create_model(name="tree", input_type="doubles", by=services.SYSTEM)
+    release = go_live(v1)
+    assert manager("get", f"models/tree/releases/{release.pk}").status_code == 404

@@ -1,0 +1,91 @@
+"""Restarts are counted once each, by version and host, with what they were of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from registry.releases.restarts import (
+    COUNTS_KEY,
+    ENDINGS_KEPT,
+    ENDINGS_KEY,
+    KEPT_S,
+    LOOP,
+    RECENT_KEY,
+    RECENT_S,
+    Ending,
+    note_ending,
+    read_restarts,
+)
+
+
+@pytest.fixture
+def client(redis_socket: str) -> Iterator[redis.Redis]:
+    with redis.Redis(unix_socket_path=redis_socket) as client:
+        client.flushall()
+        yield client
+
+
+def end(client: redis.Redis, replica_id: str, *, host: str = "app1", reason: str = "crash") -> None:
+    ending = Ending(host=host, pid=1, reason=reason)
+    note_ending(client, ending, replica_id=replica_id, version_id=7)
+
+
+def test_a_crash_loop_is_counted_and_its_last_reasons_kept(client: redis.Redis) -> None:
+    for number in range(20):
+        end(client, f"r{number}", host=f"app{number % 2}", reason=f"signal {number}")
+
+    found = read_restarts(client, [7, 8])
+
+    assert list(found) == [7]
+    assert found[7].by_host == {"app0": 10, "app1": 10}
+    assert len(found[7].last) == ENDINGS_KEPT
+    assert found[7].text == "restarted 20 times within a day, last: signal 19 on app1"
+
+
+def test_a_loop_is_of_ends_that_came_soon_after_one_another(client: redis.Redis) -> None:
+    for number in range(LOOP - 1):
+        end(client, f"r{number}")
+    assert not read_restarts(client, [7])[7].is_loop
+    end(client, "another")
+    assert read_restarts(client, [7])[7].is_loop
+    assert 0 < client.ttl(f"{RECENT_KEY}7") <= RECENT_S
+
+    client.delete(f"{RECENT_KEY}7")  # as it expires
+    end(client, "much later")
+    restarts = read_restarts(client, [7])[7]
+    assert (restarts.is_loop, restarts.total) == (False, LOOP + 1)
+
+
+def test_ends_that_go_on_for_days_are_counted_for_a_day(client: redis.Redis) -> None:
+    end(client, "r1")
+    for key in (COUNTS_KEY, ENDINGS_KEY):
+        assert KEPT_S - 5 <= client.ttl(f"{key}7") <= KEPT_S
+        client.expire(f"{key}7", 60)  # nearly a day later
+
+    end(client, "r2")
+
+    assert read_restarts(client, [7])[7].total == 2
+    for key in (COUNTS_KEY, ENDINGS_KEY):
+        assert 0 < client.ttl(f"{key}7") <= 60
+
+
+def test_an_end_that_two_notice_counts_once_and_the_first_says_why(client: redis.Redis) -> None:
+    end(client, "r1", reason="its process ended with signal 9 (SIGKILL)")
+    end(client, "r1", reason="its process ended")
+
+    (found,) = read_restarts(client, [7]).values()
+    assert (found.total, len(found.last)) == (1, 1)
+    assert "SIGKILL" in found.text
+
+
+def test_no_version_has_no_restarts(client: redis.Redis) -> None:
+    assert read_restarts(client, []) == {}
+
+
+def test_what_a_model_says_is_kept_in_bounds(client: redis.Redis) -> None:
+    end(client, "r1", reason="x" * 5000)
+
+    assert len(read_restarts(client, [7])[7].last[0].reason) == 500

@@ -1,0 +1,96 @@
+"""A version does for another one where it takes whatever that takes, and answers in its kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from registry.versions.signature_differences import difference
+
+AGE = {"name": "age", "dtype": "float64", "nullable": False}
+CITY = {"name": "city", "dtype": "string", "nullable": True}
+INCOME = {"name": "income", "dtype": "int64"}
+
+
+def columns(*parts: dict[str, Any], **other: Any) -> dict[str, Any]:
+    return {"input_type": "columns", "inputs": list(parts)} | other
+
+
+def tensor(*parts: dict[str, Any], **other: Any) -> dict[str, Any]:
+    return {"input_type": "tensor", "inputs": list(parts)} | other
+
+
+def doubles(length: int | None, **other: Any) -> dict[str, Any]:
+    return {"input_type": "doubles", "inputs": [{"shape": [length]}]} | other
+
+
+@pytest.mark.parametrize(
+    ("version", "other"),
+    [
+        ({}, {}),
+        ({}, doubles(3)),
+        (doubles(3), doubles(3)),
+        (doubles(None), doubles(3)),
+        (columns(AGE, CITY), columns(CITY, AGE)),
+        (columns(AGE, CITY, INCOME), columns(AGE, CITY)),
+        (columns(AGE | {"nullable": True}), columns(AGE)),
+        (columns(CITY | {"dtype": "category"}), columns(CITY)),
+        (columns({"name": "age"}), columns(AGE)),
+        (columns(AGE | {"dtype": "int32"}), columns(AGE)),
+        (tensor({"shape": [None, 3]}), tensor({"shape": [2, 3]})),
+        (tensor({"name": "x", "shape": [2]}), tensor({"shape": [2]})),
+        (doubles(3, output={"kind": "mixed"}), doubles(3, output={"kind": "text"})),
+        (doubles(3), columns(AGE)),
+    ],
+)
+def test_it_does(version: dict[str, Any], other: dict[str, Any]) -> None:
+    assert difference(version, other) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "other", "expected", "got"),
+    [
+        (doubles(2), doubles(3), "3 numbers", "takes 2 numbers"),
+        (columns(AGE), columns(AGE, CITY), "the column 'city'", "doesn't know it"),
+        (
+            columns(AGE, INCOME | {"nullable": False}),
+            columns(AGE),
+            "no column 'income'",
+            "can't do without it",
+        ),
+        (
+            columns(AGE),
+            columns(AGE | {"nullable": True}),
+            "a row without 'age'",
+            "can't do without",
+        ),
+        (columns(AGE | {"dtype": "string"}), columns(AGE), "numbers in 'age'", "takes strings"),
+        (
+            tensor({"shape": [2, 4]}),
+            tensor({"shape": [2, 3]}),
+            "a tensor of the shape [2, 3]",
+            "takes a tensor of the shape [2, 4]",
+        ),
+        (tensor({"name": "a"}, {"name": "b"}), tensor({"name": "a"}), "no tensor 'b'", "can't do"),
+        (
+            doubles(3, output={"kind": "array", "shape": [2]}),
+            doubles(3, output={"kind": "number"}),
+            "outputs of the kind number",
+            "gives the kind array",
+        ),
+        (
+            doubles(3, output={"kind": "array", "shape": [2]}),
+            doubles(3, output={"kind": "array", "shape": [3]}),
+            "outputs of the shape [3]",
+            "gives [2]",
+        ),
+    ],
+)
+def test_it_does_not(
+    version: dict[str, Any], other: dict[str, Any], expected: str, got: str
+) -> None:
+    found = difference(version, other)
+    assert found is not None
+    assert found.expected == expected
+    assert got in found.got
