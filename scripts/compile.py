@@ -29,7 +29,7 @@ PATTERNS = (
     "serving/rpc/outputs.py",
     "serving/rpc/text.py",
     "serving/rpc/buffers.py",
-    *(f"serving/api/{name}.py" for name in ("direct", "heads", "plain", "predict", "splitting")),
+    *(f"serving/api/{name}.py" for name in ("direct", "heads", "predict", "splitting")),
     *(f"serving/http/{name}.py" for name in ("chunks", "connection", "exchange", "request")),
     "serving/http/shared.py",
     "serving/metrics/published.py",

@@ -19,8 +19,7 @@ from core.specs import PREDICT, ApiKeySpec, ApplicationSpec, Snapshot
 from serving.api.access import application_named, key_of
 from serving.api.binary import is_binary
 from serving.api.paths import application_to_predict
-from serving.http.request import Request
-from serving.http.request_id import request_id_in
+from serving.http.request import Request, request_id_in
 
 # Heads of more different kinds are none that a program repeats.
 CAPACITY = 4096

@@ -20,8 +20,7 @@ from serving.http.asgi import UNEXPECTED, error_headers
 from serving.http.exchange import CLIENT_FIELD, MOST_UNREAD_BYTES, STATUS_LINES, Exchange
 from serving.http.limits import MAX_HEAD_BYTES, Limits, Unfinished
 from serving.http.lingering import linger
-from serving.http.request import END_OF_HEAD, Request, head_too_large
-from serving.http.request_id import NAME
+from serving.http.request import END_OF_HEAD, REQUEST_ID, Request, head_too_large
 from serving.http.shared import Answerable, Connections
 
 # More connections than this are turned away; each may have one query open.
@@ -376,7 +375,7 @@ class HttpConnection(asyncio.Protocol):
             return
         last = b"\r\n" if self._keep_alive else b"connection: close\r\n\r\n"
         if self._request_id:
-            last = b"%b: %b\r\n%b" % (NAME, self._request_id, last)
+            last = b"%b: %b\r\n%b" % (REQUEST_ID, self._request_id, last)
             self._request_id = b""
         fields = self._shared.date, len(body), last
         transport.write(b"%b%bcontent-length: %d\r\n%b%b" % (start, *fields, body))

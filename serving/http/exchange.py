@@ -11,8 +11,7 @@ from typing import Any, Protocol
 
 from serving.http.asgi import DRAINING_KEY, UNEXPECTED, WHEN_GONE, Endpoint, send_error
 from serving.http.limits import LIMITS_KEY, Limits
-from serving.http.request import Request
-from serving.http.request_id import NAME, request_id_of
+from serving.http.request import REQUEST_ID, Request, request_id_of
 
 # A client is read no further while the application has so much of its body to take.
 MOST_UNREAD_BYTES = 64 << 10
@@ -188,7 +187,7 @@ class Exchange:
                 continue
             lines.append(b"%b: %b\r\n" % (name, value))
         if self.request_id:
-            lines.append(b"%b: %b\r\n" % (NAME, self.request_id))
+            lines.append(b"%b: %b\r\n" % (REQUEST_ID, self.request_id))
         if not measured:
             self._is_chunked = self.request.version == "1.1"
             self.keep_alive &= self._is_chunked

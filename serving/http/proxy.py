@@ -17,7 +17,7 @@ import httptools
 from core.errors import ProcessAway, Saturated
 from serving.http.asgi import ClientGone, Endpoint, Receive, Scope, Send, endpoint
 from serving.http.exchange import CLIENT_FIELD
-from serving.http.request_id import NAME
+from serving.http.request import REQUEST_ID
 
 # Requests that are passed on at a time; each has a connection and a task.
 MAX_PROXIED = 1024
@@ -30,7 +30,7 @@ HOP_BY_HOP = frozenset(
 )
 NOT_PASSED_ON = HOP_BY_HOP | {b"upgrade", CLIENT_FIELD}
 # The process that sends the answer adds its own.
-NOT_PASSED_BACK = HOP_BY_HOP | {b"date", NAME}
+NOT_PASSED_BACK = HOP_BY_HOP | {b"date", REQUEST_ID}
 
 logger = logging.getLogger(__name__)
 

@@ -7,6 +7,8 @@ another protocol that isn't taken is ignored, as RFC 9110 §7.8 allows, and the 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from urllib.parse import unquote
 
 import httptools
@@ -18,6 +20,12 @@ from serving.http.limits import MAX_FIELDS, MAX_HEAD_BYTES
 END_OF_HEAD = b"\r\n\r\n"
 # The bytes of a field beside its name and its value.
 FIELD_BYTES = 4
+
+# The id that a caller gives a request is sent back with its answer.
+REQUEST_ID = b"x-request-id"
+# Longer ids, and those of other characters, are not sent back.
+_plain = re.compile(rb"[!-~]{1,128}").fullmatch
+_in_head = re.compile(rb"\r\nx-request-id:[ \t]*([!-~]{1,128})[ \t]*\r\n", re.IGNORECASE).search
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -156,3 +164,17 @@ class Request:
 
 def _cut(data: bytes, at: int) -> tuple[bytes, bytes]:
     return data[:at], data[at:]
+
+
+def request_id_in(head: bytes) -> bytes:
+    """Return the id in the bytes of a head; b"" without one."""
+    found = _in_head(head)
+    return found[1] if found else b""
+
+
+def request_id_of(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the id among fields, whose names are in lower case; b"" without one."""
+    for name, value in fields:
+        if name == REQUEST_ID:
+            return value if _plain(value) else b""
+    return b""

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.api.plain import plain_input
+from serving.api.direct import plain_input
 from serving.api.requests import parse_predict
 
 PLAIN_INPUTS = {
