@@ -30,10 +30,10 @@ from selection.feedback.default_rewards.due_receipts import DueReceipts
 from selection.receipts import ReceiptSigner
 from selection.store.large_outputs import OutputStore
 from selection.store.selection_store import SelectionStore
-from serving.api.direct import DirectPredictions
+from serving.endpoints.predictions.direct_predictions import DirectPredictions
 from serving.engine.engine import Engine, EngineSpec
 from serving.http.connection import HttpConnection
-from serving.http.shared import Connections
+from serving.http.connections import Connections
 from serving.metrics.published import Metrics
 from serving.query.processor import QueryProcessor
 from serving.query.resources import QueryResources

@@ -33,12 +33,12 @@ from clipper_site.held_database import held_open  # noqa: E402
 from clipper_site.uploads import UploadHandlingASGIHandler, clear_remnants  # noqa: E402
 from clipper_site.web_process import new_limits  # noqa: E402
 from console.home import shared  # noqa: E402
-from serving.api.followed_changes import with_followed_changes  # noqa: E402
-from serving.api.late_answers import with_late_answers  # noqa: E402
-from serving.api.metrics import metrics_endpoint  # noqa: E402
-from serving.api.release_wait import with_release_waits  # noqa: E402
+from serving.endpoints.console.followed_changes import with_followed_changes  # noqa: E402
+from serving.endpoints.console.late_answers import with_late_answers  # noqa: E402
+from serving.endpoints.console.metrics_page import metrics_endpoint  # noqa: E402
+from serving.endpoints.console.release_wait import with_release_waits  # noqa: E402
 from serving.http.asgi import Endpoint, Routes, live_endpoint  # noqa: E402
-from serving.http.shared import Connections  # noqa: E402
+from serving.http.connections import Connections  # noqa: E402
 from serving.web.console import ConsoleRuntime  # noqa: E402
 
 # What the live page shows is published once a second.

@@ -12,7 +12,7 @@ from registry.artifacts.store import ArtifactStore
 from registry.artifacts.tokens import ArtifactTokens
 from registry.following.reading import last_number
 from registry.models import ModelVersion
-from serving.api.artifacts import ArtifactDownloads
+from serving.endpoints.console.artifact_downloads import ArtifactDownloads
 from serving.metrics.masters import read_masters
 from serving.metrics.published import ArtifactCounts
 from serving.web.console import ConsoleRuntime, ConsoleSpec

@@ -27,18 +27,18 @@ from clipper_site.runtime import new_runtime  # noqa: E402
 from clipper_site.web_process import new_limits  # noqa: E402
 from core import compiled  # noqa: E402
 from core.errors import NotFound  # noqa: E402
-from serving.api import paths  # noqa: E402
-from serving.api.cors import with_cors  # noqa: E402
-from serving.api.direct import DirectPredictions  # noqa: E402
-from serving.api.feedback import (  # noqa: E402
+from serving.endpoints import paths  # noqa: E402
+from serving.endpoints.cors import with_cors  # noqa: E402
+from serving.endpoints.feedback_endpoints import (  # noqa: E402
     feedback_endpoint,
     selection_endpoint,
     update_endpoint,
 )
-from serving.api.health import ready_endpoint, serving_endpoint  # noqa: E402
-from serving.api.predict import predict_endpoint  # noqa: E402
-from serving.api.score import score_endpoint  # noqa: E402
-from serving.api.websocket import websockets_of  # noqa: E402
+from serving.endpoints.health_endpoints import ready_endpoint, serving_endpoint  # noqa: E402
+from serving.endpoints.predictions.direct_predictions import DirectPredictions  # noqa: E402
+from serving.endpoints.predictions.predict import predict_endpoint  # noqa: E402
+from serving.endpoints.predictions.score import score_endpoint  # noqa: E402
+from serving.endpoints.websocket_talk import websockets_of  # noqa: E402
 from serving.http.asgi import (  # noqa: E402
     Endpoint,
     Receive,
@@ -48,8 +48,8 @@ from serving.http.asgi import (  # noqa: E402
     endpoint,
     live_endpoint,
 )
+from serving.http.connections import Connections  # noqa: E402
 from serving.http.proxy import proxy_to  # noqa: E402
-from serving.http.shared import Connections  # noqa: E402
 from serving.rpc.buffers import keep_freed_memory  # noqa: E402
 from serving.web.arrival import arrive  # noqa: E402
 from serving.web.runtime import Runtime  # noqa: E402
@@ -68,7 +68,7 @@ logger = logging.getLogger(__name__)
 def routes_of(runtime: Runtime, *, console: Endpoint) -> Endpoint:
     """Return the application that serves one runtime, and asks the console for all else.
 
-    Plain predictions don't come this way (`serving.api.direct`).
+    Plain predictions don't come this way (`serving.endpoints.predictions.direct_predictions`).
     """
     predict = with_cors(predict_endpoint(runtime), runtime=runtime, methods=b"POST")
     update = with_cors(update_endpoint(runtime), runtime=runtime, methods=b"POST")

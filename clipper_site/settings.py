@@ -323,7 +323,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "registry.api.openapi.add_errors",
         "registry.api.openapi.let_clients_choose",
         "registry.api.openapi.let_any_json_be_null",
-        "serving.api.openapi.add_predictions",
+        "serving.endpoints.management.prediction_schema.add_predictions",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

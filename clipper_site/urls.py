@@ -18,7 +18,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("registry.api.urls")),
     path("api/v1/", include("selection.urls")),
-    path("api/v1/", include("serving.api.urls")),
+    path("api/v1/", include("serving.endpoints.management.urls")),
     re_path(rf"^(?!{'|'.join(PAGES)})", unknown_url),
 ]
 

@@ -19,7 +19,7 @@ from console.access import actor, may
 from core.errors import ClipperError, Unavailable
 from registry.following.reading import version_spec
 from registry.models import ModelVersion
-from serving.api.environments import environments, log_of, remove
+from serving.endpoints.management.environment_views import environments, log_of, remove
 from serving.environments.spec import environment_of
 
 VIEW, DELETE = "registry.view_modelversion", "registry.delete_modelversion"

@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from registry.models import Application
-from serving.api.requests import NUMBERS
+from serving.endpoints.predictions.predict_request import NUMBERS
 
 # Everything comes from files of our own: nothing inline, nothing from elsewhere.
 CONTENT_SECURITY_POLICY = (

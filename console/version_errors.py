@@ -13,8 +13,8 @@ from django.template.response import TemplateResponse
 
 from core.errors import Unavailable
 from registry.models import ModelVersion
-from serving.api.diagnosis import error_out, last_errors
 from serving.cluster.failures.output_log import last_lines, logs_of_version, replica_of
+from serving.endpoints.management.diagnosis import error_out, last_errors
 
 VIEW = "registry.view_modelversion"
 LOGS_SHOWN = 5

@@ -29,9 +29,14 @@ PATTERNS = (
     "serving/rpc/outputs.py",
     "serving/rpc/text.py",
     "serving/rpc/buffers.py",
-    *(f"serving/api/{name}.py" for name in ("direct", "heads", "predict", "splitting")),
-    *(f"serving/http/{name}.py" for name in ("chunks", "connection", "exchange", "request")),
-    "serving/http/shared.py",
+    *(
+        f"serving/endpoints/predictions/{name}.py"
+        for name in ("batch_splitting", "direct_predictions", "known_heads", "predict")
+    ),
+    *(
+        f"serving/http/{name}.py"
+        for name in ("chunks", "connection", "connections", "exchange", "request")
+    ),
     "serving/metrics/published.py",
     "serving/metrics/window.py",
     "selection/answers/*.py",

@@ -53,7 +53,7 @@ class ContextsView(ManagementView):
 
 
 class SelectionView(ManagementView):
-    """Reading is the prediction path's business, `serving.api.feedback`."""
+    """Reading is the prediction path's business, `serving.endpoints.feedback_endpoints`."""
 
     for_bound_keys = ("DELETE",)
     permissions: ClassVar[Permissions] = {"DELETE": ("registry.change_application",)}

@@ -2,7 +2,7 @@
 
 A limit never bars those who have proved themselves from where they are: a key that worked goes on
 working, and a person signs in from an address that they signed in from before. The event loop waits
-with a delayed answer (`serving.api.late_answers`): no thread or connection is held.
+with a delayed answer (`serving.endpoints.console.late_answers`): no thread or connection is held.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from selection.feedback.intake.service import FeedbackService
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt
 from selection.store.large_outputs import OutputStore
 from selection.store.selection_store import SelectionStore
-from serving.api.feedback import feedback_endpoint
+from serving.endpoints.feedback_endpoints import feedback_endpoint
 from serving.testing import PlayedServing, application_spec, routes_to
 
 if TYPE_CHECKING:

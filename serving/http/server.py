@@ -28,7 +28,7 @@ import uvloop
 
 from core.imports import uncollected
 from serving.http.connection import HttpConnection
-from serving.http.shared import Connections
+from serving.http.connections import Connections
 from serving.master.inherited import Inherited
 from serving.rpc.confined_peers import is_model
 

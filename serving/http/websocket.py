@@ -16,10 +16,10 @@ from websockets.server import ServerProtocol
 
 from core.errors import BadRequest, Saturated
 from serving.http.asgi import error_headers
+from serving.http.connections import Connections
 from serving.http.exchange import STATUS_LINES
 from serving.http.limits import Limits, Unfinished
 from serving.http.lingering import linger
-from serving.http.shared import Connections
 from serving.http.websocket_frames import FrameCounter
 
 # The largest message; before the key is known, enough for a key.

@@ -12,8 +12,8 @@ from sklearn.linear_model import LogisticRegression
 
 from clipper_client import Client, ClipperError
 from clipper_client.options import QueryOptions, ScoreOptions
-from serving.api.requests import PredictRequest
-from serving.api.score import ScoreRequest
+from serving.endpoints.predictions.predict_request import PredictRequest
+from serving.endpoints.predictions.score import ScoreRequest
 from tests.integration.stack import Stack, eventually
 
 Rows = NDArray[np.float64]

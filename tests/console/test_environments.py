@@ -121,7 +121,9 @@ def test_one_of_before_this_host_booted_is_removed(
     owner: Client, digest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is known of a host is what it said last, however often it has booted since."""
-    monkeypatch.setattr("serving.api.environments.host_id", lambda: "of this boot")
+    monkeypatch.setattr(
+        "serving.endpoints.management.environment_views.host_id", lambda: "of this boot"
+    )
     assert owner.delete(f"{API}/{digest}").status_code == 202
     assert not (own_environments().root / digest).exists()
     assert owner.get(f"{API}/").json() == []

@@ -16,7 +16,7 @@ from clipper_site.stack.processes import MARK
 from clipper_site.stack.supervision import CONFIG
 from core.errors import ClipperError
 from registry.api.errors import unknown_url
-from serving.api import paths
+from serving.endpoints import paths
 from serving.engine.stats import VersionStats
 from serving.metrics.exposition import exposition
 from serving.metrics.published import Metrics, Reading

@@ -43,7 +43,7 @@ APART = {
     LONG: ["tests", OPTION],
     COMPILED: [
         *("-p", "tests.compiled", "--numprocesses", "3"),
-        *("tests/serving/api", "tests/serving/engine", "tests/serving/rpc"),
+        *(f"tests/serving/{name}" for name in ("http", "endpoints", "engine", "rpc")),
         *map(str, sorted((ROOT / "tests" / "serving").glob("test_*.py"))),
         *(f"tests/selection/test_{name}.py" for name in OF_THE_PATH),
         # Stacks, whose processes find by themselves what is compiled.

@@ -10,7 +10,7 @@ import pytest
 
 from core.specs import ApplicationSpec
 from selection.receipts import ArmRecord, Receipt, Spent
-from serving.api.predict import render
+from serving.endpoints.predictions.predict import render
 from serving.engine.engine import Target
 from serving.query.other_arms import dearest_other, sureness_of
 from serving.query.query import Query

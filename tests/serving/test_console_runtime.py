@@ -12,7 +12,7 @@ from django.db import OperationalError
 
 from registry.following.followers import note_followed
 from registry.releases.restarts import Ending, note_ending
-from serving.api.metrics import MetricsPage, metrics_endpoint
+from serving.endpoints.console.metrics_page import MetricsPage, metrics_endpoint
 from serving.http.asgi import Scope
 from serving.metrics.published import CONSOLES, read_published_async
 from serving.web.console import ConsoleRuntime, ConsoleSpec

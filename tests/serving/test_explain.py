@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from serving.api.predict import render
+from serving.endpoints.predictions.predict import render
 from serving.engine.gather import CACHED, Trace
 from serving.engine.outcome import OVERLOADED, Outcome, Status
 from serving.query.explain import breakdown

@@ -13,10 +13,10 @@ import pytest
 from core.errors import BadRequest
 from selection.policies import make_policy
 from selection.receipts import Receipt
-from serving.api.predict import answer
-from serving.api.requests import PredictRequest, parse_predict
+from serving.endpoints.predictions.predict import answer
+from serving.endpoints.predictions.predict_request import PredictRequest, parse_predict
 from serving.testing import PlayedServing, application_spec, connect, turn, version_spec
-from tests.serving.api.talking import talking
+from tests.serving.endpoints.talking import talking
 
 BY_FEATURES = {"policy": "auto", "policy_params": {"dimensions": 2}}
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.errors import DeadlineExceeded, InvalidInput, ModelFailed, NotReady, Saturated
-from serving.api.predict import render
+from serving.endpoints.predictions.predict import render
 from serving.engine.outcome import Status
 from serving.query.fallback import OVERLOADED
 from serving.rpc.frames import Answer, AnswerStatus

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from core.loop.turns import Slice
-from serving.api.predict import answer
-from serving.api.requests import decoder
-from serving.api.splitting import parse
+from serving.endpoints.predictions.batch_splitting import parse
+from serving.endpoints.predictions.predict import answer
+from serving.endpoints.predictions.predict_request import decoder
 from serving.engine.engine import Target
 from serving.engine.gather import Gather
 from serving.engine.outcome import Status

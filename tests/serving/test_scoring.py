@@ -12,7 +12,7 @@ import pytest
 
 from core.errors import BadRequest, NotReady
 from core.loop.turns import Slice
-from serving.api.score import ScoreRequest, score_rows
+from serving.endpoints.predictions.score import ScoreRequest, score_rows
 from serving.query import scoring
 from serving.query.large_batches import LEAST_OPEN
 from serving.rpc.frames import Answer, AnswerStatus
@@ -25,7 +25,7 @@ from serving.testing import (
     routes_to,
     turn,
 )
-from tests.serving.test_input_batch import computed_for_one_who_leaves
+from tests.serving.endpoints.predictions.test_input_batches import computed_for_one_who_leaves
 
 ROWS = 4
 MANY = 3 * LEAST_OPEN

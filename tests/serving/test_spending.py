@@ -8,7 +8,7 @@ import pytest
 
 from core.specs import VersionSpec
 from selection.receipts import Receipt, Spent
-from serving.api.predict import render
+from serving.endpoints.predictions.predict import render
 from serving.engine.engine import Target
 from serving.engine.gather import CACHED, Trace
 from serving.query.charges import spent_on, together

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.errors import ModelFailed
-from serving.api.predict import render
+from serving.endpoints.predictions.predict import render
 from serving.query.prediction import Prediction
 from serving.rpc.frames import Answer, AnswerStatus
 from serving.testing import PlayedServing, application_spec, connect, turn

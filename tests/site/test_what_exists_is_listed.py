@@ -22,11 +22,11 @@ from selection.evaluation.what_if.form import WhatIfForm
 from selection.evaluation.what_if.targets import policy_target
 from selection.policies import POLICIES, make_policy
 from selection.policies.rules.route_weights import Static
-from serving.api import requests
 from serving.container.errors import ContainerError
 from serving.container.numbers import NUMBER_TYPES
 from serving.container.runtimes import RUNTIMES, find_runtime
 from serving.container.signature import INPUT_TYPES
+from serving.endpoints.predictions import predict_request
 from serving.metrics.published import APPLICATION_COUNTERS
 from serving.query.fallback import FallbackCause
 
@@ -147,7 +147,7 @@ def test_containers_and_the_registry_know_the_same_input_types() -> None:
 
 
 def test_what_is_an_array_of_numbers_is_the_same_for_requests_and_replicas() -> None:
-    assert NUMBER_TYPES.keys() == requests.NUMBERS
+    assert NUMBER_TYPES.keys() == predict_request.NUMBERS
 
 
 def test_every_way_to_combine_that_the_form_explains_is_there() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from registry.management.base import ClipperCommand, named_model, named_version
-from serving.api.diagnosis import last_errors
 from serving.cluster.failures.error_log import KnownError
+from serving.endpoints.management.diagnosis import last_errors
 
 
 class Command(ClipperCommand):

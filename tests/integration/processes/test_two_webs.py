@@ -20,7 +20,7 @@ import pytest
 from tests.integration.conftest import Digits, copy_of, make_application
 from tests.integration.stack import QUESTIONS, Load, Stack, eventually, post
 
-# `serving/api/moving/test_processes` and `serving/master` have several processes at one address,
+# `serving/http` and `serving/master` have several processes at one address,
 # `selection/test_journal` has several that learn at once.
 pytestmark = pytest.mark.long
 

@@ -9,7 +9,7 @@ import pytest
 
 from registry import services
 from registry.models import Model
-from serving.api.input_schemas import input_schema, output_schema
+from serving.endpoints.management.input_schemas import input_schema, output_schema
 from tests.registry.conftest import BY, AddVersion, Api
 
 pytestmark = pytest.mark.django_db

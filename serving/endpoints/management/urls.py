@@ -1,0 +1,27 @@
+"""The management API's URLs about what runs, for inclusion under /api/v1/.
+
+Predictions and feedback are no views of Django: `clipper_site/predict_asgi.py` routes them.
+"""
+
+from __future__ import annotations
+
+from registry.api.routing import APPLICATION, VERSION, both
+from serving.endpoints.management.application_schema import ApplicationSchemaView
+from serving.endpoints.management.diagnosis import ReplicaLogView, VersionErrorsView, VersionLogView
+from serving.endpoints.management.environment_views import (
+    EnvironmentLogView,
+    EnvironmentsView,
+    EnvironmentView,
+)
+from serving.endpoints.management.replica_views import ReplicasView
+
+urlpatterns = [
+    *both("environments/", view=EnvironmentsView, name="api-environments"),
+    *both("environments/<str:digest>/", view=EnvironmentView, name="api-environment"),
+    *both("environments/<str:digest>/log/", view=EnvironmentLogView, name="api-environment-log"),
+    *both(f"{APPLICATION}/schema/", view=ApplicationSchemaView, name="api-application-schema"),
+    *both("replicas/", view=ReplicasView, name="api-replicas"),
+    *both("replicas/<str:replica>/log/", view=ReplicaLogView, name="api-replica-log"),
+    *both(f"{VERSION}/errors/", view=VersionErrorsView, name="api-version-errors"),
+    *both(f"{VERSION}/log/", view=VersionLogView, name="api-version-log"),
+]

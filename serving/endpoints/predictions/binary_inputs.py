@@ -1,0 +1,128 @@
+"""Inputs of bytes that come as they are: a body of one, or a form with files in it.
+
+They go on as the JSON text that base64 would have made of them: nothing behind here differs.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import b2a_base64
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from core.errors import BadRequest, UnknownField
+from core.suggest import meant
+from serving.endpoints.predictions.predict_request import PredictRequest, checked
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+FORM = b"multipart/form-data"
+RAW = b"application/octet-stream"
+IMAGE = b"image/"
+# What else a request may say, beside its inputs: in the query string, or in fields of the form.
+OPTIONS = ("context", "key", "version", "timeout_ms", "explain", "models")
+# Of one form. All are looked through in one turn of the loop.
+MOST_FILES, MOST_PARTS = 256, 300
+MOST_HEAD_BYTES = 4096
+_BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)
+_NAME = re.compile(rb';\s*name="([^"]*)"', re.IGNORECASE)
+_FILE = re.compile(rb";\s*filename\*?=", re.IGNORECASE)
+
+
+def is_binary(content_type: bytes, *, input_type: str) -> bool:
+    """Whether a body is the bytes themselves, or a form; only inputs of bytes may be."""
+    if input_type != "bytes":
+        return False
+    kind = content_type.partition(b";")[0].strip().lower()
+    return kind in (RAW, FORM) or kind.startswith(IMAGE)
+
+
+def binary_request(body: bytes, *, content_type: bytes, query: bytes) -> PredictRequest:
+    """What such a body asks. Raises BadRequest where a form holds no file, or something unknown."""
+    inputs, options = binary_inputs(body, content_type=content_type, query=query, known=OPTIONS)
+    request = with_options(PredictRequest, options)
+    if len(inputs) > 1:
+        request.input_batch = inputs
+    else:
+        request.input = inputs[0]
+    return checked(request)
+
+
+def binary_inputs(
+    body: bytes, *, content_type: bytes, query: bytes, known: Collection[str]
+) -> tuple[list[msgspec.Raw], dict[str, str]]:
+    """The inputs in such a body, at least one, and what else is said, of which these are `known`.
+
+    Raises BadRequest where a form holds no file, or something unknown.
+    """
+    options = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    is_form = content_type.partition(b";")[0].strip().lower() == FORM
+    files = _files(body, content_type=content_type, options=options) if is_form else [body]
+    unknown = sorted(options.keys() - set(known))
+    if unknown:
+        raise UnknownField(
+            f"Unknown field {unknown[0]!r}{meant(unknown[0], known)}; expected {', '.join(known)}.",
+            fields=unknown,
+            expected=list(known),
+        )
+    return [msgspec.Raw(text_of(content)) for content in files], options
+
+
+def text_of(content: bytes) -> bytes:
+    """The JSON of an input that came as it is."""
+    return b'"' + b2a_base64(content, newline=False) + b'"'
+
+
+def with_options(kind: type[R], options: Mapping[str, Any]) -> R:
+    """A request of this kind with what is said as text. Raises BadRequest."""
+    try:
+        return msgspec.convert(options, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"{error}.") from error
+
+
+def _files(body: bytes, *, content_type: bytes, options: dict[str, str]) -> list[bytes]:
+    """The files of a form; its other fields go to the options."""
+    files: list[bytes] = []
+    for name, is_file, content in islice(_parts(body, content_type=content_type), MOST_PARTS):
+        if is_file:
+            files.append(content)
+        else:
+            options[name] = content.decode(errors="replace")
+    if not 1 <= len(files) <= MOST_FILES:
+        raise BadRequest(
+            f"Expected a form with 1 to {MOST_FILES} files, got {len(files) or 'none'}."
+        )
+    return files
+
+
+def _parts(body: bytes, *, content_type: bytes) -> Iterator[tuple[str, bool, bytes]]:
+    """Each part of a form: its name, whether it is a file, and its content (RFC 7578)."""
+    found = _BOUNDARY.search(content_type)
+    if found is None:
+        raise BadRequest("Expected a boundary in the Content-Type of a form, got none.")
+    boundary = b"\r\n--" + (found[1] or found[2])
+    # The first one begins the body, without a line before it.
+    at = (b"\r\n" + body[: len(boundary)]).find(boundary)
+    if at != 0:
+        raise BadRequest("Expected a form that begins with its boundary, got something else.")
+    start = len(boundary) - 2
+    while body[start : start + 2] == b"\r\n":
+        end = body.find(boundary, start)
+        head_end = body.find(b"\r\n\r\n", start, start + MOST_HEAD_BYTES)
+        if end < 0 or head_end < 0 or head_end > end:
+            raise BadRequest("Expected a form whose parts end with its boundary, got another.")
+        head = body[start:head_end]
+        name = _NAME.search(head)
+        yield (
+            name[1].decode(errors="replace") if name else "",
+            _FILE.search(head) is not None,
+            body[head_end + 4 : end],
+        )
+        start = end + len(boundary)
+    if body[start : start + 2] != b"--":
+        raise BadRequest("Expected a form that ends with its boundary, got one that breaks off.")

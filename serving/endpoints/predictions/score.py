@@ -1,0 +1,136 @@
+"""POST score: a model's outputs for many rows, behind all queries and without what those carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from core.errors import BadRequest
+from core.loop.turns import Slice
+from core.specs import PREDICT, ApplicationSpec
+from serving.endpoints.key_access import application_of
+from serving.endpoints.predictions.batch_splitting import parse
+from serving.endpoints.predictions.binary_inputs import binary_inputs, is_binary, with_options
+from serving.endpoints.predictions.predict_request import (
+    MAX_BATCH,
+    check_context,
+    check_type,
+    requested_version,
+)
+from serving.http.asgi import (
+    Endpoint,
+    Receive,
+    Scope,
+    Send,
+    endpoint,
+    header,
+    read_body,
+    require_method,
+    send_body,
+    while_connected,
+)
+from serving.query.budget import LONGEST_BATCH_MS
+from serving.query.scoring import Scored, Scoring, scoring_choice
+from serving.web.runtime import Runtime
+
+_json = msgspec.json.Encoder().encode
+
+
+class ScoreRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Many inputs, and whom to ask about all of them."""
+
+    input_batch: Sequence[msgspec.Raw]
+    context: str = ""
+    version: str | None = None
+    timeout_ms: float = LONGEST_BATCH_MS
+
+
+_decoder = msgspec.json.Decoder(ScoreRequest)
+# What a request of bytes may say beside them.
+OPTIONS = ("context", "version", "timeout_ms")
+
+
+def score_endpoint(runtime: Runtime) -> Endpoint:
+    """Return the ASGI callable for `.../{app}/score`."""
+
+    @endpoint
+    async def score(scope: Scope, receive: Receive, send: Send) -> None:
+        require_method(scope, "POST")
+        application = await application_of(runtime, scope, needs=PREDICT)
+        body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
+        slice = Slice(runtime.processor.resources.turns)
+        kind = header(scope, b"content-type") or b""
+        if is_binary(kind, input_type=application.input_type):
+            request = checked(_of_bytes(body, kind=kind, query=scope["query_string"]))
+        else:
+            parsing = parse(_decoder, body, input_type=application.input_type, slice=slice)
+            request = checked(await parsing)
+        with while_connected(scope), runtime.processor.resources.large_batches:
+            answered = await score_rows(runtime, application, request=request, slice=slice)
+        await send_body(send, answered)
+
+    return score
+
+
+def _of_bytes(body: bytes, *, kind: bytes, query: bytes) -> ScoreRequest:
+    inputs, options = binary_inputs(body, content_type=kind, query=query, known=OPTIONS)
+    request = with_options(ScoreRequest, {"input_batch": [], **options})
+    request.input_batch = inputs
+    return request
+
+
+def checked(request: ScoreRequest) -> ScoreRequest:
+    if not 1 <= len(request.input_batch) <= MAX_BATCH:
+        raise BadRequest(
+            f"input_batch: expected 1 to {MAX_BATCH} inputs, got {len(request.input_batch)}."
+        )
+    if not 0 < request.timeout_ms <= LONGEST_BATCH_MS:
+        raise BadRequest(
+            f"timeout_ms: expected above 0 and up to {LONGEST_BATCH_MS:g}, "
+            f"got {request.timeout_ms:g}."
+        )
+    if request.context:
+        check_context(request.context)
+    return request
+
+
+async def score_rows(
+    runtime: Runtime, application: ApplicationSpec, *, request: ScoreRequest, slice: Slice
+) -> bytes:
+    """Return the response's JSON; raises where no row can be asked about."""
+    processor, version = runtime.processor, None
+    if request.version is not None:
+        version = await runtime.found(
+            partial(requested_version, request.version, application=application)
+        )
+    processor.features_of(application, (), version=version)
+    resources = processor.resources
+    choice = scoring_choice(resources, application, context=request.context, version=version)
+    scoring = Scoring(
+        resources,
+        application,
+        choice=choice,
+        rows=request.input_batch,
+        check=partial(check_type, input_type=application.input_type),
+        within_s=request.timeout_ms / 1e3,
+        slice=slice,
+    )
+    scored = await scoring.answer()
+    runtime.metrics.of_application(application.name).scored += len(scored.outputs)
+    return _rendered(scored, models=choice.selection.arms)
+
+
+def _rendered(scored: Scored, *, models: Sequence[str]) -> bytes:
+    """Return the answer's JSON, put together from outputs that are JSON already."""
+    failed: list[dict[str, Any]] = [
+        {"index": row, "error": error.message, "code": error.code}
+        for row, error in sorted(scored.failed.items())
+    ]
+    return b'{"outputs":[%b],"failed":%b,"models":%b}' % (
+        b",".join(scored.outputs),
+        _json(failed),
+        _json(models),
+    )

@@ -1,0 +1,96 @@
+"""Heads and bodies that are too large, and answers that come before a body: said, and heard."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from tests.serving.http.front_server import PATH, Front, client_of, request, running
+
+OTHER = b"/other"
+FIELDS = b"".join(b"X-%d: a\r\n" % number for number in range(300))
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+TOO_LARGE = {
+    "a field": request(extra=b"X: " + b"a" * (70 << 10) + b"\r\n"),
+    "a field without end": b"GET / HTTP/1.1\r\nX: " + b"a" * (4 << 20),
+    "fields": request(extra=b"X: %b\r\n" % (b"a" * 1000) * 70),
+    "many fields": request(extra=FIELDS),
+    "a URL": request(path=b"/" + b"a" * (70 << 10)),
+    "a URL without end": b"GET /" + b"a" * (4 << 20),
+    "a name without end": b"GET / HTTP/1.1\r\n" + b"a" * (4 << 20),
+    "blank lines without end": b"\r\n" * (1 << 20),
+    "fields after the chunks": request(
+        b"1\r\na\r\n0\r\n" + b"X: %b\r\n" % (b"a" * 1000) * 70 + b"\r\n", framing=CHUNKED
+    ),
+}
+
+
+@pytest.mark.parametrize("size", [None, 50_000], ids=["at once", "in parts"])
+@pytest.mark.parametrize("data", TOO_LARGE.values(), ids=TOO_LARGE)
+async def test_a_head_that_is_too_large_is_refused_before_it_is_kept(
+    data: bytes, size: int | None
+) -> None:
+    it = Front()
+    async with running(it), client_of(it) as client:
+
+        async def send() -> None:
+            for start in range(0, len(data), size or len(data)):
+                await client.send(data[start : start + (size or len(data))])
+
+        sending = asyncio.create_task(send())
+        status, headers, body = await client.response()
+        assert (status, json.loads(body)["code"]) == (431, "head_too_large")
+        assert headers[b"connection"] == b"close"
+        assert await client.closed()
+        await asyncio.wait_for(asyncio.gather(sending, return_exceptions=True), 10)
+    assert it.asked == []
+    assert it.limits.held == 0
+
+
+@pytest.mark.parametrize("expects", [b"", b"Expect: 100-continue\r\n"], ids=["plain", "expects"])
+async def test_an_answer_before_the_body_ends_the_connection_and_is_heard(expects: bytes) -> None:
+    """The client goes on sending: a reset would take the answer from it."""
+    it = Front()
+    it.answers_early = True
+    head, _, body = request(b"a" * (8 << 20), path=OTHER, extra=expects).partition(b"\r\n\r\n")
+    async with running(it), client_of(it) as client:
+        await client.send(head + b"\r\n\r\n")
+        sending = asyncio.create_task(client.send(body))
+        status, headers, answer = await client.response()
+        assert (status, answer) == (200, b"ASGI")
+        assert headers[b"connection"] == b"close"
+        assert await client.closed()
+        await asyncio.wait_for(asyncio.gather(sending, return_exceptions=True), 10)
+
+
+async def test_what_follows_an_answer_before_the_body_is_not_read_as_a_request() -> None:
+    """Having its answer, a client need not send the body that it announced."""
+    it = Front()
+    it.answers_early = True
+    head = request(b"a" * 50, path=OTHER, extra=b"Expect: 100-continue\r\n")[:-50]
+    async with running(it), client_of(it) as client:
+        await client.send(head)
+        assert (await client.response())[0] == 200
+        await client.send(request(path=b"/next"))
+        assert await client.closed()
+    assert it.asked == []
+
+
+@pytest.mark.parametrize("path", [PATH, OTHER], ids=["predict", "other"])
+async def test_a_body_with_a_length_past_all_memory_holds_what_came(path: bytes) -> None:
+    it = Front()
+    data = request(b"", path=path, framing=b"Content-Length: 9223372036854775807\r\n")
+    async with running(it) as server:
+        async with client_of(it) as client:
+            await client.send(data + b"a" * 100)
+            while not server.connections.open:
+                await asyncio.sleep(0.002)
+            while not it.limits.held:
+                await asyncio.sleep(0.002)
+            assert it.limits.held <= 100
+        while server.connections.open:
+            await asyncio.sleep(0.002)
+        assert it.limits.held == 0

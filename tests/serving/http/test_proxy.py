@@ -1,0 +1,279 @@
+"""Requests for the console are passed on to it, and its answers back, as they stream."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import resource
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving.http import proxy
+from serving.master.listening import listen
+from tests.serving.http.front_server import PATH, Client, client_of, request, running, sent
+from tests.serving.http.two_kinds import TwoKinds, two
+
+__all__ = ["two"]
+ADMIN = b"/admin/"
+FEEDBACK = b"/api/v1/applications/digits/feedback"
+MIB = 1 << 20
+
+
+async def answer_of(client: Client) -> bytes:
+    status, _, body = await client.response()
+    assert status == 200, body
+    return body
+
+
+async def test_one_connection_asks_both_kinds_in_turn(two: TwoKinds) -> None:
+    two.predict.learn(b"[1]")
+    async with two.running(), client_of(two.predict) as client:
+        for _ in range(5):
+            await client.send(request(b"abc", path=ADMIN))
+            assert await answer_of(client) == b"of console"
+            await client.send(request())
+            assert json.loads(await answer_of(client))["output"] == [1]
+            await client.send(request(path=FEEDBACK))
+            assert await answer_of(client) == b"of predict"
+    assert two.console.asked == [("POST", "/admin/", b"abc")] * 5
+
+
+async def test_pipelined_requests_are_answered_in_their_order(two: TwoKinds) -> None:
+    two.predict.learn(b"[1]")
+    paths = [ADMIN, PATH, FEEDBACK, ADMIN, ADMIN, FEEDBACK, PATH, ADMIN] * 5
+    async with two.running(), client_of(two.predict) as client:
+        await client.send(b"".join(request(path=path) for path in paths))
+        came = [(await answer_of(client)) for _ in paths]
+    kinds = [b"of console" if body == b"of console" else b"of predict" for body in came]
+    assert kinds == [b"of console" if path == ADMIN else b"of predict" for path in paths]
+
+
+async def test_an_answer_under_way_comes_before_that_of_the_console(two: TwoKinds) -> None:
+    async with two.running(), client_of(two.predict) as client:
+        await client.send(request() + request(path=ADMIN))
+        await sent(two.predict)
+        assert two.console.asked == []
+        two.predict.model.answer()
+        assert json.loads(await answer_of(client))["output"] == [1]
+        assert await answer_of(client) == b"of console"
+
+
+@pytest.mark.parametrize("step", [1, 64])
+async def test_a_request_may_come_in_pieces(two: TwoKinds, step: int) -> None:
+    data = request(b"abc", path=ADMIN) + request(b"def", path=FEEDBACK)
+    async with two.running(), client_of(two.predict) as client:
+        for at in range(0, len(data), step):
+            await client.send(data[at : at + step])
+            await asyncio.sleep(0)
+        assert await answer_of(client) == b"of console"
+        assert await answer_of(client) == b"of predict"
+    assert two.console.asked == [("POST", "/admin/", b"abc")]
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
+async def test_a_body_arrives_as_it_was_sent(two: TwoKinds, chunked: bool) -> None:
+    body = os.urandom(3 * MIB) + b"\r\n\r\n" * 1000 + os.urandom(MIB)
+    framed, framing = body, None
+    if chunked:
+        parts = [body[at : at + 70_001] for at in range(0, len(body), 70_001)]
+        framed = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+        framing = b"Transfer-Encoding: chunked\r\n"
+    async with two.running(), client_of(two.predict) as client:
+        await client.send(request(framed, path=ADMIN, framing=framing) + request(path=FEEDBACK))
+        assert await answer_of(client) == b"of console"
+        assert await answer_of(client) == b"of predict"
+    assert two.console.asked == [("POST", "/admin/", body)]
+
+
+async def digest(two: TwoKinds, scope: Any, receive: Callable[..., Any], send: Any) -> None:
+    """Answer with the digest of the body, which nobody keeps."""
+    whole, more = hashlib.sha256(), True
+    while more:
+        message = await receive()
+        whole.update(message.get("body", b""))
+        more = message.get("more_body", False)
+    two.console.answer = whole.hexdigest().encode()
+    await two.console.respond(send)
+
+
+async def test_a_large_upload_takes_little_memory(
+    two: TwoKinds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        await digest(two, scope, receive, send)
+
+    monkeypatch.setattr(two.console, "asgi", asgi)
+    block, count = os.urandom(MIB), 300
+    whole = hashlib.sha256()
+    framing = b"Content-Length: %d\r\n" % (count * MIB)
+    async with two.running(), client_of(two.predict) as client:
+        await client.send(request(b"", path=ADMIN, framing=framing))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for _ in range(count):
+            whole.update(block)
+            await client.send(block)
+        assert await answer_of(client) == whole.hexdigest().encode()
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 << 10
+
+
+async def test_a_slow_reader_holds_the_console_up_and_no_memory(two: TwoKinds) -> None:
+    two.console.answer = b"7" * (12 * MIB)
+    async with two.running() as (predict, _), client_of(two.predict) as client:
+        transport: Any = client.writer.transport
+        transport.pause_reading()
+        await client.send(request(path=ADMIN))
+        while not two.console.asked:
+            await asyncio.sleep(0.001)
+        (connection,) = predict.connections.open
+        while not connection.write_paused:
+            await asyncio.sleep(0.001)
+        for _ in range(50):
+            await asyncio.sleep(0.002)
+            assert connection.transport.get_write_buffer_size() < MIB
+        transport.resume_reading()
+        assert await answer_of(client) == two.console.answer
+
+
+async def test_a_client_that_waits_to_be_told_to_send_is_told_by_the_console(
+    two: TwoKinds,
+) -> None:
+    head = request(b"abc", path=ADMIN, extra=b"Expect: 100-continue\r\n")[:-3]
+    async with two.running(), client_of(two.predict) as client:
+        await client.send(head)
+        line = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), 30)
+        assert line == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await client.send(b"abc")
+        assert await answer_of(client) == b"of console"
+    assert two.console.asked == [("POST", "/admin/", b"abc")]
+
+
+async def test_a_refusal_before_the_body_is_heard_and_ends_the_connection(two: TwoKinds) -> None:
+    two.console.answers_early = True
+    head = request(b"a" * 100, path=ADMIN, extra=b"Expect: 100-continue\r\n")[:-100]
+    async with two.running(), client_of(two.predict) as client:
+        await client.send(head)
+        status, headers, _ = await client.response()
+        assert (status, headers[b"connection"]) == (200, b"close")
+        assert await client.closed()
+
+
+async def test_the_answer_to_head_has_no_body(two: TwoKinds) -> None:
+    async with two.running(), client_of(two.predict) as client:
+        await client.send(request(b"", method=b"HEAD", path=ADMIN))
+        head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), 30)
+        assert b"content-length: 10\r\n" in head
+        await client.send(request(path=ADMIN))
+        assert await answer_of(client) == b"of console"
+
+
+@pytest.mark.parametrize(
+    ("extra", "version"), [(b"Connection: close\r\n", b"1.1"), (b"", b"1.0")], ids=["close", "1.0"]
+)
+async def test_a_last_request_is_the_last(two: TwoKinds, extra: bytes, version: bytes) -> None:
+    async with two.running(), client_of(two.predict) as client:
+        await client.send(request(path=ADMIN, extra=extra, version=version) + request())
+        assert await answer_of(client) == b"of console"
+        assert await client.closed()
+
+
+async def test_the_address_of_the_client_is_passed_on_and_nobody_elses(two: TwoKinds) -> None:
+    forged = b"X-Clipper-Client: 192.0.2.1 80\r\n"
+    async with two.running():
+        for it in (two.predict, two.console):
+            async with client_of(it) as client:
+                await client.send(request(path=ADMIN, extra=forged))
+                await answer_of(client)
+                assert two.console.clients.pop() == client.writer.get_extra_info("sockname")
+
+
+async def test_a_request_id_comes_back_once(two: TwoKinds) -> None:
+    async with two.running(), client_of(two.predict) as client:
+        await client.send(request(path=ADMIN, extra=b"X-Request-Id: mine\r\n"))
+        head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), 30)
+        assert head.count(b"x-request-id: mine") == head.count(b"\r\ndate: ") == 1
+
+
+async def test_a_client_that_leaves_is_missed_by_the_console(two: TwoKinds) -> None:
+    two.console.may_answer.clear()
+    async with two.running() as (_, console):
+        async with client_of(two.predict) as client:
+            await client.send(request(path=ADMIN))
+            while not two.console.asked:
+                await asyncio.sleep(0.001)
+        while console.connections.open:
+            await asyncio.sleep(0.001)
+        two.console.may_answer.set()
+
+
+async def test_without_a_console_its_requests_are_refused(two: TwoKinds) -> None:
+    two.predict.learn(b"[1]")
+    async with running(two.predict), client_of(two.predict) as client:
+        await client.send(request(path=ADMIN))
+        status, headers, body = await client.response()
+        assert (status, json.loads(body)["code"]) == (503, "process_away")
+        assert headers[b"retry-after"] == b"2"
+        await client.send(request())
+        assert json.loads(await answer_of(client))["output"] == [1]
+
+
+async def test_a_console_that_is_silent_is_waited_for_so_long_and_no_longer(
+    tmp_path: Path,
+) -> None:
+    two = TwoKinds(tmp_path, seconds=0.2)
+    with listen(f"unix:{two.place}"):
+        async with running(two.predict), client_of(two.predict) as client:
+            await client.send(request(path=ADMIN))
+            status, _, body = await client.response()
+            assert (status, json.loads(body)["code"]) == (503, "process_away")
+
+
+async def test_an_answer_that_breaks_off_ends_the_connection(two: TwoKinds) -> None:
+    with listen(f"unix:{two.place}") as listening:
+        listening.setblocking(False)
+        async with running(two.predict), client_of(two.predict) as client:
+            await client.send(request(b"", path=ADMIN))
+            console, _ = await asyncio.get_running_loop().sock_accept(listening)
+            with console:
+                await asyncio.get_running_loop().sock_recv(console, 1000)
+                console.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+            answer = await asyncio.wait_for(client.reader.read(), 30)
+    assert answer.endswith(b"abc")
+
+
+async def test_those_who_wait_for_the_console_leave_room_for_queries(
+    two: TwoKinds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxy, "MAX_PROXIED", 2)
+    two.predict.learn(b"[1]")
+    async with AsyncExitStack() as clients:
+        clients.enter_context(listen(f"unix:{two.place}"))
+        await clients.enter_async_context(running(two.predict))
+        waiting = [await clients.enter_async_context(client_of(two.predict)) for _ in range(3)]
+        for client in waiting:
+            await client.send(request(path=ADMIN))
+            await asyncio.sleep(0.05)
+        assert (await waiting[-1].response())[0] == 503
+        asking = await clients.enter_async_context(client_of(two.predict))
+        await asking.send(request())
+        assert json.loads(await answer_of(asking))["output"] == [1]
+        for client in waiting:
+            client.writer.transport.abort()
+
+
+async def test_no_descriptor_stays_behind(two: TwoKinds) -> None:
+    async with two.running() as servers:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(20):
+            async with client_of(two.predict) as client:
+                await client.send(request(path=ADMIN))
+                await answer_of(client)
+        for server in servers:
+            while server.connections.open or server.connections.tasks:
+                await asyncio.sleep(0.001)
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before
