@@ -8,6 +8,8 @@ import shutil
 import stat
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from serving.container.errors import ArtifactInvalid, UnsafeArchive
@@ -83,6 +85,17 @@ def new_folder() -> Path:
         if made_by is not None and not _is_there(int(made_by[1])):
             shutil.rmtree(folder, ignore_errors=True)  # it removes no other user's, and no links
     return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=parent))
+
+
+@contextmanager
+def kept_folder() -> Iterator[Path]:
+    """Yield a new folder, which is removed if the block raises."""
+    folder = new_folder()
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _is_there(pid: int) -> bool:

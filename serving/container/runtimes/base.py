@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from serving.container.archive import new_folder, unpack
-from serving.container.arrays import in_batches
+from serving.container.archive import unpack
+from serving.container.arrays import as_matrix, in_batches
 from serving.container.errors import ArtifactInvalid
 from serving.container.inputs import of_tensors
 from serving.container.rows import Rows
+from serving.container.runtimes import method_of
+from serving.container.scores import Label, Numbers, most_likely, of_both
 from serving.container.signature import InputPart, Signature
 from serving.container.spec import LoadSpec
 
@@ -38,6 +39,47 @@ class FrameworkModel:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class BoosterModel(FrameworkModel):
+    """Trees or weights, asked for labels or values, probabilities, or raw scores.
+
+    A subclass answers `values`, by default a classifier's probabilities, and `scores`.
+    """
+
+    def __init__(
+        self,
+        *,
+        spec: LoadSpec,
+        objective: str,
+        is_classifier: bool,
+        classes: Sequence[Label] | None,
+    ) -> None:
+        method = method_of(spec)
+        if method == "predict_proba" and not is_classifier:
+            raise ArtifactInvalid(f"expected a classifier for predict_proba, got {objective!r}")
+        self._classes = classes
+        self._answer = {
+            "predict": self.labels if is_classifier else self.values,
+            "predict_proba": self.probabilities,
+            "decision_function": self.scores,
+        }[method]
+
+    def predict(self, inputs: Rows) -> Any:
+        return self._answer(as_matrix(inputs))
+
+    def labels(self, rows: Any) -> Any:
+        return most_likely(self.probabilities(rows), classes=self._classes)
+
+    def probabilities(self, rows: Any) -> Numbers:
+        found = self.values(rows)
+        return found if found.ndim > 1 else of_both(found)
+
+    def values(self, rows: Any) -> Numbers:
+        raise NotImplementedError
+
+    def scores(self, rows: Any) -> Numbers:
+        raise NotImplementedError
+
+
 class TensorModel(FrameworkModel):
     """A function of tensors; `ask` answers as many rows as the model takes at once."""
 
@@ -57,15 +99,13 @@ class TensorModel(FrameworkModel):
         raise NotImplementedError
 
 
-@contextmanager
-def kept_folder() -> Iterator[Path]:
-    """Yield a new folder, which is removed if the block raises."""
-    folder = new_folder()
-    try:
-        yield folder
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+def sole_file(folder: Path, pattern: str) -> Path:
+    """Return the only file of this pattern at any depth of an unpacked zip."""
+    found = sorted(folder.rglob(pattern))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise ArtifactInvalid(f"expected one {pattern[1:]} file in the zip, got {names}")
+    return found[0]
 
 
 def unpacked_root(spec: LoadSpec, *, into: Path, mark: str, name: str) -> Path:
@@ -73,5 +113,7 @@ def unpacked_root(spec: LoadSpec, *, into: Path, mark: str, name: str) -> Path:
     unpack(spec.artifact, into=into)
     found = sorted({path.parent for path in (*into.glob(mark), *into.glob(f"*/{mark}"))})
     if len(found) != 1:
-        raise ArtifactInvalid(f"expected a zip of one {name}, with its {mark}, got {len(found)}")
+        raise ArtifactInvalid(
+            f"expected a zip of one {name}, with its file {mark}, got {len(found)}"
+        )
     return found[0]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from serving.container.archive import new_folder, unpack
+from serving.container.archive import kept_folder, unpack
 from serving.container.child.kill import end_group, set_parent_death_signal
 from serving.container.child.link import EX_SOFTWARE, STARTED_WITHIN_S, ChildLink
 from serving.container.confined import CANNOT_START, confined_command, scrubbed_environment
@@ -39,8 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 def load(spec: LoadSpec) -> CommandPredictor:
-    folder = new_folder()
-    try:
+    with kept_folder() as folder:
         return CommandPredictor(
             _lay_out(spec, folder=folder),
             device=spec.device,
@@ -48,9 +47,6 @@ def load(spec: LoadSpec) -> CommandPredictor:
             sha256=spec.sha256,
             shared_mb=spec.memory_limit_mb,
         )
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 class CommandPredictor:

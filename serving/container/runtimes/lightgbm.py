@@ -13,13 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from serving.container.archive import new_folder, unpack
-from serving.container.arrays import as_matrix
+from serving.container.archive import kept_folder, unpack
 from serving.container.errors import ArtifactInvalid
 from serving.container.inputs import of_features
-from serving.container.rows import Rows
-from serving.container.runtimes import method_of
-from serving.container.scores import Label, Numbers, most_likely, of_both, read_classes
+from serving.container.runtimes.base import BoosterModel, sole_file
+from serving.container.scores import Label, Numbers, read_classes
 from serving.container.spec import LoadSpec
 from serving.container.unimported import without
 
@@ -32,8 +30,8 @@ CLASSIFIERS = ("binary", "multiclass", "multiclassova")
 Section = Mapping[str, str]
 
 
-class LightGBMModel:
-    """A booster, asked for labels or values, probabilities, or raw scores."""
+class LightGBMModel(BoosterModel):
+    """A booster of LightGBM."""
 
     def __init__(
         self,
@@ -43,19 +41,15 @@ class LightGBMModel:
         spec: LoadSpec,
         classes: Sequence[Label] | None,
     ) -> None:
-        method = method_of(spec)
         objective = header.get("objective", "").partition(" ")[0]
-        is_classifier = objective in CLASSIFIERS
-        if method == "predict_proba" and not is_classifier:
-            raise ArtifactInvalid(f"expected a classifier for predict_proba, got {objective!r}")
+        super().__init__(
+            spec=spec,
+            objective=objective,
+            is_classifier=objective in CLASSIFIERS,
+            classes=classes,
+        )
         self._booster = booster
-        self._classes = classes
         self._threads = spec.threads
-        self._answer = {
-            "predict": self._labels if is_classifier else self._values,
-            "predict_proba": self._probabilities,
-            "decision_function": self._raw_scores,
-        }[method]
         self.signature = of_features(
             spec.input_type,
             length=int(booster.num_feature()),
@@ -63,16 +57,18 @@ class LightGBMModel:
             nullable=True,
             categories=_categories(header, booster=booster),
         )
-        self.n_features = self.signature.length
 
-    def predict(self, inputs: Rows) -> Any:
-        return self._answer(self._numbers(as_matrix(inputs)))
+    def values(self, rows: Any) -> Numbers:
+        return self._ask(rows, raw=False)
 
-    def warm_up(self) -> None:
-        """Nothing of its own: answering a first batch is what warms a booster."""
+    def scores(self, rows: Any) -> Numbers:
+        return self._ask(rows, raw=True)
 
-    def close(self) -> None:
-        """Nothing was taken."""
+    def _ask(self, rows: Any, *, raw: bool) -> Numbers:
+        answers: Any = self._booster.predict(
+            self._numbers(rows), raw_score=raw, num_threads=self._threads
+        )
+        return np.asarray(answers)
 
     def _numbers(self, rows: Any) -> Numbers:
         """A frame as LightGBM itself would read it, which doesn't know one: see its import."""
@@ -84,23 +80,6 @@ class LightGBMModel:
             codes = frame[name].cat.set_categories(categories).cat.codes
             frame[name] = codes.where(codes >= 0)
         return np.asarray(frame.to_numpy(np.float64, na_value=np.nan))
-
-    def _labels(self, rows: Numbers) -> Any:
-        return most_likely(self._probabilities(rows), classes=self._classes)
-
-    def _probabilities(self, rows: Numbers) -> Numbers:
-        told = self._values(rows)
-        return told if told.ndim > 1 else of_both(told)
-
-    def _values(self, rows: Numbers) -> Numbers:
-        return self._ask(rows, raw=False)
-
-    def _raw_scores(self, rows: Numbers) -> Numbers:
-        return self._ask(rows, raw=True)
-
-    def _ask(self, rows: Numbers, *, raw: bool) -> Numbers:
-        answers: Any = self._booster.predict(rows, raw_score=raw, num_threads=self._threads)
-        return np.asarray(answers)
 
 
 def load(spec: LoadSpec) -> LightGBMModel:
@@ -122,17 +101,12 @@ def _read(spec: LoadSpec) -> tuple[str, bytes | None]:
     """The model's text, and the names of its classes where the artifact has them."""
     if not spec.starts_with(b"PK"):
         return _text(spec.artifact), None
-    folder = new_folder()
-    try:
+    with kept_folder() as folder:
         unpack(spec.artifact, into=folder)
-        models = sorted(folder.glob("*.txt"))
-        if len(models) != 1:
-            found = ", ".join(path.name for path in models) or "none"
-            raise ArtifactInvalid(f"expected one .txt, the model, in the zip, got {found}")
-        names = folder / CLASSES
-        return _text(models[0]), names.read_bytes() if names.is_file() else None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        text, names = _text(sole_file(folder, "*.txt")), folder / CLASSES
+        classes = names.read_bytes() if names.is_file() else None
+    shutil.rmtree(folder, ignore_errors=True)
+    return text, classes
 
 
 def _text(path: Path) -> str:
@@ -160,8 +134,8 @@ def _categories(header: Section, *, booster: lightgbm.Booster) -> dict[str, list
     ranges = header["feature_infos"].split()
     columns = [
         name
-        for name, told in zip(booster.feature_name(), ranges, strict=True)
-        if not told.startswith("[") and told != "none"
+        for name, kind in zip(booster.feature_name(), ranges, strict=True)
+        if not kind.startswith("[") and kind != "none"
     ]
     kept = booster.pandas_categorical or []
     return dict(zip(columns, kept, strict=True)) if len(columns) == len(kept) else {}

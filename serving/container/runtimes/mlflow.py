@@ -17,13 +17,14 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it is read once, wh
 import mlflow.pyfunc
 import pandas as pd
 
+from serving.container.archive import kept_folder
 from serving.container.arrays import are_named, by_input, part_of, shaped
 from serving.container.errors import ArtifactInvalid, LoadFailed, explain
 from serving.container.inputs import of_features, of_tensors
 from serving.container.missing import with_nulls
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
-from serving.container.runtimes.base import FrameworkModel, kept_folder, unpacked_root
+from serving.container.runtimes.base import FrameworkModel, unpacked_root
 from serving.container.signature import COLUMNS, DType, InputPart, Signature
 from serving.container.spec import LoadSpec
 

@@ -7,7 +7,6 @@ Runtime's own format, which says where in memory things are, aren't read.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import DTypeLike
 
-from serving.container.archive import new_folder, unpack
+from serving.container.archive import kept_folder, unpack
 from serving.container.arrays import in_batches
 from serving.container.errors import ArtifactInvalid, LoadFailed, words_of
 from serving.container.feeding import TensorInput, by_row, feed
@@ -24,6 +23,7 @@ from serving.container.inputs import of_tensors
 from serving.container.missing import with_nulls
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
+from serving.container.runtimes.base import FrameworkModel, sole_file
 from serving.container.signature import COLUMNS, Signature
 from serving.container.spec import LoadSpec
 
@@ -66,7 +66,7 @@ MOST_AT_ONCE = 1 << 16
 ONLY_FATAL = 4  # what a run fails of is raised, and needs no log
 
 
-class OnnxModel:
+class OnnxModel(FrameworkModel):
     """A session, asked for one of its outputs or for all of them."""
 
     # Where asking it doesn't tell.
@@ -77,24 +77,16 @@ class OnnxModel:
     ) -> None:
         method = method_of(spec)
         self._session = session
-        self._folder = folder
+        self.folder = folder
         self._inputs = [_input_of(node) for node in session.get_inputs()]
         self._outputs = _asked(session.get_outputs(), method=method)
         self._batch = _batch_of(self._inputs)
         self._probabilities = method == "predict_proba"
         taken = of_tensors(spec.input_type, [each.part for each in self._inputs])
         self.signature = self._with_nulls(taken, example=spec.example)
-        self.n_features = self.signature.length
 
     def predict(self, inputs: Rows) -> Any:
         return in_batches(inputs, size=self._batch, ask=self._ask)
-
-    def warm_up(self) -> None:
-        """Nothing of its own: answering a first batch is what warms a session."""
-
-    def close(self) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _with_nulls(self, signature: Signature, *, example: str) -> Signature:
         """With what the model makes of null, which is NaN and in most models leads to NaN.
@@ -128,22 +120,10 @@ def load(spec: LoadSpec) -> OnnxModel:
         raise ArtifactInvalid("expected an .onnx file, got one in ONNX Runtime's own format")
     if not spec.starts_with(b"PK"):
         return OnnxModel(_open(spec.artifact, spec=spec), spec=spec, folder=None)
-    folder = new_folder()
-    try:
+    with kept_folder() as folder:
         unpack(spec.artifact, into=folder)
-        model = _find_model(folder)
-        return OnnxModel(_open(model, spec=spec), spec=spec, folder=folder)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def _find_model(folder: Path) -> Path:
-    found = sorted(folder.rglob("*.onnx"))
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
-        raise ArtifactInvalid(f"expected one .onnx file in the zip, got {names}")
-    return found[0]
+        session = _open(sole_file(folder, "*.onnx"), spec=spec)
+        return OnnxModel(session, spec=spec, folder=folder)
 
 
 def _open(model: Path, *, spec: LoadSpec) -> onnxruntime.InferenceSession:

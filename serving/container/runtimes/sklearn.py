@@ -31,6 +31,7 @@ from serving.container.frames import pandas_here
 from serving.container.missing import with_nulls
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
+from serving.container.runtimes.base import FrameworkModel
 from serving.container.signature import COLUMNS, Signature, joined, read_signature
 from serving.container.spec import LoadSpec
 from serving.container.unimported import without
@@ -50,7 +51,7 @@ logger = logging.getLogger(__name__)
 MAPPED_FROM_BYTES = 16 << 20
 
 
-class SklearnModel:
+class SklearnModel(FrameworkModel):
     """An estimator, asked with one of its methods."""
 
     def __init__(self, estimator: Any, *, method: str, spec: LoadSpec) -> None:
@@ -62,7 +63,6 @@ class SklearnModel:
         taken = joined(said, taken_by(estimator, input_type=spec.input_type, method=method))
         self._framed = spec.input_type != COLUMNS and self._needs_names(taken)
         self.signature: Signature = with_nulls(taken, ask=self.predict, example=spec.example)
-        self.n_features = self.signature.length
 
     def predict(self, inputs: Rows) -> Any:
         if self._framed and isinstance(inputs, np.ndarray):
@@ -70,12 +70,6 @@ class SklearnModel:
         if self._unnamed and hasattr(inputs, "to_numpy"):
             inputs = inputs.to_numpy()
         return by_input(self._ask(inputs), method=self._method)
-
-    def warm_up(self) -> None:
-        """Nothing of its own: answering a first batch is what warms an estimator."""
-
-    def close(self) -> None:
-        """Nothing was taken."""
 
     def _needs_names(self, signature: Signature) -> bool:
         """Whether it answers rows whose columns have names, and arrays it doesn't."""

@@ -21,6 +21,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # it is read once, when it is imported
 import torch
 import transformers
 
+from serving.container.archive import kept_folder
 from serving.container.errors import (
     ALLOW_PICKLE,
     ArtifactInvalid,
@@ -30,7 +31,7 @@ from serving.container.errors import (
 )
 from serving.container.rows import Rows
 from serving.container.runtimes import method_of
-from serving.container.runtimes.base import FrameworkModel, kept_folder, unpacked_root
+from serving.container.runtimes.base import FrameworkModel, unpacked_root
 from serving.container.signature import Signature
 from serving.container.spec import LoadSpec
 

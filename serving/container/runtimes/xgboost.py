@@ -14,15 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from serving.container.arrays import as_matrix
 from serving.container.errors import ArtifactInvalid
 from serving.container.inputs import of_features
-from serving.container.rows import InvalidRow, Rows
-from serving.container.runtimes import method_of
+from serving.container.rows import InvalidRow
+from serving.container.runtimes.base import BoosterModel
 from serving.container.scores import (
     Label,
     Numbers,
-    most_likely,
     of_both,
     read_classes,
     sigmoid,
@@ -45,66 +43,45 @@ WHERE = re.compile(r"^\[\d\d:\d\d:\d\d\] \S+:\d+: ")
 TELL_PROBABILITIES = ("binary:logistic", "multi:softprob")
 
 
-class XGBoostModel:
-    """A booster, asked for labels or values, probabilities, or margins."""
+class XGBoostModel(BoosterModel):
+    """A booster of XGBoost; its scores are margins."""
 
     def __init__(
-        self, booster: xgboost.Booster, *, learner: dict[str, Any], method: str, input_type: str
+        self, booster: xgboost.Booster, *, learner: dict[str, Any], spec: LoadSpec
     ) -> None:
         self._objective = str(learner["objective"]["name"])
+        super().__init__(
+            spec=spec,
+            objective=self._objective,
+            is_classifier=self._objective.startswith(CLASSIFIERS),
+            classes=_classes(booster, parameters=learner["learner_model_param"]),
+        )
         self._is_linear = learner["gradient_booster"]["name"] == LINEAR
         self._booster = booster
         self._rounds = _rounds(booster)
-        self._classes = _classes(booster, parameters=learner["learner_model_param"])
-        self._is_classifier = self._objective.startswith(CLASSIFIERS)
-        if method == "predict_proba" and not self._is_classifier:
-            raise ArtifactInvalid(
-                f"expected a classifier for predict_proba, got one with {self._objective}"
-            )
-        self._answer = {
-            "predict": self._labels if self._is_classifier else self._values,
-            "predict_proba": self._probabilities,
-            "decision_function": self._margins,
-        }[method]
         self.signature = of_features(
-            input_type,
+            spec.input_type,
             length=int(booster.num_features()) or None,
             names=booster.feature_names or (),
             nullable=not self._is_linear,
             categories=_categories(learner, names=booster.feature_names or ()),
         )
-        self.n_features = self.signature.length
         self.null_is_declared = self._is_linear
 
-    def predict(self, inputs: Rows) -> Any:
-        return self._answer(inputs)
-
-    def warm_up(self) -> None:
-        """Nothing of its own: answering a first batch is what warms a booster."""
-
-    def close(self) -> None:
-        """Nothing was taken."""
-
-    def _labels(self, inputs: Rows) -> Any:
-        return most_likely(self._probabilities(inputs), classes=self._classes)
-
-    def _probabilities(self, inputs: Rows) -> Numbers:
+    def probabilities(self, rows: Any) -> Numbers:
         if self._objective in TELL_PROBABILITIES:
-            told = self._values(inputs)
-        else:
-            margins = self._margins(inputs)
-            told = softmax(margins) if margins.ndim > 1 else sigmoid(margins)
-        return told if told.ndim > 1 else of_both(told)
+            return super().probabilities(rows)
+        margins = self.scores(rows)
+        return softmax(margins) if margins.ndim > 1 else of_both(sigmoid(margins))
 
-    def _values(self, inputs: Rows) -> Numbers:
-        return self._ask(inputs, margins=False)
+    def values(self, rows: Any) -> Numbers:
+        return self._ask(rows, margins=False)
 
-    def _margins(self, inputs: Rows) -> Numbers:
-        return self._ask(inputs, margins=True)
+    def scores(self, rows: Any) -> Numbers:
+        return self._ask(rows, margins=True)
 
-    def _ask(self, inputs: Rows, *, margins: bool) -> Numbers:
+    def _ask(self, rows: Any, *, margins: bool) -> Numbers:
         answers: Numbers
-        rows = as_matrix(inputs)
         if self._is_linear:  # it can't be asked in place
             _check_size(rows)
             matrix = xgboost.DMatrix(rows, nthread=1)
@@ -122,7 +99,6 @@ class XGBoostModel:
 
 
 def load(spec: LoadSpec) -> XGBoostModel:
-    method = method_of(spec)
     if not spec.starts_with(b"{"):
         raise ArtifactInvalid(
             "expected a model saved by save_model('model.json') or ('model.ubj'), "
@@ -133,7 +109,7 @@ def load(spec: LoadSpec) -> XGBoostModel:
         booster.load_model(bytearray(spec.content))
         booster.set_param({"nthread": spec.threads, "device": spec.device})
         learner = json.loads(booster.save_raw(raw_format="json"))["learner"]
-        return XGBoostModel(booster, learner=learner, method=method, input_type=spec.input_type)
+        return XGBoostModel(booster, learner=learner, spec=spec)
     except xgboost.core.XGBoostError as error:
         said = WHERE.sub("", str(error).partition("\nStack trace:")[0])
         raise ArtifactInvalid(f"expected an XGBoost model, got a broken one: {said}") from error

@@ -59,7 +59,7 @@ def test_a_regression_answers_with_its_values(artifact_file: Path) -> None:
     model = xgboost.XGBRegressor(**SMALL).fit(ROWS, ROWS[:, 2])
     predictor = load_as("xgboost", saved(model), at=artifact_file)
     assert answered(predictor, ROWS) == model.predict(ROWS).tolist()
-    with pytest.raises(ArtifactInvalid, match="a classifier for predict_proba, got one with reg:"):
+    with pytest.raises(ArtifactInvalid, match="a classifier for predict_proba, got 'reg:"):
         load_as("xgboost", saved(model), at=artifact_file, method="predict_proba")
 
 
