@@ -90,17 +90,13 @@ async def answer(
     processor = runtime.processor
     inputs = request.inputs()
     if request.input_batch is not None:
-        features = processor.features_of(application, request.features, version=version)
-        slice = slice or Slice(processor.resources.turns)
-        asking = _small_batch if not request.is_large else _large_batch
-        batch = asking(
+        batch = _batch(
             processor,
             application,
             request=request,
-            features=features,
             arrived=arrived,
             version=version,
-            slice=slice,
+            slice=slice or Slice(processor.resources.turns),
         )
         with processor.resources.large_batches if request.is_large else nullcontext():
             items = await batch.answer()
@@ -149,59 +145,33 @@ def begin(
     )
 
 
-def _small_batch(
+def _batch(
     processor: QueryProcessor,
     application: ApplicationSpec,
     *,
     request: PredictRequest,
-    features: tuple[float, ...],
     arrived: float,
     version: VersionSpec | None,
     slice: Slice,
 ) -> InputBatch:
-    """Ask about a few inputs as if they had come one by one, all at once."""
-    inputs = request.inputs()
+    """Ask about the inputs of a batch.
 
-    def ask(input: bytes) -> Query:
-        return begin(
-            processor,
+    A few are asked all at once, as if they had come one by one; many behind everybody else's, as
+    answers come, each with its own latency.
+    """
+    inputs = request.inputs()
+    features = processor.features_of(application, request.features, version=version)
+    router, engine = processor.resources.router, processor.resources.engine
+    allowance = None
+    if request.is_large:
+        allowance = allowance_for(
             application,
-            request=request,
-            features=features,
-            input=input,
+            router=router,
+            inputs=len(inputs),
             arrived=arrived,
-            version=version,
+            timeout_ms=request.timeout_ms,
         )
 
-    return InputBatch(
-        inputs,
-        begin=ask,
-        render=partial(_render_item, models=request.models),
-        window=lambda: SMALL_BATCH,
-        slice=slice,
-    )
-
-
-def _large_batch(
-    processor: QueryProcessor,
-    application: ApplicationSpec,
-    *,
-    request: PredictRequest,
-    features: tuple[float, ...],
-    arrived: float,
-    version: VersionSpec | None,
-    slice: Slice,
-) -> InputBatch:
-    """Ask about many inputs behind everybody else's, as answers come; each has its own latency."""
-    inputs = request.inputs()
-    allowance = allowance_for(
-        application,
-        router=processor.resources.router,
-        inputs=len(inputs),
-        arrived=arrived,
-        timeout_ms=request.timeout_ms,
-    )
-
     def ask(input: bytes) -> Query:
         return begin(
             processor,
@@ -209,17 +179,15 @@ def _large_batch(
             request=request,
             features=features,
             input=input,
-            arrived=monotonic(),
+            arrived=arrived if allowance is None else monotonic(),
             version=version,
             allowance=allowance,
         )
 
-    resources = processor.resources
-
     def window() -> int:
-        return rows_open(
-            application, router=resources.router, engine=resources.engine, version=version
-        )
+        if allowance is None:
+            return SMALL_BATCH
+        return rows_open(application, router=router, engine=engine, version=version)
 
     return InputBatch(
         inputs,
@@ -227,7 +195,7 @@ def _large_batch(
         render=partial(_render_item, models=request.models),
         window=window,
         slice=slice,
-        patient=True,
+        patient=allowance is not None,
     )
 
 
