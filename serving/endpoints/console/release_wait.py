@@ -1,8 +1,8 @@
-"""`?wait=60` on a deploy, a rollback or a release: the answer comes when the release has ended, and
-where it is live, when all processes that answer queries follow it.
+"""`?wait=60` on a deploy, a rollback or a release: the answer comes when the release has ended.
 
-What waits is a coroutine, not a thread: between two looks at the release it sleeps until this
-process has heard of a change of the registry. It is the management API that it asks, as the caller.
+If the release is live then, all processes that answer queries follow it. A coroutine waits, not a
+thread: between two looks at the release it sleeps until this process has heard of a change of the
+registry. It asks the management API, as the caller.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from serving.http.asgi import (
 
 PARAMETER = "wait"
 LONGEST_S = 300.0
-# Of one web process; whoever comes on top is answered at once, as if they hadn't asked to wait.
+# Callers beyond these are answered at once, as if they hadn't asked to wait.
 MOST_WAITING = 256
 # A release that is superseded by a bulk change is not announced by itself.
 LOOK_S = 2.0
@@ -43,8 +43,8 @@ LIVE = "live"
 _PATH = re.compile(
     r"(?P<model>.*/models/[^/]+)/(?:versions/[^/]+/deploy|rollback|releases/\d+)/?"
 ).fullmatch
-# Of the caller's headers, those that say who they are and whom they ask.
-_OWN = frozenset({b"authorization", b"cookie", b"host", b"x-forwarded-for", b"x-forwarded-proto"})
+# The headers that say who the caller is and whom it asks.
+_OWN = frozenset((b"authorization", b"cookie", b"host", b"x-forwarded-for", b"x-forwarded-proto"))
 
 # Resolves when this process hears of a change of the registry the next time.
 NextChange = Callable[[], "asyncio.Future[None]"]
@@ -52,19 +52,60 @@ NextChange = Callable[[], "asyncio.Future[None]"]
 Followed = Callable[[], Awaitable[None]]
 
 
-class HeldAnswer(NamedTuple):
-    """A response that was held back."""
+class Answer(NamedTuple):
+    """A response of the management API."""
 
     status: int
     headers: Headers
     body: bytes
 
+    @property
+    def state(self) -> Any:
+        return msgspec.json.decode(self.body).get("state")
+
 
 def with_release_waits(
     management: Endpoint, *, next_change: NextChange, followed: Followed
 ) -> Endpoint:
-    """Return the management API, which also waits for releases where it is asked to."""
-    wait = endpoint(_Waits(management, next_change=next_change, followed=followed).answer)
+    """Return the management API, which also waits for releases if it is asked to."""
+    waiting = 0
+
+    @endpoint
+    async def wait(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal waiting
+        until = monotonic() + _seconds(scope)
+        look = next_change()
+        answer = await _ask(management, scope, receive)
+        if answer.status in (200, 202) and waiting < MOST_WAITING:
+            waiting += 1
+            try:
+                with while_connected(scope):
+                    answer = await settled(answer, scope, look=look, until=until)
+            finally:
+                waiting -= 1
+        headers = [field for field in answer.headers if field[0].lower() != b"content-length"]
+        await send_body(send, answer.body, status=answer.status, headers=headers)
+
+    async def settled(
+        answer: Answer, scope: Scope, *, look: asyncio.Future[None], until: float
+    ) -> Answer:
+        """Return the release once it has ended and, live, is what queries are answered by."""
+        if answer.state in OPEN:
+            reading = _reading(scope, release=msgspec.json.decode(answer.body)["id"])
+            while answer.state in OPEN and (left := until - monotonic()) > 0:
+                await asyncio.wait([look], timeout=min(left, LOOK_S))
+                look = next_change()
+                answer = await _ask(management, dict(reading), _no_body())
+                if answer.status != 200:
+                    return answer
+            if answer.state in OPEN and scope["method"] != "GET":
+                answer = answer._replace(status=202)
+        if answer.state == LIVE:
+            # The caller's next query would else be answered by the version of before.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, until - monotonic())):
+                    await followed()
+        return answer
 
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         asks = PARAMETER.encode() in scope["query_string"] and _PATH(scope["path"])
@@ -73,62 +114,8 @@ def with_release_waits(
     return routed
 
 
-class _Waits:
-    """Those who wait in this process."""
-
-    def __init__(
-        self, management: Endpoint, *, next_change: NextChange, followed: Followed
-    ) -> None:
-        self._management = management
-        self._next_change = next_change
-        self._followed = followed
-        self._waiting = 0
-
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        until = monotonic() + _seconds(scope)
-        look = self._next_change()
-        answered = await _held(self._management, scope, receive)
-        if answered.status in (200, 202) and self._waiting < MOST_WAITING:
-            self._waiting += 1
-            try:
-                with while_connected(scope):
-                    answered = await self._settled(answered, scope, look=look, until=until)
-            finally:
-                self._waiting -= 1
-        await send_body(
-            send, answered.body, status=answered.status, headers=_without_length(answered)
-        )
-
-    async def _settled(
-        self, answered: HeldAnswer, scope: Scope, *, look: asyncio.Future[None], until: float
-    ) -> HeldAnswer:
-        """Return the release once it has ended and, live, is what queries are answered by."""
-        if _state_in(answered.body) in OPEN:
-            path = _release_path(scope, body=answered.body)
-            answered = await self._ended(path, scope, look=look, until=until) or answered
-        if _state_in(answered.body) == LIVE:
-            # The caller's next query would else be answered by the version of before.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, until - monotonic())):
-                    await self._followed()
-        return answered
-
-    async def _ended(
-        self, path: str, scope: Scope, *, look: asyncio.Future[None], until: float
-    ) -> HeldAnswer | None:
-        """Return the release once it has ended, or as it is when the time is over."""
-        found = None
-        while (left := until - monotonic()) > 0:
-            await asyncio.wait([look], timeout=min(left, LOOK_S))
-            look = self._next_change()
-            found = await _held(self._management, _reading(scope, path=path), _empty_body())
-            if found.status != 200 or _state_in(found.body) not in OPEN:
-                return found
-        return found if found is None or scope["method"] == "GET" else found._replace(status=202)
-
-
 def _seconds(scope: Scope) -> float:
-    """Return how long the caller would wait. Raises BadRequest for anything but a number."""
+    """Return how long the caller would wait; raise BadRequest for anything but a number."""
     query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     text = query.get(PARAMETER, "0")
     try:
@@ -140,8 +127,8 @@ def _seconds(scope: Scope) -> float:
     return seconds
 
 
-async def _held(application: Endpoint, scope: Scope, receive: Receive) -> HeldAnswer:
-    """Return what the application answers. Raises ClientGone where it answers nobody."""
+async def _ask(application: Endpoint, scope: Scope, receive: Receive) -> Answer:
+    """Return what the application answers; raise ClientGone if it answers nobody."""
     messages: list[Any] = []
 
     async def hold(message: Any) -> None:
@@ -151,24 +138,15 @@ async def _held(application: Endpoint, scope: Scope, receive: Receive) -> HeldAn
     if not messages:
         raise ClientGone
     start, *parts = messages
-    return HeldAnswer(
-        start["status"], start.get("headers", []), b"".join(part.get("body", b"") for part in parts)
-    )
+    body = b"".join(part.get("body", b"") for part in parts)
+    return Answer(start["status"], start.get("headers", []), body)
 
 
-def _release_path(scope: Scope, *, body: bytes) -> str:
-    """Return where the release is that was answered."""
+def _reading(scope: Scope, *, release: int) -> Scope:
+    """Return the request by which the caller would read the release."""
     found = _PATH(scope["path"])
     assert found is not None  # noqa: S101
-    return f"{found['model']}/releases/{msgspec.json.decode(body)['id']}"
-
-
-def _state_in(body: bytes) -> Any:
-    return msgspec.json.decode(body).get("state")
-
-
-def _reading(scope: Scope, *, path: str) -> Scope:
-    """Return the request by which the caller would read the release."""
+    path = f"{found['model']}/releases/{release}"
     return {
         **scope,
         "method": "GET",
@@ -179,19 +157,13 @@ def _reading(scope: Scope, *, path: str) -> Scope:
     }
 
 
-def _empty_body() -> Receive:
+def _no_body() -> Receive:
     """Return what a request without a body receives: nothing, and then no end."""
-    told = False
+    messages: list[Any] = [{"type": "http.request", "body": b"", "more_body": False}]
 
-    async def receive() -> dict[str, Any]:
-        nonlocal told
-        if told:
+    async def receive() -> Any:
+        if not messages:
             await asyncio.get_running_loop().create_future()
-        told = True
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return messages.pop()
 
     return receive
-
-
-def _without_length(answered: HeldAnswer) -> Headers:
-    return [(name, value) for name, value in answered.headers if name.lower() != b"content-length"]
