@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from core.changes import APPLICATION, KEY, MODEL, VERSION
 from core.specs import ApiKeySpec, ApplicationSpec, BatchingSpec, ModelSpec, RouteSpec, VersionSpec
-from registry.following.row_changes import KINDS, Piece, Reading, RowKey, Spec
+from registry.following.row_changes import KINDS, Piece, RowKey, RowReading, Spec
 from registry.models import ApiKey, Application, Model, ModelVersion, RegistryChange, Route
 from registry.models.access import scopes_of
 from registry.models.applications import Priority
@@ -41,7 +41,7 @@ def last_number() -> int:
     return RegistryChange.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
-def read_newer(number: int) -> Reading | None:
+def read_newer(number: int) -> RowReading | None:
     """Read the rows that changed after this number.
 
     Returns None if this isn't the history that had the number: everything has to be read.
@@ -53,7 +53,7 @@ def read_newer(number: int) -> Reading | None:
     )
     if number and not changes:
         return None
-    reading = Reading(number=changes[-1][0] if changes else 0)
+    reading = RowReading(number=changes[-1][0] if changes else 0)
     changed: defaultdict[str, list[int]] = defaultdict(list)
     for change, kind, row_id in changes:
         if change > number:
@@ -69,7 +69,7 @@ def read_newer(number: int) -> Reading | None:
 
 def read_piece(kind: str, after: int = 0) -> Piece:
     """Read the next rows of this kind, after one with this id."""
-    reading = Reading()
+    reading = RowReading()
     _read_into(reading, kind, _KINDS[kind].rows().filter(pk__gt=after))
     ids = sorted(row_id for _, row_id in reading.specs)
     return Piece(reading, ids[-1] if len(ids) == PIECE else None)
@@ -95,7 +95,7 @@ def _values(row: DjangoModel, columns: Iterable[str]) -> Values:
     return values
 
 
-def _read_into(reading: Reading, kind: str, rows: QuerySet[Any, Any]) -> None:
+def _read_into(reading: RowReading, kind: str, rows: QuerySet[Any, Any]) -> None:
     """Read the first of these rows; if one of them can't be read, each by itself."""
     rows = rows.order_by("pk")[:PIECE]
     try:
@@ -116,7 +116,7 @@ def _read_into(reading: Reading, kind: str, rows: QuerySet[Any, Any]) -> None:
             _note_fault(reading, row, error)
 
 
-def _note_fault(reading: Reading, row: RowKey, error: Exception) -> None:
+def _note_fault(reading: RowReading, row: RowKey, error: Exception) -> None:
     reading.specs[row] = None
     reading.faults[row] = f"{type(error).__name__}: {error}"[:MOST_OF_A_FAULT]
 

@@ -126,7 +126,7 @@ KINDS = (KEY, APPLICATION, MODEL, VERSION)
 
 
 @dataclass(slots=True)
-class Reading:
+class RowReading:
     """Rows as they are now (None: gone, or letting nobody in), and why some can't be read.
 
     `number` is the last change number that it includes.
@@ -140,5 +140,5 @@ class Reading:
 class Piece(NamedTuple):
     """The next rows of a kind, and the id after which the following ones begin, if any."""
 
-    reading: Reading
+    reading: RowReading
     following: int | None

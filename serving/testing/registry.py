@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core.specs import Snapshot
-from registry.following.row_changes import Piece, Reading, RowKey, Spec, specs_by_row
+from registry.following.row_changes import Piece, RowKey, RowReading, Spec, specs_by_row
 from serving.web.registry_follower import RegistrySource
 
 
@@ -23,6 +23,6 @@ def registry_of(read: Callable[[], Snapshot]) -> RegistrySource:
         return 0
 
     def read_piece(kind: str, after: int) -> Piece:
-        return Piece(Reading(specs={row: rows[row] for row in rows if row[0] == kind}), None)
+        return Piece(RowReading(specs={row: rows[row] for row in rows if row[0] == kind}), None)
 
     return RegistrySource(last_number=last_number, read_newer=lambda _: None, read_piece=read_piece)

@@ -1,7 +1,7 @@
 """Follows the registry by its change number.
 
 Each announcement, and each second without one, has what is newer read; once a minute everything
-is. Reading is done in a thread, and what it finds is applied on the event loop in slices.
+is. RowReading is done in a thread, and what it finds is applied on the event loop in slices.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from registry.following.followers import leave_followers, note_followed
 from registry.following.row_changes import (
     KINDS,
     Piece,
-    Reading,
     RowChange,
     RowKey,
+    RowReading,
     in_order,
     specs_by_row,
 )
@@ -53,7 +53,7 @@ class RegistrySource:
     """The readings of the registry (`registry.following.reading`); each blocks."""
 
     last_number: Callable[[], int]
-    read_newer: Callable[[int], Reading | None]
+    read_newer: Callable[[int], RowReading | None]
     read_piece: Callable[[str, int], Piece]
 
 
@@ -160,7 +160,7 @@ class RegistryFollower:
 
     async def _look(self) -> None:
         self._begun, self._looked_at = self._begun + 1, monotonic()
-        newer: Reading | None = None
+        newer: RowReading | None = None
         if self._looked_at < self._whole_look_at:
             newer = await self._read(partial(self._source.read_newer, self.followed))
         if newer is None:
@@ -176,7 +176,7 @@ class RegistryFollower:
 
     async def _look_at_everything(self) -> None:
         known = await self._in_thread(partial(specs_by_row, self._following.snapshot))
-        found = Reading(number=await self._read(self._source.last_number))
+        found = RowReading(number=await self._read(self._source.last_number))
         gone = known.keys() | self.faults.keys()
         for kind in KINDS:
             after: int | None = 0
@@ -200,7 +200,7 @@ class RegistryFollower:
 
         return await self._in_thread(timed)
 
-    async def _apply(self, reading: Reading) -> None:
+    async def _apply(self, reading: RowReading) -> None:
         changes = in_order(
             RowChange(*row, spec)
             for row, spec in reading.specs.items()
@@ -211,7 +211,7 @@ class RegistryFollower:
                 self._following.apply(changes[first : first + SLICE])
             await asyncio.sleep(0)
 
-    def _note_faults(self, reading: Reading) -> None:
+    def _note_faults(self, reading: RowReading) -> None:
         for row in reading.specs:
             if (why := reading.faults.get(row)) is not None:
                 if self.faults.get(row) != why:

@@ -16,7 +16,14 @@ from core.background import end_tasks
 from core.changes import APPLICATION, KEY
 from core.specs import Snapshot
 from registry.following.followers import everyone_followed
-from registry.following.row_changes import Piece, Reading, RowChange, RowKey, changed, specs_by_row
+from registry.following.row_changes import (
+    Piece,
+    RowChange,
+    RowKey,
+    RowReading,
+    changed,
+    specs_by_row,
+)
 from selection.store.redis_keys import REDIS_ERRORS
 from serving.metrics.event_loop import LoopWatch
 from serving.testing import application_spec, key_spec, snapshot_of, version_spec
@@ -60,7 +67,7 @@ class Registry:
         self.whole += 1
         return self.number
 
-    def read_newer(self, number: int) -> Reading | None:
+    def read_newer(self, number: int) -> RowReading | None:
         self._look()
         self.newer.append(number)
         if number > self.number:
@@ -71,11 +78,11 @@ class Registry:
         self._look()
         return Piece(self._reading(r for r in specs_by_row(self.snapshot) if r[0] == kind), None)
 
-    def _reading(self, rows: Any) -> Reading:
+    def _reading(self, rows: Any) -> RowReading:
         there = specs_by_row(self.snapshot)
         specs = {row: None if row in self.broken else there.get(row) for row in rows}
         faults = {row: "ValueError: no number" for row in specs if row in self.broken}
-        return Reading(self.number, specs, faults)
+        return RowReading(self.number, specs, faults)
 
     def _look(self) -> None:
         if self.fails:
