@@ -51,8 +51,8 @@ from serving.http.asgi import (  # noqa: E402
 from serving.http.connections import Connections  # noqa: E402
 from serving.http.proxy import proxy_to  # noqa: E402
 from serving.rpc.buffers import keep_freed_memory  # noqa: E402
-from serving.web.arrival import arrive  # noqa: E402
 from serving.web.runtime import Runtime  # noqa: E402
+from serving.web.startup import arrive  # noqa: E402
 
 # A thread beside the event loop gives up the interpreter lock at every system call and would hold
 # it for up to Python's 5 ms otherwise: that is a tenth of an objective.

@@ -24,8 +24,8 @@ from serving.rpc.frames import (
 from serving.testing import VERSION
 from tests.examples.example import HELLO, LIMIT_S, SECRET, running
 from tests.serving.container.test_server import Web
-from tests.serving.linked import Linked
 from tests.serving.rpc.certificates import Authority
+from tests.serving.web.linked import Linked
 
 CREDENTIALS = Credentials(secret=SECRET.encode())
 STRANGERS = Credentials(secret=b"the secret of quite another cluster, not of this one")

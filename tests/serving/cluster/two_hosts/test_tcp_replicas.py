@@ -18,7 +18,7 @@ from serving.testing import hello_of
 from tests.examples.example import zipped
 from tests.serving.cluster.running_stack import Stack, is_gone
 from tests.serving.cluster.wait_until import wait_for
-from tests.serving.linked import Linked
+from tests.serving.web.linked import Linked
 
 # One host reaches the ports of another one in `test_hosts_apart`; secrets are in `test_links_tcp`.
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]

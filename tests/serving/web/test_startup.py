@@ -17,13 +17,13 @@ from serving.cluster.membership.seals import Seal
 from serving.cluster.membership.views import LinkView, WebView, publish_view
 from serving.engine.engine import EngineSpec
 from serving.testing import VERSION, registry_of
-from serving.web import arrival
-from serving.web.arrival import NotReached, arrive
+from serving.web import startup
 from serving.web.runtime import Runtime, RuntimeSpec
+from serving.web.startup import NotReached, arrive
 from tests.redis_server import RedisServer, redis_server
 from tests.serving.cluster.samples import a_record
 from tests.serving.container.test_server import LOOPBACK, Echo, serving
-from tests.serving.linked import SERVED
+from tests.serving.web.linked import SERVED
 
 CREDENTIALS = LOOPBACK.credentials
 REPLICA = "r1"
@@ -31,8 +31,8 @@ REPLICA = "r1"
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrival, "REACH_S", 1.0)
-    monkeypatch.setattr(arrival, "LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr(startup, "REACH_S", 1.0)
+    monkeypatch.setattr(startup, "LOOK_AGAIN_S", 0.05)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ async def test_where_there_is_no_other_it_begins_without(
 async def test_what_nobody_reaches_holds_nobody_up(
     server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrival, "REACH_S", 3600.0)
+    monkeypatch.setattr(startup, "REACH_S", 3600.0)
     async with started(server) as runtime:
         list_replica(server, address=f"unix:{tmp_path / 'nobody.sock'}")
         async with asyncio.timeout(30):

@@ -14,8 +14,8 @@ from serving.rpc.listening import TcpListen
 from serving.testing import VERSION
 from serving.web import links
 from tests.serving.container.test_server import HELLO, LOOPBACK, Echo, serving
-from tests.serving.linked import Linked
 from tests.serving.rpc.certificates import Authority
+from tests.serving.web.linked import Linked
 
 CREDENTIALS = LOOPBACK.credentials
 STRANGERS = Credentials(secret=b"the secret of quite another cluster, not of this one")

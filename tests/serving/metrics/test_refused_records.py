@@ -10,7 +10,7 @@ from serving.cluster.membership.directory import INDEX_KEY, RECORD_KEY, REPLICAS
 from serving.metrics.exposition import exposition
 from serving.metrics.published import read_published_async
 from tests.serving.cluster.samples import a_record
-from tests.serving.test_strangers import Registry, started
+from tests.serving.web.test_strangers import Registry, started
 
 
 async def test_a_web_process_counts_what_it_refuses(redis_socket: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from core.memory import resident_bytes
 from serving.metrics.published import read_published_async
 from serving.web import runtime as running
-from tests.serving.test_strangers import Registry, started
+from tests.serving.web.test_strangers import Registry, started
 
 
 async def test_metrics_are_published_again_after_an_error_that_nobody_foresaw(

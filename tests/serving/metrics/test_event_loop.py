@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving.metrics.event_loop import LAG_INTERVAL_S, LoopWatch
 from serving.metrics.exposition import exposition
 from serving.metrics.published import Metrics, read_published_async
-from tests.serving.test_strangers import NEW, Registry, started
+from tests.serving.web.test_strangers import NEW, Registry, started
 
 BLOCKED_S = 4 * LAG_INTERVAL_S
 

@@ -7,7 +7,7 @@ from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import LAST_PRIORITY, CallOptions
 from serving.engine.queue import CallQueue
 from serving.testing import ask, connect, new_call, turn
-from tests.serving.engine.test_planner import new_planner
+from tests.serving.engine.batching.test_planner import new_planner
 
 LAST = CallOptions(priority=LAST_PRIORITY, cached=False)
 FIXED_S, ROW_S = 0.004, 0.000_005
