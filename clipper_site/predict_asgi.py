@@ -52,7 +52,7 @@ from serving.http.connections import Connections  # noqa: E402
 from serving.http.proxy import proxy_to  # noqa: E402
 from serving.rpc.buffers import keep_freed_memory  # noqa: E402
 from serving.web.runtime import Runtime  # noqa: E402
-from serving.web.startup import arrive  # noqa: E402
+from serving.web.startup import start_up  # noqa: E402
 
 # A thread beside the event loop gives up the interpreter lock at every system call and would hold
 # it for up to Python's 5 ms otherwise: that is a tenth of an objective.
@@ -114,7 +114,7 @@ async def application(replaces: bool) -> AsyncIterator[Connections]:
         await asyncio.to_thread(held.enter_context, held_open())
         held.push_async_callback(runtime.stop)
         await runtime.start()
-        await arrive(runtime, replaces=replaces)
+        await start_up(runtime, replaces=replaces)
         processor, most = runtime.processor, runtime.spec.max_body_bytes
         connections = Connections(
             routes_of(runtime, console=proxy_to(str(settings.CLIPPER_RUN_DIR / "console.sock"))),

@@ -19,7 +19,7 @@ from serving.engine.engine import EngineSpec
 from serving.testing import VERSION, registry_of
 from serving.web import startup
 from serving.web.runtime import Runtime, RuntimeSpec
-from serving.web.startup import NotReached, arrive
+from serving.web.startup import NotReached, start_up
 from tests.redis_server import RedisServer, redis_server
 from tests.serving.cluster.samples import a_record
 from tests.serving.container.test_server import LOOPBACK, Echo, serving
@@ -82,7 +82,7 @@ async def test_it_has_arrived_once_it_is_connected(server: RedisServer, tmp_path
     ):
         list_replica(server, address=replica.address)
         await another_reaches_it(runtime, address=replica.address)
-        await arrive(runtime, replaces=True)
+        await start_up(runtime, replaces=True)
         assert runtime.engine.connected(VERSION.id)
 
 
@@ -92,7 +92,7 @@ async def test_it_takes_nobodys_place_who_reaches_more(server: RedisServer, tmp_
         list_replica(server, address=address)
         await another_reaches_it(runtime, address=address)
         with pytest.raises(NotReached, match="Not connected to svm:1, as other processes are"):
-            await arrive(runtime, replaces=True)
+            await start_up(runtime, replaces=True)
 
 
 async def test_where_there_is_no_other_it_begins_without(
@@ -103,7 +103,7 @@ async def test_where_there_is_no_other_it_begins_without(
         list_replica(server, address=address)
         await another_reaches_it(runtime, address=address)
         async with asyncio.timeout(30):
-            await arrive(runtime, replaces=False)
+            await start_up(runtime, replaces=False)
 
 
 async def test_what_nobody_reaches_holds_nobody_up(
@@ -113,11 +113,11 @@ async def test_what_nobody_reaches_holds_nobody_up(
     async with started(server) as runtime:
         list_replica(server, address=f"unix:{tmp_path / 'nobody.sock'}")
         async with asyncio.timeout(30):
-            await arrive(runtime, replaces=True)
+            await start_up(runtime, replaces=True)
 
 
 async def test_it_takes_nobodys_place_where_redis_is_away(server: RedisServer) -> None:
     async with started(server) as runtime:
         server.kill()
         with pytest.raises(NotReached, match="Not connected to Redis"):
-            await arrive(runtime, replaces=True)
+            await start_up(runtime, replaces=True)
