@@ -39,7 +39,7 @@ LONGEST_FIRST = (
     "tests/docs/test_site",
     "tests/site/test_postgresql",
     # These wait for half a minute and need no processor.
-    "tests/serving/test_registry_follower",
+    "tests/serving/web/test_registry_follower",
     "tests/scripts/test_full_disk",
     "tests/serving/environments/",
     "tests/serving/http/",

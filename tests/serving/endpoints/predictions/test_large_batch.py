@@ -18,11 +18,7 @@ from serving.http.asgi import WHEN_GONE, ClientGone, while_connected
 from serving.query.budget import LONGEST_BATCH_MS, SMALL_BATCH, batch_objective_ms
 from serving.query.large_batches import LEAST_OPEN, MAX_LARGE_BATCHES, allowance_for
 from serving.testing import PlayedServing, application_spec, teach, turn
-<<<<<<<< HEAD:tests/serving/endpoints/predictions/test_large_batch.py
 from tests.serving.endpoints.predictions.test_input_batches import (
-========
-from tests.serving.query.test_input_batch import (
->>>>>>>> f0205214 (Move the tests of serving into the folders of what they test):tests/serving/query/test_large_batch.py
     Client,
     answers,
     computed_for_one_who_leaves,
