@@ -181,7 +181,9 @@ def test_a_row_of_the_wrong_width_fails_alone(text: str, artifact_file: Path) ->
 
 
 def test_a_value_that_is_no_number_is_a_failure(text: str, artifact_file: Path) -> None:
-    broken = re.sub(r"(?m)^leaf_value=\S+", "leaf_value=nan", text, count=1)
+    # LightGBM believes the sizes of trees, and looks for these where it has none.
+    unsized = re.sub(r"(?m)^tree_sizes=.*\n", "", text)
+    broken = re.sub(r"(?m)^leaf_value=\S+", "leaf_value=nan", unsized, count=1)
     predictor = load_as("lightgbm", broken.encode(), at=artifact_file)
     answers = predictor.answer_batch([json.dumps(row).encode() for row in ROWS.tolist()])
     said = {answer.payload for answer in answers if answer.status is AnswerStatus.MODEL_FAILED}
@@ -194,8 +196,11 @@ def test_a_value_that_is_no_number_is_a_failure(text: str, artifact_file: Path) 
         (b"", r"expected a model saved by booster.save_model\('model.txt'\)"),
         (b'{"learner": {}}', "got a file starting b'{\"learne'"),
         (b"tree\nversion=v4\nend of trees\n", "got a broken one: Model file doesn't specify"),
-        (zipped({"a.txt": "", "b.txt": ""}), r"expected one \.txt, .*, got a.txt, b.txt"),
-        (zipped({"classes.json": "[]"}), r"expected one \.txt, .*, got none"),
+        (
+            zipped({"a.txt": "", "b.txt": ""}),
+            r"expected one \.txt file in the zip, got a.txt, b.txt",
+        ),
+        (zipped({"classes.json": "[]"}), r"expected one \.txt file in the zip, got none"),
         (b"PK\x03\x04 truncated", "expected a zip that can be unpacked"),
     ],
 )

@@ -327,11 +327,11 @@ def test_what_onnx_runtime_says_is_told_without_its_own_code_and_our_files(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "expected an ONNX model, got an empty file"),
-        (b"hello", "expected an ONNX model, got a broken one"),
-        (b"tree\nversion=v4\n", "expected an ONNX model, got a broken one"),
+        (b"", "expected a model that ONNX"),
+        (b"hello", "expected a model that ONNX"),
+        (b"tree\nversion=v4\n", "expected a model that ONNX"),
         (b"\0\0\0\0ORTM", "got one in ONNX Runtime's own format"),
-        (json.dumps({"learner": {}}).encode(), "expected an ONNX model, got a broken one"),
+        (json.dumps({"learner": {}}).encode(), "expected a model that ONNX"),
         (zipped({"a.onnx": b"", "b.onnx": b""}), "expected one .onnx file in the zip, got a.onnx"),
         (zipped({"model.txt": b""}), "expected one .onnx file in the zip, got none"),
         (b"PK\x03\x04 truncated", "expected a zip that can be unpacked"),
