@@ -10,15 +10,9 @@ ENTRY_OVERHEAD = 208
 # A dictionary that grows, or that is full of deleted places, is copied as a whole while every query
 # waits: 6 to 13 ms at 200,000 entries. So many small ones take their turns.
 SHARDS = 64
-# The hand passes over so many marked entries for one eviction. Where every entry was hit since it
-# last came by, it would go all the way round: 26 ms at 260,000 entries.
-PASSED_AT_ONCE = 64
-# One new entry makes so many others go at most: 0.2 ms. One near a budget of 256 MB had everything
-# evicted, for 687 ms.
-EVICTED_AT_ONCE = 256
-# An entry may have so large a share of the budget, or so many bytes where that is more.
-LARGEST_SHARE = 16
-SMALL_BYTES = 64 << 10
+# One new entry makes so many others go at most, and the hand passes over so many marked ones for
+# each: 0.2 ms. Unbounded, one near a budget of 256 MB had everything evicted, for 687 ms.
+AT_ONCE = 256
 
 
 class PredictionCache:
@@ -27,9 +21,9 @@ class PredictionCache:
     CLOCK approximates LRU: a hit marks its entry, and the hand passes over a marked entry once,
     unmarking it, before it evicts. Times are those of a monotonic clock, in seconds.
 
-    An entry that is too large a share of the budget is not kept, nor is one that more than
-    `EVICTED_AT_ONCE` others would have to leave for: those are gone, so that it may be kept when it
-    comes again.
+    An entry above 64 KiB and a sixteenth of the budget is not kept, nor is one that more than
+    `AT_ONCE` others would have to leave for: those are gone, so that it may be kept when it comes
+    again.
 
     The ring lies in four parallel sequences of plain values instead of an object an entry: the
     garbage collector has nothing to follow in them, however full the cache is.
@@ -44,7 +38,7 @@ class PredictionCache:
         self._kept_at = array("d")
         self._marked = bytearray()
         self._hand = 0
-        self._largest = min(budget, max(budget // LARGEST_SHARE, SMALL_BYTES))
+        self._largest = min(budget, max(budget // 16, 64 << 10))
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -68,7 +62,7 @@ class PredictionCache:
             return
         evicted = 0
         while (held := self.bytes_held + size) > self.budget:
-            if evicted == EVICTED_AT_ONCE:
+            if evicted == AT_ONCE:
                 return
             slot = self._next_to_go()
             gone = self._keys[slot]
@@ -96,7 +90,7 @@ class PredictionCache:
         while True:
             slot = self._hand if self._hand < count else 0
             self._hand = slot + 1
-            if not self._marked[slot] or passed == PASSED_AT_ONCE:
+            if not self._marked[slot] or passed == AT_ONCE:
                 return slot
             self._marked[slot] = 0
             passed += 1

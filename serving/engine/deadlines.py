@@ -1,8 +1,7 @@
-"""The deadlines of questions that wait: one timer for all of them, set to the next that counts.
+"""Deadlines of gathers: one timer for all of them, set to the next that counts.
 
-Nearly all are answered long before. With a timer for each, or for each millisecond, the loop would
-be about to wake at any time: to set the machine's clock for that costs a virtual machine more than
-the rest of its wait for a socket, and each time it wakes for nothing.
+Nearly all are answered long before. A timer for each costs a virtual machine more than the rest of
+its wait for a socket.
 """
 
 from __future__ import annotations
@@ -13,10 +12,9 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
 
-# Deadlines that are so many seconds away are drawn together to multiples of so many, always to the
-# earlier side: nothing is answered after its deadline. What is left of empty ones must not pile up.
-LONG_S, LONG_GRAIN_S = 1.0, 0.016
-SHORT_S, SHORT_GRAIN_S = 0.016, 0.001
+# Deadlines further away are drawn together to multiples of this, to the earlier side: with a moment
+# for each query the loop is about to wake all the time.
+GRAIN_S = 0.001
 
 logger = logging.getLogger(__name__)
 
@@ -45,10 +43,8 @@ class Deadlines:
         """Call `tell` after `seconds`, unless `who` is removed from what is returned before."""
         loop = asyncio.get_running_loop()
         at = loop.time() + seconds
-        if seconds >= LONG_S:
-            at -= at % LONG_GRAIN_S
-        elif seconds >= SHORT_S:
-            at -= at % SHORT_GRAIN_S
+        if seconds >= 16 * GRAIN_S:
+            at -= at % GRAIN_S
         due = self._due.get(at)
         if due is None:
             due = self._due[at] = {}

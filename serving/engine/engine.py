@@ -23,9 +23,6 @@ from serving.engine.replica import Link, Replica
 from serving.engine.stats import VersionStats
 from serving.rpc.hello import Hello
 
-# For a version that no application routes to.
-DEFAULT_OBJECTIVE_S = 0.050
-
 CACHE_PREFIX, DIGEST = Struct("<QI"), Struct("<qq")
 SALT = urandom(16)
 # Looked up once, not for each call.
@@ -60,10 +57,13 @@ class EngineSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionSettings:
-    """How a version's queries are batched, and within which time they are to be answered."""
+    """How a version's queries are batched, and within which time they are to be answered.
+
+    The default is that of a version that no application routes to.
+    """
 
     batching: BatchingSpec = field(default_factory=BatchingSpec)
-    answer_within_s: float = DEFAULT_OBJECTIVE_S
+    answer_within_s: float = 0.048
 
 
 DEFAULT_SETTINGS = VersionSettings()

@@ -17,8 +17,7 @@ from serving.engine.gather import Call
 PARTS = 8
 # Who killed alone, and was there when another replica died, is refused for so long.
 QUARANTINE_S = 300.0
-# It's remembered for so long what was with a replica when it died, of so many inputs at most.
-REMEMBERED_S = 3600.0
+# Witnesses of deaths are remembered for twelve times as long, and at most so many of them.
 MAX_REMEMBERED = 8192
 
 
@@ -111,7 +110,7 @@ class Quarantine:
         """Forget what was long ago."""
         while self.suspicions:
             first = next(iter(self.suspicions))
-            if self.suspicions[first].seen_at + REMEMBERED_S > now:
+            if self.suspicions[first].seen_at + 12 * QUARANTINE_S > now:
                 return
             del self.suspicions[first]
 

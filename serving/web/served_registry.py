@@ -12,9 +12,6 @@ from serving.metrics.published import Metrics
 from serving.query.budget import seconds_to_answer
 from serving.query.routing import Router
 
-# For a version that no application routes to, as one that is just being deployed.
-UNROUTED_OBJECTIVE_MS = 50.0
-
 
 class ServedRegistry:
     """Applies changes of the registry and of the replicas: only what they touch is looked at."""
@@ -64,11 +61,12 @@ class ServedRegistry:
                 settings[version_id] = None
                 continue
             objective_ms = self._router.objective_ms(version_id)
-            settings[version_id] = VersionSettings(
-                batching=version.batching,
-                answer_within_s=seconds_to_answer(
-                    UNROUTED_OBJECTIVE_MS if objective_ms is None else objective_ms
-                ),
+            settings[version_id] = (
+                VersionSettings(batching=version.batching)
+                if objective_ms is None
+                else VersionSettings(
+                    batching=version.batching, answer_within_s=seconds_to_answer(objective_ms)
+                )
             )
         return settings
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Status
-from serving.engine.quarantine import MAX_REMEMBERED, PARTS, QUARANTINE_S, REMEMBERED_S, Quarantine
+from serving.engine.quarantine import MAX_REMEMBERED, PARTS, QUARANTINE_S, Quarantine
 from serving.rpc.errors import ConnectionLost
 from serving.testing import AdjustableClock, ask, batch_by, connect, new_call, turn
 
@@ -269,7 +269,7 @@ def test_what_was_long_ago_is_forgotten() -> None:
     kept = Quarantine(capacity=10)
     kept.blame([new_call(b"[1]")], now=1.0)
     kept.blame([new_call(b"[2]")], now=2.0)
-    kept.forget(now=1.0 + REMEMBERED_S)
+    kept.forget(now=1.0 + 12 * QUARANTINE_S)
     assert [kept.suspects(new_call(b"[%d]" % n)) for n in (1, 2)] == [False, True]
 
 
