@@ -38,7 +38,7 @@ from serving.metrics.published import Metrics
 from serving.query.processor import QueryProcessor
 from serving.query.resources import QueryResources
 from serving.query.routing import Router
-from serving.rpc.frames import Answer, AnswerStatus, encode_answers
+from serving.rpc.frames.codec import Answer, AnswerStatus, encode_answers
 from serving.testing.replica import PlayedReplica
 from serving.testing.specs import application_spec, key_spec, routes_to, snapshot_of, version_spec
 

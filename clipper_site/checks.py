@@ -14,8 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from core.redis.redis_client import redis_client
 from registry.artifacts.backends import artifact_storage
-from serving.container.confined import has_landlock
-from serving.rpc.credentials import replica_tls, web_tls
+from serving.container.sandbox.confined import has_landlock
+from serving.rpc.tcp.credentials import replica_tls, web_tls
 
 # Of all checks, what commands of ours ask for (registry.management.base).
 OF_SETTINGS = "settings"

@@ -12,7 +12,7 @@ from core.changes import CHANGES_CHANNEL
 from registry.following.reading import last_number, read_newer, read_piece
 from selection.receipts import FormerSecret, derive_key
 from serving.engine.engine import EngineSpec
-from serving.rpc.credentials import Credentials, web_tls
+from serving.rpc.tcp.credentials import Credentials, web_tls
 from serving.web.registry_follower import RegistrySource
 from serving.web.runtime import Runtime, RuntimeSpec
 

@@ -25,8 +25,8 @@ from core import compiled
 PATTERNS = (
     "serving/engine/**/*.py",
     "serving/query/*.py",
-    "serving/rpc/frames.py",
-    "serving/rpc/outputs.py",
+    "serving/rpc/frames/codec.py",
+    "serving/rpc/frames/outputs.py",
     "serving/rpc/text.py",
     "serving/rpc/buffers.py",
     *(

@@ -43,7 +43,7 @@ class ServingConfig(AppConfig):
 
 
 def _checked_inputs(input_type: str, /, *, signature: str, example: str) -> str:
-    from serving.container.parsing import checked_inputs
+    from serving.container.inputs.parsing import checked_inputs
 
     return checked_inputs(input_type, signature=signature, example=example)
 

@@ -25,7 +25,7 @@ from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Outcome, Status
 from serving.engine.stats import VersionStats
 from serving.rpc.buffers import keep_freed_memory
-from serving.rpc.credentials import Credentials
+from serving.rpc.tcp.credentials import Credentials
 from serving.testing.registry import registry_of
 from serving.testing.specs import version_spec
 from serving.web.links import ReplicaLinks

@@ -21,7 +21,7 @@ from core.specs import VersionSpec
 from registry.following.reading import version_spec
 from registry.models import ModelVersion, Release
 from registry.releases.version_queries import wanted
-from serving.container.errors import EnvironmentFailed
+from serving.container.failures.container_errors import EnvironmentFailed
 from serving.environments.rules import Rules
 from serving.environments.spec import environment_of
 from serving.environments.store import Environments, HeldEnvironment, KeptEnvironment

@@ -11,7 +11,7 @@ from core.errors import BadRequest
 from core.specs import VersionSpec
 from registry.security.sealing import unseal
 from registry.services.versions import REMOTE
-from serving.container.errors import ArtifactInvalid
+from serving.container.failures.container_errors import ArtifactInvalid
 from serving.container.remote.configuration import RemoteConfiguration, check_secret
 from serving.container.remote.failures import HostRefused
 from serving.container.remote.hosts import AllowedHosts, resolve_in_time

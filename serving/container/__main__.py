@@ -19,17 +19,17 @@ from typing import Any
 
 import msgspec
 
-from serving.container.agreement import agreement, read_rows
-from serving.container.crashes import tell_of_crashes
-from serving.container.errors import ContainerError, WarmUpFailed, explain
-from serving.container.failures import failure_of, with_last_traceback
-from serving.container.limits import MemoryLimit, held_to, private_bytes
+from serving.container.check.agreement import agreement, read_rows
+from serving.container.check.rehearsal import CheckReport, answered, inputs_for, timed
+from serving.container.failures.container_errors import ContainerError, WarmUpFailed, explain
+from serving.container.failures.crashes import tell_of_crashes
+from serving.container.failures.output import stream_to
+from serving.container.failures.recent_failures import failure_of, with_last_traceback
+from serving.container.inputs.signature import output_shape, signature_of, tellable
 from serving.container.loading import load_predictor
-from serving.container.output import stream_to
 from serving.container.predictor import Predictor
-from serving.container.rehearsal import CheckReport, answered, inputs_for, timed
 from serving.container.runtimes import find_runtime
-from serving.container.signature import output_shape, signature_of, tellable
+from serving.container.sandbox.limits import MemoryLimit, held_to, private_bytes
 from serving.container.spec import LoadSpec, add_options
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.errors import InvalidAddress

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from serving.container.errors import (
+from serving.container.failures.container_errors import (
     ContainerError,
     LoadFailed,
     SignatureRefused,
     explain,
     let_interrupts_through,
 )
-from serving.container.parsing import check_input_type
+from serving.container.inputs.parsing import check_input_type
+from serving.container.inputs.signature import (
+    InvalidSignature,
+    joined,
+    read_signature,
+    signature_of,
+)
 from serving.container.predictor import LoadedModel, ModelPredictor, Predictor
 from serving.container.runtimes import find_runtime
-from serving.container.signature import InvalidSignature, joined, read_signature, signature_of
 from serving.container.spec import LoadSpec
 
 

@@ -8,17 +8,22 @@ from itertools import islice
 from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
 
-from serving.container.bisect import Bisection
-from serving.container.encoding import encode_outputs, rows_of_frame
-from serving.container.errors import WarmUpFailed, explain, let_interrupts_through, words_of
-from serving.container.examples import completed, made_up
-from serving.container.failures import RecentFailures, with_last_traceback
-from serving.container.missing import without_nulls
-from serving.container.parsing import parse_batch, row_parser
-from serving.container.rows import InvalidRow, Rows
-from serving.container.signature import COLUMNS, Signature, signature_of
+from serving.container.adapters.encoding import encode_outputs, rows_of_frame
+from serving.container.failures.container_errors import (
+    WarmUpFailed,
+    explain,
+    let_interrupts_through,
+    words_of,
+)
+from serving.container.failures.recent_failures import RecentFailures, with_last_traceback
+from serving.container.inputs.bisect import Bisection
+from serving.container.inputs.examples import completed, made_up
+from serving.container.inputs.nulls import without_nulls
+from serving.container.inputs.parsing import parse_batch, row_parser
+from serving.container.inputs.rows import InvalidRow, Rows
+from serving.container.inputs.signature import COLUMNS, Signature, signature_of
 from serving.container.spec import SEARCH_S
-from serving.rpc.frames import Answer, AnswerStatus, failed
+from serving.rpc.frames.codec import Answer, AnswerStatus, failed
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +36,9 @@ NOT_ASKED = "the model failed on a batch, and finding out on which of its inputs
 class LoadedModel(Protocol):
     """What a runtime makes of an artifact: the paper's batch interface.
 
-    One that knows more of its inputs than how many numbers they have says it in a `signature`
-    (`serving.container.signature`), an attribute that is optional. So is `null_is_declared`: true
-    of one that makes an answer of NaN whether it knows of it or not, for which null is a value only
-    where the signature says so.
+    Two attributes are optional: its `signature` says more of its inputs than their number, and
+    `null_is_declared` is true if null is a value only where the signature says so, as the model
+    makes an answer of NaN whether it knows of it or not.
     """
 
     @property

@@ -13,8 +13,8 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from serving.container.errors import ArtifactCorrupt, ArtifactUnreadable
-from serving.container.signature import INPUT_TYPES
+from serving.container.failures.container_errors import ArtifactCorrupt, ArtifactUnreadable
+from serving.container.inputs.signature import INPUT_TYPES
 
 HELP, CHOICES, APART = "help", "choices", "apart"
 # A batch is given up well before its replica counts as hung, 10 s at least.

@@ -21,7 +21,7 @@ from serving.engine.quarantine import Suspicion
 from serving.engine.queue import CallQueue
 from serving.engine.replica import Link, Replica
 from serving.engine.stats import VersionStats
-from serving.rpc.hello import Hello
+from serving.rpc.frames.hello import Hello
 
 CACHE_PREFIX, DIGEST = Struct("<QI"), Struct("<qq")
 SALT = urandom(16)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from serving.rpc.frames import Answer, AnswerStatus
+from serving.rpc.frames.codec import Answer, AnswerStatus
 
 
 class Status(IntEnum):

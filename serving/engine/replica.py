@@ -13,7 +13,7 @@ from serving.engine.gather import Call, Trace
 from serving.engine.outcome import CANCELLED, EXPIRED, OVERLOADED, SATURATED, Outcome, Status
 from serving.engine.queue import CallQueue
 from serving.rpc.errors import ConnectionLost, ProtocolError
-from serving.rpc.frames import (
+from serving.rpc.frames.codec import (
     Answer,
     AnswerStatus,
     Frame,
@@ -21,7 +21,7 @@ from serving.rpc.frames import (
     decode_answers,
     encode_predict,
 )
-from serving.rpc.hello import Hello
+from serving.rpc.frames.hello import Hello
 
 # While the replica ends one batch the next is already on its way, so that it never idles.
 PIPELINE = 2

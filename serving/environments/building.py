@@ -1,6 +1,6 @@
 """Has uv make an environment in a folder aside: in time, on a bounded disk, confined and quiet.
 
-uv runs confined as models do (`serving.container.confined`): what a package brings to be built with
+uv runs confined as models do (`sandbox.confined`): what a package brings to be built with
 finds none of the stack's secrets and writes nowhere else. So nothing that it may have written is
 followed or written to from here, where nothing confines.
 """
@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import IO
 
 from serving.container.child.kill import end_group, set_parent_death_signal
-from serving.container.confined import confined_command, scrubbed_environment
-from serving.container.errors import EnvironmentFailed
-from serving.container.output import required_pipe
+from serving.container.failures.container_errors import EnvironmentFailed
+from serving.container.failures.output import required_pipe
+from serving.container.sandbox.confined import confined_command, scrubbed_environment
 from serving.environments.interpreters import find, uv_binary
 from serving.environments.rules import Rules, wants_cpu_build, without_credentials
 from serving.environments.spec import CONTAINER_NEEDS, CONTAINER_WISHES, EnvironmentSpec

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from serving.container.errors import EnvironmentFailed
+from serving.container.failures.container_errors import EnvironmentFailed
 from serving.environments.building import IndexAway
 from serving.environments.rules import Rules
 from serving.environments.spec import EnvironmentSpec

@@ -14,8 +14,8 @@ from pathlib import Path
 import uv
 
 from serving.container.child.kill import end_group
-from serving.container.confined import scrubbed_environment
-from serving.container.errors import EnvironmentFailed
+from serving.container.failures.container_errors import EnvironmentFailed
+from serving.container.sandbox.confined import scrubbed_environment
 from serving.environments.spec import stack_python
 
 LOOK_WITHIN_S = 60.0

@@ -23,7 +23,7 @@ import msgspec
 
 from core.file_lock import FileLock, LockTimeout, one_of, only_one, taken
 from serving.container.child.model_process import ModelEnvironment
-from serving.container.errors import EnvironmentFailed
+from serving.container.failures.container_errors import EnvironmentFailed
 from serving.environments.building import Build, BuildLog, size_of
 from serving.environments.failed import failed_build, read_failed
 from serving.environments.rules import Rules

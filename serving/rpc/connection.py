@@ -15,13 +15,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
-from serving.rpc import tcp
 from serving.rpc.address import TcpAddress, UnixAddress, parse_address
 from serving.rpc.confined_peers import KeepModelsOut
-from serving.rpc.credentials import Authentication
 from serving.rpc.errors import ConnectionLost, InvalidAddress, ProtocolError
 from serving.rpc.forks import forget, keep_from_forks
-from serving.rpc.frames import Frame, FrameDecoder, FrameType, encode_frame
+from serving.rpc.frames.codec import Frame, FrameDecoder, FrameType, encode_frame
+from serving.rpc.tcp import streams
+from serving.rpc.tcp.credentials import Authentication
 from serving.rpc.text import safe_text
 
 # A batch of 64 inputs of 6 KB fits in one piece: fewer wake-ups on both sides.
@@ -204,7 +204,7 @@ async def connect(
                 await loop.create_unix_connection(lambda: connection, str(target.path))
             else:
                 authentication = _needed(authentication, address=address)
-                await tcp.dial(target, connection=connection, authentication=authentication)
+                await streams.dial(target, connection=connection, authentication=authentication)
     except TimeoutError as error:
         connection.abandon()
         raise ConnectionLost(f"cannot connect to {address} within {timeout:g} s") from error
@@ -256,13 +256,15 @@ async def accept(
     target = parse_address(address)
     if isinstance(target, TcpAddress):
         authentication = _needed(authentication, address=address)
-        bound = await tcp.bind(target, ports=ports or [target.port])
-        return tcp.TcpListener(bound, new_connection=new_protocol, authentication=authentication)
+        bound = await streams.bind(target, ports=ports or [target.port])
+        return streams.TcpListener(
+            bound, new_connection=new_protocol, authentication=authentication
+        )
     bound = _bind_unix(target.path)
     try:
         loop = asyncio.get_running_loop()
         return await loop.create_unix_server(
-            lambda: KeepModelsOut(new_protocol), sock=bound, backlog=tcp.BACKLOG
+            lambda: KeepModelsOut(new_protocol), sock=bound, backlog=streams.BACKLOG
         )
     except BaseException:
         bound.close()

@@ -6,7 +6,7 @@ from core.specs import VersionSpec
 from serving.engine.engine import Engine
 from serving.engine.replica import Replica
 from serving.rpc.errors import ConnectionLost
-from serving.rpc.frames import (
+from serving.rpc.frames.codec import (
     Answer,
     AnswerStatus,
     FrameDecoder,

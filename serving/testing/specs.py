@@ -17,7 +17,7 @@ from core.specs import (
     Snapshot,
     VersionSpec,
 )
-from serving.rpc.hello import Hello
+from serving.rpc.frames.hello import Hello
 
 MODELS = (1, 2, 3)
 

@@ -11,10 +11,10 @@ from serving.cluster.membership.views import LinkView
 from serving.engine.engine import Engine
 from serving.engine.replica import Replica
 from serving.rpc.connection import Connection, connect
-from serving.rpc.credentials import Authentication, Credentials
 from serving.rpc.errors import ConnectionLost, ProtocolError, RpcError
-from serving.rpc.frames import Frame, FrameType, decode_answers, encode_predict
-from serving.rpc.hello import Hello, decode_hello
+from serving.rpc.frames.codec import Frame, FrameType, decode_answers, encode_predict
+from serving.rpc.frames.hello import Hello, decode_hello
+from serving.rpc.tcp.credentials import Authentication, Credentials
 from serving.rpc.text import safe_text
 
 # Over TCP that includes authentication, for which a replica has to finish its batch.

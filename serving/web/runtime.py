@@ -43,7 +43,7 @@ from serving.metrics.redis_memory import MemoryWatch, RedisMemory
 from serving.query.processor import QueryProcessor
 from serving.query.resources import QueryResources
 from serving.query.routing import Router
-from serving.rpc.credentials import Credentials
+from serving.rpc.tcp.credentials import Credentials
 from serving.web.keeping import RETRY_PAUSE_S, keep
 from serving.web.links import ReplicaLinks
 from serving.web.registry_follower import RegistryFollower, RegistrySource

@@ -16,7 +16,7 @@ from pytest_django.fixtures import Settings
 from registry import services
 from registry.models import Application, Model, ModelVersion
 from serving.cluster.failures.error_log import ErrorLog, Phase
-from serving.container.failures import Failure
+from serving.container.failures.recent_failures import Failure
 from tests.redis_server import fresh_redis_client
 
 TRACEBACK = 'Traceback:\n  File "predictor.py", line 3, in <module>\nValueError: <b>no</b>'

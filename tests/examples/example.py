@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from serving.rpc.hello import Hello
+from serving.rpc.frames.hello import Hello
 from tests.architecture.source import ROOT
 
 FOLDER = ROOT / "examples" / "container"

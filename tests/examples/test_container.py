@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from serving.engine.outcome import Status
-from serving.rpc.credentials import Credentials, web_tls
 from serving.rpc.errors import AuthenticationFailed, ConnectionLost
-from serving.rpc.frames import (
+from serving.rpc.frames.codec import (
     HEADER,
     MAX_BODY,
     AnswerStatus,
@@ -21,9 +20,10 @@ from serving.rpc.frames import (
     encode_frame,
     encode_predict,
 )
+from serving.rpc.tcp.credentials import Credentials, web_tls
 from serving.testing import VERSION
 from tests.examples.example import HELLO, LIMIT_S, SECRET, running
-from tests.serving.container.test_server import Web
+from tests.serving.container.server.test_server import Web
 from tests.serving.rpc.certificates import Authority
 from tests.serving.web.linked import Linked
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 
-from serving.container.errors import EnvironmentFailed
+from serving.container.failures.container_errors import EnvironmentFailed
 from tests.frameworks.environments import too_large
 from tests.frameworks.heavy_rows import HEAVY
 from tests.frameworks.running import APART, Tested, run_apart, run_deployed, run_tests

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from serving.container.child.child_process import ChildPredictor
-from serving.container.errors import ArtifactInvalid
+from serving.container.failures.container_errors import ArtifactInvalid
 from serving.container.runtimes import runs_code
 from serving.container.spec import LoadSpec
-from serving.rpc.frames import AnswerStatus
+from serving.rpc.frames.codec import AnswerStatus
 from tests.serving.container.artifacts import answered, load_as, save, zipped
 
 ROWS = np.random.default_rng(0).random((60, 4))

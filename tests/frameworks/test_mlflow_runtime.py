@@ -18,10 +18,10 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 from sklearn.linear_model import LogisticRegression
 
 from serving.container.child.child_process import ChildPredictor
-from serving.container.errors import ArtifactInvalid, LoadFailed
+from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed
 from serving.container.runtimes import runs_code
 from serving.container.spec import LoadSpec
-from serving.rpc.frames import AnswerStatus
+from serving.rpc.frames.codec import AnswerStatus
 from tests.serving.container.artifacts import answered, load_as, save, zipped
 
 FRAME = pd.DataFrame(np.random.default_rng(0).random((30, 3)), columns=["age", "income", "visits"])

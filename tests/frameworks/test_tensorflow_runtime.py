@@ -13,10 +13,10 @@ import pytest
 import tensorflow
 
 from serving.container.child.child_process import ChildPredictor
-from serving.container.errors import ArtifactInvalid, LoadFailed, PickleRefused
+from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed, PickleRefused
 from serving.container.runtimes import runs_code
 from serving.container.spec import LoadSpec
-from serving.rpc.frames import AnswerStatus
+from serving.rpc.frames.codec import AnswerStatus
 from tests.serving.container.artifacts import answered, load_as, save, zipped
 
 keras = tensorflow.keras

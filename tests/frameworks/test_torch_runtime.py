@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from serving.container.errors import ArtifactInvalid, LoadFailed
+from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed
 from serving.container.runtimes import runs_code
-from serving.rpc.frames import AnswerStatus
+from serving.rpc.frames.codec import AnswerStatus
 from tests.serving.container.artifacts import answered, load_as, zipped
 
 ROWS = np.random.default_rng(0).random((20, 4)).astype(np.float32)

@@ -13,7 +13,7 @@ import torch
 import transformers
 
 from serving.container.child.child_process import ChildPredictor
-from serving.container.errors import ArtifactInvalid, LoadFailed, PickleRefused
+from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed, PickleRefused
 from serving.container.runtimes import runs_code
 from serving.container.spec import LoadSpec
 from tests.serving.container.artifacts import answered, load_as, save, zipped

@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 from clipper_site.env import Environment, parse_change
 from clipper_site.runtime import former_secret
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner, derive_key
-from serving.container.confined import has_landlock
+from serving.container.sandbox.confined import has_landlock
 from tests.site import manage
 
 WRONG = {

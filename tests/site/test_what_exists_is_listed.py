@@ -22,10 +22,10 @@ from selection.evaluation.what_if.form import WhatIfForm
 from selection.evaluation.what_if.targets import policy_target
 from selection.policies import POLICIES, make_policy
 from selection.policies.rules.route_weights import Static
-from serving.container.errors import ContainerError
-from serving.container.numbers import NUMBER_TYPES
+from serving.container.failures.container_errors import ContainerError
+from serving.container.inputs.numbers import NUMBER_TYPES
+from serving.container.inputs.signature import INPUT_TYPES
 from serving.container.runtimes import RUNTIMES, find_runtime
-from serving.container.signature import INPUT_TYPES
 from serving.endpoints.predictions import predict_request
 from serving.metrics.published import APPLICATION_COUNTERS
 from serving.query.fallback import FallbackCause

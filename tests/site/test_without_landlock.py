@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.container.confined import confined_command, has_landlock
+from serving.container.sandbox.confined import confined_command, has_landlock
 from tests.site import manage
 
 pytestmark = pytest.mark.skipif(not has_landlock(), reason="nothing to take away here")

@@ -42,10 +42,15 @@ from serving.cluster.membership.directory import own_directory
 from serving.cluster.remote_versions import secret_fields
 from serving.cluster.replica.tasks import serve_replica
 from serving.cluster.replica.worker import lifeline
-from serving.container.agreement import Row
+from serving.container.adapters.skops_permission import check_allowed
+from serving.container.check.agreement import Row
 from serving.container.child.model_process import ForkServer
-from serving.container.errors import EnvironmentFailed, PickleRefused, UntrustedTypes, explain
-from serving.container.estimators.permission import check_allowed
+from serving.container.failures.container_errors import (
+    EnvironmentFailed,
+    PickleRefused,
+    UntrustedTypes,
+    explain,
+)
 from serving.environments.spec import environment_of
 from serving.rpc.text import safe_text
 

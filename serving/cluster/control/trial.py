@@ -18,7 +18,8 @@ import msgspec
 
 from core.specs import VersionSpec
 from serving.cluster.loading import load_spec
-from serving.container.agreement import SECONDS, Row
+from serving.container.check.agreement import SECONDS, Row
+from serving.container.check.rehearsal import CheckReport, read_report
 from serving.container.child.model_process import (
     LONGEST_LINE,
     ForkServer,
@@ -28,13 +29,12 @@ from serving.container.child.model_process import (
     ServerLost,
     start_process,
 )
-from serving.container.crashes import broken, process_end
-from serving.container.failures import Failure
-from serving.container.family import read_processes
-from serving.container.limits import fault_of, private_bytes
-from serving.container.output import CHUNK, READ_WITHIN_S
-from serving.container.rehearsal import CheckReport, read_report
-from serving.container.signature import read_told, told_features
+from serving.container.failures.crashes import broken, process_end
+from serving.container.failures.output import CHUNK, READ_WITHIN_S
+from serving.container.failures.recent_failures import Failure
+from serving.container.inputs.signature import read_told, told_features
+from serving.container.sandbox.family import read_processes
+from serving.container.sandbox.limits import fault_of, private_bytes
 from serving.container.spec import LoadSpec
 from serving.rpc.text import CUT, safe_text
 
@@ -137,7 +137,7 @@ def _watched(
                 base_bytes = min(base_bytes, private_bytes(process.pid))
             _check_limits(process.pid, base_bytes=base_bytes, limit_mb=limit_mb)
     if code is None:
-        # It says what it is doing (`serving.container.crashes`).
+        # It says what it is doing (`serving.container.failures.crashes`).
         process.send_signal(signal.SIGABRT)
         process.wait(TOLD_WITHIN_S)
     return code

@@ -16,7 +16,7 @@ from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.cluster.failures.failure_counts import FailureCounts
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
-from serving.container.failures import Failure
+from serving.container.failures.recent_failures import Failure
 from serving.rpc.connection import remove_socket
 from serving.rpc.text import safe_text
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from serving.container.failures import Failure
+from serving.container.failures.recent_failures import Failure
 
 if TYPE_CHECKING:
     import redis

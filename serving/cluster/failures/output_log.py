@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from serving.container.output import stream_to
+from serving.container.failures.output import stream_to
 from serving.rpc.text import safe_text
 
 # Looked at each second: a model may write more than that in between.

@@ -12,7 +12,7 @@ from registry.artifacts.files import ArtifactFiles
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.replica.drain_request import DrainRequest
 from serving.cluster.replica.heartbeat import Heartbeat
-from serving.container.errors import ArtifactUnreadable
+from serving.container.failures.container_errors import ArtifactUnreadable
 
 
 class GivenUp(Exception):

@@ -33,13 +33,13 @@ from serving.cluster.replica.reports import Reports
 from serving.cluster.replica.watchdog import Slot, Watched, WatchedPredictor, watch_over
 from serving.container.child.child_process import ChildPredictor
 from serving.container.child.model_process import ForkServer
-from serving.container.failures import failure_of
-from serving.container.limits import MemoryLimit, held_to, private_bytes
+from serving.container.failures.recent_failures import failure_of
 from serving.container.runtimes import self_contained
+from serving.container.sandbox.limits import MemoryLimit, held_to, private_bytes
 from serving.container.server.listener import ChildServer, ContainerServer
 from serving.container.spec import SEARCH_S, LoadSpec
 from serving.environments.store import HeldEnvironment
-from serving.rpc.hello import Hello
+from serving.rpc.frames.hello import Hello
 from serving.rpc.text import safe_text
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from serving.rpc.credentials import Credentials, replica_tls
-from serving.rpc.listening import TcpListen
+from serving.rpc.tcp.credentials import Credentials, replica_tls
+from serving.rpc.tcp.tcp_listen import TcpListen
 
 
 def replica_listen() -> TcpListen | None:

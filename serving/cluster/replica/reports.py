@@ -12,7 +12,7 @@ import redis
 from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.cluster.failures.output_log import ReplicaLog
 from serving.cluster.membership.records import ReplicaRecord
-from serving.container.failures import Failure, RecentFailures
+from serving.container.failures.recent_failures import Failure, RecentFailures
 
 INTERVAL_S = 1.0
 

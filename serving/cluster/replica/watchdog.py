@@ -20,9 +20,15 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
-from serving.container.family import Process, end_groups, family_of, groups_of, read_processes
-from serving.container.limits import fault_of
-from serving.rpc.frames import Answer
+from serving.container.sandbox.family import (
+    Process,
+    end_groups,
+    family_of,
+    groups_of,
+    read_processes,
+)
+from serving.container.sandbox.limits import fault_of
+from serving.rpc.frames.codec import Answer
 
 if TYPE_CHECKING:
     from serving.container.predictor import BatchPredictor

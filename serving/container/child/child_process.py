@@ -3,7 +3,7 @@
 The replica's process keeps the address, the heartbeats, the limits and the secrets. It hands the
 streams of web processes over to the child (`child.admission`), which answers them itself. The
 child's memory, environment and readable files hold nothing that its artifact didn't bring
-(`serving.container.confined`). Neither process outlives the other.
+(`serving.container.sandbox.confined`). Neither process outlives the other.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from serving.container.archive import new_folder
+from serving.container.adapters.archive import new_folder
 from serving.container.child.admission import Admissions
 from serving.container.child.link import EX_SOFTWARE, ChildLink, Statistics
 from serving.container.child.model_process import (
@@ -33,15 +33,15 @@ from serving.container.child.model_process import (
     ServerLost,
     start_process,
 )
-from serving.container.crashes import broken, last_line, process_end
-from serving.container.errors import LoadFailed, error_of
-from serving.container.failures import Failure, RecentFailures
-from serving.container.limits import private_bytes
-from serving.container.output import Overheard
-from serving.container.signature import Signature, read_told, told_features
+from serving.container.failures.container_errors import LoadFailed, error_of
+from serving.container.failures.crashes import broken, last_line, process_end
+from serving.container.failures.output import Overheard
+from serving.container.failures.recent_failures import Failure, RecentFailures
+from serving.container.inputs.signature import Signature, read_told, told_features
+from serving.container.sandbox.limits import private_bytes
 from serving.container.spec import LoadSpec
 from serving.rpc.errors import ConnectionLost, ProtocolError
-from serving.rpc.frames import Answer
+from serving.rpc.frames.codec import Answer
 from serving.rpc.text import safe_text
 
 STOPPED_WITHIN_S = 5.0

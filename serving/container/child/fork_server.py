@@ -25,16 +25,16 @@ from typing import NoReturn
 import msgspec
 
 from serving.container.child.kill import set_parent_death_signal
-from serving.container.confined import WITHOUT_LANDLOCK, confine
+from serving.container.sandbox.confined import WITHOUT_LANDLOCK, confine
 
 MAIN = "serving.container.__main__"
 PRELOADED = (
     MAIN,
     "serving.container.server.serve",
     # What confining a process imports.
-    "serving.container.mounts",
-    "serving.container.own_user",
-    "serving.container.syscalls",
+    "serving.container.sandbox.mounts",
+    "serving.container.sandbox.own_user",
+    "serving.container.sandbox.syscalls",
 )
 SKLEARN = ("serving.container.runtimes.sklearn", "sklearn.linear_model")
 # Standard input, output and error, and the link to whoever asked.

@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 
 from serving.rpc.errors import ConnectionLost, ProtocolError
-from serving.rpc.frames import (
+from serving.rpc.frames.codec import (
     Answer,
     Frame,
     FrameDecoder,
@@ -20,7 +20,7 @@ from serving.rpc.frames import (
     decode_answers,
     encode_predict,
 )
-from serving.rpc.hello import Hello, decode_hello
+from serving.rpc.frames.hello import Hello, decode_hello
 from serving.rpc.text import safe_text
 
 STARTED_WITHIN_S = 60.0

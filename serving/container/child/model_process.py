@@ -16,12 +16,12 @@ from typing import IO, Protocol
 
 import msgspec
 
-from serving.container import confined
 from serving.container.child.fork_server import LARGEST_REQUEST, ProcessNews, Request
 from serving.container.child.kill import end_group, set_parent_death_signal
-from serving.container.confined import OURS, confined_command, scrubbed_environment
-from serving.container.limits import THREAD_VARIABLES
-from serving.container.output import required_pipe
+from serving.container.failures.output import required_pipe
+from serving.container.sandbox import confined
+from serving.container.sandbox.confined import OURS, confined_command, scrubbed_environment
+from serving.container.sandbox.limits import THREAD_VARIABLES
 from serving.container.spec import LoadSpec
 
 ROOT = Path(__file__).resolve().parents[3]

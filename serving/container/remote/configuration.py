@@ -12,8 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from serving.container.errors import ArtifactInvalid
-from serving.container.examples import MOST_NESTED, is_nested_deep
+from serving.container.failures.container_errors import ArtifactInvalid
+from serving.container.inputs.examples import MOST_NESTED, is_nested_deep
 from serving.rpc.text import safe_text
 
 PROTOCOLS = ("open-inference", "mlflow", "openai", "json")

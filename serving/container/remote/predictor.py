@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from serving.container.bisect import Bisection
-from serving.container.encoding import encode_outputs
-from serving.container.errors import WarmUpFailed
-from serving.container.examples import completed
-from serving.container.failures import RecentFailures
-from serving.container.parsing import row_parser
+from serving.container.adapters.encoding import encode_outputs
+from serving.container.failures.container_errors import WarmUpFailed
+from serving.container.failures.recent_failures import RecentFailures
+from serving.container.inputs.bisect import Bisection
+from serving.container.inputs.examples import completed
+from serving.container.inputs.parsing import row_parser
+from serving.container.inputs.rows import InvalidRow
+from serving.container.inputs.signature import InvalidSignature, Signature, joined
 from serving.container.predictor import WrongOutputs, as_list
 from serving.container.remote.client import HttpClient, ServerSecret
 from serving.container.remote.configuration import RemoteConfiguration
@@ -26,9 +28,7 @@ from serving.container.remote.failures import BrokenAnswer, RemoteFailure
 from serving.container.remote.hosts import AllowedHosts
 from serving.container.remote.protocols import dialect_of
 from serving.container.remote.protocols.base import CannotAsk, RemoteInputs
-from serving.container.rows import InvalidRow
-from serving.container.signature import InvalidSignature, Signature, joined
-from serving.rpc.frames import MAX_OUTPUT, Answer, AnswerStatus, failed
+from serving.rpc.frames.codec import MAX_OUTPUT, Answer, AnswerStatus, failed
 
 T = TypeVar("T")
 

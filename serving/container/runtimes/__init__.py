@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from serving.container.errors import (
+from serving.container.failures.container_errors import (
     ArtifactInvalid,
     UnknownRuntime,
     explain,

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from serving.container.archive import unpack
-from serving.container.arrays import as_matrix, in_batches
-from serving.container.errors import ArtifactInvalid
-from serving.container.inputs import of_tensors
-from serving.container.rows import Rows
+from serving.container.adapters.archive import unpack
+from serving.container.adapters.arrays import as_matrix, in_batches
+from serving.container.adapters.model_inputs import of_tensors
+from serving.container.adapters.scores import Label, Numbers, most_likely, of_both
+from serving.container.failures.container_errors import ArtifactInvalid
+from serving.container.inputs.rows import Rows
+from serving.container.inputs.signature import InputPart, Signature
 from serving.container.runtimes import method_of
-from serving.container.scores import Label, Numbers, most_likely, of_both
-from serving.container.signature import InputPart, Signature
 from serving.container.spec import LoadSpec
 
 

@@ -13,14 +13,14 @@ from typing import Any
 import catboost
 import numpy as np
 
-from serving.container.arrays import as_matrix
-from serving.container.errors import ArtifactInvalid
-from serving.container.inputs import of_features
-from serving.container.rows import Rows
+from serving.container.adapters.arrays import as_matrix
+from serving.container.adapters.model_inputs import of_features
+from serving.container.adapters.scores import most_likely, of_both
+from serving.container.failures.container_errors import ArtifactInvalid
+from serving.container.inputs.rows import Rows
+from serving.container.inputs.signature import COLUMNS, InputPart, Signature
 from serving.container.runtimes import method_of
 from serving.container.runtimes.base import FrameworkModel
-from serving.container.scores import most_likely, of_both
-from serving.container.signature import COLUMNS, InputPart, Signature
 from serving.container.spec import LoadSpec
 
 MAGIC = b"CBM1"

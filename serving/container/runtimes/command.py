@@ -18,17 +18,17 @@ from pathlib import Path
 
 import msgspec
 
-from serving.container.archive import kept_folder, unpack
+from serving.container.adapters.archive import kept_folder, unpack
 from serving.container.child.kill import end_group, set_parent_death_signal
 from serving.container.child.link import EX_SOFTWARE, STARTED_WITHIN_S, ChildLink
-from serving.container.confined import CANNOT_START, confined_command, scrubbed_environment
-from serving.container.errors import ArtifactInvalid, LoadFailed
-from serving.container.failures import RecentFailures
-from serving.container.output import READ_WITHIN_S, Overheard, required_pipe
+from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed
+from serving.container.failures.output import READ_WITHIN_S, Overheard, required_pipe
+from serving.container.failures.recent_failures import RecentFailures
+from serving.container.sandbox.confined import CANNOT_START, confined_command, scrubbed_environment
 from serving.container.spec import LoadSpec
 from serving.rpc.errors import ConnectionLost, ProtocolError
-from serving.rpc.frames import Answer, AnswerStatus
-from serving.rpc.hello import Hello
+from serving.rpc.frames.codec import Answer, AnswerStatus
+from serving.rpc.frames.hello import Hello
 from serving.rpc.text import safe_text
 
 ENTRY = "container"

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from serving.container.archive import kept_folder, unpack
-from serving.container.errors import ArtifactInvalid
-from serving.container.inputs import of_features
+from serving.container.adapters.archive import kept_folder, unpack
+from serving.container.adapters.lazy_import import without
+from serving.container.adapters.model_inputs import of_features
+from serving.container.adapters.scores import Label, Numbers, read_classes
+from serving.container.failures.container_errors import ArtifactInvalid
 from serving.container.runtimes.base import BoosterModel, sole_file
-from serving.container.scores import Label, Numbers, read_classes
 from serving.container.spec import LoadSpec
-from serving.container.unimported import without
 
 # For estimators of its own, and for frames. They would take a second and 90 MB of every replica.
 with without("pandas", "sklearn"):

@@ -15,16 +15,16 @@ import numpy as np
 import onnxruntime
 from numpy.typing import DTypeLike
 
-from serving.container.archive import kept_folder, unpack
-from serving.container.arrays import in_batches
-from serving.container.errors import ArtifactInvalid, LoadFailed, words_of
-from serving.container.feeding import TensorInput, by_row, feed
-from serving.container.inputs import of_tensors
-from serving.container.missing import with_nulls
-from serving.container.rows import Rows
+from serving.container.adapters.archive import kept_folder, unpack
+from serving.container.adapters.arrays import in_batches
+from serving.container.adapters.model_inputs import of_tensors
+from serving.container.adapters.tensors_io import TensorInput, by_row, feed
+from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed, words_of
+from serving.container.inputs.nulls import with_nulls
+from serving.container.inputs.rows import Rows
+from serving.container.inputs.signature import COLUMNS, Signature
 from serving.container.runtimes import method_of
 from serving.container.runtimes.base import FrameworkModel, sole_file
-from serving.container.signature import COLUMNS, Signature
 from serving.container.spec import LoadSpec
 
 DTYPES: Mapping[str, DTypeLike] = {

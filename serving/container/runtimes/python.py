@@ -17,13 +17,18 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from serving.container.archive import new_folder, unpack
-from serving.container.errors import ArtifactInvalid, LoadFailed, explain, let_interrupts_through
-from serving.container.rows import Rows
-from serving.container.signature import MOST_FEATURES
+from serving.container.adapters.archive import new_folder, unpack
+from serving.container.adapters.wheels import Wheel
+from serving.container.failures.container_errors import (
+    ArtifactInvalid,
+    LoadFailed,
+    explain,
+    let_interrupts_through,
+)
+from serving.container.failures.tracebacks import keep_sources
+from serving.container.inputs.rows import Rows
+from serving.container.inputs.signature import MOST_FEATURES
 from serving.container.spec import LoadSpec
-from serving.container.tracebacks import keep_sources
-from serving.container.wheels import Wheel
 
 ENTRY_MODULES = ("predictor.py", "model.py", "__init__.py")
 CLASS_NAME = "Predictor"

@@ -6,12 +6,12 @@ be asked at is the operator's word, its secret comes apart.
 
 from __future__ import annotations
 
-from serving.container.errors import LoadFailed, SignatureRefused
+from serving.container.failures.container_errors import LoadFailed, SignatureRefused
+from serving.container.inputs.signature import InvalidSignature, read_signature
 from serving.container.remote.configuration import RemoteConfiguration, check_secret
 from serving.container.remote.failures import HostRefused
 from serving.container.remote.hosts import AllowedHosts
 from serving.container.remote.predictor import RemotePredictor, RemoteTerms
-from serving.container.signature import InvalidSignature, read_signature
 from serving.container.spec import LoadSpec
 
 

@@ -11,30 +11,30 @@ from typing import Any
 
 import numpy as np
 
-from serving.container.arrays import by_input
-from serving.container.errors import (
-    ArtifactInvalid,
-    SignatureRefused,
-    StaleLibraries,
-    explain,
-)
-from serving.container.estimators.permission import (
+from serving.container.adapters.arrays import by_input
+from serving.container.adapters.estimator_inputs import taken_by
+from serving.container.adapters.lazy_import import without
+from serving.container.adapters.narwhals_patch import take_arrays_for_arrays
+from serving.container.adapters.skops_permission import (
     PICKLE_MAGICS,
     UNCOMPRESSED,
     pickle_refused,
     types_refused,
 )
-from serving.container.estimators.takes import taken_by
-from serving.container.estimators.trusted import TRUSTED
-from serving.container.estimators.unframed import take_arrays_for_arrays
-from serving.container.frames import pandas_here
-from serving.container.missing import with_nulls
-from serving.container.rows import Rows
+from serving.container.adapters.trusted_types import TRUSTED
+from serving.container.failures.container_errors import (
+    ArtifactInvalid,
+    SignatureRefused,
+    StaleLibraries,
+    explain,
+)
+from serving.container.inputs.data_frames import pandas_here
+from serving.container.inputs.nulls import with_nulls
+from serving.container.inputs.rows import Rows
+from serving.container.inputs.signature import COLUMNS, Signature, joined, read_signature
 from serving.container.runtimes import method_of
 from serving.container.runtimes.base import FrameworkModel
-from serving.container.signature import COLUMNS, Signature, joined, read_signature
 from serving.container.spec import LoadSpec
-from serving.container.unimported import without
 
 # scikit-learn imports pandas wherever there is one, for nothing that it needs by then. That would
 # take 32 MB and a quarter of a second of every replica, of those of arrays too; pytest, which its

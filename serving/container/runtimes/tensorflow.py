@@ -22,19 +22,19 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 import numpy as np
 import tensorflow
 
-from serving.container.archive import new_folder, unpack
-from serving.container.errors import (
+from serving.container.adapters.archive import new_folder, unpack
+from serving.container.adapters.scores import most_likely, softmax
+from serving.container.adapters.tensors_io import TensorInput, by_row, feed, first_of
+from serving.container.failures.container_errors import (
     ALLOW_PICKLE,
     ArtifactInvalid,
     LoadFailed,
     PickleRefused,
     explain,
 )
-from serving.container.feeding import TensorInput, by_row, feed, first_of
-from serving.container.rows import Rows
+from serving.container.inputs.rows import Rows
 from serving.container.runtimes import method_of
 from serving.container.runtimes.base import TensorModel
-from serving.container.scores import most_likely, softmax
 from serving.container.spec import LoadSpec
 
 KERAS, SAVED_MODEL = "config.json", "saved_model.pb"

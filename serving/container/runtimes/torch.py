@@ -16,14 +16,14 @@ from typing import Any, cast, get_args
 
 import torch
 
-from serving.container.arrays import are_named, part_of, shaped
-from serving.container.errors import ArtifactInvalid, LoadFailed, explain
-from serving.container.feeding import by_row, first_of
-from serving.container.rows import InvalidRow, Rows
+from serving.container.adapters.arrays import are_named, part_of, shaped
+from serving.container.adapters.scores import most_likely, softmax
+from serving.container.adapters.tensors_io import by_row, first_of
+from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed, explain
+from serving.container.inputs.rows import InvalidRow, Rows
+from serving.container.inputs.signature import DType, InputPart
 from serving.container.runtimes import method_of
 from serving.container.runtimes.base import TensorModel
-from serving.container.scores import most_likely, softmax
-from serving.container.signature import DType, InputPart
 from serving.container.spec import LoadSpec
 
 

@@ -21,18 +21,18 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # it is read once, when it is imported
 import torch
 import transformers
 
-from serving.container.archive import kept_folder
-from serving.container.errors import (
+from serving.container.adapters.archive import kept_folder
+from serving.container.failures.container_errors import (
     ALLOW_PICKLE,
     ArtifactInvalid,
     LoadFailed,
     PickleRefused,
     explain,
 )
-from serving.container.rows import Rows
+from serving.container.inputs.rows import Rows
+from serving.container.inputs.signature import Signature
 from serving.container.runtimes import method_of
 from serving.container.runtimes.base import FrameworkModel, unpacked_root
-from serving.container.signature import Signature
 from serving.container.spec import LoadSpec
 
 CONFIG = "config.json"

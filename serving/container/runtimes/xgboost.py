@@ -14,11 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from serving.container.errors import ArtifactInvalid
-from serving.container.inputs import of_features
-from serving.container.rows import InvalidRow
-from serving.container.runtimes.base import BoosterModel
-from serving.container.scores import (
+from serving.container.adapters.lazy_import import without
+from serving.container.adapters.model_inputs import of_features
+from serving.container.adapters.scores import (
     Label,
     Numbers,
     of_both,
@@ -26,8 +24,10 @@ from serving.container.scores import (
     sigmoid,
     softmax,
 )
+from serving.container.failures.container_errors import ArtifactInvalid
+from serving.container.inputs.rows import InvalidRow
+from serving.container.runtimes.base import BoosterModel
 from serving.container.spec import LoadSpec
-from serving.container.unimported import without
 
 # For estimators of its own, and for frames. They would take a second and 90 MB of every replica.
 with without("pandas", "sklearn"):

@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from serving.container.child.link import EX_SOFTWARE, Statistics
-from serving.container.errors import explain
-from serving.container.tracebacks import traceback_of
+from serving.container.failures.container_errors import explain
+from serving.container.failures.tracebacks import traceback_of
 from serving.rpc.connection import Connection
 from serving.rpc.errors import ConnectionLost, ProtocolError
-from serving.rpc.frames import (
+from serving.rpc.frames.codec import (
     Answer,
     AnswerStatus,
     Frame,

@@ -12,8 +12,8 @@ from serving.container.server.batch_server import BatchServer
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.connection import NewProtocol, accept, remove_socket
 from serving.rpc.forks import forget, keep_from_forks
-from serving.rpc.hello import Hello, encode_hello
-from serving.rpc.listening import TcpListen
+from serving.rpc.frames.hello import Hello, encode_hello
+from serving.rpc.tcp.tcp_listen import TcpListen
 
 if TYPE_CHECKING:
     from serving.container.child.child_process import ChildPredictor

@@ -24,12 +24,12 @@ from serving.container.predictor import BatchPredictor, Predictor
 from serving.container.server.batch_server import BatchServer
 from serving.container.server.listener import ContainerServer
 from serving.rpc.address import TcpAddress, parse_address
-from serving.rpc.credentials import Credentials, replica_tls
 from serving.rpc.errors import InvalidAddress
 from serving.rpc.forks import forget, keep_from_forks
-from serving.rpc.frames import Answer
-from serving.rpc.hello import Hello
-from serving.rpc.listening import TcpListen
+from serving.rpc.frames.codec import Answer
+from serving.rpc.frames.hello import Hello
+from serving.rpc.tcp.credentials import Credentials, replica_tls
+from serving.rpc.tcp.tcp_listen import TcpListen
 
 REPORT_S = 1.0
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # Linux; elsewhere a moment later

@@ -7,7 +7,7 @@ from collections import deque
 from types import TracebackType
 from typing import Self
 
-from serving.rpc.frames import (
+from serving.rpc.frames.codec import (
     Answer,
     Frame,
     FrameDecoder,
@@ -15,7 +15,7 @@ from serving.rpc.frames import (
     decode_answers,
     encode_predict,
 )
-from serving.rpc.hello import Hello, decode_hello
+from serving.rpc.frames.hello import Hello, decode_hello
 
 TIMEOUT_S = 120.0
 

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from serving.cluster.membership.directory import read_directory
 from serving.cluster.membership.views import WebView, publish_view, withdraw_view
 from serving.engine.engine import Engine, EngineSpec
-from serving.rpc.credentials import Credentials
+from serving.rpc.tcp.credentials import Credentials
 from serving.web.links import ReplicaLinks
 from tests.serving.cluster.samples import SEAL
 

@@ -13,7 +13,7 @@ from typing import Any
 from serving.container.loading import load_predictor
 from serving.container.predictor import Predictor
 from serving.container.spec import LoadSpec
-from serving.rpc.frames import AnswerStatus
+from serving.rpc.frames.codec import AnswerStatus
 
 ROOT = Path(__file__).resolve().parents[3]
 WHERE = """

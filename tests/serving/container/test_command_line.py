@@ -15,9 +15,9 @@ import pytest
 import skops.io
 
 from serving.rpc.errors import ConnectionLost
-from serving.rpc.frames import AnswerStatus, FrameType
+from serving.rpc.frames.codec import AnswerStatus, FrameType
 from tests.serving.container.artifacts import WHERE, save
-from tests.serving.container.test_server import LIMIT, Web
+from tests.serving.container.server.test_server import LIMIT, Web
 
 ROOT = Path(__file__).parents[3]
 

@@ -14,9 +14,9 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from serving.container.errors import WarmUpFailed
+from serving.container.failures.container_errors import WarmUpFailed
 from serving.container.predictor import ModelPredictor
-from serving.rpc.frames import Answer, AnswerStatus
+from serving.rpc.frames.codec import Answer, AnswerStatus
 
 OK, INVALID, FAILED = AnswerStatus
 ROOT = Path(__file__).parents[3]

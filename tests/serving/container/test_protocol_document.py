@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from serving.container import errors
+from serving.container.failures import container_errors
+from serving.container.inputs.signature import INPUT_TYPES
 from serving.container.runtimes import RUNTIMES
-from serving.container.signature import INPUT_TYPES
 from serving.rpc.errors import ConnectionLost
-from serving.rpc.frames import MAX_BODY, AnswerStatus, Frame, FrameType, first_frame
-from serving.rpc.handshake import NONCE_BYTES, ContainerHandshake, WebHandshake
-from tests.serving.container.test_server import LIMIT, Web
+from serving.rpc.frames.codec import MAX_BODY, AnswerStatus, Frame, FrameType, first_frame
+from serving.rpc.tcp.handshake import NONCE_BYTES, ContainerHandshake, WebHandshake
+from tests.serving.container.server.test_server import LIMIT, Web
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "reference" / "container-protocol.md").read_text()
 
 
 def kinds() -> list[str]:
-    found = [value.kind for value in vars(errors).values() if hasattr(value, "kind")]
+    found = [value.kind for value in vars(container_errors).values() if hasattr(value, "kind")]
     return [kind for kind in found if kind != "container_error"]
 
 

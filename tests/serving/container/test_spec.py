@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.container.errors import ArtifactCorrupt
-from serving.container.signature import INPUT_TYPES
+from serving.container.failures.container_errors import ArtifactCorrupt
+from serving.container.inputs.signature import INPUT_TYPES
 from serving.container.spec import LoadSpec, add_options
 from tests.serving.container.artifacts import save
 

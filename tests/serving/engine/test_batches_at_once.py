@@ -9,8 +9,8 @@ from serving.engine.batching.planner import RESERVE
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions
 from serving.rpc.errors import ProtocolError
-from serving.rpc.frames import HEADER
-from serving.rpc.hello import MOST_AT_ONCE, Hello, decode_hello, encode_hello
+from serving.rpc.frames.codec import HEADER
+from serving.rpc.frames.hello import MOST_AT_ONCE, Hello, decode_hello, encode_hello
 from serving.testing import AdjustableClock, ask, connect, hello_of, turn, version_spec
 
 AT_ONCE = 3

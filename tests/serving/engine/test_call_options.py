@@ -10,7 +10,7 @@ import pytest
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions, Gather, Trace
 from serving.engine.outcome import Status
-from serving.rpc.frames import failed
+from serving.rpc.frames.codec import failed
 from serving.testing import PlayedReplica, ask, batch_by, cache_key, connect, trace_of, turn
 
 UNCACHED = CallOptions(tenant=1, cached=False)

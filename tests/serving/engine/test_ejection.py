@@ -10,7 +10,7 @@ from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Status
 from serving.engine.pool import FAILURES_TO_EJECT
-from serving.rpc.frames import Answer, AnswerStatus
+from serving.rpc.frames.codec import Answer, AnswerStatus
 from serving.testing import AdjustableClock, PlayedReplica, ask, batch_by, connect, turn
 
 CLOCK = AdjustableClock()

@@ -9,7 +9,7 @@ import pytest
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.outcome import Status
 from serving.rpc.errors import ConnectionLost, ProtocolError
-from serving.rpc.frames import Answer, AnswerStatus, FrameType, encode_answers, encode_frame
+from serving.rpc.frames.codec import Answer, AnswerStatus, FrameType, encode_answers, encode_frame
 from serving.testing import ask, batch_by, cache_key, connect, turn
 
 

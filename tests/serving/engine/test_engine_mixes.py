@@ -20,7 +20,7 @@ from serving.engine.gather import Call, CallOptions, Gather
 from serving.engine.outcome import Outcome, Status
 from serving.engine.stats import VersionStats
 from serving.rpc.errors import ProtocolError
-from serving.rpc.frames import Answer, AnswerStatus, FrameDecoder, FrameType, encode_answers
+from serving.rpc.frames.codec import Answer, AnswerStatus, FrameDecoder, FrameType, encode_answers
 from serving.testing import VERSION, PlayedReplica, teach, turn
 
 VERSIONS = {n: replace(VERSION, id=n, version=str(n)) for n in (1, 2)}

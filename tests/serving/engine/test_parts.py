@@ -7,7 +7,7 @@ import pytest
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.outcome import Status
 from serving.rpc.errors import ProtocolError
-from serving.rpc.frames import Answer, AnswerStatus, FrameType, encode_answers
+from serving.rpc.frames.codec import Answer, AnswerStatus, FrameType, encode_answers
 from serving.testing import PlayedReplica, ask, batch_by, connect, trace_of, turn
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from serving.container.child.model_process import ModelEnvironment
-from serving.container.confined import confined_command, has_landlock
-from serving.container.errors import EnvironmentFailed
+from serving.container.failures.container_errors import EnvironmentFailed
+from serving.container.sandbox.confined import confined_command, has_landlock
 from serving.environments.store import STAGING, Environments
 from tests.serving.environments.wheels import make_wheel, needs, offline
 from tests.small_disk import small_disk

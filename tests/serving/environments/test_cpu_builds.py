@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.container.errors import EnvironmentFailed
+from serving.container.failures.container_errors import EnvironmentFailed
 from serving.environments.rules import Rules
 from serving.environments.store import Environments
 from tests.serving.environments.wheels import make_wheel, needs, offline

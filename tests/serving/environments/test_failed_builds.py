@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from serving.container.errors import EnvironmentFailed
+from serving.container.failures.container_errors import EnvironmentFailed
 from serving.environments.failed import AWAY_PAUSE_S, PAUSE_S, FailedBuild, read_failed
 from serving.environments.spec import EnvironmentSpec
 from serving.environments.store import Environments

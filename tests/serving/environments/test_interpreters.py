@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from serving.cluster.parent import process_lives
-from serving.container.errors import EnvironmentFailed
+from serving.container.failures.container_errors import EnvironmentFailed
 from serving.environments import interpreters
 from tests.serving.cluster.wait_until import wait_for
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from core.file_lock import FileLock
-from serving.container.errors import EnvironmentFailed
+from serving.container.failures.container_errors import EnvironmentFailed
 from serving.environments.spec import stack_python
 from serving.environments.store import MADE_OF, STAGING, Environments, HeldEnvironment
 from tests.long import beginning_of

@@ -14,7 +14,7 @@ import pytest
 from core.errors import ClipperError
 from serving.endpoints.predictions.query_failures import LINES_A_SECOND, FailureLog
 from serving.http.asgi import ClientGone, while_connected
-from serving.rpc.frames import Answer, AnswerStatus
+from serving.rpc.frames.codec import Answer, AnswerStatus
 from tests.serving.http.front_server import PATH, Front, client_of, request, running, sent
 
 OTHER = b"/other"

@@ -12,7 +12,7 @@ from serving.engine.gather import CACHED, Trace
 from serving.engine.outcome import OVERLOADED, Outcome, Status
 from serving.query.explain import breakdown
 from serving.query.query import Query
-from serving.rpc.frames import failed
+from serving.rpc.frames.codec import failed
 from serving.testing import PlayedServing, application_spec, connect, turn
 
 ANSWER = Outcome(Status.OK, b"7")

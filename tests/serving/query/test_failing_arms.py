@@ -12,7 +12,7 @@ from selection.policies import Prepared
 from serving.metrics.published import ApplicationStats
 from serving.query.other_arms import AT_FIRST, SHARE
 from serving.query.prediction import Prediction
-from serving.rpc.frames import Answer, AnswerStatus, failed
+from serving.rpc.frames.codec import Answer, AnswerStatus, failed
 from serving.testing import (
     PlayedReplica,
     PlayedServing,

@@ -18,13 +18,13 @@ from sklearn.linear_model import RidgeClassifier
 from core.errors import ClipperError
 from serving.container.predictor import Predictor
 from serving.query.prediction import Prediction
-from serving.rpc.frames import Answer
-from serving.rpc.hello import Hello
+from serving.rpc.frames.codec import Answer
+from serving.rpc.frames.hello import Hello
 from serving.testing import PlayedServing, application_spec, hello_of, routes_to, version_spec
 from serving.web.links import ReplicaLinks
 from tests.serving.cluster.samples import a_record
 from tests.serving.container.artifacts import load_sklearn
-from tests.serving.container.test_server import LOOPBACK, serving
+from tests.serving.container.server.test_server import LOOPBACK, serving
 
 LIMIT_S = 30.0
 FEATURES = 64

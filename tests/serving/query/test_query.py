@@ -13,7 +13,7 @@ from core.errors import DeadlineExceeded, InvalidInput, ModelFailed, NotReady, S
 from serving.endpoints.predictions.predict import render
 from serving.engine.outcome import Status
 from serving.query.fallback import OVERLOADED
-from serving.rpc.frames import Answer, AnswerStatus
+from serving.rpc.frames.codec import Answer, AnswerStatus
 from serving.testing import (
     PlayedServing,
     application_spec,

@@ -15,7 +15,7 @@ from core.loop.turns import Slice
 from serving.endpoints.predictions.score import ScoreRequest, score_rows
 from serving.query import scoring
 from serving.query.large_batches import LEAST_OPEN
-from serving.rpc.frames import Answer, AnswerStatus
+from serving.rpc.frames.codec import Answer, AnswerStatus
 from serving.testing import (
     PlayedReplica,
     PlayedServing,

@@ -10,7 +10,7 @@ import pytest
 from core.errors import ModelFailed
 from serving.endpoints.predictions.predict import render
 from serving.query.prediction import Prediction
-from serving.rpc.frames import Answer, AnswerStatus
+from serving.rpc.frames.codec import Answer, AnswerStatus
 from serving.testing import PlayedServing, application_spec, connect, turn
 
 

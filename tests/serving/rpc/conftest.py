@@ -11,10 +11,10 @@ import uvloop
 from hypothesis import settings
 
 from serving.rpc.connection import Connection
-from serving.rpc.credentials import Credentials
 from serving.rpc.errors import ConnectionLost
-from serving.rpc.frames import Frame
-from serving.rpc.hello import Hello
+from serving.rpc.frames.codec import Frame
+from serving.rpc.frames.hello import Hello
+from serving.rpc.tcp.credentials import Credentials
 
 # For the long run, which tests/serving/rpc/test_fuzz.py says how to start.
 settings.register_profile("fuzz", max_examples=50_000, deadline=None, print_blob=True)

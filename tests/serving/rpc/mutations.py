@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from serving.rpc.frames import (
+from serving.rpc.frames.codec import (
     Answer,
     AnswerStatus,
     FrameType,
@@ -14,7 +14,7 @@ from serving.rpc.frames import (
     encode_frame,
     encode_predict,
 )
-from serving.rpc.hello import encode_hello
+from serving.rpc.frames.hello import encode_hello
 from tests.serving.rpc.conftest import HELLO
 
 U32 = st.integers(0, 2**32 - 1)

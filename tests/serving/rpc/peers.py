@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from serving.rpc.connection import Connection, Listener, connect, listen
-from serving.rpc.credentials import Credentials
-from serving.rpc.frames import HEADER, Frame, FrameType
-from serving.rpc.hello import encode_hello
+from serving.rpc.frames.codec import HEADER, Frame, FrameType
+from serving.rpc.frames.hello import encode_hello
+from serving.rpc.tcp.credentials import Credentials
 from tests.serving.rpc.conftest import CREDENTIALS, HELLO, End
 
 LIMIT_S = 20

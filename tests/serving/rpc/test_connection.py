@@ -13,8 +13,8 @@ import pytest
 
 from serving.rpc.connection import Connection, connect, listen, remove_socket
 from serving.rpc.errors import ConnectionLost, ProtocolError
-from serving.rpc.frames import Frame, FrameType, encode_frame, encode_predict
-from serving.rpc.hello import encode_hello
+from serving.rpc.frames.codec import Frame, FrameType, encode_frame, encode_predict
+from serving.rpc.frames.hello import encode_hello
 from tests.serving.rpc.conftest import CREDENTIALS, HELLO, End
 
 

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from serving.rpc.errors import ProtocolError
-from serving.rpc.frames import (
+from serving.rpc.frames.codec import (
     HEADER,
     MAX_BODY,
     Answer,
@@ -27,7 +27,7 @@ from serving.rpc.frames import (
     failed,
     fitting,
 )
-from serving.rpc.hello import decode_hello, encode_hello
+from serving.rpc.frames.hello import decode_hello, encode_hello
 from tests.serving.rpc.conftest import HELLO
 
 U32 = st.integers(0, 2**32 - 1)

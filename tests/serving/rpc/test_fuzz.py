@@ -2,7 +2,7 @@ r"""Whatever bytes arrive, in whatever pieces: frames, or a ProtocolError, and b
 
 A short run is part of the suite. The long one:
 
-    pytest tests/serving/rpc/test_fuzz.py tests/serving/container/test_server_fuzz.py \
+    pytest tests/serving/rpc/test_fuzz.py tests/serving/container/server/test_server_fuzz.py \
         --hypothesis-profile=fuzz --timeout=0
 """
 
@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from serving.rpc.errors import ProtocolError
-from serving.rpc.frames import (
+from serving.rpc.frames.codec import (
     HEADER,
     MAX_BODY,
     AnswerStatus,
@@ -29,13 +29,13 @@ from serving.rpc.frames import (
     encode_predict,
     first_frame,
 )
-from serving.rpc.handshake import (
+from serving.rpc.frames.hello import decode_hello, encode_hello
+from serving.rpc.tcp.handshake import (
     MAX_HANDSHAKE_BODY,
     ContainerHandshake,
     Handshake,
     WebHandshake,
 )
-from serving.rpc.hello import decode_hello, encode_hello
 from tests.serving.rpc.conftest import CREDENTIALS, HELLO, STRANGERS
 from tests.serving.rpc.mutations import ARRIVALS, U32, chunks, mutated
 

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.rpc.errors import AuthenticationFailed, ProtocolError
-from serving.rpc.frames import HEADER, Frame, FrameDecoder, FrameType, encode_frame
-from serving.rpc.handshake import (
+from serving.rpc.frames.codec import HEADER, Frame, FrameDecoder, FrameType, encode_frame
+from serving.rpc.frames.hello import encode_hello
+from serving.rpc.tcp.handshake import (
     NONCE_BYTES,
     PROOF_BYTES,
     ContainerHandshake,
     Handshake,
     WebHandshake,
 )
-from serving.rpc.hello import encode_hello
 from tests.serving.rpc.conftest import HELLO
 
 SECRET = b"the secret of this cluster, and of no other"

@@ -8,17 +8,17 @@ import socket
 
 import pytest
 
-from serving.rpc import tcp
 from serving.rpc.connection import Listener, connect, listen
-from serving.rpc.credentials import Credentials
 from serving.rpc.errors import (
     AuthenticationFailed,
     ConnectionLost,
     InvalidAddress,
 )
-from serving.rpc.frames import HEADER, FrameType, encode_frame, encode_predict
-from serving.rpc.handshake import MAX_HANDSHAKE_BODY
-from serving.rpc.hello import encode_hello
+from serving.rpc.frames.codec import HEADER, FrameType, encode_frame, encode_predict
+from serving.rpc.frames.hello import encode_hello
+from serving.rpc.tcp import streams
+from serving.rpc.tcp.credentials import Credentials
+from serving.rpc.tcp.handshake import MAX_HANDSHAKE_BODY
 from tests.serving.rpc.conftest import CREDENTIALS, HELLO, STRANGERS, End
 from tests.serving.rpc.peers import Replica, Stranger, dial, until
 
@@ -143,7 +143,7 @@ async def test_nothing_is_read_before_the_proof(data: bytes, reason: bytes) -> N
 async def test_a_silent_peer_is_dropped_after_a_while(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(tcp, "HANDSHAKE_S", 0.2)
+    monkeypatch.setattr(streams, "HANDSHAKE_S", 0.2)
     async with Replica.serving() as replica:
         silent, dribbling = await Stranger.dial(replica.port), await Stranger.dial(replica.port)
         dribbling.writer.write(b"CL")
@@ -156,14 +156,16 @@ async def test_silent_peers_are_bounded_and_keep_nobody_out(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with Replica.serving() as replica:
-        silent = [await Stranger.dial(replica.port) for _ in range(tcp.MAX_STRANGERS + 5)]
+        silent = [await Stranger.dial(replica.port) for _ in range(streams.MAX_STRANGERS + 5)]
         for eldest in silent[:5]:
             assert await eldest.all_it_is_told() == b""
         near, end = await dial(replica.port)
         listener = replica.listener
-        assert isinstance(listener, tcp.TcpListener)
-        await until(lambda: listener.unauthenticated < tcp.MAX_STRANGERS)
-        assert caplog.text.count(f"{tcp.MAX_STRANGERS} others came before it authenticated") == 6
+        assert isinstance(listener, streams.TcpListener)
+        await until(lambda: listener.unauthenticated < streams.MAX_STRANGERS)
+        assert (
+            caplog.text.count(f"{streams.MAX_STRANGERS} others came before it authenticated") == 6
+        )
         for stranger in silent[5:]:
             stranger.writer.close()
         near.abort()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from serving.rpc import tcp
-from serving.rpc.credentials import Credentials, replica_tls, web_tls
 from serving.rpc.errors import ConnectionLost
-from serving.rpc.frames import FrameType, encode_frame
+from serving.rpc.frames.codec import FrameType, encode_frame
+from serving.rpc.tcp import streams
+from serving.rpc.tcp.credentials import Credentials, replica_tls, web_tls
 from tests.serving.rpc.certificates import Authority
 from tests.serving.rpc.conftest import CREDENTIALS, STRANGERS
 from tests.serving.rpc.peers import Replica, dial
@@ -77,7 +77,7 @@ async def test_plain_and_tls_do_not_mix(
     async with Replica.serving() as plain:
         with pytest.raises(ConnectionLost, match="cannot connect"):
             await dial(plain.port, credentials=web_side(authority.certificate))
-    monkeypatch.setattr(tcp, "HANDSHAKE_S", 0.2)
+    monkeypatch.setattr(streams, "HANDSHAKE_S", 0.2)
     async with Replica.serving(replica_side(authority)) as encrypted:
         with pytest.raises(ConnectionLost, match="cannot connect"):
             await dial(encrypted.port)

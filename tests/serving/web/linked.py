@@ -12,11 +12,11 @@ from serving.cluster.membership.records import ReplicaState
 from serving.engine.engine import Engine, EngineSpec, Target
 from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Outcome
-from serving.rpc.credentials import Credentials
-from serving.rpc.hello import Hello
+from serving.rpc.frames.hello import Hello
+from serving.rpc.tcp.credentials import Credentials
 from serving.web.links import ReplicaLinks
 from tests.serving.cluster.samples import a_record
-from tests.serving.container.test_server import HELLO
+from tests.serving.container.server.test_server import HELLO
 
 LIMIT_S = 30.0
 

@@ -11,7 +11,7 @@ from serving.engine.outcome import Status
 from serving.testing import VERSION
 from serving.web import links
 from tests.serving.cluster.samples import a_record
-from tests.serving.container.test_server import LOOPBACK, Echo, serving
+from tests.serving.container.server.test_server import LOOPBACK, Echo, serving
 from tests.serving.web.linked import SERVED, Linked
 
 CREDENTIALS = LOOPBACK.credentials

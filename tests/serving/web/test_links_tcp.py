@@ -9,11 +9,11 @@ import pytest
 
 from serving.container.server.listener import ContainerServer
 from serving.engine.outcome import Status
-from serving.rpc.credentials import Credentials, replica_tls, web_tls
-from serving.rpc.listening import TcpListen
+from serving.rpc.tcp.credentials import Credentials, replica_tls, web_tls
+from serving.rpc.tcp.tcp_listen import TcpListen
 from serving.testing import VERSION
 from serving.web import links
-from tests.serving.container.test_server import HELLO, LOOPBACK, Echo, serving
+from tests.serving.container.server.test_server import HELLO, LOOPBACK, Echo, serving
 from tests.serving.rpc.certificates import Authority
 from tests.serving.web.linked import Linked
 

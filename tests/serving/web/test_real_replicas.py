@@ -20,7 +20,7 @@ from serving.endpoints.predictions.predict_request import decoder
 from serving.engine.engine import Target
 from serving.engine.gather import Gather
 from serving.engine.outcome import Status
-from serving.rpc.credentials import Credentials
+from serving.rpc.tcp.credentials import Credentials
 from serving.testing import PlayedServing, application_spec, routes_to, version_spec
 from serving.web.links import ReplicaLinks
 from tests.serving.cluster.samples import a_record

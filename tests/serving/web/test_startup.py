@@ -22,7 +22,7 @@ from serving.web.runtime import Runtime, RuntimeSpec
 from serving.web.startup import NotReached, start_up
 from tests.redis_server import RedisServer, redis_server
 from tests.serving.cluster.samples import a_record
-from tests.serving.container.test_server import LOOPBACK, Echo, serving
+from tests.serving.container.server.test_server import LOOPBACK, Echo, serving
 from tests.serving.web.linked import SERVED
 
 CREDENTIALS = LOOPBACK.credentials

@@ -10,7 +10,7 @@ import pytest
 from core.errors import UnknownKey
 from core.specs import ApiKeySpec, Snapshot
 from serving.engine.engine import EngineSpec
-from serving.rpc.credentials import Credentials
+from serving.rpc.tcp.credentials import Credentials
 from serving.testing import key_spec, registry_of
 from serving.web.runtime import Runtime, RuntimeSpec
 

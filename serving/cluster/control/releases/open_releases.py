@@ -24,7 +24,7 @@ from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.views import WebView, obstacle_text, obstacles, reached
 from serving.cluster.membership.workers import WorkerRecord
 from serving.cluster.queues import queue_of
-from serving.container.errors import explain
+from serving.container.failures.container_errors import explain
 from serving.rpc.text import safe_text
 
 READY_WITHIN_S = 120.0

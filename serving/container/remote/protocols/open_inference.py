@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.container.errors import ArtifactInvalid
-from serving.container.numbers import NUMBER_TYPES
+from serving.container.failures.container_errors import ArtifactInvalid
+from serving.container.inputs.numbers import NUMBER_TYPES
 from serving.container.remote.configuration import RemoteConfiguration
 from serving.container.remote.exchange import HttpAnswer
 from serving.container.remote.failures import AnsweredError, BrokenAnswer

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from serving.container.errors import ArtifactInvalid
+from serving.container.failures.container_errors import ArtifactInvalid
 from serving.container.remote.configuration import (
     INPUT,
     INPUTS,

@@ -7,7 +7,7 @@ from typing import Any
 import redis
 
 from serving.cluster.failures.error_log import KEPT_S, MOST_KINDS, ErrorLog, Phase
-from serving.container.failures import Failure
+from serving.container.failures.recent_failures import Failure
 
 
 def a_failure(kind: str = "ValueError at predictor.py:3", **changes: object) -> Failure:

@@ -12,7 +12,7 @@ from sklearn.ensemble import BaggingClassifier
 from registry.models import ModelVersion
 from serving.cluster.failures.output_log import last_lines, logs_of_version
 from serving.cluster.membership.records import ReplicaRecord
-from serving.rpc.frames import AnswerStatus
+from serving.rpc.frames.codec import AnswerStatus
 from tests.serving.cluster.peer import Peer
 from tests.serving.cluster.running_stack import Stack
 from tests.serving.cluster.wait_until import wait_for

@@ -21,9 +21,9 @@ from serving.cluster.failures.output_log import (
     log_of,
     logs_of_version,
 )
-from serving.rpc.frames import Answer, AnswerStatus, encode_answers
+from serving.rpc.frames.codec import Answer, AnswerStatus, encode_answers
 from tests.serving.container.artifacts import save
-from tests.serving.container.test_command_runtime import SAYS_HELLO
+from tests.serving.container.runtimes.test_command_runtime import SAYS_HELLO
 
 ROOT = Path(__file__).resolve().parents[4]
 

@@ -13,11 +13,11 @@ from serving.cluster.replica.watchdog import WatchTable
 from serving.container.child.child_process import ChildPredictor
 from serving.container.server.listener import ChildServer, ContainerServer
 from serving.container.spec import LoadSpec
-from serving.rpc.credentials import Credentials, web_tls
+from serving.rpc.tcp.credentials import Credentials, web_tls
 from serving.testing import version_spec
 from tests.serving.cluster.samples import a_record
 from tests.serving.container.artifacts import save
-from tests.serving.container.test_server import Web
+from tests.serving.container.server.test_server import Web
 from tests.serving.rpc.certificates import Authority
 
 MODEL = b"""

@@ -29,7 +29,7 @@ from serving.cluster.parent import Lifeline
 from serving.cluster.replica.drain_request import DrainRequest
 from serving.cluster.replica.heartbeat import Heartbeat
 from serving.cluster.replica.preparation import GivenUp, artifact_at_hand
-from serving.container.errors import ArtifactUnreadable
+from serving.container.failures.container_errors import ArtifactUnreadable
 from tests.registry.artifacts.conftest import CHUNK, CONTENT, DIGEST, PlayedSource
 from tests.serving.cluster.samples import a_record
 from tests.serving.cluster.wait_until import wait_for

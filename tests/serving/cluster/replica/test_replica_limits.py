@@ -11,8 +11,8 @@ import pytest
 from registry import services
 from registry.models import ModelVersion
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
-from serving.container.family import read_processes
-from serving.rpc.frames import AnswerStatus, encode_predict
+from serving.container.sandbox.family import read_processes
+from serving.rpc.frames.codec import AnswerStatus, encode_predict
 from tests.serving.cluster.peer import Peer
 from tests.serving.cluster.running_stack import BY, Stack, is_gone
 from tests.serving.cluster.wait_until import wait_for

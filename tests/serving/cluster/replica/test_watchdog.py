@@ -17,7 +17,7 @@ from serving.cluster.replica.watchdog import (
     WatchedPredictor,
     WatchTable,
 )
-from serving.rpc.frames import Answer, AnswerStatus
+from serving.rpc.frames.codec import Answer, AnswerStatus
 from tests.serving.cluster.samples import a_record
 
 READY, LOADING = ReplicaState.READY, ReplicaState.LOADING

@@ -6,7 +6,7 @@ import pytest
 
 from serving.cluster.failures.error_log import ErrorLog, KnownError, Phase
 from serving.cluster.failures.output_log import last_lines, logs_of_version
-from serving.rpc.frames import AnswerStatus
+from serving.rpc.frames.codec import AnswerStatus
 from tests.serving.cluster.peer import Peer
 from tests.serving.cluster.running_stack import Stack
 from tests.serving.cluster.wait_until import wait_for

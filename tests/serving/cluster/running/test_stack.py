@@ -21,7 +21,7 @@ from registry.models import (
 from registry.releases.control import read_control
 from serving.cluster.membership.directory import RECORD_KEY
 from serving.cluster.membership.records import ReplicaState
-from serving.rpc.frames import Answer, AnswerStatus, FrameType
+from serving.rpc.frames.codec import Answer, AnswerStatus, FrameType
 from tests.processes import command_of
 from tests.serving.cluster.control.scaling.played_web import Web
 from tests.serving.cluster.peer import Peer

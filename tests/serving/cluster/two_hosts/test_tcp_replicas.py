@@ -13,7 +13,7 @@ from registry.following.reading import version_spec
 from registry.models import ModelVersion
 from serving.cluster.membership.records import ReplicaRecord
 from serving.engine.outcome import Outcome, Status
-from serving.rpc.credentials import Credentials
+from serving.rpc.tcp.credentials import Credentials
 from serving.testing import hello_of
 from tests.examples.example import zipped
 from tests.serving.cluster.running_stack import Stack, is_gone

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
+from serving.container.inputs.signature import read_signature
 from serving.container.remote.configuration import RemoteConfiguration
 from serving.container.remote.hosts import AllowedHosts
 from serving.container.remote.predictor import RemotePredictor, RemoteTerms
-from serving.container.signature import read_signature
-from serving.rpc.frames import AnswerStatus
+from serving.rpc.frames.codec import AnswerStatus
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from serving.container.errors import WarmUpFailed
+from serving.container.failures.container_errors import WarmUpFailed
 from serving.container.remote import exchange
 from serving.container.remote.predictor import RemotePredictor
 from tests.serving.container.remote.asking import outputs, predictor, reason

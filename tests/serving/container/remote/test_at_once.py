@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from serving.rpc.frames import FrameType, decode_answers, encode_predict
+from serving.rpc.frames.codec import FrameType, decode_answers, encode_predict
 from tests.serving.container.remote.asking import predictor
 from tests.serving.container.remote.stand_in import Asked, Said, as_json, standing_in
-from tests.serving.container.test_server import HELLO, LIMIT, Web, serving
+from tests.serving.container.server.test_server import HELLO, LIMIT, Web, serving
 
 AT_ONCE = 3
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from serving.container.errors import ArtifactInvalid
+from serving.container.failures.container_errors import ArtifactInvalid
 from serving.container.remote.configuration import RemoteConfiguration, check_secret
 from serving.container.remote.protocols import dialect_of
 

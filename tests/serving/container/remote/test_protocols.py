@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serving.container.errors import WarmUpFailed
+from serving.container.failures.container_errors import WarmUpFailed
 from tests.serving.container.remote.asking import outputs, predictor, reason
 from tests.serving.container.remote.servers import LENGTH, Inference, Mlflow, openai
 from tests.serving.container.remote.stand_in import Asked, Said, as_json, standing_in

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from serving.http import connection
 from serving.http.limits import Limits
-from serving.rpc.frames import Answer, AnswerStatus
+from serving.rpc.frames.codec import Answer, AnswerStatus
 from serving.testing import key_spec
 from tests.serving.http.front_server import MAX_BODY, Front, client_of, request, running, sent
 

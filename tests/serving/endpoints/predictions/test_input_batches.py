@@ -15,7 +15,7 @@ import pytest
 from core.specs import ApplicationSpec
 from serving.endpoints.predictions.predict import answer
 from serving.endpoints.predictions.predict_request import PredictRequest
-from serving.rpc.frames import Answer, AnswerStatus
+from serving.rpc.frames.codec import Answer, AnswerStatus
 from serving.testing import (
     PlayedReplica,
     PlayedServing,

@@ -12,8 +12,8 @@ import pytest
 from core.specs import VersionSpec
 from serving.cluster.control.trial import Aborted, try_out
 from serving.cluster.parent import process_lives
-from serving.container.agreement import Agreement
-from serving.container.family import MOST_PROCESSES
+from serving.container.check.agreement import Agreement
+from serving.container.sandbox.family import MOST_PROCESSES
 from serving.testing import version_spec
 from tests.examples.example import zipped
 from tests.serving.cluster.wait_until import wait_for

@@ -10,7 +10,7 @@ from serving.cluster.control.moves.retirement import Retirement
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.membership.views import read_views
 from serving.cluster.membership.workers import worker_id
-from serving.rpc.frames import Answer, AnswerStatus
+from serving.rpc.frames.codec import Answer, AnswerStatus
 from tests.serving.cluster.peer import Peer
 from tests.serving.cluster.running_stack import CPU, SLOTS, WORKER, Stack
 from tests.serving.cluster.wait_until import wait_for

@@ -1,0 +1,1 @@
+"""What runtimes share: arrays, tensors, scores and archives of models."""

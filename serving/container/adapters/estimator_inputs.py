@@ -1,0 +1,199 @@
+"""What a fitted estimator takes: names and types as it keeps them.
+
+Types are those of its first steps: an encoder knows its categories, what scales takes numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from serving.container.inputs.signature import (
+    ARRAY_DTYPES,
+    COLUMNS,
+    TENSOR,
+    DType,
+    InputPart,
+    OutputShape,
+    Signature,
+)
+
+MOST_CLASSES = 100
+MOST_CATEGORIES = 200
+ENCODERS = ("OneHotEncoder", "OrdinalEncoder", "TargetEncoder")
+TEXT = ("CountVectorizer", "TfidfVectorizer", "HashingVectorizer")
+# Steps that only pass their inputs on to the one inside them.
+AROUND = ("best_estimator_", "regressor_", "estimator_")
+
+
+def taken_by(estimator: Any, *, input_type: str, method: str) -> Signature:
+    """The signature of an estimator, without what it does with null."""
+    features = getattr(estimator, "n_features_in_", None)
+    names = tuple(map(str, getattr(estimator, "feature_names_in_", ())))
+    output = _output_of(estimator, method=method)
+    if input_type == COLUMNS:
+        known = dict(_columns_of(estimator, names=names))
+        parts = tuple(replace(known.get(name, InputPart()), name=name) for name in names)
+        return Signature(input_type=input_type, inputs=parts, output=output)
+    if features is None or input_type not in (*ARRAY_DTYPES, TENSOR):
+        return Signature(input_type=input_type, output=output)
+    part = InputPart(dtype=ARRAY_DTYPES.get(input_type, "float64"), shape=(int(features),))
+    return Signature(input_type=input_type, inputs=(part,), names=names, output=output)
+
+
+def _output_of(estimator: Any, *, method: str) -> OutputShape | None:
+    classes = getattr(estimator, "classes_", None)
+    if not isinstance(classes, np.ndarray) or not 0 < classes.size <= MOST_CLASSES:
+        return None
+    names = _known(classes)
+    if len(names) < classes.size:
+        return None
+    if method == "predict_proba":
+        return OutputShape(kind="array", shape=(len(names),), classes=names)
+    if method != "predict":
+        return None
+    if classes.dtype.kind == "b":
+        return OutputShape(kind="boolean", classes=names)
+    return OutputShape(kind="text" if classes.dtype.kind in "OUT" else "number", classes=names)
+
+
+def _columns_of(estimator: Any, *, names: tuple[str, ...]) -> Iterator[tuple[str, InputPart]]:
+    """What the first steps say of columns; of one that two take, what is said last holds, texts
+    over numbers."""
+    estimator = _first_step(estimator)
+    if hasattr(estimator, "transformers_"):
+        parts = [
+            part
+            for _, transformer, columns in estimator.transformers_
+            if not isinstance(transformer, str)
+            for part in _columns_of(transformer, names=_named(columns, names=names))
+        ]
+        yield from sorted(parts, key=lambda part: part[1].dtype != "float64")
+    elif type(estimator).__name__ in TEXT:
+        yield from ((name, InputPart(dtype="string")) for name in names)
+    elif type(estimator).__name__ in ENCODERS:
+        yield from zip(names, map(_encoded, *_categories(estimator)), strict=False)
+    elif getattr(estimator, "is_categorical_", None) is not None:
+        yield from _columns_of_histograms(estimator, names=names)
+    elif type(estimator).__name__ == "SimpleImputer":
+        dtypes = ["string" if kind == "O" else "float64" for kind in _fill_kinds(estimator)]
+        yield from ((n, InputPart(dtype=d)) for n, d in zip(names, dtypes, strict=False))  # type: ignore[arg-type]  # two of DType
+    elif _takes_numbers(estimator):
+        yield from ((name, InputPart(dtype="float64")) for name in names)
+
+
+def _first_step(estimator: Any) -> Any:
+    while True:
+        around = (getattr(estimator, name, None) for name in AROUND)
+        steps = (step for _, step in getattr(estimator, "steps", None) or ())
+        inside = [step for step in (*around, *steps) if not isinstance(step, str | type(None))]
+        if not inside:
+            return estimator
+        estimator = inside[0]
+
+
+def _named(columns: Any, *, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Which columns a transformer was given: by names, numbers, a mask or a slice of numbers."""
+    if isinstance(columns, str):
+        return (columns,)
+    if isinstance(columns, slice):
+        return names[columns] if not isinstance(columns.start, str) else ()
+    chosen = list(columns)
+    if chosen and all(isinstance(column, bool | np.bool_) for column in chosen):
+        return tuple(name for name, taken in zip(names, chosen, strict=False) if taken)
+    return tuple(
+        column if isinstance(column, str) else names[int(column)]
+        for column in chosen
+        if isinstance(column, str) or -len(names) <= int(column) < len(names)
+    )
+
+
+def _categories(encoder: Any) -> tuple[Iterable[Any], Iterable[bool]]:
+    categories = list(getattr(encoder, "categories_", ()))
+    closed = getattr(encoder, "handle_unknown", "error") == "error"
+    closed = closed and type(encoder).__name__ != "TargetEncoder"
+    return categories, [closed] * len(categories)
+
+
+def _encoded(categories: Any, closed: bool) -> InputPart:
+    known = _known(categories)
+    dtype = _dtype_of(known)
+    if not closed or len(known) > MOST_CATEGORIES:
+        return InputPart(dtype=dtype)
+    return InputPart(dtype=dtype, nullable=len(known) < len(categories), categories=known)
+
+
+def _known(categories: Any) -> tuple[Any, ...]:
+    """Categories as JSON has them, without that of no value."""
+    values = map(_plain, np.asarray(categories, dtype=object).tolist())
+    return tuple(value for value in values if value is not None)
+
+
+def _dtype_of(known: tuple[Any, ...]) -> DType:
+    kinds = {type(value) for value in known}
+    if kinds == {str}:
+        return "string"
+    if kinds == {bool}:
+        return "bool"
+    return "float64" if kinds and kinds <= {int, float} else ""
+
+
+def _columns_of_histograms(
+    estimator: Any, *, names: tuple[str, ...]
+) -> Iterator[tuple[str, InputPart]]:
+    """Of gradient boosting on histograms, whose categories are those of the frame's dtypes."""
+    if not any(estimator.is_categorical_):
+        yield from ((name, InputPart(dtype="float64")) for name in names)
+        return
+    preprocessor = getattr(estimator, "_preprocessor", None)
+    encoder = getattr(preprocessor, "named_transformers_", {}).get("encoder")
+    # The preprocessor puts the categorical ones first; a mask says which they were.
+    chosen = np.asarray(getattr(estimator, "_is_categorical_remapped", estimator.is_categorical_))
+    mask = np.zeros(len(names), dtype=bool)
+    mask[_encoder_columns(preprocessor, names=names, default=chosen)] = True
+    categories = iter(getattr(encoder, "categories_", ()))
+    for name, categorical in zip(names, mask, strict=True):
+        if not categorical:
+            yield name, InputPart(dtype="float64")
+            continue
+        yield name, InputPart(dtype="category", categories=_known(next(categories, ())))
+
+
+def _encoder_columns(preprocessor: Any, *, names: tuple[str, ...], default: Any) -> Any:
+    for name, _, columns in getattr(preprocessor, "transformers_", ()):
+        if name == "encoder":
+            taken = _named(columns, names=names)
+            return [names.index(column) for column in taken]
+    return np.flatnonzero(default)
+
+
+def _fill_kinds(imputer: Any) -> list[str]:
+    statistics = np.asarray(getattr(imputer, "statistics_", ()))
+    if statistics.dtype != object:
+        return [statistics.dtype.kind] * len(statistics)
+    return ["O" if isinstance(value, str) else "f" for value in statistics.tolist()]
+
+
+def _takes_numbers(estimator: Any) -> bool:
+    try:
+        from sklearn.utils import get_tags
+
+        tags = get_tags(estimator).input_tags
+    except Exception:  # not an estimator in scikit-learn's sense
+        return False
+    return not (tags.string or tags.categorical) and type(estimator).__name__ != (
+        "FunctionTransformer"
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; None for no value."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value if isinstance(value, str | int | float | bool) else None

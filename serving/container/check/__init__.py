@@ -1,0 +1,1 @@
+"""What a check asks a model beyond whether it answers."""

@@ -1,0 +1,1 @@
+"""Why a model failed: errors, tracebacks, crashes and its last words."""

@@ -1,0 +1,138 @@
+"""What went wrong lately in this process: each kind of failure once, with how often and when."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import msgspec
+
+from serving.container.failures.container_errors import ContainerError, WarmUpFailed, explain
+from serving.container.failures.tracebacks import MOST_CHARACTERS, innermost, place_of, traceback_of
+from serving.rpc.text import safe_text
+
+# Kinds of failures that are told apart between two looks.
+MOST_KINDS = 20
+# Failures that another process may have counted in that time.
+MOST_TOLD = 1 << 32
+SUMMARY_CHARACTERS = 1000
+
+logger = logging.getLogger(__name__)
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of failure; of several the first is shown. Times are unix seconds."""
+
+    kind: str
+    error: str
+    traceback: str
+    count: int
+    last_at: float
+
+    @property
+    def summary(self) -> str:
+        """The error and, where the model's own code raised it, where that was."""
+        frames = innermost(self.traceback)
+        error = safe_text(self.error, most=SUMMARY_CHARACTERS)
+        return f"{error}\n\n{frames}" if frames else error
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What a model's code raised, once; a reason of ours for not loading it is there as it is."""
+    told = safe_text(str(error)) if isinstance(error, ContainerError) else explain(error)
+    elsewhere = _told_traceback(error)
+    return Failure(
+        kind=place_of(error),
+        error=told,
+        traceback=traceback_of(error) if elsewhere is None else _fit(elsewhere),
+        count=1,
+        last_at=time.time(),
+    )
+
+
+def _of_another(told: Failure) -> Failure:
+    """What a process told that runs somebody's code, as this one might have noted it."""
+    return Failure(
+        kind=_fit(told.kind),
+        error=_fit(told.error),
+        traceback=_fit(told.traceback),
+        count=max(1, min(told.count, MOST_TOLD)),
+        last_at=time.time(),
+    )
+
+
+def _fit(text: str) -> str:
+    return safe_text(text, most=MOST_CHARACTERS)
+
+
+def _told_traceback(error: BaseException | None) -> str | None:
+    """What was told of an error, or of the one of ours that it came of; None for nothing."""
+    while isinstance(error, ContainerError):
+        if error.told_traceback is not None:
+            return error.told_traceback
+        error = error.__cause__
+    return None
+
+
+class RecentFailures:
+    """Notes failures, from the thread that asks the model, until another thread takes them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kinds: dict[str, Failure] = {}
+        self._logged: set[str] = set()
+
+    def note(self, error: BaseException) -> None:
+        """Note what a model's code raised; rendered is only the first of its kind."""
+        if not self._count(place_of(error)):
+            self._add(failure_of(error))
+
+    def note_message(self, message: str) -> None:
+        """Note a failure of which there is no more than what was said."""
+        if not self._count(message):
+            self._add(
+                Failure(kind=message, error=message, traceback="", count=1, last_at=time.time())
+            )
+
+    def merge(self, failure: Failure) -> None:
+        """Note what another process has just told of its model."""
+        failure = _of_another(failure)
+        with self._lock:
+            known = self._kinds.get(failure.kind)
+            if known is not None:
+                failure = msgspec.structs.replace(failure, count=known.count + failure.count)
+            if known is not None or len(self._kinds) < MOST_KINDS:
+                self._kinds[failure.kind] = failure
+
+    def take(self) -> list[Failure]:
+        """Return what was noted since the last time."""
+        with self._lock:
+            kinds, self._kinds = self._kinds, {}
+        return list(kinds.values())
+
+    def _count(self, kind: str) -> bool:
+        """Count one more of a kind that is there already."""
+        with self._lock:
+            known = self._kinds.get(kind)
+            if known is not None:
+                self._kinds[kind] = msgspec.structs.replace(
+                    known, count=known.count + 1, last_at=time.time()
+                )
+            return known is not None
+
+    def _add(self, failure: Failure) -> None:
+        with self._lock:
+            if len(self._kinds) >= MOST_KINDS:
+                return  # as many kinds as that are noise
+            self._kinds[failure.kind] = failure
+        if failure.kind not in self._logged and len(self._logged) < MOST_KINDS:
+            self._logged.add(failure.kind)
+            logger.warning("model failed: %s", failure.traceback or failure.error)
+
+
+def with_last_traceback(error: WarmUpFailed, *, noted: RecentFailures) -> WarmUpFailed:
+    """The error of a model that gave no answer, with the traceback of what was noted last."""
+    failures = noted.take()
+    error.told_traceback = failures[-1].traceback if failures else ""
+    return error

@@ -1,0 +1,134 @@
+"""Where a model's code raised: its own frames with file and line, bounded and printable."""
+
+from __future__ import annotations
+
+import linecache
+import re
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from serving.container.failures.container_errors import (
+    ContainerError,
+    explain,
+    let_interrupts_through,
+)
+from serving.rpc.text import safe_text
+
+MOST_FRAMES = 24  # of each exception, half of them the innermost
+MOST_CAUSES = 3
+MOST_CHARACTERS = 8000
+PLACE_CHARACTERS = 300
+LAST_LINES = 12
+LINE_CHARACTERS = 200
+
+# What leads to a model's own code.
+_OURS = (f"{Path(__file__).resolve().parents[1]}/", "<frozen importlib")
+# A model's folder is another one in each process: nobody can open it there later.
+_UNPACKED = re.compile(r"^.*/clipper-model-\d+-[^/]+/")
+
+
+class StackFrame(NamedTuple):
+    file: str
+    line: int
+    function: str
+
+
+def traceback_of(error: BaseException) -> str:
+    """Render where it came from, its causes first; "" where no frame is the model's.
+
+    Of our own errors only what the model raised counts, and of those that refuse it before its code
+    runs nothing: they say themselves what was expected. It never raises.
+    """
+    if isinstance(error, ContainerError) and not error.of_model:
+        return ""
+    try:
+        parts = [_one(raised) for raised in _chain(_of_model(error)) if raised.__traceback__]
+    except BaseException as odd:  # an exception of the model's may be anything
+        let_interrupts_through(odd)
+        return ""
+    return safe_text("\n".join(part for part in parts if part), most=MOST_CHARACTERS)
+
+
+def keep_sources(error: BaseException) -> None:
+    """Read the lines that the traceback will quote, before their files go."""
+    for raised in _chain(_of_model(error)):
+        for frame in _frames(raised.__traceback__):
+            linecache.getline(frame.file, frame.line)
+
+
+def shown_file(file: str) -> str:
+    """A file's name as it is shown: of the model's own without its folder."""
+    return _UNPACKED.sub("", file)
+
+
+def innermost(traceback: str) -> str:
+    """The last frames of a rendered traceback, without the exception's own text."""
+    frames = [line for line in traceback.splitlines() if line.startswith("  ")]
+    return "\n".join(safe_text(line, most=LINE_CHARACTERS) for line in frames[-LAST_LINES:])
+
+
+def place_of(error: BaseException) -> str:
+    """Name the kind of an exception and the innermost line of the model: equal for equal faults."""
+    try:
+        frames = _frames(_of_model(error).__traceback__)
+        place = f"{shown_file(frames[-1].file)}:{frames[-1].line}" if frames else "nowhere"
+        return safe_text(f"{type(error).__name__} at {place}", most=PLACE_CHARACTERS)
+    except BaseException as odd:
+        let_interrupts_through(odd)
+        return "an exception that cannot be looked at"
+
+
+def _of_model(error: BaseException) -> BaseException:
+    while isinstance(error, ContainerError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The exception after what caused it, or what it came of."""
+    chain = [error]
+    while len(chain) < MOST_CAUSES:
+        last = chain[-1]
+        context = None if last.__suppress_context__ else last.__context__
+        cause = last.__cause__ or context
+        if cause is None or any(cause is known for known in chain):
+            break
+        chain.append(cause)
+    return chain[::-1]
+
+
+def _one(error: BaseException) -> str:
+    frames = _frames(error.__traceback__)
+    lines = ["Traceback (most recent call last):"]
+    for frame in frames:
+        lines.append(f'  File "{shown_file(frame.file)}", line {frame.line}, in {frame.function}')
+        if source := linecache.getline(frame.file, frame.line).strip():
+            lines.append(f"    {source}")
+    if isinstance(error, SyntaxError) and error.filename:
+        # It was raised for a line that never ran.
+        lines.append(f'  File "{shown_file(error.filename)}", line {error.lineno}')
+        lines += [f"    {(error.text or '').strip()}"] * bool(error.text)
+    if len(lines) == 1:
+        return ""
+    return "\n".join([*lines, explain(error)])
+
+
+def _frames(traceback: TracebackType | None) -> list[StackFrame]:
+    """File, line and function of the model's frames: those after our own, the middle left out."""
+    first: list[StackFrame] = []
+    last: deque[StackFrame] = deque(maxlen=MOST_FRAMES // 2)
+    for frame in _walk(traceback):
+        if not first and frame.file.startswith(_OURS):
+            continue
+        (first if len(first) < MOST_FRAMES // 2 else last).append(frame)
+    return [*first, *last]
+
+
+def _walk(traceback: TracebackType | None) -> Iterator[StackFrame]:
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        yield StackFrame(code.co_filename, traceback.tb_lineno or 0, code.co_qualname)
+        traceback = traceback.tb_next

@@ -1,0 +1,1 @@
+"""Inputs: what a version takes, and raw JSON parsed into it."""

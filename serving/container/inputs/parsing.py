@@ -1,0 +1,181 @@
+"""Raw JSON inputs to what a model takes, item by item, so that one bad input fails alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from serving.container.failures.container_errors import UnknownInputType
+from serving.container.inputs.columns import columns_parser
+from serving.container.inputs.examples import completed
+from serving.container.inputs.numbers import NUMBER_TYPES, NumbersParser
+from serving.container.inputs.rows import (
+    ONE_BY_ONE,
+    InvalidRow,
+    RowParser,
+    Rows,
+    decode_json,
+    describe,
+    quoted,
+)
+from serving.container.inputs.signature import (
+    INPUT_TYPES,
+    MOST_EXAMPLE_BYTES,
+    Signature,
+    read_signature,
+)
+from serving.container.inputs.tensors import tensor_parser
+from serving.rpc.frames.codec import Answer, AnswerStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedBatch:
+    rows: Rows
+    count: int
+    refusals: dict[int, Answer]  # by the position of the input that has no row
+
+
+class StringParser:
+    """One JSON string an input."""
+
+    def parse(self, raw: bytes) -> str:
+        value = decode_json(raw, expected="a string")
+        if not isinstance(value, str):
+            hint = ONE_BY_ONE if isinstance(value, list) else ""
+            raise InvalidRow(f"expected a string, got {describe(value)}{hint}")
+        return value
+
+    def stack(self, rows: list[str]) -> Rows:
+        return rows
+
+
+class BytesParser:
+    """One JSON string of base64 an input."""
+
+    def __init__(self) -> None:
+        self._decode = msgspec.json.Decoder(bytes).decode
+
+    def parse(self, raw: bytes) -> bytes:
+        try:
+            return self._decode(raw)
+        except (ValueError, RecursionError):
+            value = decode_json(raw, expected="a string of base64")
+        came = "a string that is not base64" if isinstance(value, str) else describe(value)
+        raise InvalidRow(f"expected a string of base64, got {came}")
+
+    def stack(self, rows: list[bytes]) -> Rows:
+        return rows
+
+
+class AnyJsonParser:
+    """Any JSON value, as Python objects."""
+
+    def parse(self, raw: bytes) -> Any:
+        return decode_json(raw, expected="a JSON value")
+
+    def stack(self, rows: list[Any]) -> Rows:
+        return rows
+
+
+class JsonWithoutNullParser(AnyJsonParser):
+    """Any JSON value that has no null within."""
+
+    def parse(self, raw: bytes) -> Any:
+        value = super().parse(raw)
+        if b"null" in raw and (place := _place_of_null(value)) is not None:
+            raise InvalidRow(f"expected a value, got null{place}")
+        return value
+
+
+def _place_of_null(value: Any) -> str | None:
+    """Where in a JSON value the first null is, such as " at [3]"; None where there is none."""
+    if value is None:
+        return ""
+    waiting = [("", value)]
+    while waiting:
+        path, outer = waiting.pop()
+        if not isinstance(outer, dict | list):
+            continue
+        for key, inner in outer.items() if isinstance(outer, dict) else enumerate(outer):
+            if inner is None:
+                return f" at {path}[{quoted(key)}]"
+            if isinstance(inner, dict | list):
+                waiting.append((f"{path}[{quoted(key)}]", inner))
+    return None
+
+
+def _numbers_parser(signature: Signature) -> RowParser:
+    nullable = any(part.nullable for part in signature.inputs)
+    kind = NUMBER_TYPES[signature.input_type]
+    return NumbersParser(kind, length=signature.length, nullable=nullable)
+
+
+# Makes the parser of each input type.
+PARSERS: dict[str, Callable[[Signature], RowParser]] = {
+    **dict.fromkeys(NUMBER_TYPES, _numbers_parser),
+    "strings": lambda signature: StringParser(),
+    "bytes": lambda signature: BytesParser(),
+    "json": lambda signature: AnyJsonParser(),
+    "columns": columns_parser,
+    "tensor": tensor_parser,
+}
+# Of those that take null where the signature is silent.
+WITHOUT_NULLS: dict[str, Callable[[Signature], RowParser]] = {
+    "json": lambda signature: JsonWithoutNullParser(),
+    "columns": partial(columns_parser, nulls=False),
+}
+
+
+def row_parser(signature: Signature, *, nulls: bool = True) -> RowParser:
+    """Return the parser of inputs with this signature.
+
+    Without `nulls`, null is no value but where the signature says that it is one; of numbers and
+    tensors it never is another.
+    """
+    check_input_type(signature.input_type)
+    if not nulls and signature.input_type in WITHOUT_NULLS:
+        return WITHOUT_NULLS[signature.input_type](signature)
+    return PARSERS[signature.input_type](signature)
+
+
+def check_input_type(input_type: str) -> None:
+    """Raise UnknownInputType where it is none of INPUT_TYPES."""
+    if input_type not in PARSERS:
+        raise UnknownInputType(f"expected one of {', '.join(INPUT_TYPES)}, got {input_type!r}")
+
+
+def checked_inputs(input_type: str, *, signature: str = "", example: str = "") -> str:
+    """Return the signature as it is kept, "" for none; both are JSON, "" where not said.
+
+    Raises ValueError saying what was expected where either isn't one for inputs of this type, or
+    the example isn't what the signature says.
+    """
+    said = read_signature(signature, input_type=input_type)
+    if not example:
+        return said.encoded() if signature else ""
+    if (size := len(example.encode())) > MOST_EXAMPLE_BYTES:
+        raise ValueError(f"expected an example of at most {MOST_EXAMPLE_BYTES} bytes, got {size}")
+    parser = row_parser(completed(said, example=example))
+    try:
+        parser.parse(example.encode())
+    except InvalidRow as error:
+        raise ValueError(f"the example is no input: {error}") from error
+    return said.encoded() if signature else ""
+
+
+def parse_batch(parser: RowParser, raws: Sequence[bytes]) -> ParsedBatch:
+    """Parse what can be parsed; each bad input has its own refusal."""
+    if isinstance(parser, NumbersParser) and (together := parser.parse_together(raws)) is not None:
+        return ParsedBatch(together, len(raws), {})
+    rows: list[Any] = []
+    refusals: dict[int, Answer] = {}
+    for position, raw in enumerate(raws):
+        try:
+            rows.append(parser.parse(raw))
+        except InvalidRow as error:
+            refusals[position] = Answer(AnswerStatus.INVALID_INPUT, str(error).encode())
+    return ParsedBatch(parser.stack(rows) if rows else [], len(rows), refusals)

@@ -1,0 +1,299 @@
+"""Nested arrays of numbers, straight from text into NumPy: one, or several by their names."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.container.inputs.rows import (
+    InvalidRow,
+    RowParser,
+    Rows,
+    decode_json,
+    describe,
+    document_reader,
+    listed,
+    quoted,
+)
+from serving.container.inputs.signature import MOST_DIMENSIONS, InputPart, Signature
+
+ANY = InputPart()
+# All of a number's text, so that what is left of nested arrays is how they are nested.
+_NUMBERS = bytes(set(range(256)) - set(b"[],"))
+# As which type simdjson reads numbers of a kind.
+_READ_AS: dict[str, tuple[str, str]] = {
+    "f": ("d", "float64"),
+    "i": ("i", "int64"),
+    "u": ("u", "uint64"),
+}
+
+
+def tensor_parser(signature: Signature) -> RowParser:
+    parts = signature.inputs
+    if len(parts) > 1:
+        return NamedTensorsParser(parts)
+    return TensorParser(parts[0]) if parts else AnyTensorsParser()
+
+
+class TensorParser:
+    """One tensor an input. Where it has a name, an object with that one member will do too."""
+
+    def __init__(self, part: InputPart) -> None:
+        self._part = part
+        self._array = ArrayReader(part)
+
+    def parse(self, raw: bytes) -> NDArray[Any]:
+        if self._part.name and raw.lstrip()[:1] == b"{":
+            return self._array.read(_members(raw, names=(self._part.name,))[self._part.name])
+        return self._array.read(raw)
+
+    def stack(self, rows: list[NDArray[Any]]) -> Rows:
+        return _stacked(rows)
+
+
+class NamedTensorsParser:
+    """Several tensors an input; what a model is given are arrays by name."""
+
+    def __init__(self, parts: tuple[InputPart, ...]) -> None:
+        self._names = tuple(part.name for part in parts)
+        self._arrays = {part.name: ArrayReader(part, name=part.name) for part in parts}
+
+    def parse(self, raw: bytes) -> dict[str, NDArray[Any]]:
+        members = _members(raw, names=self._names)
+        return {name: self._arrays[name].read(members[name]) for name in self._names}
+
+    def stack(self, rows: list[dict[str, NDArray[Any]]]) -> Rows:
+        return {name: _stacked([row[name] for row in rows]) for name in self._names}
+
+
+class AnyTensorsParser:
+    """Inputs of which nothing is known: one tensor of numbers, or an object of several."""
+
+    def __init__(self) -> None:
+        self._array = ArrayReader(ANY)
+
+    def parse(self, raw: bytes) -> NDArray[Any] | dict[str, NDArray[Any]]:
+        if raw.lstrip()[:1] != b"{":
+            return self._array.read(raw)
+        members = _members(raw, names=None)
+        return {name: ArrayReader(ANY, name=name).read(part) for name, part in members.items()}
+
+    def stack(self, rows: list[Any]) -> Rows:
+        """As one batch where all have the same tensors; else a list."""
+        names = {tuple(row) if isinstance(row, dict) else None for row in rows}
+        if names == {None}:
+            return _stacked(rows)
+        if len(names) > 1:
+            return rows
+        return {name: _stacked([row[name] for row in rows]) for name in rows[0]}
+
+
+class ArrayReader:
+    """Reads one tensor of this dtype and shape; float64 of any shape where nothing is known."""
+
+    def __init__(self, part: InputPart, *, name: str = "") -> None:
+        self._where = f" in {quoted(name)}" if name else ""
+        self._dtype = np.dtype(_numpy_name(part.dtype))
+        self._nullable = bool(part.nullable) and self._dtype.kind == "f"
+        self._shape = part.shape
+        # How tensors of one size are nested, once one has come: built from the shape alone, it
+        # would take as much memory as somebody's signature says.
+        self._is_fixed = bool(part.shape) and None not in (part.shape or ())
+        self._brackets: bytes | None = None
+        self._read = document_reader()
+
+    def read(self, raw: bytes) -> NDArray[Any]:
+        array = self._fast(raw)
+        return self._slow(raw) if array is None else array
+
+    def _fast(self, raw: bytes) -> NDArray[Any] | None:
+        """simdjson flattens what is nested; how it is nested, its brackets and commas tell."""
+        if self._read is None or self._dtype.kind not in _READ_AS:
+            return None
+        code, parsed = _READ_AS[self._dtype.kind]
+        brackets = raw.translate(None, _NUMBERS)
+        shape = _sizes(self._shape) if brackets == self._brackets else None
+        try:
+            buffer = self._read(raw).as_buffer(of_type=code)
+        except (ValueError, TypeError, RuntimeError, AttributeError):
+            return None
+        flat = np.frombuffer(buffer, dtype=parsed)
+        if shape is None:
+            shape = _shape_of(brackets, count=flat.size)
+        if shape is None or prod(shape) != flat.size or not self._fits(shape):
+            return None
+        if self._is_fixed:
+            self._brackets = brackets
+        return self._narrowed(flat).reshape(shape)
+
+    def _slow(self, raw: bytes) -> NDArray[Any]:
+        """Read what simdjson can't, or explain what is wrong."""
+        values = decode_json(raw, expected=f"nested arrays of {self._words}{self._where}")
+        shape = self._shape_in(values)
+        flat = _flattened(values, depth=len(shape))
+        for value in flat:
+            if not self._is_element(value):
+                came = describe(value, number=self._words != "strings")
+                raise InvalidRow(f"expected {self._words}{self._where}, got {came}")
+        if not self._fits(shape):
+            expected = ["any" if size is None else size for size in self._shape or ()]
+            raise InvalidRow(
+                f"expected a tensor of the shape {_text(expected)}{self._where}, "
+                f"got one of {_text(shape)}"
+            )
+        if self._dtype.kind in "iu":
+            self._check_bounds(flat)
+        array = np.empty(len(flat), dtype=_READ_AS.get(self._dtype.kind, ("", self._dtype))[1])
+        try:
+            array[:] = flat
+        except OverflowError:
+            raise InvalidRow(
+                f"expected {self._words} of 64 bits{self._where}, got a larger one"
+            ) from None
+        return self._narrowed(array).reshape(shape)
+
+    def _check_bounds(self, values: list[int]) -> None:
+        limits = np.iinfo(self._dtype)
+        for value in values:
+            if not limits.min <= value <= limits.max:
+                raise self._not_held(value)
+
+    def _shape_in(self, values: Any) -> tuple[int, ...]:
+        sizes: list[int] = []
+        level: Any = values
+        while isinstance(level, list):
+            sizes.append(len(level))
+            if not level:
+                break
+            level = level[0]
+            if len(sizes) > MOST_DIMENSIONS:
+                raise InvalidRow(f"expected at most {MOST_DIMENSIONS} dimensions{self._where}")
+        if fault := _raggedness(values, sizes=tuple(sizes)):
+            raise InvalidRow(f"expected arrays of equal lengths{self._where}, got {fault}")
+        return tuple(sizes)
+
+    def _fits(self, shape: tuple[int, ...]) -> bool:
+        return self._shape is None or (
+            len(shape) == len(self._shape)
+            and all(size in (None, got) for size, got in zip(self._shape, shape, strict=True))
+        )
+
+    def _is_element(self, value: Any) -> bool:
+        kind = self._dtype.kind
+        if kind == "O":
+            return isinstance(value, str)
+        if kind == "b" or isinstance(value, bool):
+            return kind == "b" and isinstance(value, bool)
+        if value is None:
+            return self._nullable
+        return isinstance(value, int) or (isinstance(value, float) and kind == "f")
+
+    def _narrowed(self, flat: NDArray[Any]) -> NDArray[Any]:
+        """As the dtype asks for; what it can't hold is refused."""
+        if flat.dtype == self._dtype:
+            return flat
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            narrow = flat.astype(self._dtype)
+        lost = np.isinf(narrow) if self._dtype.kind == "f" else narrow != flat
+        if lost.any():
+            raise self._not_held(flat[int(np.argmax(lost))].item())
+        return narrow
+
+    def _not_held(self, value: Any) -> InvalidRow:
+        return InvalidRow(
+            f"expected numbers that {self._dtype} holds{self._where}, got {quoted(value)}"
+        )
+
+    @property
+    def _words(self) -> str:
+        words = {"f": "numbers", "b": "booleans", "O": "strings"}
+        return words.get(self._dtype.kind, "integers")
+
+
+def _members(raw: bytes, *, names: tuple[str, ...] | None) -> dict[str, bytes]:
+    """The parts of an object as they came; raises InvalidRow where they aren't those of `names`."""
+    expected = "an object of tensors" if names is None else f"an object with {listed(names)}"
+    try:
+        members = _raw_members.decode(raw)
+    except (ValueError, RecursionError):
+        value = decode_json(raw, expected=expected)
+        raise InvalidRow(f"expected {expected}, got {describe(value)}") from None
+    for name in members if names is not None else ():
+        if name not in names:  # type: ignore[operator]  # it isn't None here
+            raise InvalidRow(f"expected {expected}, got {quoted(name)}")
+    for name in names or ():
+        if name not in members:
+            raise InvalidRow(f"expected {expected}, got none of the name {quoted(name)}")
+    return {name: bytes(part) for name, part in members.items()}
+
+
+def _stacked(rows: list[NDArray[Any]]) -> Rows:
+    """One array with the batch first; a list where the shapes differ."""
+    shape = rows[0].shape
+    if any(row.shape != shape for row in rows):
+        return rows
+    return np.stack(rows)
+
+
+def _shape_of(brackets: bytes, *, count: int) -> tuple[int, ...] | None:
+    """The shape of nested arrays with so many numbers in all; None where they are ragged."""
+    depth = len(brackets) - len(brackets.lstrip(b"["))
+    if not 0 < depth <= MOST_DIMENSIONS:
+        return None
+    sizes: list[int] = []
+    unit = b""
+    for level in range(depth):
+        begin = depth - level
+        end = brackets.find(unit + b"]", begin)
+        if end < 0:
+            return None
+        size = brackets.count(b",", begin, end) // (unit.count(b",") + 1) + 1
+        sizes.insert(0, size)
+        if (len(unit) + 1) * size > len(brackets):
+            return None
+        unit = b"[" + b",".join([unit] * size) + b"]"
+    # "[]" is one number or none.
+    if unit != brackets or prod(sizes) != count:
+        return None
+    return tuple(sizes)
+
+
+def _raggedness(values: Any, *, sizes: tuple[int, ...]) -> str:
+    """What is irregular about nested lists that begin like this; "" for nothing."""
+    level = [values]
+    for depth, size in enumerate(sizes):
+        for inner in level:
+            if not isinstance(inner, list):
+                return f"{describe(inner)} beside an array at depth {depth}"
+            if len(inner) != size:
+                return f"{len(inner)} beside {size} at depth {depth + 1}"
+        level = [value for inner in level for value in inner]
+    if any(isinstance(value, list) for value in level):
+        return f"an array beside other values at depth {len(sizes)}"
+    return ""
+
+
+def _flattened(values: Any, *, depth: int) -> list[Any]:
+    level = [values]
+    for _ in range(depth):
+        level = [value for inner in level for value in inner]
+    return level
+
+
+def _numpy_name(dtype: str) -> str:
+    return {"": "float64", "string": "object"}.get(dtype, dtype)
+
+
+def _sizes(shape: tuple[int | None, ...] | None) -> tuple[int, ...]:
+    return tuple(size for size in shape or () if size is not None)
+
+
+def _text(shape: Any) -> str:
+    return f"[{', '.join(map(str, shape))}]"
+
+
+_raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])

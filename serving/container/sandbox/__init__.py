@@ -1,0 +1,1 @@
+"""What a program with a version's code may do, see and take."""

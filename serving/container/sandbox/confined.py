@@ -1,0 +1,342 @@
+"""Runs a program that may have been written by anybody where it finds none of the stack's secrets.
+
+``confined.py --write FOLDER [--read PATH] [--hide PATH] -- PROGRAM ...``
+gives up every privilege and replaces itself by the program (``-m MODULE ...`` runs a module of
+Python in this process instead). What the kernel then allows it, by Landlock:
+
+- to read the operating system, Python with its packages, and the `--read` paths, never what lies
+  in a `--hide` path; to write in the `--write` folders and in shared memory alone;
+- to look into, trace or signal no process but those that it has started itself;
+- to bind no TCP port that it chooses itself, only one that the kernel hands out.
+
+A filter of system calls (`sandbox.syscalls`) keeps it from other ways to its host: Unix
+sockets without `--sockets`, namespaces, leaving its group of processes, limits and priorities of
+other processes, and modes, owners, times and attributes of files.
+
+Elsewhere than on Linux, or where the kernel has no Landlock, it says so and takes away what it can.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib.util
+import os
+import resource
+import runpy
+import struct
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[2]
+# The packages in it that a container is made of.
+OF_A_CONTAINER = ("container", "rpc")
+# All else of the environment is nothing for a model to know.
+PASSED_ON = (
+    *("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH"),
+    *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES"),
+)
+
+# Where the stack keeps its files.
+OURS = ("CLIPPER_VAR", "CLIPPER_RUN_DIR")
+SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/opt", "/nix", "/proc", "/sys")
+# Of /etc what programs look up; the rest may hold somebody's passwords.
+SYSTEM_FILES = (
+    *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "timezone"),
+    *("passwd", "group", "nsswitch.conf", "hosts", "host.conf", "resolv.conf", "services"),
+    *(
+        "ssl/certs",
+        "ssl/openssl.cnf",
+        "ca-certificates",
+        "fonts",
+        "mime.types",
+        "OpenCL",
+        "python3",
+        "java",
+    ),
+)
+# The exit code where there is no such program, or it is none: a shell's.
+CANNOT_START = 126
+WITHOUT_LANDLOCK = "this kernel has no Landlock: files are not kept from the model"
+WITHOUT_MOUNTS = "shared memory and paths of sockets are not kept from the model on this machine"
+WITHOUT_FILTER = "system calls are not kept from the model on this machine"
+MOST_DESCRIPTORS = 4096
+DEVICES = ("null", "zero", "full", "random", "urandom", "dri", "kfd")
+
+_PR_CAPBSET_DROP = 24
+_PR_SET_DUMPABLE = 4
+_PR_SET_NO_NEW_PRIVS = 38
+_LAST_CAPABILITY = 63
+_PR_CAP_AMBIENT, _RAISE = 47, 2
+_CAPABILITY_VERSION_3 = 0x20080522
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_READ = 1 << 0 | 1 << 2 | 1 << 3  # execute, read a file, read a folder
+_USE = _READ | 1 << 1  # and write to a file
+_SCOPE_ALL = 1 << 0 | 1 << 1  # abstract sockets and signals stay within
+_BIND_TCP = 1 << 0
+_PATH_BENEATH, _NET_PORT = 1, 2
+# How long a ruleset's attributes are since that version: files, ports, scopes.
+_ATTRIBUTES_SINCE = ((6, 24), (4, 16), (1, 8))
+# Bit after the last right that a version of Landlock knows.
+_RIGHTS_UNTIL = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
+_FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
+
+
+def scrubbed_environment(base: Mapping[str, str], *, home: Path) -> dict[str, str]:
+    """What a program of somebody else's may know of `base`; its home is `home`."""
+    known = {name: base[name] for name in PASSED_ON if name in base}
+    # What it prints is to be read at once, also where it is killed.
+    python = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    # Its user may have no name but this.
+    return known | python | {"HOME": str(home), "TMPDIR": str(home), "USER": "model"}
+
+
+def confined_command(
+    program: Sequence[str],
+    *,
+    write: Iterable[Path],
+    read: Iterable[Path] = (),
+    sockets: bool = False,
+    modes: bool = False,
+    keeps_user: bool = False,
+    shared_mb: int | None = None,
+    other_python: Path | None = None,
+) -> list[str]:
+    """Return the command that runs this program confined, wherever it is started.
+
+    With `modes` it may change those of its user's files, with `keeps_user` it stays root if the
+    stack is. Its files in shared memory may take `shared_mb`.
+
+    `other_python` runs it in the place of this one, whose packages it then can't read. What that
+    brings along may run code as soon as it starts (`.pth` files), so it starts confined.
+    """
+    arguments = ["--sockets"] if sockets else []
+    arguments += ["--modes"] if modes else []
+    arguments += ["--keep-user"] if keeps_user else []
+    arguments += [] if shared_mb is None else ["--shared-mb", str(shared_mb)]
+    hide = [Path(os.environ[name]) for name in OURS if os.environ.get(name)]
+    for option, paths in (("--write", write), ("--read", read), ("--hide", hide)):
+        for path in paths:
+            arguments += [option, str(path)]
+    this = ["-P", str(Path(__file__).resolve())]
+    if other_python is not None:
+        arguments.append("--other-python")
+        program = [str(other_python), *this, "--confined", "--", *program]
+    return [sys.executable, *this, *arguments, "--", *program]
+
+
+def has_landlock() -> bool:
+    """Whether files and other processes can be kept from a model on this machine."""
+    return sys.platform == "linux" and _landlock_version(ctypes.CDLL(None)) >= 1
+
+
+def confine(
+    *,
+    write: Sequence[Path],
+    read: Sequence[Path],
+    hide: Sequence[Path],
+    sockets: bool,
+    modes: bool = False,
+    keeps_user: bool = False,
+    python: bool = True,
+    shared_mb: int | None = None,
+) -> bool:
+    """Confine this process, whose only thread is this one, for good; whether Landlock was there.
+
+    `modes`: it may change those of its user's files; `keeps_user`: it stays root if it is;
+    `python`: it may still read this Python and its packages.
+    """
+    if sys.platform != "linux":
+        return False
+    # Not at the top, as this file may be run before the project can be imported; nor later, when
+    # this Python may be one that it can't read any more.
+    from serving.container.sandbox.mounts import take_own_mounts
+    from serving.container.sandbox.own_user import CAP_DAC_READ_SEARCH, has_own_user, take_own_user
+    from serving.container.sandbox.syscalls import filter_calls
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    # A build links files of one folder in another one, which mounts would keep it from.
+    if not modes:
+        own = take_own_mounts(libc, hide=hide, keep=[*write, *read], shared_mb=shared_mb)
+        if hide and not own:
+            print(WITHOUT_MOUNTS, file=sys.stderr)
+    readable = readable_paths(extra=read, hide=hide, python=python)
+    version = _landlock_version(libc)
+    if version >= 1:
+        _restrict(libc, version=version, write=write, readable=list(readable))
+    if not keeps_user:
+        take_own_user(libc, write=write)
+    is_own_user = has_own_user(libc)
+    # The kernel then keeps the files of others from it.
+    modes = modes or is_own_user
+    _bound_descriptors()
+    if not filter_calls(libc, sockets=sockets, modes=modes, truncate=version >= 3):
+        print(WITHOUT_FILTER, file=sys.stderr)
+    _drop_capabilities(libc, kept=CAP_DAC_READ_SEARCH if is_own_user else None)
+    libc.prctl(_PR_SET_DUMPABLE, int(version >= 1), 0, 0, 0)
+    return version >= 1
+
+
+def readable_paths(*, extra: Sequence[Path], hide: Sequence[Path], python: bool) -> Iterator[Path]:
+    """What a confined program may read: nothing of it lies in, or holds, a hidden path."""
+    ours = [sys.prefix, sys.base_prefix, sys.exec_prefix, *filter(None, sys.path)]
+    known = [Path(path) for path in (*SYSTEM, *(ours if python else ()))]
+    known += [Path("/etc", name) for name in SYSTEM_FILES]
+    for folder in map(Path, filter(None, os.environ.get("PATH", "").split(os.pathsep))):
+        known.append(folder)
+        # Not by is_dir(), which fails where the folder can't be searched.
+        if folder.name == "bin" and os.path.isdir(folder.parent / "lib"):  # noqa: PTH112
+            known.append(folder.parent)
+    project = PACKAGE.parent
+    resolved = dict.fromkeys(path.resolve() for path in known)
+    # Of the project what a container is made of alone: its folder may hold a stack's files.
+    kept = [path for path in resolved if path not in (project, *project.parents)]
+    hidden = [path.resolve() for path in hide]
+    for path in (*kept, PACKAGE / "__init__.py", *(PACKAGE / name for name in OF_A_CONTAINER)):
+        yield from _without(path, hidden)
+    yield from extra
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog=f"python -m {__name__}", description=__doc__)
+    for option in ("--write", "--read", "--hide"):
+        parser.add_argument(option, action="append", type=Path, default=[])
+    parser.add_argument("--sockets", action="store_true", help="may open Unix sockets")
+    parser.add_argument("--modes", action="store_true", help="may change those of files")
+    parser.add_argument("--shared-mb", type=int, help="that files in shared memory may take")
+    parser.add_argument("--keep-user", action="store_true", help="stay root if it is")
+    parser.add_argument("--other-python", action="store_true", help="has a Python of its own")
+    parser.add_argument("--confined", action="store_true", help="this process is already")
+    parser.add_argument("program", nargs=argparse.REMAINDER)
+    arguments = parser.parse_args()
+    program = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
+    _import_package()
+    if not arguments.confined and not confine(
+        write=arguments.write,
+        read=arguments.read,
+        hide=arguments.hide,
+        sockets=arguments.sockets,
+        modes=arguments.modes,
+        keeps_user=arguments.keep_user,
+        python=not arguments.other_python,
+        shared_mb=arguments.shared_mb,
+    ):
+        print(WITHOUT_LANDLOCK, file=sys.stderr)
+    if program[0] != "-m":
+        try:
+            os.execv(program[0], program)  # noqa: S606  # which program is the caller's word
+        except OSError as error:
+            print(f"{program[0]}: {error.strerror}", file=sys.stderr)
+            sys.exit(CANNOT_START)
+    sys.argv = program[1:]
+    runpy.run_module(program[1], run_name="__main__", alter_sys=True)
+
+
+def _import_package() -> None:
+    """Import by their paths the packages that a container is made of.
+
+    The folder that they lie in can't be searched once this process is confined, or where it was
+    started by one that is: an executable by its check. It isn't on the import path either: there
+    is nothing else in it for a model.
+    """
+    _import_from(PACKAGE, name=PACKAGE.name)
+    for name in OF_A_CONTAINER:
+        _import_from(PACKAGE / name, name=f"{PACKAGE.name}.{name}")
+
+
+def _import_from(folder: Path, *, name: str) -> None:
+    if name in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec is not None and spec.loader is not None  # noqa: S101, PT018  # it is a file
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+
+
+def _without(path: Path, hidden: Sequence[Path]) -> Iterator[Path]:
+    """The path, or where it holds a hidden one all else that is in it."""
+    if any(path == other or path.is_relative_to(other) for other in hidden):
+        return
+    if not any(other.is_relative_to(path) for other in hidden):
+        yield path
+        return
+    with suppress(OSError):
+        for inner in path.iterdir():
+            if not inner.is_symlink():
+                yield from _without(inner, hidden)
+
+
+def _restrict(
+    libc: ctypes.CDLL, *, version: int, write: Sequence[Path], readable: Sequence[Path]
+) -> None:
+    every = (1 << _RIGHTS_UNTIL.get(version, 16)) - 1
+    attributes = struct.pack("=QQQ", every, _BIND_TCP, _SCOPE_ALL)
+    size = next(size for since, size in _ATTRIBUTES_SINCE if version >= since)
+    ruleset = libc.syscall(_CREATE_RULESET, attributes, size, 0)
+    _check(ruleset)
+    granted = [(path, _READ) for path in readable]
+    granted += [(path, every) for path in (*write, Path("/dev/shm"))]  # noqa: S108
+    nodes = [Path("/dev", name) for name in DEVICES] + list(Path("/dev").glob("nvidia*"))
+    granted += [(path, _USE | every & 1 << 15) for path in nodes]
+    for path, rights in granted:
+        _allow(libc, ruleset, path=path, rights=rights & every)
+    if version >= 4:
+        # Port 0 stands for those that the kernel hands out.
+        rule = struct.pack("=QQ", _BIND_TCP, 0)
+        _check(libc.syscall(_ADD_RULE, ruleset, _NET_PORT, rule, 0))
+    _check(libc.syscall(_RESTRICT_SELF, ruleset, 0))
+    os.close(ruleset)
+
+
+def _landlock_version(libc: ctypes.CDLL) -> int:
+    """Less than 1 where there is none, or it was switched off."""
+    return int(libc.syscall(_CREATE_RULESET, None, 0, 1))
+
+
+def _allow(libc: ctypes.CDLL, ruleset: int, *, path: Path, rights: int) -> None:
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # not on this system
+    try:
+        if not path.is_dir():
+            rights &= _FILE_RIGHTS
+        rule = struct.pack("=Qi", rights, descriptor)
+        _check(libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0))
+    finally:
+        os.close(descriptor)
+
+
+def _bound_descriptors() -> None:
+    """Leave a process so many that its sockets hold a bounded amount of the kernel's memory."""
+    most, hard = (
+        limit if 0 <= limit < MOST_DESCRIPTORS else MOST_DESCRIPTORS
+        for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
+    )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _drop_capabilities(libc: ctypes.CDLL, *, kept: int | None) -> None:
+    """Leave this process, and what it executes, this capability alone, None: none."""
+    for capability in {*range(_LAST_CAPABILITY + 1)} - {kept}:
+        libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails for those that nobody has
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    mask = 0 if kept is None else 1 << kept
+    _check(libc.capset(header, struct.pack("=6I", mask, mask, mask, 0, 0, 0)))
+    if kept is not None:
+        _check(libc.prctl(_PR_CAP_AMBIENT, _RAISE, kept, 0, 0))
+
+
+def _check(result: int) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""The processes of one model: which they are, what memory they hold, and their end.
+
+No model can leave its group of processes (`sandbox.syscalls`). So the group has all that
+it started, also a process whose parent has ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from serving.container.sandbox.mounts import used_bytes
+
+# Libraries start one or two processes for each core, each with a thread for each of some tasks.
+MOST_PROCESSES = 100 + 2 * (os.cpu_count() or 1)
+MOST_THREADS = 20 * MOST_PROCESSES
+# What they hold unread, some 0.2 MB each, counts nowhere.
+MOST_SOCKETS = 1024
+_RESIDENT = ("RssAnon", "RssShmem")
+
+
+class Process(NamedTuple):
+    """What the kernel tells of a process that runs."""
+
+    parent: int
+    group: int
+    threads: int
+
+
+def read_processes() -> dict[int, Process]:
+    """Return every process that runs, by its id; none on a system without /proc."""
+    found = {}
+    for name in (folder.name for folder in Path("/proc").glob("[0-9]*")):
+        with suppress(OSError), open(f"/proc/{name}/stat", "rb", 0) as told:  # noqa: PTH123  # faster
+            # "pid (name) state parent group ...", where the name may hold spaces and brackets.
+            state, parent, group, *rest = told.read().rpartition(b")")[2].split()
+            threads = int(rest[14])
+            # The first thread may have ended while others go on.
+            if state not in b"ZX" or threads > 1:
+                found[int(name)] = Process(int(parent), int(group), threads)
+    return found
+
+
+def family_of(pids: Iterable[int], processes: Mapping[int, Process]) -> set[int]:
+    """Return these processes, all that they started, and all in the groups that these lead."""
+    family, more = set[int](), {*pids} & processes.keys()
+    while more:
+        family |= more
+        more = {
+            each
+            for each, process in processes.items()
+            if each not in family and (process.parent in family or process.group in family)
+        }
+    return family
+
+
+def held_bytes(family: set[int]) -> int:
+    """Return at most what these processes hold that no file on a disk backs.
+
+    What several of them share counts for each.
+    """
+    return sum(_read_kib(family, "status", *_RESIDENT)) * 1024 + _files_bytes(family)
+
+
+def shared_once_bytes(pids: Iterable[int], family: set[int]) -> int:
+    """Return what `held_bytes` does, but count shared memory once: it takes the kernel longer.
+
+    What `pids` share with the processes that forked them counts in full.
+    """
+    own, own_shared = _read_kib(pids, "status", *_RESIDENT)
+    others, shared = _read_kib(family - {*pids}, "smaps_rollup", "Pss_Anon", "Pss_Shmem")
+    # What is mapped of the files would count twice.
+    return (own + others) * 1024 + max((own_shared + shared) * 1024, _files_bytes(family))
+
+
+def crowd_of(family: Iterable[int], processes: Mapping[int, Process]) -> str:
+    """Say by how much a model has too many processes, threads or sockets, "" if it hasn't."""
+    known = [processes[each] for each in family if each in processes]
+    threads = sum(process.threads for process in known)
+    if len(known) > MOST_PROCESSES:
+        return f"the model runs {len(known)} processes, more than {MOST_PROCESSES}"
+    if threads > MOST_THREADS:
+        return f"the model runs {threads} threads, more than {MOST_THREADS}"
+    if (sockets := len(_sockets_of(family))) > MOST_SOCKETS:
+        return f"the model has {sockets} sockets open, more than {MOST_SOCKETS}"
+    return ""
+
+
+def groups_of(family: Iterable[int], processes: Mapping[int, Process]) -> set[int]:
+    """Return the groups that one of these processes leads."""
+    return {each for each in family if each in processes and processes[each].group == each}
+
+
+def end_groups(groups: Iterable[int]) -> None:
+    for group in groups:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
+
+
+def _read_kib(pids: Iterable[int], file: str, *names: str) -> list[int]:
+    """Return the sum of each of these lines of the processes' file in /proc."""
+    found = [0] * len(names)
+    for pid in pids:
+        with suppress(OSError, ValueError, IndexError):  # it has ended
+            if not (held := _kib(Path(f"/proc/{pid}/{file}"), names)):
+                # Its first thread has ended, and with it what the kernel tells of the process.
+                threads = Path(f"/proc/{pid}/task").iterdir()
+                others = [thread for thread in threads if thread.name != str(pid)]
+                held = _kib(others[0] / "status", _RESIDENT)
+            found = [before + more for before, more in zip(found, held, strict=True)]
+    return found
+
+
+def _kib(file: Path, names: Sequence[str]) -> list[int]:
+    """Return these lines of a file in /proc, none if one isn't there."""
+    try:
+        lines = dict(line.split(":", 1) for line in file.read_text().splitlines() if ":" in line)
+    except OSError:
+        return []
+    return [int(lines[name].split()[0]) for name in names if name in lines]
+
+
+def _sockets_of(family: Iterable[int]) -> set[str]:
+    found = set()
+    for pid in family:
+        with suppress(OSError):  # it has ended
+            for entry in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):
+                    found.add(str(entry.readlink()))
+    return {name for name in found if name.startswith("socket:")}
+
+
+def _files_bytes(family: Iterable[int]) -> int:
+    """Return what files in the family's own shared memory take; all of it has the same."""
+    return max(map(used_bytes, family), default=0)

@@ -1,0 +1,150 @@
+"""What one model may take: memory beyond that of its bare process, threads for linear algebra.
+
+The memory counted is what the model's process, and all of its family, hold and nothing else backs:
+resident, neither a file nor code. Two things keep it within the limit. Another process compares
+the family with it each second (`fault_of`) and ends it; and the kernel refuses to hand out to one
+process much more than the limit in between, however quick the model and however long it holds the
+interpreter.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from serving.container.failures.container_errors import ContainerError, MemoryLimitExceeded
+from serving.container.sandbox.family import (
+    Process,
+    crowd_of,
+    family_of,
+    held_bytes,
+    read_processes,
+    shared_once_bytes,
+)
+
+MIB = 1 << 20
+# What the kernel hands out on top of the limit: it counts what a process has asked for, used or
+# not, such as the stack and the buffers of each thread.
+SLACK = 1.25
+SPARE_BYTES_PER_THREAD = 64 * MIB
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class MemoryLimit:
+    """Holds this process to `limit_mb` more than it had when this was made; None: to nothing.
+
+    There is no way back for a process that serves: it has to end with its model.
+    """
+
+    def __init__(self, limit_mb: int | None, *, threads: int = 1) -> None:
+        self.limit_mb = limit_mb
+        self.base_bytes = private_bytes()
+        self._resident_before = _status("VmRSS")
+        self._threads = threads
+        self._before = resource.getrlimit(resource.RLIMIT_DATA)
+
+    def impose(self) -> None:
+        if self.limit_mb is None or sys.platform != "linux":
+            return
+        limit = int(self.limit_mb * MIB * SLACK)
+        ceiling = _status("VmData") + limit + SPARE_BYTES_PER_THREAD * (1 + self._threads)
+        _, hard = self._before
+        soft = ceiling if hard == resource.RLIM_INFINITY else min(ceiling, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+    def lift(self) -> None:
+        """Give back the room for whatever has to be done once the model has failed."""
+        resource.setrlimit(resource.RLIMIT_DATA, self._before)
+
+    @property
+    def most_taken_mb(self) -> float:
+        """What the process has held at most since; code that was read for it included."""
+        return max(0, _status("VmHWM") - self._resident_before) / MIB
+
+    def check(self) -> None:
+        """Raises MemoryLimitExceeded where the process holds more than it may."""
+        if self.limit_mb is not None:
+            excess = excess_of(private_bytes(), base_bytes=self.base_bytes, limit_mb=self.limit_mb)
+            if excess:
+                raise MemoryLimitExceeded(excess)
+
+
+def excess_of(held_bytes: int, *, base_bytes: int, limit_mb: int) -> str:
+    """Say by how much a process is over its limit, "" where it isn't."""
+    taken_mb = (held_bytes - base_bytes) / MIB
+    if taken_mb <= limit_mb:
+        return ""
+    return f"the model takes {taken_mb:.0f} MiB, more than its memory limit of {limit_mb} MiB"
+
+
+@contextmanager
+def held_to(limit: MemoryLimit, *, threads: int) -> Iterator[None]:
+    """Load and warm a model up inside the block; its limits stay when it is left in peace.
+
+    Raises MemoryLimitExceeded where the model failed for want of memory, or holds too much.
+    """
+    limit_threads(threads)
+    limit.impose()
+    try:
+        yield
+        limit.check()
+    except (ContainerError, MemoryError) as error:
+        limit.lift()
+        if limit.limit_mb is None or not _tells_of_memory(error):
+            raise
+        raise MemoryLimitExceeded(
+            f"the model needs more than its memory limit of {limit.limit_mb} MiB; "
+            f"it held {limit.most_taken_mb:.0f} MiB when it asked for more: {error}"
+        ) from error
+    limit_threads(threads)  # of the libraries that the model has brought
+
+
+def limit_threads(count: int) -> None:
+    """Have linear algebra use so many threads: in libraries loaded already, and in later ones."""
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
+    with suppress(ImportError):  # scikit-learn's; a model's own environment need not have it
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(limits=count)
+
+
+def private_bytes(pid: int | None = None) -> int:
+    """Return what a process and its family hold that no file backs, 0 where nobody tells.
+
+    `pid` None: of this process.
+    """
+    return held_bytes(family_of([os.getpid() if pid is None else pid], read_processes()))
+
+
+def fault_of(
+    pids: Sequence[int], processes: Mapping[int, Process], *, base_bytes: int, limit_mb: int | None
+) -> str:
+    """Say what the family of a model's processes has too much of, "" if it is within its limits."""
+    family = family_of(pids, processes)
+    if crowd := crowd_of(family, processes):
+        return crowd
+    if limit_mb is None:
+        return ""
+    if not excess_of(held_bytes(family), base_bytes=base_bytes, limit_mb=limit_mb):
+        return ""
+    held = shared_once_bytes(pids, family)
+    return excess_of(held, base_bytes=base_bytes, limit_mb=limit_mb)
+
+
+def _status(name: str) -> int:
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _tells_of_memory(error: BaseException) -> bool:
+    """Whether it was for want of memory; a model's own exception is there as its text alone."""
+    return isinstance(error, MemoryError) or (
+        not isinstance(error, MemoryLimitExceeded) and "MemoryError" in str(error)
+    )

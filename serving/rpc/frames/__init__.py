@@ -1,0 +1,1 @@
+"""Frames: the codec of what web processes and replicas exchange."""

@@ -1,0 +1,1 @@
+"""TCP between hosts: streams whose ends have proved themselves."""

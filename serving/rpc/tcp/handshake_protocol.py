@@ -1,0 +1,99 @@
+"""The protocol of a TCP stream until its peer has proved itself; the connection comes after it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from serving.rpc.errors import AuthenticationFailed, ConnectionLost, ProtocolError
+from serving.rpc.frames.codec import Frame, FrameType, encode_frame, first_frame
+from serving.rpc.tcp.handshake import MAX_HANDSHAKE_BODY, Handshake
+
+# All that a stranger learns of why his proof was refused.
+_REFUSED = "authentication failed"
+
+
+class HandshakeProtocol(asyncio.Protocol):
+    """Runs a handshake on a new stream, then leaves the stream to `connection` and is done.
+
+    So a connection sees authenticated peers only, and pays nothing for it later. `passed` is set
+    when the stream has been handed over; its exception says why it was not. The caller limits the
+    time.
+    """
+
+    def __init__(self, connection: asyncio.Protocol, *, handshake: Handshake) -> None:
+        self.passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.has_stream = False
+        self._connection = connection
+        self._handshake = handshake
+        self._transport: asyncio.Transport | None = None
+        self._unread = b""
+        self._fault: ProtocolError | None = None
+
+    def abort(self) -> None:
+        """Give up; once the stream has been handed over this does nothing."""
+        if self._transport is not None:
+            self._transport.abort()
+        if not self.passed.cancel() and not self.passed.cancelled():
+            self.passed.exception()  # nobody else will ask for it
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.has_stream = True
+        # uvloop's transports have the methods, not the base class.
+        self._transport = transport = cast("asyncio.Transport", transport)
+        if self.passed.done():  # whoever waited has given up
+            transport.abort()
+            return
+        transport.write(self._handshake.opening)
+
+    def data_received(self, data: bytes) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._unread += data
+        try:
+            self._read()
+        except ProtocolError as error:
+            self._refuse(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if not self.passed.done():
+            reason = str(exc) if exc else "the peer closed the connection"
+            lost = ConnectionLost(f"{reason} before it was authenticated")
+            self.passed.set_exception(self._fault or lost)
+
+    def _read(self) -> None:
+        while cut := first_frame(self._unread, max_body=MAX_HANDSHAKE_BODY):
+            frame, rest = cut
+            self._take(frame)
+            if self._handshake.is_done:
+                # HELLO ends the handshake, and is the first that the connection reads.
+                self._hand_over(self._unread if frame.type is FrameType.HELLO else rest)
+                return
+            self._unread = rest
+
+    def _take(self, frame: Frame) -> None:
+        reply = self._handshake.receive(frame)
+        if reply and self._transport is not None:
+            self._transport.write(reply)
+
+    def _hand_over(self, unread: bytes) -> None:
+        transport = self._transport
+        if transport is None or self.passed.done():  # whoever waited has given up, and will abort
+            return
+        self._transport, self._unread = None, b""
+        self.passed.set_result(None)
+        transport.set_protocol(self._connection)
+        self._connection.connection_made(transport)
+        if unread:
+            self._connection.data_received(unread)
+
+    def _refuse(self, error: ProtocolError) -> None:
+        """Tell the peer and close; `passed` learns of it when that is done."""
+        self._fault = error
+        if self._transport is not None:
+            reason = _REFUSED if isinstance(error, AuthenticationFailed) else str(error)
+            self._transport.write(encode_frame(FrameType.ERROR, 0, reason.encode()))
+            self._transport.close()
