@@ -1,4 +1,4 @@
-"""What a context may be: whose selection state a query uses, a user or a session say."""
+"""Names of contexts: a user or a session whose selection state a query uses."""
 
 from __future__ import annotations
 

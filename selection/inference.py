@@ -1,4 +1,4 @@
-"""What may be concluded from rewards, however often one looks: confidence sequences and evidence.
+"""Confidence sequences and evidence: conclusions from rewards that hold however often one looks.
 
 An interval at 95 % that is looked at again and again ends up beside the truth in far more than
 5 % of all runs. Those of this module hold at all times at once: the chance that one is *ever*
@@ -33,7 +33,7 @@ GROWTHS = tuple(math.expm1(stake) for stake in STAKES)
 # width.
 STEPS = 3
 STEPS_OF_MEANS, CLOSE = 8, 1e-6
-# Of a Beta distribution, the prior of `evidence`: that of Krichevsky and Trofimov (1981).
+# The Beta prior of `evidence`, that of Krichevsky and Trofimov (1981).
 HALF = 0.5
 
 
@@ -72,7 +72,7 @@ def mean(seen: Rewards, *, alpha: float = ALPHA) -> Interval | None:
 def _mean_lower(seen: Rewards, *, alpha: float) -> float:
     number, total = seen
     wanted = math.log(len(STAKES) / alpha)
-    # Where a single bet would reach what all are to reach: no further than they do.
+    # A single bet reaches it here, which is no further than all do.
     bets = tuple(zip(STAKES, GROWTHS, strict=True))
     m = max(math.expm1((stake * total - wanted) / number) / growth for stake, growth in bets)
     m = max(m, 0.0)

@@ -1,4 +1,4 @@
-"""What a piece of feedback is about: a query, an input, or the silence after a query."""
+"""Kinds of feedback: on a query, on an input, or the silence after a query."""
 
 from __future__ import annotations
 

@@ -75,8 +75,8 @@ class Feedback(models.Model):
         )
 
     def __str__(self) -> str:
-        told = self.label[:40] if self.label else f"reward {self.reward:g}"
-        return f"{self.application}: {told}"
+        text = self.label[:40] if self.label else f"reward {self.reward:g}"
+        return f"{self.application}: {text}"
 
 
 class StateReset(models.Model):
@@ -107,7 +107,7 @@ class StateReset(models.Model):
 
 
 class StateCheckpoint(models.Model):
-    """What a context had learned from feedback that was taken out of the table since."""
+    """The state of a context after feedback that is no longer in the table."""
 
     application = models.ForeignKey(
         "registry.Application", on_delete=models.CASCADE, related_name="checkpoints"
@@ -130,7 +130,7 @@ class StateCheckpoint(models.Model):
 
 
 class SelectionSnapshot(models.Model):
-    """What an application had learned `at` a time, and what happened since the one before.
+    """The state of an application's selection `at` a time, and the events since the one before.
 
     `selection.evaluation.monitoring` takes, merges and reads them; of the global context.
     """
@@ -168,7 +168,7 @@ class SelectionSnapshot(models.Model):
 
 
 class ExperimentHealth(models.Model):
-    """How an application's experiment stands; `selection.evaluation.health` looks."""
+    """The health of an application's experiment, kept by `selection.evaluation.health`."""
 
     application = models.OneToOneField(
         "registry.Application", on_delete=models.CASCADE, related_name="health"

@@ -38,7 +38,7 @@ class ArmRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Spent(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What asking an arm took: seconds until it answered or was given up, and its cost."""
+    """Seconds until an arm answered or was given up, and its cost."""
 
     seconds: float = 0.0
     cost: float = 0.0
@@ -70,7 +70,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormerSecret:
-    """What signed receipts until a time (unix milliseconds); none that is dated later is its."""
+    """The secret that signed receipts until a time (unix milliseconds), and none dated later."""
 
     key: bytes
     until_ms: int

@@ -1,4 +1,4 @@
-"""How reliably each arm answers: known at the moment an arm was asked, without any feedback.
+"""Reliability of arms: known at the moment an arm was asked, without any feedback.
 
 What feedback teaches is how good an arm's answers are; this is whether there are any. Of each arm
 one number is kept, the share of asks that it missed, which fades with every further ask of it: it
@@ -35,7 +35,7 @@ EVERYTHING: Factors = MappingProxyType({})
 
 
 class Asked(NamedTuple):
-    """What was asked of an arm since the last exchange: how often, and what that adds."""
+    """Asks of an arm since the last exchange: their number, and what they add."""
 
     asks: int
     missed: float
@@ -48,7 +48,7 @@ NOTHING = Asked(0, 0.0)
 
 
 class Reliability:
-    """What one web process knows of the arms of one application.
+    """The knowledge of one web process about the arms of one application.
 
     `missed` holds the share of asks that were missed, of arms that missed any lately; `factors`
     say how much of its share an arm keeps, where that isn't all, and are another object whenever
@@ -90,7 +90,7 @@ class Reliability:
         return taken
 
     def give_back(self, taken: Mapping[str, Asked]) -> None:
-        """Take back what could not be told."""
+        """Take back asks that could not be exchanged."""
         for arm, asked in taken.items():
             self._asked[arm] = asked.then(self._asked.get(arm, NOTHING))
 

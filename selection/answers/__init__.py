@@ -1,1 +1,1 @@
-"""How several arms' answers become one, and how an application judges it: arithmetic alone."""
+"""The arithmetic that makes one answer of several."""

@@ -32,7 +32,7 @@ from selection.policies.policy import normalised
 
 VOTE, SCORES, MEAN, MEDIAN = "vote", "scores", "mean", "median"
 
-# How near to one half a sum of weights is one half.
+# A sum of weights this near to one half is one half.
 ROUNDING = 1e-12
 
 
@@ -50,7 +50,7 @@ CustomCombine = Callable[[Mapping[str, Any], Mapping[str, float]], Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """What the arms asked have answered, as JSON text; `arrived` of them, in their order."""
+    """Answers of the arms asked, as JSON text; `arrived` are those with an answer, in order."""
 
     predictions: Mapping[str, bytes]
     weights: Mapping[str, float]

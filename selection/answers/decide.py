@@ -1,4 +1,4 @@
-"""Which answer is given: what the arms' outputs come to, or the application's default output."""
+"""The choice between the arms' combined answer and the application's default output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from selection.answers.imputation import Averages
 
 
 class Fault(Enum):
-    """What is wrong with the answer that the arms come to."""
+    """A fault of the arms' combined answer."""
 
     NO_OUTPUT = "no arm answered"
     NOT_COMBINED = "the outputs are nothing that can be combined"
@@ -20,7 +20,7 @@ class Fault(Enum):
 
 
 class Objection(NamedTuple):
-    """What speaks against giving the arms' answer, the words for people, the confidence in it."""
+    """An objection to the arms' answer: its fault, an explanation, the confidence."""
 
     fault: Fault
     explanation: str

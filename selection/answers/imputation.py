@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
-# What can be averaged: a number, an array of numbers, scores by label.
+# Values that can be averaged: a number, an array of numbers, scores by label.
 Values = float | list[float] | dict[str, float]
 Shape = int | str
 

@@ -26,7 +26,7 @@ Scores = list[float] | dict[str, float]
 
 
 def kind_of(text: bytes) -> str:
-    """Return what a JSON text is, as people are told of it."""
+    """Return what a JSON text is, in words."""
     return KINDS.get(text.lstrip()[:1], "a number")
 
 

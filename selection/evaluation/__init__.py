@@ -1,1 +1,1 @@
-"""What kept feedback tells: how selection goes, and how else it might have gone."""
+"""Evaluation of stored feedback: monitoring, health of experiments, what-ifs, export."""

@@ -1,4 +1,4 @@
-"""How much counters have grown that live in several processes, which come and go."""
+"""Growth of counters that live in several processes, which come and go."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from core.counters import growth, went_back
 # Asked, answered, late, failed: of one arm.
 Counts = list[int]
 ByArm = Mapping[str, Counts]
-# What each process has counted since it started.
+# The counts of each process since it started.
 Readings = Mapping[str, ByArm]
 
-# Of processes that are gone so many are remembered: one that is only slow to publish would
+# So many processes that are gone are remembered: one that is only slow to publish would
 # otherwise be counted from its start again.
 REMEMBERED = 64
 

@@ -25,9 +25,9 @@ from selection.evaluation.stored_rows import (
     KINDS,
     MOST_ROWS,
     PAGE_ROWS,
+    ExportSpan,
     Page,
     Values,
-    Wanted,
 )
 
 JSON, JSON_LINES, CSV = "application/json", "application/x-ndjson", "text/csv"
@@ -89,7 +89,7 @@ class ExportView(ManagementView):
         return response
 
 
-def _wanted(request: Request) -> Wanted:
+def _wanted(request: Request) -> ExportSpan:
     asked = request.query_params
     known = [parameter.name for parameter in PARAMETERS]
     if unknown := sorted(set(asked) - set(known)):
@@ -99,7 +99,7 @@ def _wanted(request: Request) -> Wanted:
         raise BadRequest(f"kind: Expected one of {', '.join(KINDS)}, got {kind[:60]!r}.")
     since, until = moment_in(asked, "since"), moment_in(asked, "until")
     check_period(since=since, until=until)
-    return Wanted(
+    return ExportSpan(
         kind=kind,
         since=since,
         until=until,

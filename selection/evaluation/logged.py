@@ -33,7 +33,7 @@ class LoggedQuery:
     """One piece of feedback. `routed` are the arms there were to choose from; () if unknown.
 
     `given` says that the answer went to somebody; a labelled input only asked the arms. `reward`
-    is what the answer as a whole earned, where people told that instead of a label. Queries of one
+    is what the answer as a whole earned, if people said that instead of a label. Queries of one
     `key`, or of one context where there is none, may have been kept with one arm.
     """
 
@@ -48,7 +48,7 @@ class LoggedQuery:
 
     @property
     def certain(self) -> bool:
-        """Whether each arm asked was asked for certain."""
+        """True if each arm asked was asked for certain."""
         return len(self.asked) > 1 or self.asked[0].propensity >= 1.0
 
     def chance_of(self, arm: LoggedArm) -> float:
@@ -57,7 +57,7 @@ class LoggedQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRule:
-    """How an application makes one answer of several, and how that is judged.
+    """The rule by which an application combines and judges answers.
 
     `default_output` is JSON text, given where nothing was answered or where the confidence is
     below the `threshold`; None where there is none.
@@ -114,7 +114,7 @@ def answer_rule_of(application: ApplicationSpec) -> AnswerRule:
     )
 
 
-# Of a row, what `logged` reads.
+# The columns of a row that `logged` reads.
 COLUMNS = ("arms", "label", "reward", "context", "key", "routed", "features", "kind")
 # A chance that was logged as less than this counts as this: no row may weigh without bound.
 LEAST_PROPENSITY = 1e-6

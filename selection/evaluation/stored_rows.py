@@ -29,8 +29,8 @@ Values = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Which rows to return: those of feedback that came within a time, of some versions or all."""
+class ExportSpan:
+    """The rows to return: of feedback within a time, of some versions or all."""
 
     kind: str
     since: datetime | None = None
@@ -54,7 +54,7 @@ class RowKind:
 
     words: str
     columns: tuple[str, ...]
-    page: Callable[[Application, Wanted], Page]
+    page: Callable[[Application, ExportSpan], Page]
 
 
 JSON_COLUMNS = frozenset({"input", "output", "label", "features", "metrics", "routed"})
@@ -63,7 +63,7 @@ JSON_COLUMNS = frozenset({"input", "output", "label", "features", "metrics", "ro
 # --- Feedback and decisions ---------------------------------------------------------------------
 
 
-def _feedback(application: Application, wanted: Wanted) -> Page:
+def _feedback(application: Application, wanted: ExportSpan) -> Page:
     def shaped(row: Mapping[str, Any]) -> Iterator[Values]:
         for arm in row["arms"]:
             yield {
@@ -85,7 +85,7 @@ def _feedback(application: Application, wanted: Wanted) -> Page:
     return _page(Feedback.objects.filter(application=application), wanted, shaped=shaped)
 
 
-def _decisions(application: Application, wanted: Wanted) -> Page:
+def _decisions(application: Application, wanted: ExportSpan) -> Page:
     """Leave out what tells nothing of a policy's draw: several arms asked, or a forced one."""
     outputs, rule = Outputs(), answer_rule_of(application_spec(application))
 
@@ -117,7 +117,7 @@ def _beginning(row: Mapping[str, Any]) -> Values:
 
 def _page(
     rows: QuerySet[Feedback],
-    wanted: Wanted,
+    wanted: ExportSpan,
     *,
     shaped: Callable[[Mapping[str, Any]], Iterable[Values]],
 ) -> Page:
@@ -134,7 +134,7 @@ def _page(
     return Page(found, None)
 
 
-def _in_order(rows: QuerySet[Feedback], wanted: Wanted) -> QuerySet[Feedback, Any]:
+def _in_order(rows: QuerySet[Feedback], wanted: ExportSpan) -> QuerySet[Feedback, Any]:
     """Return the rows after the cursor, in the order in which feedback came."""
     if wanted.since is not None:
         rows = rows.filter(received_at__gte=wanted.since)
@@ -175,7 +175,7 @@ def _not_a(cursor: str) -> BadRequest:
 # --- The sample of predictions ------------------------------------------------------------------
 
 
-def _predictions(application: Application, wanted: Wanted) -> Page:
+def _predictions(application: Application, wanted: ExportSpan) -> Page:
     """Return whole samples, version by version. Nothing tells when they were taken."""
     if not application.keep_inputs:
         raise Conflict(

@@ -1,4 +1,4 @@
-"""What callers send as feedback, and the event that the stream carries to the database."""
+"""Feedback as callers send it, and the events that the stream carries to the database."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         if isinstance(self.context, str) and (fault := fault_of(self.context)) is not None:
             raise ValueError(fault)
         labelled = bool(bytes(self.label))
-        told = labelled + (self.reward is not UNSET) + (self.rewards is not UNSET)
+        given = labelled + (self.reward is not UNSET) + (self.rewards is not UNSET)
         if isinstance(self.query_id, str):
             if bytes(self.input) or self.context is not UNSET or self.features:
                 raise ValueError(
                     "query_id stands for input, context and features: expected none of them"
                 )
-            if told != 1:
+            if given != 1:
                 raise ValueError("expected exactly one of label, reward and rewards with query_id")
             if self.idempotency_key is not UNSET:
                 raise ValueError("a query_id counts once by itself: expected no idempotency_key")
@@ -62,7 +62,7 @@ class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise ValueError("expected query_id, or input with label")
         elif self.metrics:
             raise ValueError("metrics tell of the answer to a query: expected query_id")
-        elif told != 1 or not labelled:
+        elif given != 1 or not labelled:
             raise ValueError("expected label beside input")
 
     def mean_reward(self) -> float | None:
@@ -131,7 +131,7 @@ class Rejection(msgspec.Struct, frozen=True):
 
 
 class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a request's items; encodes to the body of the answer."""
+    """The result of a request's items; encodes to the body of the answer."""
 
     accepted: int
     duplicates: int

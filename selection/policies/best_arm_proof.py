@@ -1,4 +1,4 @@
-"""Which arm is the best, as far as that is proved: the same for every policy, at any time."""
+"""Proof that an arm is the best: the same for every policy, at any time."""
 
 from __future__ import annotations
 

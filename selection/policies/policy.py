@@ -1,4 +1,4 @@
-"""What a selection policy is: whom to ask, how far to trust each, what feedback teaches (§5).
+"""Selection policies: the choice of arms, the trust in each, the lesson of feedback (§5).
 
 A policy is pure: it holds its parameters and nothing else, reads no clock and draws no random
 number. Statistics come in, a uniform number comes in, and what it learns goes out as sums to be
@@ -131,7 +131,7 @@ FADING = (DECAY, INHERIT)
 
 
 class Proof(NamedTuple):
-    """What it takes to call an arm the best: the chance `delta` that it is wrong, and that no other
+    """The proof that an arm is the best: the chance `delta` that it is wrong, and that no other
     is better by more than `margin`.
     """
 
@@ -151,9 +151,9 @@ class Policy(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     parameters: ClassVar[tuple[Parameter, ...]] = ()
-    # Whether feedback changes whom it asks.
+    # True if feedback changes the choice.
     learns: ClassVar[bool] = True
-    # Whether a context is always given to the same arm, as long as the arms' chances last.
+    # True if a context keeps its arm as long as the arms' chances last.
     sticky: ClassVar[bool] = False
 
     decay: float = DECAY.default
@@ -180,7 +180,7 @@ class Policy(ABC):
 
     @property
     def proof(self) -> Proof:
-        """What an arm is recommended by."""
+        """The proof that a recommendation needs."""
         return Proof()
 
     @abstractmethod

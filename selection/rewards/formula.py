@@ -84,7 +84,7 @@ FUNCTIONS: dict[str, Callable[..., float]] = {
     "sum": _over_several(math.fsum),
     "len": _length,
 }
-# What a formula may be made of, besides the operators.
+# Parts of a formula besides the operators.
 PARTS = (
     *(ast.Name, ast.Load, ast.Constant, ast.Subscript, ast.Call, ast.IfExp),
     *(ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.And, ast.Or, ast.Compare),

@@ -1,4 +1,4 @@
-"""How wrong an output was: a loss from 0 (right) to 1 (as wrong as it gets).
+"""Losses of outputs, from 0 (right) to 1 (as wrong as it gets).
 
 `zero_one`    0 where label and output are the same JSON value, else 1; scores stand for their best
               class, and null items of an array label are unknown: they aren't compared.
@@ -52,7 +52,7 @@ Loss = Callable[[bytes, bytes], float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What an application says of its loss beside the name: each loss takes what it needs."""
+    """Settings of an application's loss; each loss takes those that it needs."""
 
     combine: str
     scale: float
@@ -209,7 +209,7 @@ def _decoded(text: bytes) -> Any:
         raise InvalidInput(f"expected JSON, got {text[:40]!r}") from error
 
 
-# What makes each loss, by the name that an application says.
+# Makers of losses, by name.
 LOSSES: dict[str, Callable[[Terms], Loss]] = {
     AUTO: _automatic,
     ZERO_ONE: _right_or_wrong,

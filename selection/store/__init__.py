@@ -1,1 +1,1 @@
-"""What selection keeps in Redis, and what a web process has of it at hand."""
+"""The state of selection in Redis, and copies of it in a web process."""

@@ -1,4 +1,4 @@
-"""How reliably arms answer, exchanged between web processes: additively, once a second."""
+"""Exchange of arms' reliability between web processes, once a second."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from selection.reliability import KEEP, TINY, Asked, Reliability
 from selection.store.redis_keys import reliability_key
 from selection.store.scripts import Script, ScriptCall
 
-# What nobody has asked for so long is forgotten, and so is everything where there are more arms.
+# Arms not asked for so long are forgotten, and all arms if there are more than this.
 TTL_S = 86_400
 MOST_ARMS = 512
 
@@ -38,7 +38,7 @@ return redis.call('HGETALL', KEYS[1])
 
 
 class Asks:
-    """What this process knows of how reliably arms answer: `known`, by application."""
+    """The reliability of arms as this process knows it: `known`, by application."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -46,7 +46,7 @@ class Asks:
         self._flushing = asyncio.Lock()
 
     async def flush(self) -> None:
-        """Exchange what is known; what can't be told is kept and the error is raised."""
+        """Exchange asks; those that can't be exchanged are kept and the error is raised."""
         async with self._flushing:
             taken = {application: asks.take() for application, asks in self.known.items()}
             if not taken:

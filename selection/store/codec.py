@@ -92,14 +92,14 @@ def describe(
     missed: Mapping[str, float],
 ) -> dict[str, Any]:
     """Return one context's state as the API and the console show it."""
-    told: dict[str, Any] = {"arms": [], "reason": "", "recommendation": None}
+    learned: dict[str, Any] = {"arms": [], "reason": "", "recommendation": None}
     if arms:
         base = None if context == GLOBAL_CONTEXT else general.state
         known = known_of(policy, own.state, arms, general=base)
         ready = policy.prepare(known, arms).reweighted(factors_of(missed))
         evidence = join(own.state, arms, statistic=EVIDENCE, warm_start=policy.warm_start)
         together = any(len(selection.arms) > 1 for selection in ready.selections)
-        told = {
+        learned = {
             "arms": _arms(ready, stored=own, evidence=evidence, missed=missed),
             "reason": policy.reason(known),
             "recommendation": _recommendation(
@@ -109,7 +109,7 @@ def describe(
     return {
         "policy": application.policy,
         "context": context,
-        **told,
+        **learned,
         "updated_at": iso(own.updated_at),
     }
 

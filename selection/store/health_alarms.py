@@ -1,4 +1,4 @@
-"""Which checks of experiments' health raise an alarm, in Redis, where /metrics reads it."""
+"""Alarms of experiments' health in Redis, where /metrics reads them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
 KEY = "clipper:health"
-# Where nobody looks any more, nothing is said.
+# Alarms expire if nobody looks any more.
 TTL_S = 60
 
 # By application and check, whether it alarms.

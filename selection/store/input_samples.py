@@ -14,10 +14,10 @@ from redis.asyncio import Redis
 from selection.store.redis_keys import input_sample_bytes_key, input_sample_key
 from selection.store.scripts import Script, ScriptCall
 
-# Of one arm in one application. What takes more than ROW_BYTES isn't kept.
+# Limits of one arm in one application; an input larger than ROW_BYTES isn't kept.
 ROWS, BYTES, ROW_BYTES = 100, 4 << 20, 64 << 10
 TTL_S = 86_400
-# Of all queries of such a time one is kept: until there are enough, and then.
+# One query in such a time is kept: until there are enough rows, and then.
 FILLING_S, REPLACING_S = 1.0, 30.0
 
 # KEYS  the rows, their bytes
@@ -45,7 +45,7 @@ _decode = msgspec.msgpack.Decoder(Row).decode
 
 
 class InputSamples:
-    """What this process has seen: of each arm one row at a time, which waits until it is due."""
+    """The candidates of this process: one row for each arm, which waits until it is due."""
 
     def __init__(self, redis: Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._redis = redis
@@ -54,7 +54,7 @@ class InputSamples:
 
     @property
     def waiting(self) -> int:
-        """How many arms have a row to be written, or a turn to wait for."""
+        """The number of arms with a row to be written, or a turn to wait for."""
         return len(self._turns)
 
     def offer(self, application_id: int, *, input: bytes, outputs: Mapping[str, bytes]) -> None:

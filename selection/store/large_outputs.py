@@ -16,9 +16,9 @@ from selection.store.write_behind import WRITTEN_AT_ONCE, WriteBehind
 
 # Outputs that wait for Redis, together; beyond it the oldest are given up.
 CAPACITY_BYTES = 64 << 20
-# What all web processes together keep in Redis, unless told otherwise.
+# Default budget of all web processes together in Redis.
 BUDGET_BYTES = 256 << 20
-# What keeping an entry takes besides its body: its key, and its place among those to give way.
+# Bytes of an entry besides its body: its key, and its place in the index.
 ENTRY_BYTES = 250
 # One script may keep so many from others, and gives up so many at most.
 GIVEN_UP_AT_ONCE = 2000

@@ -1,4 +1,4 @@
-"""What an application has learned, read where waiting is allowed: management API and console."""
+"""The state of an application as the management API and the console read it, blocking."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ Asked = tuple[int, int, str, tuple[str, ...]]
 
 
 class QueryCounts:
-    """How often each set of arms was asked since the last flush. One owner flushes."""
+    """Counts of queries by set of arms since the last flush. One owner flushes."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -94,9 +94,9 @@ class QueryCounts:
 
 def _calls(counted: Iterable[tuple[Asked, int]]) -> list[ScriptCall]:
     """Return what tells Redis of these counts: one call for each application."""
-    told: dict[tuple[int, int], dict[tuple[str, ...], list[str | int]]] = {}
+    counts: dict[tuple[int, int], dict[tuple[str, ...], list[str | int]]] = {}
     for (application_id, context_ttl_s, context, arms), count in counted:
-        groups = told.setdefault((application_id, context_ttl_s), {})
+        groups = counts.setdefault((application_id, context_ttl_s), {})
         groups.setdefault(arms, []).extend((context, count))
     return [
         ScriptCall(
@@ -109,5 +109,5 @@ def _calls(counted: Iterable[tuple[Asked, int]]) -> list[ScriptCall]:
                 msgspec.msgpack.encode(list(groups.items())),
             ],
         )
-        for (application_id, context_ttl_s), groups in told.items()
+        for (application_id, context_ttl_s), groups in counts.items()
     ]

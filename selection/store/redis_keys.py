@@ -33,12 +33,12 @@ FLOAT_BYTES = 8
 # sooner.
 UNTAUGHT_CONTEXT_TTL_S = 3600
 
-# A context's hash outlives its place among the contexts by so much: none goes without being told.
+# A context's hash outlives its place among the contexts by so much: an entry names each that goes.
 EXPIRY_MARGIN_S = 3600
 # Contexts that give way to one piece of feedback, where many are too old or too many.
 EVICTED_AT_ONCE = 100
 
-# What redis-py raises when the server is gone, slow, loading, full or read-only.
+# Raised by redis-py when the server is gone, slow, loading, full or read-only.
 REDIS_ERRORS = (RedisError, OSError)
 
 

@@ -20,7 +20,7 @@ from selection.store.redis_keys import (
     UPDATED,
 )
 
-# What scripts and this side share, under the same names.
+# Constants that scripts and Python share, under the same names.
 CONSTANTS = f"""
 local FEEDBACK, QUERIES, UPDATED, POSITION = '{FEEDBACK}', '{QUERIES}', '{UPDATED}', '{POSITION}'
 local REWARDS = '{REWARDS.name}'
@@ -30,7 +30,7 @@ local EVICTED_AT_ONCE, EXPIRY_MARGIN_S = {EVICTED_AT_ONCE}, {EXPIRY_MARGIN_S}
 
 
 class ScriptCall(NamedTuple):
-    """What one call of a script finds in KEYS and in ARGV."""
+    """KEYS and ARGV of one call of a script."""
 
     keys: Sequence[str]
     arguments: Sequence[str | bytes | int]

@@ -1,4 +1,4 @@
-"""What every application has learned, kept in Redis, with a copy at hand for each query."""
+"""The learned state of every application in Redis, with copies at hand for queries."""
 
 from __future__ import annotations
 
@@ -139,12 +139,12 @@ class SelectionStore:
 
     @property
     def copies(self) -> int:
-        """How many copies are at hand."""
+        """The number of copies at hand."""
         return len(self._copies)
 
     @property
     def to_read(self) -> KeysView[Key]:
-        """Whose copies are about to be read anew."""
+        """The keys of copies that are about to be read anew."""
         return self._wanted.keys()
 
     # --- the prediction path: never waits -------------------------------------------------
@@ -252,7 +252,7 @@ class SelectionStore:
             self._unreadable.ended()
             for key, stored in zip(keys, read, strict=True):
                 copy = self._copies.get(key)
-                # What was learned here while the read was under way may be missing from it.
+                # An update made here while the read was under way may be missing from it.
                 if copy is not None and copy.learned_at < started:
                     copy.state = stored.state
                     copy.forget_prepared()

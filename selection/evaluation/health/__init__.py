@@ -1,1 +1,1 @@
-"""Whether an experiment can be believed: what goes wrong in one without anybody noticing."""
+"""Checks of an experiment: faults that would go unnoticed."""

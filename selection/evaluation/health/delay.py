@@ -1,4 +1,4 @@
-"""How long labels take, beside the window within which they are taken."""
+"""Check of the delay of labels against the feedback window."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from selection.evaluation.health.silence import duration
 SHORTEST_S = 0.01
 STEP = math.sqrt(2.0)
 SIZES = 64
-# Where there are more, all count half.
+# Beyond so many, all count half.
 MOST = 20_000
 TOLERATED = 0.01
 AT_LEAST = 10.0
@@ -53,9 +53,9 @@ class Delay(msgspec.Struct):
             return Finding(UNKNOWN, None, "Too few labels so far to tell")
         share = self.too_late / total
         half, most = duration(self.quantile(0.5)), duration(self.quantile(0.95))
-        told = (
+        reason = (
             f"Half of the labels came within {half}, 95 % within {most}, "
             f"{share * 100:.1f} % after the window of {duration(window_s)}"
         )
         alarming = self.too_late >= AT_LEAST and share > TOLERATED
-        return Finding(ALARM if alarming else GOOD, share, told)
+        return Finding(ALARM if alarming else GOOD, share, reason)

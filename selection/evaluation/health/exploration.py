@@ -1,4 +1,4 @@
-"""Whether each arm still gets the share of calls that the policy is to keep for it."""
+"""Check that each arm gets the share of calls that the policy keeps for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a key was given to one arm alone, where it is to be kept with one."""
+"""Check that a key meets one arm alone, if it is to be kept with one."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class Exposure(msgspec.Struct):
             return Finding(UNKNOWN, None, "No label yet of a key that is to be kept")
         several = sum(arm == SEVERAL for arm in self.arms.values())
         share = several / len(self.arms)
-        told = f"{several:,} of {len(self.arms):,} keys have labels of more than one arm"
+        counts = f"{several:,} of {len(self.arms):,} keys have labels of more than one arm"
         if may_move:
-            return Finding(GOOD, share, f"{told}; they move as the policy learns")
+            return Finding(GOOD, share, f"{counts}; they move as the policy learns")
         if several >= AT_LEAST and share > TOLERATED:
-            return Finding(ALARM, share, f"{told}, though each is to be kept with one")
-        return Finding(GOOD, share, told)
+            return Finding(ALARM, share, f"{counts}, though each is to be kept with one")
+        return Finding(GOOD, share, counts)

@@ -1,4 +1,4 @@
-"""What a check of an experiment's health comes to, and the label that checks are shown."""
+"""The finding of a health check, and the labels that checks look at."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ UNKNOWN: State = "unknown"
 
 
 class Finding(NamedTuple):
-    """How a check stands, its number (None: not known yet), and the words for people."""
+    """The state of a check, its number (None: not known yet), and the reason."""
 
     state: State
     value: float | None
     reason: str
 
 
-class Labelled(NamedTuple):
+class Label(NamedTuple):
     """A label or a reward that somebody gave. Times are unix seconds.
 
     `arm` is the one that was asked, None where that was no matter of chance: where several were

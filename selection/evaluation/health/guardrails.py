@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from selection.evaluation.health.finding import Labelled
+from selection.evaluation.health.finding import Label
 from selection.inference import ALPHA, Rewards, mean
 
 # An application's further metrics are left out.
@@ -40,7 +40,7 @@ class Guardrails(msgspec.Struct):
     metrics: dict[str, dict[str, tuple[float, float]]] = {}
     latency: dict[str, tuple[int, ...]] = {}
 
-    def note(self, label: Labelled) -> None:
+    def note(self, label: Label) -> None:
         """Take what feedback on an answer of one arm says of it, cut at 1."""
         if label.arm is not None:
             for metric, number in label.metrics.items():
@@ -63,7 +63,7 @@ class Guardrails(msgspec.Struct):
         known_number, known_total = sums.get(arm, (0.0, 0.0))
         sums[arm] = (known_number + number, known_total + total)
 
-    def told(self, arms: Sequence[str]) -> Iterator[Guardrail]:
+    def means(self, arms: Sequence[str]) -> Iterator[Guardrail]:
         """Yield what is known of these arms, metric by metric, those of feedback last."""
         for arm in arms:
             yield from self._latency_of(arm)

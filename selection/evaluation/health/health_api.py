@@ -20,7 +20,7 @@ STATES = f"{GOOD}, {ALARM} or {UNKNOWN}."
 
 
 class HealthCheckOut(serializers.Serializer[Any]):
-    """How one check stands, since when, and why."""
+    """The state of one check, since when, and why."""
 
     check = serializers.ChoiceField(choices=tuple(CHECKS))
     state = serializers.CharField(help_text=STATES)

@@ -10,7 +10,7 @@ import msgspec
 from selection.evaluation.health.delay import Delay
 from selection.evaluation.health.exploration import Exploration
 from selection.evaluation.health.exposure import Exposure
-from selection.evaluation.health.finding import UNKNOWN, Finding, Labelled
+from selection.evaluation.health.finding import UNKNOWN, Finding, Label
 from selection.evaluation.health.guardrails import Guardrails
 from selection.evaluation.health.mismatch import Mismatch
 from selection.evaluation.health.silence import Silence
@@ -18,7 +18,7 @@ from selection.policies import Policy
 
 
 class Words(NamedTuple):
-    """What a check is called on a page, and what its alarm says in short."""
+    """The title of a check on a page, and its alarm in short."""
 
     title: str
     alarm: str
@@ -34,7 +34,7 @@ CHECKS = {
 
 
 class ExperimentSpec(NamedTuple):
-    """What is tried out: a policy, and arms with their routes' weights, since a time.
+    """An experiment: a policy, and arms with their routes' weights, since a time.
 
     `silence_counts`: a query without a label counts as a reward, so that whether one comes may
     depend on the arm.
@@ -48,7 +48,7 @@ class ExperimentSpec(NamedTuple):
 
 
 class HealthChecks(msgspec.Struct):
-    """What the checks remember, of numbers that stay bounded."""
+    """The bounded memory of all checks."""
 
     mismatch: Mismatch = msgspec.field(default_factory=Mismatch)
     exposure: Exposure = msgspec.field(default_factory=Exposure)
@@ -64,7 +64,7 @@ class HealthChecks(msgspec.Struct):
 
     def look(
         self,
-        labels: Sequence[Labelled],
+        labels: Sequence[Label],
         *,
         calls: Mapping[str, Sequence[int]],
         latency: Mapping[str, Sequence[int]],
@@ -82,7 +82,7 @@ class HealthChecks(msgspec.Struct):
         self.guardrails.look(calls, latency=latency)
         self.delay.look(too_late=too_late)
 
-    def _take(self, label: Labelled, *, experiment: ExperimentSpec) -> None:
+    def _take(self, label: Label, *, experiment: ExperimentSpec) -> None:
         if label.awaited:
             self.delay.note(label.received_at - label.issued_at)
         if label.arm is None or label.issued_at < experiment.since:

@@ -98,7 +98,7 @@ class Mismatch(msgspec.Struct):
         return self.inverse.get(arm, 0.0) / self.labels
 
     def _excess(self, arms: Sequence[str]) -> float | None:
-        """How many times as many labels as its chances say the suspect has."""
+        """Return the suspect's labels as a multiple of those that its chances say."""
         return self._ratio(self._suspect(arms)) if arms and self.labels else None
 
 

@@ -1,4 +1,4 @@
-"""Whether labels have stopped coming while queries go on."""
+"""Check that labels keep coming while queries go on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding
 
-# What is usual is known from so many labels on.
+# Labels from which the usual pace is known.
 ENOUGH = 30
 # So many labels are to be missed. Where they come by chance, at a rate that lasts, a pause of so
 # many has a chance of e**-10, one in 22,000; and the longest pause ever seen grows with their

@@ -12,14 +12,14 @@ import msgspec
 from core.specs import ApplicationSpec
 from registry.models import Application
 from selection.evaluation import counter_deltas
-from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding, Labelled
+from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding, Label
 from selection.evaluation.health.guardrails import COST, LATENESS
 from selection.evaluation.health.health_checks import CHECKS, ExperimentSpec, HealthChecks
 from selection.kinds import DEFAULT, INPUT, RECEIPT
 from selection.models import ExperimentHealth
 from selection.policies import Policy, make_policy
 
-# Of a row of feedback, what a check reads.
+# The columns of a row of feedback that a check reads.
 COLUMNS = ("issued_at", "received_at", "key", "metrics")
 # Web processes follow a change of arms, and queries of before are answered, within this time.
 SETTLING_S = 10.0
@@ -33,7 +33,7 @@ class Watch:
         self, application: ApplicationSpec, *, weights: Mapping[str, float], now: datetime
     ) -> None:
         self._now = now
-        self._labels: list[Labelled] = []
+        self._labels: list[Label] = []
         self._row = ExperimentHealth.objects.filter(application_id=application.id).first()
         policy = make_policy(application.policy, application.policy_params)
         name = _name_of(application, policy=policy, weights=weights)
@@ -59,7 +59,7 @@ class Watch:
         by_chance = row["kind"] == RECEIPT and not row["forced"] and len(row["arms"]) == 1
         asked = row["arms"][0] if by_chance else _NOT_BY_CHANCE
         self._labels.append(
-            Labelled(
+            Label(
                 arm=asked["arm"],
                 propensity=asked["propensity"],
                 key=row["key"],
@@ -94,15 +94,15 @@ class Watch:
             experiment=self._experiment,
         )
         found = self._checks.findings(experiment=self._experiment, now=self._now.timestamp())
-        row.findings = {name: self._told(name, finding) for name, finding in found.items()}
-        told = self._checks.guardrails.told(tuple(self._experiment.weights))
-        row.guardrails = [guardrail._asdict() for guardrail in told]
+        row.findings = {name: self._stored(name, finding) for name, finding in found.items()}
+        means = self._checks.guardrails.means(tuple(self._experiment.weights))
+        row.guardrails = [guardrail._asdict() for guardrail in means]
         row.sums = msgspec.to_builtins(self._checks)
         row.readings = counter_deltas.remembered(row.readings, readings)
         row.at = self._now
         return row
 
-    def _told(self, name: str, finding: Finding) -> dict[str, Any]:
+    def _stored(self, name: str, finding: Finding) -> dict[str, Any]:
         """Return a finding as it is kept, with the time since when it stands so."""
         assert self._row is not None  # noqa: S101 - made where there was none
         before = self._row.findings.get(name, {})
@@ -172,5 +172,5 @@ def _kept(sums: Mapping[str, Any]) -> HealthChecks:
 
 def _name_of(application: ApplicationSpec, *, policy: Policy, weights: Mapping[str, float]) -> str:
     """Return the name of what is tried out: another one where anything of it changed."""
-    told = f"{policy!r} {sorted(weights.items())} {application.feedback_window_s}"
-    return blake2b(told.encode(), digest_size=16).hexdigest()
+    text = f"{policy!r} {sorted(weights.items())} {application.feedback_window_s}"
+    return blake2b(text.encode(), digest_size=16).hexdigest()

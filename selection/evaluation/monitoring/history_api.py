@@ -20,7 +20,7 @@ from selection.evaluation.monitoring.history import Period, history
 from selection.policies.best_arm_proof import STATES
 
 PARAMETERS = ("since", "until")
-# What is shown where nothing is said.
+# The period if none is given.
 USUAL = timedelta(hours=1)
 
 
@@ -33,7 +33,7 @@ class EstimateOut(serializers.Serializer[Any]):
 
 
 class ArmTotalOut(serializers.Serializer[Any]):
-    """What the period comes to for one arm."""
+    """The totals of one arm over the period."""
 
     model = serializers.CharField()
     version = serializers.CharField()

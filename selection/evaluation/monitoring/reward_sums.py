@@ -43,14 +43,14 @@ def add_by_arm(parts: Iterable[Mapping[str, Sequence[float]]]) -> dict[str, Rewa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """How far an application trusted each arm before a stretch of feedback, and asked each."""
+    """An application's trust in each arm, and the chances of each, before a stretch of feedback."""
 
     weights: Mapping[str, float]
     probabilities: Mapping[str, float]
 
     @property
     def is_ensemble(self) -> bool:
-        """Whether a query asked more than one arm: the chances of one sum to 1."""
+        """True if a query asks several arms: chances to ask one sum to 1."""
         return sum(self.probabilities.values()) > 1.0 + 1e-6
 
 

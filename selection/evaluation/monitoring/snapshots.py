@@ -33,7 +33,7 @@ from selection.evaluation.monitoring.reward_sums import (
 )
 from selection.models import ExperimentHealth, Feedback, SelectionSnapshot
 
-# What more feedback there is goes into the next snapshot.
+# Further feedback goes into the next snapshot.
 FEEDBACK_AT_ONCE = 50_000
 MERGED_AT_ONCE = 2_000
 # Rows between two pauses: 3 ms of a core.
@@ -41,8 +41,8 @@ READ_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
-    """What is known of an application at a moment.
+class ObservedApplication:
+    """An application as observed at a moment.
 
     `state` is what `SelectionStore.describe` says of the global context, `readings` what each web
     process has counted of its arms since it started, and `too_late` of labels that it refused as
@@ -58,7 +58,10 @@ class Observed:
 
 
 def take_snapshots(
-    observed: Sequence[Observed], *, now: datetime, pause: Callable[[], None] = lambda: None
+    observed: Sequence[ObservedApplication],
+    *,
+    now: datetime,
+    pause: Callable[[], None] = lambda: None,
 ) -> list[SelectionSnapshot]:
     """Write down the state of each application where anything has changed since the last time."""
     unread = Feedback.objects.filter(
@@ -81,15 +84,15 @@ def _newest() -> QuerySet[Application, int | None]:
     return Application.objects.annotate(newest=newest).values_list("newest", flat=True)
 
 
-def _differs(last: SelectionSnapshot, observed: Observed) -> bool:
-    """Whether anything but feedback is another than it was then."""
+def _differs(last: SelectionSnapshot, observed: ObservedApplication) -> bool:
+    """Return whether anything but feedback has changed."""
     then = (last.policy, last.arms)
     now = (observed.state["policy"], _arms(observed.state))
     return then != now or bool(counter_deltas.counted_since(last.readings, observed.readings))
 
 
 def _taken(
-    observed: Observed,
+    observed: ObservedApplication,
     *,
     last: SelectionSnapshot | None,
     now: datetime,
@@ -127,7 +130,7 @@ def _saved(snapshot: SelectionSnapshot, *, health: ExperimentHealth) -> bool:
     if rows.first() is None:
         return False
     snapshot.save(force_insert=True)
-    # What both have seen of feedback is the same rows.
+    # Both have seen the same rows of feedback.
     health.save()
     return True
 
@@ -141,7 +144,7 @@ def _arms(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _trust(last: SelectionSnapshot | None) -> Trust:
-    """What feedback since the last snapshot can't have moved yet."""
+    """Return the trust that feedback since the last snapshot can't have moved yet."""
     arms = last.arms if last else {}
     return Trust(
         weights={arm: known["weight"] for arm, known in arms.items()},
@@ -170,7 +173,7 @@ class _Unread:
         if last is not None:
             self.last = last.last_feedback
         else:
-            # What came before anybody took snapshots belongs to none.
+            # Feedback from before the first snapshot belongs to none.
             before = rows.filter(received_at__lte=now - timedelta(seconds=STEP_S)).last()
             self.last = 0 if before is None else before.pk
         self._rows = rows.filter(pk__gt=self.last)[:FEEDBACK_AT_ONCE]

@@ -28,7 +28,7 @@ WEIGHTS_OFF, WEIGHTS_OFF_ERRORS = 0.05, 4.0
 
 
 class Method(StrEnum):
-    """How the best estimate was made."""
+    """The method of an estimate."""
 
     DIRECT = "direct"
     DOUBLY_ROBUST = "doubly_robust"
@@ -36,7 +36,7 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What a target would have done with each query of a log.
+    """The choices of a target for each query of a log.
 
     `chances` (n x K) of asking each arm, where it asks one. A target that asks several has
     `answers` (n) instead: the rewards of its combined outputs, not-a-number where the log can't
@@ -54,7 +54,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What a target would have earned (None if nothing was seen), and what that rests on.
+    """The reward that a target would have earned (None if nothing was seen), and its basis.
 
     `terms` (n) are what the rows add to the estimate, 0 if a row tells nothing, `shares` (n) how
     much of the target each row stands for; the estimate is sum(terms) / sum(shares).
@@ -139,11 +139,11 @@ class _Weighed:
         pace = np.ones(len(log)) if proposal.pace is None else proposal.pace
         self._steps = pace[there]
         self._total = float(np.sum(self._steps * self._mass))
-        # What an answer of each arm counts for, and what it would where it wasn't asked.
+        # The load of an answer of each arm, also if the arm wasn't asked.
         plausible = np.where(self._chances > 0.0, evidence.chances[there], 1.0)
         self._share = (self._steps / self._total)[:, None]
         self._load = self._share * self._chances / plausible
-        # Where all arms were asked, they may have been right or wrong together.
+        # If all arms were asked, they may have been right or wrong together.
         apart = np.where(log.drawn[there][:, None], self._load, self._share * self._mass[:, None])
         self._spread = self._share * self._chances * apart
         self._inflation = evidence.inflation[there][:, None]
@@ -192,7 +192,7 @@ class _Weighed:
         evidence = self._evidence
         reward = float(np.sum(self._terms(model))) / self._total
         spread, load = self._spread * self._inflation, self._load * self._inflation
-        # What is wrong about a model is wrong in all of a context alike.
+        # An error of the model is the same in all rows of a context.
         together = self._spread * evidence.kin[self._there][:, None]
         precision = Precision(
             dispersion=float(np.sum(spread * evidence.dispersion)),

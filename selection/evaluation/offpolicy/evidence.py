@@ -1,4 +1,4 @@
-"""What a log tells of its arms before any target is asked about, worked out once."""
+"""Evidence of a log about its arms, computed once for all targets."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def spread_of(rewards: Floats) -> float:
     return (n * ratio + DISBELIEF) / (n + DISBELIEF)
 
 
-# Where an arm isn't asked in g queries running, its chance hardly was above this / g: it would have
+# If an arm isn't asked in g queries running, its chance hardly was above this / g: it would have
 # been asked with 95 %. In logs by chances that never change the bound costs 8 % of the evidence.
 SILENCE = 3.0
 
@@ -142,7 +142,7 @@ FEW_CHANGES, CHANGES_EXPECTED = 0.25, 5.0
 
 
 def kept_together(log: Log) -> bool:
-    """Whether queries of a person mostly ask what the one before asked, more than by chance."""
+    """Return whether queries of a person mostly ask the same arm again, more than by chance."""
     rows = np.flatnonzero(log.drawn)
     if not len(rows):
         return False

@@ -28,7 +28,7 @@ SKEWNESS = (Z * Z - 1.0) / 6.0
 
 
 class Precision(NamedTuple):
-    """How closely an estimate lies to what it estimates.
+    """The precision of an estimate.
 
     `certain` is what the dispersion would be if all that it asks had been asked for certain. `rise`
     and `fall` are how far one answer can move it, up and down. `unknown` is the share of what the
@@ -44,7 +44,7 @@ class Precision(NamedTuple):
 
     @property
     def widest(self) -> float:
-        """How wide the interval would be if rewards varied as much as rewards can."""
+        """The width of the interval if rewards varied as much as rewards can."""
         half = self.half(0.25)
         return 2.0 * half + SKEWNESS * (self.rise + self.fall) + self.unknown
 
@@ -89,7 +89,7 @@ def plain(reward: float, *, rows: int, dispersion: float) -> tuple[Interval, Pre
 
 
 class Verdict(StrEnum):
-    """Whether the log tells enough of a target.
+    """The verdict if a log tells enough of a target.
 
     `APART`: what it would have asked was in service during a part of the log alone.
     """

@@ -133,10 +133,10 @@ class _Lines:
 
 
 class _Pace:
-    """How many of the rows that one arm was drawn for a policy takes.
+    """The share of drawn rows that a policy takes.
 
     `c` of them, where chances leave room for that; fewer where it would mostly draw arms that the
-    log hardly did. How often it did is told by the last rows, as a row logs the chance of the arm
+    log hardly did. The last rows say how often it did, as a row logs the chance of the arm
     alone that it asked.
     """
 

@@ -1,1 +1,1 @@
-"""What if: how other policies, or single arms, would have done on feedback that was kept."""
+"""Estimates of other policies, or single arms, on stored feedback."""

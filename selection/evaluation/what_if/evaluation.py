@@ -30,9 +30,9 @@ from selection.policies.arithmetic.sums import State
 from selection.store.codec import prepared
 
 WAIT_FOR_TURN_S = 5.0
-# Of a processor.
+# Seconds of a processor.
 TIME_LIMIT_S = 10.0
-# Where others leave so little of the processor, an answer takes this many times the limit at most.
+# On a busy machine an answer takes this many times the limit at most.
 LONGEST = 12.0
 
 # The same log gets the same answer.
@@ -68,12 +68,12 @@ def turn() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a target would have earned, and by how much that is more than was earned."""
+    """The estimate of a target, and its gain on what was earned."""
 
     target: WhatIfTarget
     estimate: Estimate
     gain: Interval | None
-    # Whether it is what the application does today.
+    # True for the application's own policy.
     current: bool
 
 
@@ -298,7 +298,7 @@ class NothingRouted(Exception):
 
 
 def _is_made_of_several(query: LoggedQuery) -> bool:
-    """Whether an answer was given that several outputs, which differ, were combined to."""
+    """Return whether an answer was combined of several outputs that differ."""
     return (
         query.given
         and len(query.asked) > 1

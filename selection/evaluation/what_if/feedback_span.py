@@ -13,7 +13,7 @@ from selection.evaluation.logged import COLUMNS, AnswerRule, LoggedQuery, Output
 from selection.kinds import INPUT
 from selection.models import Feedback
 
-# What the outputs that were logged may take together; older rows are left out beyond it.
+# Limit of all logged outputs together; older rows are left out beyond it.
 MOST_OUTPUT_BYTES = 64 << 20
 ROWS_AT_ONCE = 2000
 READ = (*COLUMNS, "received_at")
@@ -21,7 +21,7 @@ READ = (*COLUMNS, "received_at")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What was read, oldest first. `whole` are rewards of answers made of several arms' outputs,
+    """Feedback read, oldest first. `whole` are rewards of answers made of several arms' outputs,
     which tell nothing of one of them. `more`: older feedback was left out. `others`: so was
     some of the other kind, labelled inputs or queries.
     """
@@ -91,7 +91,7 @@ def _is_whole(query: LoggedQuery) -> bool:
 
 
 def _is_by_arm(query: LoggedQuery) -> bool:
-    """Whether arms that answered were given different rewards."""
+    """Return whether arms that answered were given different rewards."""
     losses = {arm.loss for arm in query.asked if arm.output is not None}
     return _is_whole(query) and len(losses) > 1
 

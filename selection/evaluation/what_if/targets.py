@@ -1,4 +1,4 @@
-"""What is asked about: one arm alone, all arms alike, or a policy with its parameters."""
+"""Targets of a what-if: one arm alone, all arms alike, or a policy with its parameters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from selection.policies import make_policy
 UNIFORM = "uniform"
 STATIC = "static"
 MOST_TARGETS = 20
-# Of the usual targets, so many are single arms.
+# Single arms among the usual targets.
 MOST_ARMS = 12
 
 
@@ -28,7 +28,7 @@ class WhatIfTarget:
 
     @property
     def name(self) -> str:
-        """What it is, in words."""
+        """The target in words."""
         if self.arm is not None:
             return f"{self.arm} alone"
         if self.policy == UNIFORM:

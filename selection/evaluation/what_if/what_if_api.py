@@ -60,7 +60,7 @@ class WhatIfIn(Body):
 
 
 class EarnedOut(serializers.Serializer[Any]):
-    """What the answers given really earned."""
+    """The mean reward of the answers given."""
 
     value = EstimateOut(allow_null=True)
     rows = serializers.IntegerField()
@@ -70,7 +70,7 @@ class EarnedOut(serializers.Serializer[Any]):
 
 
 class WhatIfEstimateOut(serializers.Serializer[Any]):
-    """What one target would have earned, and how much that can be trusted."""
+    """The estimate of one target, and how far to trust it."""
 
     target = serializers.DictField(source="target.described")
     name = serializers.CharField(source="target.name")

@@ -1,4 +1,4 @@
-"""What a piece of feedback says of each arm that was asked: its loss, from 0 to 1."""
+"""Losses of arms, from 0 to 1, by a piece of feedback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from selection.rewards.losses import check_label, loss_of, loss_of_reward
 
 
 class Price(NamedTuple):
-    """What goes off an arm's reward for the seconds that it took, and for its cost."""
+    """Deductions from an arm's reward for its seconds and its cost."""
 
     lateness: float = 0.0
     cost: float = 0.0

@@ -223,7 +223,7 @@ local function opened(key)
   for i, arm in ipairs(arms) do
     feedback[arm] = texts[i] or 0
   end
-  return {key = key, families = {}, feedback = feedback, told = {}}
+  return {key = key, families = {}, feedback = feedback, taught = {}}
 end
 
 local function add_kind(one, kind)
@@ -291,7 +291,7 @@ local function teach(one, deltas, observed)
   end
   for _, arm in ipairs(observed) do
     one.feedback[arm] = one.feedback[arm] + 1
-    one.told[arm] = true
+    one.taught[arm] = true
   end
 end
 
@@ -311,7 +311,7 @@ local function written(one)
     end
   end
   for _, arm in ipairs(arms) do
-    if one.told[arm] then
+    if one.taught[arm] then
       fields[#fields + 1] = FEEDBACK .. arm
       fields[#fields + 1] = string.format('%d', one.feedback[arm])
     end

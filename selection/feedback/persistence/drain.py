@@ -24,11 +24,11 @@ from registry.models import Application
 from selection.feedback.events import ArmOutcome, FeedbackEvent, ResetEvent
 from selection.feedback.persistence import drain
 from selection.feedback.persistence.insertion import Values, insert
-from selection.feedback.persistence.stream import Counted, StreamEntry, read_entry
+from selection.feedback.persistence.stream import CountedEntry, StreamEntry, read_entry
 from selection.models import Feedback, StateReset
 from selection.store.redis_keys import GROUP, PERSIST_LOCK, REJECTED_STREAM, STREAM
 
-# What a consumer that hasn't been heard of for so long had taken goes to another.
+# Entries of a consumer that is silent for so long go to another.
 TAKEN_OVER_AFTER_MS = 60_000
 # Entries put aside are for people to look at; beyond so many the oldest go.
 REJECTED_KEPT = 100_000
@@ -100,7 +100,7 @@ def _rows(
     entries: Sequence[StreamEntry], *, there: dict[int, bool]
 ) -> tuple[list[_Row], list[tuple[StreamEntry, str]]]:
     """Return the rows of entries that can be kept, and those that can't be read, each with why."""
-    read: list[tuple[StreamEntry, Counted]] = []
+    read: list[tuple[StreamEntry, CountedEntry]] = []
     rejected: list[tuple[StreamEntry, str]] = []
     for entry in entries:
         try:
@@ -121,11 +121,11 @@ def _look_up(application_ids: set[int], *, there: dict[int, bool]) -> None:
 
 
 def _is_there(row: _Row) -> bool:
-    """Whether the application of a row is there still: it may have gone since it was looked up."""
+    """Return whether the application of a row still exists."""
     return Application.objects.filter(pk=row.values["application_id"]).exists()
 
 
-def _row(entry: StreamEntry, counted: Counted) -> _Row:
+def _row(entry: StreamEntry, counted: CountedEntry) -> _Row:
     event = counted.event
     if isinstance(event, FeedbackEvent):
         values = feedback_values(event, position=counted.position, gone=counted.gone)
@@ -167,15 +167,15 @@ def _reset_values(event: ResetEvent, *, position: int) -> Values:
 
 
 def _arm(outcome: ArmOutcome) -> dict[str, object]:
-    told: dict[str, object] = {
+    values: dict[str, object] = {
         "arm": outcome.arm,
         "propensity": outcome.propensity,
         "output": outcome.output,
         "loss": outcome.loss,
     }
     if outcome.lateness or outcome.cost:
-        told |= {"lateness": outcome.lateness, "cost": outcome.cost}
-    return told
+        values |= {"lateness": outcome.lateness, "cost": outcome.cost}
+    return values
 
 
 def _insert(rows: Sequence[_Row]) -> list[tuple[StreamEntry, str]]:

@@ -45,7 +45,7 @@ def _prepared(field: models.Field[Any, Any]) -> Callable[[Any], Any]:
         return _json
     if isinstance(field, models.DateTimeField):
         adapt = connection.ops.adapt_datetimefield_value
-        # What came together has the same moment.
+        # Rows that came together have the same moment.
         return cache(lambda ms: adapt(datetime.fromtimestamp(ms / 1000, tz=UTC)))
     return _as_it_is
 

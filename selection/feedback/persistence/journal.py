@@ -29,7 +29,7 @@ from selection.store.scripts import ScriptCall
 SEEN_MARGIN_S = 3600
 # So many go in one transaction: they keep the event loop for two milliseconds, and Redis for nine.
 WRITTEN_AT_ONCE = 64
-# Of the connections to Redis so many may wait for its replicas; the others are for everything else.
+# At most this many connections may wait for replication.
 WAITS_AT_ONCE = 8
 
 
@@ -45,7 +45,7 @@ class JournalUpdate:
     max_contexts: int
 
 
-# What is left of the states of some contexts, by context.
+# States of some contexts, by context.
 States = Mapping[str, State]
 
 

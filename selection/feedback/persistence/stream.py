@@ -11,7 +11,7 @@ from selection.feedback.events import FeedbackEvent, ResetEvent
 
 # Fields of an entry, as the scripts that append them name them.
 EVENT_FIELD, RESET_FIELD, GONE_FIELD = b"event", b"reset", b"gone"
-# Of an entry's number, what tells those of one millisecond apart.
+# Bits that tell entries of one millisecond apart.
 PLACE_BITS = 20
 
 StreamEntry = tuple[bytes, Mapping[bytes, bytes] | None]
@@ -21,7 +21,7 @@ _reset = msgspec.msgpack.Decoder(ResetEvent)
 _contexts = msgspec.msgpack.Decoder(list[str])
 
 
-class Counted(NamedTuple):
+class CountedEntry(NamedTuple):
     """An entry of the stream as read; `gone` are contexts that were forgotten just before it."""
 
     position: int
@@ -29,10 +29,10 @@ class Counted(NamedTuple):
     gone: list[str]
 
 
-def read_entry(entry: StreamEntry) -> Counted:
+def read_entry(entry: StreamEntry) -> CountedEntry:
     """Read an entry of the stream. Raises KeyError or msgspec.DecodeError for anything else."""
     fields = entry[1] or {}
-    return Counted(
+    return CountedEntry(
         position=in_order(entry[0].decode()),
         event=_reset.decode(fields[RESET_FIELD])
         if RESET_FIELD in fields

@@ -1,4 +1,4 @@
-"""What contexts had learned from feedback that is no longer in the table, exactly as it was."""
+"""Exact states of contexts before the feedback that is still in the table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from selection.feedback.rebuild.replay import Replayed
+from selection.feedback.rebuild.replay import ReplayedContext
 from selection.models import StateCheckpoint
 from selection.policies.arithmetic.sums import State, Vector
 
@@ -26,14 +26,16 @@ _decode = msgspec.msgpack.Decoder(_Learned).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def load(application_id: int) -> dict[str, Replayed]:
+def load(application_id: int) -> dict[str, ReplayedContext]:
     """Return what each context had learned."""
     rows = StateCheckpoint.objects.filter(application_id=application_id)
     found = rows.values_list("context", "learned").iterator(chunk_size=ROWS_AT_ONCE)
     return {context: _replayed(_decode(bytes(learned))) for context, learned in found}
 
 
-def store(application_id: int, *, contexts: Mapping[str, Replayed], changed: Iterable[str]) -> None:
+def store(
+    application_id: int, *, contexts: Mapping[str, ReplayedContext], changed: Iterable[str]
+) -> None:
     """Write the `changed` contexts, and forget those of them that are not there any more."""
     names = set(changed)
     rows = StateCheckpoint.objects.filter(application_id=application_id)
@@ -54,8 +56,8 @@ def store(application_id: int, *, contexts: Mapping[str, Replayed], changed: Ite
     )
 
 
-def _replayed(learned: _Learned) -> Replayed:
-    return Replayed(
+def _replayed(learned: _Learned) -> ReplayedContext:
+    return ReplayedContext(
         state=State(learned.sums),
         feedback=learned.feedback,
         updated_at=learned.updated_at,
@@ -63,5 +65,5 @@ def _replayed(learned: _Learned) -> Replayed:
     )
 
 
-def _learned(replayed: Replayed) -> bytes:
+def _learned(replayed: ReplayedContext) -> bytes:
     return _encode((replayed.state.sums, replayed.feedback, replayed.updated_at, replayed.position))

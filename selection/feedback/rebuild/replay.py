@@ -47,7 +47,7 @@ Entry = KeptUpdate | Reset
 
 
 @dataclass(slots=True)
-class Replayed:
+class ReplayedContext:
     """One context after the replay: what it learned, from how much, when last and from which."""
 
     state: State = field(default_factory=State)
@@ -62,8 +62,10 @@ class Replay:
     `contexts` are what it goes on from: what was learned before the first entry.
     """
 
-    def __init__(self, policy: Policy, *, contexts: Mapping[str, Replayed] | None = None) -> None:
-        self.contexts: dict[str, Replayed] = dict(contexts or {})
+    def __init__(
+        self, policy: Policy, *, contexts: Mapping[str, ReplayedContext] | None = None
+    ) -> None:
+        self.contexts: dict[str, ReplayedContext] = dict(contexts or {})
         # Entries that something was learned from.
         self.observed = 0
         self._policy = policy
@@ -100,7 +102,7 @@ class Replay:
             if (known := self.contexts.get(context)) is not None
         }
         for context, state in learn_in(entry.context, update, states=states).items():
-            learned = self.contexts.setdefault(context, Replayed())
+            learned = self.contexts.setdefault(context, ReplayedContext())
             learned.state = state
             for arm in update.observed:
                 learned.feedback[arm] = learned.feedback.get(arm, 0) + 1

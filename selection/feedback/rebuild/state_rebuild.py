@@ -54,8 +54,8 @@ Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rebuilt:
-    """What a replay came to: entries that were learned from, the contexts there are now, the global
+class RebuildResult:
+    """The result of a replay: entries learned from, the contexts there are now, the global
     one counted, and those of which Redis had something else.
     """
 
@@ -70,7 +70,7 @@ def rebuild(
     *,
     dry_run: bool = False,
     tell: Tell = lambda line: None,
-) -> Rebuilt:
+) -> RebuildResult:
     """Replay an application's feedback, from its checkpoints on, and put the result in Redis;
     counts of queries stay.
 
@@ -87,11 +87,11 @@ def rebuild(
         with _persisting_alone() as lock:
             cut = _emptied(client, application_id=spec.id, lock=lock)
         if not dry_run:
-            # What counts again before this is taken for known when the stream is emptied next.
+            # A receipt that counts again before this is known when the stream is emptied next.
             restore_marks(client, spec)
         # The long part: meanwhile feedback is persisted as always.
         entries = from_database(spec.id, after=-1, up_to=cut)
-        replay.follow(_told(entries, tell=tell))
+        replay.follow(_with_progress(entries, tell=tell))
         with _persisting_alone() as lock:
             known = cut
             cut = _emptied(client, application_id=spec.id, lock=lock)
@@ -100,7 +100,7 @@ def rebuild(
                 raise Conflict("Old feedback was pruned meanwhile; try again.")
             writing = _Writing(client, spec, replay=replay, cut=cut)
             differing = writing.finish(lock, write=not dry_run)
-    return Rebuilt(
+    return RebuildResult(
         observed=replay.observed,
         contexts=len(replay.contexts),
         differing=tuple(differing),
@@ -136,7 +136,7 @@ def _emptied(client: redis.Redis, *, application_id: int, lock: Lock) -> int:
         position = kept
 
 
-def _told(entries: Iterator[Entry], *, tell: Tell) -> Iterator[Entry]:
+def _with_progress(entries: Iterator[Entry], *, tell: Tell) -> Iterator[Entry]:
     for number, entry in enumerate(entries, start=1):
         yield entry
         if number % TOLD_EVERY == 0:

@@ -9,7 +9,7 @@ import redis
 
 from core.specs import ApplicationSpec
 from selection.feedback.persistence.stream import position_text
-from selection.feedback.rebuild.replay import Replayed
+from selection.feedback.rebuild.replay import ReplayedContext
 from selection.store.redis_keys import (
     FEEDBACK,
     POSITION,
@@ -24,7 +24,7 @@ from selection.store.scripts import Script, ScriptCall
 
 Fields = Mapping[bytes, bytes]
 
-# What a stream that was never written to calls its last entry.
+# The last entry of a stream that was never written to.
 NO_ENTRY = "0-0"
 
 # KEYS  stream, state, contexts
@@ -81,7 +81,7 @@ def last_entry(client: redis.Redis) -> str:
     return str(info["last-generated-id"].decode())
 
 
-def fields_of(replayed: Replayed | None) -> dict[bytes, bytes]:
+def fields_of(replayed: ReplayedContext | None) -> dict[bytes, bytes]:
     """Return the hash that the script of feedback would have left; None: nothing was learned."""
     if replayed is None:
         return {}
@@ -100,7 +100,7 @@ def exchange(
     client: redis.Redis,
     application: ApplicationSpec,
     *,
-    states: Mapping[str, Replayed | None],
+    states: Mapping[str, ReplayedContext | None],
     expected: str,
     write: bool,
 ) -> dict[str, bool] | None:

@@ -11,7 +11,7 @@ from core.redis.redis_client import redis_client
 from registry.management.base import ClipperCommand, named_application
 from registry.models import Application, AuditEntry
 from registry.services import Actor, record_done
-from selection.feedback.rebuild.state_rebuild import Rebuilt, rebuild
+from selection.feedback.rebuild.state_rebuild import RebuildResult, rebuild
 
 NAMES_SHOWN = 5
 
@@ -38,13 +38,13 @@ class Command(ClipperCommand):
             )
             if not options["dry_run"]:
                 _record(application, rebuilt)
-            self._say(application.name, _told(rebuilt, dry_run=options["dry_run"]))
+            self._say(application.name, _result_text(rebuilt, dry_run=options["dry_run"]))
 
     def _say(self, name: str, line: str) -> None:
         self.stdout.write(f"{name}: {line}")
 
 
-def _record(application: Application, rebuilt: Rebuilt) -> None:
+def _record(application: Application, rebuilt: RebuildResult) -> None:
     record_done(
         application,
         by=Actor.of_command("rebuild_selection_state"),
@@ -53,7 +53,7 @@ def _record(application: Application, rebuilt: Rebuilt) -> None:
     )
 
 
-def _told(rebuilt: Rebuilt, *, dry_run: bool) -> str:
+def _result_text(rebuilt: RebuildResult, *, dry_run: bool) -> str:
     said = f"replayed {rebuilt.observed} of feedback in {rebuilt.contexts} contexts"
     if not rebuilt.differing:
         return f"{said}; Redis has the same."

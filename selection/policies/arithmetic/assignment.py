@@ -1,4 +1,4 @@
-"""Which arm a key is given: the same one for each of its queries, as far as the shares allow.
+"""Assignment of keys to arms: the same arm for each query of a key, as far as shares allow.
 
 By weighted rendezvous hashing each route gets a number from the key and its own name, and the
 highest wins (Thaler and Ravishankar 1998; with weights Schindelhauer and Schomaker 2005). A route

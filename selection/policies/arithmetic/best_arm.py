@@ -1,4 +1,4 @@
-"""How likely each arm is to be the best, given what is known of the mean reward of each.
+"""Chances of arms to be the best, given a distribution of the mean reward of each.
 
 P(i is best) is the integral of its density times the product of the others' distribution functions.
 All arms share one grid. It begins where even the arm that begins highest does, as below it one
@@ -70,7 +70,7 @@ def _chances(nodes: Array, *, density: Array, slope: Array) -> list[float]:
     half = np.diff(nodes) / 2.0
     pieces = _pieces(density, slope, half=half)
     below = np.ones_like(density)
-    # Of what lies above each node, as the grid doesn't begin where all arms do.
+    # Summed from above, as the grid doesn't begin where all arms do.
     below[:, :-1] -= np.cumsum(pieces[:, ::-1], axis=1)[:, ::-1]
     np.maximum(below, TINY, out=below)
     others = _product_of_others(below)

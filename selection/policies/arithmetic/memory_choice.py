@@ -1,4 +1,4 @@
-"""Which of an arm's memories still holds, and what to believe of the arm by it.
+"""The choice of the memory of an arm that still holds.
 
 An arm is believed what the longest memory says that agrees with all shorter ones (Lepski 1991, "On
 a problem of adaptive estimation in Gaussian white noise"; as the windows of Bifet and Gavaldà 2007,
@@ -26,20 +26,20 @@ DISAGREE = 6.0
 # An arm whose own last labels are better than what is believed of it is worth another look at less:
 # it is seldom asked, and what that costs ends with the next few labels.
 RISEN = 4.0
-# Where one arm has changed, so may others that nobody looked at: of theirs, what is older than one
+# If one arm has changed, so may others that nobody looked at: of theirs, all that is older than one
 # memory longer than the changed arm's counts as ten labels at most.
 OLDER_COUNTS = 10.0
 TINY = 1e-9
 
 
-class Believed(NamedTuple):
-    """What is believed of each arm: so many labels, with these rewards in all."""
+class Belief(NamedTuple):
+    """The belief about each arm: so many labels, with these rewards in all."""
 
     counts: Array
     rewards: Array
 
 
-def believed(vectors: Sequence[Vector]) -> Believed:
+def believed(vectors: Sequence[Vector]) -> Belief:
     """Return what the arms' sums tell of them now: `MEMORIES`, and `LEVELS` behind them."""
     table = np.array(vectors, dtype=np.float64)
     counts, rewards, worth = _memories(table[:, : MEMORIES.width])
@@ -48,7 +48,7 @@ def believed(vectors: Sequence[Vector]) -> Believed:
     own = rewards[:, -1] / np.maximum(counts[:, -1], TINY)
     usual = (held.rewards + 0.5) / (held.counts + 1.0)
     risen = (own > usual) & (worth[:, -1] * divergence(own, usual) > RISEN)
-    return Believed(
+    return Belief(
         np.where(risen, counts[:, -1], held.counts), np.where(risen, rewards[:, -1], held.rewards)
     )
 
@@ -69,18 +69,18 @@ def _memories(sums: Array) -> tuple[Array, Array, Array]:
     return counts, rewards, counts * counts / np.maximum(table[:, :, 2], TINY)
 
 
-def _held(counts: Array, rewards: Array, *, worth: Array, levels: Array) -> Believed:
+def _held(counts: Array, rewards: Array, *, worth: Array, levels: Array) -> Belief:
     """Return what the longest memory of each arm tells."""
     longest = longest_that_holds(counts, rewards, worth=worth)
     if not longest.any():
-        return Believed(counts[:, 0], rewards[:, 0])
+        return Belief(counts[:, 0], rewards[:, 0])
     arms = np.arange(len(counts))
     recent = np.maximum(longest, longest.max() - 1)
     older = counts[arms, longest] - counts[arms, recent]
     share = np.minimum(1.0, OLDER_COUNTS / np.maximum(older, TINY))
-    moved = foretold(counts, rewards, levels=levels, lately=int(longest.max()))
+    moved = forecast(counts, rewards, levels=levels, lately=int(longest.max()))
     share = np.where(moved.counts > 0.0, (1.0 - moved.together) * share, share)
-    return Believed(
+    return Belief(
         *(
             sums[arms, recent] + share * (sums[arms, longest] - sums[arms, recent]) + more
             for sums, more in (
@@ -117,12 +117,12 @@ def divergence(p: Array, q: Array) -> Array:
 AT_FIRST = -2.0
 # Differences count as so many labels at most.
 DIFFERENCES_COUNT = 100.0
-# What is foretold is never quite impossible, for arms don't move exactly together.
+# No prediction is quite impossible, as arms don't move exactly together.
 SELDOM = 0.01
 
 
-class Foretold(NamedTuple):
-    """What differences tell of the arms: so many labels, with these rewards in all.
+class Forecast(NamedTuple):
+    """The prediction of arms by their differences: so many labels, with these rewards in all.
 
     `together` is the chance that arms have moved together.
     """
@@ -132,24 +132,24 @@ class Foretold(NamedTuple):
     rewards: Array
 
 
-def foretold(counts: Array, rewards: Array, *, levels: Array, lately: int) -> Foretold:
+def forecast(counts: Array, rewards: Array, *, levels: Array, lately: int) -> Forecast:
     """Return what the arms (rows) are like, given that some have changed."""
     recent, rewarded = counts[:, lately], rewards[:, lately]
     asked = int(np.argmax(recent))
     labels = levels[:, 2]
     above = levels[:, 3] / np.maximum(labels, TINY)
     means = np.clip(rewarded[asked] / max(recent[asked], TINY) + above - above[asked], 0.0, 1.0)
-    # Of the arm that is asked most, its own labels tell more.
-    told = labels >= 1.0
-    told[asked] = False
+    # The arm asked most is known better by its own labels.
+    known = labels >= 1.0
+    known[asked] = False
     older, of_older = counts[:, 0] - recent, rewards[:, 0] - rewarded
     before = _possible(of_older / np.maximum(older, TINY))
     now = _possible(means)
     ratios = rewarded * np.log(now / before)
     ratios += (recent - rewarded) * np.log((1.0 - now) / (1.0 - before))
-    together = _logistic(AT_FIRST + float(ratios[told & (older >= 1.0)].sum()))
-    worth = np.where(told, np.minimum(labels, DIFFERENCES_COUNT), 0.0)
-    return Foretold(together, worth, worth * means)
+    together = _logistic(AT_FIRST + float(ratios[known & (older >= 1.0)].sum()))
+    worth = np.where(known, np.minimum(labels, DIFFERENCES_COUNT), 0.0)
+    return Forecast(together, worth, worth * means)
 
 
 def _possible(means: Array) -> Array:

@@ -1,4 +1,4 @@
-"""How far a context is believed to be like everybody, and what that adds to its own observations.
+"""Shrinkage of a context towards everybody: what others' observations add to its own.
 
 What all contexts taught counts in each as so many observations of its own: few where contexts
 differ, many where they are alike. How many follows from Bühlmann's credibility (1967, "Experience
@@ -25,18 +25,18 @@ from selection.policies.arithmetic.sums import (
     join_all,
 )
 
-# Credibility foretells means best. Whom to ask is told better by somewhat less, as what a context
+# Credibility foretells means best. The choice is better by somewhat less, as what a context
 # has seen itself decides sooner: with all of it ucb1 had a regret of 1,679 in 500 contexts of five
 # types, with 0.3 of it 1,526, and no more where all have the same best arm (56 and 52).
 COUNTED = 0.3
-# Before contexts have told how much they differ, everybody's counts as ten observations; pairs of
+# Before contexts have shown how much they differ, everybody's counts as ten observations; pairs of
 # observations outweigh that from twenty on.
 FIRST_STRENGTH, FIRST_PAIRS = 10.0, 20.0
 WEAKEST, STRONGEST = 1.0, 1000.0
 
 
 class Everybody(NamedTuple):
-    """What is known for all contexts, of each arm: of the policy's own sums, of its rewards, and
+    """The sums of all contexts, by arm: those of the policy, the rewards, and
     how many observations that is worth in one context (`strength`).
     """
 

@@ -1,4 +1,4 @@
-"""What feedback leaves behind: sums by arm, which fade, and which newcomers inherit (§5).
+"""Sums by arm that feedback adds to, which fade, and which newcomers inherit (§5).
 
 Everything that is learned is a sum of what single pieces of feedback add, each of which fades by a
 constant factor with every further one: a mended model comes back because its failures are
@@ -48,18 +48,18 @@ class StatisticKind(NamedTuple):
 LOG_WEIGHTS = StatisticKind("log", 1, relative=True)
 # Observations, their rewards, their rewards squared.
 REWARDS = StatisticKind("rew", 3)
-# Of everybody's state alone: pairs of observations in one context, the sums of the earlier and of
+# In everybody's state alone: pairs of observations in one context, the sums of the earlier and of
 # the later one's reward over them, and of the product of both. They tell how much contexts differ
 # (`selection.policies.arithmetic.shrinkage`), which changes more slowly than what is best there.
 PAIRS = StatisticKind("ctx", 4, keeps=(0.9999,) * 4)
-# What is proved of an arm (`selection.inference`): rewards seen and their sum, since it joined or
+# Evidence of an arm (`selection.inference`): rewards seen and their sum, since it joined or
 # any was found changed; both again of lately, fading; how often that was; and since when they have
 # been counted, in milliseconds since 1970 (0: not known).
 LATELY = 0.995
 EVIDENCE = StatisticKind(
     "ev", 6, keeps=(1.0, 1.0, LATELY, LATELY, 1.0, 1.0), by_arm=6, evidence=True
 )
-# How an arm does beside the others of the same time (`memory_choice.py`): labels of
+# An arm beside the others of the same time (`memory_choice.py`): labels of
 # lately and their rewards, then labels and by how much each was above what all earned lately.
 LEVELS = StatisticKind(
     "lev", 4, keeps=(1.0 - 1.0 / 30.0,) * 2 + (1.0 - 1.0 / 1000.0,) * 2, levelled=True
@@ -73,7 +73,7 @@ CHANGED = 20.0
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What one application has learned in one context: sums by family and arm (`model:version`)."""
+    """The state of one context of an application: sums by kind and arm (`model:version`)."""
 
     sums: Mapping[str, Statistics] = field(default_factory=dict)
 
@@ -89,7 +89,7 @@ class WarmStart(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """What one piece of feedback does to a state.
+    """The change that one piece of feedback makes to a state.
 
     `arms` take part: what is known of them fades by `keep`, or as its kind has it, and those that
     are new join first. `deltas` are then added, by family and arm. The arms `observed` count one
@@ -137,15 +137,15 @@ def _paired(update: Update, *, own: State) -> Update:
     """Return what the update is to everybody: each reward makes a pair with each earlier one of
     its arm in the context.
     """
-    told = update.deltas.get(REWARDS)
-    if not told:
+    rewarded = update.deltas.get(REWARDS)
+    if not rewarded:
         return update
     before = join(
         own, update.arms, statistic=REWARDS, warm_start=update.warm_start, routed=update.routed
     )
     pairs = {
         arm: (before[arm][0], before[arm][1], before[arm][0] * reward, before[arm][1] * reward)
-        for arm, (_, reward, _) in told.items()
+        for arm, (_, reward, _) in rewarded.items()
     }
     return replace(update, deltas={**update.deltas, PAIRS: pairs})
 
@@ -162,7 +162,7 @@ def _moved(
     if statistic.levelled:
         deltas = _above_level(deltas, level=_level(joined.values()))
     keeps = statistic.keeps or (keep,) * statistic.width
-    # What others' feedback leaves of an arm's numbers.
+    # Factors by which an arm's numbers fade with feedback of others.
     still = (*keeps[: statistic.width - statistic.by_arm], *(1.0,) * statistic.by_arm)
     moved: dict[str, Vector] = {}
     for arm, vector in joined.items():
@@ -175,7 +175,7 @@ def _moved(
             moved[arm] = tuple([x * k + 0.0 for x, k in zip(vector, still, strict=True)])
         else:
             moved[arm] = vector
-    return _rechecked(moved, told=deltas, at_ms=at_ms) if statistic.evidence else moved
+    return _rechecked(moved, rewarded=deltas, at_ms=at_ms) if statistic.evidence else moved
 
 
 def _level(vectors: Iterable[Vector]) -> float | None:
@@ -194,15 +194,15 @@ def _above_level(deltas: Statistics, *, level: float | None) -> Statistics:
     }
 
 
-def _rechecked(moved: Statistics, *, told: Container[str], at_ms: int) -> dict[str, Vector]:
+def _rechecked(moved: Statistics, *, rewarded: Container[str], at_ms: int) -> dict[str, Vector]:
     """Return evidence as it goes on, or as all of it begins anew where an arm has changed."""
-    if any(arm in told and _has_changed(vector) for arm, vector in moved.items()):
+    if any(arm in rewarded and _has_changed(vector) for arm, vector in moved.items()):
         return {
             arm: (0.0, 0.0, 0.0, 0.0, vector[4] + 1.0, float(at_ms))
             for arm, vector in moved.items()
         }
     return {
-        arm: (*vector[:5], vector[5] or float(at_ms)) if arm in told else vector
+        arm: (*vector[:5], vector[5] or float(at_ms)) if arm in rewarded else vector
         for arm, vector in moved.items()
     }
 

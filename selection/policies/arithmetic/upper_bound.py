@@ -1,4 +1,4 @@
-"""How often each arm has the highest upper bound of its mean reward, the confidence being drawn."""
+"""Chances of arms to have the highest upper bound of the mean reward, at a drawn confidence."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from selection.policies.arithmetic.memory_choice import Array, Believed
+from selection.policies.arithmetic.memory_choice import Array, Belief
 
 # Confidence is drawn from so many values, equally likely.
 DRAWS = 16
 # The root of a number drawn evenly from 0 to 1 that the square of the width is multiplied by: most
 # draws are near the whole width, so that no arm that could be best is left for long.
 SKEW = 0.3
-# What stands for no observation: its bound is 1.
+# Fewer observations count as none, with a bound of 1.
 NEVER = 1e-6
 
 
 def highest_bound(
-    known: Believed, *, exploration: float, among: Sequence[bool] | None = None
+    known: Belief, *, exploration: float, among: Sequence[bool] | None = None
 ) -> list[float]:
     """Return each arm's chance to have the highest bound; arms that tie share."""
     shares = ((np.arange(DRAWS) + 0.5) / DRAWS) ** SKEW
@@ -30,7 +30,7 @@ def highest_bound(
     return chances
 
 
-def upper_bounds(known: Believed, *, exploration: Array) -> Array:
+def upper_bounds(known: Belief, *, exploration: Array) -> Array:
     """Return a row of bounds of the arms' means for each exploration: Wilson's upper limit with
     z**2 = 2 * exploration * log(1 + n / n_i), n_i observations of the arm and n of all.
     """

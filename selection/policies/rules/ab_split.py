@@ -22,13 +22,13 @@ from selection.reliability import Factors, redistributed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assigned(Prepared):
+class KeyedArms(Prepared):
     """Arms drawn by weight. A key stays with its route: where the route's model gets a new version,
     its keys go on to that, and no other moves.
     """
 
     seed: int
-    # What the routes' weights give to each arm, whatever its state.
+    # The share of each arm by the routes' weights, whatever its state.
     routed: Mapping[str, float]
     # The name of each arm's route.
     routes: Mapping[str, str]
@@ -45,12 +45,12 @@ class Assigned(Prepared):
                 arm = owner_of(seeded, up, routes=self.routes)
         return next(s for s in self.selections if s.arms[0] == arm)
 
-    def reweighted(self, factors: Factors) -> Assigned:
+    def reweighted(self, factors: Factors) -> KeyedArms:
         """Share out the keys of arms that are down; an arm that mostly answers keeps its own."""
         down = down_of(self.routed, factors=factors)
         chances = redistributed(self.routed, factors=dict.fromkeys(down, 0.0), spread=0.0)
         drawn = draw_one(weights=chances, probabilities=chances)
-        return Assigned(
+        return KeyedArms(
             weights=drawn.weights,
             probabilities=drawn.probabilities,
             selections=drawn.selections,
@@ -84,10 +84,10 @@ class ABSplit(Policy):
     decay: float = 0.0
     inherit: float = 0.0
 
-    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Assigned:
+    def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> KeyedArms:
         weights = normalised(arms)
         drawn = draw_one(weights=weights, probabilities=weights)
-        return Assigned(
+        return KeyedArms(
             weights=drawn.weights,
             probabilities=drawn.probabilities,
             selections=drawn.selections,

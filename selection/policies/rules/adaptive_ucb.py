@@ -12,7 +12,7 @@ from selection.policies.newcomers import NEWCOMERS, limited, new_among
 from selection.policies.policy import Policy, Prepared, draw_one, floored, normalised
 
 if TYPE_CHECKING:
-    from selection.policies.arithmetic.memory_choice import Believed
+    from selection.policies.arithmetic.memory_choice import Belief
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +75,10 @@ class AdaptiveUCB(Policy):
         }
         if not cut:
             return "No version has changed, so nothing is forgotten."
-        told = ", ".join(f"{arm} (the last {length:,.0f})" for arm, length in cut.items())
-        return f"Only so many labels of all still tell what these are like now: {told}."
+        text = ", ".join(f"{arm} (the last {length:,.0f})" for arm, length in cut.items())
+        return f"Only so many labels of all still tell what these are like now: {text}."
 
-    def _bounded(self, known: Believed, statistics: Statistics) -> Mapping[str, float]:
+    def _bounded(self, known: Belief, statistics: Statistics) -> Mapping[str, float]:
         """Return the chances to be asked, limited for newcomers."""
         from selection.policies.arithmetic.upper_bound import highest_bound
 

@@ -90,5 +90,5 @@ class Auto(Policy):
             if self.dimensions
             else "queries carry no features"
         )
-        told = self.chosen.reason(statistics)
-        return f"{self.chosen.name}, because {why}. {told}".rstrip()
+        text = self.chosen.reason(statistics)
+        return f"{self.chosen.name}, because {why}. {text}".rstrip()

@@ -22,7 +22,7 @@ class Contextual(Prepared):
     """
 
     arms: tuple[str, ...]
-    # How many features a query has.
+    # Features of a query.
     width: int
     new: frozenset[str]
     newcomers: float
@@ -58,7 +58,7 @@ class Contextual(Prepared):
 
 
 class ContextualParts(TypedDict):
-    """What every Contextual is made of, whatever foretells its rewards."""
+    """The fields that every Contextual has, whatever predicts its rewards."""
 
     weights: Mapping[str, float]
     probabilities: Mapping[str, float]

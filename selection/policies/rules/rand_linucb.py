@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Randomised(Contextual):
+class RandomisedBounds(Contextual):
     """Each arm as often as its bound is the highest, and its part of the `floor`."""
 
     regression: Ridge
@@ -56,7 +56,7 @@ class RandLinUCB(Linear):
         # Import NumPy only if a policy needs it: other processes save its memory.
         from selection.policies.arithmetic.ridge import Ridge
 
-        return Randomised(
+        return RandomisedBounds(
             **self.parts(statistics),
             regression=Ridge.of(
                 tuple(statistics.values()), dimensions=self.coefficients, ridge=self.ridge

@@ -22,7 +22,7 @@ from selection.policies.policy import (
 )
 from selection.policies.rules.thompson import LEAST_CHANCE, likely_best
 
-# Of queries before the end, this part goes to the arm that is likely the best, the rest to the
+# Before the end this part of queries goes to the arm that is likely the best, the rest to the
 # likeliest of the others (Russo's beta; a half is at most twice as slow as the best part).
 TO_THE_FIRST = 0.5
 

@@ -18,7 +18,11 @@ from registry.following.snapshot import build_snapshot
 from selection.evaluation.counter_deltas import Readings
 from selection.evaluation.health.watching import all_alarms
 from selection.evaluation.monitoring.history import COUNTERS
-from selection.evaluation.monitoring.snapshots import Observed, take_snapshots, thin_snapshots
+from selection.evaluation.monitoring.snapshots import (
+    ObservedApplication,
+    take_snapshots,
+    thin_snapshots,
+)
 from selection.store.health_alarms import publish_alarms
 from selection.store.learned_contexts import describe_all
 from serving.metrics.published import read_published
@@ -63,7 +67,7 @@ def _snapshots() -> int:
     states = describe_all(redis_client(), routed)
     now = timezone.now()
     observed = [
-        Observed(
+        ObservedApplication(
             application=application,
             state=state,
             readings=readings_of(documents, application=application.name),

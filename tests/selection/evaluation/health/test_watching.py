@@ -13,7 +13,7 @@ from registry import services
 from registry.models import Application
 from selection.evaluation.health.guardrails import MOST_METRICS
 from selection.evaluation.health.watching import SETTLING_S, health_of
-from selection.evaluation.monitoring.snapshots import Observed, take_snapshots
+from selection.evaluation.monitoring.snapshots import ObservedApplication, take_snapshots
 from selection.models import ExperimentHealth, Feedback
 from serving.testing import application_spec
 
@@ -44,7 +44,7 @@ class Watched:
             | {"queries": 0, "feedback": 0, "reward": None, "reward_interval": None}
             for arm in self.weights
         ]
-        observed = Observed(
+        observed = ObservedApplication(
             application=spec,
             state={"policy": spec.policy, "arms": arms, "recommendation": None},
             readings={"web": {arm: [self.asked, self.asked, 0, 0] for arm in self.weights}},

@@ -13,7 +13,7 @@ from registry.models import Application
 from selection.evaluation.monitoring import snapshots
 from selection.evaluation.monitoring.history import Period, history
 from selection.evaluation.monitoring.snapshots import (
-    Observed,
+    ObservedApplication,
     earned_in,
     take_snapshots,
     thin_snapshots,
@@ -49,7 +49,7 @@ class Watch:
         observed = self.observed()
         return next(iter(take_snapshots([observed], now=self.now)), None)
 
-    def observed(self) -> Observed:
+    def observed(self) -> ObservedApplication:
         self.now += timedelta(seconds=10)
         state = {
             "policy": self.policy,
@@ -69,7 +69,7 @@ class Watch:
             ],
         }
         spec = application_spec(id=self.application.pk)
-        return Observed(application=spec, state=state, readings=self.readings)
+        return ObservedApplication(application=spec, state=state, readings=self.readings)
 
     def tell(self, *, svm: float, forest: float, forced: bool = False) -> None:
         """Let one piece of feedback arrive, with the losses of both."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selection.policies.arithmetic.memory_choice import AT_FIRST, DIFFERENCES_COUNT, foretold
+from selection.policies.arithmetic.memory_choice import AT_FIRST, DIFFERENCES_COUNT, forecast
 
 # Of three arms: labels and rewards of all time, and since the change.
 COUNTS = np.array([[500.0, 40.0], [60.0, 4.0], [50.0, 0.0]])
@@ -20,20 +20,20 @@ units = st.floats(0.0, 1.0)
 
 
 def test_an_arm_is_as_far_from_the_one_asked_most_as_it_always_was() -> None:
-    found = foretold(COUNTS, REWARDS, levels=LEVELS, lately=1)
+    found = forecast(COUNTS, REWARDS, levels=LEVELS, lately=1)
     assert found.counts.tolist() == [0.0, 60.0, DIFFERENCES_COUNT]
     assert found.rewards.tolist() == pytest.approx([0.0, 60.0 * (0.2 - 0.1 - 0.02), 0.0])
 
 
 def test_how_likely_that_is_follows_from_the_latest_labels_of_the_others() -> None:
-    found = foretold(COUNTS, REWARDS, levels=LEVELS, lately=1)
+    found = forecast(COUNTS, REWARDS, levels=LEVELS, lately=1)
     ratio = 4.0 * math.log((1.0 - 0.08) / (1.0 - 48.0 / 56.0))
     assert found.together == pytest.approx(1.0 / (1.0 + math.exp(-AT_FIRST - ratio)))
 
 
 def test_of_an_arm_without_differences_nothing_is_foretold() -> None:
     levels = np.where([[True], [False], [True]], LEVELS, 0.0)
-    found = foretold(COUNTS, REWARDS, levels=levels, lately=1)
+    found = forecast(COUNTS, REWARDS, levels=levels, lately=1)
     assert found.counts.tolist() == [0.0, 0.0, DIFFERENCES_COUNT]
     assert found.together == pytest.approx(1.0 / (1.0 + math.exp(-AT_FIRST)))
 
@@ -48,7 +48,7 @@ def test_whatever_came_it_is_a_chance_and_means_from_0_to_1(
     counts = np.array([[n, n * share] for n, share, _, _ in arms])
     rewards = np.array([[n * (s * r + (1 - s) * q), n * s * r] for n, s, r, q in arms])
     levels = np.array([[0.0, 0.0, n, n * x] for n, x in beside[: len(arms)]])
-    found = foretold(counts, rewards, levels=levels, lately=1)
+    found = forecast(counts, rewards, levels=levels, lately=1)
     assert 0.0 <= found.together <= 1.0
     assert np.all((found.rewards >= 0.0) & (found.rewards <= found.counts))
     assert np.all(found.counts <= DIFFERENCES_COUNT)

@@ -8,16 +8,16 @@ import pytest
 
 from selection.policies import Policy, Selection, make_policy
 from selection.policies.arithmetic.sums import EVIDENCE, REWARDS
-from selection.policies.rules.ab_split import Assigned
+from selection.policies.rules.ab_split import KeyedArms
 
 NOTHING = (0.0, 0.0, 0.0)
 CONTEXTS = [f"7:user {n}" for n in range(4000)]
 split = make_policy("ab_split", {})
 
 
-def ready(arms: dict[str, float], policy: Policy = split) -> Assigned:
+def ready(arms: dict[str, float], policy: Policy = split) -> KeyedArms:
     prepared = policy.prepare(dict.fromkeys(arms, NOTHING), arms)
-    assert isinstance(prepared, Assigned)
+    assert isinstance(prepared, KeyedArms)
     return prepared
 
 

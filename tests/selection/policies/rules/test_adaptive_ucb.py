@@ -12,7 +12,7 @@ import pytest
 from selection.policies.arithmetic.memories import KEEPS, MEMORIES, NUMBERS
 from selection.policies.arithmetic.memory_choice import (
     DISAGREE,
-    Believed,
+    Belief,
     believed,
     divergence,
     longest_that_holds,
@@ -51,7 +51,7 @@ def drawn(luck: Random, arm: str, mean: float, *, times: int) -> list[tuple[str,
 @pytest.mark.parametrize("exploration", [0.25, 1.0, 3.0])
 def test_the_bound_is_wilsons(exploration: float) -> None:
     """Wilson 1927: where (p - mean)**2 = z**2 * p * (1 - p) / n."""
-    known = Believed(np.array([10.0, 40.0]), np.array([7.0, 38.0]))
+    known = Belief(np.array([10.0, 40.0]), np.array([7.0, 38.0]))
     ((first, second),) = upper_bounds(known, exploration=np.array([exploration])).tolist()
     for bound, n, rewards in ((first, 10.0, 7.0), (second, 40.0, 38.0)):
         z2 = 2.0 * exploration * math.log(1.0 + 50.0 / n)
@@ -60,7 +60,7 @@ def test_the_bound_is_wilsons(exploration: float) -> None:
 
 
 def test_the_chances_are_how_often_each_bound_is_highest() -> None:
-    known = Believed(np.array([200.0, 8.0, 30.0]), np.array([160.0, 4.3, 20.0]))
+    known = Belief(np.array([200.0, 8.0, 30.0]), np.array([160.0, 4.3, 20.0]))
     wins = [0, 0, 0]
     for draw in range(DRAWS):
         exploration = np.array([((draw + 0.5) / DRAWS) ** SKEW])
@@ -70,7 +70,7 @@ def test_the_chances_are_how_often_each_bound_is_highest() -> None:
 
 
 def test_what_nothing_is_known_of_comes_first_and_shares() -> None:
-    known = Believed(np.array([9.0, 0.0, 0.0]), np.array([8.0, 0.0, 0.0]))
+    known = Belief(np.array([9.0, 0.0, 0.0]), np.array([8.0, 0.0, 0.0]))
     assert highest_bound(known, exploration=1.0) == [0.0, 0.5, 0.5]
 
 

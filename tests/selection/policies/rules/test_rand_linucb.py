@@ -12,7 +12,7 @@ import pytest
 from selection.policies import Policy
 from selection.policies.arithmetic.ridge import DRAWS
 from selection.policies.arithmetic.sums import State, join, learn
-from selection.policies.rules.rand_linucb import RandLinUCB, Randomised
+from selection.policies.rules.rand_linucb import RandLinUCB, RandomisedBounds
 
 ARMS = {"a:1": 1.0, "b:1": 1.0, "c:1": 1.0}
 ALPHA, RIDGE = 0.7, 2.0
@@ -35,10 +35,10 @@ def after(policy: Policy, events: list[Event], *, state: State | None = None) ->
     return known
 
 
-def ready(policy: Policy, state: State) -> Randomised:
+def ready(policy: Policy, state: State) -> RandomisedBounds:
     statistics = join(state, ARMS, statistic=policy.statistic, warm_start=policy.warm_start)
     found = policy.prepare(statistics, ARMS)
-    assert isinstance(found, Randomised)
+    assert isinstance(found, RandomisedBounds)
     return found
 
 
@@ -100,7 +100,7 @@ def test_a_newcomer_gets_its_share_and_no_more() -> None:
 
 
 def test_what_makes_queries_hard_for_all_is_learned_from_all_labels() -> None:
-    """An arm with few labels is foretold by what the others' labels say of such queries."""
+    """An arm with few labels is forecast by what the others' labels say of such queries."""
     policy, luck = replace(PLAIN, alpha=0.0), random.Random(2)
     events: list[Event] = []
     for place in range(600):
