@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from registry import services
 from registry.management.base import ClipperCommand
 from registry.models import ApiKey, Application, Model, ModelVersion, Release
-from registry.releases.control import KEY, note_round
+from registry.releases.control import KEY
 from registry.releases.restarts import Ending, note_ending
 from tests.registry.conftest import go_live, link
 
@@ -47,13 +47,6 @@ def manage(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
         timeout=150,
         check=False,
     )
-
-
-def test_deploy_asks_for_a_release(db: None, v1: ModelVersion) -> None:
-    said = run("deploy", "svm", "1", "--reason", "first")
-    release = Release.objects.get()
-    assert said == f"Release {release.pk} of svm:1 is pending.\n"
-    assert (release.reason, release.by_label) == ("first", "command deploy")
 
 
 def test_deploy_uploads_an_artifact_and_registers_the_model(db: None, tmp_path: Path) -> None:
@@ -137,13 +130,6 @@ def test_rollback_goes_back(db: None, v1: ModelVersion, v2: ModelVersion) -> Non
     assert run("rollback", "svm", "--to", "2").endswith("of svm:2 is live.\n")
 
 
-def test_scale_sets_the_replicas(db: None, v1: ModelVersion) -> None:
-    go_live(v1)
-    assert run("scale", "svm", "3") == "svm:1 is to have 3 replicas.\n"
-    v1.refresh_from_db()
-    assert v1.replicas == 3
-
-
 def test_scale_sets_the_bounds_of_autoscaling_and_lifts_them(db: None, v1: ModelVersion) -> None:
     said = run("scale", "svm", "--min", "2", "--max", "4", "--of", "1")
     assert said == "svm:1 is to have 2 replicas now, and 2 to 4 as load asks.\n"
@@ -179,14 +165,6 @@ def test_deploy_takes_a_gpu_by_the_name_that_pytorch_has(
     assert ModelVersion.objects.get().device == expected
 
 
-def test_status_of_nothing_says_so(db: None, server_redis: redis.Redis) -> None:
-    note_round(server_redis)
-    found = run("status").split()
-    assert found[:6] == ["Control", "last", "round", "0", "s", "ago"]
-    assert found[6:12] == ["Applications", "none", "Models", "none", "Restarts", "within"]
-    assert found[12:] == ["a", "day", "none", *OPEN, "none"]
-
-
 def test_status_shows_a_crash_loop(svm: Model, v1: ModelVersion, server_redis: redis.Redis) -> None:
     for number in range(8):
         ending = Ending(host="app1", pid=number, reason="signal 9 (SIGKILL)")
@@ -199,9 +177,6 @@ def test_status_shows_a_crash_loop(svm: Model, v1: ModelVersion, server_redis: r
 def test_status_says_that_nobody_moves_anything_on(db: None, server_redis: redis.Redis) -> None:
     server_redis.delete(KEY)
     assert "No control worker has been heard of" in run("status")
-
-
-OPEN = ("Open", "releases")
 
 
 def test_status_is_a_clear_table(

@@ -19,28 +19,6 @@ def upload(caller: Api, **form: Any) -> Any:
     return caller.upload("svm", version="1", runtime="sklearn", artifact=file, **form)
 
 
-def test_it_changes_what_is_given_and_answers_with_the_whole(
-    manager: Api, v1: ModelVersion
-) -> None:
-    wanted = {
-        "batching": "static",
-        "max_batch_size": 32,
-        "batch_wait_ms": 2.5,
-        "min_replicas": 2,
-        "max_replicas": 4,
-        "memory_limit_mb": 512,
-        "threads": 2,
-        "notes": "wide",
-    }
-    answer = manager("patch", VERSION, wanted)
-    assert answer.status_code == 200, answer.content
-    body = answer.json()
-    assert {name: body[name] for name in wanted} == wanted
-    assert (body["version"], body["replicas"], body["live"]) == ("1", 2, False)
-    assert manager("get", VERSION).json() == body
-    assert manager("patch", VERSION, {}).json() == body
-
-
 def test_auto_and_null_give_it_back_to_clipper(manager: Api, v1: ModelVersion) -> None:
     nullable = ("max_batch_size", "min_replicas", "max_replicas", "memory_limit_mb")
     manager("patch", VERSION, dict.fromkeys(nullable[:3], 3) | {"memory_limit_mb": 512})
@@ -80,22 +58,6 @@ def test_a_wrong_value_is_refused_at_its_field(
     assert next(iter(change)) in answer.json()["details"]["fields"]
 
 
-def test_an_unknown_field_is_refused_with_those_there_are(manager: Api, v1: ModelVersion) -> None:
-    answer = manager("patch", VERSION, {"batch": 1, "threads": 2})
-    assert (answer.status_code, answer.json()["code"]) == (400, "unknown_field")
-    assert answer.json()["details"]["fields"] == ["batch"]
-    assert "batching" in answer.json()["details"]["expected"]
-    assert ModelVersion.objects.get().threads == 1
-
-
-def test_a_body_must_be_an_object(manager: Api, v1: ModelVersion) -> None:
-    assert manager("patch", VERSION, [1]).status_code == 400
-
-
-def test_an_unknown_version_is_not_found(manager: Api, svm: Model) -> None:
-    assert manager("patch", VERSION, {"threads": 2}).status_code == 404
-
-
 def test_only_those_who_may_change_versions_do(
     predictor: Api, editor: Api, stranger: Api, bound_manager: Api, v1: ModelVersion
 ) -> None:
@@ -118,10 +80,6 @@ def test_an_upload_says_how_it_runs(manager: Api, svm: Model) -> None:
     assert (body["min_replicas"], body["max_replicas"], body["replicas"]) == (2, 3, 2)
 
 
-def test_an_upload_that_says_auto_leaves_the_wait_to_clipper(manager: Api, svm: Model) -> None:
-    assert upload(manager, batch_wait_ms="auto").json()["batch_wait_ms"] == "auto"
-
-
 @pytest.mark.parametrize(
     ("field", "text"),
     [
@@ -141,43 +99,6 @@ def test_a_wrong_value_of_an_upload_is_refused(
     answer = upload(manager, **{field: text})
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
     assert not ModelVersion.objects.exists()
-
-
-def test_a_number_of_replicas_outside_the_bounds_is_refused(manager: Api, v1: ModelVersion) -> None:
-    services.configure_version(version=v1, min_replicas=2, max_replicas=4, by=services.SYSTEM)
-    answer = manager("post", "models/svm/scale", {"replicas": 5, "version": "1"})
-    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
-    assert "Expected 2 to 4" in answer.json()["error"]
-    assert list(answer.json()["details"]["fields"]) == ["replicas"]
-
-
-def test_an_application_caches_as_it_is_told(manager: Api, digits: Application) -> None:
-    change = {"cache": False, "cache_ttl_s": 60, "priority": "low"}
-    body = manager("patch", "applications/digits", change).json()
-    assert {name: body[name] for name in change} == change
-    body = manager("patch", "applications/digits", {"cache": True, "cache_ttl_s": None}).json()
-    assert (body["cache"], body["cache_ttl_s"], body["priority"]) == (True, None, "low")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"cache": "yes"},
-        {"cache": None},
-        {"cache_ttl_s": 0},
-        {"cache_ttl_s": -1},
-        {"cache_ttl_s": "60"},
-        {"cache_ttl_s": 1e300},
-        {"priority": "urgent"},
-        {"priority": 0},
-    ],
-)
-def test_a_wrong_cache_or_priority_is_refused(
-    manager: Api, digits: Application, change: dict[str, Any]
-) -> None:
-    answer = manager("patch", "applications/digits", change)
-    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
-    assert list(answer.json()["details"]["fields"]) == list(change)
 
 
 def test_the_schema_describes_a_wait_as_a_number_or_auto(stranger: Api) -> None:

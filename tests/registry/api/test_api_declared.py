@@ -92,18 +92,6 @@ def test_a_new_one_says_what_it_needs(manager: Api, path: str, body: Any, needed
     assert not Model.objects.exists()
 
 
-@pytest.mark.parametrize("path", ["applications/churn", "models/churn"])
-def test_an_unknown_field_is_refused_by_name(manager: Api, path: str) -> None:
-    answer = put(manager, path, {"input_type": "doubles", "slo_msec": 5})
-    assert (answer.status_code, answer.json()["code"]) == (400, "unknown_field")
-
-
-@pytest.mark.parametrize("name", ["admin", "No", "a b"])
-def test_a_name_that_an_application_cannot_have_is_refused(manager: Api, name: str) -> None:
-    assert put(manager, f"applications/{name}", CHURN).status_code == 400
-    assert not Application.objects.exists()
-
-
 def test_a_model_is_created_described_and_left_alone(manager: Api) -> None:
     said = {"input_type": "doubles", "description": "who leaves"}
     created = put(manager, "models/churn", said)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import redis
 
@@ -11,7 +9,7 @@ from console.admin.releases import progress_of
 from registry import services
 from registry.models import Model, ModelVersion, Release
 from registry.releases.control import KEPT_S, KEY, note_round
-from tests.registry.conftest import BY, AddVersion, Api, go_live
+from tests.registry.conftest import BY, Api, go_live
 
 
 @pytest.fixture(autouse=True)
@@ -54,10 +52,6 @@ def test_the_console_says_what_a_release_waits_for(v1: ModelVersion) -> None:
     assert progress_of(release).sentence == f"Starting replicas: {waiting}"
     services.note_progress(release=release, progress="0 of 1 replicas ready")
     assert "replicas: 0 of 1 replicas ready; no" in progress_of(release).sentence
-
-
-def test_a_deploy_needs_no_body(manager: Api, v1: ModelVersion) -> None:
-    assert manager("post", "models/svm/versions/1/deploy").status_code == 202
 
 
 def test_a_failed_release_says_why_and_the_old_version_serves_on(
@@ -124,26 +118,6 @@ def test_a_rollback_to_a_warm_version_is_live_at_once(
     assert body["live_at"]
 
 
-def test_a_rollback_goes_to_the_version_it_is_told(
-    manager: Api, v1: ModelVersion, v2: ModelVersion, add_version: AddVersion
-) -> None:
-    for version in (v1, v2, add_version("3")):
-        go_live(version)
-    body = manager("post", "models/svm/rollback", {"to": "1"}).json()
-    assert (body["version"], body["state"]) == ("1", "pending")
-
-
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [({"to": "9"}, 404), ({"to": "1"}, 409), ({}, 409), ({"too": "1"}, 400), ({"to": 1}, 400)],
-)
-def test_a_rollback_to_nowhere_is_refused(
-    manager: Api, v1: ModelVersion, body: dict[str, Any], status: int
-) -> None:
-    go_live(v1)
-    assert manager("post", "models/svm/rollback", body).status_code == status
-
-
 def test_history_is_newest_first_and_comes_in_pages(
     manager: Api, v1: ModelVersion, v2: ModelVersion
 ) -> None:
@@ -167,9 +141,3 @@ def test_a_person_is_named_in_the_history(administrator: Api, v1: ModelVersion) 
 def test_an_unknown_release_is_not_found(manager: Api, svm: Model, identity: str) -> None:
     answer = manager("get", f"models/svm/releases/{identity}")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-
-
-def test_a_release_of_another_model_is_not_found(manager: Api, v1: ModelVersion) -> None:
-    services.create_model(name="tree", input_type="doubles", by=services.SYSTEM)
-    release = go_live(v1)
-    assert manager("get", f"models/tree/releases/{release.pk}").status_code == 404

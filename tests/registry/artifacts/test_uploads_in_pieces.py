@@ -72,18 +72,6 @@ def test_it_becomes_a_version_and_nothing_else_stays(
     assert manager("get", f"uploads/{DIGEST}").json() == {"received": 0}
 
 
-def test_it_becomes_another_version_of_what_is_there_and_nothing_else_stays(
-    manager: Api, svm: Model, settings: Settings
-) -> None:
-    manager.upload("svm", version="1", runtime="sklearn", artifact=SimpleUploadedFile("m", CONTENT))
-    file = ArtifactStore.default().path_of(DIGEST).stat().st_ino
-    send_all(manager)
-    answer = register(manager, version="2")
-    assert answer.status_code == 201, answer.content
-    assert ArtifactStore.default().path_of(DIGEST).stat().st_ino == file
-    assert remnants(settings) == []
-
-
 def test_it_says_how_much_is_there_and_takes_what_follows_alone(manager: Api) -> None:
     assert manager("get", f"uploads/{DIGEST}").json() == {"received": 0}
     send(manager, PIECES[0], offset=0)
@@ -198,11 +186,6 @@ def test_a_range_that_cannot_be_is_refused(
     assert answer.status_code == status, answer.content
 
 
-@pytest.mark.parametrize("name", ["x", DIGEST.upper(), f"..{DIGEST[2:]}", "*" * 64])
-def test_a_name_that_is_no_digest_is_nowhere(manager: Api, name: str) -> None:
-    assert send(manager, PIECES[0], offset=0, digest=name).status_code == 404
-
-
 def test_a_full_disk_is_told_before_anything_is_kept(manager: Api, settings: Settings) -> None:
     settings.CLIPPER_MIN_FREE_BYTES = 1 << 60
     assert send(manager, PIECES[0], offset=0).status_code == 507
@@ -282,16 +265,6 @@ def test_those_who_begin_the_same_at_once_share_one(settings: Settings) -> None:
     assert len(remnants(settings)) == 1
 
 
-@pytest.mark.usefixtures("one_part")
-def test_what_nobody_adds_to_makes_room_for_others(manager: Api, settings: Settings) -> None:
-    send(manager, PIECES[0], offset=0)
-    (part,) = remnants(settings)
-    old = time.time() - 7200
-    os.utime(part, (old, old))
-    assert send(manager, b"x", offset=0, digest="0" * 64).status_code == 200
-    assert manager("get", f"uploads/{DIGEST}").json() == {"received": 0}
-
-
 def test_two_do_not_write_into_each_other(manager: Api, svm: Model) -> None:
     send_all(manager)
     with UploadParts.default().whole(DIGEST):
@@ -306,11 +279,6 @@ def test_what_nobody_adds_to_is_removed(manager: Api, settings: Settings) -> Non
     os.utime(part, (old, old))
     assert ArtifactStore.default().clear_remnants(older_than_s=3600) == 1
     assert manager("get", f"uploads/{DIGEST}").json() == {"received": 0}
-
-
-def test_who_predicts_sends_nothing(predictor: Api, stranger: Api) -> None:
-    assert send(predictor, PIECES[0], offset=0).status_code == 403
-    assert send(stranger, PIECES[0], offset=0).status_code == 401
 
 
 def test_a_form_with_a_file_does_not_look_for_pieces(manager: Api, svm: Model) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from core.specs import ApiKeySpec, ApplicationSpec, BatchingSpec, ModelSpec, RouteSpec, VersionSpec
+from core.specs import ApiKeySpec, ApplicationSpec, ModelSpec, RouteSpec, VersionSpec
 from registry import services
 from registry.following.snapshot import build_snapshot
 from registry.models import ApiKey, Application, Model, ModelVersion
@@ -16,12 +16,6 @@ from registry.services import RouteRequest
 from tests.registry.conftest import BY, go_live
 
 pytestmark = pytest.mark.django_db
-
-
-def test_an_empty_registry_is_an_empty_snapshot() -> None:
-    snapshot = build_snapshot()
-    assert not snapshot.applications
-    assert not snapshot.versions
 
 
 def test_it_holds_applications_models_and_versions(
@@ -63,37 +57,6 @@ def test_it_holds_applications_models_and_versions(
         allow_pickle=False,
         generation=1,
     )
-
-
-def test_it_holds_how_versions_run_and_applications_are_answered(
-    digits: Application, v1: ModelVersion
-) -> None:
-    services.configure_version(
-        version=v1,
-        batching="static",
-        max_batch_size=32,
-        batch_wait_ms=0.0,
-        memory_limit_mb=512,
-        threads=2,
-        by=services.SYSTEM,
-    )
-    services.update_application(
-        application=digits,
-        changes={"cache": False, "cache_ttl_s": 30.0, "priority": "high"},
-        by=services.SYSTEM,
-    )
-    snapshot = build_snapshot()
-    version = snapshot.versions[v1.pk]
-    assert version.batching == BatchingSpec(controller="static", max_size=32, wait_ms=0.0)
-    assert (version.memory_limit_mb, version.threads) == (512, 2)
-    application = snapshot.applications["digits"]
-    assert (application.cache, application.cache_ttl_s) == (False, 30.0)
-
-
-@pytest.mark.parametrize(("name", "rank"), [("high", 0), ("normal", 1), ("low", 2)])
-def test_it_ranks_priorities(digits: Application, name: str, rank: int) -> None:
-    services.update_application(application=digits, changes={"priority": name}, by=services.SYSTEM)
-    assert build_snapshot().applications["digits"].priority == rank
 
 
 def test_it_tells_no_default_from_a_default_of_null(digits: Application) -> None:

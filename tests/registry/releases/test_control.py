@@ -59,9 +59,3 @@ def test_the_wall_clock_of_whoever_asks_makes_no_difference(
     monkeypatch.setattr("time.time", lambda: 4e9)
 
     assert read_control(client).problem == ""
-
-
-def test_a_note_of_another_release_of_clipper_is_none(client: redis.Redis) -> None:
-    client.set(KEY, b"[1]", px=60_000)
-
-    assert read_control(client).age_s is None

@@ -21,30 +21,6 @@ def test_every_way_of_batching_has_its_controller() -> None:
     assert set(Batching.values) == set(CONTROLLERS)
 
 
-def test_a_version_left_alone_batches_adaptively_within_no_bounds(v1: ModelVersion) -> None:
-    assert (v1.batching, v1.max_batch_size, v1.batch_wait_ms) == ("aimd", None, None)
-    assert (v1.replicas, v1.replica_bounds) == (1, None)
-    assert (v1.memory_limit_mb, v1.threads) == (None, 1)
-
-
-def test_what_is_configured_is_kept_and_the_rest_stays(v1: ModelVersion) -> None:
-    services.configure_version(version=v1, threads=4, notes="wide", by=services.SYSTEM)
-    services.configure_version(
-        version=v1, batching="static", max_batch_size=4096, by=services.SYSTEM
-    )
-    services.configure_version(
-        version=v1, batch_wait_ms=1000.0, memory_limit_mb=128, by=services.SYSTEM
-    )
-    kept = ModelVersion.objects.get()
-    assert (kept.threads, kept.notes, kept.batching, kept.max_batch_size) == (
-        4,
-        "wide",
-        "static",
-        4096,
-    )
-    assert (kept.batch_wait_ms, kept.memory_limit_mb) == (1000.0, 128)
-
-
 def test_an_old_copy_of_a_version_overwrites_nothing(v1: ModelVersion) -> None:
     old = ModelVersion.objects.get()
     services.configure_version(version=v1, max_replicas=8, replicas=5, by=services.SYSTEM)
@@ -88,12 +64,6 @@ def test_a_wrong_value_is_refused_by_name_and_nothing_is_changed(
     assert ModelVersion.objects.values().get() == before
 
 
-def test_a_refusal_names_the_fields_that_are_wrong_and_no_others(v1: ModelVersion) -> None:
-    with pytest.raises(BadRequest) as caught:
-        services.configure_version(version=v1, threads=0, max_replicas=999, by=services.SYSTEM)
-    assert sorted(caught.value.details["fields"]) == ["max_replicas", "threads"]
-
-
 def test_a_version_that_is_gone_is_not_found(v1: ModelVersion) -> None:
     ModelVersion.objects.all().delete()
     with pytest.raises(NotFound, match="svm:1"):
@@ -105,12 +75,6 @@ def test_an_upload_takes_all_of_it(add_version: AddVersion) -> None:
     kept = ModelVersion.objects.get()
     assert (kept.batching, kept.threads, kept.replica_bounds) == ("none", 8, (2, 3))
     assert (made.replicas, kept.replicas) == (2, 2)
-
-
-def test_an_upload_with_replicas_outside_its_bounds_is_refused(add_version: AddVersion) -> None:
-    with pytest.raises(BadRequest, match="Expected 2 to 3"):
-        add_version("3", replicas=1, min_replicas=2, max_replicas=3)
-    assert not ModelVersion.objects.exists()
 
 
 # --- Replicas ----------------------------------------------------------------------------------
@@ -143,12 +107,6 @@ def test_a_person_scales_within_the_bounds_only(v1: ModelVersion, replicas: int)
     with pytest.raises(BadRequest, match=f"Expected 2 to 4, the bounds .* got {replicas}"):
         services.scale(version=v1, replicas=replicas, by=services.SYSTEM)
     assert ModelVersion.objects.get().replicas == 3
-
-
-def test_autoscaling_moves_the_replicas_within_the_bounds(v1: ModelVersion) -> None:
-    services.configure_version(version=v1, min_replicas=2, max_replicas=4, by=services.SYSTEM)
-    assert services.autoscale(version_id=v1.pk, replicas=4)
-    assert ModelVersion.objects.get().replicas == 4
 
 
 @pytest.mark.parametrize("replicas", [-1, 0, 1, 2, 5])

@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from registry import services
-from registry.following.snapshot import build_snapshot
 from registry.models import Application
 from selection.kinds import DEFAULT
 from selection.models import Feedback
@@ -17,45 +15,6 @@ from tests.registry.conftest import Api
 pytestmark = pytest.mark.django_db
 
 PATH = "applications/digits"
-WANTED = {
-    "combine": "median",
-    "loss": "squared",
-    "loss_scale": 4.5,
-    "missing_loss": 0.25,
-    "default_reward": 0.5,
-    "context_ttl_s": 3600,
-    "max_contexts": 10,
-}
-
-
-def test_they_start_safe_and_as_the_prediction_path_expects(digits: Application) -> None:
-    spec = build_snapshot().applications["digits"]
-    assert (spec.loss, spec.loss_expression, spec.loss_scale) == ("auto", "", 1.0)
-    assert (spec.missing_loss, spec.default_reward) == (1.0, None)
-    assert (spec.context_ttl_s, spec.max_contexts) == (90 * 86_400, 100_000)
-
-
-def test_what_is_given_is_changed_answered_and_seen(manager: Api, digits: Application) -> None:
-    answer = manager("patch", PATH, WANTED)
-    assert answer.status_code == 200, answer.content
-    body = manager("get", PATH).json()
-    assert {name: body[name] for name in WANTED} == WANTED
-    spec = build_snapshot().applications["digits"]
-    assert {name: getattr(spec, name) for name in WANTED} == WANTED
-
-
-def test_null_means_no_blame_and_no_default_reward(manager: Api, digits: Application) -> None:
-    manager("patch", PATH, WANTED)
-    body = manager("patch", PATH, {"missing_loss": None, "default_reward": None}).json()
-    assert (body["missing_loss"], body["default_reward"]) == (None, None)
-
-
-def test_a_new_application_takes_them_too(manager: Api) -> None:
-    new = {"name": "prices", "input_type": "doubles", "slo_ms": 20, **WANTED}
-    formula = {"loss": "expression", "loss_expression": "abs(label - output) / label"}
-    answer = manager("post", "applications/", new | formula)
-    assert answer.status_code == 201, answer.content
-    assert answer.json()["loss_expression"] == "abs(label - output) / label"
 
 
 @pytest.mark.parametrize(
@@ -120,24 +79,6 @@ def form(digits: Application, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def test_the_page_of_an_application_sets_them(admin_client: Client, digits: Application) -> None:
-    url = f"/admin/registry/application/{digits.pk}/change/"
-    text = admin_client.get(url).content.decode()
-    assert "weighted median" in text
-    assert "it is not held against it" in text
-    answer = admin_client.post(url, form(digits))
-    assert answer.status_code == 302
-    kept = Application.objects.get()
-    assert (kept.combine, kept.loss, kept.loss_expression) == (
-        "scores",
-        "expression",
-        "label != output",
-    )
-    assert (kept.missing_loss, kept.default_reward) == (None, 0.25)
-    assert (kept.lateness_price, kept.cost_price) == (0.5, 0.01)
-    assert (kept.context_ttl_s, kept.max_contexts) == (7200, 50)
-
-
 def test_a_formula_that_is_none_is_refused_beside_its_field(
     admin_client: Client, digits: Application
 ) -> None:
@@ -161,9 +102,3 @@ def test_the_console_tells_default_rewards_from_feedback(
     )
     text = admin_client.get("/admin/selection/feedback/").content.decode()
     assert "nobody said anything" in text
-
-
-def test_what_a_person_may_change_is_what_the_api_lists(digits: Application) -> None:
-    for name, value in WANTED.items():
-        services.update_application(application=digits, changes={name: value}, by=services.SYSTEM)
-    assert all(getattr(Application.objects.get(), name) == WANTED[name] for name in WANTED)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from io import StringIO
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import CommandError, call_command
 from django.test import Client
 
 from core.errors import Conflict
@@ -258,24 +256,6 @@ def test_over_rest_a_release_says_what_it_was_allowed(
     assert Release.objects.latest("id").state == "starting"
 
 
-def test_over_rest_a_rollback_may_be_allowed_it_too(
-    manager: Api, v1: ModelVersion, v2: ModelVersion
-) -> None:
-    go_live(v1, takes=64)
-    body = {"to": "2", "allow_signature_change": True}
-    answer = manager("post", "models/svm/rollback", body)
-    assert (answer.status_code, answer.json()["allow_signature_change"]) == (202, True)
-
-
-def test_the_command_allows_it_with_an_option(v1: ModelVersion, v2: ModelVersion) -> None:
-    go_live(v1, takes=64)
-    go_live(v2, takes=32, allow_signature_change=True)
-    with pytest.raises(CommandError, match=r"svm:1 failed: expected 32 numbers, as svm:2 takes"):
-        call_command("deploy", "svm", "1", stdout=StringIO())  # warm: it is known at once
-    call_command("deploy", "svm", "1", "--allow-signature-change", stdout=StringIO())
-    assert Release.objects.latest("id").state == "live"
-
-
 @pytest.fixture
 def owner(client: Client) -> Client:
     client.force_login(User.objects.create_superuser("owner"))
@@ -295,12 +275,6 @@ def test_the_console_allows_it_with_a_box(
     assert 'data-testid="release-signature"' in shown
 
 
-def test_the_console_shows_what_a_version_takes(owner: Client, v1: ModelVersion) -> None:
-    go_live(v1, takes=1729)
-    shown = owner.get(f"/admin/registry/modelversion/{v1.pk}/change/").content.decode()
-    assert "1729" in shown
-
-
 def test_the_console_refuses_an_application_of_arms_that_differ(
     owner: Client, v1: ModelVersion, tree: ModelVersion
 ) -> None:
@@ -318,19 +292,3 @@ def test_the_console_refuses_an_application_of_arms_that_differ(
         "Over REST, allow_signature_change has it so where that is meant."
     ]
     assert not Application.objects.exists()
-
-
-def test_the_console_refuses_an_arm_of_another_signature(
-    owner: Client, digits: Application, v1: ModelVersion, tree: ModelVersion
-) -> None:
-    go_live(v1, takes=64)
-    fields: dict[str, Any] = {
-        "application": digits.pk,
-        "model": tree.model_id,
-        "role": "arm",
-        "weight": "1",
-    }
-    answer = owner.post("/admin/registry/route/add/", fields, follow=True)
-    said = [str(message) for message in answer.context["messages"]]
-    assert said == [ARMS_DIFFER]
-    assert digits.routes.count() == 1
