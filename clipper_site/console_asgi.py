@@ -32,7 +32,7 @@ from clipper_site.console_runtime import artifact_downloads, new_console  # noqa
 from clipper_site.held_database import held_open  # noqa: E402
 from clipper_site.uploads import UploadHandlingASGIHandler, clear_remnants  # noqa: E402
 from clipper_site.web_process import new_limits  # noqa: E402
-from console.home import shared  # noqa: E402
+from console.live.home import shared  # noqa: E402
 from serving.endpoints.console.followed_changes import with_followed_changes  # noqa: E402
 from serving.endpoints.console.late_answers import with_late_answers  # noqa: E402
 from serving.endpoints.console.metrics_page import metrics_endpoint  # noqa: E402

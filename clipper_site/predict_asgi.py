@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 # Whatever the environment names: this process has nothing of what the others' settings install.
-os.environ["DJANGO_SETTINGS_MODULE"] = "clipper_site.pageless_settings"
+os.environ["DJANGO_SETTINGS_MODULE"] = "clipper_site.settings.pageless"
 
 import django
 

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "clipper_site.pageless_settings"
+os.environ["DJANGO_SETTINGS_MODULE"] = "clipper_site.settings.pageless"
 
 from celery.concurrency import get_implementation
 from celery.utils.nodenames import default_nodename, host_format

@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
-from console.pages import APPLICATION_PAGES
+from console.application_pages import APPLICATION_PAGES
 from registry.models import Application
 from registry.security.throttle import address_of
 from registry.services import Actor

@@ -49,7 +49,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
     "COLORS": {"primary": INDIGO},
-    "DASHBOARD_CALLBACK": "console.home.dashboard",
+    "DASHBOARD_CALLBACK": "console.live.home.dashboard",
     "STYLES": [lambda request: static("console/console.css")],
     "SCRIPTS": [lambda request: static("console/console.js")],
     "SIDEBAR": {

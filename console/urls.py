@@ -6,16 +6,16 @@ from django.contrib import admin
 from django.urls import path
 from django.utils.module_loading import import_string
 
-from console.admin.login import login
 from console.admin.people import own_password
-from console.contexts import reset
-from console.documentation import documentation
-from console.environments import environments_page
-from console.feedback_form import feedback_form
-from console.home import live_json
-from console.monitoring import monitoring_json
-from console.pages import APPLICATION_PAGES
-from console.version_errors import version_errors
+from console.application_pages import APPLICATION_PAGES
+from console.live.home import live_json
+from console.pages.contexts import reset
+from console.pages.documentation import documentation
+from console.pages.environments import environments_page
+from console.pages.feedback_form import feedback_form
+from console.pages.login import login
+from console.pages.monitoring import monitoring_json
+from console.pages.version_errors import version_errors
 
 APPLICATION = "admin/applications/<str:name>"
 

@@ -12,7 +12,6 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from console.access import actor
-from console.admin.application_form import ApplicationForm, ShallowDecoder
 from console.admin.audited import AuditedForm
 from console.admin.base import (
     ConsoleAdmin,
@@ -25,10 +24,11 @@ from console.admin.base import (
     with_the_rest,
 )
 from console.admin.decorators import action, display
+from console.admin.forms.application_form import ApplicationForm, ShallowDecoder
 from console.admin.models import badge
 from console.admin.objectives import ObjectiveInline
 from console.admin.routes import RouteInline
-from console.pages import APPLICATION_PAGES, ApplicationPage
+from console.application_pages import APPLICATION_PAGES, ApplicationPage
 from registry.models import ApiKey, Application
 from registry.models.settable import settable
 from registry.services import arms_agreeing, delete_application

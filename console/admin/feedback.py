@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from console.admin.base import NOTHING, ReadOnlyAdmin, code, link_to, shortened, when
 from console.admin.decorators import display
-from console.formats import listed
+from console.words.formats import listed
 from selection.models import Feedback
 
 SHOWN_CHARACTERS = 60

@@ -23,7 +23,7 @@ from console.admin.base import (
     when,
 )
 from console.admin.decorators import ActionVariant, TabularInline, action, display
-from console.admin.forms import RollBackForm, ScaleForm, change_back
+from console.admin.forms.release_forms import RollBackForm, ScaleForm, change_back
 from core.errors import ClipperError
 from registry.models import Model, ModelVersion, Release, Route
 from registry.services import (

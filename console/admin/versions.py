@@ -28,11 +28,11 @@ from console.admin.base import (
     with_the_rest,
 )
 from console.admin.decorators import ActionVariant, action, display
-from console.admin.forms import DeployForm, change_to
+from console.admin.forms.release_forms import DeployForm, change_to
+from console.admin.forms.upload_form import REMOTE_FIELDS, UploadForm, told_of
 from console.admin.models import version_badge
-from console.admin.upload_form import REMOTE_FIELDS, UploadForm, told_of
-from console.environments import environment_text
-from console.signatures import input_lines, output_line
+from console.pages.environments import environment_text
+from console.words.signature_words import input_lines, output_line
 from core.errors import ClipperError
 from registry.models import ModelVersion, VersionCheck
 from registry.models.models import FEWEST_REPLICAS, LARGEST_BATCH, Batching

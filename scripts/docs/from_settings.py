@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from clipper_site.setting_texts import DEFAULTS, LAUNCHER, SECTIONS
 from clipper_site.settings import ENV
+from clipper_site.settings.texts import DEFAULTS, LAUNCHER, SECTIONS
 from scripts.docs.tables import code, table
 
 UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))

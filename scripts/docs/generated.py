@@ -42,7 +42,7 @@ def generators() -> dict[str, Callable[[], str]]:
     """Return what can be generated, by name; Django is set up first, for no stack at all."""
     _set_up_django()
     _find_client()
-    from clipper_site.setting_texts import SECTIONS
+    from clipper_site.settings.texts import SECTIONS
     from scripts.docs import from_code, from_commands, from_schema, from_settings
 
     return {

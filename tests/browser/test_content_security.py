@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from playwright.sync_api import Page
 
-from clipper_site.content_security import HEADER
-from console.pages import APPLICATION_PAGES
+from clipper_site.security.content_security import HEADER
+from console.application_pages import APPLICATION_PAGES
 from registry import services
 from registry.models import ModelVersion
 

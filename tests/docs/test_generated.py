@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from clipper_site.setting_texts import SECTIONS
 from clipper_site.settings import ENV
+from clipper_site.settings.texts import SECTIONS
 from core import errors
 from core.errors import ClipperError
 from scripts.docs.from_code import family

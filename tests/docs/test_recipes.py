@@ -58,5 +58,5 @@ def test_what_it_says_is_in_a_file_is_there(title: str) -> None:
 def test_the_names_are_looked_for() -> None:
     named = [pair for text in RECIPES.values() for pair in NAMED.findall(text)]
     assert ("POLICIES", "selection/policies/__init__.py") in named
-    assert ("APPLICATION_PAGES", "console/pages.py") in named
+    assert ("APPLICATION_PAGES", "console/application_pages.py") in named
     assert len(named) >= 8

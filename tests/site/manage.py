@@ -39,7 +39,7 @@ def check(*, var: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
 def checked(*, var: Path, **settings: str) -> str:
     """What the checks say of these settings and no others, asked without a process of its own."""
     with patch.dict(os.environ, environment(var=var, **settings), clear=True):
-        read = runpy.run_path(str(ROOT / "clipper_site" / "settings.py"))
+        read = runpy.run_path(str(ROOT / "clipper_site" / "settings" / "__init__.py"))
         ours = {name: value for name, value in read.items() if name.startswith(("CLIPPER_", "ENV"))}
         with override_settings(SECRET_KEY_GIVEN=read["SECRET_KEY_GIVEN"], **ours):
             return "\n".join(map(str, run_checks()))

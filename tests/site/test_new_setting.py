@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from clipper_site import checks
-from clipper_site.env import Environment
-from clipper_site.setting_texts import SIZE
 from clipper_site.settings import ENV
+from clipper_site.settings.env import Environment
+from clipper_site.settings.texts import SIZE
 from scripts.docs.from_settings import variables
 from tests.docs.code import settings_read
 

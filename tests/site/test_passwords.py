@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.test import Client, override_settings
 
 from clipper_site import settings
-from clipper_site.passwords import Argon2InTurn
+from clipper_site.security.passwords import Argon2InTurn
 
 AT_ONCE = 4
 

@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory, force_authenticate
 
-from console.pages import APPLICATION_PAGES
+from console.application_pages import APPLICATION_PAGES
 from registry import services
 from registry.api.views.base import ManagementView
 from registry.models import Application, Model

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clipper_site.ports import parse_dialled_host, parse_ports
+from clipper_site.settings.addresses import parse_dialled_host, parse_ports
 from serving.rpc.tcp.credentials import Credentials
 from tests.serving.rpc.certificates import Authority
 from tests.site import manage

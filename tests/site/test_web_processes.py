@@ -60,7 +60,12 @@ def test_a_predict_process_loads_nothing_of_the_console() -> None:
 
 def test_a_console_process_has_its_pages_at_hand() -> None:
     loaded = loaded_by("clipper_site.console_asgi")
-    assert {"rest_framework", "clipper_site.uploads", "console.admin", "console.live"} <= loaded
+    assert {
+        "rest_framework",
+        "clipper_site.uploads",
+        "console.admin",
+        "console.live.picture",
+    } <= loaded
     # What others would make of these nobody asks for; the tests' database is SQLite.
     assert not {"requests", "jinja2", "psycopg"} & loaded
     # Where nobody signs in no password is hashed.

@@ -9,9 +9,9 @@ import pytest
 from django.core.management import get_commands, load_command_class
 from drf_spectacular.generators import SchemaGenerator
 
-from console.admin.application_form import ApplicationForm
-from console.admin.upload_form import UploadForm
-from console.live import UNANSWERED
+from console.admin.forms.application_form import ApplicationForm
+from console.admin.forms.upload_form import UploadForm
+from console.live.picture import UNANSWERED
 from core.errors import ClipperError
 from registry.models import Application, Model, ModelVersion, Route, ServiceLevelObjective
 from registry.models.applications import Combine

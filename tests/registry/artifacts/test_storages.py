@@ -18,9 +18,9 @@ import pytest
 from django.test import override_settings
 from pytest_django.fixtures import Settings
 
-from clipper_site.artifact_storage import LOCAL, artifact_storage
 from clipper_site.checks import artifacts_can_be_kept
-from clipper_site.env import Environment
+from clipper_site.settings.artifact_storage import LOCAL, artifact_storage
+from clipper_site.settings.env import Environment
 from clipper_site.stack.layout import free_port
 from core.errors import Conflict, NotFound, Unavailable
 from registry import services

@@ -15,7 +15,7 @@ from core.errors import Forbidden
 from registry import services
 from registry.models import ApiKey, Application, Model, ModelVersion, Route
 from registry.services import Actor
-from tests.console.test_admin import application_form
+from tests.console.admin.test_forms import application_form
 from tests.registry.conftest import BY, AddVersion, Api, go_live, link, make_key, signed_in
 
 NOBODY = Actor(user=None, label="somebody")

@@ -12,7 +12,7 @@ from core.errors import Conflict
 from registry import services
 from registry.models import Application, AuditEntry, Model, ModelVersion, Release
 from registry.services import RouteRequest
-from tests.console.test_admin import application_form
+from tests.console.admin.test_forms import application_form
 from tests.registry.conftest import BY, AddVersion, Api, link, passed
 
 pytestmark = pytest.mark.django_db

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from console.admin.application_form import ApplicationForm
+from console.admin.forms.application_form import ApplicationForm
 from selection.policies import POLICIES
 
 

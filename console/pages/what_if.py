@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from console import formats
 from console.access import VIEW, application_for, frame
+from console.words import formats
 from core.errors import ClipperError
 from registry.following.reading import application_spec
 from registry.models import Application

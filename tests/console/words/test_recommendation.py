@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from console.recommendation import pictured, worded
+from console.words.recommendation import pictured, worded
 
 
 def found(state: str, *, confidence: float, since: str | None = None) -> dict[str, Any]:

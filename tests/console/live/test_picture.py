@@ -11,9 +11,9 @@ import redis
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from console import formats
-from console.live import combined, picture, standing
-from console.live_processes import process_rows
+from console.live.picture import combined, picture, standing
+from console.live.process_rows import process_rows
+from console.words import formats
 from core.specs import ApplicationSpec, RouteSpec
 from registry import services
 from registry.models import Model

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from console import formats
+from console.words import formats
 
 # Calls that never reached the model, because its replicas had no time for them.
 REFUSALS = ("overloaded", "saturated", "expired")

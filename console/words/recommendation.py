@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from console import formats
+from console.words import formats
 
 # The state that styles a notice, by that of the recommendation.
 STYLES = {"best": "live", "reopened": "starting", "undecided": ""}

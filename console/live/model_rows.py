@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from console import formats
 from console.admin.base import page_at
-from console.model_load import A_FEW, MOST, TOO_MANY, Document, ModelLoad, load_of, load_text
+from console.live.model_load import A_FEW, MOST, TOO_MANY, Document, ModelLoad, load_of, load_text
 from console.templatetags.console import ago
+from console.words import formats
 from core.specs import ModelSpec, Snapshot, VersionSpec
 from registry.models import Model
 from registry.releases.restarts import Restarts

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from console.home import SharedPicture
+from console.live.home import SharedPicture
 
 
 class Drawing:

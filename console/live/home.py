@@ -10,7 +10,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from console.live import picture
+from console.live.picture import picture
 from core.errors import Unauthenticated
 from registry.api.errors import error_response
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from console import formats
 from console.templatetags.console import ago
+from console.words import formats
 from registry.models import Application
 from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN
 from selection.evaluation.health.health_checks import CHECKS

@@ -13,9 +13,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from console.live import picture
-from console.live_models import ALARMS_SHOWN, alarms, standing
-from console.model_load import ModelLoad, load_of, load_text
+from console.live.model_load import ModelLoad, load_of, load_text
+from console.live.model_rows import ALARMS_SHOWN, alarms, standing
+from console.live.picture import picture
 from registry import services
 from registry.models import Model, ModelVersion, Release
 from registry.releases.control import note_round

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from clipper_site.env import Environment
+from clipper_site.settings.env import Environment
 
 LOCAL = "registry.artifacts.backends.LocalArtifacts"
 S3 = "registry.artifacts.s3.S3Artifacts"

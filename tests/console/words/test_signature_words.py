@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from console.signatures import input_lines, output_line
+from console.words.signature_words import input_lines, output_line
 from registry import services
 from registry.models import ModelVersion
 from tests.registry.conftest import BY, passed

@@ -16,13 +16,13 @@ import redis
 from django.conf import settings
 from django.urls import reverse
 
-from console import formats
 from console.admin.base import page_at, page_of
-from console.experiment_health import alarms_text
-from console.live_models import Sources, alarms, model_rows
-from console.live_processes import process_rows
-from console.model_load import Document
+from console.live.model_load import Document
+from console.live.model_rows import Sources, alarms, model_rows
+from console.live.process_rows import process_rows
 from console.templatetags.console import ago
+from console.words import formats
+from console.words.experiment_health import alarms_text
 from core.arms import registered_arms
 from core.errors import Unavailable
 from core.redis.redis_client import redis_client

@@ -11,14 +11,14 @@ from urllib.parse import quote
 import dj_database_url
 
 from clipper_site import RESOURCES
-from clipper_site.artifact_storage import artifact_storage
-from clipper_site.env import CHANGE_EXPECTED, Environment, parse_change
-from clipper_site.ports import (
+from clipper_site.settings.addresses import (
     parse_dialled_host,
     parse_ports,
     parse_remote_hosts,
     parse_web_addresses,
 )
+from clipper_site.settings.artifact_storage import artifact_storage
+from clipper_site.settings.env import CHANGE_EXPECTED, Environment, parse_change
 
 ENV = Environment()
 
@@ -184,8 +184,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # Around all that may answer with a page, be it that a session can't be kept.
-    "clipper_site.content_security.ContentSecurityPolicy",
-    "clipper_site.sessions.SessionMiddleware",
+    "clipper_site.security.content_security.ContentSecurityPolicy",
+    "clipper_site.security.sessions.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -207,7 +207,7 @@ TEMPLATES: list[dict[str, Any]] = [
         },
     },
 ]
-PASSWORD_HASHERS = ["clipper_site.passwords.Argon2InTurn"]
+PASSWORD_HASHERS = ["clipper_site.security.passwords.Argon2InTurn"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")

@@ -39,13 +39,13 @@ APPLICATION_PAGES = (
         path="monitoring",
         title="Monitoring",
         icon="monitoring",
-        view="console.monitoring.monitoring",
+        view="console.pages.monitoring.monitoring",
         in_rows=True,
     ),
     ApplicationPage(
-        path="contexts", title="Contexts", icon="psychology", view="console.contexts.contexts"
+        path="contexts", title="Contexts", icon="psychology", view="console.pages.contexts.contexts"
     ),
     ApplicationPage(
-        path="what-if", title="What if", icon="query_stats", view="console.what_if.what_if"
+        path="what-if", title="What if", icon="query_stats", view="console.pages.what_if.what_if"
     ),
 )

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import resolve, reverse
 
 from console.admin.applications import ApplicationAdmin
-from console.pages import APPLICATION_PAGES, ApplicationPage
+from console.application_pages import APPLICATION_PAGES, ApplicationPage
 from registry.models import Application
 from tests.architecture.source import LAYERS, modules, name, parsed
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from console import formats
-from console.model_load import Document
+from console.live.model_load import Document
 from console.templatetags.console import ago
+from console.words import formats
 
 PREDICT, CONSOLE = "predict", "console"
 

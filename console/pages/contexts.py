@@ -12,9 +12,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from console import formats
 from console.access import CHANGE, VIEW, actor, application_for, frame
-from console.recommendation import pictured, worded
+from console.words import formats
+from console.words.recommendation import pictured, worded
 from core.errors import ClipperError
 from core.redis.redis_client import redis_client
 from registry.models import Application

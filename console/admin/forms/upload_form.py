@@ -15,7 +15,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from console.admin.application_form import ShallowDecoder
+from console.admin.forms.application_form import ShallowDecoder
 from registry.models import ModelVersion
 from registry.services.remote import CONFIGURATION
 from registry.services.versions import CONFIGURABLE, REMOTE, UPLOADED

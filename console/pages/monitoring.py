@@ -11,10 +11,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from console import formats
 from console.access import VIEW, application_for, frame, may
-from console.experiment_health import health_shown
-from console.recommendation import pictured, worded
+from console.words import formats
+from console.words.experiment_health import health_shown
+from console.words.recommendation import pictured, worded
 from core.errors import Forbidden, NotFound, Unauthenticated
 from registry.api.errors import error_response
 from registry.models import Application

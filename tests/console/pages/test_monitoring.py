@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from console.monitoring import arm_shown
+from console.pages.monitoring import arm_shown
 from registry import services
 from registry.models import Application
 from selection.models import SelectionSnapshot
