@@ -24,8 +24,8 @@ import msgspec
 from core.file_lock import FileLock, LockTimeout, one_of, only_one, taken
 from serving.container.child.model_process import ModelEnvironment
 from serving.container.failures.container_errors import EnvironmentFailed
-from serving.environments.building import Build, BuildLog, size_of
-from serving.environments.failed import failed_build, read_failed
+from serving.environments.building import Build, BuildLog, IndexAway, size_of
+from serving.environments.failed import FailedBuild, read_failed
 from serving.environments.rules import Rules
 from serving.environments.spec import EnvironmentSpec
 
@@ -337,9 +337,15 @@ class Environments:
         said = str(error)
         reason = said if said.startswith(PREFIX) else PREFIX + said
         logger.warning("not built environment=%s: %s", spec.digest[:12], said)
-        path = self._path(spec.digest, "failed")
-        before = read_failed(path)
-        failed_build(spec, error=error, reason=reason, mark=mark, before=before).write(path)
+        failed = FailedBuild(
+            error=reason,
+            at=time.time(),
+            python=spec.python,
+            requirements=spec.requirements,
+            away=isinstance(error, IndexAway),
+            rules=mark,
+        )
+        failed.write(self._path(spec.digest, "failed"))
         return EnvironmentFailed(reason)
 
     def _staging(self, digest: str) -> Path:

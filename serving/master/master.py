@@ -140,18 +140,6 @@ class Master:
             except TimeoutError:
                 tell("another restart is under way")
 
-    def status(self) -> list[str]:
-        """Say in a line each which processes there are, and what has happened."""
-        now = monotonic()
-        lines = [
-            f"process {child.pid}: {'ready' if child.is_ready else 'starting'}"
-            f" for {now - child.started_at:.0f} s"
-            for seat in self.seats
-            if (child := seat.child) is not None
-        ]
-        counts = self.counts
-        return [*lines, f"died {counts.deaths}, replaced {counts.replaced}, kept {counts.refused}"]
-
     def counted(self) -> dict[str, int]:
         """Return what has happened, and `in_a_row`: how many died one soon after the other, with
         none since that lived on.

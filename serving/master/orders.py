@@ -19,7 +19,6 @@ from serving.master.listening import UNIX, listen
 from serving.master.master import Master, RestartFailed, Tell
 
 RESTART = "restart"
-STATUS = "status"
 COUNTS = "counts"
 DONE = "done"
 FAILED = "failed: "
@@ -68,16 +67,12 @@ def remove(path: Path) -> None:
 async def _carried_out(
     order: str, *, master: Master, writer: asyncio.StreamWriter, tell: Tell
 ) -> str:
-    if order == STATUS:
-        for line in master.status():
-            _say(writer, line)
-        return DONE
     if order == COUNTS:
         for name, count in master.counted().items():
             _say(writer, f"{name} {count}")
         return DONE
     if order != RESTART:
-        return f"{FAILED}expected {RESTART}, {STATUS} or {COUNTS}, got {order!r}"
+        return f"{FAILED}expected {RESTART} or {COUNTS}, got {order!r}"
     try:
         await master.replace_all(tell)
     except RestartFailed as error:

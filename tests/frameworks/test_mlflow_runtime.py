@@ -231,7 +231,7 @@ def test_a_package_that_is_not_here_is_named_with_what_the_model_needs(artifact_
         (b"PK\x03\x04 truncated", "expected a zip that can be unpacked"),
         (json.dumps({"learner": {}}).encode(), "expected a zip that can be unpacked"),
         (zipped({"model.pkl": b""}), "expected a zip of one MLflow model, with its file MLmodel"),
-        (zipped({"a/MLmodel": "", "b/MLmodel": ""}), "MLmodel, got 2 of them"),
+        (zipped({"a/MLmodel": "", "b/MLmodel": ""}), "MLmodel, got 2"),
         (zipped({"MLmodel": "flavors: {}"}), "a model that MLflow loads as a python_function"),
     ],
 )

@@ -115,29 +115,11 @@ def test_a_model_answers_with_outputs_probabilities_and_labels(
     assert np.mean(labels == ROWS[:, :3].argmax(axis=1)) > 0.8
 
 
-@pytest.mark.parametrize("input_type", ["doubles", "floats", "json"])
-def test_numbers_of_every_type_become_the_models(
-    input_type: str, program: bytes, net: Any, artifact_file: Path
-) -> None:
-    predictor = load_as("torch", program, at=artifact_file, input_type=input_type)
-    expected = net(torch.from_numpy(ROWS)).tolist()
-    assert np.allclose(answered(predictor, ROWS), expected, atol=1e-6)
-
-
 def test_a_program_says_how_many_numbers_it_takes(program: bytes, artifact_file: Path) -> None:
     predictor = load_as("torch", program, at=artifact_file)
     assert predictor.n_features == 4
     bad, good = predictor.answer_batch([b"[1,2,3]", b"[1,2,3,4]"])
     assert bad == (AnswerStatus.INVALID_INPUT, b"expected 4 numbers, got 3")
-    assert good.status is AnswerStatus.OK
-
-
-def test_a_row_of_the_wrong_width_fails_alone_in_a_script(
-    script: bytes, artifact_file: Path
-) -> None:
-    bad, good = load_as("torch", script, at=artifact_file).answer_batch([b"[1,2]", b"[1,2,3,4]"])
-    assert bad.status is AnswerStatus.MODEL_FAILED
-    assert b"mat1 and mat2 shapes cannot be multiplied (1x2 and 4x3)" in bad.payload
     assert good.status is AnswerStatus.OK
 
 
@@ -169,16 +151,6 @@ def test_several_inputs_are_told_apart_by_name_or_place(artifact_file: Path) -> 
     assert answered(predictor, [by_place]) == [{"sum": [4.0, 6.0], "first": 1.0}]
 
 
-def test_a_tensor_has_the_shape_of_the_programs(program: bytes, artifact_file: Path) -> None:
-    predictor = load_as("torch", program, at=artifact_file, input_type="tensor", method="argmax")
-    (bad, good) = predictor.answer_batch([b"[[1, 2], [3, 4]]", b"[1, 2, 3, 4]"])
-    assert bad == (
-        AnswerStatus.INVALID_INPUT,
-        b"expected a tensor of the shape [4], got one of [2, 2]",
-    )
-    assert good.status is AnswerStatus.OK
-
-
 def test_a_value_that_is_no_number_fails_alone(artifact_file: Path) -> None:
     content = scripted(Root())
     for method, answer in {"": b"[1.0,2.0]", "softmax": None, "argmax": b"1"}.items():
@@ -187,65 +159,6 @@ def test_a_value_that_is_no_number_fails_alone(artifact_file: Path) -> None:
         assert bad.payload == b"expected a finite output, the model returned NaN or infinity"
         assert good.status is AnswerStatus.OK
         assert good.payload == answer or answer is None
-
-
-class Apart(torch.nn.Module):
-    """Scores of two classes from two numbers, each an input of its own."""
-
-    def forward(self, age: torch.Tensor, income: torch.Tensor) -> torch.Tensor:
-        return torch.stack([age, income], dim=1)
-
-
-NULLS = {
-    "columns": (
-        b'{"age": 1, "income": null}',
-        b'expected numbers up to 3.40282e+38 in the column "income", got NaN (null)',
-    ),
-    "json": (b'{"age": 1, "income": null}', b'expected a value, got null at ["income"]'),
-    "floats": (b"[1, null]", b"expected numbers, got NaN (null) at index 1"),
-    "tensor": (b'{"age": 1, "income": null}', b'expected numbers in "income", got NaN (null)'),
-}
-
-
-@pytest.mark.parametrize("input_type", NULLS)
-@pytest.mark.parametrize("method", ["", "argmax"])
-def test_null_is_refused_rather_than_answered_with_any_label(
-    input_type: str, method: str, artifact_file: Path
-) -> None:
-    apart = input_type != "floats"
-    module = Apart() if apart else torch.nn.Identity()
-    example = [torch.zeros(2), torch.zeros(2)] if apart else [torch.zeros(2, 2)]
-    content = exported(module, *example)
-    predictor = load_as("torch", content, at=artifact_file, input_type=input_type, method=method)
-    null, message = NULLS[input_type]
-    refused, good = predictor.answer_batch([null, null.replace(b"null", b"2")])
-    assert refused == (AnswerStatus.INVALID_INPUT, message)
-    assert good == (AnswerStatus.OK, b"1" if method else b"[1.0,2.0]")
-
-
-def test_a_column_that_is_missing_is_refused_as_null_is(artifact_file: Path) -> None:
-    content = exported(Apart(), torch.zeros(2), torch.zeros(2))
-    predictor = load_as("torch", content, at=artifact_file, input_type="columns")
-    (refused,) = predictor.answer_batch([b'{"age": 1}'])
-    assert refused == (
-        AnswerStatus.INVALID_INPUT,
-        b'expected the column "income", got a row without it',
-    )
-
-
-def test_null_is_nan_where_the_version_s_signature_says_that_it_is_a_value(
-    artifact_file: Path,
-) -> None:
-    class Known(torch.nn.Module):
-        def forward(self, age: torch.Tensor) -> torch.Tensor:
-            return age.nan_to_num(nan=-1.0)
-
-    said = {"inputs": [{"name": "age", "nullable": True}]}
-    content = exported(Known(), torch.zeros(2))
-    predictor = load_as(
-        "torch", content, at=artifact_file, input_type="columns", signature=json.dumps(said)
-    )
-    assert answered(predictor, [{"age": None}, {}, {"age": 3}]) == [-1.0, -1.0, 3.0]
 
 
 def test_a_graphics_card_that_is_not_there_is_missed(program: bytes, artifact_file: Path) -> None:

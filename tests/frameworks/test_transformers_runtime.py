@@ -182,7 +182,7 @@ def test_a_graphics_card_that_is_not_there_is_missed(
         (b"", "expected a zip that can be unpacked"),
         (b"PK\x03\x04 truncated", "expected a zip that can be unpacked"),
         (zipped({"model.onnx": b""}), "expected a zip of one pipeline, with its file config.json"),
-        (zipped({"a/config.json": b"", "b/config.json": b""}), "config.json, got 2 of them"),
+        (zipped({"a/config.json": b"", "b/config.json": b""}), "config.json, got 2"),
         (zipped({"config.json": b"hello"}), "with the architecture of the model: JSONDecodeError"),
     ],
 )

@@ -19,7 +19,6 @@ from serving.environments.store import Environments
 from tests.serving.environments.wheels import make_wheel, needs, offline
 
 GRILL = needs("grill")
-FAILED = FailedBuild(error="no", at=0.0, python="3.11", requirements=())
 
 
 @pytest.fixture
@@ -101,22 +100,10 @@ def test_it_is_tried_at_once_where_the_operator_has_changed_the_rules(
     assert "secret" not in (environments.root / f"{GRILL.digest}.failed").read_text()
 
 
-def test_an_index_that_is_away_is_asked_again_soon_and_then_more_seldom(
-    tmp_path: Path, nobody_there: str
-) -> None:
+def test_an_index_that_is_away_is_asked_again_soon(tmp_path: Path, nobody_there: str) -> None:
     rules = offline(tmp_path, no_index=False, index_url=nobody_there)
     environments = Environments(tmp_path / "environments", rules=rules)
     assert "Connection refused" in str(refused(environments))
     assert refused(environments).remembered
-
     grown_older(environments, by_s=AWAY_PAUSE_S)
     assert not refused(environments).remembered
-    grown_older(environments, by_s=AWAY_PAUSE_S)
-    assert refused(environments).remembered
-    assert kept(environments).away == 2
-
-
-def test_pauses_grow_up_to_a_minute_and_are_longer_for_what_does_not_pass() -> None:
-    pauses = [msgspec.structs.replace(FAILED, away=count).pause_s for count in (1, 2, 3, 9, 999)]
-    assert pauses == [5.0, 10.0, 20.0, 60.0, 60.0]
-    assert FAILED.pause_s == PAUSE_S == 300.0

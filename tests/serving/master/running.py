@@ -16,7 +16,7 @@ from typing import TypeVar
 import psutil
 
 from clipper_site.stack.layout import ROOT, free_port
-from serving.master.orders import COUNTS, RESTART, STATUS, ordered
+from serving.master.orders import COUNTS, RESTART, ordered
 from tests.serving.master import served
 from tests.serving.master.served import BEHAVIOUR
 
@@ -75,9 +75,6 @@ class Running:
 
     def restart(self) -> list[str]:
         return list(ordered(RESTART, path=self.orders, seconds=SECONDS))
-
-    def status(self) -> list[str]:
-        return list(ordered(STATUS, path=self.orders, seconds=SECONDS))
 
     def counts(self) -> dict[str, int]:
         lines = ordered(COUNTS, path=self.orders, seconds=SECONDS)
