@@ -18,7 +18,6 @@ from typing import Protocol, cast
 from serving.rpc.address import TcpAddress, UnixAddress, parse_address
 from serving.rpc.confined_peers import KeepModelsOut
 from serving.rpc.errors import ConnectionLost, InvalidAddress, ProtocolError
-from serving.rpc.forks import forget, keep_from_forks
 from serving.rpc.frames.codec import Frame, FrameDecoder, FrameType, encode_frame
 from serving.rpc.tcp import streams
 from serving.rpc.tcp.credentials import Authentication
@@ -60,7 +59,6 @@ class Connection(asyncio.Protocol):
         self._decoder = FrameDecoder()
         self._transport: asyncio.Transport | None = None
         self._fault: Exception | None = None
-        self._descriptor = -1
 
     @property
     def sock(self) -> socket.socket | None:
@@ -109,8 +107,6 @@ class Connection(asyncio.Protocol):
         transport.set_write_buffer_limits(high=WRITE_HIGH, low=WRITE_LOW)
         sock = transport.get_extra_info("socket")
         _tune(sock)
-        self._descriptor = sock.fileno()
-        keep_from_forks(self._descriptor)
         self.writable = True
         if self._on_connect is not None:
             self._on_connect(self)
@@ -147,7 +143,6 @@ class Connection(asyncio.Protocol):
         reason = self._reason(exc)
         self._end()
         self._transport = None
-        forget(self._descriptor)
         self._on_lost(self, reason)
 
     def _reason(self, exc: Exception | None) -> ConnectionLost | None:

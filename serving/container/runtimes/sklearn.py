@@ -14,7 +14,6 @@ import numpy as np
 from serving.container.adapters.arrays import by_input
 from serving.container.adapters.estimator_inputs import taken_by
 from serving.container.adapters.lazy_import import without
-from serving.container.adapters.narwhals_patch import take_arrays_for_arrays
 from serving.container.adapters.skops_permission import (
     PICKLE_MAGICS,
     UNCOMPRESSED,
@@ -85,7 +84,6 @@ class SklearnModel(FrameworkModel):
 
 
 def load(spec: LoadSpec) -> SklearnModel:
-    take_arrays_for_arrays()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", InconsistentVersionWarning)
         estimator = _read(spec)

@@ -11,7 +11,6 @@ from serving.container.child.link import Statistics
 from serving.container.server.batch_server import BatchServer
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.connection import NewProtocol, accept, remove_socket
-from serving.rpc.forks import forget, keep_from_forks
 from serving.rpc.frames.hello import Hello, encode_hello
 from serving.rpc.tcp.tcp_listen import TcpListen
 
@@ -42,8 +41,6 @@ class ReplicaListener:
             authentication=self._authentication,
             ports=self._listen.ports if self._listen else None,
         )
-        for bound in self._listener.sockets:
-            keep_from_forks(bound.fileno())
         if self._listen is not None:
             port = self._listener.sockets[0].getsockname()[1]
             self.address = self._listen.advertised_address(port)
@@ -52,8 +49,6 @@ class ReplicaListener:
         """Accept no more peers; the connected ones stay."""
         if self._listener is None:
             return
-        for bound in self._listener.sockets:
-            forget(bound.fileno())
         self._listener.close()
         self._listener = None
         remove_socket(self.address)

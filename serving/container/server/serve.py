@@ -25,7 +25,6 @@ from serving.container.server.batch_server import BatchServer
 from serving.container.server.listener import ContainerServer
 from serving.rpc.address import TcpAddress, parse_address
 from serving.rpc.errors import InvalidAddress
-from serving.rpc.forks import forget, keep_from_forks
 from serving.rpc.frames.codec import Answer
 from serving.rpc.frames.hello import Hello
 from serving.rpc.tcp.credentials import Credentials, replica_tls
@@ -102,7 +101,6 @@ async def serve_admitted(server: BatchServer, *, channel: socket.socket) -> None
     """Answer the peers whose streams come through the channel, until it says to end."""
     loop = asyncio.get_running_loop()
     channel.setblocking(False)
-    keep_from_forks(channel.fileno())
     joining: set[asyncio.Task[object]] = set()
 
     def hear() -> None:
@@ -132,7 +130,6 @@ async def serve_admitted(server: BatchServer, *, channel: socket.socket) -> None
         await asyncio.wait(joining)
         await server.peers_gone()
     loop.remove_reader(channel.fileno())
-    forget(channel.fileno())
 
 
 async def _join(server: BatchServer, *, stream: socket.socket) -> None:
