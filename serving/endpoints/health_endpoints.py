@@ -20,8 +20,7 @@ from serving.http.asgi import (
     require_method,
     send_body,
 )
-from serving.web.console_health import console_state
-from serving.web.readiness import OK, Readiness, model_readiness
+from serving.web.readiness import OK, Readiness, console_state, model_readiness
 from serving.web.runtime import Runtime
 
 CHECK_TIMEOUT_S = 2.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import secrets
 import socket
@@ -15,18 +14,13 @@ from time import monotonic, time
 from redis.asyncio import Redis
 
 from core.background import end_tasks
-from core.log_once import LogOnce
 from core.memory import resident_bytes
 from core.redis.async_redis import bounded_redis
 from registry.following.followers import everyone_followed
 from selection.store.redis_keys import REDIS_ERRORS
 from serving.metrics.masters import MasterCounts
 from serving.metrics.published import CONSOLES, ArtifactCounts, Metrics, publish, withdraw
-
-PUBLISH_INTERVAL_S = 1.0
-RETRY_PAUSE_S = 0.5
-
-logger = logging.getLogger(__name__)
+from serving.web.upkeep import keep, listen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +52,18 @@ class ConsoleRuntime:
 
     async def start(self) -> None:
         self._tasks = [
-            asyncio.create_task(self._listen(), name="console.notices"),
-            asyncio.create_task(self._keep_published(), name="console.metrics"),
+            asyncio.create_task(
+                listen(
+                    self.redis,
+                    self.spec.registry_channel,
+                    hear=self._changed,
+                    catch_up=lambda: None,
+                ),
+                name="console.notices",
+            ),
+            asyncio.create_task(
+                keep(self._publish, changed=asyncio.Event()), name="console.metrics"
+            ),
         ]
 
     async def stop(self) -> None:
@@ -73,38 +77,9 @@ class ConsoleRuntime:
         number = await asyncio.to_thread(self.spec.last_change)
         await everyone_followed(self.redis, number)
 
-    async def _listen(self) -> None:
-        """Tell who waits of each notice; what is lost while Redis is away they look for."""
-        log_once = LogOnce(
-            logger, away="no notices from Redis", back="notices come from Redis again"
-        )
-        while True:
-            try:
-                async with self.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                    await pubsub.subscribe(self.spec.registry_channel)
-                    log_once.ended()
-                    while True:
-                        if await pubsub.get_message(timeout=60.0) is not None:
-                            self._changed()
-            except REDIS_ERRORS as error:
-                log_once.began(error)
-                await asyncio.sleep(RETRY_PAUSE_S)
-
-    def _changed(self) -> None:
+    def _changed(self, channel: str) -> None:
         self.next_change.set_result(None)
         self.next_change = asyncio.get_running_loop().create_future()
-
-    async def _keep_published(self) -> None:
-        log_once = LogOnce(
-            logger, away="the console's numbers aren't published", back="they are published again"
-        )
-        while True:
-            try:
-                await self._publish()
-                log_once.ended()
-            except REDIS_ERRORS as error:
-                log_once.began(error)
-            await asyncio.sleep(PUBLISH_INTERVAL_S)
 
     async def _publish(self) -> None:
         document = self.metrics.document(

@@ -8,6 +8,7 @@ load, one that finds no slot.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from serving.cluster.membership.records import ReplicaRecord, ReplicaState, kind
 from serving.query.routing import Router
 
 OK = "ok"
+QUESTION = b"GET /health/console HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+ANSWER = b"HTTP/1.1 200 "
 UNCONNECTED = "no replica is connected"
 
 
@@ -133,3 +136,21 @@ def _fail_where_none_serves(readiness: Readiness) -> None:
     models = {name: s for name, s in readiness.states.items() if s.startswith("its replicas fail")}
     if models and OK not in readiness.states.values():
         readiness.failing |= models
+
+
+async def console_state(socket: str, *, within_s: float = 2.0) -> str:
+    """Ask the console for its health at the Unix socket where it takes requests."""
+    try:
+        async with asyncio.timeout(within_s):
+            return OK if await _answers(socket) else "answers with an error"
+    except (OSError, EOFError) as error:
+        return f"cannot be reached ({type(error).__name__})"
+
+
+async def _answers(socket: str) -> bool:
+    reader, writer = await asyncio.open_unix_connection(socket)
+    try:
+        writer.write(QUESTION)
+        return await reader.readexactly(len(ANSWER)) == ANSWER
+    finally:
+        writer.close()

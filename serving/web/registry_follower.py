@@ -32,7 +32,7 @@ from registry.following.row_changes import (
 )
 from selection.store.redis_keys import REDIS_ERRORS
 from serving.metrics.event_loop import LoopWatch
-from serving.web.keeping import RETRY_PAUSE_S
+from serving.web.upkeep import RETRY_PAUSE_S
 
 # A change whose announcement was lost is followed within this time.
 LOOK_S = 1.0

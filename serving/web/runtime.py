@@ -15,12 +15,9 @@ from dataclasses import dataclass
 from time import monotonic, time
 from typing import Any, TypeVar
 
-from redis.asyncio.client import PubSub
-
 from core import compiled
 from core.background import end_tasks
 from core.errors import NotFound, UnknownKey
-from core.log_once import LogOnce
 from core.memory import resident_bytes
 from core.redis.async_redis import bounded_redis
 from core.specs import Snapshot
@@ -39,19 +36,16 @@ from serving.cluster.membership.views import VIEW_INTERVAL_S, WebView, publish_v
 from serving.engine.engine import Engine, EngineSpec
 from serving.metrics.event_loop import LoopWatch
 from serving.metrics.published import Metrics, Reading, publish
-from serving.metrics.redis_memory import MemoryWatch, RedisMemory
+from serving.metrics.redis_memory import MemoryWatch
 from serving.query.processor import QueryProcessor
 from serving.query.resources import QueryResources
 from serving.query.routing import Router
 from serving.rpc.tcp.credentials import Credentials
-from serving.web.keeping import RETRY_PAUSE_S, keep
 from serving.web.links import ReplicaLinks
 from serving.web.registry_follower import RegistryFollower, RegistrySource
 from serving.web.served_registry import ServedRegistry
+from serving.web.upkeep import keep, listen
 
-DIRECTORY_POLL_S = 1.0
-PUBLISH_INTERVAL_S = 1.0
-SUBSCRIBED_S = 5.0
 READ_TIMEOUT_S = 10.0
 # So long a notice of a new key, and the look that it leads to, may take.
 NOTICE_S = 0.3
@@ -159,11 +153,26 @@ class Runtime:
         self._tasks = [
             asyncio.create_task(task, name=name)
             for name, task in (
-                ("runtime.notices", self._listen()),
+                (
+                    "runtime.notices",
+                    listen(
+                        self.redis,
+                        self.spec.registry_channel,
+                        REPLICAS_CHANNEL,
+                        hear=self._on_notice,
+                        catch_up=self._catch_up,
+                    ),
+                ),
                 ("runtime.registry", self.registry.run()),
-                ("runtime.directory", self._keep_directory()),
-                ("runtime.view", self._keep_view()),
-                ("runtime.metrics", self._keep_metrics()),
+                (
+                    "runtime.directory",
+                    keep(self.refresh_directory, changed=self._directory_changed),
+                ),
+                (
+                    "runtime.view",
+                    keep(self._publish_view, changed=self._view_changed, poll_s=VIEW_INTERVAL_S),
+                ),
+                ("runtime.metrics", keep(self._publish_metrics, changed=asyncio.Event())),
                 ("runtime.lag", self.loop_watch.run()),
             )
         ]
@@ -209,47 +218,15 @@ class Runtime:
 
     # --- keeping up ---------------------------------------------------------------------------
 
-    async def _listen(self) -> None:
-        """Wake the keepers on each notice; after an outage wake them once, to catch up."""
-        log_once = LogOnce(
-            logger,
-            away="no notices from Redis, polling meanwhile",
-            back="notices come from Redis again",
-        )
-        while True:
-            try:
-                async with self.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                    await pubsub.subscribe(self.spec.registry_channel, REPLICAS_CHANNEL)
-                    log_once.ended()
-                    await self._follow(pubsub)
-            except REDIS_ERRORS as error:
-                log_once.began(error)
-                await asyncio.sleep(RETRY_PAUSE_S)
-            except Exception:
-                logger.exception("a notice could not be followed")
-                await asyncio.sleep(RETRY_PAUSE_S)
-
-    async def _follow(self, pubsub: PubSub) -> None:
-        # What this returns for is the subscription: nothing goes unheard from here on.
-        await pubsub.get_message(timeout=SUBSCRIBED_S)
+    def _catch_up(self) -> None:
         self.registry.hear()
         self._directory_changed.set()
-        while True:
-            message = await pubsub.get_message(timeout=60.0)
-            if message is not None:
-                self._on_notice(message["channel"].decode())
 
     def _on_notice(self, channel: str) -> None:
         if channel == self.spec.registry_channel:
             self.registry.hear()
         else:
             self._directory_changed.set()
-
-    async def _keep_directory(self) -> None:
-        await keep(self.refresh_directory, changed=self._directory_changed, poll_s=DIRECTORY_POLL_S)
-
-    async def _keep_view(self) -> None:
-        await keep(self._publish_view, changed=self._view_changed, poll_s=VIEW_INTERVAL_S)
 
     async def _publish_view(self) -> None:
         """Say which replicas have answered this process: releases wait for its word."""
@@ -284,14 +261,9 @@ class Runtime:
         self._view_changed.set()
         self.served.replica_came_or_went()
 
-    def _give_way(self, memory: RedisMemory) -> None:
-        self.outputs.paused = self.due.paused = self.feedback.paused = memory.is_short
-
-    async def _keep_metrics(self) -> None:
-        await keep(self._publish_metrics, changed=asyncio.Event(), poll_s=PUBLISH_INTERVAL_S)
-
     async def _publish_metrics(self) -> None:
-        self._give_way(await self.redis_memory.look())
+        memory = await self.redis_memory.look()
+        self.outputs.paused = self.due.paused = self.feedback.paused = memory.is_short
         versions, unreachable = self.snapshot.versions, self.unreachable()
         document = self.metrics.document(
             at=time(),
