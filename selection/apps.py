@@ -12,16 +12,13 @@ class SelectionConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from registry.versions.extensions import (
-            register_combines,
-            register_losses,
-            register_policies,
-        )
+        from registry.versions.extensions import extensions
         from selection.combine_plugins import add_installed_combines, combine_names
         from selection.policies import POLICIES, make_policy
         from selection.rewards.losses import check_loss
 
-        register_policies(make_policy, names=lambda: list(POLICIES))
-        register_losses(check_loss)
         add_installed_combines()
-        register_combines(combine_names)
+        extensions.policy_check = make_policy
+        extensions.policy_names = lambda: list(POLICIES)
+        extensions.loss_check = check_loss
+        extensions.combine_names = combine_names

@@ -13,12 +13,7 @@ class ServingConfig(AppConfig):
     verbose_name = "Serving"
 
     def ready(self) -> None:
-        from registry.versions.extensions import (
-            register_inputs,
-            register_pythons,
-            register_remote,
-            register_runtimes,
-        )
+        from registry.versions.extensions import extensions
         from serving.container.runtimes import (
             RUNTIMES,
             data_only,
@@ -27,16 +22,14 @@ class ServingConfig(AppConfig):
             self_contained,
         )
 
-        register_inputs(_checked_inputs)
-        register_runtimes(
-            runtime_names,
-            own=RUNTIMES,
-            data_only=data_only(),
-            methods_of=methods_of,
-            self_contained=self_contained(),
-        )
-        register_remote(_artifact_of)
-        register_pythons(_pythons)
+        extensions.input_check = _checked_inputs
+        extensions.runtime_names = runtime_names
+        extensions.own_runtimes = RUNTIMES
+        extensions.data_runtimes = data_only()
+        extensions.self_contained = self_contained()
+        extensions.methods_of = methods_of
+        extensions.remote_artifact = _artifact_of
+        extensions.pythons = _pythons
 
 
 # What these need, NumPy among it, is loaded by who asks them: most processes never do.

@@ -9,7 +9,7 @@ Here, below the cluster that writes it down, because the registry's commands tel
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -95,13 +95,8 @@ def note_ending(client: redis.Redis, ending: Ending, *, replica_id: str, version
 def read_restarts(client: redis.Redis, version_ids: Iterable[int]) -> dict[int, Restarts]:
     """Return the restarts of those of these versions that had any."""
     ids = list(version_ids)
-    if not ids:
-        return {}
     with client.pipeline(transaction=False) as pipe:
-        for version_id in ids:
-            pipe.hgetall(f"{COUNTS_KEY}{version_id}")
-            pipe.lrange(f"{ENDINGS_KEY}{version_id}", 0, -1)
-            pipe.get(f"{RECENT_KEY}{version_id}")
+        _ask(pipe, ids)
         return _by_version(ids, pipe.execute())
 
 
@@ -110,14 +105,16 @@ async def read_restarts_async(
 ) -> dict[int, Restarts]:
     """Return what `read_restarts` does, without blocking."""
     ids = list(version_ids)
-    if not ids:
-        return {}
     async with client.pipeline(transaction=False) as pipe:
-        for version_id in ids:
-            pipe.hgetall(f"{COUNTS_KEY}{version_id}")
-            pipe.lrange(f"{ENDINGS_KEY}{version_id}", 0, -1)
-            pipe.get(f"{RECENT_KEY}{version_id}")
+        _ask(pipe, ids)
         return _by_version(ids, await pipe.execute())
+
+
+def _ask(pipe: Any, ids: Iterable[int]) -> None:
+    for version_id in ids:
+        pipe.hgetall(f"{COUNTS_KEY}{version_id}")
+        pipe.lrange(f"{ENDINGS_KEY}{version_id}", 0, -1)
+        pipe.get(f"{RECENT_KEY}{version_id}")
 
 
 def _by_version(ids: Sequence[int], found: Sequence[object]) -> dict[int, Restarts]:
