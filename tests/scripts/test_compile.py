@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import signal
 import subprocess
 import sys
 from importlib.machinery import PathFinder
@@ -137,16 +136,3 @@ def test_one_make_compile_waits_for_another(
         took.append("first")
     second.join(60.0)
     assert took == ["first", "second"]
-
-
-def test_a_folder_that_cannot_be_made_is_named(builds: Path) -> None:
-    builds.parent.write_text("no folder")
-    with pytest.raises(SystemExit, match=f"compile: .*{builds.parent}"):
-        compiling.main()
-
-
-def test_who_interrupts_it_is_told_in_a_line(builds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "make", lambda: signal.raise_signal(signal.SIGINT))
-    with pytest.raises(SystemExit, match="interrupted; what was compiled before stays in use"):
-        compiling.main()
-    assert builds.is_dir()

@@ -106,18 +106,6 @@ def test_a_wrong_python_is_refused_with_one_line(checkout: Checkout, version: st
     assert not (checkout.root / ".venv").exists()
 
 
-def test_a_missing_python_is_refused_with_one_line(checkout: Checkout) -> None:
-    refused = checkout.set_up(python="python9")
-
-    assert refused.returncode == 1
-    assert len(refused.stderr.splitlines()) == 1
-    assert "python9 isn't installed" in refused.stderr
-
-
-def test_an_unknown_option_is_refused(checkout: Checkout) -> None:
-    assert "unknown option --fast" in checkout.set_up("--fast").stderr
-
-
 def test_requirements_are_installed_once(checkout: Checkout) -> None:
     first, second = checkout.set_up(), checkout.set_up()
 
@@ -219,15 +207,6 @@ def test_who_is_not_root_is_told_what_to_install(checkout: Checkout) -> None:
 
 def test_elsewhere_than_on_debian_it_names_the_thing(checkout: Checkout) -> None:
     assert "Chromium (for the browser tests) is missing" in checkout.set_up("--dev").stderr
-
-
-def test_the_makefile_s_help_lists_every_command() -> None:
-    said = subprocess.run(
-        ["make", "help"], cwd=ROOT, env=os.environ, capture_output=True, text=True, check=True
-    ).stdout
-
-    for command in ("run", "test", "check", "bench", "clean"):
-        assert f"  {command}\t" in said
 
 
 def test_what_a_command_prints_is_all_that_is_printed_where_another_make_calls_this_one(

@@ -30,7 +30,7 @@ from clipper_site.stack.layout import (
     remove_run_dir,
 )
 from clipper_site.stack.processes import MARK
-from clipper_site.stack.supervision import CONFIG
+from clipper_site.stack.supervision import CONFIG, STOP_SECONDS
 
 SERVER = Path("/usr/bin/redis-server")
 
@@ -206,3 +206,15 @@ def test_a_setting_says_how_many_slots_there_are(layout: Layout) -> None:
 
     assert slots({"CLIPPER_CPU_SLOTS": "3"}) == "3"
     assert int(slots({})) >= 8
+
+
+def test_the_launcher_waits_as_long_as_all_programs_may_take_to_stop() -> None:
+    programs = RawConfigParser(inline_comment_prefixes=";")
+    programs.read(CONFIG)
+    waits = [
+        programs.getint(section, "stopwaitsecs")
+        for section in programs.sections()
+        if section.startswith("program:")
+    ]
+    assert len(waits) == 8
+    assert sum(waits) < STOP_SECONDS

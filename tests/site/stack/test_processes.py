@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from clipper_site.stack.layout import ROOT
-from clipper_site.stack.processes import MARK, end_all, orphans_of, processes_of
+from clipper_site.stack.processes import MARK, end_all, note_session, orphans_of, processes_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -129,3 +130,122 @@ def test_who_ends_orphans_loads_nothing_for_it_but_what_finds_them() -> None:
         [sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert set(done.stdout.split()) == {"clipper_site.stack.processes"}
+
+
+PAYLOAD = "processname:predict groupname:predict from_state:RUNNING expected:0 pid:7"
+EVENT = f"ver:3.0 server:clipper serial:1 pool:orphans poolserial:1 len:{len(PAYLOAD)}"
+EVENT += f" eventname:PROCESS_STATE_EXITED\n{PAYLOAD}"
+
+
+def test_each_event_is_acknowledged_and_the_next_one_awaited(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "clipper_site.stack.processes"],
+        cwd=ROOT,
+        env={**os.environ, "CLIPPER_VAR": str(tmp_path)},
+        input=EVENT * 2,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        start_new_session=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "READY\nRESULT 2\nOKREADY\nRESULT 2\nOKREADY\n"
+
+
+# As supervisord it leads a session, in which it starts a program and the listener. The program's
+# child leads a group of its own, as a model does, and leaves a process in it.
+LEADER = """
+import os, subprocess, sys, time
+model = "import subprocess, sys; print(subprocess.Popen(['sleep', '600']).pid, flush=True); input()"
+bare = {"PATH": os.environ["PATH"]}
+model = subprocess.Popen(
+    [sys.executable, "-c", model], env=bare, process_group=0, stdin=-1, stdout=-1, text=True
+)
+left = model.stdout.readline().strip()
+stranger = subprocess.Popen(["sleep", "600"], env=bare, start_new_session=True)
+living = subprocess.Popen(["sleep", "600"], env=bare, process_group=0)
+model.kill()
+model.wait()
+print(left, stranger.pid, living.pid, flush=True)
+event = sys.argv[2]
+subprocess.run([sys.executable, "-m", sys.argv[1]], input=event, text=True, stdout=-3)
+print("done", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def leader(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    started = subprocess.Popen(
+        [sys.executable, "-c", LEADER, "clipper_site.stack.processes", EVENT],
+        cwd=ROOT,
+        env={**os.environ, "CLIPPER_VAR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    yield started
+    started.kill()
+    started.wait()
+    assert started.stdout is not None
+    started.stdout.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_a_model_left_without_the_stack_s_environment_is_ended(
+    leader: subprocess.Popen[str],
+) -> None:
+    assert leader.stdout is not None
+    left, stranger, living = map(int, leader.stdout.readline().split())
+    try:
+        assert leader.stdout.readline() == "done\n"
+        assert not _lives(left)
+        assert _lives(stranger)
+        assert _lives(living)
+    finally:
+        for pid in (left, stranger, living):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_next_start_finds_the_models_of_a_killed_supervisord(tmp_path: Path) -> None:
+    """A confined process can't be taken for a stranger's, whose number is that of the session."""
+    confined = "import ctypes, time; ctypes.CDLL(None).prctl(38, 1, 0, 0, 0); time.sleep(600)"
+    program = f"""
+import subprocess, sys, time
+for code in ({confined!r}, "import time; time.sleep(600)"):
+    print(subprocess.Popen([sys.executable, "-c", code], process_group=0).pid, flush=True)
+time.sleep(600)
+"""
+    supervisord = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert supervisord.stdout is not None
+    model, unmarked = (int(supervisord.stdout.readline()) for _ in range(2))
+    try:
+        note_session(tmp_path, leader=supervisord.pid)
+        deadline = time.monotonic() + 60
+        while "NoNewPrivs:\t1" not in Path(f"/proc/{model}/status").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert processes_of(tmp_path) == []  # the number is another's, for all that is known
+
+        supervisord.kill()
+        supervisord.wait()
+        assert processes_of(tmp_path) == [model]
+    finally:
+        for pid in (supervisord.pid, model, unmarked):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        supervisord.wait()
+        supervisord.stdout.close()
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process runs; one that nobody has reaped yet doesn't."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -97,17 +97,6 @@ def test_nobody_gets_in_without_the_password_which_is_kept(layout: Layout) -> No
     assert layout.redis_password.read_text() == password
 
 
-def test_what_an_earlier_release_kept_without_a_password_opens_with_one(layout: Layout) -> None:
-    config = layout.redis_config.read_text()
-    open_to_all = "".join(line for line in config.splitlines(True) if "requirepass" not in line)
-    layout.redis_config.write_text(open_to_all)
-    with running(layout, url=f"unix://{layout.redis_socket}") as client:
-        client.set("kept", "1")
-    redis_server.write_config(layout)
-    with running(layout) as client:
-        assert client.get("kept") == "1"
-
-
 def test_the_server_on_path_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = fake_server(tmp_path, version="8.0.2")
     monkeypatch.setenv("PATH", str(tmp_path))
