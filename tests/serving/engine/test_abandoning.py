@@ -79,16 +79,6 @@ async def test_of_three_who_ask_the_same_any_may_leave(
     assert leaver.outcomes == [None]
 
 
-async def test_what_all_have_left_is_computed_for_whoever_asks_next(
-    engine: Engine, busy: PlayedReplica
-) -> None:
-    for gather in [ask(engine, b"[1]") for _ in range(2)]:
-        gather.abandon()
-    stayer = ask(engine, b"[1]")
-    assert await computed(busy) == [b"[1]"]
-    assert stayer.outcomes == [(Status.OK, b"[1]")]
-
-
 async def test_whoever_asks_the_same_and_stays_is_answered(
     engine: Engine, busy: PlayedReplica
 ) -> None:
@@ -99,13 +89,6 @@ async def test_whoever_asks_the_same_and_stays_is_answered(
     assert stayer.outcomes == [(Status.OK, b"[1]")]
     assert leaver.outcomes == [None]
     assert engine.stats[1].cancelled == 0
-
-
-async def test_whoever_asks_the_same_later_is_answered(engine: Engine, busy: PlayedReplica) -> None:
-    ask(engine, b"[1]").abandon()
-    gather = ask(engine, b"[1]")
-    assert await computed(busy) == [b"[1]"]
-    assert gather.outcomes == [(Status.OK, b"[1]")]
 
 
 async def test_an_abandoned_question_tells_nobody_and_is_abandoned_once(

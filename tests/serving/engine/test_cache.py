@@ -159,13 +159,6 @@ def full(entries: int) -> PredictionCache:
     return cache
 
 
-def test_an_entry_near_the_budget_does_not_push_out_everybody_else() -> None:
-    cache = full(9_000)
-    cache.put(b"large", b"x" * (cache.budget - 1000), now=1.0)
-    assert cache.get(b"large") is None
-    assert len(cache) == 9_000
-
-
 def test_an_entry_of_the_largest_share_makes_few_others_go_at_once() -> None:
     cache = full(9_000)
     size = cache.budget // 16 - ENTRY_OVERHEAD - 5

@@ -8,9 +8,8 @@ from time import monotonic
 import pytest
 
 from serving.engine.engine import Engine, EngineSpec
-from serving.engine.gather import CallOptions, Gather, Trace
+from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Status
-from serving.rpc.frames.codec import failed
 from serving.testing import PlayedReplica, ask, batch_by, cache_key, connect, trace_of, turn
 
 UNCACHED = CallOptions(tenant=1, cached=False)
@@ -67,13 +66,6 @@ async def test_past_the_cache_nothing_is_read_from_it(
     assert payload(ask(engine, b"[1]")) == b"7"
 
 
-async def test_past_the_cache_nothing_is_kept_in_it(engine: Engine, replica: PlayedReplica) -> None:
-    ask(engine, b"[1]", options=UNCACHED)
-    await answered(replica, b"7")
-    assert len(engine.cache) == 0
-    assert not engine.joinable
-
-
 async def test_nobody_joins_a_query_that_goes_past_the_cache(
     engine: Engine, replica: PlayedReplica
 ) -> None:
@@ -94,16 +86,6 @@ async def test_each_application_says_how_old_an_answer_may_be(
     assert not strict.answered
     await answered(replica, b"8")
     assert payload(strict) == b"8"
-
-
-async def test_an_answer_that_was_too_old_is_replaced_for_everyone(
-    engine: Engine, replica: PlayedReplica
-) -> None:
-    engine.cache.put(cache_key(b"[1]"), b"7", now=monotonic() - 100.0)
-    ask(engine, b"[1]", options=CallOptions(max_age=50.0))
-    await answered(replica, b"8")
-    assert payload(ask(engine, b"[1]", options=CallOptions(max_age=50.0))) == b"8"
-    assert payload(ask(engine, b"[1]")) == b"8"
 
 
 @pytest.mark.parametrize(("waits", "comes"), [(LOW, NORMAL), (NORMAL, HIGH), (LOW, HIGH)])
@@ -189,62 +171,6 @@ async def test_a_query_can_tell_which_batch_answered_it(
         assert trace.queued >= 0.0
         assert trace.in_batch >= 0.0
         assert trace.in_model == pytest.approx(100e-6)
-
-
-async def test_a_query_can_tell_that_it_joined_another(
-    engine: Engine, replica: PlayedReplica
-) -> None:
-    untraced = ask(engine, b"[1]")
-    joined = ask(engine, b"[1]", traced=True)
-    await answered(replica, b"7")
-    assert trace_of(joined).source == "joined"
-    assert untraced.traces is None
-
-
-async def test_whoever_is_joined_still_says_that_the_model_answered(
-    engine: Engine, replica: PlayedReplica
-) -> None:
-    first, second = (ask(engine, b"[1]", traced=True) for _ in range(2))
-    await answered(replica, b"7")
-    assert [trace_of(first).source, trace_of(second).source] == ["model", "joined"]
-
-
-async def test_a_query_that_was_joined_while_under_way_tells_so_too(
-    engine: Engine, replica: PlayedReplica
-) -> None:
-    ask(engine, b"[1]")
-    await turn()
-    assert replica.sizes == [1]
-    joined = ask(engine, b"[1]", traced=True)
-    await answered(replica, b"7")
-    assert trace_of(joined).source == "joined"
-
-
-async def test_a_query_can_tell_that_the_cache_answered_it(
-    engine: Engine, replica: PlayedReplica
-) -> None:
-    ask(engine, b"[1]")
-    await answered(replica, b"7")
-    assert ask(engine, b"[1]", traced=True).traces == [Trace("cache")]
-
-
-async def test_a_query_that_nobody_answered_has_nothing_to_tell(
-    engine: Engine, replica: PlayedReplica
-) -> None:
-    late = ask(engine, b"[1]", seconds=-1.0, traced=True)
-    await turn()
-    assert late.answered
-    assert late.traces == [None]
-
-
-async def test_a_query_that_the_model_failed_tells_which_batch_it_was(
-    engine: Engine, replica: PlayedReplica
-) -> None:
-    gather = ask(engine, b"[1]", traced=True)
-    await turn()
-    replica.answer_with(failed("ValueError: no"))
-    assert gather.outcomes[0].status == Status.MODEL_FAILED
-    assert trace_of(gather).replica == "r1"
 
 
 async def test_a_retried_query_tells_of_the_replica_that_answered(

@@ -52,17 +52,6 @@ async def test_who_need_not_be_told_any_more_is_not() -> None:
 
 
 @in_virtual_time
-async def test_nothing_is_left_behind_once_the_time_is_over() -> None:
-    told = Told()
-    for number in range(1000):
-        due = told.watch(number, seconds=0.001 * (number % 50))
-        due.pop(number)
-    assert told.deadlines.moments <= 51
-    await asyncio.sleep(0.1)
-    assert told.deadlines.moments == 0
-
-
-@in_virtual_time
 async def test_one_that_fails_does_not_keep_the_others_from_being_told() -> None:
     told = Told()
 
@@ -110,17 +99,3 @@ async def test_a_short_time_behind_a_long_one_is_over_first() -> None:
     await asyncio.sleep(0.5)
     assert list(told.at) == ["short", "between", "long"]
     assert told.at["short"] == pytest.approx(0.003)
-
-
-@in_virtual_time
-async def test_who_is_told_may_go_on_waiting() -> None:
-    told = Told()
-
-    def again() -> None:
-        told.watch("later", seconds=0.05)
-        told.watch("now", seconds=0.0)
-
-    told.deadlines.watch("again", seconds=0.01, tell=again)
-    told.watch("last", seconds=0.03)
-    await asyncio.sleep(0.2)
-    assert list(told.at) == ["now", "last", "later"]

@@ -9,7 +9,7 @@ import pytest
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.outcome import Status
 from serving.rpc.errors import ConnectionLost, ProtocolError
-from serving.rpc.frames.codec import Answer, AnswerStatus, FrameType, encode_answers, encode_frame
+from serving.rpc.frames.codec import FrameType, encode_answers, encode_frame
 from serving.testing import ask, batch_by, cache_key, connect, turn
 
 
@@ -49,16 +49,6 @@ async def test_identical_queries_in_flight_cost_the_model_one(engine: Engine) ->
     await turn()
     assert replica.answer() == [b"[1]"]
     assert all(gather.answered for gather in gathers)
-
-
-async def test_a_failed_answer_is_not_remembered(engine: Engine) -> None:
-    replica = connect(engine)
-    ask(engine, b"[1]")
-    await turn()
-    replica.answer_with(Answer(AnswerStatus.MODEL_FAILED, b"ValueError: no"))
-    ask(engine, b"[1]")
-    await turn()
-    assert replica.batches
 
 
 async def test_queries_that_arrive_together_share_batches(engine: Engine) -> None:
@@ -180,18 +170,6 @@ async def test_a_draining_replica_hands_back_what_it_has_not_sent(engine: Engine
     assert first.closed
 
 
-async def test_a_draining_replica_takes_no_more(engine: Engine) -> None:
-    """The last replica leaving, queries wait for the next one instead of failing."""
-    first = connect(engine, name="r1")
-    first.ask_to_drain()
-    assert first.closed
-    gather = ask(engine, b"[1]")
-    second = connect(engine, name="r2")
-    await turn()
-    second.answer()
-    assert gather.answered
-
-
 async def test_a_replica_that_goes_on_asking_to_be_drained_breaks_the_protocol(
     engine: Engine,
 ) -> None:
@@ -247,14 +225,6 @@ async def test_closing_settles_what_waits_and_what_is_under_way(engine: Engine) 
     assert replica.closed
     assert {q.outcomes[0].status for q in gathers} == {Status.NOT_CONNECTED}
     assert not engine.joinable
-
-
-async def test_the_least_loaded_replica_is_chosen(engine: Engine) -> None:
-    busy, idle = connect(engine, name="busy"), connect(engine, name="idle")
-    for n in range(10):
-        ask(engine, b"[%d]" % n)
-    assert abs(busy.replica.load - idle.replica.load) <= 1
-    await turn()
 
 
 async def test_answers_of_the_wrong_number_are_a_protocol_error_and_lose_nothing(
@@ -313,20 +283,6 @@ async def test_a_draining_replica_gets_no_new_queries_even_under_constant_load(
         leaving.answer()
     assert leaving.closed
     assert not engine.joinable
-
-
-async def test_a_batch_of_large_inputs_is_cut_by_its_bytes(engine: Engine) -> None:
-    replica = connect(engine)
-    batch_by(engine, rows=64)
-    large = [b'["%s"]' % (b"x" * (7 << 20) + b"%d" % n) for n in range(5)]
-    gathers = [ask(engine, input, seconds=60) for input in large]
-    await turn()
-    sizes = []
-    while replica.batches:
-        sizes.append(len(replica.answer()))
-        await turn()
-    assert sizes == [2, 2, 1]
-    assert all(gather.answered for gather in gathers)
 
 
 async def test_an_input_that_no_frame_can_hold_fails_alone(engine: Engine) -> None:

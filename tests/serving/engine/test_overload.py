@@ -42,24 +42,6 @@ async def test_what_would_be_answered_too_late_is_refused_at_once(engine: Engine
     assert engine.waiting(1) == FIT
 
 
-async def test_nothing_is_refused_before_the_replicas_speed_is_known(engine: Engine) -> None:
-    replica = connect(engine)
-    teach(replica, per_row=SECONDS, sizes=())
-    assert not any(map(refused, flood(engine)))
-    await turn()
-    while replica.batches:
-        replica.answer()
-    assert engine.stats[1].overloaded == 0
-
-
-async def test_a_newcomer_is_judged_by_what_the_others_have_shown(engine: Engine) -> None:
-    veteran = connect(engine, name="veteran")
-    teach(veteran, per_row=ROW)
-    connect(engine, name="newcomer")
-    veteran.ask_to_drain()
-    assert sum(map(refused, flood(engine))) == 30 - FIT
-
-
 async def test_batches_under_way_count_too(engine: Engine) -> None:
     teach(connect(engine), per_row=ROW)
     flood(engine, rows=4)
@@ -148,18 +130,6 @@ async def test_a_refused_query_leaves_nothing_behind_and_may_be_asked_again(engi
     replica.answer()
     assert again.outcomes[0].status == Status.OK
     assert not engine.joinable
-
-
-async def test_a_full_queue_of_one_application_has_room_for_anothers_first(engine: Engine) -> None:
-    engine = Engine(EngineSpec(queue_capacity=6))
-    engine.expect([1])
-    connect(engine)
-    flooded = flood(engine, rows=10)
-    other = ask(engine, b"[1]", seconds=SECONDS, options=OTHER)
-    statuses = [q.outcomes[0].status if q.answered else None for q in flooded]
-    assert statuses == [None] * 5 + [Status.SATURATED] * 5
-    assert not other.answered
-    await turn()
 
 
 async def test_it_tells_when_what_waits_should_be_answered(engine: Engine) -> None:

@@ -117,16 +117,6 @@ async def test_callers_who_have_no_time_left_leave_what_is_known() -> None:
     assert status(ask(cluster.engine, POISON)) == Status.QUARANTINED
 
 
-async def test_who_is_innocent_is_asked_with_all_others_again() -> None:
-    cluster = Cluster(rows=64)
-    for n in range(63):
-        ask(cluster.engine, b"[%d]" % n)
-    ask(cluster.engine, POISON)
-    await cluster.settle()
-    suspicions = cluster.engine.suspicions(1)
-    assert [one.refused_until > 0 for one in suspicions] == [True]
-
-
 async def test_one_replica_asks_the_suspects_and_nothing_else_meanwhile() -> None:
     engine = Engine(EngineSpec())
     engine.expect([1])
@@ -278,11 +268,3 @@ def test_no_more_wait_than_there_is_room_for() -> None:
     calls = [new_call(b"[%d]" % n) for n in range(3)]
     kept.blame(calls, now=1.0)
     assert [kept.wait(call) for call in calls] == [True, True, False]
-
-
-def test_it_is_refused_for_its_time_and_no_longer() -> None:
-    kept, call = Quarantine(capacity=2), new_call(b"[1]")
-    assert kept.blame([call], now=0.0) == []
-    assert kept.blame([call], now=1.0) == [call]
-    assert kept.refuses(call, now=1.0 + QUARANTINE_S - 0.1)
-    assert not kept.refuses(call, now=1.0 + QUARANTINE_S)

@@ -51,21 +51,9 @@ def test_one_application_is_served_by_deadline() -> None:
     assert take(queue, 3) == [early, late, later]
 
 
-def test_equal_deadlines_keep_their_order() -> None:
-    calls = [new_call(deadline=1.0) for _ in range(5)]
-    assert take(filled(*calls), 5) == calls
-
-
 def test_applications_take_turns_row_by_row() -> None:
     queue = filled(*many(6, tenant=A), *many(2, tenant=B, first=100.0))
     assert shares(take(queue, 8)) == [A, B, A, B, A, A, A, A]
-
-
-def test_turns_go_on_in_the_next_batch() -> None:
-    queue = filled(*many(6, tenant=A), *many(6, tenant=B), *many(6, tenant=C))
-    batches = [shares(take(queue, 4)) for _ in range(4)]
-    assert sum(map(Counter, batches), Counter()) == {A: 6, B: 5, C: 5}
-    assert all(max(Counter(batch).values()) == 2 for batch in batches)
 
 
 def test_the_deadline_decides_whose_turn_comes_first() -> None:
@@ -145,12 +133,6 @@ def test_a_batch_ends_before_it_holds_too_many_bytes() -> None:
     assert [len(take(queue, 10)) for _ in range(2)] == [3, 1]
 
 
-def test_what_is_larger_than_a_batch_may_be_goes_alone() -> None:
-    huge = new_call(b"x" * (MAX_BATCH_BYTES + 1), deadline=2.0)
-    queue = filled(new_call(deadline=1.0), huge, new_call(deadline=3.0))
-    assert [len(take(queue, 10)) for _ in range(3)] == [1, 1, 1]
-
-
 def test_a_full_queue_refuses_the_application_that_filled_it() -> None:
     queue = filled(*many(4, tenant=A), capacity=4)
     newcomer = new_call(tenant=A, deadline=99.0)
@@ -167,32 +149,12 @@ def test_the_last_call_of_the_longest_lane_goes_before_anyone_elses_first() -> N
     assert shares(take(queue, 4)) == [A, B, A, B]
 
 
-def test_nobody_has_to_go_for_one_who_has_as_much() -> None:
-    queue = filled(*many(2, tenant=A), *many(2, tenant=B), capacity=4)
-    for tenant in (A, B):
-        newcomer = new_call(tenant=tenant, deadline=99.0)
-        assert queue.push(newcomer) == [newcomer]
-
-
-def test_a_queue_of_first_calls_takes_no_other() -> None:
-    queue = filled(*[new_call(tenant=tenant) for tenant in range(3)], capacity=3)
-    newcomer = new_call(tenant=9)
-    assert queue.push(newcomer) == [newcomer]
-
-
 def test_the_earliest_deadline_is_that_of_any_application() -> None:
     queue = CallQueue(capacity=10)
     assert queue.earliest_deadline() == float("inf")
     for tenant, deadline in ((A, 7.0), (A, 9.0), (B, 5.0)):
         queue.push(new_call(tenant=tenant, deadline=deadline))
     assert queue.earliest_deadline() == 5.0
-
-
-def test_an_empty_queue_has_nothing_to_take() -> None:
-    queue = CallQueue(capacity=10)
-    assert queue.take(rows=5, finish=0.0) == ([], [], [])
-    assert queue.drop_expired(now=9e9) == []
-    assert queue.clear() == []
 
 
 @pytest.mark.parametrize("priority", [HIGH, NORMAL, LOW])

@@ -14,9 +14,6 @@ from serving.metrics.bounds import (
     MOST_APPLICATIONS,
     MOST_ARMS,
     MOST_VERSIONS,
-    OF_APPLICATIONS,
-    OF_LOOPS,
-    OF_VERSIONS,
 )
 from serving.metrics.event_loop import LoopWatch
 from serving.metrics.exposition import exposition
@@ -94,13 +91,6 @@ def test_a_version_that_nobody_has_asked_adds_nothing() -> None:
     }
 
 
-def test_what_is_asked_shows_its_zeros_too() -> None:
-    """Where one of the terms isn't there, neither is their sum."""
-    found = shown(document(versions={"svm:1": VersionStats(misses=1)}), "version")
-    assert found["clipper_version_failed_total"] == {"svm:1"}
-    assert found["clipper_version_queue_seconds_count"] == {"svm:1"}
-
-
 def test_of_too_many_those_are_shown_that_are_asked_most() -> None:
     more = 30
     versions = {f"v-{number:04}:1": asked(number + 1) for number in range(MOST_VERSIONS + more)}
@@ -114,11 +104,6 @@ def test_of_too_many_those_are_shown_that_are_asked_most() -> None:
         "versions": more,
         "arms": 6 * (MOST_APPLICATIONS + more) - MOST_ARMS,
     }
-
-
-def test_nothing_is_left_out_where_there_are_few() -> None:
-    told = document(versions={"svm:1": asked()}, applications=3, arms=2)
-    assert left_out(told) == {"applications": 0, "versions": 0, "arms": 0}
 
 
 @pytest.mark.parametrize("q", [0.5, 0.9, 0.99])
@@ -139,12 +124,3 @@ def test_a_quantile_of_what_is_shown_is_near_that_of_what_is_counted(q: float) -
     assert exact is not None
     assert near is not None
     assert exact / 3.82 <= near <= exact * 3.82
-
-
-def test_the_bounds_that_are_shown_are_some_that_are_counted() -> None:
-    for places in (OF_VERSIONS, OF_APPLICATIONS, OF_LOOPS):
-        assert 0 <= places[0] < places[-1] < len(LATENCY_BOUNDS)
-    # So one may ask which share of an application's queries, and of a version's, took up to that.
-    tenth = LATENCY_BOUNDS.index(next(bound for bound in LATENCY_BOUNDS if bound > 0.1))
-    assert tenth in OF_VERSIONS
-    assert tenth in OF_APPLICATIONS

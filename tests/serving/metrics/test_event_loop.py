@@ -69,11 +69,6 @@ def test_rows_that_are_left_out_are_counted() -> None:
     assert samples(document)["clipper_registry_rows_left_out"] == 2
 
 
-def test_a_process_of_an_older_release_tells_nothing_of_its_loop() -> None:
-    older = Metrics(process_id="a", pid=1).document(at=0.0, now=0.0, rss_bytes=1, versions={})
-    assert "clipper_web_loop_lag_seconds_count" not in samples(older)
-
-
 async def test_a_web_process_publishes_what_it_has_seen(redis_socket: str) -> None:
     registry = Registry()
     registry.keys[NEW.digest] = NEW

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from serving.endpoints.predictions.predict import render
-from serving.engine.gather import CACHED, Trace
+from serving.engine.gather import Trace
 from serving.engine.outcome import OVERLOADED, Outcome, Status
 from serving.query.explain import breakdown
 from serving.query.query import Query
@@ -43,14 +43,6 @@ def test_an_answer_of_the_model_tells_of_its_batch() -> None:
         "batch_ms": 12.346,
         "model_ms": 10.0,
     }
-
-
-def test_a_joined_answer_tells_of_the_batch_it_joined() -> None:
-    assert explained(ANSWER, TRACE._replace(source="joined"))["from"] == "joined"
-
-
-def test_an_answer_from_the_cache_has_no_more_to_tell() -> None:
-    assert explained(ANSWER, CACHED) == {"from": "cache"}
 
 
 def test_an_arm_that_did_not_answer_says_so() -> None:

@@ -16,7 +16,6 @@ from selection.receipts import Receipt
 from serving.endpoints.predictions.predict import answer
 from serving.endpoints.predictions.predict_request import PredictRequest, parse_predict
 from serving.testing import PlayedServing, application_spec, connect, turn, version_spec
-from tests.serving.endpoints.talking import talking
 
 BY_FEATURES = {"policy": "auto", "policy_params": {"dimensions": 2}}
 
@@ -113,10 +112,6 @@ def test_features_that_are_no_array_of_numbers_are_refused(features: str) -> Non
         policy.encode(parse_predict(b'{"input": [1], "features": %b}' % features.encode()).features)
 
 
-def test_whole_numbers_will_do_as_features() -> None:
-    assert parse_predict(b'{"input": [1], "features": [1, 2.5]}').features == (1.0, 2.5)
-
-
 async def test_under_a_split_a_context_is_answered_by_the_same_version_every_time() -> None:
     client = Client(policy="ab_split")
     asked = {
@@ -149,13 +144,6 @@ async def test_a_key_stands_before_the_context_under_a_split() -> None:
     assert len(asked) > 1
 
 
-async def test_inputs_of_a_batch_have_one_key() -> None:
-    client = Client(policy="thompson")
-    answered = await client.ask(input_batch=[b"[1]"] * 20, key="ann")
-    receipts = [client.receipt(one) for one in answered["batch_predictions"]]
-    assert len({receipt.arms[0].arm for receipt in receipts}) == 1
-
-
 @pytest.mark.parametrize(("key", "words"), [("x" * 257, "at most 256"), ("a\\u0000", "NUL")])
 def test_a_key_is_short_text(key: str, words: str) -> None:
     with pytest.raises(BadRequest, match=f"^key: expected .*{words}"):
@@ -166,16 +154,3 @@ async def test_under_a_split_a_query_without_a_context_is_drawn() -> None:
     client = Client(policy="ab_split")
     asked = {client.receipt(await client.ask()).arms[0].arm for _ in range(40)}
     assert asked == {"m1:1", "m2:1", "m3:1"}
-
-
-async def test_features_come_over_the_websocket_too() -> None:
-    client = Client(public=True, **BY_FEATURES)
-    async with talking(client.serving) as socket:
-        socket.say(json.dumps({"id": 1, "input": [1], "features": [0.5, -2]}))
-        answering = asyncio.create_task(client.answer_for_ever())
-        answered = await socket.answer()
-        answering.cancel()
-        assert client.receipt(answered).features == (0.5, -2.0)
-        socket.say(json.dumps({"id": 2, "input": [1], "features": [0.5]}))
-        refused = await socket.answer()
-    assert (refused["id"], refused["code"]) == (2, "malformed")

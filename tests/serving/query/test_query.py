@@ -9,16 +9,14 @@ from typing import Any
 
 import pytest
 
-from core.errors import DeadlineExceeded, InvalidInput, ModelFailed, NotReady, Saturated
+from core.errors import DeadlineExceeded, InvalidInput, Saturated
 from serving.endpoints.predictions.predict import render
-from serving.engine.outcome import Status
 from serving.query.fallback import OVERLOADED
 from serving.rpc.frames.codec import Answer, AnswerStatus
 from serving.testing import (
     PlayedServing,
     application_spec,
     batch_by,
-    cache_key,
     connect,
     routes_to,
     teach,
@@ -136,13 +134,6 @@ async def test_an_application_without_routes_says_so_at_once(serving: type[Playe
     assert query.prediction().default_explanation == "no model is connected"
 
 
-async def test_no_model_and_no_default_is_not_ready(serving: type[PlayedServing]) -> None:
-    it = serving(application_spec(routes=(), default_output=None))
-    with pytest.raises(NotReady):
-        it.begin().prediction()
-    assert it.metrics.applications["digits"].unconnected == 1
-
-
 async def test_low_confidence_gives_the_default(serving: type[PlayedServing]) -> None:
     it = serving(application_spec(confidence_threshold=0.9))
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
@@ -179,17 +170,6 @@ async def test_a_failing_model_explains_the_default(serving: type[PlayedServing]
     assert it.metrics.applications["digits"].failed == 1
 
 
-async def test_a_failing_model_without_a_default_is_an_error(serving: type[PlayedServing]) -> None:
-    it = serving(application_spec(default_output=None))
-    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
-    query = it.begin()
-    await turn()
-    for replica in replicas:
-        replica.answer_with(Answer(AnswerStatus.MODEL_FAILED, b"ValueError: no"))
-    with pytest.raises(ModelFailed, match="ValueError: no"):
-        query.prediction()
-
-
 async def test_one_failing_arm_does_not_fail_the_query(serving: type[PlayedServing]) -> None:
     it = serving(application_spec())
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
@@ -212,16 +192,6 @@ async def test_an_input_that_the_models_refuse_is_the_callers_mistake(
         replica.answer_with(Answer(AnswerStatus.INVALID_INPUT, b"expected 64 numbers, got 1"))
     with pytest.raises(InvalidInput, match="expected 64 numbers, got 1"):
         query.prediction()
-
-
-async def test_full_queues_without_a_default_are_saturated(serving: type[PlayedServing]) -> None:
-    it = serving(application_spec(default_output=None))
-    for n in (1, 2, 3):
-        connect(it.engine, version_id=n)
-    queries = [it.begin(input=b"[%d]" % n) for n in range(3)]
-    with pytest.raises(Saturated):
-        queries[2].prediction()
-    await turn()
 
 
 async def test_a_timeout_shortens_the_objective_but_never_lengthens_it(
@@ -306,26 +276,6 @@ async def test_an_overloaded_model_without_a_default_says_when_to_come_back(
     await turn()
 
 
-async def test_whoever_is_refused_by_a_quick_model_comes_back_after_a_second(
-    serving: type[PlayedServing],
-) -> None:
-    it = serving(application_spec(default_output=None, routes=ONE_ROUTE))
-    connect(it.engine)
-    queries = [it.begin(input=b"[%d]" % n) for n in range(3)]
-    with pytest.raises(Saturated) as caught:
-        queries[2].prediction()
-    assert caught.value.headers() == {"Retry-After": "1"}
-    await turn()
-
-
-async def test_a_full_queue_gives_the_default_as_an_overload(serving: type[PlayedServing]) -> None:
-    it = serving(application_spec(routes=ONE_ROUTE))
-    connect(it.engine)
-    queries = [it.begin(input=b"[%d]" % n) for n in range(3)]
-    assert queries[2].prediction().default_explanation == OVERLOADED
-    await turn()
-
-
 async def test_one_overloaded_arm_does_not_keep_the_others_from_answering(
     serving: type[PlayedServing],
 ) -> None:
@@ -339,57 +289,3 @@ async def test_one_overloaded_arm_does_not_keep_the_others_from_answering(
     prediction = queries[-1].prediction()
     assert prediction.models == {"m2:1": b"[19]"}
     assert prediction.default_explanation is None
-
-
-async def test_where_one_arm_is_overloaded_and_another_late_none_answered_in_time(
-    serving: type[PlayedServing],
-) -> None:
-    it = busy(routes=routes_to(1, 2))
-    connect(it.engine, version_id=2)
-    for n in range(20):
-        it.begin(input=b"[%d]" % n)
-    query = it.begin(input=b"[20]", timeout_ms=20.0)
-    await query.settled()
-    assert query.gather.outcomes[0].status == Status.OVERLOADED
-    assert query.prediction().default_explanation == "none answered within the objective"
-
-
-async def test_a_flooded_application_leaves_another_one_its_answers(
-    serving: type[PlayedServing],
-) -> None:
-    it = busy()
-    other = application_spec(id=8, name="other", slo_ms=SLO_MS, routes=ONE_ROUTE)
-    it.route(other)
-    for n in range(20):
-        it.begin(input=b"[%d]" % n)
-    assert it.begin(input=b"[99]").gather.answered
-    query = it.processor.begin(other, input=b"[99]", arrived=monotonic())
-    assert not query.gather.answered
-    await turn()
-
-
-async def test_an_application_without_the_cache_asks_each_time(
-    serving: type[PlayedServing],
-) -> None:
-    it = serving(application_spec(cache=False, routes=ONE_ROUTE), queue_capacity=10)
-    replica = connect(it.engine)
-    for output in (b"7", b"8"):
-        query = it.begin()
-        await turn()
-        replica.answer({b"[1]": output})
-        assert query.prediction().output == output
-    assert it.engine.stats[1].hits == 0
-
-
-async def test_an_answer_may_be_as_old_as_its_application_says(
-    serving: type[PlayedServing],
-) -> None:
-    it = serving(application_spec(cache_ttl_s=3600.0, routes=ONE_ROUTE))
-    replica = connect(it.engine)
-    it.begin()
-    await turn()
-    replica.answer({b"[1]": b"7"})
-    assert it.begin().prediction().output == b"7"
-    it.engine.cache.put(cache_key(b"[1]"), b"7", now=monotonic() - 4000.0)
-    assert not it.begin().gather.answered
-    await turn()

@@ -102,12 +102,6 @@ def test_changed_terms_hold_from_the_next_snapshot_on() -> None:
     assert router.arms(spec).options.priority == 2
 
 
-def test_terms_are_the_same_object_from_query_to_query() -> None:
-    spec = application_spec()
-    router = routed(spec)
-    assert router.arms(spec).options is router.arms(spec).options
-
-
 def test_an_application_that_was_just_deleted_may_finish_what_it_asks() -> None:
     assert routed().arms(application_spec(id=9, priority=2)).options == CallOptions(
         tenant=9, priority=2

@@ -112,11 +112,6 @@ async def test_a_row_of_another_type_fails_alone() -> None:
     ]
 
 
-async def test_only_rows_of_another_type_ask_nobody() -> None:
-    answer = await Scorer().scored(["one", "two"])
-    assert (answer["outputs"], len(answer["failed"])) == ([None, None], 2)
-
-
 async def test_a_row_that_the_model_fails_on_says_why_and_gets_no_default_output() -> None:
     scorer = Scorer(default_output=b"-1")
     sent = scorer.score([[1], [2]])

@@ -36,19 +36,10 @@ def test_an_answer_took_its_queue_and_batch_nothing_from_memory_and_all_the_time
     assert spent(TRACE, CACHED, None) == (Spent(0.375, 0), Spent(0.0, 2), Spent(1.5, 5))
 
 
-def test_who_was_overruled_has_no_place_in_it() -> None:
-    assert spent(None, TRACE, None, arms=("m2:1",)) == (Spent(0.375, 2),)
-
-
 def test_arms_asked_one_after_the_other_took_no_longer_than_all_was_waited_for() -> None:
     both, missing = (Spent(0.375, 1), Spent(0.5, 5)), (Spent(0.375, 1), Spent(1.5, 5))
     assert together(both, elapsed=1.5) == Spent(0.875, 6)
     assert together(missing, elapsed=1.5) == Spent(1.5, 6)
-
-
-def test_without_traces_there_are_costs_alone() -> None:
-    told = spent_on(("m2:1",), asked=("m2:1",), traces=None, targets=targets(0, 2), elapsed=1.5)
-    assert told == (Spent(0.0, 2),)
 
 
 async def receipt_of(**prices: float) -> tuple[Receipt, bytes]:

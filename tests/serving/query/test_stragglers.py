@@ -10,7 +10,6 @@ import pytest
 from core.errors import ModelFailed
 from serving.endpoints.predictions.predict import render
 from serving.query.prediction import Prediction
-from serving.rpc.frames.codec import Answer, AnswerStatus
 from serving.testing import PlayedServing, application_spec, connect, turn
 
 
@@ -41,15 +40,6 @@ async def test_the_answer_says_how_many_of_how_many_answered_in_time() -> None:
     told = body(await it.ask(b"7", b"7", None))
     assert (told["asked"], told["answered"]) == (3, 2)
     assert (told["output"], told["confidence"]) == (7, 0.6667)
-
-
-async def test_also_where_none_did_and_where_one_failed() -> None:
-    it = Ensemble(slo_ms=100.0)
-    told = body(await it.ask(None, None, None))
-    assert (told["default"], told["asked"], told["answered"]) == (True, 3, 0)
-    it.replicas[0].answer_with(Answer(AnswerStatus.MODEL_FAILED, b"ValueError: no"))
-    told = body(await it.ask(None, None, None, input=b"[2]"))
-    assert (told["asked"], told["answered"]) == (3, 0)
 
 
 async def test_a_late_answer_reaches_the_cache_and_the_statistics() -> None:

@@ -81,13 +81,6 @@ def test_a_model_scaled_to_none_is_told_and_doesnt_count() -> None:
     assert found.states["model m2:1"] == "scaled to 0 replicas"
 
 
-def test_where_all_is_scaled_to_none_it_is_ready() -> None:
-    serving = PlayedServing(application_spec())
-    versions = {n: replace(v, replicas=0) for n, v in serving.router.snapshot.versions.items()}
-    serving.change_registry(versions=versions)
-    assert readiness(serving, connected=set()).failing == {}
-
-
 def test_a_model_never_deployed_is_told_and_doesnt_count() -> None:
     serving = PlayedServing(application_spec())
     models = dict(serving.router.snapshot.models)
@@ -123,8 +116,3 @@ def test_where_every_model_fails_it_isnt_ready() -> None:
     found = readiness(PlayedServing(application_spec()), connected=set(), records=failed)
     assert len(found.failing) == 3
     assert set(found.failing.values()) == {"its replicas fail: broken"}
-
-
-def test_with_nothing_routed_it_is_ready() -> None:
-    serving = PlayedServing(application_spec(routes=()))
-    assert readiness(serving, connected=set()).failing == {}

@@ -192,41 +192,6 @@ async def test_as_long_as_its_speed_is_unknown_a_replica_gets_its_whole_budget(
     assert now() < deadline
 
 
-@in_virtual_time
-async def test_a_more_urgent_query_shortens_the_hold(engine: Engine) -> None:
-    batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS, answer_within_s=1.0)
-    replica = connect(engine)
-    queue(engine, 1)
-    await turn()
-    queue(engine, 1, seconds=0.6, options=URGENT)
-    await turn()
-    assert replica.sizes == []
-    await until(lambda: replica.sizes)
-    assert replica.sizes == [2]
-
-
-@in_virtual_time
-async def test_a_query_without_time_to_wait_goes_at_once(engine: Engine) -> None:
-    batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
-    replica = connect(engine)
-    teach(replica, fixed=5.0, per_row=0.0)
-    queue(engine, 1, seconds=5.1)
-    await turn()
-    assert replica.sizes == [1]
-
-
-@in_virtual_time
-async def test_switching_the_wait_off_holds_for_the_next_batch(engine: Engine) -> None:
-    batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
-    replica = connect(engine)
-    queue(engine, 1)
-    await turn()
-    batch_by(engine, rows=ROWS, wait_ms=0.0)
-    queue(engine, 1)
-    await turn()
-    assert replica.sizes == [2]
-
-
 @pytest.mark.parametrize("leave", ["die", "ask_to_drain"])
 @in_virtual_time
 async def test_what_is_held_when_the_replica_leaves_goes_to_another(
