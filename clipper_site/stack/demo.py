@@ -118,7 +118,7 @@ def _detail(answer: dict[str, Any]) -> str:
 
 
 def summary(layout: Layout) -> list[str]:
-    """Where to go next, and with which name and password."""
+    """Return lines with the addresses, the name and the password to go on with."""
     demo = _known(layout)
     return [
         f"  Console        {layout.url}/admin/",

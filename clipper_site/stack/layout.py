@@ -49,7 +49,7 @@ class Layout:
 
     @property
     def dialled(self) -> str:
-        """Where this machine reaches it: an address that stands for all is no place to dial."""
+        """Return the address at which this machine reaches the stack."""
         return {"0.0.0.0": HOST, "::": "::1"}.get(self.host, self.host)
 
     @property
@@ -63,7 +63,7 @@ class Layout:
 
     @property
     def temporary(self) -> Path:
-        """Where replicas unpack models: what a killed one left there goes at the next start."""
+        """Folder in which replicas unpack models; it is emptied at each start."""
         return self.var / "tmp"
 
     @property
@@ -154,7 +154,7 @@ def make_private(folder: Path) -> None:
 
 
 def remove_run_dir(layout: Layout) -> None:
-    """Of a stack that has ended: nothing in there outlives it, and outside `var` it would litter.
+    """Remove the folder of sockets of a stack that has ended, if it lies outside `var`.
 
     Only this stack's own folder, and only while it is still a private one of this user.
     """
@@ -164,7 +164,7 @@ def remove_run_dir(layout: Layout) -> None:
 
 
 def keep_secret(file: Path) -> str:
-    """What `file` holds, made on the first start: what it signs or opens outlives a restart."""
+    """Return the secret in `file`, which is made on the first start and kept from then on."""
     try:
         descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE)
     except FileExistsError:
@@ -244,7 +244,7 @@ def start_command(
     demo: bool = True,
     python: str = sys.executable,
 ) -> list[str]:
-    """What runs a stack, with all that it keeps in `var`, until it gets SIGINT or SIGTERM.
+    """Return the command that runs a stack in `var` until it gets SIGINT or SIGTERM.
 
     `root` is the checkout whose code it runs, `python` the interpreter with what that needs.
     """

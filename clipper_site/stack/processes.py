@@ -97,7 +97,7 @@ def _session_of(pid: int) -> int:
 
 
 def _runs(pid: int) -> bool:
-    """Whether a process is there and not just waiting to be reaped."""
+    """Return whether a process runs; one that waits to be reaped does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
@@ -120,7 +120,7 @@ def _environment_of(pid: int) -> list[bytes]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How an attempt to end processes went: ids that were there, and those that took a KILL."""
+    """Result of ending processes: the ids found, those that took a KILL, and those left."""
 
     found: frozenset[int]
     killed: frozenset[int]

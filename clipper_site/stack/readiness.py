@@ -99,7 +99,7 @@ def wait_until_ready(
 
 
 def shortcomings(layout: Layout) -> list[str]:
-    """What a stack that is ready says of models that don't serve all the same, a line each."""
+    """Return a line for each model that doesn't serve though the stack is ready."""
     checks = _checks(get(layout, path="/health/ready"))
     return [
         f"{name}: {state}"

@@ -132,7 +132,7 @@ def _names_of(program: str) -> Sequence[str]:
 
 
 def _present(either: Sequence[Program]) -> Program:
-    """Of the programs of a worker that which runs, or else is broken."""
+    """Return the one of a worker's two programs that runs, or else the broken one."""
     return max(either, key=lambda program: (program.runs, not program.is_stopped))
 
 

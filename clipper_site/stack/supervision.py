@@ -146,12 +146,12 @@ class Program:
 
     @property
     def runs(self) -> bool:
-        """Whether it does, or is about to."""
+        """Return whether it runs or starts."""
         return self.state in ("RUNNING", "STARTING")
 
     @property
     def is_stopped(self) -> bool:
-        """Whether somebody has stopped it, or nobody has started it; else it runs, or is broken."""
+        """Return whether it was stopped, or never started; otherwise it runs or is broken."""
         return self.state == "STOPPED"
 
 
@@ -168,7 +168,7 @@ class Supervisor:
         self._proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
 
     def programs(self) -> dict[str, Program]:
-        """What it was started with, by name."""
+        """Return the programs of its configuration, by name."""
         found = self._ask("supervisord can't be asked", "getAllProcessInfo")
         assert isinstance(found, list)
         return {

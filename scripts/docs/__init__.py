@@ -1,1 +1,1 @@
-"""How the documentation becomes a site: what MkDocs is told beside `mkdocs.yml`."""
+"""Parts of the documentation's build beside `mkdocs.yml`."""

@@ -1,4 +1,4 @@
-"""What the pages leave to the code, between `<!-- generated: NAME -->` and `<!-- /generated -->`.
+"""Generated parts of the pages, between `<!-- generated: NAME -->` and `<!-- /generated -->`.
 
 The pages are committed with it, so that they are whole in the checkout too;
 `python -m scripts.docs.generated` brings them up to date.

@@ -74,11 +74,11 @@ TOGETHER = " and ".join(CONTAINER_NEEDS)
 
 
 class IndexAway(EnvironmentFailed):
-    """What packages come from wasn't reached, or refused to answer, which may pass by itself."""
+    """The index of packages wasn't reached or refused to answer, which may pass by itself."""
 
 
 class BuildLog:
-    """What uv writes: kept in a file, which is bounded, and its last line and lines at hand."""
+    """Output of uv, in a file of bounded size, with its last lines in memory."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -101,7 +101,7 @@ class BuildLog:
                 file.write(f"{line}\n")
 
     def begin(self) -> None:
-        """What was said so far is no reason for what fails from now on."""
+        """Forget the lines so far: they are no reason for later failures."""
         self._lines.clear()
 
     def words(self) -> str:
@@ -229,7 +229,7 @@ class Build:
             raise EnvironmentFailed(words + self._explained(words))
 
     def _explained(self, words: str) -> str:
-        """What uv can't know of why there is no solution, or why it asked who wasn't there."""
+        """Return an explanation that uv can't give; "" for none."""
         if PYTORCH_INDEX in words:
             return CPU_BUILDS
         if "No solution" not in words:
@@ -305,14 +305,14 @@ class Build:
 
 
 def cache_folder(rules: Rules) -> Path:
-    """Where uv keeps the wheels that it has fetched, for all stacks of this user."""
+    """Return the folder of the wheels that uv has fetched, for all stacks of this user."""
     if rules.cache is not None:
         return rules.cache
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uv"
 
 
 def size_of(folder: Path) -> tuple[int, int]:
-    """How many files there are in a folder, and how many bytes they have."""
+    """Return the number of files in a folder and their bytes."""
     files = size = 0
     for path, _, names in os.walk(folder):
         for name in names:

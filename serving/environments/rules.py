@@ -1,4 +1,4 @@
-"""What the operator allows and where packages come from; the settings are its fields."""
+"""The operator's rules for environments; the settings are their fields."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CREDENTIALS = re.compile(r"://[^/\s@]*@")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Where packages come from, and how much of time, disk and number environments may take.
+    """Sources of packages, and limits of time, disk and number of environments.
 
     `index_url` may hold credentials ("": PyPI); `wheelhouse` is a folder or page of wheels beside
     it. `sources`: what has no wheel may be built, which runs its code. `at_once` builds on a host.
@@ -48,7 +48,7 @@ class Rules:
 
     @property
     def variables(self) -> Iterator[tuple[str, str]]:
-        """What uv is told by its environment, which unlike its arguments nobody else can see."""
+        """Yield uv's environment variables, which unlike arguments nobody else can see."""
         if self.index_url:
             yield "UV_DEFAULT_INDEX", self.index_url
         if self.wheelhouse:
@@ -72,7 +72,7 @@ class Rules:
 
 
 def _changed_at(wheelhouse: str) -> Iterator[int]:
-    """When a file came into the folder of wheels, or left it; nothing for a page."""
+    """Yield the time of the last change of the folder of wheels; nothing for a page."""
     if wheelhouse:
         with suppress(OSError, ValueError):
             yield Path(wheelhouse).stat().st_mtime_ns

@@ -1,4 +1,4 @@
-"""What a version requires of an environment, and the digests of that and of what it comes to."""
+"""Requirements of an environment, with the digests of these and of their packages."""
 
 from __future__ import annotations
 

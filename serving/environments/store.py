@@ -39,7 +39,7 @@ Meanwhile = Callable[[str], object]
 
 
 class MadeOf(msgspec.Struct, frozen=True, kw_only=True):
-    """What an environment was built of, and what it came to; times are unix seconds."""
+    """Ingredients and size of an environment; times are unix seconds."""
 
     python: str
     requirements: tuple[str, ...]
@@ -124,7 +124,7 @@ class Environments:
         return ""
 
     def kept(self) -> Iterator[KeptEnvironment]:
-        """What there is: the one used last first, then those whose build failed."""
+        """Yield the environments, the one used last first, then those whose build failed."""
         found = []
         specs = defaultdict(list)
         for path in self.root.glob("*.packages"):
@@ -371,7 +371,7 @@ class Environments:
 
 
 def _whole(folder: Path) -> MadeOf | None:
-    """What it is made of, if all is there that was built, and its Python still is on this host."""
+    """Return an environment's ingredients if it is complete and its Python exists; else None."""
     try:
         made_of = msgspec.json.decode((folder / MADE_OF).read_bytes(), type=MadeOf)
         own = (folder / MADE_OF).stat().st_size

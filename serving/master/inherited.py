@@ -1,4 +1,4 @@
-"""What a master hands down to each of its processes: sockets by name, and a line to it.
+"""Inheritance of a master's processes: sockets by name, and a line to the master.
 
 Over the line a process says that it is `ready`, or what it `failed` of; the master tells it to
 `retire` where another one has taken its place. Whose master is gone retires too.

@@ -50,7 +50,7 @@ class RestartFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MasterSpec:
-    """What to run: `workers` times the command, each with all of the sockets."""
+    """The command to run `workers` times, each with all of the sockets."""
 
     name: str
     command: Sequence[str]
@@ -63,7 +63,7 @@ class MasterSpec:
 
 @dataclass(slots=True, eq=False)
 class Seat:
-    """Where one process is, and what became of those that had it."""
+    """Place of one process, with the failures of those before it."""
 
     child: Child | None = None
     # That died since one was steady, and when there is the next one.
@@ -78,7 +78,7 @@ class Seat:
 
 @dataclass(slots=True)
 class Counts:
-    """What has happened since the master started."""
+    """Counts of events since the master started."""
 
     starts: int = 0
     # Ended for not being ready in time, or never started.

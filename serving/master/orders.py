@@ -1,4 +1,4 @@
-"""What a master can be told on its Unix socket, and how: one line asks, further ones answer.
+"""Orders to a master over its Unix socket: one line asks, further ones answer.
 
 Before what it asks, the line has the password of the master's environment, if that has one.
 The last line is `done`, or `failed: ` and why. Where there is none the master has ended.
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class OrderFailed(Exception):
-    """What was ordered has not been done; the text says why."""
+    """An order was not carried out; the text says why."""
 
 
 async def take_orders(master: Master, *, path: Path) -> asyncio.Server:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @cache
 def contracts() -> dict[str, dict[str, Any]]:
-    """What `lint-imports` holds, by the contracts' ids."""
+    """Return the results of `lint-imports`, by the contracts' ids."""
     options = read_configuration(str(ROOT / "pyproject.toml"))["contracts_options"]
     return {contract["id"]: contract for contract in options}
 

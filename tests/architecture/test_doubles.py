@@ -1,4 +1,4 @@
-"""What `serving/testing` ships is for tests, of whoever's, and asks little of them."""
+"""The doubles in `serving/testing` are for everybody's tests and import little."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who imports whom: what is written in each module, and what is loaded in the end."""
+"""Imports, as written in each module and as loaded in the end."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_nothing_on_the_prediction_path_loads_a_higher_layer() -> None:
 
 @cache
 def path_by_layer() -> dict[str, set[str]]:
-    """What the prediction path's modules load, by their layer."""
+    """Return the modules that the prediction path loads, by their layer."""
     names = names_below(contracts()["prediction-path"]["source_modules"])
     layers = {name.partition(".")[0] for name in names}
     return {

@@ -1,4 +1,4 @@
-"""What every module keeps to; each test lists the offenders."""
+"""Rules for every module; each test lists the offenders."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ LIMIT_S = 15
 
 
 class Started(msgspec.Struct):
-    """What it says when it listens."""
+    """Its announcement that it listens."""
 
     ok: bool
     address: str

@@ -51,7 +51,7 @@ print("\\n" + _json.dumps(dict(
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user saw of one row.
+    """Observations of a user, for one row.
 
     `seconds` are those from the model in memory to the first answer, `again_seconds` the same for
     the second version, which finds its environment and takes the place of `previous`. `beside` is
@@ -74,7 +74,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """Where the user's client finds Clipper."""
+    """Address and key of Clipper for the user's client."""
 
     url: str
     key: str
@@ -119,7 +119,7 @@ def used(row: Row, *, python: Path, server: Server) -> Seen:
 
 
 def check(row: Row, seen: Seen) -> None:
-    """Whether everything was as the row has it."""
+    """Assert that everything was as the row has it."""
     assert near(seen.answer, seen.expected), seen
     assert seen.refused == row.refused
     assert near(seen.second, seen.scores), seen
@@ -130,7 +130,7 @@ def check(row: Row, seen: Seen) -> None:
 
 
 def near(left: Any, right: Any) -> bool:
-    """Whether two JSON values are equal, numbers apart from what rounding makes of them."""
+    """Return whether two JSON values are equal, but for the rounding of numbers."""
     if isinstance(left, float) or isinstance(right, float):
         return isinstance(left, float | int) and isclose(left, right, rel_tol=1e-3, abs_tol=1e-5)
     if isinstance(left, dict) and isinstance(right, dict):
@@ -162,7 +162,7 @@ def server_of(stack: Stack) -> Server:
 
 
 def environments_of(row: Row, server: Server) -> list[float]:
-    """Of each version that runs in an environment of its own, in which time that was built."""
+    """Return the build times of the environments of versions."""
     return [
         each["hosts"][0]["seconds"]
         for each in _asked(server, "GET", "environments/").json()

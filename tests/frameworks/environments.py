@@ -27,7 +27,7 @@ MARK = "CLIPPER_FRAMEWORK"
 
 
 def is_one() -> bool:
-    """Whether this process runs in a framework's environment."""
+    """Return whether this process runs in a framework's environment."""
     return MARK in os.environ
 
 
@@ -83,6 +83,6 @@ def built(requirements: str) -> Iterator[Path]:
 
 
 def needs_of_the_client() -> list[str]:
-    """What is installed with the client, which deploys the framework's models from there."""
+    """Return the requirements of the client, which deploys the framework's models."""
     told = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text(encoding="utf-8"))
     return list(told["project"]["dependencies"])

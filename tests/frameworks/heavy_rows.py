@@ -1,4 +1,4 @@
-"""What a user writes for models of the frameworks that have environments of their own."""
+"""User code for models of the frameworks that have environments of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user writes for a model of each framework, from the training on to the first answer."""
+"""User code for a model of each framework, from the training to the first answer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Row:
 
     @property
     def lines(self) -> int:
-        """How many lines the user writes; the first imports the client."""
+        """Return the number of lines that the user writes; the first imports the client."""
         return len([line for line in self.deploying.splitlines() if line.strip()])
 
 

@@ -59,7 +59,7 @@ SETTINGS = ("-c", "pyproject.toml", "-p", "no:cacheprovider")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tested:
-    """How tests ended, and what they said."""
+    """Result and output of a run of tests."""
 
     passed: bool
     output: str

@@ -52,7 +52,7 @@ mlflow.sklearn.save_model(model, "saved", input_example=images[:2])
 
 @dataclass(kw_only=True)
 class Home:
-    """Where a server runs: a folder of its own, the Python of its environment, a free port."""
+    """Place of a server: a folder of its own, the Python of its environment, a free port."""
 
     folder: Path
     python: Path
@@ -76,7 +76,7 @@ class Home:
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """How one is set up and started: `launch` returns a command and its variables."""
+    """Set-up and start of a server: `launch` returns a command and its variables."""
 
     name: str
     protocol: str
@@ -166,7 +166,7 @@ class Server:
         return f"{HOST}:{self._home.ports[0]}"
 
     def registration(self) -> dict[str, Any]:
-        """What a version that lives there is registered with."""
+        """Return the configuration of a version that lives there."""
         url = f"http://{self.place}{self.kind.path}"
         return {"runtime": "remote", "protocol": self.kind.protocol, "url": url}
 

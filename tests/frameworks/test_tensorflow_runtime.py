@@ -29,7 +29,7 @@ def layers(*layers: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def net() -> Any:
-    """Which of the first three numbers is the largest."""
+    """Train on the place of the largest of the first three numbers."""
     keras.utils.set_random_seed(0)
     rows = np.random.default_rng(1).random((200, 4)).astype(np.float32)
     model = layers(keras.layers.Dense(3), keras.layers.Dropout(0.5))

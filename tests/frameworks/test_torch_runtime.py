@@ -49,7 +49,7 @@ def net() -> Any:
 
 
 def train(net: Any) -> Any:
-    """Which of the first three numbers is the largest."""
+    """Train on the place of the largest of the first three numbers."""
     rows = torch.rand(200, 4)
     optimiser = torch.optim.Adam(net.parameters(), lr=0.1)
     for _ in range(30):

@@ -1,4 +1,4 @@
-"""What `make compile` compiles can be compiled: mypyc changes in silence what some modules do."""
+"""`make compile` compiles only modules that mypyc doesn't silently change."""
 
 from __future__ import annotations
 

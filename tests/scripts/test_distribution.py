@@ -1,4 +1,4 @@
-"""Of several processes each imports the files that it runs, and tells of every test in them."""
+"""Each of several processes imports the files that it runs, and reports every test in them."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Checkout:
         )
 
     def installed(self, *, by: str = "uv") -> list[str]:
-        """What each call of uv, or of pip, was told; uv's begins with the index that it asks."""
+        """Return the arguments of each call of uv or pip; uv's begin with its sources."""
         log = self.root / f"{by}.log"
         return log.read_text().splitlines() if log.exists() else []
 

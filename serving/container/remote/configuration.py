@@ -1,4 +1,4 @@
-"""What a remote version is: the artifact that stands for it is this, as JSON.
+"""Configuration of a remote version, which as JSON is its artifact.
 
 It never holds the secret, which is kept apart.
 """
@@ -34,7 +34,7 @@ _OURS = frozenset(
 
 
 class RemoteConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a model lives and how it is asked.
+    """Address of a remote model, and how to ask it.
 
     `timeout_ms` is for one request with all its retries; `concurrency` (None: the protocol's) how
     many requests a replica has under way at once. `output` says which part of an answer counts.
@@ -96,7 +96,7 @@ class RemoteConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a URL leads."""
+    """The parts of a URL that a request needs."""
 
     scheme: str
     host: str

@@ -26,7 +26,7 @@ ENTRY_POINTS = "clipper.runtimes"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeRow:
-    """What is known of a runtime without importing it, as each needs its own framework.
+    """A runtime's properties, known without importing it: each needs its own framework.
 
     `load` is "module:function". `methods` are what of a model a version may have asked, the first
     where it doesn't say; none where there is no choice. `data_only`: an artifact is read without
@@ -146,7 +146,7 @@ def _added() -> Iterable[EntryPoint]:
 
 
 def runs_code(runtime: str, *, allow_pickle: bool) -> bool:
-    """Whether loading such a version runs code of its artifact in the process that loads it.
+    """Return whether loading such a version runs code of its artifact in the loading process.
 
     An executable never is in that process.
     """
@@ -167,13 +167,13 @@ def self_contained() -> list[str]:
 
 
 def packages_of(name: str) -> tuple[str, ...]:
-    """What an environment of this runtime's versions always has."""
+    """Return the packages that an environment of this runtime's versions always has."""
     runtime = RUNTIMES.get(name)
     return runtime.packages if runtime else ()
 
 
 def method_of(spec: LoadSpec) -> str:
-    """What of its model a version asks; raises ArtifactInvalid for what its runtime can't."""
+    """Return the method that a version asks; raises ArtifactInvalid for an unknown one."""
     methods = methods_of(spec.runtime)
     method = spec.method or methods[0]
     if method not in methods:
@@ -182,6 +182,6 @@ def method_of(spec: LoadSpec) -> str:
 
 
 def methods_of(name: str) -> tuple[str, ...]:
-    """What a version of this runtime may have asked of its model; none where there is no choice."""
+    """Return the methods that a version of this runtime may name; none if there is no choice."""
     runtime = RUNTIMES.get(name)
     return runtime.methods if runtime else ()

@@ -118,7 +118,7 @@ def _asked_directly(model: mlflow.pyfunc.PyFuncModel, *, method: str) -> Any:
 
 
 def _signature(schema: Any, *, input_type: str) -> Signature:
-    """What MLflow's signature says, as far as inputs of this type have it."""
+    """Translate MLflow's signature, as far as inputs of this type have it."""
     if schema is None:
         return Signature(input_type=input_type)
     if schema.is_tensor_spec():
@@ -136,7 +136,7 @@ def _signature(schema: Any, *, input_type: str) -> Signature:
 
 
 def _column(spec: Any, kind: Any) -> InputPart:
-    """Of what isn't a fraction, what is required has to be there; of others the model tells."""
+    """Translate a column; a required one that isn't a fraction can't be null."""
     must_be = spec.required and kind is not None and kind.kind != "f"
     return InputPart(name=spec.name, dtype=_named(kind), nullable=False if must_be else None)
 

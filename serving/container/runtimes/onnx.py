@@ -146,7 +146,7 @@ def _open(model: Path, *, spec: LoadSpec) -> onnxruntime.InferenceSession:
 
 
 def _words_of(error: Exception) -> str:
-    """What ONNX Runtime has against a model, without where in its code and on which disk."""
+    """Return ONNX Runtime's reason without places in its code and on the disk."""
     words = " ".join(WHERE.sub("", words_of(error)).split())
     if EXTERNAL.search(words):
         return f"{words} {ALL_TENSORS}"
@@ -182,7 +182,7 @@ def _asked(outputs: Sequence[Any], *, method: str) -> list[str]:
 
 
 def _by_class(answer: Any) -> Any:
-    """Of maps from class to probability the probabilities."""
+    """Return the probabilities of maps from class to probability."""
     return [list(row.values()) for row in answer] if isinstance(answer, list) else answer
 
 

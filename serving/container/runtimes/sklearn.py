@@ -71,7 +71,7 @@ class SklearnModel(FrameworkModel):
         return by_input(self._ask(inputs), method=self._method)
 
     def _needs_names(self, signature: Signature) -> bool:
-        """Whether it answers rows whose columns have names, and arrays it doesn't."""
+        """Return whether it answers rows with named columns only."""
         length = signature.length
         if length is None or length != len(self._names):
             return False

@@ -169,7 +169,7 @@ def _argmax(output: Any) -> Any:
 
 
 def _scores(output: Any) -> Any:
-    """What a network thinks of each class."""
+    """Return the scores of each class."""
     return first_of(_here(output)).float().numpy()
 
 

@@ -103,7 +103,7 @@ def load(spec: LoadSpec) -> TransformersModel:
 
 
 def _task(root: Path) -> str:
-    """What the pipeline is for, as the class of its model says."""
+    """Return the pipeline's task, by the class of its model."""
     try:
         config = json.loads((root / CONFIG).read_text())
         name = str(config["architectures"][0])

@@ -126,7 +126,7 @@ def _check_size(rows: Any) -> None:
 
 
 def _rounds(booster: xgboost.Booster) -> tuple[int, int]:
-    """Which rounds answer: as in scikit-learn's API the best, where it was fitted by that."""
+    """Return the rounds that answer: up to the best, as in scikit-learn's API."""
     best = booster.attr("best_iteration")
     if booster.attr("scikit_learn") is None or best is None:
         return (0, 0)

@@ -1,4 +1,4 @@
-"""What uv says can be asked for while it goes on saying it."""
+"""The output of uv can be read while it runs."""
 
 from __future__ import annotations
 

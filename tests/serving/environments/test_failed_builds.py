@@ -28,7 +28,7 @@ def environments(tmp_path: Path) -> Environments:
 
 @pytest.fixture
 def nobody_there() -> Iterator[str]:
-    """Where an index could be."""
+    """Yield an address where an index could be."""
     with socket.socket() as taken:  # bound and not listening: each connection is refused
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}/simple"

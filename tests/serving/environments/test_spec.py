@@ -1,4 +1,4 @@
-"""Which versions have an environment built for them, and what comes to the same one."""
+"""Versions with requirements have environments, and share equal ones."""
 
 from __future__ import annotations
 

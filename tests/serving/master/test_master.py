@@ -206,7 +206,7 @@ def test_a_killed_master_takes_its_processes_with_it(two: Running, tmp_path: Pat
 
 def test_no_socket_leaks_from_one_generation_to_the_next(master: Running) -> None:
     def descriptors() -> tuple[int, int]:
-        """Of the master and of its process, while nobody asks either."""
+        """Count the descriptors of the master and its process while both are idle."""
         (child,) = master.children()
         return psutil.Process(master.process.pid).num_fds(), psutil.Process(child).num_fds()
 

@@ -1,4 +1,4 @@
-"""What the stack's processes and a person's shell get to know."""
+"""Environment of the stack's processes and of a person's shell."""
 
 from __future__ import annotations
 

@@ -244,7 +244,7 @@ time.sleep(600)
 
 
 def _lives(pid: int) -> bool:
-    """Whether a process runs; one that nobody has reaped yet doesn't."""
+    """Return whether a process runs; one that waits to be reaped does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

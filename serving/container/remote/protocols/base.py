@@ -53,7 +53,7 @@ class Dialect(Protocol):
         """Raises CannotAsk."""
 
     def outputs(self, answer: HttpAnswer, *, count: int) -> Any:
-        """What the model returned for `count` inputs; raises BrokenAnswer."""
+        """Return the model's outputs for `count` inputs; raises BrokenAnswer."""
 
 
 def decoded_answer(answer: HttpAnswer) -> Any:
@@ -70,7 +70,7 @@ def decoded_answer(answer: HttpAnswer) -> Any:
 
 
 def part_of(value: Any, path: str) -> Any:
-    """What stands at a path of keys and positions, `a.0.b`; `*` is each of an array.
+    """Return the value at a path of keys and positions, `a.0.b`; `*` is each of an array.
 
     Raises BrokenAnswer, which says where it ended.
     """

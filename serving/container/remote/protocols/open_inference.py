@@ -169,7 +169,7 @@ class OpenInference:
 
 
 async def _told(get: Get, path: str, *, kind: Any) -> Any:
-    """What a server says at a path; nothing where it doesn't say, or not as the protocol has it."""
+    """Return a server's description at a path; an empty one if it has none."""
     try:
         answer = await get(path)
         return msgspec.json.decode(answer.body, type=kind)

@@ -27,7 +27,7 @@ class Asked(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What the server says to one request."""
+    """The server's answer to one request."""
 
     status: int = 200
     body: bytes = b"{}"

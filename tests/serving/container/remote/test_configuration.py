@@ -1,4 +1,4 @@
-"""What a remote version says of its model: checked, and the same bytes for the same words."""
+"""Configurations of remote versions are checked, and equal ones have equal bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which hosts the operator's list lets remote models be asked at, by name and by address."""
+"""The operator's list decides by name and by address where remote models may be asked."""
 
 from __future__ import annotations
 
