@@ -9,10 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
 
 from serving.container.failures.output import stream_to
 from serving.rpc.text import safe_text
@@ -34,57 +32,48 @@ class ReplicaLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._catching = False
+        self._is_caught = False
 
-    @contextmanager
-    def catching_output(self) -> Iterator[None]:
-        """Send what this process writes into the file while the block lasts.
+    def catch_output(self) -> None:
+        """Send all that this process writes from now on into the file, if there is room for one.
 
-        Where there is no room for a file it goes on to the worker's log.
+        Our own log goes on to the worker's as well.
         """
         try:
-            descriptor = self._opened()
+            descriptor = self._open()
         except OSError as error:
             logger.warning("no log of its own for this replica: %s", error)
-            yield
             return
-        _flush()
-        own = (os.dup(1), os.dup(2))
-        streams = (sys.stdout, sys.stderr)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        root, workers_log = logging.getLogger(), stream_to(os.dup(2))
+        for handler in root.handlers:
+            if isinstance(handler, logging.StreamHandler):
+                handler.setStream(workers_log)
         self._take_output(descriptor)
         sys.stdout, sys.stderr = stream_to(1), stream_to(2)
-        try:
-            with _logging_to(own[1], also=sys.stderr):
-                yield
-        finally:
-            self._catching = False
-            _flush()
-            sys.stdout, sys.stderr = streams
-            for number, kept in enumerate(own, start=1):
-                os.dup2(kept, number)
-                os.close(kept)
+        own = logging.StreamHandler(sys.stderr)
+        own.setFormatter(logging.Formatter(FORMAT))
+        root.addHandler(own)
 
     def rotate(self) -> None:
-        """Begin a new file where this one is full or gone; for a thread that looks now and then."""
-        if not self._catching:
+        """Begin a new file if this one is full or gone; for a thread that looks now and then."""
+        if not self._is_caught:
             return
         try:
-            if self._is_full():
+            if self.path.exists() and self.path.stat().st_size > MOST_BYTES:
                 self.path.replace(self.path.with_suffix(EARLIER))
             if not self.path.exists():  # or there was no room for a new one the last time
-                self._take_output(self._opened())
+                self._take_output(self._open())
         except OSError as error:  # a full disk is no reason to stop answering
             logger.debug("log not rotated: %s", error)
 
-    def _is_full(self) -> bool:
-        return self.path.exists() and self.path.stat().st_size > MOST_BYTES
-
-    def _opened(self) -> int:
+    def _open(self) -> int:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(self.path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
 
     def _take_output(self, descriptor: int) -> None:
-        self._catching = True
+        self._is_caught = True
         for number in (1, 2):
             os.dup2(descriptor, number)
         os.close(descriptor)
@@ -174,33 +163,3 @@ def _written_at(file: Path) -> float:
         return file.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # a model may have put anything in its place
-            stream.flush()
-
-
-@contextmanager
-def _logging_to(descriptor: int, *, also: TextIO) -> Iterator[None]:
-    """Have the handlers that write to this process's output write to the descriptor instead."""
-    root = logging.getLogger()
-    kept = stream_to(descriptor)
-    moved = [
-        handler
-        for handler in root.handlers
-        if isinstance(handler, logging.StreamHandler)
-        and getattr(handler.stream, "fileno", lambda: -1)() in (1, 2)
-    ]
-    before = [handler.setStream(kept) for handler in moved]
-    own = logging.StreamHandler(also)
-    own.setFormatter(logging.Formatter(FORMAT))
-    root.addHandler(own)
-    try:
-        yield
-    finally:
-        root.removeHandler(own)
-        for handler, stream in zip(moved, before, strict=True):
-            handler.setStream(stream)
-        kept.close()

@@ -33,14 +33,14 @@ class Reports:
     def under_way(self) -> Iterator[None]:
         """While the block lasts output is caught and errors are passed on, at its end too."""
         thread = threading.Thread(target=self._run, name="reports", daemon=True)
-        with self._log.catching_output():
-            thread.start()
-            try:
-                yield
-            finally:
-                self._over.set()
-                thread.join()
-                self._pass_on()
+        self._log.catch_output()
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+            self._pass_on()
 
     def follow(self, failures: RecentFailures) -> None:
         """Pass on from now on what a loaded model's predictor notes."""
