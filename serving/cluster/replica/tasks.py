@@ -6,9 +6,8 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -25,32 +24,29 @@ from registry.artifacts.files import ArtifactFiles
 from registry.following.reading import version_spec
 from registry.models import ModelVersion
 from registry.releases.restarts import Ending, note_ending
-from serving.cluster.failures.endings import log_end, note_death, note_failure
+from serving.cluster.failures.endings import log_end, note_death
 from serving.cluster.failures.error_log import ErrorLog
 from serving.cluster.failures.output_log import log_of
-from serving.cluster.host_environments import own_environments, prepare, publish, rules
+from serving.cluster.host_environments import own_environments, publish
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.queues import REMOVE_ENVIRONMENT
-from serving.cluster.remote_versions import secret_fields
 from serving.cluster.replica.reports import Reports
-from serving.cluster.replica.secret_watch import SecretWatch, SendsSecret
 from serving.cluster.replica.worker import fork_server, lifeline, slot
 from serving.container.child.child_process import WHILE_LOADING
 
 if TYPE_CHECKING:
-    from serving.container.predictor import Predictor
+    pass
 from serving.container.child.link import EX_SOFTWARE
 
 logger = logging.getLogger(__name__)
 
 
-# Named as it was when other releases of Clipper put it into a queue.
 @shared_task(name="serving.cluster.tasks.serve_replica")
 def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
     """Be one replica until it is asked to drain; returns at once where it isn't wanted any more."""
     # All workers know this task; those for replicas have loaded the rest before they fork.
-    from serving.cluster.replica import process
+    from serving.cluster.replica import replica_process
 
     directory = own_directory()
     queued = directory.find(replica_id)
@@ -61,42 +57,35 @@ def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
     if version is None:
         directory.remove([replica_id])
         return
-    device = process.device_name(
+    device = replica_process.device_name(
         version.device,
         slot=getattr(current_process(), "index", 0),
         visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
-    record = process.claim(queued, directory=directory, device=device)
+    record = replica_process.claim(queued, directory=directory, device=device)
     if record is None:
         return
-    process.run(
-        process.Assignment(
+    log = log_of(
+        settings.CLIPPER_REPLICA_LOGS,
+        model=version.model,
+        version=version.version,
+        replica_id=replica_id,
+    )
+    replica_process.ReplicaProcess(
+        replica_process.Assignment(
             record=record,
             version=version,
+            sealed=sealed,
             artifacts=ArtifactFiles.default(),
             run_dir=settings.CLIPPER_RUN_DIR,
             hung_s=settings.CLIPPER_HUNG_S,
-            secret_fields=partial(secret_fields, version, sealed=sealed),
-            prepare=lambda meanwhile: prepare(version, afresh=False, meanwhile=meanwhile),
-            prepare_s=rules().longest_s,
-            follow=partial(_follow_secret, version_id=version.id, sealed=sealed),
             fork_server=fork_server(),
         ),
         directory=directory,
-        on_failure=lambda reason: note_failure(record, reason=reason),
         lifeline=lifeline(),
         slot=slot(),
-        reports=Reports(
-            record,
-            errors=ErrorLog(redis_client()),
-            log=log_of(
-                settings.CLIPPER_REPLICA_LOGS,
-                model=version.model,
-                version=version.version,
-                replica_id=replica_id,
-            ),
-        ),
-    )
+        reports=Reports(record, errors=ErrorLog(redis_client()), log=log),
+    ).run()
 
 
 @shared_task(name=REMOVE_ENVIRONMENT)
@@ -131,19 +120,6 @@ def note_lost_replica(
         note_death(record, reason=reason)
         if f"exitcode {EX_SOFTWARE}" not in how:  # that of one that has told of its model's
             log_end(record, reason=reason)
-
-
-@contextmanager
-def _follow_secret(predictor: Predictor, *, version_id: int, sealed: str) -> Iterator[None]:
-    if not isinstance(predictor, SendsSecret):
-        yield
-        return
-    watch = SecretWatch(version_id=version_id, sealed=sealed, take_up=predictor.take_up)
-    watch.start()
-    try:
-        yield
-    finally:
-        watch.stop()
 
 
 def _read_version(version_id: int, *, generation: int) -> tuple[VersionSpec | None, str]:

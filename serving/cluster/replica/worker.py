@@ -32,7 +32,7 @@ from serving.cluster.replica.watchdog import Slot, WatchTable
 from serving.container.child.model_process import ForkServer
 
 # Imported before the forks: their memory is shared, and a replica starts a second sooner.
-PRELOADED = ("serving.cluster.replica.process",)
+PRELOADED = ("serving.cluster.replica.replica_process",)
 WATCH_S = 1.0
 
 logger = logging.getLogger(__name__)

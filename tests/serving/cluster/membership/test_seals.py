@@ -19,7 +19,7 @@ from serving.cluster.control.reconciler import REFUSED_KEPT_S
 from serving.cluster.membership.directory import INDEX_KEY, RECORD_KEY, Directory, read_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.seals import SEALED, Refusals, Seal
-from serving.cluster.replica import process
+from serving.cluster.replica import replica_process
 from serving.cluster.replica.tasks import serve_replica
 from tests.serving.cluster.control.rounds import Rounds
 from tests.serving.cluster.samples import SEAL, a_record
@@ -147,7 +147,7 @@ def test_a_task_starts_nothing_that_the_reconciler_did_not_ask_for(
     server_redis: redis.Redis, live: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run: list[Any] = []
-    monkeypatch.setattr(process, "claim", lambda queued, **_: run.append(queued))
+    monkeypatch.setattr(replica_process, "claim", lambda queued, **_: run.append(queued))
     queued = a_record(
         "q", version_id=live.pk, generation=live.generation, state=ReplicaState.QUEUED
     )

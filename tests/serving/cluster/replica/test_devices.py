@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serving.cluster.replica.process import device_name
+from serving.cluster.replica.replica_process import device_name
 
 
 @pytest.mark.parametrize(

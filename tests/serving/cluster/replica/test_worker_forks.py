@@ -21,7 +21,8 @@ app.loader.import_default_modules()
 app.finalize()
 worker._lifeline, worker._table = Lifeline(), WatchTable()
 worker.preload()
-print("preloaded", *{"sklearn", "numpy", "serving.cluster.replica.process"} & set(sys.modules))
+looked_for = {"sklearn", "numpy", "serving.cluster.replica.replica_process"}
+print("preloaded", *looked_for & set(sys.modules))
 sys.stdout.flush()
 known = set(sys.modules)
 pid = os.fork()
@@ -49,5 +50,5 @@ def test_a_fork_loads_no_module_before_it_has_a_replica() -> None:
     assert done.returncode == 0, done.stderr
     before, loaded = done.stdout.splitlines()
     # What models need is in the fork server alone.
-    assert before.split() == ["preloaded", "serving.cluster.replica.process"]
+    assert before.split() == ["preloaded", "serving.cluster.replica.replica_process"]
     assert loaded.split() == ["loaded"]
