@@ -18,7 +18,8 @@ TALKATIVE = ("celery.app.trace", "celery.worker.strategy")
 
 app = Celery("clipper")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["serving.cluster.replica", "serving.cluster.control"])
+app.autodiscover_tasks(["serving.cluster.replica"])
+app.autodiscover_tasks(["serving.cluster.control.checks"], related_name="check_task")
 app.autodiscover_tasks(["serving.cluster.control"], related_name="schedule")
 app.autodiscover_tasks(["serving.cluster.control.moves"], related_name="leaving")
 

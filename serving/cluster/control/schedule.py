@@ -2,24 +2,69 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
+import redis
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+from django.conf import settings
 
+from core.redis.locks import exclusively
+from core.redis.redis_client import redis_client
+from registry.releases.control import note_round
 from selection.evaluation.monitoring.snapshots import STEP_S
 from selection.feedback.persistence.drain import drain_feedback
 from selection.feedback.rebuild.pruning import prune_old_feedback
+from serving.cluster.control.checks.check_task import check_version
+from serving.cluster.control.reconciler import Reconciler
 from serving.cluster.control.rhythm import Rhythm
 from serving.cluster.control.selection_snapshots import snapshot_selection, thin_selection_history
-from serving.cluster.control.tasks import reconcile
+from serving.cluster.membership.directory import own_directory
 from serving.cluster.queues import CONTROL_QUEUE
+from serving.cluster.replica.tasks import serve_replica
 
 THIN_INTERVAL_S = 60.0
 PRUNE_INTERVAL_S = 600.0
 # Time for the jobs under way to end when the worker is stopped.
 ROUNDS_END_WITHIN_S = 5.0
+ROUND_LOCK = "clipper:lock:reconcile"
+# Longer than a round ever takes; a control process that dies within one blocks the next this long.
+ROUND_TTL_S = 5.0
 
 _rhythms: list[Rhythm] = []
+
+
+def reconcile() -> None:
+    """Do one round, unless another is under way, and note it."""
+    with exclusively(ROUND_LOCK, ttl_s=ROUND_TTL_S) as lock:
+        if lock is None:
+            return
+        try:
+            _reconciler().run(now=time.monotonic())
+        except Exception as error:
+            with suppress(redis.RedisError):
+                note_round(redis_client(), error=f"{type(error).__name__}: {error}")
+            raise
+        note_round(redis_client(), slots=_reconciler().slots)
+
+
+def start_replica(replica_id: str, *, queue: str, version_id: int, generation: int) -> None:
+    serve_replica.apply_async(
+        args=(replica_id, version_id, generation), queue=queue, task_id=replica_id
+    )
+
+
+@cache
+def _reconciler() -> Reconciler:
+    return Reconciler(
+        redis_client(),
+        directory=own_directory(),
+        start_replica=start_replica,
+        begin_check=check_version.delay,
+        most_checks=settings.CLIPPER_CHECKS_AT_ONCE,
+    )
 
 
 def new_rhythms() -> list[Rhythm]:

@@ -16,7 +16,7 @@ from django.test import override_settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from registry.models import Model, ModelVersion
-from serving.cluster.control import tasks
+from serving.cluster.control.checks import check_task
 from serving.cluster.membership.directory import Directory
 from tests.redis_server import fresh_redis_client
 from tests.serving.cluster.control.rounds import Rounds, make_version
@@ -30,7 +30,7 @@ def _no_parent_is_left() -> Iterator[None]:
     what this process has started, and what it has open.
     """
     yield
-    tasks.FORK_SERVER.end()
+    check_task.FORK_SERVER.end()
 
 
 @pytest.fixture

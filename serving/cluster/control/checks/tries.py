@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import redis
+from django.db import InterfaceError, OperationalError
 
-if TYPE_CHECKING:
-    import redis
-
+# Errors that say nothing of what is tried: the database or Redis is away, or busy.
+AWAY = (OperationalError, InterfaceError, redis.RedisError)
 TRIES_KEY = "clipper:release-tries:"
 MOST_TRIES = 3
 FORGOTTEN_AFTER_S = 3600

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 import redis
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 
 from registry import services
 from registry.models import Release, VersionCheck
 from registry.releases.control import REMEDIES
 from serving.cluster.control.ages import Ages, in_steps
 from serving.cluster.control.checks.check_queue import Checks
-from serving.cluster.control.checks.tries import MOST_TRIES, Tries
+from serving.cluster.control.checks.tries import AWAY, MOST_TRIES, Tries
 from serving.cluster.control.placement import occupancy
 from serving.cluster.failures.endings import REASON_CHARACTERS
 from serving.cluster.failures.failure_counts import FailureCounts, HostFailures
@@ -38,8 +37,6 @@ LOADING_GRACE_S = 10.0
 
 NOT_FORWARD = "it could not be brought forward, tried {} times"
 
-# Says nothing of a release: the database or Redis is away, or busy.
-AWAY = (OperationalError, InterfaceError, redis.RedisError)
 NOT_LOADED = "no replica has loaded within {:g} s"
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[4]
-NAMES = {"serve_replica", "reconcile", "check_version", "remove_environment"}
+NAMES = {"serve_replica", "check_version", "remove_environment"}
 LOOK = """
 import sys
 

@@ -21,8 +21,8 @@ from registry.artifacts.files import ArtifactFiles
 from registry.artifacts.sources import Arriving, StorageSource
 from registry.artifacts.store import ArtifactStore
 from registry.models import VersionCheck
+from serving.cluster.control.checks.check_task import check_version
 from serving.cluster.control.checks.tries import MOST_TRIES
-from serving.cluster.control.tasks import check_version
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.parent import Lifeline
@@ -135,9 +135,7 @@ def elsewhere(settings: Settings) -> Iterator[ArtifactStore]:
 @pytest.fixture
 def check(elsewhere: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> VersionCheck:
     line = Lifeline()
-    monkeypatch.setattr("serving.cluster.control.tasks.lifeline", lambda: line)
-    # No worker is there to take a task.
-    monkeypatch.setattr("serving.cluster.control.tasks.reconcile.delay", lambda: None)
+    monkeypatch.setattr("serving.cluster.control.checks.check_task.lifeline", lambda: line)
     estimator = DummyClassifier(strategy="constant", constant=1).fit([[0.0, 0.0]] * 2, [1, 2])
     version = services.create_version(
         model=services.create_model(name="svm", input_type="doubles", by=BY),

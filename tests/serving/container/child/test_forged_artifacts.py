@@ -18,7 +18,7 @@ import xgboost
 from onnx import TensorProto, helper
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
-from serving.cluster.control.trial import Trial, try_out
+from serving.cluster.control.checks.version_trial import Trial, try_out
 from serving.container.child.child_process import ChildPredictor
 from serving.container.child.model_process import ForkServer
 from serving.container.failures.container_errors import ContainerError

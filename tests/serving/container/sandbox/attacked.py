@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-from serving.cluster.control.trial import try_out
+from serving.cluster.control.checks.version_trial import try_out
 from serving.container.child.child_process import ChildPredictor
 from serving.container.child.model_process import ForkServer
 from serving.container.loading import load_predictor

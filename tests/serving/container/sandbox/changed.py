@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from serving.cluster.control.trial import try_out
+from serving.cluster.control.checks.version_trial import try_out
 from serving.container.child.child_process import ChildPredictor
 from serving.container.child.model_process import ForkServer, ModelEnvironment
 from serving.container.failures.container_errors import ContainerError

@@ -18,7 +18,7 @@ import skops.io
 from sklearn.linear_model import LinearRegression
 
 from core.specs import VersionSpec
-from serving.cluster.control.trial import Aborted, Trial, try_out
+from serving.cluster.control.checks.version_trial import Trial, try_out
 from serving.container.child.model_process import ForkServer
 from serving.testing import version_spec
 from tests.processes import command_of
@@ -97,12 +97,6 @@ def test_it_ends_as_the_one_that_is_executed_does(tmp_path: Path, server: ForkSe
     assert trial.report.samples == executed.report.samples
 
 
-def test_what_is_wrong_is_told(tmp_path: Path, server: ForkServer) -> None:
-    trial = forked(a_model(tmp_path, fitted=False), server)
-    assert trial.fault is not None
-    assert "not fitted" in trial.fault
-
-
 def test_one_parent_forks_all_of_them(tmp_path: Path, server: ForkServer) -> None:
     tell = "import os; print(os.getppid(), os.getpid())"
     told = [told_by(tell, tmp_path, server).split()[:2] for _ in range(2)]
@@ -138,12 +132,6 @@ def test_what_is_left_of_one_is_not_there_for_the_next(tmp_path: Path, server: F
     assert told_by(look, tmp_path, server).startswith("False False")
 
 
-def test_a_signal_that_ends_it_is_told_apart(tmp_path: Path, server: ForkServer) -> None:
-    trial = forked(code_of(tmp_path, "import os; os.kill(os.getpid(), 9)"), server)
-    assert trial.fault is not None
-    assert "signal 9 (SIGKILL)" in trial.fault
-
-
 def test_one_whose_time_is_over_tells_where_and_is_ended_with_what_it_started(
     tmp_path: Path, server: ForkServer
 ) -> None:
@@ -160,17 +148,6 @@ time.sleep(600)
     child = max(int(word) for word in trial.output.split() if word.isdigit())
     with suppress(psutil.NoSuchProcess):
         psutil.Process(child).wait(SECONDS)
-
-
-def test_one_that_is_given_up_is_ended(tmp_path: Path, server: ForkServer) -> None:
-    def give_up() -> None:
-        raise Aborted
-
-    with pytest.raises(Aborted):
-        forked(code_of(tmp_path, "import time; time.sleep(600)"), server, meanwhile=give_up)
-    for parent in the_servers():
-        psutil.wait_procs(parent.children(), timeout=SECONDS)
-        assert not parent.children()
 
 
 def test_one_whose_server_is_killed_is_executed_and_the_next_one_is_forked_by_another(

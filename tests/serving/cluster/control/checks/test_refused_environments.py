@@ -19,7 +19,7 @@ from pytest_django.fixtures import Settings
 
 from registry import services
 from registry.models import VersionCheck
-from serving.cluster.control.tasks import check_version
+from serving.cluster.control.checks.check_task import check_version
 from serving.cluster.failures.error_log import ErrorLog
 from serving.cluster.host_environments import own_environments, prepare, read_hosts
 from serving.cluster.parent import Lifeline
@@ -78,7 +78,7 @@ def _own_folder(
     settings.UV_CACHE_DIR = str(tmp_path / "cache")
     settings.CLIPPER_MIN_FREE_BYTES = 0
     line = Lifeline()
-    monkeypatch.setattr("serving.cluster.control.tasks.lifeline", lambda: line)
+    monkeypatch.setattr("serving.cluster.control.checks.check_task.lifeline", lambda: line)
 
 
 @pytest.mark.django_db(transaction=True)

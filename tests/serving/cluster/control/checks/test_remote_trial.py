@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from core.specs import VersionSpec
-from serving.cluster.control.trial import try_out
+from serving.cluster.control.checks.version_trial import try_out
 from serving.container.remote.configuration import RemoteConfiguration
 from serving.testing import version_spec
 from tests.serving.container.remote.servers import Inference

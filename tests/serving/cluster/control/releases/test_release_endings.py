@@ -19,9 +19,9 @@ from registry.models import Release, VersionCheck
 from registry.releases.progress import QUEUED, checking_key
 from serving.cluster.control.ages import Ages
 from serving.cluster.control.checks.check_queue import RUNNING_TTL_S, Checks, take_up
+from serving.cluster.control.checks.check_task import check_version
 from serving.cluster.control.checks.tries import MOST_TRIES
 from serving.cluster.control.releases.open_releases import Cluster, Releases, fail
-from serving.cluster.control.tasks import check_version
 from tests.serving.cluster.control.rounds import BY, make_version
 
 pytestmark = pytest.mark.django_db

@@ -1,46 +1,43 @@
-"""Control's Celery tasks: reconcile, and check a version."""
+"""The Celery task that checks a version: it is tried out, and the result is kept."""
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import redis
 from celery import shared_task
-from django.conf import settings
 from django.db import connections
 
 from core.errors import NotFound
-from core.redis.locks import exclusively
 from core.redis.redis_client import redis_client
 from core.specs import VersionSpec
 from registry import services
 from registry.artifacts.files import ArtifactFiles
 from registry.following.reading import version_spec
 from registry.models import ModelVersion, VersionCheck
-from registry.releases.control import note_round
 from registry.releases.progress import RUNNING, checking_key
 from registry.security.sealing import Unsealable
 from serving.cluster.control.checks.check_queue import RUNNING_TTL_S, take_up
 from serving.cluster.control.checks.kept_inputs import find_kept_inputs
-from serving.cluster.control.checks.tries import MOST_TRIES, Tries
-from serving.cluster.control.reconciler import Reconciler
-from serving.cluster.control.releases import open_releases
-from serving.cluster.control.trial import NICE, Aborted, Trial, failed_trial, try_out
+from serving.cluster.control.checks.tries import AWAY, MOST_TRIES, Tries
+from serving.cluster.control.checks.version_trial import (
+    NICE,
+    Aborted,
+    Trial,
+    failed_trial,
+    try_out,
+)
 from serving.cluster.failures.check_counts import count_check
 from serving.cluster.failures.endings import REASON_CHARACTERS
 from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.cluster.host_environments import needs_build, own_environments, prepare
-from serving.cluster.membership.directory import own_directory
 from serving.cluster.remote_versions import secret_fields
-from serving.cluster.replica.tasks import serve_replica
 from serving.cluster.replica.worker import lifeline
 from serving.container.adapters.skops_permission import check_allowed
 from serving.container.check.agreement import Row
@@ -54,37 +51,16 @@ from serving.container.failures.container_errors import (
 from serving.environments.spec import environment_of
 from serving.rpc.text import safe_text
 
-ROUND_LOCK = "clipper:lock:reconcile"
-# Longer than a round ever takes; a control process that dies within one blocks the next this long.
-ROUND_TTL_S = 5.0
-HOLD_EACH_S = 1.0
-NOT_CHECKED = "it could not be checked, tried {} times"
-
-logger = logging.getLogger(__name__)
-
-# A server that has forked no check for so long ends: it holds some 100 MiB.
+# A server that has forked no check for this long ends: it holds some 100 MiB.
 IDLE_S = 20.0
 FORK_SERVER = ForkServer(nice=NICE, idle_s=IDLE_S)
 
-
-@shared_task(name="serving.cluster.tasks.reconcile")
-def reconcile() -> None:
-    """Do one round, unless another is under way, and leave word of it."""
-    with exclusively(ROUND_LOCK, ttl_s=ROUND_TTL_S) as lock:
-        if lock is None:
-            return
-        try:
-            _reconciler().run(now=time.monotonic())
-        except Exception as error:
-            with suppress(redis.RedisError):
-                note_round(redis_client(), error=f"{type(error).__name__}: {error}")
-            raise
-        note_round(redis_client(), slots=_reconciler().slots)
+logger = logging.getLogger(__name__)
 
 
 @shared_task(name="serving.cluster.tasks.check_version")
 def check_version(check_id: int) -> None:
-    """Try a version out, and keep what came of it, by which the releases that wait for it go."""
+    """Try a version out, and keep the result, by which the releases that wait for it go on."""
     checks = VersionCheck.objects.select_related("version__model")
     check = checks.filter(pk=check_id, state=VersionCheck.State.PENDING).first()
     if check is None or not take_up(redis_client(), check_id):
@@ -99,20 +75,21 @@ def check_version(check_id: int) -> None:
         _check(check)
     except Aborted:
         tries.forget(check_id)  # it stays pending, for the next control worker
-    except open_releases.AWAY:
+    except AWAY:
         tries.forget(check_id)
         raise
     except Exception as error:
         logger.exception("check went wrong check=%d try=%d", check_id, count)
         if count < MOST_TRIES:
             return  # tried again once the key has expired: a full disk may have room by then
-        _fail(check, reason=f"{NOT_CHECKED.format(count)}: {explain(error)}")
+        _fail(check, reason=f"it could not be checked, tried {count} times: {explain(error)}")
     redis_client().delete(checking_key(check_id))
 
 
 def _check(check: VersionCheck) -> None:
     kept = find_kept_inputs(check.version, client=redis_client())
-    trial = _try_out(check.version, check_id=check.pk, kept=kept.rows)
+    with Hold(check.pk) as hold:
+        trial = _try_out(check.version, hold=hold, kept=kept.rows)
     if trial.failure is not None:
         ErrorLog(redis_client()).add(check.version_id, [trial.failure], phase=Phase.CHECK)
     if trial.fault is not None:
@@ -127,52 +104,33 @@ def _check(check: VersionCheck) -> None:
     )
     count_check(redis_client(), passed=True)
     logger.info("check passed version=%s", check.version)
-    reconcile.delay()
 
 
 def _fail(check: VersionCheck, *, reason: str, output: str = "") -> None:
-    """Its reason may be a model's own words."""
+    """Fail a check; its reason may be a model's own words."""
     reason = safe_text(reason, most=REASON_CHARACTERS)
     services.fail_check(check=check, error=reason, output=output)
     count_check(redis_client(), passed=False)
     logger.warning("check failed version=%s: %s", check.version, reason)
 
 
-def start_replica(replica_id: str, *, queue: str, version_id: int, generation: int) -> None:
-    serve_replica.apply_async(
-        args=(replica_id, version_id, generation), queue=queue, task_id=replica_id
-    )
-
-
-@cache
-def _reconciler() -> Reconciler:
-    return Reconciler(
-        redis_client(),
-        directory=own_directory(),
-        start_replica=start_replica,
-        begin_check=check_version.delay,
-        most_checks=settings.CLIPPER_CHECKS_AT_ONCE,
-    )
-
-
-def _try_out(row: ModelVersion, *, check_id: int, kept: Sequence[Row]) -> Trial:
+def _try_out(row: ModelVersion, *, hold: Hold, kept: Sequence[Row]) -> Trial:
     version = version_spec(row)
-    with _held(check_id) as hold:
-        connections.close_all()
-        try:
-            apart = secret_fields(version, sealed=row.secret)
-            with ArtifactFiles.default().opened(
-                version.digest, tell=lambda fetching: hold.tell(fetching.text)
-            ) as artifact:
-                here = {"kept": kept, **apart}
-                return _try_in_environment(version, artifact=artifact, hold=hold, here=here)
-        except (NotFound, Unsealable) as error:
-            return failed_trial(str(error))
+    connections.close_all()
+    try:
+        here = {"kept": kept, **secret_fields(version, sealed=row.secret)}
+        with ArtifactFiles.default().opened(
+            version.digest, tell=lambda fetching: hold.tell(fetching.text)
+        ) as artifact:
+            return _try_in_environment(version, artifact=artifact, hold=hold, here=here)
+    except (NotFound, Unsealable) as error:
+        return failed_trial(str(error))
 
 
 def _try_in_environment(
-    version: VersionSpec, *, artifact: Path, hold: _Hold, here: Mapping[str, Any]
+    version: VersionSpec, *, artifact: Path, hold: Hold, here: Mapping[str, Any]
 ) -> Trial:
+    spec = environment_of(version)
     try:
         if version.runtime == "sklearn" and not version.allow_pickle and needs_build(version):
             check_allowed(artifact)  # first: it would be built in vain
@@ -180,7 +138,8 @@ def _try_in_environment(
     except (PickleRefused, UntrustedTypes) as refusal:
         return failed_trial(str(refusal))
     except EnvironmentFailed as error:
-        return failed_trial(str(error), output=_log_of_build(version))
+        log = own_environments().log_of(spec.digest) if spec is not None else ""
+        return failed_trial(str(error), output=log)
     try:
         hold.tell(RUNNING)
         trial = try_out(
@@ -200,13 +159,8 @@ def _try_in_environment(
     return trial
 
 
-def _log_of_build(version: VersionSpec) -> str:
-    spec = environment_of(version)
-    return own_environments().log_of(spec.digest) if spec is not None else ""
-
-
-class _Hold:
-    """Keeps one check this process's, from its beginning to its end.
+class Hold:
+    """Keeps one check this process's while the block lasts.
 
     By a thread, as a network may keep this one waiting for longer than the key lives.
     """
@@ -218,38 +172,27 @@ class _Hold:
         self._thread = threading.Thread(target=self._run, name="hold", daemon=True)
 
     def look(self) -> None:
-        """Raise Aborted where this process is to end."""
+        """Raise Aborted if this process is to end."""
         if lifeline().is_cut():
             raise Aborted
 
     def tell(self, text: str) -> None:
-        """Say what the check waits for, or that it runs."""
+        """Publish that the check runs, or what it waits for."""
         self.look()
         self._text = text
 
-    def begin(self) -> None:
-        self._write()
+    def __enter__(self) -> Self:
+        self.look()
         self._thread.start()
+        return self
 
-    def end(self) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.wait(HOLD_EACH_S):
-            self._write()
-
-    def _write(self) -> None:
-        with suppress(redis.RedisError):  # the worst that follows is a second validation
-            redis_client().set(self._key, self._text, ex=RUNNING_TTL_S)
-
-
-@contextmanager
-def _held(check_id: int) -> Iterator[_Hold]:
-    hold = _Hold(check_id)
-    hold.look()
-    hold.begin()
-    try:
-        yield hold
-    finally:
-        hold.end()
+        while True:
+            with suppress(redis.RedisError):  # at worst another worker checks it as well
+                redis_client().set(self._key, self._text, ex=RUNNING_TTL_S)
+            if self._over.wait(RUNNING_TTL_S / 10):
+                return
