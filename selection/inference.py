@@ -29,10 +29,6 @@ ALPHA = 0.05
 # what a million rewards want.
 STAKES = tuple(16.0 / math.sqrt(2.0) ** step for step in range(24))
 GROWTHS = tuple(math.expm1(stake) for stake in STAKES)
-# Newton's method comes from the careful side, and may stop at any step: three leave 1e-4 of the
-# width.
-STEPS = 3
-STEPS_OF_MEANS, CLOSE = 8, 1e-6
 # The Beta prior of `evidence`, that of Krichevsky and Trofimov (1981).
 HALF = 0.5
 
@@ -76,7 +72,9 @@ def _mean_lower(seen: Rewards, *, alpha: float) -> float:
     bets = tuple(zip(STAKES, GROWTHS, strict=True))
     m = max(math.expm1((stake * total - wanted) / number) / growth for stake, growth in bets)
     m = max(m, 0.0)
-    for _ in range(STEPS):
+    # Newton's method comes from the careful side, and may stop at any step: three leave 1e-4 of the
+    # width.
+    for _ in range(3):
         wealth = [stake * total - number * math.log1p(m * growth) for stake, growth in bets]
         slopes = [number * growth / (1.0 + m * growth) for growth in GROWTHS]
         m += _newton(wealth, slopes, wanted=wanted)
@@ -126,10 +124,10 @@ def _least_unlikely(better: Rewards, other: Rewards, *, margin: float) -> float:
         return m
     low, high = 0.0, 1.0 - margin
     m = min(max(m, 1e-3 * high), 0.999 * high)
-    for _ in range(STEPS_OF_MEANS):
+    for _ in range(8):
         slope, curve = map(add, _slope(better, m), _slope(other, m + margin))
         to = m - slope / curve
-        if abs(to - m) < CLOSE:
+        if abs(to - m) < 1e-6:
             break
         m = to if low < to < high else (m + (low if to <= low else high)) / 2.0
     return m

@@ -21,8 +21,6 @@ MAC_BYTES = 16
 NONCE_BYTES = 12
 # Outputs that are larger together wait in Redis, under the nonce, for their feedback.
 INLINE_OUTPUT_BYTES = 256
-# Longer text can't be a token of ours and isn't worth decoding.
-MAX_TOKEN_CHARACTERS = 64 << 10
 KEY_PURPOSE = b"clipper.receipts"
 
 TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -142,7 +140,8 @@ def derive_key(secret_key: str) -> bytes:
 def _from_base64(token: str) -> bytes:
     try:
         text = token.encode("ascii")
-        if len(text) > MAX_TOKEN_CHARACTERS:
+        # Longer text can't be a token of ours and isn't worth decoding.
+        if len(text) > (64 << 10):
             raise InvalidReceipt("query_id: too long")
         padded = text.translate(FROM_URL_SAFE) + b"=" * (-len(text) % 4)
         raw = binascii.a2b_base64(padded, strict_mode=True)

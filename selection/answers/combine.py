@@ -32,9 +32,6 @@ from selection.policies.policy import normalised
 
 VOTE, SCORES, MEAN, MEDIAN = "vote", "scores", "mean", "median"
 
-# A sum of weights this near to one half is one half.
-ROUNDING = 1e-12
-
 
 class Combined(NamedTuple):
     """One output as JSON text, and the confidence in it, from 0 to 1."""
@@ -203,7 +200,8 @@ def _median_of(column: Sequence[float], shares: Sequence[float]) -> float:
     ordered = sorted(zip(column, shares, strict=True))
     below = list(accumulate(share for _, share in ordered))
     for index, sum_ in enumerate(below):
-        if abs(sum_ - 0.5) <= ROUNDING and index + 1 < len(ordered):
+        # A sum of weights this near to one half is one half.
+        if abs(sum_ - 0.5) <= 1e-12 and index + 1 < len(ordered):
             following = next((x for x, share in ordered[index + 1 :] if share > 0.0), None)
             low = ordered[index][0]
             return low if following is None else low + (following - low) / 2.0

@@ -9,10 +9,7 @@ from typing import NamedTuple
 Values = float | list[float] | dict[str, float]
 Shape = int | str
 
-# An average follows its arm: the last so many answers count for most of it.
-MEMORY = 1000
 LONGEST = 10_000
-ARMS = 256
 
 
 class _Average(NamedTuple):
@@ -23,7 +20,7 @@ class _Average(NamedTuple):
 class Averages:
     """Running averages by kind of value and arm. One owner; the longest unused are given up."""
 
-    def __init__(self, *, memory: int = MEMORY, arms: int = ARMS) -> None:
+    def __init__(self, *, memory: int = 1000, arms: int = 256) -> None:
         self._memory = memory
         self._capacity = arms
         self._averages: OrderedDict[tuple[str, str], _Average] = OrderedDict()

@@ -116,8 +116,6 @@ def answer_rule_of(application: ApplicationSpec) -> AnswerRule:
 
 # The columns of a row that `logged` reads.
 COLUMNS = ("arms", "label", "reward", "context", "key", "routed", "features", "kind")
-# A chance that was logged as less than this counts as this: no row may weigh without bound.
-LEAST_PROPENSITY = 1e-6
 
 
 class Outputs:
@@ -140,10 +138,11 @@ class Outputs:
 def logged(row: Mapping[str, Any], *, outputs: Outputs, rule: AnswerRule) -> LoggedQuery | None:
     """Return a row as a query; None where nothing is known of any arm."""
     label = row["label"].encode() if row["label"] else None
+    # A chance that was logged as less than this counts as this: no row may weigh without bound.
     asked = tuple(
         LoggedArm(
             arm["arm"],
-            max(arm["propensity"], LEAST_PROPENSITY),
+            max(arm["propensity"], 1e-6),
             output := outputs.of(arm["output"]),
             loss := arm["loss"],
             _reward(loss, output=output, label=label, rule=rule),

@@ -22,7 +22,6 @@ from selection.store.input_samples import ROWS, kept_inputs
 PAGE_ROWS, MOST_ROWS = 1000, 10_000
 # A page ends with the row of the database that goes beyond this.
 PAGE_BYTES = 4 << 20
-READ_AT_ONCE = 200
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Values = dict[str, Any]
@@ -123,7 +122,7 @@ def _page(
 ) -> Page:
     found: list[Values] = []
     size = 0
-    stored = _in_order(rows, wanted).iterator(chunk_size=READ_AT_ONCE)
+    stored = _in_order(rows, wanted).iterator(chunk_size=200)
     for looked_at, row in enumerate(stored, start=1):
         for values in shaped(row):
             if not wanted.versions or values["version"] in wanted.versions:

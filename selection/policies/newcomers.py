@@ -13,12 +13,6 @@ from collections.abc import Callable, Mapping
 from selection.policies.arithmetic.sums import Statistics
 from selection.policies.policy import Parameter, evenly, highest, normalised
 
-# Observations below which a version is new; fading takes a version there again that had one label.
-NEW_BELOW = 1.0
-# Observations of some version from which on there is something to lose. Before, at the very start,
-# each new version comes first in turn.
-SETTLED_FROM = 10.0
-
 NEWCOMERS = Parameter(
     "newcomers", 0.1, 1e-3, 1.0, "share for all versions without feedback, once others have some"
 )
@@ -26,9 +20,11 @@ NEWCOMERS = Parameter(
 
 def new_among(statistics: Statistics) -> frozenset[str]:
     """Return the arms whose share is bounded, given observations first in each arm's sums."""
-    if max(vector[0] for vector in statistics.values()) < SETTLED_FROM:
+    # With fewer observations of all there is nothing to lose: new versions come first in turn.
+    if max(vector[0] for vector in statistics.values()) < 10.0:
         return frozenset()
-    return frozenset(arm for arm, vector in statistics.items() if vector[0] < NEW_BELOW)
+    # Fading takes a version that had one label below 1 again.
+    return frozenset(arm for arm, vector in statistics.items() if vector[0] < 1.0)
 
 
 def limited(

@@ -17,7 +17,6 @@ from simpleeval import SimpleEval
 from core.errors import BadRequest, InvalidInput
 
 LONGEST = 500
-MOST_PARTS = 150
 LABEL, OUTPUT = "label", "output"
 
 
@@ -130,7 +129,7 @@ def _parsed(text: str) -> ast.expr:
             f"loss_expression: expected a formula such as abs(label - output) / 10, got {text!r}."
         ) from error
     nodes = list(ast.walk(tree))
-    if len(nodes) > MOST_PARTS:
+    if len(nodes) > 150:
         raise BadRequest("loss_expression: expected a shorter formula.")
     for node in nodes:
         _check(node)

@@ -12,10 +12,6 @@ from selection.reliability import KEEP, TINY, Asked, Reliability
 from selection.store.redis_keys import reliability_key
 from selection.store.scripts import Script, ScriptCall
 
-# Arms not asked for so long are forgotten, and all arms if there are more than this.
-TTL_S = 86_400
-MOST_ARMS = 512
-
 # KEYS  reliability
 # ARGV  keep, tiny, TTL, most arms, then of each arm its name, how often it was asked, and what that
 #       adds to the share of asks missed.
@@ -70,7 +66,8 @@ def parse_missed(fields: Mapping[bytes, bytes]) -> dict[str, float]:
 
 
 def _call(application_id: int, asked: Mapping[str, Asked]) -> ScriptCall:
-    arguments: list[str | bytes | int] = [repr(KEEP), repr(TINY), TTL_S, MOST_ARMS]
+    # Arms not asked for so long are forgotten, and all arms if there are more than this.
+    arguments: list[str | bytes | int] = [repr(KEEP), repr(TINY), 86_400, 512]
     for arm, (asks, missed) in asked.items():
         arguments += [arm, asks, repr(missed)]
     return ScriptCall(keys=[reliability_key(application_id)], arguments=arguments)

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     import redis.asyncio
 
 KEY = "clipper:health"
-# Alarms expire if nobody looks any more.
-TTL_S = 60
 
 # By application and check, whether it alarms.
 Alarms = Mapping[str, Mapping[str, bool]]
@@ -23,7 +21,8 @@ _decode = msgspec.json.Decoder(dict[str, dict[str, bool]]).decode
 
 def publish_alarms(client: redis.Redis, alarms: Alarms) -> None:
     """Publish those of all applications; raises redis.RedisError."""
-    client.set(KEY, msgspec.json.encode(alarms), ex=TTL_S)
+    # Alarms expire if nobody looks any more.
+    client.set(KEY, msgspec.json.encode(alarms), ex=60)
 
 
 async def read_alarms_async(client: redis.asyncio.Redis) -> Alarms:

@@ -14,8 +14,6 @@ from selection.store.redis_keys import OUTPUTS, OUTPUTS_BYTES, OUTPUTS_INDEX
 from selection.store.scripts import Script, ScriptCall
 from selection.store.write_behind import WRITTEN_AT_ONCE, WriteBehind
 
-# Outputs that wait for Redis, together; beyond it the oldest are given up.
-CAPACITY_BYTES = 64 << 20
 # Default budget of all web processes together in Redis.
 BUDGET_BYTES = 256 << 20
 # Bytes of an entry besides its body: its key, and its place in the index.
@@ -90,7 +88,7 @@ class OutputStore:
         self,
         redis: Redis,
         *,
-        capacity_bytes: int = CAPACITY_BYTES,
+        capacity_bytes: int = (64 << 20),
         budget_bytes: int = BUDGET_BYTES,
         clock: Callable[[], float] = time.time,
     ) -> None:

@@ -53,7 +53,6 @@ end
 
 # Keys counted before a flush; further ones go uncounted until there is room again.
 CAPACITY = 20_000
-FLUSHED_AT_ONCE = 500
 
 # Application, seconds that its contexts are kept, context, arms.
 Asked = tuple[int, int, str, tuple[str, ...]]
@@ -81,7 +80,7 @@ class QueryCounts:
             taken, self._counted = self._counted, {}
             try:
                 while taken:
-                    some = list(islice(taken.items(), FLUSHED_AT_ONCE))
+                    some = list(islice(taken.items(), 500))
                     await SCRIPT.run(self._redis, _calls(some))
                     for key, _ in some:
                         del taken[key]

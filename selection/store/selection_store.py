@@ -25,15 +25,8 @@ from selection.store.query_counts import QueryCounts
 from selection.store.redis_keys import GLOBAL_CONTEXT, REDIS_ERRORS, redis_needed, state_key
 from selection.store.scripts import Script
 
-REFRESH_INTERVAL_S = 0.2
-FLUSH_INTERVAL_S = 1.0
 READ_TIMEOUT_S = 2.0
 COPIES = 4096
-# Contexts read in one round, and the pause between rounds: bounds what a flood of new contexts
-# takes from the event loop.
-READ_AT_ONCE = 64
-PAUSE_BETWEEN_READS_S = 0.01
-WAITING_TO_BE_READ = 1024
 
 # KEYS  states
 # One reply: with one for each, a state takes 17 µs of this process rather than 7.
@@ -96,8 +89,8 @@ class SelectionStore:
         self,
         redis: Redis,
         *,
-        refresh_interval_s: float = REFRESH_INTERVAL_S,
-        flush_interval_s: float = FLUSH_INTERVAL_S,
+        refresh_interval_s: float = 0.2,
+        flush_interval_s: float = 1.0,
         copies: int = COPIES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -221,7 +214,7 @@ class SelectionStore:
         return copy
 
     def _want(self, key: Key) -> None:
-        if len(self._wanted) < WAITING_TO_BE_READ and key not in self._wanted:
+        if len(self._wanted) < 1024 and key not in self._wanted:
             self._wanted[key] = None
             if key[1] != GLOBAL_CONTEXT:
                 self._wanted[key[0], GLOBAL_CONTEXT] = None
@@ -232,10 +225,11 @@ class SelectionStore:
     async def _refresh_forever(self) -> None:
         while True:
             await self._work.wait()
-            await self.refresh(list(islice(self._wanted, READ_AT_ONCE)))
+            # Reading 64 contexts a round bounds the time that new contexts take on the loop.
+            await self.refresh(list(islice(self._wanted, 64)))
             if not self._wanted:
                 self._work.clear()
-            await asyncio.sleep(PAUSE_BETWEEN_READS_S)
+            await asyncio.sleep(0.01)
 
     async def refresh(self, keys: Sequence[Key]) -> None:
         """Read these copies anew, each known by its application's id and its context."""

@@ -12,8 +12,6 @@ from selection.store.redis_keys import REDIS_ERRORS
 
 # So many are encoded without a pause of the event loop, and have the time of one write.
 WRITTEN_AT_ONCE = 256
-WRITE_TIMEOUT_S = 2.0
-PAUSE_AFTER_FAILURE_S = 0.2
 
 
 class WriteBehind:
@@ -66,13 +64,13 @@ class WriteBehind:
             await self._work.wait()
             self._work.clear()
             if not await self._write_all():
-                await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
+                await asyncio.sleep(0.2)
                 self._work.set()
 
     async def _write_all(self) -> bool:
         while self._waiting():
             try:
-                async with asyncio.timeout(WRITE_TIMEOUT_S):
+                async with asyncio.timeout(2.0):
                     await self._write_some()
             except REDIS_ERRORS as error:
                 self._log_once.began(error)

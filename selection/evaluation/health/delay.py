@@ -14,11 +14,6 @@ from selection.evaluation.health.silence import duration
 SHORTEST_S = 0.01
 STEP = math.sqrt(2.0)
 SIZES = 64
-# Beyond so many, all count half.
-MOST = 20_000
-TOLERATED = 0.01
-AT_LEAST = 10.0
-ENOUGH = 30.0
 
 
 class Delay(msgspec.Struct):
@@ -33,7 +28,8 @@ class Delay(msgspec.Struct):
 
     def look(self, *, too_late: int) -> None:
         self.too_late += too_late
-        if sum(self.counts) + self.too_late > MOST:
+        # Beyond so many, all count half.
+        if sum(self.counts) + self.too_late > 20_000:
             self.counts = [count / 2.0 for count in self.counts]
             self.too_late /= 2.0
 
@@ -49,7 +45,7 @@ class Delay(msgspec.Struct):
     def finding(self, *, window_s: float) -> Finding:
         in_time = sum(self.counts)
         total = in_time + self.too_late
-        if total < ENOUGH:
+        if total < 30.0:
             return Finding(UNKNOWN, None, "Too few labels so far to tell")
         share = self.too_late / total
         half, most = duration(self.quantile(0.5)), duration(self.quantile(0.95))
@@ -57,5 +53,5 @@ class Delay(msgspec.Struct):
             f"Half of the labels came within {half}, 95 % within {most}, "
             f"{share * 100:.1f} % after the window of {duration(window_s)}"
         )
-        alarming = self.too_late >= AT_LEAST and share > TOLERATED
+        alarming = self.too_late >= 10.0 and share > 0.01
         return Finding(ALARM if alarming else GOOD, share, reason)

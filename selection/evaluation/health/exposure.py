@@ -10,9 +10,6 @@ from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding
 
 # So many keys are followed at most: beyond that every second one is let go, by its hash.
 FOLLOWED = 2_000
-# A few may move: while a model is down, its keys are with another one.
-TOLERATED = 0.01
-AT_LEAST = 5
 # In place of the arm of a key that several were asked in.
 SEVERAL = ""
 
@@ -47,6 +44,7 @@ class Exposure(msgspec.Struct):
         counts = f"{several:,} of {len(self.arms):,} keys have labels of more than one arm"
         if may_move:
             return Finding(GOOD, share, f"{counts}; they move as the policy learns")
-        if several >= AT_LEAST and share > TOLERATED:
+        # A few may move: while a model is down, its keys are with another one.
+        if several >= 5 and share > 0.01:
             return Finding(ALARM, share, f"{counts}, though each is to be kept with one")
         return Finding(GOOD, share, counts)

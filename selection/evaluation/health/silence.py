@@ -11,10 +11,6 @@ from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding
 
 # Labels from which the usual pace is known.
 ENOUGH = 30
-# So many labels are to be missed. Where they come by chance, at a rate that lasts, a pause of so
-# many has a chance of e**-10, one in 22,000; and the longest pause ever seen grows with their
-# number as well, so that twice that is one in n after n labels.
-MISSED = 10.0
 LONGER = 2.0
 # With each look in which labels came, what was usual counts for so much less.
 KEEP = 0.999
@@ -63,8 +59,10 @@ class Silence(msgspec.Struct):
         return Finding(GOOD, pause_s, f"The last label came {duration(pause_s)} ago, as usual")
 
     def _is_long(self, *, pause_s: float, missed: float) -> bool:
+        # Of labels by chance at a steady rate, a pause of 10 has a chance of e**-10; the longest
+        # pause seen grows with their number too: twice that is one in n after n labels.
         return (
-            missed >= MISSED
+            missed >= 10.0
             and self.since_last > LONGER * self.longest_calls
             and pause_s > LONGER * self.longest_s
         )

@@ -13,11 +13,7 @@ from selection.evaluation.monitoring.reward_sums import RewardSums, add, add_by_
 from selection.evaluation.monitoring.snapshots import arms_of, earned_in, grouped, merge, rewards_in
 from selection.models import SelectionSnapshot
 
-# A longer line is merged into about so many points.
-POINTS = 180
 STEPS_S = (10, 20, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400)
-# A point's mean reward looks back over at least so many rewards, but over no more points than that.
-REWARDS_BEHIND = 50
 POINTS_BEHIND = 20
 
 # As snapshots keep them. What is left of those asked are inputs that the arm refused.
@@ -75,7 +71,8 @@ def _step_s(rows: Sequence[SelectionSnapshot]) -> int:
     if not rows:
         return STEPS_S[0]
     seconds = (rows[-1].at - rows[0].at).total_seconds()
-    return next((step for step in STEPS_S if seconds / step <= POINTS), STEPS_S[-1])
+    # A longer line is merged into about so many points.
+    return next((step for step in STEPS_S if seconds / step <= 180), STEPS_S[-1])
 
 
 def _points(rows: Sequence[SelectionSnapshot]) -> list[dict[str, Any]]:
@@ -117,7 +114,8 @@ def _recent(points: Sequence[RewardSums]) -> float | None:
     total = RewardSums()
     for point in reversed(points):
         total = add((total, point))
-        if total.number >= REWARDS_BEHIND:
+        # A point's mean looks back over at least so many rewards.
+        if total.number >= 50:
             break
     return total.mean
 

@@ -33,9 +33,6 @@ from selection.evaluation.monitoring.reward_sums import (
 )
 from selection.models import ExperimentHealth, Feedback, SelectionSnapshot
 
-# Further feedback goes into the next snapshot.
-FEEDBACK_AT_ONCE = 50_000
-MERGED_AT_ONCE = 2_000
 # Rows between two pauses: 3 ms of a core.
 READ_AT_ONCE = 100
 
@@ -176,7 +173,8 @@ class _Unread:
             # Feedback from before the first snapshot belongs to none.
             before = rows.filter(received_at__lte=now - timedelta(seconds=STEP_S)).last()
             self.last = 0 if before is None else before.pk
-        self._rows = rows.filter(pk__gt=self.last)[:FEEDBACK_AT_ONCE]
+        # Further feedback goes into the next snapshot.
+        self._rows = rows.filter(pk__gt=self.last)[:50_000]
 
     def __iter__(self) -> Iterator[LoggedQuery]:
         read = self._rows.values("pk", "forced", *watching.COLUMNS, *COLUMNS)
@@ -213,7 +211,7 @@ def _merge_old(application_id: int, *, rule: Rule, now: datetime) -> int:
         step_s__lt=rule.step_s,
         at__lte=settled_before(now, rule=rule),
     )
-    rows = list(settled.order_by("at", "pk")[:MERGED_AT_ONCE])
+    rows = list(settled.order_by("at", "pk")[:2_000])
     gone: list[int] = []
     kept: list[SelectionSnapshot] = []
     for group in grouped(rows, at=lambda row: row.at, step_s=rule.step_s):

@@ -23,8 +23,6 @@ MOST_UNCOVERED = 0.1
 # Fewer effective rows, or an interval that could be wider than this, are too little to decide by.
 ENOUGH_ROWS = 100.0
 ENOUGH_WIDTH = 0.1
-# Weights should average 1; further off, by so many standard errors, some chance was not as logged.
-WEIGHTS_OFF, WEIGHTS_OFF_ERRORS = 0.05, 4.0
 
 
 class Method(StrEnum):
@@ -215,7 +213,8 @@ class _Weighed:
         weights = np.sum(self._weights, axis=1) / np.mean(self._mass)
         error = float(np.std(weights) * np.sqrt(np.mean(self._inflation) / len(weights)))
         mean = float(np.mean(weights))
-        if abs(mean - 1.0) > max(WEIGHTS_OFF, WEIGHTS_OFF_ERRORS * error):
+        # Weights should average 1; further off, some chance was not as logged.
+        if abs(mean - 1.0) > max(0.05, 4.0 * error):
             return (
                 Verdict.LITTLE,
                 f"weights average {mean:.2f} where 1 is expected: not all had a chance",

@@ -136,11 +136,6 @@ def _left_to_others(log: Log) -> Floats:
     return np.asarray(np.where(taken > 0.5, rest / others, rest), dtype=np.float64)
 
 
-# Fewer changes than this share of those that chance would make say that people keep their arms,
-# where chance would make this many.
-FEW_CHANGES, CHANGES_EXPECTED = 0.25, 5.0
-
-
 def kept_together(log: Log) -> bool:
     """Return whether queries of a person mostly ask the same arm again, more than by chance."""
     rows = np.flatnonzero(log.drawn)
@@ -151,7 +146,9 @@ def kept_together(log: Log) -> bool:
     same = log.people[rows][1:] == log.people[rows][:-1]
     changes = float(np.sum(same & (arms[1:] != arms[:-1])))
     expected = float(np.sum((1.0 - chances[:-1])[same]))
-    return expected >= CHANGES_EXPECTED and changes <= FEW_CHANGES * expected
+    # Fewer changes than this share of those that chance would make say that people keep their arms,
+    # where chance would make this many.
+    return expected >= 5.0 and changes <= 0.25 * expected
 
 
 def sizes_of(log: Log) -> Floats:

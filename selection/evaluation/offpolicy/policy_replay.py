@@ -30,16 +30,8 @@ from selection.policies import Policy, Prepared, Selection
 from selection.policies.arithmetic.sums import State, learn_in
 from selection.store.codec import prepared
 
-# c is p(a) / pi(a) as it was in all but this share of the last rows. Those below it come too rarely
-# even if all of them are taken: what they teach counts by the chance that was left.
-REJECTION_QUANTILE = 0.01
 # c follows a policy that comes to agree with the log, over so many rows, this often.
 RATIOS_KEPT, RATIOS_BETWEEN = 500, 100
-# A policy is applied to what it has learned this many times at most, evenly over the log.
-MOST_APPLIED = 5000
-# And contexts, which hear of each other through what is known for everybody, all anew every so
-# many times.
-EVERYBODY_BETWEEN = 20
 
 # Called now and then; what it raises ends the replay.
 Tick = Callable[[], None]
@@ -66,9 +58,8 @@ def learning(
     tick: Tick = lambda: None,
 ) -> Proposal:
     """Return what the policy would have done, beginning with nothing and learning from the log."""
-    pupil = _Pupil(
-        candidate=candidate, pace=_Pace(log), updates_between=math.ceil(len(log) / MOST_APPLIED)
-    )
+    # A policy is applied to what it has learned this many times at most, evenly over the log.
+    pupil = _Pupil(candidate=candidate, pace=_Pace(log), updates_between=math.ceil(len(log) / 5000))
     lines = _Lines(log, candidate=candidate)
     pace = np.ones(len(log))
     for row, query in enumerate(log.queries):
@@ -175,7 +166,9 @@ class _Pace:
 
 
 def _low(ratios: Iterable[float]) -> float:
-    return min(1.0, float(np.quantile(list(ratios), REJECTION_QUANTILE)))
+    # c is p(a) / pi(a) as it was in all but this share of the last rows. Rows below it come too
+    # rarely even if all are taken; what they teach counts by the chance that was left.
+    return min(1.0, float(np.quantile(list(ratios), 0.01)))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -221,7 +214,8 @@ class _Pupil:
             return
         self.states |= learn_in(query.context, update, states=self.states)
         self.updates += 1
-        if self.updates % (self.updates_between * EVERYBODY_BETWEEN) == 0:
+        # Contexts learn of each other through what everybody knows: all anew now and then.
+        if self.updates % (self.updates_between * 20) == 0:
             self.applied.clear()
         elif self.updates % self.updates_between == 0:
             self.applied.pop(GLOBAL_CONTEXT, None)

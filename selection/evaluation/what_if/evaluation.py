@@ -32,14 +32,6 @@ from selection.store.codec import prepared
 WAIT_FOR_TURN_S = 5.0
 # Seconds of a processor.
 TIME_LIMIT_S = 10.0
-# On a busy machine an answer takes this many times the limit at most.
-LONGEST = 12.0
-
-# The same log gets the same answer.
-SEED = 2017
-# A policy that learns as it goes is taken through the log several times, as chance has its part in
-# what becomes of it: so many rows in all, and not less often than twice.
-REPLAYED_ROWS, MOST_REPLAYS, LEAST_REPLAYS = 40_000, 8, 2
 
 
 _turn = BoundedSemaphore(1)
@@ -52,7 +44,8 @@ class OutOfTime(Exception):
 def time_spent() -> Callable[[], float]:
     """Return a clock of the processor time that this thread has used from now on."""
     wall, processor = monotonic(), thread_time()
-    return lambda: max(thread_time() - processor, (monotonic() - wall) / LONGEST)
+    # On a busy machine an answer takes this many times the limit at most.
+    return lambda: max(thread_time() - processor, (monotonic() - wall) / 12.0)
 
 
 @contextmanager
@@ -244,9 +237,11 @@ class Evaluation:
         return Proposal(chances=self._line(ready.probabilities))
 
     def _learning(self, candidate: Candidate) -> Proposal:
-        drawn, rows = random.Random(SEED), max(len(self._log), 1)  # noqa: S311
+        # The same log gets the same answer.
+        drawn, rows = random.Random(2017), max(len(self._log), 1)  # noqa: S311
         proposals: list[Proposal] = []
-        for _ in range(max(LEAST_REPLAYS, min(MOST_REPLAYS, REPLAYED_ROWS // rows))):
+        # Chance has its part in what a policy learns: it goes through the log several times.
+        for _ in range(max(2, min(8, 40_000 // rows))):
             uniforms = [drawn.random() for _ in self._log.queries]
             proposals.append(learning(self._log, candidate, uniforms=uniforms, tick=self._tick))
             if proposals[0].answers is not None:

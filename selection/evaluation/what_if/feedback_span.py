@@ -13,9 +13,6 @@ from selection.evaluation.logged import COLUMNS, AnswerRule, LoggedQuery, Output
 from selection.kinds import INPUT
 from selection.models import Feedback
 
-# Limit of all logged outputs together; older rows are left out beyond it.
-MOST_OUTPUT_BYTES = 64 << 20
-ROWS_AT_ONCE = 2000
 READ = (*COLUMNS, "received_at")
 
 
@@ -40,7 +37,8 @@ def kept_feedback(application_id: int, *, span: Span, rule: AnswerRule) -> Kept:
     times: list[datetime] = []
     outputs, more = Outputs(), False
     for row in _newest_first(application_id, span=span):
-        if len(read) == span.rows or outputs.size > MOST_OUTPUT_BYTES:
+        # Limit of all logged outputs together; older rows are left out beyond it.
+        if len(read) == span.rows or outputs.size > (64 << 20):
             more = True
             break
         query = logged(row, outputs=outputs, rule=rule)
@@ -69,7 +67,7 @@ def _newest_first(application_id: int, *, span: Span) -> Iterator[dict[str, Any]
     rows = _of(application_id, span=span, inputs=span.inputs)
     # One more than wanted tells whether there are more.
     latest = rows.order_by("-position", "-id").values(*READ)[: span.rows + 1]
-    yield from latest.iterator(chunk_size=ROWS_AT_ONCE)
+    yield from latest.iterator(chunk_size=2000)
 
 
 def _of(application_id: int, *, span: Span, inputs: bool) -> QuerySet[Feedback]:

@@ -14,8 +14,6 @@ from selection.policies import make_policy
 UNIFORM = "uniform"
 STATIC = "static"
 MOST_TARGETS = 20
-# Single arms among the usual targets.
-MOST_ARMS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +66,8 @@ def policy_target(
 def usual_targets(application: ApplicationSpec, *, arms: Sequence[str]) -> list[WhatIfTarget]:
     """Return what is shown where nothing is asked for: each arm, and what is there to compare."""
     own = policy_target(application, policy=application.policy)
-    targets = [WhatIfTarget(arm=arm) for arm in arms[:MOST_ARMS]]
+    # Single arms among the usual targets.
+    targets = [WhatIfTarget(arm=arm) for arm in arms[:12]]
     targets += [WhatIfTarget(policy=UNIFORM), WhatIfTarget(policy=STATIC), own]
     return list({repr(target): target for target in targets}.values())
 

@@ -21,9 +21,6 @@ from selection.store.redis_keys import due_key, due_level_key
 from selection.store.scripts import Script, ScriptCall
 from selection.store.write_behind import WRITTEN_AT_ONCE, WriteBehind
 
-# Predictions of one application that wait in Redis, and those of all that wait for Redis.
-MOST_KEPT = 100_000
-MOST_WAITING = 20_000
 # Looked at where some have to give way: of these about half do.
 TRIED_AT_ONCE = 256
 
@@ -105,7 +102,7 @@ class DueReceipts:
     While it is `paused` there is room for none.
     """
 
-    def __init__(self, redis: Redis, *, kept: int = MOST_KEPT, waiting: int = MOST_WAITING) -> None:
+    def __init__(self, redis: Redis, *, kept: int = 100_000, waiting: int = 20_000) -> None:
         self._redis = redis
         self._most_kept = kept
         self._most_waiting = waiting

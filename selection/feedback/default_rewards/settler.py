@@ -22,7 +22,6 @@ from selection.feedback.persistence.journal import SEEN_MARGIN_S
 from selection.receipts import Receipt, ReceiptSigner
 from selection.store.redis_keys import REDIS_ERRORS
 
-INTERVAL_S = 1.0
 SETTLED_AT_ONCE = 200
 # Later, the mark of feedback that did come might be gone, and it would count twice.
 LATEST_MS = (SEEN_MARGIN_S - 300) * 1000
@@ -41,7 +40,7 @@ class Settler:
         signer: ReceiptSigner,
         applications: Callable[[], Collection[ApplicationSpec]],
         arms: Callable[[ApplicationSpec], Mapping[str, float]],
-        interval_s: float = INTERVAL_S,
+        interval_s: float = 1.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._due = due

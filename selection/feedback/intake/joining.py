@@ -19,8 +19,6 @@ from selection.policies import Policy
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, Spent
 from selection.store.redis_keys import GLOBAL_CONTEXT
 
-MARK_BYTES = 20
-
 # Asks every arm of an application: (application, input as JSON text) -> outputs by arm.
 PredictArms = Callable[[ApplicationSpec, bytes], Awaitable[Mapping[str, bytes]]]
 
@@ -130,4 +128,4 @@ def mark_of(item: FeedbackItem | ClipperError, *, application: ApplicationSpec) 
     if isinstance(item, ClipperError) or isinstance(item.idempotency_key, UnsetType):
         return b""
     text = f"{application.id}:{item.idempotency_key}"
-    return blake2b(text.encode(), digest_size=MARK_BYTES).digest()
+    return blake2b(text.encode(), digest_size=20).digest()

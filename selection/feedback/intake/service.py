@@ -38,8 +38,6 @@ from selection.store.large_outputs import OutputStore
 from selection.store.redis_keys import redis_needed
 from selection.store.selection_store import SelectionStore
 
-PREDICTED_AT_ONCE = 16
-RETRY_AFTER_S = 10.0
 NO_COSTS: Mapping[str, float] = MappingProxyType({})
 
 T = TypeVar("T")
@@ -133,7 +131,7 @@ class FeedbackService:
         if self.paused:
             raise Unavailable(
                 "Redis has no memory left for feedback; nothing was lost, send it again later",
-                retry_after_s=RETRY_AFTER_S,
+                retry_after_s=10.0,
             )
 
     async def _count(
@@ -185,7 +183,7 @@ class FeedbackService:
         stored = await self._stored_outputs(r for r in receipts if isinstance(r, Receipt))
         marks = [mark_of(item, application=application) for item in items]
         counted = await self._counted(mark for mark in marks if mark)
-        policy, limit = self._store.policy(application), asyncio.Semaphore(PREDICTED_AT_ONCE)
+        policy, limit = self._store.policy(application), asyncio.Semaphore(16)
 
         async def prediction(index: int) -> JoinedPrediction | ClipperError:
             item, receipt = items[index], receipts[index]

@@ -30,8 +30,6 @@ from selection.store.redis_keys import GROUP, PERSIST_LOCK, REJECTED_STREAM, STR
 
 # Entries of a consumer that is silent for so long go to another.
 TAKEN_OVER_AFTER_MS = 60_000
-# Entries put aside are for people to look at; beyond so many the oldest go.
-REJECTED_KEPT = 100_000
 # Rows in one transaction: so many keep a core for 5 ms, and half as many cost a tenth more each.
 INSERTED_AT_ONCE = 100
 logger = logging.getLogger(__name__)
@@ -211,7 +209,8 @@ def _take_off(
         for (entry_id, fields), why in rejected:
             logger.error("feedback entry put aside id=%s: %s", entry_id.decode(), why)
             aside: dict[Any, Any] = {**(fields or {}), b"entry": entry_id, b"why": why.encode()}
-            pipe.xadd(REJECTED_STREAM, aside, maxlen=REJECTED_KEPT, approximate=True)
+            # Entries put aside are for people to look at; beyond so many the oldest go.
+            pipe.xadd(REJECTED_STREAM, aside, maxlen=100_000, approximate=True)
         pipe.xack(STREAM, GROUP, *ids)
         pipe.xdel(STREAM, *ids)
         pipe.execute()
@@ -220,8 +219,6 @@ def _take_off(
 # A drain that dies holding the lock delays the next one by so long. A batch that takes longer ends
 # the drain; were another one begun meanwhile, a row that both insert would still be one.
 LOCK_TTL_S = 5.0
-# Then the next run goes on: none is without end while feedback keeps coming.
-BATCHES_AT_ONCE = 200
 # After each piece, as long as others want the cores: a second's feedback is moved well within one.
 PAUSE_S = 0.01
 
@@ -244,7 +241,8 @@ def _drain(stream: redis.Redis, *, lock: Lock) -> int:
     """Move batch after batch while there are some and the lock is ours."""
     moved = 0
     give_way = GivingWay(pause_s=PAUSE_S)
-    for _ in range(BATCHES_AT_ONCE):
+    # Then the next run goes on: none is without end while feedback keeps coming.
+    for _ in range(200):
         count = drain.persist_feedback(stream, pause=give_way)
         if not count:
             break

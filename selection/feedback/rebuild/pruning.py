@@ -27,7 +27,6 @@ from selection.models import Feedback, StateReset
 from selection.policies import make_policy
 
 PRUNE_LOCK = "clipper:lock:pruning"
-LOCK_TTL_S = 60.0
 # In one transaction: a fifth of a second for five arms, in which SQLite takes no other writes.
 PRUNED_AT_ONCE = 2000
 
@@ -37,7 +36,7 @@ logger = logging.getLogger(__name__)
 def prune_old_feedback() -> int:
     """Take out what is older than its application keeps; return how many rows have gone."""
     gone = 0
-    with exclusively(PRUNE_LOCK, ttl_s=LOCK_TTL_S) as lock:
+    with exclusively(PRUNE_LOCK, ttl_s=60.0) as lock:
         if lock is None:
             return 0
         for application in build_snapshot().applications.values():

@@ -13,7 +13,6 @@ from selection.feedback.persistence.stream import StreamEntry, read_entry
 from selection.feedback.rebuild.replay import Entry, KeptUpdate, Reset
 from selection.models import Feedback, StateReset
 
-ROWS_AT_ONCE = 2000
 READ = ("position", "received_at", "context", "arms", "routed", "features", "forced", "gone")
 
 
@@ -22,7 +21,7 @@ def from_database(application_id: int, *, after: int, up_to: int) -> Iterator[En
     span = {"application_id": application_id, "position__gt": after, "position__lte": up_to}
     rows = Feedback.objects.filter(forced=False, **span).order_by("position", "id").only(*READ)
     resets = StateReset.objects.filter(**span).order_by("position")
-    updates = (_kept_update(row) for row in rows.iterator(chunk_size=ROWS_AT_ONCE))
+    updates = (_kept_update(row) for row in rows.iterator(chunk_size=2000))
     return heapq.merge(
         updates,
         (Reset(position=r.position, context=None if r.everywhere else r.context) for r in resets),

@@ -43,7 +43,6 @@ from selection.store.redis_keys import (
     redis_needed_blocking,
 )
 
-LOCK_TTL_S = 30.0
 LOCK_WAIT_S = 60.0
 TOLD_EVERY = 50_000
 # Contexts written in one transaction, fewer each time that feedback came in between.
@@ -110,7 +109,7 @@ def rebuild(
 @contextmanager
 def _persisting_alone() -> Iterator[Lock]:
     """Keep others from moving feedback to the database."""
-    with exclusively(PERSIST_LOCK, ttl_s=LOCK_TTL_S, wait_s=LOCK_WAIT_S) as lock:
+    with exclusively(PERSIST_LOCK, ttl_s=30.0, wait_s=LOCK_WAIT_S) as lock:
         if lock is None:
             raise Conflict(f"Feedback was persisted elsewhere for {LOCK_WAIT_S:g} s; try again.")
         try:

@@ -13,8 +13,6 @@ from registry.models import Application, AuditEntry
 from registry.services import Actor, record_done
 from selection.feedback.rebuild.state_rebuild import RebuildResult, rebuild
 
-NAMES_SHOWN = 5
-
 
 class Command(ClipperCommand):
     help = (
@@ -57,7 +55,7 @@ def _result_text(rebuilt: RebuildResult, *, dry_run: bool) -> str:
     said = f"replayed {rebuilt.observed} of feedback in {rebuilt.contexts} contexts"
     if not rebuilt.differing:
         return f"{said}; Redis has the same."
-    names = [context or "the global one" for context in rebuilt.differing[:NAMES_SHOWN]]
+    names = [context or "the global one" for context in rebuilt.differing[:5]]
     more = len(rebuilt.differing) - len(names)
     listed = ", ".join(names) + (f" and {more} more" if more else "")
     done = "differ in Redis" if dry_run else "written"

@@ -16,15 +16,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Distance of neighbouring points near a peak, in widths of its arm; further away it grows with the
-# distance. Errors go with its fourth power: 0.2 leaves 6e-5, 0.1 leaves 5e-6, 0.06 leaves 1e-6.
-STEP = 0.1
 # The exponent of e down to which tails matter.
 DEPTH = 15.0
-# Points by which each arm says how fine the grid has to be.
-SKETCHED = 17
-# Less is no more than what quadrature leaves of 0.
-TINY = 1e-12
 
 
 def best_of_betas(parameters: Sequence[tuple[float, float]]) -> list[float]:
@@ -53,11 +46,14 @@ def best_of_betas(parameters: Sequence[tuple[float, float]]) -> list[float]:
 def _grid(peak: Array, width: Array, *, left: Array, right: Array) -> Array:
     """Return ascending points for all arms; `left` and `right` say how many widths each reaches."""
     low, high = -np.arcsinh(left), np.arcsinh(right)
-    share = np.linspace(0.0, 1.0, SKETCHED)[:, None]
+    # Points by which each arm says how fine the grid has to be.
+    share = np.linspace(0.0, 1.0, 17)[:, None]
     sketch = np.sinh(low + share * (high - low)) * width + peak
     points = np.unique(np.clip(sketch, sketch[0].max(), sketch[-1].max()))
     z = (points - peak[:, None]) / width[:, None]
-    spacing = np.sqrt(1.0 + z * z) * (STEP * width[:, None])
+    # The distance of points near a peak is 0.1 widths of its arm, and grows with the distance.
+    # Errors go with its fourth power: 0.2 leaves 6e-5, 0.1 leaves 5e-6, 0.06 leaves 1e-6.
+    spacing = np.sqrt(1.0 + z * z) * (0.1 * width[:, None])
     density = np.where(z <= right[:, None], 1.0 / spacing, 0.0).max(axis=0)
     counted = np.zeros_like(points)
     np.cumsum(np.diff(points) * (density[1:] + density[:-1]) / 2.0, out=counted[1:])
@@ -72,7 +68,8 @@ def _chances(nodes: Array, *, density: Array, slope: Array) -> list[float]:
     below = np.ones_like(density)
     # Summed from above, as the grid doesn't begin where all arms do.
     below[:, :-1] -= np.cumsum(pieces[:, ::-1], axis=1)[:, ::-1]
-    np.maximum(below, TINY, out=below)
+    # Less is no more than what quadrature leaves of 0.
+    np.maximum(below, 1e-12, out=below)
     others = _product_of_others(below)
     hazards = density / below
     rise = hazards.sum(axis=0) - hazards

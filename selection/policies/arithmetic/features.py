@@ -20,8 +20,6 @@ Features = Sequence[float] | Mapping[str, float | str]
 LARGEST_FEATURE = 1e6
 MOST_NAMED = 1024
 LONGEST_NAME = 256
-# Names whose places are at hand.
-PLACES = 1 << 14
 
 
 def encode(features: Features, *, dimensions: int, buckets: int) -> tuple[float, ...]:
@@ -73,7 +71,7 @@ def _check(x: float) -> float:
     return x
 
 
-@lru_cache(maxsize=PLACES)
+@lru_cache(maxsize=(1 << 14))
 def _place(name: str, *, buckets: int) -> tuple[int, float]:
     drawn = int.from_bytes(blake2b(name.encode(errors="replace"), digest_size=8).digest())
     return (drawn >> 1) % buckets, 1.0 if drawn & 1 else -1.0

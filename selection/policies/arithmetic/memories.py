@@ -10,8 +10,7 @@ from __future__ import annotations
 from selection.policies.arithmetic.sums import StatisticKind, Vector
 
 LENGTHS = (3000.0, 1000.0, 300.0, 100.0, 30.0)
-OWN_LENGTH = 4.0
-KEEPS = (1.0, *(1.0 - 1.0 / length for length in (*LENGTHS, OWN_LENGTH)))
+KEEPS = (1.0, *(1.0 - 1.0 / length for length in (*LENGTHS, 4.0)))
 # For each memory: the weights of its labels, their rewards, and the squares of the weights, which
 # tell how many labels it is worth.
 NUMBERS = 3

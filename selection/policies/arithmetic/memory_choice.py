@@ -23,12 +23,6 @@ Array = NDArray[np.float64]
 # e**-6 is the chance that two that agree look so different at one moment; looked at for 10,000
 # labels, five equal memories cost two or three of regret.
 DISAGREE = 6.0
-# An arm whose own last labels are better than what is believed of it is worth another look at less:
-# it is seldom asked, and what that costs ends with the next few labels.
-RISEN = 4.0
-# If one arm has changed, so may others that nobody looked at: of theirs, all that is older than one
-# memory longer than the changed arm's counts as ten labels at most.
-OLDER_COUNTS = 10.0
 TINY = 1e-9
 
 
@@ -47,7 +41,9 @@ def believed(vectors: Sequence[Vector]) -> Belief:
     held = _held(counts[:, :-1], rewards[:, :-1], worth=worth[:, :-1], levels=levels)
     own = rewards[:, -1] / np.maximum(counts[:, -1], TINY)
     usual = (held.rewards + 0.5) / (held.counts + 1.0)
-    risen = (own > usual) & (worth[:, -1] * divergence(own, usual) > RISEN)
+    # Own last labels that are better than the belief need less evidence: such an arm is seldom
+    # asked, and the cost of another look ends with the next few labels.
+    risen = (own > usual) & (worth[:, -1] * divergence(own, usual) > 4.0)
     return Belief(
         np.where(risen, counts[:, -1], held.counts), np.where(risen, rewards[:, -1], held.rewards)
     )
@@ -77,7 +73,9 @@ def _held(counts: Array, rewards: Array, *, worth: Array, levels: Array) -> Beli
     arms = np.arange(len(counts))
     recent = np.maximum(longest, longest.max() - 1)
     older = counts[arms, longest] - counts[arms, recent]
-    share = np.minimum(1.0, OLDER_COUNTS / np.maximum(older, TINY))
+    # If one arm has changed, so may others that nobody looked at: their older labels, beyond one
+    # memory longer than the changed arm's, count as ten at most.
+    share = np.minimum(1.0, 10.0 / np.maximum(older, TINY))
     moved = forecast(counts, rewards, levels=levels, lately=int(longest.max()))
     share = np.where(moved.counts > 0.0, (1.0 - moved.together) * share, share)
     return Belief(

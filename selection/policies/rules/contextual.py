@@ -70,10 +70,6 @@ class ContextualParts(TypedDict):
     newcomers: float
 
 
-# More features are hashed into so many numbers.
-MOST_BUCKETS = 32
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linear(Policy):
     """A policy that keeps a ridge regression of each arm's reward on a constant and the features.
@@ -93,7 +89,8 @@ class Linear(Policy):
     @property
     def coefficients(self) -> int:
         """The coefficients of an arm, with that of the constant."""
-        return 1 + min(self.dimensions, MOST_BUCKETS)
+        # More features are hashed into so many numbers.
+        return 1 + min(self.dimensions, 32)
 
     @property
     def statistic(self) -> StatisticKind:
