@@ -26,8 +26,8 @@ def limit_of(scope: Scope) -> int:
 def with_limited_bodies(application: Endpoint) -> Endpoint:
     """Return the application with 413 for what is over the limit, announced or only counted.
 
-    Uploads come to it only when they are let in. What Django keeps in memory of other bodies counts
-    as held meanwhile (`serving.http.limits`).
+    Uploads come to it only when they are let in. The part of other bodies that Django keeps in
+    memory counts as held meanwhile (`serving.http.limits`).
     """
     uploads = Uploads(application)
 

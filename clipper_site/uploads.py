@@ -210,7 +210,7 @@ class IncomingBody(io.RawIOBase):
 
 
 def is_upload(scope: Scope) -> bool:
-    """Whether the request brings a file to where files are taken."""
+    """Return whether the request brings a file to where files are taken."""
     form = (header(scope, b"content-type") or b"").lower().startswith(b"multipart/form-data")
     return scope["method"] == "POST" and form and takes_uploads(scope["path"])
 

@@ -1,4 +1,4 @@
-"""Pages of other origins: which may ask an application, and how their browsers are told.
+"""Requests of pages of other origins, as far as an application allows them.
 
 The protocol is the Fetch standard's (https://fetch.spec.whatwg.org/#http-cors-protocol). Nothing is
 allowed unless the application lists the origin; no cookie is ever taken, so none is asked for.
@@ -39,8 +39,8 @@ def with_cors(endpoint: Endpoint, *, runtime: Runtime, methods: bytes) -> Endpoi
         asks_first = header(scope, b"access-control-request-method") is not None
         if scope["method"] == "OPTIONS" and asks_first:
             permission = [(b"access-control-allow-methods", methods), SENT, REMEMBERED]
-            told = [VARY, *allowed, *(permission if allowed else ())]
-            await send({"type": "http.response.start", "status": 204, "headers": told})
+            fields = [VARY, *allowed, *(permission if allowed else ())]
+            await send({"type": "http.response.start", "status": 204, "headers": fields})
             await send({"type": "http.response.body", "body": b""})
             return
         await endpoint(scope, receive, _adding(send, [VARY, *allowed]))

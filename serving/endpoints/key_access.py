@@ -1,4 +1,4 @@
-"""Who may ask what: the application by name, the key from memory."""
+"""Access of keys to applications, from memory."""
 
 from __future__ import annotations
 

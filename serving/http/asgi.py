@@ -187,7 +187,7 @@ def while_connected(scope: Scope) -> Iterator[None]:
 class Routes:
     """An ASGI application that asks the first endpoint whose pattern matches the whole path.
 
-    Patterns are relative to the root. What matches none is asked of `otherwise`.
+    Patterns are relative to the root; any other path is asked of `otherwise`.
     """
 
     def __init__(self, *routes: tuple[str, Endpoint], otherwise: Endpoint) -> None:

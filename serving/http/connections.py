@@ -1,4 +1,4 @@
-"""What the connections of one web process share."""
+"""The connections of one web process, and the state that they share."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Connections:
         self.direct = direct
         self.websocket = websocket
         self.lame_duck_s = lame_duck_s
-        # The process is to end: load balancers are told, then each answer is the last one.
+        # The process is to end: load balancers learn it, then each answer is the last one.
         self.draining = self.closing = False
         # Protocols of HTTP and of websockets; each has `is_idle`, `check`, `end` and `close`.
         self.open: set[Any] = set()

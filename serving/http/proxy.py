@@ -90,7 +90,7 @@ class _Passage:
         self._is_chunked = any(name == b"transfer-encoding" for name, _ in self._fields)
         # Runs out if neither the body goes on nor the answer begins.
         self._patience = asyncio.timeout(seconds)
-        # Set once the body is awaited: the console says so if the client waits to be told.
+        # Set once the body is awaited; a client that expects a `100 Continue` gets the console's.
         self._wanted = asyncio.Event()
         if not any(name == b"expect" for name, _ in self._fields):
             self._wanted.set()
@@ -168,7 +168,7 @@ class _Passage:
 
 
 class _Answer:
-    """What has come of the console's answer."""
+    """The part of the console's answer that has come."""
 
     def __init__(self) -> None:
         self.status = 0

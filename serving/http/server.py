@@ -77,7 +77,7 @@ class Server:
         """Tell load balancers, take no more connections, and answer what is under way."""
         self.connections.draining = True
         with suppress(TimeoutError):
-            # Nobody has to be told first if another process takes the connections.
+            # No load balancer has to know first if another process takes the connections.
             await asyncio.wait_for(self.retiring.wait(), self.connections.lame_duck_s)
         retires = self.retiring.is_set()
         for each in self._listening:

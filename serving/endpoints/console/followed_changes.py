@@ -18,11 +18,11 @@ def with_followed_changes(
     """
 
     async def following(scope: Scope, receive: Receive, send: Send) -> None:
-        async def told(message: Any) -> None:
+        async def send_once_followed(message: Any) -> None:
             if message.get("status", 500) < 400:
                 await followed()
             await send(message)
 
-        await management(scope, receive, send if scope["method"] in READING else told)
+        await management(scope, receive, send if scope["method"] in READING else send_once_followed)
 
     return following

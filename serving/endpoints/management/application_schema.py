@@ -32,18 +32,18 @@ class ApplicationSchemaView(ManagementView):
 
 def schema_of(application: Application) -> dict[str, Any]:
     """Its paths, with the input that its first arm takes which has been checked."""
-    version = _told_by(application)
+    version = _first_known(application)
     signature = msgspec.json.decode(version.signature) if version and version.signature else {}
     example = msgspec.json.decode(version.example) if version and version.example else None
-    told: dict[str, Any] = {"paths": {}, "components": {"schemas": {}}}
-    add_predictions(told)
-    schemas = told["components"]["schemas"]
+    whole: dict[str, Any] = {"paths": {}, "components": {"schemas": {}}}
+    add_predictions(whole)
+    schemas = whole["components"]["schemas"]
     schemas["Input"] = input_schema(application.input_type, signature)
     schemas["Output"] = output_schema(signature)
     if example is not None:
         schemas["Input"] = schemas["Input"] | {"example": example}
     _refer(schemas)
-    paths = _paths(told["paths"], name=application.name)
+    paths = _paths(whole["paths"], name=application.name)
     if application.input_type == "bytes":
         for operation in ("predict", "score"):
             _take_bytes(paths[f"{API}/{operation}".replace("{application}", application.name)])
@@ -60,7 +60,7 @@ def schema_of(application: Application) -> dict[str, Any]:
     }
 
 
-def _told_by(application: Application) -> ModelVersion | None:
+def _first_known(application: Application) -> ModelVersion | None:
     routes = application.routes.with_versions()
     served = [route.served for route in routes if route.served is not None]
     return next((version for version in served if version.signature), None)

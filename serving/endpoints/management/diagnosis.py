@@ -1,4 +1,4 @@
-"""What went wrong in a version, and what its replicas wrote: GET, for whoever asks why."""
+"""GET the last errors of a version, and the output of its replicas."""
 
 from __future__ import annotations
 

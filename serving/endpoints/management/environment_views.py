@@ -182,7 +182,7 @@ def _record_removed(kept: KeptEnvironment, *, hosts: Collection[str], by: Actor)
 
 
 def log_of(digest: str) -> str:
-    """What its last build said. Raises Unavailable where Redis is away."""
+    """Return the output of its last build; raise Unavailable if Redis is away."""
     with _while_redis_answers():
         return read_log(redis_client(), digest)
 

@@ -23,7 +23,7 @@ KINDS: Mapping[str, dict[str, Any]] = {
 
 
 def input_schema(input_type: str, signature: Mapping[str, Any]) -> dict[str, Any]:
-    """What one input is; `signature` is that of a version which answers, {} where none is known."""
+    """Return the schema of one input; `signature` is a version's, {} if none is known."""
     parts = signature.get("inputs") or []
     if input_type in ARRAYS:
         return _array(input_type, part=parts[0] if parts else {}, names=signature.get("names"))
@@ -38,7 +38,7 @@ def input_schema(input_type: str, signature: Mapping[str, Any]) -> dict[str, Any
 
 
 def output_schema(signature: Mapping[str, Any]) -> dict[str, Any]:
-    """What one output is; {}, which is anything, where that isn't known."""
+    """Return the schema of one output; {}, which is anything, if that isn't known."""
     output = signature.get("output") or {}
     kind = output.get("kind", "")
     if kind == "array":
@@ -61,9 +61,9 @@ def _column(part: Mapping[str, Any]) -> dict[str, Any]:
     schema = _of_dtype(part.get("dtype", ""))
     if part.get("categories") and part.get("dtype") != "category":
         schema["enum"] = [*part["categories"], *([None] if part.get("nullable") else [])]
-    for said, told in (("minimum", "from"), ("maximum", "to")):
-        if said in part:
-            schema["description"] = f"{schema.get('description', 'Trained')} {told} {part[said]}"
+    for field, word in (("minimum", "from"), ("maximum", "to")):
+        if field in part:
+            schema["description"] = f"{schema.get('description', 'Trained')} {word} {part[field]}"
     return _nullable(schema, part=part)
 
 

@@ -208,7 +208,7 @@ class RewardInterval(msgspec.Struct):
 
 
 class ArmState(msgspec.Struct):
-    """What is known of one arm; `probability` is its chance of the next query."""
+    """The state of one arm; `probability` is its chance of the next query."""
 
     model: str
     version: str
@@ -232,7 +232,7 @@ class RecommendedArm(msgspec.Struct):
 
 
 class SelectionState(msgspec.Struct):
-    """What an application has learned in one context."""
+    """The state that an application has learned in one context."""
 
     policy: str
     reason: str
@@ -260,7 +260,9 @@ class Ready(msgspec.Struct):
 
 def add_predictions(result: dict[str, Any], **_other: Any) -> dict[str, Any]:
     """A hook of drf-spectacular: add these paths and what they take and answer."""
-    bodies = [_told(kind) for kind in (PredictRequest, ScoreRequest, FeedbackItem, UpdateRequest)]
+    bodies = [
+        _schema_struct(kind) for kind in (PredictRequest, ScoreRequest, FeedbackItem, UpdateRequest)
+    ]
     answers = [PredictionAnswer, FailedInput, BatchAnswer, ScoreAnswer]
     answers += [FeedbackResult, SelectionState, Live, Serving, Ready]
     _, components = msgspec.json.schema_components([*bodies, *answers], ref_template=REFERENCE)
@@ -270,20 +272,20 @@ def add_predictions(result: dict[str, Any], **_other: Any) -> dict[str, Any]:
     return result
 
 
-def _told(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
+def _schema_struct(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
     """The structure as its schema shall be: raw JSON in it is any JSON.
 
-    What has a default may be left out, and that is all that is told of it: a default in the schema
+    What has a default may be left out, and that is all that is said of it: a default in the schema
     of a body has some generators ask for the field.
     """
     fields: list[Any] = []
     for field in msgspec.structs.fields(kind):
         raw = field.type is Raw
-        told = Any if raw else field.type
+        type_ = Any if raw else field.type
         if field.required and not raw:
-            fields.append((field.encode_name, told))
+            fields.append((field.encode_name, type_))
         else:
-            fields.append((field.encode_name, told | UnsetType, UNSET))
+            fields.append((field.encode_name, type_ | UnsetType, UNSET))
     return msgspec.defstruct(
         kind.__name__, fields, kw_only=True, namespace={"__doc__": kind.__doc__}
     )
@@ -293,7 +295,7 @@ def _operation(said: Operation) -> dict[str, Any]:
     """An operation as OpenAPI writes it down."""
     success = {"description": "Done.", "content": {said.kind: {"schema": said.answer}}}
     in_path = [APPLICATION] if "{application}" in said.path else []
-    told: dict[str, Any] = {
+    operation: dict[str, Any] = {
         "operationId": said.name,
         "summary": said.summary,
         "tags": ["predictions" if in_path else "health"],
@@ -302,8 +304,8 @@ def _operation(said: Operation) -> dict[str, Any]:
         "responses": {"200": success, **error_responses(said.errors)},
     }
     if parameters := [*in_path, *said.parameters]:
-        told["parameters"] = parameters
+        operation["parameters"] = parameters
     if said.body is not None:
         content = {"application/json": {"schema": said.body}}
-        told["requestBody"] = {"required": True, "content": content}
-    return told
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation

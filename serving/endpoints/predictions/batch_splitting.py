@@ -40,7 +40,7 @@ class Split(NamedTuple):
 
 
 def has_batch(body: bytes) -> bool:
-    """Whether the body begins as one of several inputs does."""
+    """Return whether the body begins as one of several inputs does."""
     return _START.search(body, 0, _ENVELOPE_BYTES) is not None
 
 
@@ -62,8 +62,8 @@ async def parse(
 async def split(body: bytes, *, input_type: str, slice: Slice) -> Split | None:
     """Return the body's inputs, each valid JSON; None where it has to be parsed as a whole.
 
-    Only arrays of numbers are cut: each ends at its first bracket. Whoever parses the envelope
-    finds an empty `input_batch` there, or this cut in the wrong place.
+    Only arrays of numbers are cut: each ends at its first bracket. The envelope has an empty
+    `input_batch`, unless this cut in the wrong place.
     """
     start = _START.search(body, 0, _ENVELOPE_BYTES)
     if len(body) < LARGE_BODY_BYTES or input_type not in NUMBERS or start is None:

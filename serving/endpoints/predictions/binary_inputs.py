@@ -34,7 +34,7 @@ _FILE = re.compile(rb";\s*filename\*?=", re.IGNORECASE)
 
 
 def is_binary(content_type: bytes, *, input_type: str) -> bool:
-    """Whether a body is the bytes themselves, or a form; only inputs of bytes may be."""
+    """Return whether a body is the bytes themselves, or a form; only inputs of bytes may be."""
     if input_type != "bytes":
         return False
     kind = content_type.partition(b";")[0].strip().lower()
@@ -42,7 +42,7 @@ def is_binary(content_type: bytes, *, input_type: str) -> bool:
 
 
 def binary_request(body: bytes, *, content_type: bytes, query: bytes) -> PredictRequest:
-    """What such a body asks. Raises BadRequest where a form holds no file, or something unknown."""
+    """Return the request in such a body; raise BadRequest for a form without a file."""
     inputs, options = binary_inputs(body, content_type=content_type, query=query, known=OPTIONS)
     request = with_options(PredictRequest, options)
     if len(inputs) > 1:

@@ -1,7 +1,7 @@
 """The heads of prediction requests: parsed once, recognised by their bytes ever after.
 
-A client sends the same head with all of its requests, but for the length of the body. What follows
-from it, the application and whether this key may ask it, holds until one of the two changes.
+A client sends the same head with all of its requests, but for the length of the body. The result
+of it, the application and whether this key may ask it, holds until one of the two changes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
 
 @dataclass(slots=True)
 class PredictionHead:
-    """What the heads of a client's requests have in common; only the length of the body differs.
+    """The common part of the heads of a client's requests; only the length of the body differs.
 
     Without a `key` the application is public. `checked` is the number of the snapshot that it was
     last compared with.
@@ -163,7 +163,7 @@ def read_head(raw: bytes, *, snapshot: Snapshot) -> PredictionHead | None:
         request = Request(raw)
         values = dict(request.fields)
         plain = request.method == b"POST" and request.version == "1.1" and not request.has_offer
-        # A page of another origin has to be told if it may read the answer.
+        # The answer to a page of another origin says if the page may read it.
         if not plain or len(values) < len(request.fields) or not SPECIAL.isdisjoint(values):
             return None
         name = application_to_predict(request.path.decode("ascii"))

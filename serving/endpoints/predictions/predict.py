@@ -220,8 +220,8 @@ def render(prediction: Prediction, *, models: bool = True) -> bytes:
         else b'"default":true,"default_explanation":' + _json(explanation)
     )
     said = b",".join([b'"%b":%b' % (arm.encode(), out) for arm, out in prediction.models.items()])
-    told = prediction.breakdown
-    explained = b"" if told is None else b',"explain":' + _json(told)
+    breakdown = prediction.breakdown
+    explained = b"" if breakdown is None else b',"explain":' + _json(breakdown)
     return (
         b'{"query_id":"%b","output":%b,%b,"confidence":%.4g,%b'
         b'"asked":%d,"answered":%d,"latency_ms":%.3f%b}'

@@ -40,7 +40,7 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     @property
     def is_large(self) -> bool:
-        """Whether it is a batch too large for the objective of a single input."""
+        """Return whether it is a batch too large for the objective of a single input."""
         return self.input_batch is not None and len(self.input_batch) > SMALL_BATCH
 
     def inputs(self) -> Sequence[bytes | msgspec.Raw]:

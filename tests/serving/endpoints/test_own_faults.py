@@ -1,4 +1,4 @@
-"""What a caller and the metrics are told when Clipper itself fails."""
+"""Answers and metrics when Clipper itself fails."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def test_a_fault_of_ours_is_a_500_that_is_logged_and_counted(
 ) -> None:
     it = Front()
     it.learn(b"[1]")
-    monkeypatch.setattr(it.serving.processor, "signer", BrokenSigner())
+    monkeypatch.setattr(it.serving.signer, "sign", BrokenSigner().sign)
     async with running(it), client_of(it) as client:
         await client.send(request())
         status, _, body = await client.response()

@@ -1,4 +1,4 @@
-"""What a caller can follow a request by: its own id, and that of a query which failed."""
+"""Requests can be followed by the caller's own id, and by that of a query which failed."""
 
 from __future__ import annotations
 

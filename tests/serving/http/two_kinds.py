@@ -33,7 +33,7 @@ class Predict(Front):
 
 
 class TwoKinds:
-    """What their ASGI sides answer says which was asked."""
+    """Their answers say which was asked."""
 
     def __init__(self, folder: Path, *, seconds: float = ANSWER_S) -> None:
         self.place = folder / "console.sock"

@@ -1,4 +1,4 @@
-"""Who changed the registry is answered once everybody follows the change; who reads, at once."""
+"""A change of the registry is answered once everybody follows it; a reading, at once."""
 
 from __future__ import annotations
 

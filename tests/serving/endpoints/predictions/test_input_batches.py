@@ -72,7 +72,7 @@ def double_all(replica: PlayedReplica) -> None:
 
 
 async def answers(sent: asyncio.Task[bytes], *, replica: PlayedReplica) -> list[dict[str, Any]]:
-    """What came back, once the replica has answered all it was sent."""
+    """Return the answer, once the replica has answered all it was sent."""
     await turn()
     while replica.batches:
         double_all(replica)

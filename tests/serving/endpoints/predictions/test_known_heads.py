@@ -109,7 +109,7 @@ def test_a_bounded_number_of_heads_is_remembered(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_traced_head_says_no_more_than_it_does_when_it_is_parsed() -> None:
-    """What follows a field of the trace is not taken for a part of the field before it."""
+    """A field behind one of the trace is not taken for a part of the field before."""
     it = Front()
     heads = heads_of(it)
     assert heads.find(request(b"", extra=b"Traceparent: a\r\n more\r\n")) is None

@@ -34,7 +34,7 @@ def numbers(count: int, *, first: int = 0) -> list[list[int]]:
 
 
 async def answered(sent: asyncio.Task[bytes], *, client: Client) -> list[dict[str, Any]]:
-    """What came back to a batch that has to wait for room now and then."""
+    """Return the answer to a batch that has to wait for room now and then."""
     async with asyncio.timeout(30):
         while not sent.done():
             while client.replica.batches:
