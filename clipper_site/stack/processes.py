@@ -176,10 +176,10 @@ def events() -> Iterator[str]:
     """
     while True:
         print("READY", flush=True)
-        told = sys.stdin.readline()
-        if not told:
+        header = sys.stdin.readline()
+        if not header:
             return
-        fields = dict(field.split(":", 1) for field in told.split())
+        fields = dict(field.split(":", 1) for field in header.split())
         yield sys.stdin.read(int(fields["len"]))
         print("RESULT 2\nOK", end="", flush=True)
 

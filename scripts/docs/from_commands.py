@@ -56,8 +56,8 @@ def _subcommand(name: str, parser: argparse.ArgumentParser, *, common: set[str])
         _subcommand(f"{name} {inner}", parser, common=common)
         for inner, parser in _subparsers(parser)
     ]
-    told = parser.description or ""
-    return "\n".join([f"### `clipper {name}`\n\n{told}\n\n{described}", *inner])
+    about = parser.description or ""
+    return "\n".join([f"### `clipper {name}`\n\n{about}\n\n{described}", *inner])
 
 
 def _subparsers(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.ArgumentParser]]:

@@ -68,8 +68,8 @@ def _fields_of(endpoint: str, kind: str, described: Schema) -> str:
         [code(name), _type(field), "yes" if name in required else "", _meaning(field)]
         for name, field, required in fields
     ]
-    told = "a multipart form" if kind.startswith("multipart") else "JSON"
-    return f"**{code(endpoint)}** takes {told}:\n\n" + table(
+    form = "a multipart form" if kind.startswith("multipart") else "JSON"
+    return f"**{code(endpoint)}** takes {form}:\n\n" + table(
         ["field", "type", "required", "what it means"], rows
     )
 

@@ -124,7 +124,7 @@ class Build:
         progress: BuildLog,
         meanwhile: Callable[[str], object],
     ) -> None:
-        """`meanwhile` is told each moment how far it is; what that raises ends the build."""
+        """`meanwhile` is called with the progress; an error that it raises ends the build."""
         self._spec = spec
         self._rules = rules
         self._folder = folder

@@ -90,12 +90,12 @@ def _said_by(command: Sequence[str], *, more: Mapping[str, str]) -> str:
     )
     with process:
         try:
-            told, words = process.communicate(timeout=LOOK_WITHIN_S)
+            output, words = process.communicate(timeout=LOOK_WITHIN_S)
         finally:
             end_group(process)
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command[0], told, words)
-    return told.decode(errors="replace")
+        raise subprocess.CalledProcessError(process.returncode, command[0], output, words)
+    return output.decode(errors="replace")
 
 
 def _environment() -> dict[str, str]:

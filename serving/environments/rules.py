@@ -56,7 +56,7 @@ class Rules:
 
     def variables_for(self, requirements: Sequence[str]) -> Iterator[tuple[str, str]]:
         """The same for an environment of these: PyPI has no builds for CPUs of PyTorch, so that uv
-        is told to look for them where they are, unless the operator says where to look.
+        looks for them where they are, unless the operator says where to look.
         """
         yield from self.variables
         named = self.index_url or self.wheelhouse or self.no_index

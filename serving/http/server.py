@@ -162,7 +162,7 @@ async def serve(process: Process, *, inherited: Inherited) -> int:
         loop.add_signal_handler(number, ending.set)
 
     def listen_to_master() -> None:
-        if inherited.told():
+        if inherited.must_retire():
             loop.remove_reader(inherited.line)
             server.retiring.set()
             ending.set()

@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def lame_duck_s() -> float:
-    """Return how long its processes go on once they are told to end, as their settings read it."""
+    """Return how long its processes go on after SIGTERM, as their settings read it."""
     text = os.environ.get("CLIPPER_LAME_DUCK_S", "").strip()
     return float(text) if text.isdecimal() else LAME_DUCK_S
 

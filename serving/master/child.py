@@ -65,7 +65,7 @@ class Child:
             raise NeverReady(f"process {self.pid} {self.ending()} before it was ready")
 
     def ending(self) -> str:
-        """Say how it ended, and why where it told."""
+        """Return how it ended, and why if it has said so."""
         status = self._process.returncode
         if status is None:
             return "runs"

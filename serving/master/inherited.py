@@ -18,7 +18,7 @@ REPLACES = "CLIPPER_MASTER_REPLACES"
 READY = b"ready\n"
 FAILED = b"failed "
 RETIRE = b"retire\n"
-# Of what a process failed of, so much is told.
+# Characters of a failure that are passed on.
 MOST_WORDS = 1000
 
 
@@ -48,8 +48,8 @@ class Inherited:
         words = " ".join(why.split())[:MOST_WORDS]
         self._say(b"%b%b\n" % (FAILED, words.encode(errors="replace")))
 
-    def told(self) -> bool:
-        """Read what the master says; tell whether this process has to retire."""
+    def must_retire(self) -> bool:
+        """Read the master's messages; return whether this process has to retire."""
         try:
             return self.line.recv(1024) in (b"", RETIRE)
         except BlockingIOError:

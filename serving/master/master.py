@@ -244,7 +244,7 @@ class Master:
         if not await child.until_ended(seconds=seconds):
             logger.warning("%s: process %d was killed: it took too long", self.spec.name, child.pid)
 
-    # Being told to.
+    # Signals.
 
     def _on_hangup(self) -> None:
         """Replace all; however often that is asked meanwhile, once more is enough."""

@@ -49,9 +49,9 @@ class CatBoostModel(FrameworkModel):
         return self._ask(rows, kind=PREDICTIONS.get(self._method, "RawFormulaVal"))
 
     def _labels(self, rows: Rows) -> Any:
-        told = self._ask(rows, kind="Probability")
+        found = self._ask(rows, kind="Probability")
         classes = self._classes.tolist()
-        return most_likely(told if told.ndim > 1 else of_both(told), classes=classes)
+        return most_likely(found if found.ndim > 1 else of_both(found), classes=classes)
 
     def _ask(self, rows: Rows, *, kind: str) -> Any:
         answers = self._model.predict(rows, prediction_type=kind, thread_count=self._threads)

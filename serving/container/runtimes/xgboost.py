@@ -117,8 +117,8 @@ def load(spec: LoadSpec) -> XGBoostModel:
 
 def _check_size(rows: Any) -> None:
     """Raise InvalidRow where XGBoost, which keeps numbers in 32 bits, would have infinity."""
-    told = rows.select_dtypes("number") if hasattr(rows, "select_dtypes") else rows
-    numbers = np.asarray(told, dtype=np.float64)
+    frame = rows.select_dtypes("number") if hasattr(rows, "select_dtypes") else rows
+    numbers = np.asarray(frame, dtype=np.float64)
     with np.errstate(over="ignore"):
         lost = np.isinf(numbers.astype(np.float32))
     if lost.any():

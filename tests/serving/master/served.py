@@ -26,7 +26,7 @@ async def main() -> None:
     behaviour = Path(os.environ[BEHAVIOUR]).read_text()
 
     def listen_to_master() -> None:
-        if inherited.told():
+        if inherited.must_retire():
             ending.set()
 
     ending = asyncio.Event()

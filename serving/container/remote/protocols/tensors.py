@@ -99,7 +99,7 @@ def _of_json(values: Any) -> NDArray[Any]:
     if not isinstance(values, list):
         raise BrokenAnswer(f"expected data in an output, got {type(values).__name__}")
     try:
-        # Objects keep what JSON says: an integer stays one, null is told from a number.
+        # Objects keep what JSON says: an integer stays one, null differs from a number.
         return np.array(values, dtype=object).reshape(-1)
     except ValueError as error:
         raise BrokenAnswer(f"expected data of one shape in an output: {error}") from None
