@@ -26,7 +26,7 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 
 from core.errors import BadRequest, ClipperError, Saturated, Unauthenticated, Unavailable
-from core.loop.giving_way import GivingWay
+from core.loop.backoff import Backoff
 from registry.api.upload_handler import SCOPE_KEY, admit, takes_uploads
 from registry.artifacts.disk_space import need_room
 from registry.artifacts.incoming import IncomingArtifact
@@ -130,7 +130,7 @@ class IncomingBody(io.RawIOBase):
         self.left = size
         self._receive = receive
         self._loop = loop
-        self._give_way = GivingWay(pause_s=PAUSE_S)
+        self._give_way = Backoff(pause_s=PAUSE_S)
         self._chunks: deque[bytes] = deque()
         self._more = True
         self._gone = False

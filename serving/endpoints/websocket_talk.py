@@ -15,7 +15,7 @@ from websockets.http11 import Request
 
 from core.decoding import LARGE_BODY_BYTES, decoded
 from core.errors import BadRequest, ClipperError, Forbidden, Saturated, Unauthenticated
-from core.loop.turns import Slice
+from core.loop.loop_slices import Slice
 from core.specs import FEEDBACK, PREDICT, ApiKeySpec, ApplicationSpec, Snapshot
 from selection.feedback.events import FeedbackItem, parse_item
 from serving.endpoints import paths

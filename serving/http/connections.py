@@ -8,7 +8,7 @@ from email.utils import formatdate
 from time import time
 from typing import Any, Protocol
 
-from core.loop.turns import LaterWork
+from core.loop.loop_slices import LaterWork
 from serving.http.asgi import Endpoint
 from serving.http.limits import Limits
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from core.loop.turns import Turns
+from core.loop.loop_slices import Turns
 from selection.answers.imputation import Averages
 from selection.feedback.default_rewards.due_receipts import DueReceipts
 from selection.receipts import ReceiptSigner

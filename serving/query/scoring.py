@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from core.errors import ClipperError, ModelFailed, NotReady
-from core.loop.turns import Slice
+from core.loop.loop_slices import Slice
 from core.specs import ApplicationSpec, VersionSpec
 from selection.answers.decide import Fault, Objection, decide
 from selection.policies import Selection

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from redis.asyncio import Redis
 
-from core.loop.turns import Turns
+from core.loop.loop_slices import Turns
 from core.specs import ApplicationSpec, Snapshot
 from selection.feedback.default_rewards.due_receipts import DueReceipts
 from selection.receipts import ReceiptSigner

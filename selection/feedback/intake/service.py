@@ -12,7 +12,7 @@ from typing import TypeVar
 from redis.asyncio import Redis
 
 from core.errors import ClipperError, ExpiredReceipt, InvalidReceipt, Unavailable
-from core.loop.turns import Slice, Turns
+from core.loop.loop_slices import Slice, Turns
 from core.specs import ApplicationSpec
 from selection.feedback.events import (
     ArmOutcome,

@@ -17,7 +17,7 @@ from django.db import DataError, IntegrityError, transaction
 from redis.exceptions import LockError
 from redis.lock import Lock
 
-from core.loop.giving_way import GivingWay
+from core.loop.backoff import Backoff
 from core.redis.locks import exclusively
 from core.redis.redis_client import redis_client
 from registry.models import Application
@@ -240,7 +240,7 @@ def drain_feedback() -> int:
 def _drain(stream: redis.Redis, *, lock: Lock) -> int:
     """Move batch after batch while there are some and the lock is ours."""
     moved = 0
-    give_way = GivingWay(pause_s=PAUSE_S)
+    give_way = Backoff(pause_s=PAUSE_S)
     # Then the next run goes on: none is without end while feedback keeps coming.
     for _ in range(200):
         count = drain.persist_feedback(stream, pause=give_way)

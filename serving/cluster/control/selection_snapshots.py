@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from core.arms import registered_arms
 from core.errors import Unavailable
-from core.loop.giving_way import GivingWay
+from core.loop.backoff import Backoff
 from core.redis.locks import exclusively
 from core.redis.redis_client import redis_client
 from registry.following.snapshot import build_snapshot
@@ -77,7 +77,7 @@ def _snapshots() -> int:
         )
         for (application, weights), state in zip(routed, states, strict=True)
     ]
-    taken = take_snapshots(observed, now=now, pause=GivingWay(pause_s=PAUSE_S))
+    taken = take_snapshots(observed, now=now, pause=Backoff(pause_s=PAUSE_S))
     publish_alarms(redis_client(), all_alarms())
     return len(taken)
 

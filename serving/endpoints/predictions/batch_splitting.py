@@ -12,7 +12,7 @@ import msgspec
 
 from core.decoding import LARGE_BODY_BYTES, decoded
 from core.errors import BadRequest
-from core.loop.turns import Slice
+from core.loop.loop_slices import Slice
 from serving.endpoints.predictions.predict_request import BOUNDS, MAX_BATCH, NUMBERS
 
 # Where the inputs have to begin, and how much may follow them.

@@ -11,7 +11,7 @@ from time import monotonic
 import msgspec
 
 from core.errors import ClipperError, ModelFailed
-from core.loop.turns import Slice
+from core.loop.loop_slices import Slice
 from serving.query.budget import ANSWER_TOO_LARGE, MAX_ANSWER_BYTES
 from serving.query.query import Query
 

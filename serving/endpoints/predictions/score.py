@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from core.errors import BadRequest
-from core.loop.turns import Slice
+from core.loop.loop_slices import Slice
 from core.specs import PREDICT, ApplicationSpec
 from serving.endpoints.key_access import application_of
 from serving.endpoints.predictions.batch_splitting import parse

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from core.errors import BadRequest, NotReady
-from core.loop.turns import Slice
+from core.loop.loop_slices import Slice
 from serving.endpoints.predictions.score import ScoreRequest, score_rows
 from serving.query import scoring
 from serving.query.large_batches import LEAST_OPEN

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from core.loop.turns import Slice
+from core.loop.loop_slices import Slice
 from serving.endpoints.predictions.batch_splitting import parse
 from serving.endpoints.predictions.predict import answer
 from serving.endpoints.predictions.predict_request import decoder

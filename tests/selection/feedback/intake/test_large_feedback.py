@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from core.errors import Unavailable
-from core.loop.turns import Turns
+from core.loop.loop_slices import Turns
 from selection.feedback.intake.service import FeedbackService
 from selection.feedback.persistence.journal import WRITTEN_AT_ONCE
 from selection.receipts import ReceiptSigner

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.decoding import LARGE_BODY_BYTES
 from core.errors import BadRequest, ClipperError
-from core.loop.turns import Slice, Turns
+from core.loop.loop_slices import Slice, Turns
 from serving.endpoints.predictions import batch_splitting
 from serving.endpoints.predictions.batch_splitting import parse, split
 from serving.endpoints.predictions.predict_request import (

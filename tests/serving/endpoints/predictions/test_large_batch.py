@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from core.errors import Saturated
-from core.loop.turns import Slice, Turns
+from core.loop.loop_slices import Slice, Turns
 from serving.endpoints.predictions import input_batches
 from serving.http.asgi import WHEN_GONE, ClientGone, while_connected
 from serving.query.budget import LONGEST_BATCH_MS, SMALL_BATCH, batch_objective_ms

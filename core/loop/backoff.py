@@ -25,7 +25,7 @@ def core_times() -> Reading | None:
     return int(run), int(waited)
 
 
-class GivingWay:
+class Backoff:
     """Of one thread, which calls it after each piece; a pause takes `pause_s`."""
 
     def __init__(self, *, pause_s: float, read: Callable[[], Reading | None] = core_times) -> None:

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 import pytest
 
-from core.loop.giving_way import GivingWay, Reading, core_times
+from core.loop.backoff import Backoff, Reading, core_times
 
 MS = 1_000_000
 
@@ -22,7 +22,7 @@ def pauses(*pieces: tuple[int, int]) -> list[bool]:
         run, waited = next(left)
         return run * MS, waited * MS
 
-    gives_way = GivingWay(pause_s=0.01, read=read)
+    gives_way = Backoff(pause_s=0.01, read=read)
     return [gives_way.pauses() for _ in range(len(pieces) + 1)][1:]
 
 
@@ -43,7 +43,7 @@ def test_one_long_wait_is_no_reason() -> None:
 
 
 def test_where_no_kernel_tells_it_goes_on() -> None:
-    assert not any(GivingWay(pause_s=0.01, read=lambda: None).pauses() for _ in range(10))
+    assert not any(Backoff(pause_s=0.01, read=lambda: None).pauses() for _ in range(10))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux tells threads of it")
