@@ -1,51 +1,42 @@
-"""The console's pages about one application: from each row come its URL, its tab and its button."""
+"""The console's pages about one application: a row of the table has its URL and its tab."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.module_loading import import_string
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicationPage:
     """A page at `/admin/applications/{application}/{path}/`.
 
-    `view` is the dotted name of a function of a request and an application's name; `in_rows` puts
-    its button beside each application of the list, too.
+    `view` is the dotted name of a function of a request and an application's name.
     """
 
     path: str
     title: str
-    icon: str
     view: str
-    in_rows: bool = False
-
-    @property
-    def url_name(self) -> str:
-        return f"console-{self.path}"
-
-    @property
-    def action(self) -> str:
-        """The name of its button."""
-        return self.path.replace("-", "_")
 
     def url(self, application: str) -> str:
-        return reverse(self.url_name, args=[application])
+        return reverse("console-application-page", args=[application, self.path])
 
 
-APPLICATION_PAGES = (
+APPLICATION_PAGES = [
     ApplicationPage(
-        path="monitoring",
-        title="Monitoring",
-        icon="monitoring",
-        view="console.pages.monitoring.monitoring",
-        in_rows=True,
+        path="monitoring", title="Monitoring", view="console.pages.monitoring.monitoring"
     ),
-    ApplicationPage(
-        path="contexts", title="Contexts", icon="psychology", view="console.pages.contexts.contexts"
-    ),
-    ApplicationPage(
-        path="what-if", title="What if", icon="query_stats", view="console.pages.what_if.what_if"
-    ),
-)
+    ApplicationPage(path="contexts", title="Contexts", view="console.pages.contexts.contexts"),
+    ApplicationPage(path="what-if", title="What if", view="console.pages.what_if.what_if"),
+]
+
+
+def application_page(request: HttpRequest, name: str, path: str) -> HttpResponse:
+    """Answer with the page that has this path."""
+    for page in APPLICATION_PAGES:
+        if page.path == path:
+            answer: HttpResponse = import_string(page.view)(request, name)
+            return answer
+    raise Http404(f"An application has no page {path!r}.")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import path
-from django.utils.module_loading import import_string
 
 from console.admin.people import own_password
-from console.application_pages import APPLICATION_PAGES
+from console.application_pages import application_page
 from console.live.home import live_json
 from console.pages.contexts import reset
 from console.pages.documentation import documentation
@@ -20,16 +19,13 @@ from console.pages.version_errors import version_errors
 APPLICATION = "admin/applications/<str:name>"
 
 urlpatterns = [
-    *(
-        path(
-            f"{APPLICATION}/{page.path}/",
-            admin.site.admin_view(import_string(page.view)),
-            name=page.url_name,
-        )
-        for page in APPLICATION_PAGES
-    ),
     path(f"{APPLICATION}/monitoring.json", monitoring_json, name="console-monitoring-json"),
     path(f"{APPLICATION}/contexts/reset/", admin.site.admin_view(reset), name="console-reset"),
+    path(
+        f"{APPLICATION}/<slug:path>/",
+        admin.site.admin_view(application_page),
+        name="console-application-page",
+    ),
     path(
         "admin/environments/",
         admin.site.admin_view(environments_page),

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import JSONField, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -18,17 +18,16 @@ from console.admin.base import (
     Fieldsets,
     code,
     link_to,
-    row_or_404,
     shortened,
     when,
     with_the_rest,
 )
-from console.admin.decorators import action, display
+from console.admin.decorators import display
 from console.admin.forms.application_form import ApplicationForm, ShallowDecoder
 from console.admin.models import badge
 from console.admin.objectives import ObjectiveInline
 from console.admin.routes import RouteInline
-from console.application_pages import APPLICATION_PAGES, ApplicationPage
+from console.application_pages import APPLICATION_PAGES
 from registry.models import ApiKey, Application
 from registry.models.settable import settable
 from registry.services import arms_agreeing, delete_application
@@ -104,12 +103,21 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
     }
     conditional_fields = {"loss_expression": "loss == 'expression'"}
     readonly_fields = ("bound_keys",)
-    actions_row = (*(page.action for page in APPLICATION_PAGES if page.in_rows), "feedback_form")
-    actions_detail = (*(page.action for page in APPLICATION_PAGES), "feedback_form")
+    change_form_before_template = "console/application_head.html"
     fieldsets = with_the_rest(FIELDSETS, columns=settable(Application))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Application]:
         return super().get_queryset(request).prefetch_related("routes__model")
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        extra = {**(extra_context or {}), "pages": APPLICATION_PAGES}
+        return super().change_view(request, object_id, form_url, extra)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         with arms_agreeing(form.instance):
@@ -124,15 +132,6 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
         # Clients know an application by its name and send what its input type says.
         shown = ("bound_keys",)
         return (*shown, "name", "input_type") if obj else shown
-
-    @action(
-        description="Try it",
-        url_path="try",
-        icon="draw",
-        attrs={"data-testid": "try"},
-    )
-    def feedback_form(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return HttpResponseRedirect(reverse("feedback-form", args=[_name_of(object_id)]))
 
     # --- columns --------------------------------------------------------------------------
 
@@ -185,27 +184,3 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
         bound = ApiKey.objects.filter(bound=True, applications=application, revoked_at=None)
         links = format_html_join(", ", "{}", ((link_to(key),) for key in bound))
         return format_html("{} · {}", links or "None is bound to it alone", add)
-
-
-def _name_of(object_id: str) -> str:
-    return row_or_404(Application.objects.all(), pk=object_id).name
-
-
-def _button(page: ApplicationPage) -> Any:
-    """The button that leads from an application to one of its pages."""
-
-    def go(admin: ApplicationAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
-        return HttpResponseRedirect(page.url(_name_of(object_id)))
-
-    go.__name__ = page.action
-    declared = action(
-        description=page.title,
-        url_path=page.path,
-        icon=page.icon,
-        attrs={"data-testid": page.path},
-    )
-    return declared(go)
-
-
-for shown in APPLICATION_PAGES:
-    setattr(ApplicationAdmin, shown.action, _button(shown))

@@ -98,7 +98,7 @@ def _page_number(request: HttpRequest) -> int:
 
 
 def _back(application: Application, *, context: str) -> str:
-    page = reverse("console-contexts", args=[application.name])
+    page = reverse("console-application-page", args=[application.name, "contexts"])
     return f"{page}?{urlencode({'context': context})}" if context else page
 
 

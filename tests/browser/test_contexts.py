@@ -60,7 +60,7 @@ def test_the_global_context_is_shown_with_the_contexts_that_learned(
     learned(server_redis, digits, "ann & co", svm=3.0, forest=0.0)
     page = sign_in(owner)
     page.goto(f"/admin/registry/application/{digits.pk}/change/")
-    page.get_by_test_id("contexts").click()
+    page.get_by_role("link", name="Contexts").click()
 
     expect(page).to_have_url(re.compile(f"{PAGE}$"))
     arms = page.get_by_test_id("learned-arm")

@@ -142,7 +142,7 @@ def test_it_is_reached_from_the_application_and_from_the_live_page(
     expect(page).to_have_url("/admin/applications/digits/monitoring/")
 
     page.get_by_role("link", name="Settings").first.click()
-    page.get_by_test_id("monitoring").first.click()
+    page.get_by_role("navigation", name="digits").get_by_role("link", name="Monitoring").click()
 
     expect(page).to_have_url("/admin/applications/digits/monitoring/")
     page.get_by_role("link", name="7 days").click()

@@ -52,7 +52,7 @@ def test_it_is_reached_from_the_applications_page(
 ) -> None:
     page = sign_in(owner)
     page.goto(f"/admin/registry/application/{digits.pk}/change/")
-    page.get_by_test_id("what-if").click()
+    page.get_by_role("link", name="What if").click()
 
     expect(page).to_have_url(re.compile(URL))
     expect(page.get_by_test_id("feedback")).to_have_text("400")

@@ -26,7 +26,7 @@ class Endpoint(NamedTuple):
 # The application `letters` and its model `ocr` are a stranger's to the owner of `digits`.
 ENDPOINTS = [
     Endpoint("GET", "applications/"),
-    Endpoint("POST", "applications/", {"name": "new", "input_type": "doubles", "slo_ms": 50}),
+    Endpoint("POST", "applications/", {"name": "fresh", "input_type": "doubles", "slo_ms": 50}),
     Endpoint("GET", "applications/letters"),
     Endpoint("PUT", "applications/letters", {"description": "mine"}),
     Endpoint("PATCH", "applications/letters", {"description": "mine"}),

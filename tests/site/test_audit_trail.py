@@ -36,7 +36,7 @@ NOTHING_WRITTEN = (
 )
 WRITES = [e for e in ENDPOINTS if e.method != "GET" and e.path not in NOTHING_WRITTEN]
 NEW_APPLICATION = application_fields(
-    name="new", input_type="doubles", policy="exp3", policy_params=""
+    name="fresh", input_type="doubles", policy="exp3", policy_params=""
 )
 PASSWORDS = {"password1": "correct horse battery", "password2": "correct horse battery"}
 INLINES = {
@@ -126,7 +126,7 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "application delete": ("registry/application/{digits}/delete/", SURE),
-    "model add": ("registry/model/add/", {"name": "new", "input_type": "doubles"}),
+    "model add": ("registry/model/add/", {"name": "fresh", "input_type": "doubles"}),
     "model change": ("registry/model/{ocr}/change/", {"description": "changed", **INLINES}),
     "model delete": ("registry/model/{spare}/delete/", SURE),
     "model roll_back": ("registry/model/{ocr}/rollback/", {"to": "{earlier}", "reason": "worse"}),
@@ -140,13 +140,13 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
         {**SETTINGS, "notes": "changed"},
     ),
     "modelversion delete": ("registry/modelversion/{unused}/delete/", SURE),
-    "modelversion deploy": ("registry/modelversion/{unused}/deploy/", {"reason": "new"}),
-    "apikey add": ("registry/apikey/add/", {"name": "new", "can_predict": "on"}),
+    "modelversion deploy": ("registry/modelversion/{unused}/deploy/", {"reason": "fresh"}),
+    "apikey add": ("registry/apikey/add/", {"name": "fresh", "can_predict": "on"}),
     "apikey change": ("registry/apikey/{key}/change/", {"name": "renamed"}),
     "apikey revoke": ("registry/apikey/{key}/revoke/", {}),
     "user add": (
         "auth/user/add/",
-        {"username": "new", "usable_password": "true", **PASSWORDS},
+        {"username": "fresh", "usable_password": "true", **PASSWORDS},
     ),
     "user change": (
         "auth/user/{person}/change/",
@@ -160,7 +160,7 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "user delete": ("auth/user/{person}/delete/", SURE),
     "user password": ("auth/user/{person}/password/", PASSWORDS),
-    "group add": ("auth/group/add/", {"name": "new"}),
+    "group add": ("auth/group/add/", {"name": "fresh"}),
     "group change": ("auth/group/{team}/change/", {"name": "renamed"}),
     "group delete": ("auth/group/{team}/delete/", SURE),
     "contexts reset": ("applications/digits/contexts/reset/?all=", {}),
@@ -232,7 +232,7 @@ def test_whoever_changes_the_own_password_leaves_an_entry(console: Client) -> No
     assert changed("user", "grace").changes == {"password": ["•••", "•••"]}
 
 
-READING = {"monitoring", "contexts", "what_if", "feedback_form", "upload_version"}
+READING = {"upload_version"}
 
 
 def test_every_page_that_changes_something_is_in_the_table(admin_user: User) -> None:
@@ -253,7 +253,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "deploy": ("ocr", "3", "--reason", "better"),
     "rollback": ("ocr",),
     "scale": ("ocr", "2"),
-    "create_api_key": ("new",),
+    "create_api_key": ("fresh",),
     "revoke_api_key": ("old",),
     "rebuild_selection_state": ("--application", "digits"),
 }

@@ -318,7 +318,6 @@ def test_the_scope_manage_is_offered_only_to_superusers(owner: Client) -> None:
     "path",
     [
         "apikey/{}/revoke/",
-        "application/{}/try/",
         "model/{}/rollback/",
         "model/{}/scale/",
         "model/{}/upload/",

@@ -1,4 +1,4 @@
-"""Each page about an application has its URL, its tab and its button from one row of a table."""
+"""Each page about an application has its URL and its tab from one row of a table."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import ast
 import re
 
 import pytest
-from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.template import RequestContext, Template
 from django.test import Client
-from django.urls import resolve, reverse
+from django.urls import reverse
 
-from console.admin.applications import ApplicationAdmin
+from console.access import VIEW, application_for, frame
 from console.application_pages import APPLICATION_PAGES, ApplicationPage
 from registry.models import Application
 from tests.architecture.source import LAYERS, modules, name, parsed
@@ -38,27 +39,40 @@ def test_it_is_for_people_who_signed_in(
     assert answer.headers["Location"].startswith("/admin/login/")
 
 
-@EACH
-def test_its_button_leads_there(
-    admin_client: Client, digits: Application, page: ApplicationPage
-) -> None:
-    button = reverse(f"admin:registry_application_{page.action}", args=[digits.pk])
+def test_the_applications_own_page_leads_to_each(admin_client: Client, digits: Application) -> None:
     shown = admin_client.get(f"/admin/registry/application/{digits.pk}/change/").content.decode()
-    assert button in shown
-    assert admin_client.get(button).headers["Location"] == page.url("digits")
+    for page in APPLICATION_PAGES:
+        assert f'href="{page.url("digits")}"' in shown
+    assert f'href="{reverse("feedback-form", args=["digits"])}"' in shown
+    assert "clp-tabs" not in admin_client.get("/admin/registry/application/add/").content.decode()
 
 
-def test_rows_of_the_list_have_the_buttons_that_belong_there() -> None:
-    made = ApplicationAdmin(Application, admin.site)
-    assert made.actions_row == ("monitoring", "feedback_form")
+def toast(request: HttpRequest, name: str) -> HttpResponse:
+    """A page as the recipe has it."""
+    application = application_for(request, name, VIEW)
+    context = frame(request, application, title=f"{application}: toast")
+    template = Template(
+        '{% extends "admin/base_site.html" %}{% block content %}'
+        '{% include "console/application_nav.html" with here="toast" %}{% endblock %}'
+    )
+    return HttpResponse(template.render(RequestContext(request, context)))
 
 
-def test_the_form_where_people_try_it_is_where_its_url_is(
-    admin_client: Client, digits: Application
+def test_a_new_row_is_a_page_with_its_tab(
+    admin_client: Client, client: Client, digits: Application
 ) -> None:
-    button = reverse("admin:registry_application_feedback_form", args=[digits.pk])
-    assert admin_client.get(button).headers["Location"] == reverse("feedback-form", args=["digits"])
-    assert resolve("/feedback/digits/").url_name == "feedback-form"
+    """The recipe, performed."""
+    new = ApplicationPage(path="toast", title="Toast", view=f"{__name__}.toast")
+    APPLICATION_PAGES.append(new)
+    try:
+        shown = admin_client.get(new.url("digits")).content.decode()
+        assert f'href="{new.url("digits")}" aria-current="page">Toast</a>' in shown
+        beside = admin_client.get(APPLICATION_PAGES[0].url("digits")).content.decode()
+        assert f'href="{new.url("digits")}"' in beside
+        assert client.get(new.url("digits")).status_code == 302
+    finally:
+        APPLICATION_PAGES.remove(new)
+    assert admin_client.get("/admin/applications/digits/toast/").status_code == 404
 
 
 def test_no_code_spells_where_a_page_is() -> None:
