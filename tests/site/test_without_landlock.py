@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not has_landlock(), reason="nothing to take away
 # Runs a program for which the kernel has no Landlock: its first call doesn't exist.
 WITHOUT = """
 import ctypes, os, sys
-from serving.container import syscalls
+from serving.container.sandbox import syscalls
 
 libc = ctypes.CDLL(None)
 libc.prctl(38, 1, 0, 0, 0)

@@ -177,7 +177,7 @@ def test_a_folder_on_the_path_that_cannot_be_searched_is_left_out(tmp_path: Path
 OLDER = """
 import os, socket, sys
 from pathlib import Path
-from serving.container import confined
+from serving.container.sandbox import confined
 
 def attempt(action):
     try:
