@@ -29,7 +29,7 @@ from serving.container.inputs.signature import output_shape, signature_of, tella
 from serving.container.loading import load_predictor
 from serving.container.predictor import Predictor
 from serving.container.runtimes import find_runtime
-from serving.container.sandbox.limits import MemoryLimit, held_to, private_bytes
+from serving.container.sandbox.limits import MemoryLimit, held_to, process_bytes
 from serving.container.spec import LoadSpec, add_options
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.errors import InvalidAddress
@@ -63,7 +63,7 @@ def check(arguments: argparse.Namespace, *, say: Say) -> None:
     started = time.perf_counter()
     if arguments.tell_base:
         find_runtime(arguments.runtime)
-        say({"base_bytes": private_bytes()})
+        say({"base_bytes": process_bytes()})
     with _limits(arguments):
         predictor = _load(arguments)
         loaded = time.perf_counter()
@@ -101,7 +101,7 @@ def answer(arguments: argparse.Namespace, *, say: Say) -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     with socket.socket(fileno=arguments.descriptor) as channel:
         find_runtime(arguments.runtime)  # its libraries are no part of the model
-        say({"base_bytes": private_bytes()})
+        say({"base_bytes": process_bytes()})
         predictor = _load_for_good(arguments)
         keep_freed_memory()
         say({"ok": True} | _told(predictor))

@@ -39,7 +39,7 @@ from serving.container.child.child_process import ChildPredictor
 from serving.container.child.model_process import ForkServer
 from serving.container.failures.recent_failures import failure_of
 from serving.container.runtimes import self_contained
-from serving.container.sandbox.limits import MemoryLimit, held_to, private_bytes
+from serving.container.sandbox.limits import MemoryLimit, held_to, process_bytes
 from serving.container.server.listener import ChildServer, ContainerServer
 from serving.container.spec import SEARCH_S, LoadSpec
 from serving.environments.store import HeldEnvironment
@@ -247,7 +247,7 @@ class ReplicaProcess:
 
     def _load_in_child(self, spec: LoadSpec, *, environment: HeldEnvironment | None) -> Predictor:
         """In this process's memory a model would find the secrets of the stack."""
-        base_bytes = private_bytes()
+        base_bytes = process_bytes()
         self._watch(base_bytes=base_bytes)
         with self._slot.working(at_most_s=self._version.load_timeout_s):
             return ChildPredictor(

@@ -38,7 +38,7 @@ from serving.container.failures.crashes import broken, last_line, process_end
 from serving.container.failures.output import Overheard
 from serving.container.failures.recent_failures import Failure, RecentFailures
 from serving.container.inputs.signature import Signature, read_told, told_features
-from serving.container.sandbox.limits import private_bytes
+from serving.container.sandbox.limits import process_bytes
 from serving.container.spec import LoadSpec
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames.codec import Answer
@@ -170,7 +170,7 @@ class ChildPredictor:
             # Once, before its model: its memory limit counts from there.
             self._poll()
             if (pid := self.process.pid) is not None:
-                on_started(pid, min(int(report["base_bytes"]), private_bytes(pid)))
+                on_started(pid, min(int(report["base_bytes"]), process_bytes(pid)))
             report = self._read_report()
         if report is None:
             ended = self._how_it_ended()

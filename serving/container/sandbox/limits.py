@@ -42,7 +42,7 @@ class MemoryLimit:
 
     def __init__(self, limit_mb: int | None, *, threads: int = 1) -> None:
         self.limit_mb = limit_mb
-        self.base_bytes = private_bytes()
+        self.base_bytes = process_bytes()
         self._resident_before = _status("VmRSS")
         self._threads = threads
         self._before = resource.getrlimit(resource.RLIMIT_DATA)
@@ -87,7 +87,8 @@ def held_to(limit: MemoryLimit, *, threads: int) -> Iterator[None]:
 
     Raises MemoryLimitExceeded where the model failed for want of memory, or holds too much.
     """
-    limit_threads(threads)
+    if threads > 1:  # else libraries go by the environment that the process was started with
+        limit_threads(threads)
     limit.impose()
     try:
         yield
@@ -100,7 +101,7 @@ def held_to(limit: MemoryLimit, *, threads: int) -> Iterator[None]:
             f"the model needs more than its memory limit of {limit.limit_mb} MiB; "
             f"it held {limit.most_taken_mb:.0f} MiB when it asked for more: {error}"
         ) from error
-    limit_threads(threads)  # of the libraries that the model has brought
+    limit_threads(threads)
 
 
 def limit_threads(count: int) -> None:
@@ -110,6 +111,11 @@ def limit_threads(count: int) -> None:
         from threadpoolctl import threadpool_limits
 
         threadpool_limits(limits=count)
+
+
+def process_bytes(pid: int | None = None) -> int:
+    """Return what a process holds that no file backs, this one for None; 0 if nobody knows."""
+    return held_bytes({os.getpid() if pid is None else pid})
 
 
 def private_bytes(pid: int | None = None) -> int:

@@ -34,7 +34,7 @@ from serving.container.failures.output import CHUNK, READ_WITHIN_S
 from serving.container.failures.recent_failures import Failure
 from serving.container.inputs.signature import read_told, told_features
 from serving.container.sandbox.family import read_processes
-from serving.container.sandbox.limits import fault_of, private_bytes
+from serving.container.sandbox.limits import fault_of, process_bytes
 from serving.container.spec import LoadSpec
 from serving.rpc.text import CUT, safe_text
 
@@ -134,7 +134,7 @@ def _watched(
         meanwhile()
         if process.pid is not None:
             if base_bytes is None and (base_bytes := _told_base(told.head)) is not None:
-                base_bytes = min(base_bytes, private_bytes(process.pid))
+                base_bytes = min(base_bytes, process_bytes(process.pid))
             _check_limits(process.pid, base_bytes=base_bytes, limit_mb=limit_mb)
     if code is None:
         # It says what it is doing (`serving.container.failures.crashes`).
