@@ -1,1 +1,1 @@
-"""What runs beside a model: it needs Python, NumPy, msgspec, simdjson and the framework only."""
+"""Hosts models. It needs Python, NumPy, msgspec, simdjson and the framework only."""

@@ -110,7 +110,7 @@ def answer(arguments: argparse.Namespace, *, say: Say) -> None:
 
 
 def _told(predictor: Predictor) -> dict[str, Any]:
-    """What it takes."""
+    """Return what the model takes."""
     signature = signature_of(predictor, input_type=predictor.input_type)
     return {
         "n_features": predictor.n_features,
@@ -119,7 +119,7 @@ def _told(predictor: Predictor) -> dict[str, Any]:
 
 
 def _rehearsed(predictor: Predictor, *, arguments: argparse.Namespace) -> dict[str, Any]:
-    """What it takes and gives, by its answers to sample inputs, and how long it takes over them.
+    """Return what the model takes and gives for sample inputs, and how long that takes.
 
     Raises WarmUpFailed where it doesn't answer its example.
     """

@@ -28,13 +28,13 @@ from serving.rpc.frames.codec import Answer, AnswerStatus, failed
 logger = logging.getLogger(__name__)
 
 WARM_UP_SIZES = (1, 8)
-# What a model raises, by the name of its class, whose caller sent what it doesn't take.
+# The name of the exception by which a model refuses an input.
 INVALID_INPUT = "InvalidInput"
 NOT_ASKED = "the model failed on a batch, and finding out on which of its inputs took too long"
 
 
 class LoadedModel(Protocol):
-    """What a runtime makes of an artifact: the paper's batch interface.
+    """A model that a runtime has loaded: the paper's batch interface.
 
     Two attributes are optional: its `signature` says more of its inputs than their number, and
     `null_is_declared` is true if null is a value only where the signature says so, as the model
@@ -56,7 +56,7 @@ class LoadedModel(Protocol):
 
 
 class BatchPredictor(Protocol):
-    """What a server serves."""
+    """Answers batches for a server."""
 
     def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
         """Answer each input's raw JSON, in order."""
@@ -149,7 +149,7 @@ class ModelPredictor:
                 )
             return
         failures = [self._try_row(row) for row in made_up(self.signature)]
-        # Of a row that was made up nobody knows whether it makes sense.
+        # A row that was made up need not make sense.
         if failures and all(failures) and self.input_type != COLUMNS:
             inputs = f"{self.n_features} zeros" if self.n_features is not None else "zeros"
             raise self._unanswered(f"the model failed to answer {inputs}: {failures[0]}")
@@ -221,7 +221,7 @@ class ModelPredictor:
         return answers + [failed(f"{NOT_ASKED}: {blamed.payload.decode()}")] * left
 
     def _blame(self, error: BaseException) -> Answer:
-        """What the model's code raised, as the answer to an input: the caller's fault or its own,
+        """Turn an exception of the model into an answer: the caller's fault or its own,
         which is noted.
         """
         named = any(kind.__name__ == INVALID_INPUT for kind in type(error).__mro__)

@@ -1,4 +1,4 @@
-"""What a version is loaded from, how, and what it may take: said once, here.
+"""The specification of how a version is loaded, and what it may take.
 
 Each field but the secret is an option of the commands of ``python -m serving.container`` too, by
 its name.
@@ -64,7 +64,7 @@ class LoadSpec:
         return self.artifact.read_bytes()
 
     def starts_with(self, *starts: bytes) -> bool:
-        """Whether the artifact begins with one of these."""
+        """Return whether the artifact begins with one of these."""
         return self.head(max(map(len, starts))).startswith(starts)
 
     def head(self, size: int) -> bytes:

@@ -36,7 +36,7 @@ class KeepModelsOut(asyncio.Protocol):
 
 def is_model(connected: socket.socket) -> bool:
     """Return whether the process that connected is confined, as each with a model's code is for
-    good, and this one isn't. Of one in another container nothing is known.
+    good, and this one isn't. A process in another container is never taken for one.
     """
     if not hasattr(socket, "SO_PEERCRED"):  # not on Linux
         return False
@@ -46,7 +46,7 @@ def is_model(connected: socket.socket) -> bool:
 
 
 def _is_confined(pid: int) -> bool:
-    """Whether it can gain no privileges; one that has ended may have been."""
+    """Return whether it can gain no privileges; one that has ended may have been."""
     try:
         return "NoNewPrivs:\t0" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def sock(self) -> socket.socket | None:
-        """What it sends over, to look at; None before the connection is made and after its end."""
+        """The socket, to look at; None before the connection is made and after its end."""
         transport = self._transport
         return None if transport is None else transport.get_extra_info("socket")
 
@@ -96,7 +96,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and not self.closing:
             self._transport.resume_reading()
 
-    # What the event loop calls.
+    # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports have the methods, not the base class.
@@ -168,7 +168,7 @@ class Connection(asyncio.Protocol):
 
 
 class Listener(Protocol):
-    """What listen() returns."""
+    """The result of listen()."""
 
     @property
     def sockets(self) -> Sequence[socket.socket]: ...

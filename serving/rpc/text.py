@@ -6,7 +6,7 @@ surrogates), in logs and terminals (which obey control characters), on pages tha
 
 from __future__ import annotations
 
-# What one message may be long: a reason, not the array that a framework quotes in it.
+# The length of a message: a reason, not the array that a framework quotes in it.
 MESSAGE_CHARACTERS = 2000
 CUT = "\n[... {} characters left out ...]\n"
 CUT_CHARACTERS = 50  # no less than it takes

@@ -1,1 +1,1 @@
-"""What runtimes share: arrays, tensors, scores and archives of models."""
+"""Shared by runtimes: arrays, tensors, scores and archives of models."""

@@ -38,7 +38,7 @@ def shaped(
 
 
 def are_named(rows: Rows) -> bool:
-    """Whether each row has its parts by their names."""
+    """Return whether each row has its parts by their names."""
     if isinstance(rows, list):
         return bool(rows) and isinstance(rows[0], dict)
     return isinstance(rows, dict) or hasattr(rows, "columns")

@@ -53,7 +53,7 @@ def encode_output(output: Any) -> Answer:
 
 
 def is_finite(output: Any) -> bool:
-    """Whether no float within is NaN or infinite; of lists, tuples and dictionaries."""
+    """Return whether no float within is NaN or infinite; of lists, tuples and dictionaries."""
     if isinstance(output, float):
         return math.isfinite(output)
     if isinstance(output, dict):

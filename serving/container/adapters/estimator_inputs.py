@@ -1,4 +1,4 @@
-"""What a fitted estimator takes: names and types as it keeps them.
+"""The inputs of a fitted estimator: names and types as it keeps them.
 
 Types are those of its first steps: an encoder knows its categories, what scales takes numbers.
 """
@@ -62,8 +62,8 @@ def _output_of(estimator: Any, *, method: str) -> OutputShape | None:
 
 
 def _columns_of(estimator: Any, *, names: tuple[str, ...]) -> Iterator[tuple[str, InputPart]]:
-    """What the first steps say of columns; of one that two take, what is said last holds, texts
-    over numbers."""
+    """Yield the parts that the first steps take. For a column that two take, the last one holds,
+    texts over numbers."""
     estimator = _first_step(estimator)
     if hasattr(estimator, "transformers_"):
         parts = [
@@ -97,7 +97,7 @@ def _first_step(estimator: Any) -> Any:
 
 
 def _named(columns: Any, *, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Which columns a transformer was given: by names, numbers, a mask or a slice of numbers."""
+    """Return the columns of a transformer, given by names, numbers, a mask or a slice."""
     if isinstance(columns, str):
         return (columns,)
     if isinstance(columns, slice):
@@ -145,7 +145,7 @@ def _dtype_of(known: tuple[Any, ...]) -> DType:
 def _columns_of_histograms(
     estimator: Any, *, names: tuple[str, ...]
 ) -> Iterator[tuple[str, InputPart]]:
-    """Of gradient boosting on histograms, whose categories are those of the frame's dtypes."""
+    """Yield the parts of gradient boosting on histograms: categories are those of the frame."""
     if not any(estimator.is_categorical_):
         yield from ((name, InputPart(dtype="float64")) for name in names)
         return

@@ -15,7 +15,7 @@ def without(*names: str) -> Iterator[None]:
     missing for as long as the process lives.
     """
     hidden = [name for name in names if name not in sys.modules]
-    # Which importing takes for missing.
+    # Importing takes None for a missing module.
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:
         yield

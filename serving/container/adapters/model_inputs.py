@@ -1,4 +1,4 @@
-"""What a model knows of its inputs, as a signature of its version's input type."""
+"""Signatures of models that know their features or tensors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def of_features(
     nullable: bool | None = None,
     categories: Mapping[str, Sequence[Category]] | None = None,
 ) -> Signature:
-    """Of a model of features, which are the numbers of an array or the columns of a row.
+    """Return the signature of a model of features: numbers of an array or columns.
 
     `nullable`: it knows what to do with what is missing. `categories` are those of columns that
     have some; raises LoadFailed where there is no pandas to hold them.
@@ -51,7 +51,7 @@ def of_features(
 
 
 def of_tensors(input_type: str, parts: Sequence[InputPart]) -> Signature:
-    """Of a model of tensors, which may be fed from arrays or columns with their numbers as well."""
+    """Return the signature of a model of tensors, which arrays or columns can feed as well."""
     if input_type == TENSOR:
         return Signature(input_type=input_type, inputs=tuple(parts))
     if input_type == COLUMNS and all(part.shape in ((), (1,)) for part in parts):

@@ -1,1 +1,1 @@
-"""What a check asks a model beyond whether it answers."""
+"""Sample answers, times and agreement that a check reports."""

@@ -24,7 +24,7 @@ Row = tuple[bytes, bytes]
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
-    """Of `inputs` it was asked and `answered`; `same` outputs mean the same value.
+    """Counts of `inputs` asked and `answered`; `same` outputs mean the same value.
 
     `largest_difference` is that of two numbers at the same place, None where there are none. It
     says nothing of outputs that differ in kind or shape.

@@ -1,4 +1,4 @@
-"""What a model is asked in its check, beyond whether it answers: sample inputs, and how long."""
+"""The report of a check: answers to sample inputs, and the time of batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Asked in a check alone, not by each replica's warm-up: nobody knows whether it makes sense.
 MADE_UP_TEXT = b'"a text"'
-# What is shown of an input or an output.
+# An input or an output is shown as far as this.
 SHOWN_CHARACTERS = 2000
 # The sizes of batches whose time is taken, beside the largest.
 SIZES = (1, 8)
@@ -90,7 +90,7 @@ def timed(
 
 
 def _timed(predictor: BatchPredictor, batch: list[bytes], *, seconds: float) -> BatchTime:
-    # Whoever only reads a report does without its memory.
+    # Processes that only read a report do without its memory.
     import numpy as np
 
     times: list[float] = []

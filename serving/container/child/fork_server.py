@@ -31,7 +31,7 @@ MAIN = "serving.container.__main__"
 PRELOADED = (
     MAIN,
     "serving.container.server.serve",
-    # What confining a process imports.
+    # Imported to confine a process.
     "serving.container.sandbox.mounts",
     "serving.container.sandbox.own_user",
     "serving.container.sandbox.syscalls",

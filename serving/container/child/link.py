@@ -51,7 +51,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SocketReader:
-    """What arrives at a blocking socket, by way of one buffer."""
+    """Reads a blocking socket by way of one buffer."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._receive_into = connected.recv_into

@@ -26,7 +26,7 @@ from typing import ClassVar
 from serving.rpc.text import safe_text
 
 NAME_CHARACTERS = 200
-# What to do, in the words of REST, of the Python client and of the command line.
+# Advice in the words of REST, of the Python client and of the command line.
 ALLOW_PICKLE = (
     'upload it with allow_pickle=true (client.deploy(..., fields={"allow_pickle": True}), '
     "clipper deploy --field allow_pickle=true), which takes the permission to run code"
@@ -37,9 +37,9 @@ class ContainerError(Exception):
     """Base of the reasons for which a version cannot be served; kind is a stable slug."""
 
     kind: ClassVar[str] = "container_error"
-    # Whether its cause is what the model's own code raised, rather than what refused the model.
+    # True if the model's own code raised its cause, false if something refused the model.
     of_model: ClassVar[bool] = False
-    # Of one that another process has told: where the model's code raised it there, "" for nowhere.
+    # The traceback that another process reported with it, "" for none.
     told_traceback: str | None = None
 
 
@@ -85,7 +85,7 @@ class PickleRefused(ContainerError):
 
 class EnvironmentFailed(ContainerError):
     kind = "environment_failed"
-    # Whether a build failed for it some time ago, and none was tried now.
+    # True if a build failed some time ago, and none was tried now.
     remembered = False
 
 
@@ -138,7 +138,7 @@ def explain(error: BaseException) -> str:
 
 
 def words_of(error: BaseException) -> str:
-    """What an exception says to a caller, without the name of its class; it never raises."""
+    """Return an exception's message for a caller, without its class; never raises."""
     try:
         return safe_text(str(error)) or "the model does not take this input"
     except BaseException as odd:

@@ -19,7 +19,7 @@ from serving.rpc.text import safe_text
 
 _BROKEN = re.compile(r"^Fatal Python error: (?P<how>.*)$", re.MULTILINE)
 _FRAME = re.compile(r'^  File "([^"\n]*)", line (\d+) in (.*)$', re.MULTILINE)
-# What leads to a model's own code: it was run as a program, asked from an event loop, and imported.
+# Frames that lead to a model's own code: the program, the event loop, and imports.
 _OURS = f"{Path(__file__).resolve().parents[1]}/"
 _PROGRAM, _LOOP = f"{_OURS}__main__.py", f"{_OURS}server/serve.py"
 _IMPORTS = "<frozen "

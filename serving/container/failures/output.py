@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # For so long the last words of a process that has ended are waited for.
 READ_WITHIN_S = 1.0
 CHUNK = 65536
-# Of what a child wrote last so much is kept, for the reason of its end and where it was then.
+# The end of a child's output is kept, for the reason of its end and where it was then.
 KEPT_BYTES = 16384
 
 LOST = "[{} bytes of output were lost here: {}]\n"
@@ -70,7 +70,7 @@ def stream_to(descriptor: int) -> TextIO:
 
 
 class Overheard:
-    """What a child writes to a pipe is this process's own output, wherever that goes at the moment.
+    """Passes a child's output on as this process's own, wherever that goes at the moment.
 
     A descriptor that it inherited would go on into a log that has long made room for another.
     """
@@ -88,7 +88,7 @@ class Overheard:
         self._thread.join(READ_WITHIN_S)
 
     def last_words(self) -> str:
-        """What it has written last, as far as it was kept."""
+        """Return the end of its output."""
         return self._last.decode(errors="replace")
 
     def _pass_on(self) -> None:

@@ -1,4 +1,4 @@
-"""What went wrong lately in this process: each kind of failure once, with how often and when."""
+"""Recent failures of this process: each kind once, with its count and last time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def failure_of(error: BaseException) -> Failure:
-    """What a model's code raised, once; a reason of ours for not loading it is there as it is."""
+    """Return the failure of one exception; our own reasons stay as they are."""
     told = safe_text(str(error)) if isinstance(error, ContainerError) else explain(error)
     elsewhere = _told_traceback(error)
     return Failure(
@@ -52,7 +52,7 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def _of_another(told: Failure) -> Failure:
-    """What a process told that runs somebody's code, as this one might have noted it."""
+    """Bound a failure that a process with a version's code reported."""
     return Failure(
         kind=_fit(told.kind),
         error=_fit(told.error),
@@ -67,7 +67,7 @@ def _fit(text: str) -> str:
 
 
 def _told_traceback(error: BaseException | None) -> str | None:
-    """What was told of an error, or of the one of ours that it came of; None for nothing."""
+    """Return the traceback that was reported with an error or its cause; None for none."""
     while isinstance(error, ContainerError):
         if error.told_traceback is not None:
             return error.told_traceback

@@ -24,7 +24,7 @@ PLACE_CHARACTERS = 300
 LAST_LINES = 12
 LINE_CHARACTERS = 200
 
-# What leads to a model's own code.
+# Frames that lead to a model's own code.
 _OURS = (f"{Path(__file__).resolve().parents[1]}/", "<frozen importlib")
 # A model's folder is another one in each process: nobody can open it there later.
 _UNPACKED = re.compile(r"^.*/clipper-model-\d+-[^/]+/")

@@ -1,4 +1,4 @@
-"""Which inputs of a batch to ask a model about again after it failed: arithmetic alone."""
+"""Bisection of a batch that a model failed on: arithmetic alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Bisection:
         """The batch of `rows` failed after `took_s`; the search may take `seconds`."""
         self._seconds = seconds
         self._pieces = [rows]
-        # The slowest so far. What raises at once says little; what succeeds says it all.
+        # The slowest so far: a failure at once says little, a success all.
         self._seconds_per_row = took_s / rows
         self._halve()
 

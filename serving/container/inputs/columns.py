@@ -1,8 +1,8 @@
 """Rows by the names of their columns, as a data frame has them: `{"age": 31, "city": "Rome"}`.
 
 A column that is missing, or null, is no value: NaN, as pandas has it. In a column of numbers true
-is 1 and false 0, which is what models make of a frame's booleans. Of two members of one name the
-last counts.
+is 1 and false 0, which is what models make of a frame's booleans. The last of two members of one
+name counts.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MOST_UNKNOWN = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnKind:
-    """Of what JSON type the values of a column are, and what is done with one."""
+    """The JSON type of a column's values, and the conversion of one."""
 
     name: str
     types: Any
@@ -90,7 +90,7 @@ class ColumnsParser:
         self._kinds = tuple(_kind(part) for part in parts)
         # Each as it was said: 3 where 3.0 came.
         self._categories = tuple({value: value for value in part.categories} for part in parts)
-        # What msgspec cannot say in types is looked at value by value.
+        # Positions that msgspec can't check by type.
         self._looked_at = tuple(i for i, part in enumerate(parts) if _needs_a_look(part))
         self._decode = self._fast_decoder()
 
@@ -240,7 +240,7 @@ def _integers(limits: Any) -> ColumnKind:
     low, high = int(limits.min), int(limits.max)
 
     def accept(value: Any) -> Any:
-        # What is whole is an integer, however it is written: 3.0 too.
+        # A whole number is an integer, however it is written: 3.0 too.
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         if not whole or not low <= value <= high:
             raise Unaccepted

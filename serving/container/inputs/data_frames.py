@@ -78,7 +78,7 @@ def _array(values: list[Any], *, dtype: str, nullable: bool) -> NDArray[Any]:
     if dtype.startswith("float"):
         return np.array(values, dtype=dtype)
     if dtype.startswith(("int", "uint")):
-        # Whether others of a batch are null makes no difference to a row.
+        # Nulls in other rows of a batch make no difference to a row.
         return np.array(values, dtype="float64" if nullable else dtype)
     if dtype == "bool" and not nullable:
         return np.array(values, dtype=bool)
@@ -88,7 +88,7 @@ def _array(values: list[Any], *, dtype: str, nullable: bool) -> NDArray[Any]:
 
 
 def _dtype_of(values: list[Any]) -> str:
-    """What the values of a column are of which nothing is known."""
+    """Guess the dtype of a column from its values."""
     kinds = {type(value) for value in values} - {type(None)}
     if kinds == {bool} and None not in values:
         return "bool"

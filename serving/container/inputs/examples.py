@@ -1,4 +1,4 @@
-"""What an example tells of its kind, and inputs that are made up where there is no example."""
+"""Signatures from examples, and made-up inputs for versions without one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from serving.container.inputs.signature import (
 
 # No input is made up of more numbers, or of more arrays where these are empty.
 MOST_MADE_UP = 1 << 20
-# Whoever reads JSON that somebody said goes down its levels.
+# The levels of an example: others read it level by level.
 MOST_NESTED = 64
 
 
@@ -64,7 +64,7 @@ def _decoded(example: str | bytes) -> Any:
 
 
 def is_nested_deep(value: Any) -> bool:
-    """Whether JSON has more than MOST_NESTED levels."""
+    """Return whether JSON has more than MOST_NESTED levels."""
     level, depth = [value], 0
     while level and depth <= MOST_NESTED:
         depth += 1

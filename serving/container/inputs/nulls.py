@@ -1,4 +1,4 @@
-"""Whether null is a value for a model: found by asking it about a row without one, or declared."""
+"""Null as a value: found by asking a model about a row with one, or declared."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from serving.container.inputs.parsing import row_parser
 from serving.container.inputs.rows import InvalidRow
 from serving.container.inputs.signature import COLUMNS, Signature
 
-# Each column is left out once, which takes a few milliseconds. Of more columns, or of those that
-# are left after so long, it isn't known.
+# Each column is left out once, which takes a few milliseconds. The others stay unknown.
 MOST_PROBED = 200
 PROBED_S = 10.0
 
@@ -92,7 +91,7 @@ def _answers_row(ask: Ask, row: tuple[Any, ...], *, signature: Signature) -> boo
 
 
 def _answers(ask: Ask, rows: Any) -> bool:
-    """Whether the model has a finite answer."""
+    """Return whether the model has a finite answer."""
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")

@@ -123,7 +123,7 @@ PARSERS: dict[str, Callable[[Signature], RowParser]] = {
     "columns": columns_parser,
     "tensor": tensor_parser,
 }
-# Of those that take null where the signature is silent.
+# Parsers that refuse null if the signature is silent.
 WITHOUT_NULLS: dict[str, Callable[[Signature], RowParser]] = {
     "json": lambda signature: JsonWithoutNullParser(),
     "columns": partial(columns_parser, nulls=False),

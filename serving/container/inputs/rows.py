@@ -1,4 +1,4 @@
-"""What every parser of inputs has in common: rows, refusals and the words for them."""
+"""Rows: the interface of parsers, refusals and the words for them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ try:
 except ImportError:  # an environment need not have it
     simdjson = None  # type: ignore[assignment]  # it isn't there
 
-# What a model is given: arrays of numbers, tensors by name, a data frame, or a list.
+# The inputs of a model: arrays of numbers, tensors by name, a data frame, or a list.
 Rows = Any
 
 # How much of an offending value, or of a name, is quoted back.
 QUOTED = 40
-# Of an input that holds several.
+# A hint for an input that holds several.
 ONE_BY_ONE = "; several inputs go into input_batch, in Python into predict_batch"
 # How many of the columns that are expected are named.
 MOST_NAMED = 12

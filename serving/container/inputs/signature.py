@@ -1,4 +1,4 @@
-"""What a version takes and gives: as its artifact, its upload or an example says.
+"""Signatures: the inputs and outputs of a version, by its artifact, upload or example.
 
 A part that nobody knows isn't there, and nothing is held against it. Processes tell each other
 signatures as JSON, and the registry keeps them so.
@@ -72,7 +72,7 @@ class InputPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OutputShape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an output is in JSON, and how large where it is an array.
+    """The kind of an output in JSON, and the size of an array.
 
     `classes` are the labels that a classifier chooses from; where it gives a score for each of
     them, in the order of the scores.
@@ -96,7 +96,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @classmethod
     def of(cls, input_type: str, *, length: int | None = None) -> Signature:
-        """Of inputs of which no more is known; `length` is that of arrays of numbers."""
+        """Return a signature that knows the type alone, and the `length` of arrays of numbers."""
         if length is None or input_type not in ARRAY_DTYPES:
             return cls(input_type=input_type)
         part = InputPart(dtype=ARRAY_DTYPES[input_type], shape=(length,))
@@ -157,7 +157,7 @@ def told_features(told: object) -> int | None:
 
 
 def joined(said: Signature, found: Signature) -> Signature:
-    """What was said at the upload, and of what that leaves open what the model itself knows.
+    """Join the signature of the upload with what the model itself knows.
 
     Raises InvalidSignature where the model has other columns or tensors, or another shape.
     """
@@ -170,7 +170,7 @@ def joined(said: Signature, found: Signature) -> Signature:
 
 
 def signature_of(loaded: Any, *, input_type: str) -> Signature:
-    """What a model, or a predictor, says of itself: `signature`, or `n_features` alone."""
+    """Return the `signature` of a model or predictor, or one of its `n_features` alone."""
     signature = getattr(loaded, "signature", None)
     if isinstance(signature, Signature):
         return signature
@@ -179,7 +179,7 @@ def signature_of(loaded: Any, *, input_type: str) -> Signature:
 
 
 def output_shape(outputs: Iterable[Any]) -> OutputShape | None:
-    """What outputs, as JSON has them, have in common; None for none."""
+    """Return the common shape of outputs in JSON; None for no outputs."""
     shapes = {_shape_of(output) for output in outputs}
     if len(shapes) == 1:
         return shapes.pop()

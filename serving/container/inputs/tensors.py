@@ -263,7 +263,7 @@ def _shape_of(brackets: bytes, *, count: int) -> tuple[int, ...] | None:
 
 
 def _raggedness(values: Any, *, sizes: tuple[int, ...]) -> str:
-    """What is irregular about nested lists that begin like this; "" for nothing."""
+    """Describe the irregularity of nested lists that begin like this; "" for none."""
     level = [values]
     for depth, size in enumerate(sizes):
         for inner in level:

@@ -1,1 +1,1 @@
-"""What a program with a version's code may do, see and take."""
+"""The limits of a program with a version's code: rights, sight and resources."""

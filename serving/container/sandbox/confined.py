@@ -2,7 +2,7 @@
 
 ``confined.py --write FOLDER [--read PATH] [--hide PATH] -- PROGRAM ...``
 gives up every privilege and replaces itself by the program (``-m MODULE ...`` runs a module of
-Python in this process instead). What the kernel then allows it, by Landlock:
+Python in this process instead). By Landlock the kernel then allows it:
 
 - to read the operating system, Python with its packages, and the `--read` paths, never what lies
   in a `--hide` path; to write in the `--write` folders and in shared memory alone;
@@ -42,7 +42,7 @@ PASSED_ON = (
 # Where the stack keeps its files.
 OURS = ("CLIPPER_VAR", "CLIPPER_RUN_DIR")
 SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/opt", "/nix", "/proc", "/sys")
-# Of /etc what programs look up; the rest may hold somebody's passwords.
+# Files of /etc that programs look up; the rest may hold somebody's passwords.
 SYSTEM_FILES = (
     *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "timezone"),
     *("passwd", "group", "nsswitch.conf", "hosts", "host.conf", "resolv.conf", "services"),
@@ -85,9 +85,9 @@ _FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
 
 
 def scrubbed_environment(base: Mapping[str, str], *, home: Path) -> dict[str, str]:
-    """What a program of somebody else's may know of `base`; its home is `home`."""
+    """Return what a program of somebody else's may know of `base`; its home is `home`."""
     known = {name: base[name] for name in PASSED_ON if name in base}
-    # What it prints is to be read at once, also where it is killed.
+    # Its output is read at once, even if it is killed.
     python = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     # Its user may have no name but this.
     return known | python | {"HOME": str(home), "TMPDIR": str(home), "USER": "model"}
@@ -128,7 +128,7 @@ def confined_command(
 
 
 def has_landlock() -> bool:
-    """Whether files and other processes can be kept from a model on this machine."""
+    """Return whether files and other processes can be kept from a model on this machine."""
     return sys.platform == "linux" and _landlock_version(ctypes.CDLL(None)) >= 1
 
 
@@ -181,7 +181,7 @@ def confine(
 
 
 def readable_paths(*, extra: Sequence[Path], hide: Sequence[Path], python: bool) -> Iterator[Path]:
-    """What a confined program may read: nothing of it lies in, or holds, a hidden path."""
+    """Yield the paths that a confined program may read; none lies in, or holds, a hidden path."""
     ours = [sys.prefix, sys.base_prefix, sys.exec_prefix, *filter(None, sys.path)]
     known = [Path(path) for path in (*SYSTEM, *(ours if python else ()))]
     known += [Path("/etc", name) for name in SYSTEM_FILES]
@@ -192,7 +192,7 @@ def readable_paths(*, extra: Sequence[Path], hide: Sequence[Path], python: bool)
             known.append(folder.parent)
     project = PACKAGE.parent
     resolved = dict.fromkeys(path.resolve() for path in known)
-    # Of the project what a container is made of alone: its folder may hold a stack's files.
+    # The packages of a container alone: the project's folder may hold a stack's files.
     kept = [path for path in resolved if path not in (project, *project.parents)]
     hidden = [path.resolve() for path in hide]
     for path in (*kept, PACKAGE / "__init__.py", *(PACKAGE / name for name in OF_A_CONTAINER)):

@@ -18,13 +18,13 @@ from serving.container.sandbox.mounts import used_bytes
 # Libraries start one or two processes for each core, each with a thread for each of some tasks.
 MOST_PROCESSES = 100 + 2 * (os.cpu_count() or 1)
 MOST_THREADS = 20 * MOST_PROCESSES
-# What they hold unread, some 0.2 MB each, counts nowhere.
+# Their unread bytes, some 0.2 MB each, count nowhere.
 MOST_SOCKETS = 1024
 _RESIDENT = ("RssAnon", "RssShmem")
 
 
 class Process(NamedTuple):
-    """What the kernel tells of a process that runs."""
+    """A running process."""
 
     parent: int
     group: int
@@ -73,7 +73,7 @@ def shared_once_bytes(pids: Iterable[int], family: set[int]) -> int:
     """
     own, own_shared = _read_kib(pids, "status", *_RESIDENT)
     others, shared = _read_kib(family - {*pids}, "smaps_rollup", "Pss_Anon", "Pss_Shmem")
-    # What is mapped of the files would count twice.
+    # Mapped files would count twice.
     return (own + others) * 1024 + max((own_shared + shared) * 1024, _files_bytes(family))
 
 

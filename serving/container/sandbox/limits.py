@@ -1,4 +1,4 @@
-"""What one model may take: memory beyond that of its bare process, threads for linear algebra.
+"""Limits of one model: memory beyond that of its bare process, threads for linear algebra.
 
 The memory counted is what the model's process, and all of its family, hold and nothing else backs:
 resident, neither a file nor code. Two things keep it within the limit. Another process compares
@@ -27,7 +27,7 @@ from serving.container.sandbox.family import (
 )
 
 MIB = 1 << 20
-# What the kernel hands out on top of the limit: it counts what a process has asked for, used or
+# The kernel hands out so much on top of the limit: it counts what a process has asked for, used or
 # not, such as the stack and the buffers of each thread.
 SLACK = 1.25
 SPARE_BYTES_PER_THREAD = 64 * MIB
@@ -62,7 +62,7 @@ class MemoryLimit:
 
     @property
     def most_taken_mb(self) -> float:
-        """What the process has held at most since; code that was read for it included."""
+        """The most that the process has held since, with the code that was read for it."""
         return max(0, _status("VmHWM") - self._resident_before) / MIB
 
     def check(self) -> None:
@@ -150,7 +150,7 @@ def _status(name: str) -> int:
 
 
 def _tells_of_memory(error: BaseException) -> bool:
-    """Whether it was for want of memory; a model's own exception is there as its text alone."""
+    """Return whether memory was short; a model's own exception is there as its text alone."""
     return isinstance(error, MemoryError) or (
         not isinstance(error, MemoryLimitExceeded) and "MemoryError" in str(error)
     )

@@ -25,7 +25,7 @@ _DO_NOTHING = _FAIL
 _REFUSE, UNKNOWN = _FAIL | errno.EPERM, _FAIL | errno.ENOSYS
 NUMBER_AT, _MACHINE_AT, _ARGUMENTS_AT = 0, 4, 16
 _X32 = 0x40000000
-# Of a number of 32 bits.
+# The sign of a number of 32 bits.
 _NEGATIVE = 0x80000000
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
 # SOCK_DGRAM, and SOCK_RAW, which is the same between Unix sockets. Others lead to one peer alone.
@@ -52,7 +52,7 @@ _Step = tuple[int, int, int, int]
 
 
 class _Test(NamedTuple):
-    """Whether an argument is this number, or has one of its bits."""
+    """A test whether an argument is this number, or has one of its bits."""
 
     argument: int
     code: int
@@ -137,7 +137,7 @@ def _rules(*, sockets: bool) -> Iterator[_Rule]:
     yield _Rule(_REFUSE, (101, 310, 311, 312, 438, 440), (117, 270, 271, 272, 438, 440))
     # memfd_create, memfd_secret: such memory counts nowhere as long as it isn't mapped.
     yield _Rule(UNKNOWN, (319, 447), (279, 447))
-    # What outlives the program: shmget, shmat, shmctl; semget, semop, semctl, semtimedop; msgget,
+    # Such objects outlive it: shmget, shmat, shmctl; semget, semop, semctl, semtimedop; msgget,
     # msgsnd, msgrcv, msgctl; mq_open, mq_unlink; add_key, request_key, keyctl
     yield _Rule(_REFUSE, (29, 30, 31, 64, 65, 66, 220), (194, 196, 195, 190, 193, 191, 192))
     yield _Rule(_REFUSE, (68, 69, 70, 71, 240, 241), (186, 189, 188, 187, 180, 181))

@@ -125,7 +125,7 @@ class BatchServer:
         for connection in list(self.connections):
             connection.abort()
 
-    # What connections call.
+    # Called by connections.
 
     def _welcome(self, connection: Connection) -> None:
         self.connections.add(connection)

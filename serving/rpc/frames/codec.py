@@ -20,7 +20,7 @@ from serving.rpc.text import safe_text
 MAGIC = b"CL"
 PROTOCOL_VERSION = 1
 MAX_BODY = 64 * 1024 * 1024
-# Of one input. A web process reads all of it in one turn of its loop, and gives it to each caller.
+# For one input. A web process reads all of it in one turn of its loop, and gives it to each caller.
 MAX_OUTPUT = MAX_BODY // 16
 HEADER = struct.Struct("<2sBBII")
 MAX_U32 = 0xFFFF_FFFF

@@ -14,7 +14,7 @@ MOST_AT_ONCE = 64
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
-    """What a replica says about itself as soon as a connection opens.
+    """A replica's description of itself, sent as soon as a connection opens.
 
     It works on `concurrency` batches at once, from whomever they come: where it only waits for
     others.

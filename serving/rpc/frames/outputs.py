@@ -1,4 +1,4 @@
-"""Whether an output is one JSON value: asked of every byte that comes from another process.
+"""Checks that outputs from other processes are one JSON value each.
 
 An output is passed on to clients as it came, inside a document of ours: what is no JSON value would
 break that document, or add to it what looks like ours.
@@ -17,7 +17,7 @@ _read = msgspec.json.Decoder().decode
 
 
 def are_json(outputs: Sequence[bytes]) -> bool:
-    """Whether each is exactly one JSON value, in UTF-8, without numbers beyond a 64-bit float."""
+    """Return whether each is one JSON value, in UTF-8, without numbers beyond 64-bit floats."""
     text = b"".join(outputs)
     # Without an exponent no number of sane length is too large, and ASCII needs no look at UTF-8.
     simple = text.isascii() and b"e" not in text and b"E" not in text

@@ -1,4 +1,4 @@
-"""What a process proves itself with on TCP: the cluster's secret, and TLS where it is set up."""
+"""Credentials on TCP: the cluster's secret, and TLS if it is set up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serving.rpc.tcp.handshake import NONCE_BYTES, ContainerHandshake, Handshake
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authentication:
-    """What a stream has to pass before it becomes a connection; each gets its own handshake."""
+    """The handshake and TLS of a stream before it becomes a connection."""
 
     new_handshake: Callable[[], Handshake]
     tls: ssl.SSLContext | None

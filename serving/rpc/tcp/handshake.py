@@ -30,7 +30,7 @@ class Handshake(Protocol):
 
     @property
     def is_done(self) -> bool:
-        """Whether the peer has proved itself."""
+        """True once the peer has proved itself."""
 
     def receive(self, frame: Frame) -> bytes:
         """Take the peer's next frame and return what to send.

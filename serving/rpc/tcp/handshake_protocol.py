@@ -37,7 +37,7 @@ class HandshakeProtocol(asyncio.Protocol):
         if not self.passed.cancel() and not self.passed.cancelled():
             self.passed.exception()  # nobody else will ask for it
 
-    # What the event loop calls.
+    # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.has_stream = True
