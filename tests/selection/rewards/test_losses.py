@@ -12,16 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import BadRequest, InvalidInput
-from registry.models.applications import Loss
-from selection.rewards.losses import LOSSES, check_loss, loss_of_reward, make_loss
+from selection.rewards.losses import LOSSES, check_loss, make_loss
 
 
 def loss(label: bytes, output: bytes, of: str = "auto", **options: Any) -> float:
     return make_loss(of, **options)(label, output)
-
-
-def test_an_application_can_choose_each_of_them() -> None:
-    assert set(Loss.values) == set(LOSSES)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +187,3 @@ def test_every_loss_of_anything_is_between_0_and_1_or_the_labels_fault(
     texts = json.dumps(label).encode(), json.dumps(output).encode()
     with suppress(InvalidInput):
         assert 0.0 <= loss(*texts, of, combine=combine, scale=scale) <= 1.0
-
-
-def test_a_reward_is_the_rest_of_a_loss() -> None:
-    assert loss_of_reward(0.75) == 0.25

@@ -62,13 +62,6 @@ async def test_what_waits_while_redis_is_away_is_written_when_it_is_back(
             await outputs.stop()
 
 
-async def test_many_small_outputs_count_for_what_keeping_them_takes(aredis: Redis) -> None:
-    outputs = OutputStore(aredis, capacity_bytes=10 * ENTRY_BYTES)
-    for number in range(100):
-        outputs.keep(bytes([number]), outputs={}, ttl_s=60)
-    assert list(outputs.waiting) == [bytes([number]) for number in range(91, 100)]
-
-
 async def test_beyond_the_budget_those_that_would_expire_first_give_way(aredis: Redis) -> None:
     size = ENTRY_BYTES + len(b"\x81\xa3a:1\xc4\x64") + 100
     first = OutputStore(aredis, budget_bytes=3 * size)
@@ -81,19 +74,6 @@ async def test_beyond_the_budget_those_that_would_expire_first_give_way(aredis: 
     await second.stop()
     assert list(await first.fetch([b"1", b"2", b"3", b"4"])) == [b"1", b"3", b"4"]
     assert (second.evicted, second.kept_bytes) == (1, 3 * size)
-
-
-async def test_what_has_expired_counts_no_more(aredis: Redis) -> None:
-    now = [1000.0]
-    store = OutputStore(aredis, clock=lambda: now[0])
-    store.keep(b"1", outputs=OUTPUTS, ttl_s=60)
-    await store.stop()
-    once = store.kept_bytes
-    now[0] += 61
-    store.keep(b"2", outputs=OUTPUTS, ttl_s=60)
-    await store.stop()
-    assert (store.kept_bytes, store.evicted) == (once, 0)
-    assert await aredis.zcard("clipper:outputs-index") == 1
 
 
 async def test_thousands_of_embeddings_stay_within_the_budget(aredis: Redis) -> None:

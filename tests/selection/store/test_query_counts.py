@@ -36,28 +36,11 @@ async def test_a_query_makes_a_taught_context_stay_as_long_as_feedback_does(ared
     assert await aredis.zrange("clipper:contexts:1", 0, -1) == [b"ann"]
 
 
-async def test_an_application_that_forgets_sooner_forgets_untaught_contexts_as_soon(
-    aredis: Redis,
-) -> None:
-    counts = QueryCounts(aredis)
-    counts.add((1, 60, "ann", ("svm:2",)), 1)
-    await counts.flush()
-    assert 0 < await aredis.ttl(ANN) <= 60
-
-
 async def test_a_query_never_shortens_what_a_context_has_left(aredis: Redis) -> None:
     await aredis.hset(ANN, "q:svm:2", "1")
     await aredis.expire(ANN, DAY_S)
     await asked(aredis, "ann")
     assert await aredis.ttl(ANN) > DAY_S - 60
-
-
-async def test_counting_works_on_a_redis_that_has_never_seen_the_script(aredis: Redis) -> None:
-    await aredis.script_flush()
-    await asked(aredis, "", "ann", "bob")
-    for key in (ANN, f"{GLOBAL}bob"):
-        assert await aredis.hget(key, "q:svm:2") == b"1"
-    assert await aredis.hget(GLOBAL, "q:svm:2") == b"3"
 
 
 async def test_many_contexts_are_told_of_in_one_call(aredis: Redis) -> None:

@@ -131,13 +131,3 @@ async def test_while_feedback_waits_for_replicas_redis_can_be_asked_for_more(
             assert await client.ping()
             assert not any(task.done() for task in several)
         await asyncio.gather(*several)
-
-
-async def test_without_replicas_nothing_waits(in_step: Pair) -> None:
-    async with Redis.from_url(in_step.primary.url) as client:
-        calls = int((await client.info("commandstats"))["cmdstat_evalsha"]["calls"])
-        waits = (await client.info("commandstats")).get("cmdstat_wait", {}).get("calls", 0)
-        await FeedbackJournal(client).append([told(EXP4, {"svm:2": 1.0})])
-        after = await client.info("commandstats")
-        assert int(after["cmdstat_evalsha"]["calls"]) == calls + 1
-        assert after.get("cmdstat_wait", {}).get("calls", 0) == waits

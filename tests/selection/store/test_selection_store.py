@@ -232,32 +232,6 @@ async def test_it_describes_weights_chances_and_counts(
     }
 
 
-async def test_fields_that_hold_no_sums_are_passed_over(
-    store: SelectionStore, application: ApplicationSpec, aredis: Redis
-) -> None:
-    former = {"w:svm:2": "-0.5", "w:tree:1": "-12.3456", "other": "1"}
-    await aredis.hset(GLOBAL, mapping={**log_weights(svm=-50, tree=0), **former})
-    await eventually(lambda: weight(store, application) < 0.01)
-
-
-async def test_it_describes_an_application_without_arms(
-    store: SelectionStore, application: ApplicationSpec
-) -> None:
-    assert (await store.describe(application, context="", arms={}))["arms"] == []
-
-
-async def test_a_context_that_redis_forgot_starts_from_the_global_state_again(
-    store: SelectionStore, application: ApplicationSpec, aredis: Redis
-) -> None:
-    await aredis.hset(GLOBAL, mapping=GENERAL)
-    await aredis.hset(ANN, mapping={**log_weights(svm=-50, tree=0), "n:svm:2": "9"})
-    await eventually(lambda: weight(store, application, context="ann") < 0.01)
-    await aredis.delete(ANN)
-    await eventually(lambda: weight(store, application, context="ann") == FROM_GLOBAL)
-    description = await store.describe(application, context="ann", arms=ARMS)
-    assert [arm["feedback"] for arm in description["arms"]] == [0, 0]
-
-
 async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(
     application: ApplicationSpec, caplog: pytest.LogCaptureFixture
 ) -> None:

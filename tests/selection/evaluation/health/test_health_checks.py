@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from selection.evaluation.health.delay import Delay
-from selection.evaluation.health.exploration import HALF_LIFE, Exploration
+from selection.evaluation.health.exploration import Exploration
 from selection.evaluation.health.exposure import FOLLOWED, Exposure
 from selection.evaluation.health.silence import Silence
 from selection.policies import make_policy
@@ -82,16 +82,6 @@ def test_labels_that_stop_while_queries_go_on_are_missed() -> None:
     assert silence.finding(now=ended + 40).state == "good"
 
 
-def test_no_more_labels_are_missed_than_there_were_calls() -> None:
-    silence = Silence()
-    # The labels of calls that are counted later.
-    ended = spoken(silence, rounds=1, calls=50, labels=100)
-    quiet(silence, rounds=3, calls=100)
-    found = silence.finding(now=ended + 30)
-    assert found.state == "alarm"
-    assert "usually bring about 300;" in found.reason
-
-
 def test_where_queries_stop_too_nothing_is_missed() -> None:
     silence = Silence()
     ended = spoken(silence, rounds=20, calls=50, labels=5)
@@ -142,15 +132,6 @@ def test_an_arm_has_collapsed_where_it_gets_much_less_than_is_kept_for_it(
     assert share == pytest.approx(shares[1] / 1000)
 
 
-def test_what_was_long_ago_counts_little() -> None:
-    exploration = Exploration()
-    exploration.look({"svm:1": HALF_LIFE, "knn:1": HALF_LIFE})
-    policy = make_policy("exp3", {"floor": 0.1})
-    for _ in range(40):
-        exploration.look({"svm:1": HALF_LIFE // 4})
-    assert exploration.finding(policy, weights=EVEN).state == "alarm"
-
-
 def test_one_arm_and_few_calls_say_nothing() -> None:
     exploration = Exploration()
     exploration.look({"svm:1": 10})
@@ -181,11 +162,3 @@ def test_labels_after_the_window_are_told_and_alarm() -> None:
     found = delay.finding(window_s=3600.0)
     assert found.state == "alarm"
     assert found.reason.endswith("5.0 % after the window of 60 min")
-
-
-def test_old_labels_count_less_where_there_are_many() -> None:
-    delay = Delay()
-    for _ in range(30_000):
-        delay.note(1.0)
-    delay.look(too_late=0)
-    assert sum(delay.counts) == 15_000

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from selection.evaluation.health.mismatch import ENOUGH, FALSE_ALARMS, STAKES, Mismatch
+from selection.evaluation.health.mismatch import FALSE_ALARMS, STAKES, Mismatch
 
 TWO = ("svm:1", "knn:1")
 
@@ -27,17 +27,6 @@ def labelled(
     for _ in range(labels):
         (index,) = drawn.choices(range(len(chances)), weights)
         mismatch.note(TWO[index], propensity=chances[index])
-
-
-def test_few_labels_say_nothing() -> None:
-    mismatch = Mismatch()
-    assert mismatch.finding(TWO).state == "unknown"
-    for _ in range(ENOUGH // 2):
-        mismatch.note("svm:1", propensity=0.5)
-        mismatch.note("knn:1", propensity=0.5)
-    assert mismatch.finding(TWO) == (
-        "good", 1.0, "30 labels are spread over the arms as their chances say"
-    )  # fmt: skip
 
 
 def test_the_money_of_each_stake_is_what_its_bets_came_to() -> None:

@@ -10,11 +10,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from registry import services
-from registry.models import Application
-from selection.evaluation.health.guardrails import MOST_METRICS
 from selection.evaluation.health.watching import SETTLING_S, health_of
 from selection.evaluation.monitoring.snapshots import ObservedApplication, take_snapshots
-from selection.models import ExperimentHealth, Feedback
+from selection.models import Feedback
 from serving.testing import application_spec
 
 pytestmark = pytest.mark.django_db
@@ -112,15 +110,6 @@ def test_a_mismatch_is_told_since_when_with_its_reason(watched: Watched) -> None
     assert watched.told()["state"] == "alarm"
 
 
-def test_each_row_is_seen_once(watched: Watched) -> None:
-    for _ in range(5):
-        watched.label("svm:1", times=8)
-        watched.label("forest:1", times=8)
-        watched.look()
-        watched.look()
-    assert watched.check("mismatch")["reason"].startswith("80 labels are spread")
-
-
 def test_what_is_no_matter_of_chance_is_left_out(watched: Watched) -> None:
     sure = [{"arm": "svm:1", "propensity": 1.0, "output": "7", "loss": 0.0}]
     both = [*sure, {"arm": "forest:1", "propensity": 1.0, "output": "7", "loss": 0.0}]
@@ -204,13 +193,6 @@ def test_labelled_inputs_which_nobody_waits_for_are_not_quick_labels(watched: Wa
     assert (delay["state"], delay["value"]) == ("alarm", pytest.approx(11 / 51))
 
 
-def test_sums_of_another_release_are_begun_anew(watched: Watched) -> None:
-    ExperimentHealth.objects.update(sums={"mismatch": "of another kind"})
-    watched.label("svm:1", times=100)
-    watched.look()
-    assert watched.check("mismatch")["state"] == "alarm"
-
-
 def test_the_api_and_the_pages_tell_it(watched: Watched) -> None:
     watched.label("svm:1", times=100)
     watched.look()
@@ -254,24 +236,3 @@ def test_what_arms_do_beside_their_reward_is_told_with_intervals(watched: Watche
     assert told["latency, ms", "svm:1"]["mean"] == pytest.approx(5.0)
     assert told["latency, ms", "svm:1"]["low"] is None
     assert [one["metric"] for one in watched.told()["guardrails"]][-1] == "clicked"
-
-
-def test_of_many_metrics_a_bounded_number_is_told(watched: Watched) -> None:
-    for number in range(40):
-        watched.label("svm:1", metrics={f"m{number}": 1.0})
-    watched.look()
-    assert len({metric for metric, _ in guardrails(watched)}) == MOST_METRICS + 1
-
-
-def test_another_experiment_has_guardrails_of_its_own(watched: Watched) -> None:
-    watched.label("svm:1", metrics={"clicked": 1.0})
-    watched.look()
-    watched.weights = {"svm:1": 2.0, "forest:1": 1.0}
-    watched.look()
-    assert ("clicked", "svm:1") not in guardrails(watched)
-
-
-def test_a_deleted_application_takes_it_along(watched: Watched) -> None:
-    assert ExperimentHealth.objects.count() == 1
-    Application.objects.all().delete()
-    assert ExperimentHealth.objects.count() == 0

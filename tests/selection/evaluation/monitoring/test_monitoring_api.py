@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from core.errors import BadRequest
 from registry import services
 from registry.models import Application
 from registry.services import Actor
-from selection.evaluation.monitoring.history_api import HistoryOut, period_of
+from selection.evaluation.monitoring.history_api import HistoryOut
 from selection.models import SelectionSnapshot
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -108,23 +107,3 @@ def test_a_period_that_makes_no_sense_is_refused(
 
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
     assert expected in answer.json()["error"]
-
-
-def test_it_needs_a_key_that_manages_the_application(digits: Application) -> None:
-    other = services.create_application(
-        name="other", input_type="doubles", slo_ms=50, by=services.SYSTEM
-    )
-
-    assert Client().get("/api/v1/applications/digits/selection/history").status_code == 401
-    assert get("digits/selection/history", scopes=("predict",)).status_code == 403
-    assert get("digits/selection/history", applications=[other]).status_code == 404
-    assert get("digits/selection/history", applications=[digits]).status_code == 200
-    assert get("nothing/selection/history").status_code == 404
-
-
-def test_the_usual_period_is_the_last_hour() -> None:
-    period = period_of({}, now=NOON)
-
-    assert (period.since, period.until) == (NOON - timedelta(hours=1), NOON)
-    with pytest.raises(BadRequest):
-        period_of({"since": "nan"})

@@ -289,18 +289,6 @@ def test_the_recommendation_is_that_of_the_last_state_in_the_period(watch: Watch
     assert watch.whole()["recommendation"] == watch.recommendation
 
 
-def test_each_point_tells_where_the_mean_reward_lay_at_the_time(watch: Watch) -> None:
-    watch.take()
-    watch.intervals = {"svm": {"value": 0.9, "low": 0.8, "high": 0.95}}
-    watch.take()
-
-    whole = watch.whole()
-
-    told = [point["arms"]["svm:1"]["reward_interval"] for point in whole["points"]]
-    assert told == [None, watch.intervals["svm"]]
-    assert [arm["reward"] for arm in whole["arms"]] == [watch.intervals["svm"], None]
-
-
 def test_an_arm_that_left_is_still_told_of(watch: Watch) -> None:
     watch.readings = {"web": {"forest:1": [5, 5, 0, 0]}}
     watch.take()

@@ -7,7 +7,6 @@ from typing import Any
 
 from selection.evaluation.counter_deltas import REMEMBERED, counted_since, remembered
 from selection.evaluation.monitoring.snapshots import (
-    MOST,
     RULES,
     bucket,
     grouped,
@@ -68,7 +67,3 @@ def test_only_stretches_that_are_over_are_merged() -> None:
 
     assert settled_before(now, rule=minutes) == NOON - timedelta(hours=1)
     assert settled_before(now, rule=tens) == NOON - timedelta(days=1)
-
-
-def test_an_application_never_has_more_than_a_few_thousand_snapshots() -> None:
-    assert MOST == 360 + 1440 + 1008 + 720

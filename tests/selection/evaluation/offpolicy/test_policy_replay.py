@@ -136,20 +136,6 @@ def test_what_a_bandit_would_earn_is_told_from_another_bandits_log(
     assert np.mean(replayed) == pytest.approx(np.mean(earned), abs=0.02)
 
 
-def test_rows_that_a_bandit_hardly_steps_over_count_for_little() -> None:
-    log = logged_by("exp3", accuracies=ACCURACIES, queries=800, seed=3)
-    proposal = learning(log, candidate("ucb1", arms=list(ACCURACIES)), uniforms=uniforms(3, 800))
-    assert proposal.pace.min() > 0.0
-    assert proposal.pace.max() <= 1.0
-    found = estimate(evidence_of(log), proposal)
-    assert found.shares == pytest.approx(proposal.pace)
-    assert found.terms is not None
-    assert proposal.pace is not None
-    mean = np.sum(found.terms) / np.sum(proposal.pace)
-    assert found.best.value == pytest.approx(min(mean, 1.0))
-    assert found.effective_rows < found.rows
-
-
 def test_what_chance_makes_of_a_policy_is_in_the_interval() -> None:
     log = logged_by("exp4", accuracies=ACCURACIES, queries=300, seed=3)
     acting, known = candidate("epsilon_greedy", arms=list(ACCURACIES)), evidence_of(log)
@@ -161,13 +147,6 @@ def test_what_chance_makes_of_a_policy_is_in_the_interval() -> None:
     found = estimate(known, together)
     assert found.best.value == pytest.approx(np.mean(values))
     assert found.precision.model_error >= np.var(values) / 2
-
-
-def test_a_replay_is_the_same_each_time() -> None:
-    log = logged_by("epsilon_greedy", accuracies=ACCURACIES, queries=300, seed=2)
-    acting, drawn = candidate("exp3", arms=list(ACCURACIES)), uniforms(7, 300)
-    first, second = (learning(log, acting, uniforms=drawn) for _ in range(2))
-    assert (first.chances == second.chances).all()
 
 
 def test_features_decide_where_the_policy_takes_them() -> None:

@@ -59,15 +59,6 @@ def test_doubly_robust_is_right_on_average(
     assert abs(found.mean() - truth) < 3.5 * found.std() / SEEDS**0.5 + 0.003
 
 
-def test_over_all_intervals_nine_in_ten_hold(estimated: Estimated) -> None:
-    held = [
-        low <= ACCURACIES[arm] <= high
-        for arm, chances in ALONE
-        for _, low, high in estimated.values_of(chances)
-    ]
-    assert np.mean(held) >= 0.9
-
-
 def test_exp3_tells_apart_arms_that_it_hardly_asked() -> None:
     log = logged_by("exp3", accuracies=ACCURACIES, queries=6000, seed=1, floor=0.2)
     found = [estimate(evidence_of(log), Proposal(chances=np.eye(3)[[k]])) for k in range(3)]

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-import sys
-import time
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from core.errors import BadRequest, Saturated
+from core.errors import Saturated
 from registry.models import Application
 from selection.evaluation.logged import LoggedArm, LoggedQuery
 from selection.evaluation.offpolicy.estimate import Method
@@ -159,11 +155,6 @@ def test_feedback_is_taken_in_the_order_in_which_it_counted(digits: Application)
     assert what_if(digits, span=Span(rows=1)).earned.value.value == 0.0
 
 
-def test_an_unknown_arm_is_refused_with_those_there_are(digits: Application) -> None:
-    with pytest.raises(BadRequest, match="expected an arm out of svm:1, forest:1, bayes:1"):
-        ask(digits, WhatIfTarget(arm="svm:9"))
-
-
 def test_a_policy_of_an_application_that_routes_nothing_has_nothing_to_choose(
     digits: Application,
 ) -> None:
@@ -183,20 +174,6 @@ def test_what_the_time_does_not_suffice_for_is_said_to_be_left_out(digits: Appli
     assert "the time for this question was used up" in told[-1]
 
 
-def test_a_machine_that_leaves_hardly_a_core_uses_up_no_time(
-    digits: Application, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keep(digits, [asked({"svm:1": 1.0}, propensity=0.5, routed=ARMS) for _ in range(30)])
-    # For 60 s others have the core between any two looks at the clock.
-    passed = itertools.count(step=60)
-    monkeypatch.setattr(turn, "monotonic", lambda: time.monotonic() + next(passed))
-    outlook = what_if(digits, span=Span(), targets=alone("svm:1"), usual=False)
-    assert "the time" not in outlook.results[0].estimate.explanation
-    # Nobody waits without end all the same.
-    spent = turn.time_spent()
-    assert spent() < turn.TIME_LIMIT_S <= spent()
-
-
 def test_one_question_is_worked_out_at_a_time(
     digits: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,28 +190,3 @@ def test_one_question_is_worked_out_at_a_time(
     assert what_if(digits, span=Span(), clock=clock).rows == 0
     assert set(refused) == {"Another what-if is being worked out; try again."}
     assert what_if(digits, span=Span()).rows == 0
-
-
-@pytest.mark.parametrize("policy", ["exp3", pytest.param("exp4", marks=pytest.mark.long)])
-def test_four_times_the_rows_take_about_four_times_the_work(db: None, policy: str) -> None:
-    digits = make_application(policy=policy)
-    rows = list(logged_by(policy, accuracies=ACCURACIES, queries=700, seed=1).queries)
-
-    def work(*, expected: int) -> int:
-        """Count the calls and returns of all functions."""
-        calls = itertools.count()
-        sys.setprofile(lambda *_: next(calls) and None)
-        try:
-            outlook = what_if(digits, span=Span(), time_limit_s=math.inf)
-        finally:
-            sys.setprofile(None)
-        assert outlook.rows == expected
-        verdicts = {one.estimate.verdict for one in outlook.results}
-        assert verdicts <= {Verdict.ENOUGH, Verdict.LITTLE}
-        return next(calls)
-
-    keep(digits, rows)
-    once = work(expected=700)
-    keep(digits, 3 * rows)
-    # Where each row looked at all others it would be sixteen times.
-    assert work(expected=2800) < 6 * once

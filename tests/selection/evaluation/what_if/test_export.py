@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from core.redis.redis_client import redis_client
@@ -182,20 +181,3 @@ def test_without_kept_inputs_there_are_no_predictions(digits: Application) -> No
     refused = answer("?kind=predictions")
     assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
     assert "keep_inputs" in refused.json()["error"]
-
-
-def test_it_takes_what_reading_feedback_takes(digits: Application) -> None:
-    keep(digits, queries(1))
-    assert answer(scopes=("predict", "feedback")).status_code == 403
-    assert answer(scopes=("manage",), applications=[digits]).json()["rows"]
-    other = services.create_application(
-        name="other", input_type="doubles", slo_ms=50, by=services.SYSTEM
-    )
-    assert answer(scopes=("manage",), applications=[other]).status_code == 404
-    person = User.objects.create_user("ann", password="a long enough password", is_staff=True)
-    client = Client()
-    client.force_login(person)
-    person.user_permissions.add(Permission.objects.get(codename="view_application"))
-    assert client.get(PATH).status_code == 403
-    person.user_permissions.add(Permission.objects.get(codename="view_feedback"))
-    assert client.get(PATH).status_code == 200

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from registry import services
@@ -131,28 +130,3 @@ def test_what_it_does_not_take_is_refused(
     answer = post(body)
     assert (answer.status_code, answer.json()["code"]) == (400, code)
     assert message in answer.json()["error"]
-
-
-def test_keys_need_the_scope_and_are_kept_to_their_applications(told: Application) -> None:
-    other = services.create_application(
-        name="letters", input_type="doubles", slo_ms=50, by=services.SYSTEM
-    )
-    assert post({}, scopes=("predict",)).status_code == 403
-    assert post({}, applications=[told]).status_code == 200
-    assert post({}, applications=[other]).status_code == 404
-    assert post({}, path="nope/what-if").status_code == 404
-
-
-def test_staff_who_may_view_feedback_may_ask(told: Application) -> None:
-    client = Client()
-    grace = User.objects.create_user("grace", is_staff=True)
-    codes = ("view_application", "view_feedback")
-    grace.user_permissions.set(Permission.objects.filter(codename__in=codes))
-    client.force_login(grace)
-    path = "/api/v1/applications/digits/what-if"
-    assert client.post(path, "{}", content_type="application/json").status_code == 200
-
-
-def test_it_is_asked_by_post_alone(told: Application) -> None:
-    answer = Client(raise_request_exception=False).get("/api/v1/applications/digits/what-if")
-    assert answer.status_code in (401, 405)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 
 import pytest
@@ -14,8 +13,6 @@ from core.errors import BadRequest
 from core.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem, FeedbackResult, parse_item
 from selection.feedback.intake.service import FeedbackService
-from selection.policies import make_policy
-from selection.policies.arithmetic.sums import State, learn
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
 from selection.store.large_outputs import OutputStore
 from selection.store.redis_keys import unpack_vector
@@ -118,38 +115,3 @@ async def test_a_receipt_of_another_policy_teaches_rewards_alone(
 def test_features_beside_a_receipt_are_refused_as_it_has_them() -> None:
     with pytest.raises(BadRequest, match="query_id stands for input, context and features"):
         parse_item(b'{"query_id": "abc", "label": 7, "features": [1]}')
-
-
-async def test_sixteen_features_are_summed_in_redis_to_the_bit(
-    service: FeedbackService, signer: ReceiptSigner, aredis: Redis
-) -> None:
-    application = application_spec(policy="auto", policy_params={"dimensions": 16})
-    policy, luck, state = make_policy("auto", {"dimensions": 16}), random.Random(1), State()
-    for _ in range(20):
-        x = tuple(luck.gauss(0.0, 1.0) for _ in range(16))
-        one = receipt(arm=luck.choice(list(ARMS)), features=x)
-        item = FeedbackItem(query_id=signer.sign(one), reward=luck.random())
-        assert (await send(service, item, application=application)).accepted == 1
-        assert isinstance(item.reward, float)
-        update = policy.update(
-            arms=ARMS,
-            losses={one.arms[0].arm: 1.0 - item.reward},
-            propensities={one.arms[0].arm: 0.9},
-            features=x,
-        )
-        state = learn(state, update)
-    assert await sums(aredis, "reg17") == state.of(policy.statistic)
-
-
-async def test_the_store_prepares_what_feedback_taught(
-    service: FeedbackService, signer: ReceiptSigner, aredis: Redis, store: SelectionStore
-) -> None:
-    for n in range(40):
-        arm, output = ("svm:2", b"7") if n % 2 else ("tree:1", b"1")
-        token = signer.sign(receipt(arm=arm, output=output))
-        await send(service, FeedbackItem(query_id=token, label=Raw(b"7")))
-    prepared = SelectionStore.peek(store, APP, context="", arms=ARMS)
-    assert prepared.chances((0.5, -2.0))["svm:2"] > 0.9
-    told = await store.describe(APP, context="", arms=ARMS)
-    by_model = {arm["model"]: arm for arm in told["arms"]}
-    assert by_model["svm"]["weight"] > 0.9

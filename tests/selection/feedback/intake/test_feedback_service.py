@@ -6,13 +6,12 @@ import asyncio
 import struct
 import time
 
-import msgspec
 import pytest
 from msgspec import Raw
 from redis.asyncio import Redis
 
 from core.errors import BadRequest, Unavailable
-from selection.feedback.events import FeedbackItem, FeedbackResult, Rejection
+from selection.feedback.events import FeedbackItem
 from selection.feedback.intake.service import FeedbackService
 from selection.feedback.persistence.counting import SCRIPT
 from selection.receipts import ArmRecord, ReceiptSigner
@@ -160,13 +159,6 @@ async def test_whom_the_query_was_to_keep_with_one_version_is_told(
     assert (event.context, event.key) == ("ann", "u1")
 
 
-async def test_and_this_process_knows_both_at_once(caller: Caller, store: SelectionStore) -> None:
-    await caller.send(caller.label(context="ann"))
-    for context in ("ann", "bob", ""):
-        weights = store.peek(APP, context=context, arms=dict.fromkeys(ARMS, 1.0)).weights
-        assert weights["knn:1"] < weights["svm:2"]
-
-
 async def test_feedback_on_a_chosen_version_is_kept_but_moves_nothing(
     caller: Caller, aredis: Redis
 ) -> None:
@@ -265,25 +257,6 @@ async def test_one_bad_item_is_refused_alone_and_by_its_place(
         (1, "invalid_receipt"),
         (2, "malformed"),
     ]
-
-
-async def test_a_label_that_is_no_number_is_refused_where_outputs_are_averaged(
-    caller: Caller,
-) -> None:
-    mean = application_spec(combine="mean")
-    result = await caller.send(caller.label(b'"seven"'), application=mean)
-    assert result.rejected[0].code == "invalid_input"
-
-
-def test_a_result_encodes_to_the_answers_body() -> None:
-    result = msgspec.json.encode(
-        FeedbackResult(accepted=1, duplicates=2, rejected=(Rejection(0, "no", "malformed"),))
-    )
-    assert msgspec.json.decode(result) == {
-        "accepted": 1,
-        "duplicates": 2,
-        "rejected": [{"index": 0, "error": "no", "code": "malformed"}],
-    }
 
 
 # --- large outputs --------------------------------------------------------------------------

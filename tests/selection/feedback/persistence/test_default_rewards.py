@@ -14,7 +14,6 @@ from msgspec import Raw
 from redis.asyncio import Redis
 
 from core.specs import ApplicationSpec
-from selection.feedback.default_rewards import due_receipts as due_module
 from selection.feedback.default_rewards.due_receipts import Due, DueReceipts, outputs_ttl_s
 from selection.feedback.default_rewards.settler import SETTLED_AT_ONCE, Settler
 from selection.feedback.events import FeedbackItem, FeedbackResult
@@ -275,29 +274,6 @@ async def test_the_sample_is_drawn_again_from_all_once_there_is_room(
         web.predict()
         await web.written()
     assert await level(aredis) == 0
-
-
-async def test_what_waits_for_redis_is_bounded_too(aredis: Redis) -> None:
-    due = DueReceipts(aredis, waiting=3)  # not started: nothing is written
-    for number in range(5):
-        due.add(APP, token=str(number), issued_at_ms=0)
-    assert (len(due.waiting), due.dropped) == (3, 2)
-
-
-async def test_it_is_written_in_parts(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(due_module, "WRITTEN_AT_ONCE", 4)
-    for _ in range(10):
-        web.predict()
-    await web.written()
-    assert await web.waiting() == 10
-
-
-async def test_receipts_of_an_application_go_by_themselves_when_nobody_settles(
-    web: Web, aredis: Redis
-) -> None:
-    web.predict()
-    await web.written()
-    assert 0 < await aredis.ttl("clipper:due:1") <= WINDOW_S + SEEN_MARGIN_S
 
 
 async def test_without_a_default_reward_any_more_nothing_is_settled(

@@ -63,10 +63,6 @@ def nonces() -> list[int]:
     return sorted(int(nonce, 16) for nonce in Feedback.objects.values_list("nonce", flat=True))
 
 
-def test_an_empty_stream_is_nothing_to_do(stream: redis.Redis) -> None:
-    assert persist_feedback(stream) == 0
-
-
 def test_a_row_says_all_that_the_event_said(stream: redis.Redis, digits: Application) -> None:
     add(stream, event(digits))
     assert persist_feedback(stream) == 1
@@ -117,16 +113,6 @@ def test_a_row_tells_what_went_off_the_reward_of_an_arm_where_anything_did(
     assert knn == {"arm": "knn:1", "propensity": 1.0, "output": "1", "loss": 0.0}
 
 
-def test_an_entry_of_a_release_without_prices_is_read(
-    stream: redis.Redis, digits: Application
-) -> None:
-    told = msgspec.to_builtins(event(digits))
-    told["arms"] = [list(arm)[:4] for arm in told["arms"]]
-    stream.xadd(STREAM, {"event": msgspec.msgpack.encode(told)})
-    drain(stream)
-    assert [arm["loss"] for arm in Feedback.objects.get().arms] == [1.0, None]
-
-
 def test_positions_keep_the_order_of_the_stream() -> None:
     entries = ["0-0", "0-1", "1-0", "1700000000123-0", "1700000000123-9", "1700000000124-0"]
     positions = [in_order(entry) for entry in entries]
@@ -165,22 +151,6 @@ def test_a_reset_takes_its_turn_and_is_one_row_however_often_it_is_taken(
     assert ann.at.isoformat() == "2023-11-14T22:13:20+00:00"
     assert str(ann) == "digits: ann reset"
     assert str(everywhere) == "digits: everything reset"
-
-
-def test_a_reset_of_a_deleted_application_is_dropped(
-    stream: redis.Redis, digits: Application
-) -> None:
-    stream.xadd(STREAM, {"reset": msgspec.msgpack.encode(reset(digits))})
-    digits.delete()
-    drain(stream)
-    assert not StateReset.objects.exists()
-    assert stream.xlen(STREAM) == stream.xlen(REJECTED) == 0
-
-
-def test_a_reward_is_kept_without_label(stream: redis.Redis, digits: Application) -> None:
-    add(stream, event(digits, label=None, reward=0.5))
-    drain(stream)
-    assert Feedback.objects.filter(label="", reward=0.5).exists()
 
 
 def test_batches_follow_each_other_until_the_stream_is_empty(
@@ -323,24 +293,6 @@ def test_feedback_of_a_deleted_application_is_dropped_with_a_line(
     assert stream.xlen(STREAM) == stream.xlen(REJECTED) == 0
 
 
-def test_feedback_of_one_that_goes_meanwhile_is_dropped_too(
-    stream: redis.Redis, digits: Application, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(persist, "INSERTED_AT_ONCE", 1)
-    add(stream, event(digits, 0), event(digits, 1))
-    drain(stream, pause=lambda: Feedback.objects.exists() and digits.delete())
-    assert stream.xlen(STREAM) == stream.xlen(REJECTED) == Application.objects.count() == 0
-
-
-def test_deleting_an_application_deletes_its_feedback(
-    stream: redis.Redis, digits: Application
-) -> None:
-    add(stream, event(digits))
-    drain(stream)
-    digits.delete()
-    assert not Feedback.objects.exists()
-
-
 # --- draining -------------------------------------------------------------------------------
 
 
@@ -383,15 +335,3 @@ def test_a_run_that_loses_its_lock_leaves_the_rest_to_the_next(
     add(stream, *(event(digits, number) for number in range(600)))
     assert [drain_feedback(), drain_feedback(), drain_feedback()] == [500, 100, 0]
     assert nonces() == list(range(600))
-
-
-def test_a_failing_run_frees_its_lock(
-    stream: redis.Redis, server_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(stream: redis.Redis, *, pause: Callable[[], None]) -> None:
-        raise OperationalError("database is locked")
-
-    monkeypatch.setattr(persist, "persist_feedback", fail)
-    with pytest.raises(OperationalError):
-        drain_feedback()
-    assert not stream.exists("clipper:feedback:lock")

@@ -57,11 +57,6 @@ def test_more_rows_than_a_statement_takes_are_inserted_each_once(digits: Applica
     assert Feedback.objects.count() == count
 
 
-def test_no_rows_are_nothing_to_do() -> None:
-    insert(Feedback, [])
-    assert not Feedback.objects.exists()
-
-
 @pytest.mark.parametrize(
     "wrong",
     [{"kind": "rumour"}, {"label": "", "reward": None}, {"label": "7", "reward": 0.5},
@@ -72,9 +67,3 @@ def test_the_database_refuses_a_row_that_makes_no_sense(
 ) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         insert(Feedback, [row(digits, **wrong)])
-
-
-def test_feedback_names_its_application_and_what_was_told(digits: Application) -> None:
-    insert(Feedback, [row(digits), row(digits, 1, label="", reward=0.5)])
-    told = map(str, Feedback.objects.order_by("pk"))
-    assert list(told) == ["digits: 7", "digits: reward 0.5"]

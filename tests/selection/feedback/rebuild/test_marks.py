@@ -8,7 +8,6 @@ import pytest
 import redis
 
 from registry import services
-from registry.models import Application
 from selection.feedback.persistence.journal import SEEN_MARGIN_S
 from selection.feedback.rebuild.state_rebuild import rebuild
 from selection.models import Feedback
@@ -83,16 +82,3 @@ def test_a_mark_that_is_there_stays_as_it_is_and_a_dry_run_sets_none(live: Live)
     live.lose()
     rebuild(live.stream, live.application, dry_run=True)
     assert not live.stream.exists(seen_key(FIRST.hex()))
-
-
-def test_marks_of_other_applications_are_left_to_their_own_rebuild(live: Live) -> None:
-    other = services.create_application(
-        name="other", input_type="doubles", slo_ms=50.0, by=services.SYSTEM
-    )
-    Live(live.stream, live.socket, other).teach(nonce=FIRST, at_ms=now_ms())
-    live.persist()
-    live.lose()
-    rebuild(live.stream, live.application)
-    assert not live.stream.exists(seen_key(FIRST.hex()))
-    rebuild(live.stream, Application.objects.get(pk=other.pk))
-    assert live.stream.exists(seen_key(FIRST.hex()))

@@ -22,8 +22,6 @@ from selection.policies import make_policy
 from selection.store.redis_keys import contexts_key, state_key
 from tests.selection.live import Live
 
-EXP4 = make_policy("exp4", {})
-
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -108,31 +106,6 @@ def test_counts_of_queries_stay_and_contexts_keep_their_place(live: Live) -> Non
     assert live.stream.hget(state_key(live.application.pk, "ann"), "q:svm:1") == b"1"
     assert order == live.stream.zrange(contexts_key(live.application.pk), 0, -1, withscores=True)
     assert live.stream.ttl(state_key(live.application.pk, "bob")) > 86_400
-
-
-def test_another_application_is_not_touched(live: Live) -> None:
-    other = services.create_application(
-        name="other", input_type="doubles", slo_ms=50.0, by=services.SYSTEM
-    )
-    live.teach()
-    Live(live.stream, live.socket, other).teach()
-    live.stream.delete(state_key(other.pk, ""))
-    assert rebuild(live.stream, live.application).observed == 1
-    assert not live.stream.exists(state_key(other.pk, ""))
-
-
-def test_feedback_kept_before_the_arms_that_took_part_were_is_learned_by_those_that_answered(
-    live: Live,
-) -> None:
-    live.teach({"svm:1": 1.0}, routed=("svm:1",))
-    live.persist()
-    Feedback.objects.update(routed=[], position=0)
-    before = live.states()[""]
-    rebuild(live.stream, live.application)
-    after = live.states()[""]
-    assert {k: v for k, v in after.items() if k != b"p"} == {
-        k: v for k, v in before.items() if k != b"p"
-    }
 
 
 # --- while feedback goes on -------------------------------------------------------------------
@@ -246,13 +219,6 @@ def test_the_command_rebuilds_every_application_and_says_what_it_did(live: Live)
     live.lose()
     assert "differ in Redis: ann, the global one." in command("--dry-run")
     assert "written: ann, the global one." in command("--application", "digits")
-
-
-def test_the_command_tells_how_far_it_is(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rebuilding, "TOLD_EVERY", 2)
-    for _ in range(5):
-        live.teach()
-    assert command().startswith("digits: 2 entries replayed\ndigits: 4 entries replayed\n")
 
 
 def test_the_command_refuses_an_unknown_application(live: Live) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from selection.feedback.rebuild.replay import KeptUpdate, Replay, Reset
 from selection.policies import make_policy
 from selection.policies.arithmetic.sums import LOG_WEIGHTS, REWARDS
@@ -38,14 +36,6 @@ def weights(replay: Replay, context: str = "") -> dict[str, float]:
     return {arm: w for arm, (w,) in replay.contexts[context].state.of(LOG_WEIGHTS).items()}
 
 
-def test_what_was_taught_adds_up_with_its_count_time_and_place() -> None:
-    replay = replayed(observed(1), observed(2, {"svm:1": 0.5, "knn:1": 1.0}))
-    assert weights(replay) == pytest.approx({"svm:1": -0.45, "knn:1": -0.3})
-    state = replay.contexts[""]
-    assert state.feedback == {"svm:1": 2, "knn:1": 1}
-    assert (state.updated_at, state.position, replay.observed) == (2.0, 2, 2)
-
-
 def test_a_context_learns_for_itself_and_everybody_learns_from_it() -> None:
     replay = replayed(observed(1), observed(2, {"knn:1": 1.0}, context="ann"), observed(3))
     assert weights(replay, "ann") == {"svm:1": 0.0, "knn:1": -0.3}
@@ -53,20 +43,6 @@ def test_a_context_learns_for_itself_and_everybody_learns_from_it() -> None:
     everybody = replay.contexts[""]
     assert everybody.feedback == {"svm:1": 2, "knn:1": 1}
     assert (everybody.updated_at, everybody.position) == (3.0, 3)
-
-
-def test_new_arms_join_and_removed_ones_stay_as_they_were() -> None:
-    replay = replayed(
-        observed(1),
-        observed(2, {"tree:1": 0.0}, routed=("svm:1", "tree:1")),
-        observed(3, {"knn:1": 1.0}),
-    )
-    assert weights(replay) == pytest.approx({"svm:1": -0.3, "knn:1": -0.3, "tree:1": -0.3})
-
-
-@pytest.mark.parametrize("changes", [{"forced": True}, {"losses": {}}])
-def test_what_taught_nothing_teaches_nothing_again(changes: dict[str, Any]) -> None:
-    assert replayed(observed(1, **changes)).contexts == {}
 
 
 def test_a_reset_forgets_what_came_before_it_and_nothing_else() -> None:
@@ -81,11 +57,6 @@ def test_a_reset_forgets_what_came_before_it_and_nothing_else() -> None:
     assert replayed(*entries, observed(4, context="ann")).contexts["ann"].feedback == {"svm:1": 1}
 
 
-def test_a_reset_of_everything_forgets_the_global_context_too() -> None:
-    replay = replayed(observed(1), observed(2, context="ann"), Reset(position=3, context=None))
-    assert replay.contexts == {}
-
-
 def test_a_context_that_gave_way_is_forgotten_just_before() -> None:
     replay = replayed(
         observed(1, context="ann"),
@@ -94,11 +65,6 @@ def test_a_context_that_gave_way_is_forgotten_just_before() -> None:
     )
     assert replay.contexts["ann"].feedback == {"svm:1": 1}
     assert set(replayed(observed(1, context="ann"), observed(2, gone=["ann"])).contexts) == {""}
-
-
-def test_where_it_is_not_known_who_took_part_those_that_answered_did() -> None:
-    replay = replayed(observed(1, routed=()))
-    assert weights(replay) == {"svm:1": -0.3}
 
 
 def test_features_are_learned_from_again_and_others_than_the_policy_takes_are_not() -> None:

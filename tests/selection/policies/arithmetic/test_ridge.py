@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 
 from selection.policies.arithmetic.ridge import LARGEST_BESIDE, Ridge, coefficients_of
 from selection.policies.arithmetic.sums import Vector
-from selection.policies.rules.squarecb import SquareCB
 
 Array = NDArray[np.float64]
 
@@ -82,30 +80,3 @@ def test_a_large_feature_draws_no_other_coefficient_to_nothing(largest: float) -
     ):
         for constant, _, other in told:
             assert (constant, other) == pytest.approx((0.5, 0.3), rel=1e-3)
-
-
-class Numbers(tuple[float, ...]):
-    """What is kept of an arm, which NumPy may not read: that costs more than to solve."""
-
-    def __array__(self, *args: object, **kwargs: object) -> Array:
-        raise AssertionError("NumPy reads numbers of Python one by one")
-
-
-def test_numpy_reads_no_numbers_of_python_and_solves_all_arms_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    vectors = vectors_of(arms_of(seed=1, count=20, features=32))
-    known = {f"model-{n}:1": Numbers(vector) for n, vector in enumerate(vectors)}
-    with pytest.raises(AssertionError):
-        np.array(list(known.values()))
-    solved: list[tuple[int, ...]] = []
-
-    def solve(a: Array, b: Array) -> Any:
-        solved.append(a.shape)
-        return np_solve(a, b)
-
-    np_solve = np.linalg.solve
-    monkeypatch.setattr(np.linalg, "solve", solve)
-    SquareCB(dimensions=32).prepare(known, dict.fromkeys(known, 1.0))
-    # Once for what all arms share, and once for what each adds.
-    assert solved == [(33, 33), (20, 33, 33)]

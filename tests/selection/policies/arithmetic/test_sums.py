@@ -20,7 +20,6 @@ from selection.policies.arithmetic.sums import (
     WarmStart,
     beside_level,
     join,
-    join_all,
     learn,
     learn_in,
     mean_reward,
@@ -54,11 +53,6 @@ def log_weights(**weights: Any) -> State:
     return State({"log": {versions.get(m, m): (weight,) for m, weight in weights.items()}})
 
 
-def test_what_is_learned_first_is_added_to_nothing() -> None:
-    state = learn(State(), update({"svm:2": (-0.3,)}))
-    assert state.of(LOG_WEIGHTS) == {"knn:1": (0.0,), "svm:2": (-0.3,), "tree:1": (0.0,)}
-
-
 def test_what_is_beside_the_level_is_measured_by_what_all_arms_earned_lately() -> None:
     lately, slowly = 1.0 - 1.0 / 30.0, 1.0 - 1.0 / 1000.0
     state = State()
@@ -72,13 +66,6 @@ def test_what_is_beside_the_level_is_measured_by_what_all_arms_earned_lately() -
     )
 
 
-def test_sums_of_a_single_kind_are_not_copied() -> None:
-    state = State({REWARDS.name: {"a:1": (1.0, 2.0, 3.0)}})
-    known = join_all(state, ["a:1", "b:1"], statistics=(REWARDS,), warm_start=WarmStart())
-    assert known["a:1"] is state.of(REWARDS)["a:1"]
-    assert known["b:1"] == (0.0, 0.0, 0.0)
-
-
 def test_every_arm_that_takes_part_fades_and_the_others_stay() -> None:
     before = State({"log": {"svm:2": (-4.0,), "knn:1": (-8.0,), "gone:1": (-2.0,)}})
     state = learn(before, update({"svm:2": (-1.0,)}, arms=("knn:1", "svm:2"), keep=0.5))
@@ -90,11 +77,6 @@ def test_a_constant_loss_settles_where_fading_and_learning_balance() -> None:
     for _ in range(5_000):
         state = learn(state, update({"svm:2": (-0.3,)}, keep=0.998))
     assert state.of(LOG_WEIGHTS)["svm:2"][0] == pytest.approx(-0.3 / 0.002, rel=1e-3)
-
-
-def test_families_that_a_lesson_does_not_name_stay() -> None:
-    before = State({"rew": {"svm:2": (1.0, 1.0, 1.0)}})
-    assert learn(before, update({"svm:2": (-1.0,)})).of(REWARDS) == before.of(REWARDS)
 
 
 def test_a_kind_may_fade_number_by_number_whatever_the_policy_does() -> None:
@@ -117,11 +99,6 @@ def test_some_of_them_by_feedback_of_the_arm_itself_alone() -> None:
 def test_an_arm_that_nothing_is_known_of_joins_at_the_mean_log_weight() -> None:
     joined = join(log_weights(knn=-1.0, svm=-3.0), ARMS, statistic=LOG_WEIGHTS, warm_start=HALF)
     assert joined == {"knn:1": (-1.0,), "svm:2": (-3.0,), "tree:1": (-2.0,)}
-
-
-def test_and_with_no_rewards_at_all() -> None:
-    state = State({"rew": {"svm:2": (9.0, 6.0, 6.0)}})
-    assert join(state, ARMS, statistic=REWARDS, warm_start=HALF)["tree:1"] == (0.0, 0.0, 0.0)
 
 
 def test_a_new_version_inherits_a_share_of_what_set_its_predecessor_apart() -> None:
@@ -179,21 +156,7 @@ def test_rewards_of_one_arm_in_one_context_make_pairs_with_each_earlier_one() ->
     assert PAIRS.name not in states["ann"].sums
 
 
-def test_a_kind_without_rewards_makes_no_pairs() -> None:
-    states = learn_in("ann", update({"svm:2": (-1.0,)}), states={})
-    assert set(states[""].sums) == {LOG_WEIGHTS.name}
-
-
 # --- rewards --------------------------------------------------------------------------------
-
-
-def test_rewards_count_what_was_seen_and_how_good_it_was() -> None:
-    assert rewards({"svm:2": 0.25}) == {"svm:2": (1.0, 0.75, 0.5625)}
-
-
-def test_the_mean_reward_is_that_of_what_was_seen() -> None:
-    assert mean_reward((4.0, 3.0, 2.5)) == 0.75
-    assert mean_reward((0.0, 0.0, 0.0)) is None
 
 
 @given(st.lists(st.floats(0.0, 1.0), max_size=50), st.floats(0.5, 1.0))

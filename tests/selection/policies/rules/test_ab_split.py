@@ -70,24 +70,10 @@ def test_where_a_model_has_two_routes_a_new_version_of_one_moves_no_context_of_t
     assert share(after, "a:canary") == pytest.approx(1 / 3, abs=0.03)
 
 
-def test_where_a_second_route_to_a_model_comes_only_the_contexts_that_it_wins_move() -> None:
-    before = assigned({"a:1": 1.0, "b:1": 1.0})
-    after = assigned({"a:1": 1.0, "b:1": 1.0, "a:canary": 1.0})
-    assert {after[c] for c in CONTEXTS if before[c] != after[c]} == {"a:canary"}
-
-
 def test_where_an_arm_leaves_only_its_own_contexts_move() -> None:
     before = assigned({"a:1": 1.0, "b:1": 1.0, "c:1": 1.0})
     after = assigned({"a:1": 1.0, "c:1": 1.0})
     assert {before[c] for c in CONTEXTS if before[c] != after[c]} == {"b:1"}
-
-
-def test_what_is_taught_does_not_move_a_context() -> None:
-    arms = {"a:1": 1.0, "b:1": 1.0}
-    known = {"a:1": (90.0, 1.0, 1.0), "b:1": (90.0, 89.0, 89.0)}
-    prepared = split.prepare(known, arms)
-    assert {c: prepared.assigned(c).arms[0] for c in CONTEXTS} == assigned(arms)
-    assert prepared.weights == {"a:1": 0.5, "b:1": 0.5}
 
 
 def test_another_seed_assigns_afresh_and_so_does_another_application() -> None:

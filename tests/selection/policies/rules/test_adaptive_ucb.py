@@ -165,14 +165,3 @@ def test_where_another_arm_has_fallen_too_so_has_one_that_nobody_asked() -> None
 def test_where_another_has_not_nor_has_one_that_nobody_asked() -> None:
     state = fallen(others_too=False)
     assert mean_of_last(state) == pytest.approx(mean_of_last(before_levels(state)), abs=0.01)
-
-
-def test_what_was_learned_before_levels_were_kept_is_gone_by_as_it_was() -> None:
-    known = believed(list(sums_of(before_levels(fallen(others_too=True))).values()))
-    # Of older labels ten at most, beside those that the memory still holds.
-    assert known.counts[2] < 60.0
-
-
-def test_rewards_between_right_and_wrong_count_as_such() -> None:
-    counts, rewards = believed([sums_of(taught([("a:1", 0.25)] * 20))["a:1"]])
-    assert (counts.tolist(), rewards.tolist()) == ([20.0], [5.0])

@@ -77,14 +77,6 @@ def test_chances_are_how_often_each_bound_is_the_highest() -> None:
     assert mixed
 
 
-def test_the_floor_is_spread_evenly_over_all() -> None:
-    policy, events = replace(PLAIN, floor=0.3), list(history(40))
-    x = (0.3, -1.2, 0.8)
-    drawn = by_hand(events, np.array((1.0, *x)))
-    expected = {arm: 0.7 * chance + 0.1 for arm, chance in drawn.items()}
-    assert ready(policy, after(policy, events)).chances(x) == pytest.approx(expected)
-
-
 def test_where_nothing_is_known_all_share() -> None:
     chances = ready(PLAIN, State()).chances((1.0, 0.0, 0.0))
     assert chances == pytest.approx(dict.fromkeys(ARMS, 1 / 3))

@@ -63,14 +63,6 @@ def test_chances_are_those_of_its_source() -> None:
     assert ready(PLAIN, events).chances(tuple(x[1:])) == pytest.approx(expected, rel=1e-9)
 
 
-def test_what_arms_share_is_known_of_one_without_feedback_too() -> None:
-    events = [(arm, x, 0.5 - 0.4 * math.tanh(x[0])) for arm, x, _ in history(300) if arm != "c:1"]
-    arms = ready(PLAIN, events)
-    low, high = arms.chances((-3.0, 0.0, 0.0)), arms.chances((3.0, 0.0, 0.0))
-    assert low["c:1"] == pytest.approx(1 / 3, abs=0.25)
-    assert high["c:1"] == pytest.approx(1 / 3, abs=0.25)
-
-
 @pytest.mark.parametrize("size", [1e3, 1e6, 1e9])
 def test_large_features_that_say_the_same_leave_it_able_to_choose(size: float) -> None:
     x = (size, size, size)
@@ -145,24 +137,3 @@ def test_named_features_are_hashed_and_a_text_is_one_of_its_own() -> None:
 def test_named_features_are_bounded(given: dict[str, float | str], words: str) -> None:
     with pytest.raises(BadRequest, match=words):
         SquareCB(dimensions=40).encode(given)
-
-
-def test_it_learns_from_hundreds_of_features_whom_to_ask() -> None:
-    policy, luck, state, right = (
-        replace(PLAIN, dimensions=200, gamma=30.0),
-        random.Random(3),
-        State(),
-        0,
-    )
-    for query in range(600):
-        kind, noise = luck.random() < 0.5, luck.randrange(50, 200)
-        x = policy.encode([float(n == (0 if kind else 1) or n == noise) for n in range(200)])
-        if query % 10 == 0:
-            arms = prepared(policy, state, ARMS)
-        (arm,), (chance,) = arms.select(luck.random(), x)
-        wrong = {"a:1": 0.1 if kind else 0.9, "b:1": 0.9 if kind else 0.1, "c:1": 0.7}[arm]
-        right += query >= 300 and wrong == 0.1
-        losses = {arm: float(luck.random() < wrong)}
-        update = policy.update(arms=ARMS, losses=losses, propensities={arm: chance}, features=x)
-        state = learn(state, update)
-    assert right / 300 > 0.75

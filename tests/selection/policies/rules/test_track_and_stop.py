@@ -17,7 +17,7 @@ from selection.policies.arithmetic.sums import (
     join,
     learn,
 )
-from selection.policies.best_arm_proof import Recommendation, recommend, reward_intervals
+from selection.policies.best_arm_proof import Recommendation, recommend
 from selection.policies.newcomers import limited
 from selection.policies.policy import Prepared, Proof
 from selection.policies.rules.track_and_stop import top_two
@@ -191,27 +191,3 @@ def test_arms_that_are_asked_together_have_to_differ_more() -> None:
     assert apart.state == "best"
     assert together.state == "undecided"
     assert 1.0 - together.confidence == pytest.approx((1.0 - apart.confidence) ** 0.5)
-
-
-def test_a_recommendation_wants_two_arms_and_tells_its_youngest_evidence() -> None:
-    state = {
-        "a:1": known(seen=10, right=9, since=5.0),
-        "b:1": known(seen=4, right=1, changes=1.0, since=7.0),
-    }
-
-    assert recommend({"a:1": state["a:1"]}, proof=Proof()) is None
-    found = recommend(state, proof=Proof())
-    assert found is not None
-    assert (found.arm, found.state, found.since_ms, found.labels) == ("a:1", "reopened", 7, 14)
-    assert reward_intervals(state)["b:1"].value == 0.25
-    assert reward_intervals({"a:1": known(seen=0, right=0)}) == {}
-
-
-def test_an_arm_that_stays_what_it_is_hardly_ever_counts_as_changed() -> None:
-    changes = 0.0
-    for seed, right in enumerate((0.5, 0.9, 0.99)):
-        luck, state = random.Random(seed), State()
-        for _ in range(3_000):
-            state = learned(state, "svm:1", float(luck.random() < right))
-        changes += state.of(EVIDENCE)["svm:1"][4]
-    assert changes == 0.0
