@@ -21,15 +21,19 @@ from selection.feedback.events import (
     FeedbackResult,
     Rejection,
 )
-from selection.feedback.intake.arm_losses import FREE, Price, charged, losses_of, prices_of
 from selection.feedback.intake.joining import (
+    FREE,
     JoinedPrediction,
     PredictArms,
+    Price,
+    charged,
     counted_before,
     from_receipt,
     join,
+    losses_of,
     mark_of,
     predict,
+    prices_of,
 )
 from selection.feedback.persistence.journal import FeedbackJournal, JournalUpdate
 from selection.kinds import DEFAULT

@@ -80,8 +80,9 @@ class FeedbackJournal:
                     left += _left(group, result)
         if refused is not None:
             raise refused
-        async with self._waits:
-            await replicated(self._redis, replicas=self._replicas)
+        if self._replicas:
+            async with self._waits:
+                await replicated(self._redis, replicas=self._replicas)
         return left
 
     async def counted(self, marks: Sequence[bytes]) -> set[bytes]:
