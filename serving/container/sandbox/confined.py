@@ -26,6 +26,7 @@ import resource
 import runpy
 import struct
 import sys
+import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -192,8 +193,10 @@ def readable_paths(*, extra: Sequence[Path], hide: Sequence[Path], python: bool)
             known.append(folder.parent)
     project = PACKAGE.parent
     resolved = dict.fromkeys(path.resolve() for path in known)
-    # The packages of a container alone: the project's folder may hold a stack's files.
-    kept = [path for path in resolved if path not in (project, *project.parents)]
+    # A checkout may hold a stack's files: only what a container is made of is readable there.
+    installed = project == Path(sysconfig.get_path("purelib")).resolve()
+    checkout = () if installed else (project, *project.parents)
+    kept = [path for path in resolved if path not in checkout]
     hidden = [path.resolve() for path in hide]
     for path in (*kept, PACKAGE / "__init__.py", *(PACKAGE / name for name in OF_A_CONTAINER)):
         yield from _without(path, hidden)
