@@ -72,21 +72,6 @@ def test_the_global_context_is_shown_with_the_contexts_that_learned(
     expect(arms.filter(has_text="svm:1")).to_contain_text("95 %")
 
 
-def test_any_context_can_be_looked_up(
-    sign_in: SignIn, owner: User, digits: Application, server_redis: redis.Redis
-) -> None:
-    learned(server_redis, digits, svm=0.0, forest=2.0)
-    page = sign_in(owner)
-    page.goto(PAGE)
-    page.get_by_label("Context").fill("bob?&=/")
-    page.get_by_role("button", name="Look up").click()
-
-    state = page.get_by_test_id("state")
-    expect(state).to_contain_text("bob?&=/")
-    expect(state).to_contain_text("it follows what is known for everybody")
-    expect(state.get_by_test_id("learned-arm").filter(has_text="forest:1")).to_contain_text("88 %")
-
-
 def test_a_context_is_reset_after_asking_and_the_log_says_who_did(
     sign_in: SignIn, owner: User, digits: Application, server_redis: redis.Redis
 ) -> None:

@@ -13,7 +13,6 @@ from playwright.sync_api import Page, Route, expect
 
 from registry import services
 from registry.models import Application
-from tests.browser.conftest import PHONE
 
 pytestmark = pytest.mark.browser
 
@@ -140,24 +139,6 @@ def test_painting_changes_the_numbers(page: Page) -> None:
     page.get_by_test_id("canvas").click(position={"x": 5, "y": 5})
 
     expect(page.get_by_test_id("input")).to_have_value(re.compile(r"^\[16, 0, 0"))
-
-
-def test_nothing_on_the_page_is_inline(page: Page) -> None:
-    make_application(public=True)
-    answer = page.goto("/feedback/digits/")
-
-    assert answer is not None
-    assert "script-src 'self'" in answer.headers["content-security-policy"]
-    assert page.locator("script:not([src]), style, [style], [onclick]").count() == 0
-
-
-def test_it_fits_a_phone_in_the_dark(open_page: OpenPage, owner: User) -> None:
-    make_application()
-    page = open_page(theme="dark", viewport=PHONE)
-    page.goto("/feedback/digits/")
-
-    expect(page.locator("html")).to_have_class("dark")
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
 def test_an_unknown_application_gets_a_page_of_the_same_look(open_page: Any, owner: User) -> None:

@@ -13,15 +13,13 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
 from registry import services
-from registry.models import Application, ModelVersion, Release
-from registry.releases.control import note_round
+from registry.models import Application, ModelVersion
 from registry.services import RouteRequest
 from selection.store.redis_keys import GLOBAL_CONTEXT, pack_vector, reliability_key, state_key
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.engine.stats import VersionStats
 from serving.metrics.published import INDEX, KEY_PREFIX, Metrics, Reading
-from tests.browser.conftest import PHONE
 
 pytestmark = pytest.mark.browser
 
@@ -180,47 +178,3 @@ def test_an_arm_that_refuses_what_others_accept_is_named_and_the_application_is_
     expect(page.get_by_test_id("causes")).to_contain_text("40 % refused")
     expect(card.locator("[data-key='forest:1']")).to_contain_text("answers 12 %")
     expect(card.locator("[data-key='svm:1'] [data-text=answers]")).to_have_text("")
-
-
-def test_a_release_that_waits_for_a_slot_says_so(
-    sign_in: SignIn,
-    owner: User,
-    digits: Application,
-    make_version: MakeVersion,
-    server_redis: redis.Redis,
-) -> None:
-    note_round(server_redis)
-    page = sign_in(owner)
-    page.goto("/admin/")
-    version = make_version(model="svm", version="2")
-    waits = "waiting for a slot on queue replicas.cpu (2 of 2 in use)"
-    Release.objects.create(
-        model=version.model, version=version, kind="deploy", state="starting", progress=waits
-    )
-
-    expect(page.get_by_test_id("live-release").first).to_contain_text(waits)
-
-
-def test_without_a_web_process_it_says_that_none_has_reported(
-    sign_in: SignIn, owner: User, digits: Application
-) -> None:
-    page = sign_in(owner)
-    page.goto("/admin/")
-
-    expect(page.get_by_text("none has reported yet")).to_be_visible()
-    expect(page.get_by_test_id("application-digits")).to_contain_text("No queries yet")
-
-
-def test_it_is_dark_where_the_system_is_dark_and_fits_a_phone(
-    sign_in: SignIn, owner: User, digits: Application, server_redis: redis.Redis
-) -> None:
-    publish(server_redis, queries=250)
-    page = sign_in(owner, theme="dark", viewport=PHONE)
-    page.goto("/admin/")
-    expect(page.get_by_test_id("application-digits")).to_be_visible()
-
-    background = page.locator(".clp-panel").first.evaluate(
-        "panel => getComputedStyle(panel).backgroundColor"
-    )
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    assert float(background.removeprefix("oklch(").split()[0].rstrip("%")) < 0.4

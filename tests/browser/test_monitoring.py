@@ -17,7 +17,6 @@ from selection.evaluation.logged import AnswerRule, LoggedArm, LoggedQuery
 from selection.evaluation.monitoring.reward_sums import Trust, tally
 from selection.models import SelectionSnapshot
 from selection.rewards.losses import make_loss
-from tests.browser.conftest import PHONE
 
 pytestmark = pytest.mark.browser
 
@@ -147,18 +146,3 @@ def test_it_is_reached_from_the_application_and_from_the_live_page(
     expect(page).to_have_url("/admin/applications/digits/monitoring/")
     page.get_by_role("link", name="7 days").click()
     expect(page.locator(".clp-periods [aria-current]")).to_have_text("7 days")
-
-
-def test_it_is_dark_where_the_system_is_dark_and_fits_a_phone(
-    sign_in: SignIn, owner: User, digits: Application
-) -> None:
-    happened(digits, minutes_ago=1, weights={"svm:1": 1.0}, counts={"svm:1": [7, 7, 0, 0]})
-    page = sign_in(owner, theme="dark", viewport=PHONE)
-    page.goto("/admin/applications/digits/monitoring/")
-    expect(row(page, "svm:1")).to_be_visible()
-
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    background = page.locator(".clp-panel").first.evaluate(
-        "panel => getComputedStyle(panel).backgroundColor"
-    )
-    assert float(background.removeprefix("oklch(").split()[0].rstrip("%")) < 0.4

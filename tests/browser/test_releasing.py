@@ -78,35 +78,6 @@ def test_a_deploy_shows_what_changes_asks_why_and_is_followed_until_it_is_live(
     expect(page.locator("[data-step=done]")).to_have_count(3)
 
 
-def test_a_deploy_may_be_allowed_another_signature(
-    sign_in: SignIn, owner: User, make_version: MakeVersion
-) -> None:
-    version = make_version()
-    page = sign_in(owner)
-
-    page.goto(f"/admin/registry/modelversion/{version.pk}/deploy/")
-    page.get_by_label("Allow another signature").check()
-    page.get_by_test_id("reason").fill("half the pixels")
-    page.get_by_test_id("confirm").click()
-
-    expect(page).to_have_url(ON_A_RELEASE)
-    expect(page.get_by_test_id("release-signature")).to_be_visible()
-    assert Release.objects.get().allow_signature_change
-
-
-def test_a_deploy_without_a_reason_is_refused(
-    sign_in: SignIn, owner: User, make_version: MakeVersion
-) -> None:
-    version = make_version()
-    page = sign_in(owner)
-
-    page.goto(f"/admin/registry/modelversion/{version.pk}/deploy/")
-    page.get_by_test_id("confirm").click()
-
-    expect(page.get_by_text("Say why")).to_be_visible()
-    assert not Release.objects.exists()
-
-
 def test_a_failed_release_says_what_went_wrong_without_a_reload(
     sign_in: SignIn, owner: User, make_version: MakeVersion
 ) -> None:
@@ -121,46 +92,6 @@ def test_a_failed_release_says_what_went_wrong_without_a_reload(
 
     expect(page.get_by_test_id("release-state")).to_have_text("failed")
     expect(page.get_by_test_id("release-error")).to_have_text("no module named lightgbm")
-
-
-def test_a_version_is_deployed_from_its_row(
-    sign_in: SignIn, owner: User, make_version: MakeVersion
-) -> None:
-    version = make_version()
-    page = sign_in(owner)
-
-    page.goto("/admin/registry/modelversion/")
-    page.locator(".field-actions_holder span").first.click()
-    page.get_by_test_id("deploy").click()
-
-    expect(page).to_have_url(re.compile(f"/modelversion/{version.pk}/deploy/$"))
-
-
-def test_deploying_the_live_version_is_answered_with_a_message(
-    sign_in: SignIn, owner: User, make_version: MakeVersion
-) -> None:
-    version = make_version(live=True)
-    page = sign_in(owner)
-
-    page.goto(f"/admin/registry/modelversion/{version.pk}/deploy/")
-
-    expect(page.get_by_text("svm:1 is live already.")).to_be_visible()
-    expect(page.get_by_test_id("deploy")).to_have_count(0)
-
-
-def test_a_second_deploy_of_a_version_on_its_way_is_refused_with_a_message(
-    sign_in: SignIn, owner: User, make_version: MakeVersion
-) -> None:
-    version = make_version()
-    services.deploy(version=version, by=services.Actor.of_user(owner))
-    page = sign_in(owner)
-
-    page.goto(f"/admin/registry/modelversion/{version.pk}/deploy/")
-    page.get_by_test_id("reason").fill("once more")
-    page.get_by_test_id("confirm").click()
-
-    expect(page.get_by_text("svm:1 is on its way already")).to_be_visible()
-    assert Release.objects.count() == 1
 
 
 def test_a_roll_back_makes_the_version_before_live_at_once_while_it_is_warm(
