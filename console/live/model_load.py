@@ -70,8 +70,7 @@ def load_of(arm: str, *, documents: Iterable[Document]) -> ModelLoad | None:
     told = [d["versions"][arm] for d in documents if arm in d.get("versions", {})]
     if not told:
         return None
-    # A process of an older release doesn't say what was recent.
-    recent = [counts["recent"] for counts in told if "recent" in counts]
+    recent = [counts["recent"] for counts in told]
     hits = sum(counts["hits"] for counts in recent)
     asked = hits + sum(counts["misses"] + counts["joined"] for counts in recent)
     batches = sum(counts["batches"] for counts in recent)
@@ -112,8 +111,7 @@ def _batches(load: ModelLoad) -> str:
 
 def _rate(recent: Sequence[Document], *, of: Sequence[str]) -> float:
     rates = (
-        # A process of an older release counts less.
-        sum(int(counts.get(name, 0)) for name in of) / float(counts["seconds"])
+        sum(int(counts[name]) for name in of) / float(counts["seconds"])
         for counts in recent
         if counts["seconds"] > 0
     )

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from registry import services
@@ -40,25 +39,12 @@ def test_a_version_is_configured_on_its_page(owner: Client, v1: ModelVersion) ->
     assert (kept.replica_bounds, kept.memory_limit_mb) == ((1, 4), 512)
 
 
-def test_what_is_emptied_is_given_back_to_clipper(owner: Client, v1: ModelVersion) -> None:
-    services.configure_version(
-        version=v1, max_batch_size=64, batch_wait_ms=0.0, max_replicas=4, by=services.SYSTEM
-    )
-    owner.post(page(v1), form())
-
-    kept = ModelVersion.objects.get()
-    assert (kept.max_batch_size, kept.batch_wait_ms, kept.max_replicas) == (None, None, None)
-
-
 @pytest.mark.parametrize(
     ("fields", "refusal"),
     [
         ({"batching": "static"}, "Expected 1 to 4096 with static batching"),
-        ({"max_batch_size": 5000}, "Expected 1 to 4096, got 5000."),
         ({"batch_wait_ms": "nan"}, "Enter a number."),
         ({"replicas": 5, "max_replicas": 4}, "Expected 1 to 4, the bounds of this version"),
-        ({"min_replicas": 2}, "Expected none without max_replicas"),
-        ({"min_replicas": 3, "max_replicas": 2}, "Expected at most max_replicas, 2, got 3."),
     ],
 )
 def test_a_wrong_value_is_refused_at_its_field(
@@ -80,38 +66,6 @@ def test_saving_an_old_form_doesnt_undo_what_autoscaling_did(
 
     kept = ModelVersion.objects.get()
     assert (kept.notes, kept.replicas) == ("a word", 3)
-
-
-def test_the_page_says_that_it_is_live_and_what_empty_means(
-    owner: Client, v1: ModelVersion
-) -> None:
-    text = owner.get(page(v1)).content.decode()
-
-    assert "Left alone, Clipper finds the size itself." in text
-    assert "without a new deploy" in text
-    assert 'placeholder="learned"' in text
-
-
-def test_an_upload_is_configured_in_its_form(owner: Client, svm: Model) -> None:
-    file = SimpleUploadedFile("svm.skops", b"an artifact")
-    upload = {"model": svm.pk, "version": "1", "runtime": "sklearn", "device": "cpu"}
-    fields = form(batching="none", max_replicas=4, threads=2)
-    owner.post("/admin/registry/modelversion/add/", {**upload, **fields, "artifact": file})
-
-    kept = ModelVersion.objects.get()
-    assert (kept.batching, kept.max_replicas, kept.threads) == ("none", 4, 2)
-
-
-def test_the_list_shows_batching_and_bounds_where_they_were_set(
-    owner: Client, v1: ModelVersion
-) -> None:
-    url = "/admin/registry/modelversion/"
-    assert "batching:" not in owner.get(url).content.decode()
-    services.configure_version(version=v1, batching="none", max_replicas=4, by=services.SYSTEM)
-    text = owner.get(url).content.decode()
-
-    assert "batching: none" in text
-    assert "1 (1 to 4)" in text
 
 
 def test_scaling_tells_the_bounds_and_keeps_to_them(

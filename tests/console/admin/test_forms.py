@@ -19,7 +19,7 @@ from registry.models import (
     ServiceLevelObjective,
 )
 from registry.services import Actor
-from tests.registry.conftest import AddVersion, go_live
+from tests.registry.conftest import go_live
 from tests.registry.forms import application_fields, version_fields
 
 pytestmark = pytest.mark.django_db
@@ -96,22 +96,6 @@ def test_a_policy_parameter_that_it_doesnt_take_is_refused_at_the_field(owner: C
     assert not Application.objects.exists()
 
 
-def test_a_default_that_isnt_json_is_refused_at_the_field(owner: Client) -> None:
-    form = application_form(default_output="nothing")
-    answer = owner.post("/admin/registry/application/add/", form)
-
-    assert "Expected a JSON value" in answer.content.decode()
-
-
-def test_an_application_without_an_objective_is_refused(owner: Client) -> None:
-    answer = owner.post(
-        "/admin/registry/application/add/", application_form(**{"slo-0-latency_ms": ""})
-    )
-
-    assert "This field is required" in answer.content.decode()
-    assert not Application.objects.exists()
-
-
 @pytest.mark.parametrize(
     ("field", "refusal"),
     [("default_output", "nested less deeply"), ("policy_params", "Enter a valid JSON")],
@@ -161,12 +145,6 @@ def test_an_application_is_deleted_with_its_objective(owner: Client, digits: App
     assert not ServiceLevelObjective.objects.exists()
 
 
-def test_empty_policy_parameters_are_the_defaults(owner: Client) -> None:
-    owner.post("/admin/registry/application/add/", application_form(policy_params=""))
-
-    assert Application.objects.get().policy_params == {}
-
-
 def test_the_form_lists_all_that_a_policy_takes(owner: Client) -> None:
     html = owner.get("/admin/registry/application/add/").content.decode()
 
@@ -190,34 +168,12 @@ def test_an_operation_that_needs_a_deploy_first_is_refused_in_the_services_words
     assert refusal in answer.content.decode()
 
 
-def test_a_version_that_exists_is_refused_at_the_form(
-    owner: Client, svm: Model, v1: ModelVersion
-) -> None:
-    answer = owner.post(UPLOAD, upload(svm))
-
-    assert "already exists" in answer.content.decode()
-    assert svm.versions.count() == 1
-
-
-def test_an_unknown_runtime_is_refused_at_the_field(owner: Client, svm: Model) -> None:
-    answer = owner.post(UPLOAD, upload(svm, runtime="fortran"))
-
-    assert "fortran is not one of the available choices" in answer.content.decode()
-    assert not svm.versions.exists()
-
-
 def test_pickle_is_offered_only_to_those_who_may_allow_it(uploader: Client, svm: Model) -> None:
     assert "allow_pickle" not in uploader.get(UPLOAD).content.decode()
 
     uploader.post(UPLOAD, upload(svm, allow_pickle="on"))
 
     assert svm.versions.get().allow_pickle is False
-
-
-def test_pickle_is_allowed_by_those_who_may(owner: Client, svm: Model) -> None:
-    owner.post(UPLOAD, upload(svm, allow_pickle="on"))
-
-    assert svm.versions.get().allow_pickle is True
 
 
 def test_a_stored_version_changes_only_in_how_it_runs_and_its_notes(
@@ -232,13 +188,6 @@ def test_a_stored_version_changes_only_in_how_it_runs_and_its_notes(
     assert (changed.runtime, changed.version, changed.digest) == ("sklearn", "1", v1.digest)
 
 
-def test_the_live_version_cant_be_deleted(owner: Client, v1: ModelVersion) -> None:
-    go_live(v1)
-    owner.post(f"/admin/registry/modelversion/{v1.pk}/delete/", {"post": "yes"})
-
-    assert ModelVersion.objects.filter(pk=v1.pk).exists()
-
-
 def test_a_version_being_deployed_is_kept_with_a_message(owner: Client, v1: ModelVersion) -> None:
     services.deploy(version=v1, by=Actor(user=None, label="a test"))
     answer = owner.post(
@@ -247,15 +196,6 @@ def test_a_version_being_deployed_is_kept_with_a_message(owner: Client, v1: Mode
 
     assert "is being deployed" in answer.content.decode()
     assert ModelVersion.objects.filter(pk=v1.pk).exists()
-
-
-def test_a_live_model_that_nothing_routes_to_is_deleted(
-    owner: Client, add_version: AddVersion, svm: Model
-) -> None:
-    go_live(add_version("1"))
-    owner.post(f"/admin/registry/model/{svm.pk}/delete/", {"post": "yes"})
-
-    assert not Model.objects.exists()
 
 
 def test_a_routed_model_is_kept(owner: Client, digits: Application, svm: Model) -> None:
@@ -328,8 +268,3 @@ def test_an_operation_on_a_row_that_doesnt_exist_is_not_found(
     owner: Client, path: str, key: str
 ) -> None:
     assert owner.get(f"/admin/registry/{path.format(key)}").status_code == 404
-
-
-@pytest.mark.parametrize("name", ["apikey", "application", "model", "modelversion", "release"])
-def test_the_page_of_a_row_that_doesnt_exist_leads_back(owner: Client, name: str) -> None:
-    assert owner.get(f"/admin/registry/{name}/abc/change/").status_code == 302

@@ -11,7 +11,6 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from core.errors import NotFound
@@ -96,19 +95,6 @@ def test_the_page_that_rolls_back_reads_all_earlier_versions_at_once(
     costs_no_more(f"/admin/registry/model/{svm.pk}/rollback/", more=more)
 
 
-def test_the_list_of_models_says_when_each_was_last_released(
-    client: Client, svm: Model, v1: ModelVersion
-) -> None:
-    client.force_login(User.objects.create_superuser("owner"))
-    assert "never" in client.get("/admin/registry/model/").content.decode()
-
-    release = go_live(v1)
-    svm.refresh_from_db()
-
-    page = client.get("/admin/registry/model/").content.decode()
-    assert f'datetime="{release.created_at.isoformat()}"' in page
-
-
 def test_no_column_of_a_list_is_hidden_by_a_field_of_its_name() -> None:
     """Django shows the field where a list's method has the same name."""
     registered = {m: site.get_model_admin(m) for m in apps.get_models() if site.is_registered(m)}
@@ -122,21 +108,6 @@ def test_no_column_of_a_list_is_hidden_by_a_field_of_its_name() -> None:
     ]
     assert len(registered) > 5
     assert hidden == []
-
-
-def test_the_list_of_releases_says_how_each_stands(
-    client: Client, v1: ModelVersion, v2: ModelVersion
-) -> None:
-    client.force_login(User.objects.create_superuser("owner"))
-    go_live(v1)
-    services.fail_release(release=services.deploy(version=v2, by=BY), error="no such module")
-
-    rows = client.get("/admin/registry/release/").content.decode().split("<tbody")[1:]
-
-    assert len(rows) == 2
-    assert "failed" in rows[0]
-    assert "live" not in rows[0].split("field-from_version")[0]
-    assert "live" in rows[1].split("field-from_version")[0]
 
 
 def test_the_audit_trail_shows_a_new_row_in_a_few_lines_and_all_of_it_on_its_own_page(
@@ -156,25 +127,6 @@ def test_the_audit_trail_shows_a_new_row_in_a_few_lines_and_all_of_it_on_its_own
     assert "<div>public: false</div>" in page
     assert "create application digits" in page
     assert "&#x27;digits&#x27;" not in page
-
-
-def test_a_page_of_a_version_leads_to_its_errors_and_output(
-    client: Client, v1: ModelVersion
-) -> None:
-    client.force_login(User.objects.create_superuser("owner"))
-    page = client.get(f"/admin/registry/modelversion/{v1.pk}/change/").content.decode()
-    assert f'href="{reverse("console-version-errors", args=[v1.pk])}"' in page
-
-
-def test_a_wrong_password_is_said_once(client: Client, db: None) -> None:
-    page = client.post("/admin/login/", {"username": "nobody", "password": "x"}).content.decode()
-    assert "Please enter the correct username and password" in page
-    assert "to be corrected" not in page
-
-
-def test_an_empty_password_is_listed(client: Client, db: None) -> None:
-    page = client.post("/admin/login/", {"username": "nobody"}).content.decode()
-    assert "This needs to be corrected." in page
 
 
 def test_a_list_to_delete_says_that_some_of_it_was_just_deleted(

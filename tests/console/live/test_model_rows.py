@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from console.live.model_load import ModelLoad, load_of, load_text
+from console.live.model_load import ModelLoad, load_of
 from console.live.model_rows import ALARMS_SHOWN, alarms, standing
 from console.live.picture import picture
 from registry import services
@@ -69,20 +69,6 @@ def test_what_several_web_processes_ask_of_a_version_adds_up() -> None:
     )
 
 
-def test_a_process_that_has_just_begun_or_is_of_an_older_release_is_no_obstacle() -> None:
-    begun = document(seconds=0.0)
-    older = {"versions": {"svm:1": {"hits": 3, "misses": 1}}}
-
-    assert load(begun, older, document(misses=50)).rate == 5.0
-    assert load_of("svm:1", documents=[{"versions": {}}]) is None
-
-
-def test_of_an_idle_version_no_latency_is_claimed() -> None:
-    text = load_text(load(document()))
-
-    assert (text["queue"], text["model"], text["waiting"]) == ("—", "—", "")
-
-
 @pytest.mark.parametrize(
     ("recent", "ready", "state", "words"),
     [
@@ -114,11 +100,6 @@ def test_a_model_stands_as_its_queries_and_replicas_say(
     recent: dict[str, int], ready: int, state: str, words: str
 ) -> None:
     assert standing(load(document(**recent)), wanted=2, ready=ready) == (state, words)
-
-
-def test_a_model_that_is_scaled_to_nothing_does_not_keep_up() -> None:
-    busy = load(document(misses=100, sent=100, batches=10))
-    assert standing(busy, wanted=0, ready=0) == ("silent", "Scaled to 0 replicas")
 
 
 @pytest.mark.parametrize(("recent", "state"), [(LOOP - 1, "good"), (LOOP, "failing")])

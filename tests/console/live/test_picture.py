@@ -94,20 +94,6 @@ def test_queries_that_ended_in_an_error_count_as_having_missed_the_objective() -
     assert (traffic.asked, traffic.missed) == (160, 62)
 
 
-def test_a_process_without_recent_queries_has_no_say_in_latency() -> None:
-    quiet = document(rate=0.0, p50_ms=None, p99_ms=None)
-    busy = document(rate=5.0, p50_ms=2.0, p99_ms=9.0)
-
-    traffic = combined([quiet, busy], application="digits", arms=[])
-
-    assert traffic is not None
-    assert (traffic.p50_ms, traffic.p99_ms) == (2.0, 9.0)
-
-
-def test_an_application_that_no_process_mentions_has_no_traffic() -> None:
-    assert combined([document()], application="language", arms=[]) is None
-
-
 @pytest.mark.parametrize(
     ("p99_ms", "rate", "routes", "arms", "state"),
     [

@@ -41,17 +41,6 @@ def test_a_recommendation_is_a_sentence(
     assert (told["recommendation"], told["proof"]) == (sentence, style)
 
 
-def test_it_says_what_it_took() -> None:
-    since = "2026-01-12T09:30:00+00:00"
-
-    best = worded(found("best", confidence=0.97, since=since))
-    undecided = worded(found("undecided", confidence=0.3))
-
-    assert best["rests_on"] == "It took 12.4k rewards since 12 Jan, 09:30."
-    assert undecided["rests_on"] == "So far 12.4k rewards."
-    assert worded(None)["recommendation"] == ""
-
-
 def test_intervals_share_one_scale() -> None:
     wide = {"value": 0.6, "low": 0.5, "high": 0.9}
     narrow = {"value": 0.8, "low": 0.7, "high": 0.8}
