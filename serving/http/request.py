@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import unquote
 
 import httptools
@@ -110,7 +111,7 @@ class Request:
 
     def _read_target(self) -> None:
         try:
-            url = httptools.parse_url(self.target)
+            url: Any = httptools.parse_url(self.target)  # a part that it lacks is None
             self.path, self.query = url.path or b"", url.query or b""
             self.path.decode("ascii")
         except (httptools.HttpParserError, UnicodeError):
