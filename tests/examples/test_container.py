@@ -24,7 +24,7 @@ from serving.rpc.tcp.credentials import Credentials, web_tls
 from serving.testing import VERSION
 from tests.examples.example import HELLO, LIMIT_S, SECRET, running
 from tests.serving.container.server.test_server import Web
-from tests.serving.rpc.certificates import Authority
+from tests.serving.rpc.tcp.certificates import Authority
 from tests.serving.web.linked import Linked
 
 CREDENTIALS = Credentials(secret=SECRET.encode())

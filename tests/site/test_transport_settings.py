@@ -8,7 +8,7 @@ import pytest
 
 from clipper_site.settings.addresses import parse_dialled_host, parse_ports
 from serving.rpc.tcp.credentials import Credentials
-from tests.serving.rpc.certificates import Authority
+from tests.serving.rpc.tcp.certificates import Authority
 from tests.site import manage
 
 LONG = "s" * 32

@@ -16,7 +16,7 @@ from serving.rpc.frames.codec import Frame
 from serving.rpc.frames.hello import Hello
 from serving.rpc.tcp.credentials import Credentials
 
-# For the long run, which tests/serving/rpc/test_fuzz.py says how to start.
+# For the long run, which tests/serving/rpc/frames/test_fuzz.py says how to start.
 settings.register_profile("fuzz", max_examples=50_000, deadline=None, print_blob=True)
 
 HELLO = Hello(

@@ -14,7 +14,7 @@ from serving.rpc.tcp.tcp_listen import TcpListen
 from serving.testing import VERSION
 from serving.web import links
 from tests.serving.container.server.test_server import HELLO, LOOPBACK, Echo, serving
-from tests.serving.rpc.certificates import Authority
+from tests.serving.rpc.tcp.certificates import Authority
 from tests.serving.web.linked import Linked
 
 CREDENTIALS = LOOPBACK.credentials

@@ -18,7 +18,7 @@ from serving.testing import version_spec
 from tests.serving.cluster.samples import a_record
 from tests.serving.container.artifacts import save
 from tests.serving.container.server.test_server import Web
-from tests.serving.rpc.certificates import Authority
+from tests.serving.rpc.tcp.certificates import Authority
 
 MODEL = b"""
 import os

@@ -13,7 +13,7 @@ import pytest
 from serving.container.remote import client
 from tests.serving.container.remote.asking import outputs, predictor, reason
 from tests.serving.container.remote.stand_in import Asked, Said, StandIn, as_json, standing_in
-from tests.serving.rpc.certificates import Authority
+from tests.serving.rpc.tcp.certificates import Authority
 
 SECRET = "s3cr3t-of-the-model"
 

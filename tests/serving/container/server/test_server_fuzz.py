@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from serving.container.server.listener import ContainerServer
 from serving.rpc.frames.codec import Answer, AnswerStatus
 from tests.serving.container.server.test_server import HELLO, LIMIT, LOOPBACK, Echo, Web
-from tests.serving.rpc.mutations import chunks
+from tests.serving.rpc.frames.mutations import chunks
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ from registry.artifacts.tokens import LIFETIME_S, ArtifactTokens
 from serving.endpoints.console.artifact_downloads import PIECE_BYTES, ArtifactDownloads
 from serving.metrics.published import ArtifactCounts
 from tests.serving.http.front_server import Client, Front, client_of, running
-from tests.serving.rpc.certificates import Authority
+from tests.serving.rpc.tcp.certificates import Authority
 
 SECRET = b"the cluster's secret, which is long"
 TOKENS = ArtifactTokens(SECRET)

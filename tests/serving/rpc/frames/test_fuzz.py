@@ -2,7 +2,7 @@ r"""Whatever bytes arrive, in whatever pieces: frames, or a ProtocolError, and b
 
 A short run is part of the suite. The long one:
 
-    pytest tests/serving/rpc/test_fuzz.py tests/serving/container/server/test_server_fuzz.py \
+    pytest tests/serving/rpc/frames/test_fuzz.py tests/serving/container/server/test_server_fuzz.py \
         --hypothesis-profile=fuzz --timeout=0
 """
 
@@ -37,7 +37,7 @@ from serving.rpc.tcp.handshake import (
     WebHandshake,
 )
 from tests.serving.rpc.conftest import CREDENTIALS, HELLO, STRANGERS
-from tests.serving.rpc.mutations import ARRIVALS, U32, chunks, mutated
+from tests.serving.rpc.frames.mutations import ARRIVALS, U32, chunks, mutated
 
 FRAMES = st.builds(
     Frame, st.sampled_from(FrameType), U32, st.one_of(st.binary(max_size=120), st.just(bytes(64)))

@@ -10,9 +10,9 @@ from serving.rpc.errors import ConnectionLost
 from serving.rpc.frames.codec import FrameType, encode_frame
 from serving.rpc.tcp import streams
 from serving.rpc.tcp.credentials import Credentials, replica_tls, web_tls
-from tests.serving.rpc.certificates import Authority
 from tests.serving.rpc.conftest import CREDENTIALS, STRANGERS
 from tests.serving.rpc.peers import Replica, dial
+from tests.serving.rpc.tcp.certificates import Authority
 
 
 @pytest.fixture(scope="module")
