@@ -1,6 +1,6 @@
 """``python -m serving.container check`` tries a version out; ``serve`` serves one by itself.
 
-``answer`` is what a replica starts for a model that runs code of its own: `boxed` says why."""
+``answer`` runs in the process of a replica's model (`child`)."""
 
 from __future__ import annotations
 

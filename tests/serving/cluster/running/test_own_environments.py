@@ -93,8 +93,8 @@ def test_an_estimator_trained_with_another_scikit_learn_answers_in_it(
 
     stack.deploy_and_wait(old)
     assert answer_of(stack, old) == pytest.approx(3.0)
-    (boxed,) = stack.replicas(old)
-    assert [str(held.folder) in " ".join(child.cmdline()) for child in children(boxed.pid)] == [
+    (replica,) = stack.replicas(old)
+    assert [str(held.folder) in " ".join(child.cmdline()) for child in children(replica.pid)] == [
         True
     ]
     stack.deploy_and_wait(new)

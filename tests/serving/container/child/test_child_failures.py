@@ -1,4 +1,4 @@
-"""What a boxed model failed of reaches its replica, however much there is to say of it."""
+"""Failures of a model in a child reach its replica, however much there is to say of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A boxed model answers web processes itself, over streams that its replica has let in."""
+"""A model in a child answers web processes itself, over streams that its replica has let in."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@ r"""Whatever bytes arrive, in whatever pieces: frames, or a ProtocolError, and b
 
 A short run is part of the suite. The long one:
 
-    pytest tests/serving/rpc/frames/test_fuzz.py tests/serving/container/server/test_server_fuzz.py \
+    pytest tests/serving/rpc/frames/test_fuzz.py \
+        tests/serving/container/server/test_server_fuzz.py \
         --hypothesis-profile=fuzz --timeout=0
 """
 
