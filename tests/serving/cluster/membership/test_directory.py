@@ -38,12 +38,6 @@ def test_a_record_that_is_not_renewed_expires(
     assert directory.read() == []
 
 
-def test_a_queued_record_stays(directory: Directory, client: redis.Redis) -> None:
-    directory.enqueue(a_record(state=QUEUED))
-
-    assert client.pttl(RECORD_KEY + "r1") == -1
-
-
 def test_a_failed_record_stays_for_a_minute(directory: Directory, client: redis.Redis) -> None:
     directory.announce(a_record(state=ReplicaState.FAILED))
 

@@ -69,13 +69,6 @@ def test_heartbeats_carry_the_statistics_of_the_moment(
     wait_for(lambda: any(record.queries > 3 for record in seen.read()))
 
 
-def test_a_new_state_is_there_at_once(make_presence: MakePresence, seen: Directory) -> None:
-    make_presence().become(ReplicaState.READY, address="unix:/r.sock")
-
-    (record,) = seen.read()
-    assert (record.state, record.address) == (ReplicaState.READY, "unix:/r.sock")
-
-
 def test_a_withdrawn_replica_stays_away(make_presence: MakePresence, seen: Directory) -> None:
     heartbeat = make_presence()
     wait_for(lambda: seen.read())

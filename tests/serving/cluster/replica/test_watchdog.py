@@ -40,10 +40,6 @@ def table() -> WatchTable:
     return WatchTable()
 
 
-def test_nobody_is_over_a_limit_in_a_new_table(table: WatchTable) -> None:
-    assert reasons(table, after_s=1e6) == []
-
-
 def test_a_batch_that_takes_too_long_is_told(table: WatchTable) -> None:
     slot = table.slot(3)
     slot.hold(a_charge())
@@ -99,17 +95,6 @@ def test_a_process_that_has_ended_holds_nothing(table: WatchTable) -> None:
     table.slot(0).hold(a_charge(record=gone, memory_limit_mb=128))
 
     assert reasons(table) == []
-
-
-def test_another_state_keeps_the_limits(table: WatchTable) -> None:
-    slot = table.slot(0)
-    slot.hold(a_charge(record=a_record(state=LOADING)))
-    slot.begin(5.0)
-    slot.renew(a_record(state=READY, address="unix:/r.sock"))
-
-    (violation,) = table.violations(now=time.monotonic() + 6.0)
-    assert violation.record.address == "unix:/r.sock"
-    assert "a batch took more" in violation.reason
 
 
 @pytest.mark.parametrize("index", [MOST_SLOTS, MOST_SLOTS + 7])

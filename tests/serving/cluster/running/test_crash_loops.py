@@ -15,24 +15,13 @@ from serving.cluster.membership.workers import (
     WORKER_KEY,
     WorkerRecord,
     announce_worker,
-    read_workers,
 )
-from tests.serving.cluster.running_stack import SLOTS, Stack
+from tests.serving.cluster.running_stack import Stack
 from tests.serving.cluster.wait_until import wait_for
 
 pytestmark = pytest.mark.timeout(600)
 
 KILLS = 3
-
-
-def test_a_worker_says_that_it_lives_and_how_many_slots_it_has(stack: Stack) -> None:
-    # One that was killed shortly before is known for some seconds more.
-    (worker,) = wait_for(
-        lambda: now if len(now := read_workers(stack.client)) == 1 else None,
-        within_s=150,
-        what="the worker is announced",
-    )
-    assert (worker.queue, worker.slots, worker.host_id) == ("replicas.cpu", SLOTS, host_id())
 
 
 def test_replicas_that_are_killed_again_and_again_are_counted_with_their_reasons(

@@ -171,13 +171,6 @@ def test_a_worker_that_dies_meanwhile_has_not_retired(world: World) -> None:
         world.retire(world.heeds, dies)
 
 
-def test_one_that_is_silent_for_a_while_is_waited_for(world: World) -> None:
-    world.has("r1", worker="old")
-    withdrawn = lambda: withdraw_worker(world.client, OLD)  # noqa: E731
-    world.retire(withdrawn, lambda: None, world.heeds, lambda: world.moved("r1"))
-    assert world.said[-1] == "svm:1 has moved, 0 left"
-
-
 def test_what_is_no_worker_cannot_retire(world: World) -> None:
     withdraw_worker(world.client, OLD)
     with pytest.raises(RetirementFailed, match="no such worker takes replicas on this host"):
