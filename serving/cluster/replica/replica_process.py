@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import uvloop
+from django.conf import settings
 
 from core.specs import VersionSpec
 from registry.artifacts.files import ArtifactFiles
@@ -31,7 +32,6 @@ from serving.cluster.remote_versions import secret_fields
 from serving.cluster.replica.drain_request import DrainRequest
 from serving.cluster.replica.heartbeat import Heartbeat
 from serving.cluster.replica.preparation import GivenUp, Preparation, artifact_at_hand
-from serving.cluster.replica.replica_address import replica_listen
 from serving.cluster.replica.reports import Reports
 from serving.cluster.replica.secret_watch import SecretWatch, SendsSecret
 from serving.cluster.replica.watchdog import Slot, Watched, WatchedPredictor, watch_over
@@ -44,6 +44,8 @@ from serving.container.server.listener import ChildServer, ContainerServer
 from serving.container.spec import SEARCH_S, LoadSpec
 from serving.environments.store import HeldEnvironment
 from serving.rpc.frames.hello import Hello
+from serving.rpc.tcp.credentials import Credentials, replica_tls
+from serving.rpc.tcp.tcp_listen import TcpListen
 from serving.rpc.text import safe_text
 
 if TYPE_CHECKING:
@@ -326,3 +328,19 @@ def new_server(
         return ChildServer(predictor, **reached)
     watched = WatchedPredictor(predictor, slot=slot, at_most_s=assignment.hung_s)
     return ContainerServer(watched, **reached)
+
+
+def replica_listen() -> TcpListen | None:
+    """Return None for Unix sockets, which other hosts can't reach."""
+    if not settings.CLIPPER_ADVERTISE_HOST:
+        return None
+    certificate, key = settings.CLIPPER_TLS_CERT, settings.CLIPPER_TLS_KEY
+    return TcpListen(
+        advertise_host=settings.CLIPPER_ADVERTISE_HOST,
+        bind_host=settings.CLIPPER_BIND_HOST,
+        ports=settings.CLIPPER_REPLICA_PORTS,
+        credentials=Credentials(
+            secret=settings.CLIPPER_CLUSTER_SECRET.encode(),
+            tls=replica_tls(certificate=Path(certificate), key=Path(key)) if certificate else None,
+        ),
+    )
