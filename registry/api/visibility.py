@@ -12,8 +12,7 @@ from typing import Any
 from django.db.models import Q
 from rest_framework.request import Request
 
-from core.errors import Forbidden, NotFound
-from core.suggest import meant
+from core.errors import Forbidden
 from registry.models import ApiKey, Application, Model, ModelVersion, Route
 from registry.models.applications import ApplicationQuerySet, Priority
 from registry.models.models import ModelQuerySet
@@ -64,12 +63,8 @@ def check_routes(request: Request, *, routes: Iterable[RouteRequest]) -> None:
     own = bound_to(request)
     if own is None:
         return
-    visible = {model.name: model for model in models_for(request)}
     for route in routes:
-        model = visible.get(route.model)
-        if model is None:
-            hint = meant(route.model, visible)
-            raise NotFound(f"There is no model named {route.model!r}{hint}.", model=route.model)
+        model = models_for(request).named(route.model)
         if route.version is not None and not _runs(model, version=route.version):
             check_changes(request, model=model)
 

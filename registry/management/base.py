@@ -10,8 +10,7 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, models
 
-from core.errors import ClipperError, NotFound
-from core.suggest import meant
+from core.errors import ClipperError
 from registry.models import Application, Model, ModelVersion, Release
 from registry.models.settable import help_of, values_of
 from registry.releases.progress import what_it_waits_for
@@ -121,24 +120,13 @@ def _help_of(column: Any) -> str:
 
 
 def named_model(name: str) -> Model:
-    model = Model.objects.with_live_version().filter(name=name).first()
-    if model is None:
-        hint = meant(name, Model.objects.values_list("name", flat=True))
-        raise NotFound(f"There is no model named {name!r}{hint}.")
-    return model
+    return Model.objects.with_live_version().named(name)
 
 
 def named_version(model: Model, *, version: str) -> ModelVersion:
-    found = model.versions.select_related("model").filter(version=version).first()
-    if found is None:
-        known = ", ".join(model.versions.values_list("version", flat=True)) or "none"
-        raise NotFound(f"{model.name} has no version {version!r}; it has {known}.")
-    return found
+    rows = ModelVersion.objects.filter(model=model).select_related("model")
+    return rows.named(version, of=model.name)
 
 
 def named_application(name: str) -> Application:
-    application = Application.objects.filter(name=name).first()
-    if application is None:
-        hint = meant(name, Application.objects.values_list("name", flat=True))
-        raise NotFound(f"There is no application named {name!r}{hint}.")
-    return application
+    return Application.objects.named(name)

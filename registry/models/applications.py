@@ -14,6 +14,7 @@ from core.decoding import decoded
 from core.errors import BadRequest
 from core.names import validate_name, validate_not_reserved
 from registry.models.input_types import InputType
+from registry.models.named import NamedQuerySet
 from registry.models.validators import between, validate_finite, validate_origins
 from registry.versions.extensions import check_combine, check_loss, check_policy
 
@@ -70,7 +71,7 @@ def validate_json_text(value: str) -> None:
         ) from error
 
 
-class ApplicationQuerySet(models.QuerySet["Application"]):
+class ApplicationQuerySet(NamedQuerySet["Application"]):
     def for_snapshot(self) -> ApplicationQuerySet:
         return self.select_related("slo").prefetch_related("routes__model")
 

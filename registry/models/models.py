@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from core.names import validate_name, validate_version_not_reserved
 from registry.models.input_types import InputType
+from registry.models.named import NamedQuerySet
 from registry.models.validators import (
     between,
     validate_finite,
@@ -60,12 +61,16 @@ class Batching(models.TextChoices):
     NONE = "none", "none: one query at a time"
 
 
-class ModelQuerySet(models.QuerySet["Model"]):
+class ModelQuerySet(NamedQuerySet["Model"]):
     def with_live_version(self) -> ModelQuerySet:
         return self.select_related("live_version")
 
     def with_versions(self) -> ModelQuerySet:
         return self.select_related("live_version").prefetch_related("versions")
+
+
+class VersionQuerySet(NamedQuerySet["ModelVersion"]):
+    name_field = "version"
 
 
 class Model(models.Model):
@@ -255,6 +260,8 @@ class ModelVersion(models.Model):
     revision = models.PositiveBigIntegerField(
         default=0, editable=False, help_text="One more with each change that somebody makes."
     )
+
+    objects = VersionQuerySet.as_manager()
 
     class Meta:
         ordering = ("model", "-created_at", "-id")

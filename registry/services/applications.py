@@ -9,10 +9,9 @@ from typing import Any
 
 import msgspec
 
-from core.errors import Conflict, NotFound
-from core.suggest import meant
+from core.errors import Conflict
 from registry.following.recording import registry_write
-from registry.models import Application, Model, Route, ServiceLevelObjective
+from registry.models import Application, Model, ModelVersion, Route, ServiceLevelObjective
 from registry.models.settable import settable
 from registry.services.actor import Actor, check_may_pin
 from registry.services.audit import audited, record_created, record_deleted
@@ -177,19 +176,10 @@ def _touch(application: Application) -> None:
 
 
 def _new_route(application: Application, *, request: RouteRequest, by: Actor) -> Route:
-    model = Model.objects.filter(name=request.model).first()
-    if model is None:
-        hint = meant(request.model, Model.objects.values_list("name", flat=True))
-        raise NotFound(f"There is no model named {request.model!r}{hint}.", model=request.model)
+    model = Model.objects.named(request.model)
     version = None
     if request.version is not None:
-        version = model.versions.filter(version=request.version).first()
-        if version is None:
-            raise NotFound(
-                f"{model.name} has no version {request.version!r}.",
-                model=model.name,
-                version=request.version,
-            )
+        version = ModelVersion.objects.filter(model=model).named(request.version, of=model.name)
         check_may_pin(version, by=by)
     return Route(
         application=application,

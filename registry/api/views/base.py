@@ -14,8 +14,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.errors import BadRequest, NotFound, PreconditionFailed
-from core.names import NAME_PATTERN
-from core.suggest import meant
 from registry.api.fields import Body
 from registry.api.parsing import JsonOnly, JsonParser, check_encoding
 from registry.api.permissions import Permissions
@@ -140,37 +138,17 @@ def _expected(request: Request) -> int | None:
 
 def find_application(request: Request, *, name: str) -> Application:
     """Raises NotFound for an unknown name, and for one that the caller doesn't see."""
-    seen = applications_for(request)
-    found = _named(name) and seen.filter(name=name).with_everything().first()
-    if not found:
-        hint = meant(name, seen.values_list("name", flat=True))
-        raise NotFound(f"There is no application named {name!r}{hint}.", application=name)
-    return found
+    return applications_for(request).with_everything().named(name)
 
 
 def find_model(request: Request, *, name: str) -> Model:
     """Raises NotFound for an unknown name, and for one that the caller doesn't see."""
-    seen = models_for(request)
-    found = _named(name) and seen.filter(name=name).with_live_version().first()
-    if not found:
-        hint = meant(name, seen.values_list("name", flat=True))
-        raise NotFound(f"There is no model named {name!r}{hint}.", model=name)
-    return found
+    return models_for(request).with_live_version().named(name)
 
 
 def find_version(request: Request, *, model: str, version: str) -> ModelVersion:
-    owner = find_model(request, name=model)
-    rows = ModelVersion.objects.select_related("model", "created_by", "last_check")
-    found = _named(version) and rows.filter(model=owner, version=version).first()
-    if not found:
-        hint = meant(version, owner.versions.values_list("version", flat=True))
-        raise NotFound(f"{model} has no version {version!r}{hint}.", model=model, version=version)
-    return found
-
-
-def _named(text: str) -> bool:
-    """Whether anything can have this name; what can't (NUL, say) never reaches the database."""
-    return NAME_PATTERN.match(text) is not None
+    rows = ModelVersion.objects.filter(model=find_model(request, name=model))
+    return rows.select_related("model", "created_by", "last_check").named(version, of=model)
 
 
 def flag(request: Request, name: str) -> bool:

@@ -1,0 +1,40 @@
+"""Rows that people find by a name."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from django.db import models
+
+from core.errors import NotFound
+from core.names import NAME_PATTERN
+from core.suggest import meant
+
+# Of the versions of a model, in a message.
+MOST_LISTED = 20
+
+R = TypeVar("R", bound=models.Model)
+
+
+class NamedQuerySet(models.QuerySet[R]):
+    """Finds rows by the field `name`, or by another one that says so."""
+
+    name_field = "name"
+
+    def named(self, name: str, *, of: str = "") -> R:
+        """Return the row of this name, `of` some other row. Raises NotFound with a suggestion.
+
+        A text that can be no name (NUL, say) never reaches the database.
+        """
+        found = None
+        if NAME_PATTERN.match(name):
+            found = self.filter(**{self.name_field: name}).first()
+        if found is None:
+            kind = "version" if of else str(self.model._meta.verbose_name)
+            known = list(self.order_by().values_list(self.name_field, flat=True))
+            hint = meant(name, known)
+            if of and not hint:
+                hint = f"; it has {', '.join(known[:MOST_LISTED]) or 'none'}"
+            what = f"{of} has no version {name!r}" if of else f"There is no {kind} named {name!r}"
+            raise NotFound(f"{what}{hint}.", **{kind: name}, **({"model": of} if of else {}))
+        return found
