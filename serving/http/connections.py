@@ -13,7 +13,7 @@ from serving.http.asgi import Endpoint
 from serving.http.limits import Limits
 
 
-class Refusals(Protocol):
+class RefusalCounts(Protocol):
     """Counts connections and messages that are refused, by the code of the refusal."""
 
     @property
@@ -51,7 +51,7 @@ class Connections:
         self,
         application: Endpoint,
         *,
-        metrics: Refusals,
+        metrics: RefusalCounts,
         limits: Limits | None = None,
         direct: DirectAnswers | None = None,
         websocket: Callable[[str], Callable[..., asyncio.Protocol] | None] = lambda path: None,

@@ -52,7 +52,7 @@ NextChange = Callable[[], "asyncio.Future[None]"]
 Followed = Callable[[], Awaitable[None]]
 
 
-class Answer(NamedTuple):
+class ReleaseAnswer(NamedTuple):
     """A response of the management API."""
 
     status: int
@@ -87,8 +87,8 @@ def with_release_waits(
         await send_body(send, answer.body, status=answer.status, headers=headers)
 
     async def settled(
-        answer: Answer, scope: Scope, *, look: asyncio.Future[None], until: float
-    ) -> Answer:
+        answer: ReleaseAnswer, scope: Scope, *, look: asyncio.Future[None], until: float
+    ) -> ReleaseAnswer:
         """Return the release once it has ended and, live, is what queries are answered by."""
         if answer.state in OPEN:
             reading = _reading(scope, release=msgspec.json.decode(answer.body)["id"])
@@ -127,7 +127,7 @@ def _seconds(scope: Scope) -> float:
     return seconds
 
 
-async def _ask(application: Endpoint, scope: Scope, receive: Receive) -> Answer:
+async def _ask(application: Endpoint, scope: Scope, receive: Receive) -> ReleaseAnswer:
     """Return what the application answers; raise ClientGone if it answers nobody."""
     messages: list[Any] = []
 
@@ -139,7 +139,7 @@ async def _ask(application: Endpoint, scope: Scope, receive: Receive) -> Answer:
         raise ClientGone
     start, *parts = messages
     body = b"".join(part.get("body", b"") for part in parts)
-    return Answer(start["status"], start.get("headers", []), body)
+    return ReleaseAnswer(start["status"], start.get("headers", []), body)
 
 
 def _reading(scope: Scope, *, release: int) -> Scope:
