@@ -23,7 +23,7 @@ from registry.artifacts.files import ArtifactFiles
 from serving.cluster.failures.endings import note_failure
 from serving.cluster.host import host_id
 from serving.cluster.host_environments import prepare, rules
-from serving.cluster.loading import load_spec
+from serving.cluster.load_specs import load_spec
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.workers import worker_id

@@ -32,7 +32,7 @@ from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.queues import REMOVE_ENVIRONMENT
 from serving.cluster.replica.reports import Reports
-from serving.cluster.replica.worker import fork_server, lifeline, slot
+from serving.cluster.replica.worker_signals import fork_server, lifeline, slot
 from serving.container.child.child_process import WHILE_LOADING
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ from serving.cluster.failures.endings import REASON_CHARACTERS
 from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.cluster.host_environments import needs_build, own_environments, prepare
 from serving.cluster.remote_versions import secret_fields
-from serving.cluster.replica.worker import lifeline
+from serving.cluster.replica.worker_signals import lifeline
 from serving.container.adapters.skops_permission import check_allowed
 from serving.container.check.agreement import Row
 from serving.container.child.model_process import ForkServer

@@ -17,7 +17,7 @@ from typing import IO, Any
 import msgspec
 
 from core.specs import VersionSpec
-from serving.cluster.loading import load_spec
+from serving.cluster.load_specs import load_spec
 from serving.container.check.agreement import SECONDS, Row
 from serving.container.check.rehearsal import CheckReport, read_report
 from serving.container.child.model_process import (

@@ -24,7 +24,7 @@ from serving.cluster.control.moves.retirement import Retirement, RetirementFaile
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.views import read_views
 from serving.cluster.membership.workers import worker_id
-from serving.cluster.replica.worker import replica_queue
+from serving.cluster.replica.worker_signals import replica_queue
 
 logger = logging.getLogger(__name__)
 

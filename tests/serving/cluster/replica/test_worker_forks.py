@@ -15,7 +15,7 @@ django.setup()
 from celery.concurrency import asynpool, prefork
 from celery.app import log
 from serving.cluster.parent import Lifeline
-from serving.cluster.replica import worker
+from serving.cluster.replica import worker_signals as worker
 from serving.cluster.replica.watchdog import WatchTable
 app.loader.import_default_modules()
 app.finalize()
