@@ -47,7 +47,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     choice and its feedback moves nothing. `stored`: outputs are in Redis under the nonce.
     `features` are those of the query, where the policy took any. `excused` are arms whose missing
     answer feedback holds nothing against: it is known already, or their time was cut short.
-    `window_s` is its application's feedback window then, 0 in one of an earlier release. `key` is
+    `window_s` is its application's feedback window then. `key` is
     who was to be kept with one version, if anybody was. `spent` is what asking each of the `arms`
     took, where its application sets a price on that.
     """

@@ -51,9 +51,6 @@ class LoggedQuery:
         """True if each arm asked was asked for certain."""
         return len(self.asked) > 1 or self.asked[0].propensity >= 1.0
 
-    def chance_of(self, arm: LoggedArm) -> float:
-        return 1.0 if self.certain else arm.propensity
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRule:

@@ -102,7 +102,7 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     reward: Share | None
     arms: tuple[ArmOutcome, ...]
     forced: bool
-    # The arms routed at the time. Entries of earlier releases name those asked as well.
+    # The arms routed at the time.
     routed: tuple[str, ...] = ()
     features: tuple[float, ...] = ()
     key: Annotated[str, Meta(max_length=MAX_CHARACTERS)] = ""

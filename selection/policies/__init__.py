@@ -34,7 +34,7 @@ POLICIES: dict[str, type[Policy]] = {
     )
 }
 
-# Names of before, of which `auto` now chooses the one that fits.
+# Rules among which `auto` chooses; their names are refused with a hint.
 CHOSEN_BY_AUTO = ("adaptive_ucb", "linucb", "rand_linucb", "squarecb")
 
 __all__ = [

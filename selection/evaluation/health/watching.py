@@ -40,7 +40,7 @@ class Watch:
         begins = self._row is None or self._row.experiment != name
         if self._row is None:
             self._row = ExperimentHealth(application_id=application.id)
-        self._checks = _kept(self._row.sums)
+        self._checks = msgspec.convert(self._row.sums, HealthChecks)
         if begins:
             self._checks.begin_anew()
             self._row.experiment, self._row.since = name, now
@@ -161,13 +161,6 @@ def _taken(asked: Mapping[str, Any]) -> dict[str, float]:
     if "lateness" not in asked:
         return {}
     return {LATENESS: asked["lateness"], COST: asked["cost"]}
-
-
-def _kept(sums: Mapping[str, Any]) -> HealthChecks:
-    try:
-        return msgspec.convert(sums, HealthChecks)
-    except msgspec.ValidationError:  # of a release that remembered something else
-        return HealthChecks()
 
 
 def _name_of(application: ApplicationSpec, *, policy: Policy, weights: Mapping[str, float]) -> str:

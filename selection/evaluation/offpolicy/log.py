@@ -70,7 +70,7 @@ def log_of(queries: Sequence[LoggedQuery], *, arms: Sequence[str] = ()) -> Log:
         for entry in query.asked:
             k = place[entry.arm]
             asked[row, k] = True
-            propensities[row, k] = query.chance_of(entry)
+            propensities[row, k] = 1.0 if query.certain else entry.propensity
             rewards[row, k] = entry.reward
         served[row, [place[arm] for arm in in_service(query, otherwise=place)]] = True
     return Log(

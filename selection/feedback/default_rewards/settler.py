@@ -125,7 +125,7 @@ class Settler:
                 receipt = self._signer.verify(waiting.token)
             except InvalidReceipt:  # signed with a secret that was replaced since
                 continue
-            # That of now where an earlier release signed it: made shorter, marks live shorter too.
+            # If the window was made shorter since, marks live shorter too.
             window_s = receipt.window_s or application.feedback_window_s
             over_ms = min(waiting.at_ms, receipt.issued_at_ms + window_s * 1000)
             if now_ms - over_ms <= LATEST_MS:
