@@ -235,7 +235,7 @@ class ForkServer:
     def fork(self, program: ModelProgram) -> ForkedProcess | None:
         """Have the server fork the program; None where that can't be done."""
         request = program.request()
-        if len(request) > LARGEST_REQUEST or not hasattr(os, "pidfd_open"):
+        if len(request) > LARGEST_REQUEST:
             return None
         with self._lock:
             for _ in range(2):
@@ -253,8 +253,12 @@ class ForkServer:
             self._close()
 
     def _start(self) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if not hasattr(os, "pidfd_open"):
             return
+        if self._process is not None:
+            code = self._process.poll()
+            if code is None or code > 0:  # it runs, or it can't: models are executed then
+                return
         self._close()
         self._owner = os.getpid()
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
