@@ -18,9 +18,6 @@ from serving.query.query import Query, outputs_of
 from serving.query.resources import QueryResources
 from serving.query.routing import Arms
 
-# Feedback by input may take this long to get the arms' answers, where the objective is shorter.
-FEEDBACK_OBJECTIVE_S = 1.0
-
 
 class QueryProcessor:
     """Ties selection to the engine. `begin` is synchronous; only `Query.settled` waits."""
@@ -133,7 +130,8 @@ class QueryProcessor:
         engine, arms = self.resources.engine, self.resources.router.arms(application)
         names = tuple(arms.targets)
         gather = Gather(calls=len(names), deadlines=engine.deadlines)
-        seconds = max(FEEDBACK_OBJECTIVE_S, application.slo_ms / 1e3)
+        # Nobody waits for feedback as for an answer: it gets a second at least.
+        seconds = max(1.0, application.slo_ms / 1e3)
         engine.ask(
             gather,
             arms.targets.values(),

@@ -12,12 +12,11 @@ from serving.engine.engine import Engine, EngineSpec, VersionSettings
 from serving.engine.gather import ORDINARY, CallOptions, Gather
 from serving.engine.outcome import Status
 from serving.engine.stats import VersionStats
+from serving.query.budget import seconds_to_answer
 from serving.testing.asking import TARGET, VERSION
 from serving.testing.replica import PlayedReplica
 from serving.testing.simulation import SimulatedModel
 
-# What the network service keeps of an objective for itself.
-MARGIN_S = 0.002
 # Callers that are refused ask again after this long: at once, no time would ever pass.
 REFUSED_PAUSE_S = 0.001
 AUTOMATIC = BatchingSpec()
@@ -132,7 +131,7 @@ class VirtualService:
         seed: int = 1,
     ) -> None:
         self.objective = objective
-        self.answer_within = objective - min(MARGIN_S, objective / 5)
+        self.answer_within = seconds_to_answer(1e3 * objective)
         self.chance = random.Random(seed)
         clock = asyncio.get_running_loop().time
         self.engine = Engine(EngineSpec(), clock=clock, draw=self.chance.random)

@@ -17,7 +17,6 @@ from serving.web.runtime import Runtime
 
 # A link takes milliseconds, or as long as a batch where the replica is at one.
 REACH_S = 10.0
-LOOK_AGAIN_S = 0.2
 READ_AT_ONCE = 64
 
 logger = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ async def _reach_replicas(runtime: Runtime) -> list[str]:
             lacking = _lacking(runtime, others=others)
         if not lacking or monotonic() >= until:
             return lacking
-        await asyncio.sleep(LOOK_AGAIN_S)
+        await asyncio.sleep(0.2)
 
 
 def _lacking(runtime: Runtime, *, others: list[WebView]) -> list[str]:
