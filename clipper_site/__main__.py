@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 
-# What a command imports lives as long as it. By default it would be looked through for garbage
+# Imports of a command live as long as it. By default they would be looked through for garbage
 # again and again while there is more of it, and at the end: a quarter of what a short one takes.
 YOUNG_OBJECTS = 50_000
 

@@ -13,7 +13,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clipper_site.settings")
 # A worker serves no URLs: checking them would import the whole console into every replica.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
-# What these say at INFO about every task.
+# Loggers that write a line at INFO about every task.
 TALKATIVE = ("celery.app.trace", "celery.worker.strategy")
 
 app = Celery("clipper")

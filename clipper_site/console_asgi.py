@@ -41,7 +41,7 @@ from serving.http.asgi import Endpoint, Routes, live_endpoint  # noqa: E402
 from serving.http.connections import Connections  # noqa: E402
 from serving.web.console import ConsoleRuntime  # noqa: E402
 
-# What the live page shows is published once a second.
+# The live page's numbers are published once a second.
 PICTURE_S = 1.0
 
 django_application = UploadHandlingASGIHandler()

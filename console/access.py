@@ -1,4 +1,4 @@
-"""What the console's pages share: who asks and may see them, and the frame of an application's."""
+"""Permissions of the console's pages, and the frame of an application's."""
 
 from __future__ import annotations
 

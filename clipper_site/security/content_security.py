@@ -1,4 +1,4 @@
-"""What a page of ours may load and run: files of our own, nothing from elsewhere."""
+"""The policy of pages: they load and run files of our own, nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAGE = (
     " img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self';"
     " base-uri 'none'; frame-ancestors 'none'"
 )
-# What is read by programs runs nothing, should a browser show it as a page.
+# Answers for programs run nothing, should a browser show them as a page.
 NO_PAGE = "default-src 'none'; frame-ancestors 'none'"
 
 

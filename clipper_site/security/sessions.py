@@ -14,7 +14,7 @@ from registry.databases import is_full, told
 
 
 class SessionMiddleware(DjangoSessionMiddleware):
-    """Where a session can't be kept it stays as it was, and the answer goes out all the same.
+    """If a session can't be kept it stays as it was, and the answer goes out all the same.
 
     What the answer to a change would have said on the next page is said at once: that is where a
     new key is shown, and it is shown once. A session that is new is somebody's who signs in; that

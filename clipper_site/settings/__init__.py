@@ -27,7 +27,7 @@ CLIPPER_VAR = Path(ENV.text("CLIPPER_VAR", "var")).absolute()
 CLIPPER_RUN_DIR = Path(ENV.text("CLIPPER_RUN_DIR", str(CLIPPER_VAR / "run"))).absolute()
 CLIPPER_ARTIFACTS = CLIPPER_VAR / "artifacts"
 CLIPPER_ARTIFACT_COPIES = CLIPPER_VAR / "artifact-copies"
-# What `make docs` builds, whichever stack of this checkout serves it.
+# The output of `make docs`, whichever stack of this checkout serves it.
 CLIPPER_DOCS = RESOURCES / "build" / "docs"
 CLIPPER_REPLICA_LOGS = CLIPPER_VAR / "log" / "replicas"
 CLIPPER_HOST = ENV.text("CLIPPER_HOST", "127.0.0.1")
@@ -132,14 +132,14 @@ DEBUG = ENV.flag("CLIPPER_DEBUG", default=False)
 # sessions and receipts signed with it die with the process.
 SECRET_KEY = ENV.text("DJANGO_SECRET_KEY") or secrets.token_urlsafe(48)
 SECRET_KEY_GIVEN = bool(ENV.text("DJANGO_SECRET_KEY"))
-# Of the receipts alone: sessions end with their key.
+# For receipts alone: sessions end with their key.
 SECRET_KEY_PREVIOUS = ENV.text("DJANGO_SECRET_KEY_PREVIOUS")
 SECRET_KEY_CHANGED_AT = ENV.parsed(
     "DJANGO_SECRET_KEY_CHANGED_AT", default=None, parse=parse_change, expected=CHANGE_EXPECTED
 )
 if SECRET_KEY_PREVIOUS and not ENV.given("DJANGO_SECRET_KEY_CHANGED_AT"):
     ENV.reject("DJANGO_SECRET_KEY_CHANGED_AT", expected=CHANGE_EXPECTED)
-# What web processes and replicas prove themselves with to each other over TCP.
+# The secret by which web processes and replicas know each other over TCP.
 CLIPPER_CLUSTER_SECRET = (
     ENV.text("CLIPPER_CLUSTER_SECRET")
     or hmac.digest(SECRET_KEY.encode(), b"clipper.cluster", "sha256").hex()
@@ -228,7 +228,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
     "artifacts": artifact_storage(ENV),
 }
-# What isn't an upload is never so large that Django would keep it on disk: whoever sends it is
+# A body that isn't an upload is never so large that Django would keep it on disk: its sender is
 # looked at only afterwards.
 DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 2 << 20
 FILE_UPLOAD_HANDLERS = ["registry.api.upload_handler.ArtifactUploadHandler"]

@@ -1,4 +1,4 @@
-"""Which storage keeps the artifacts, by the environment."""
+"""The storage of artifacts, by the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each environment variable is for: the reference in the documentation is made of this.
+"""The meaning of each environment variable, for the reference in the documentation.
 
 Names, defaults and what is expected come from `clipper_site.settings`, where they are read. Links
 are relative to docs/reference/.

@@ -77,7 +77,7 @@ def _listed(lines: list[str]) -> SafeString | str:
 
 
 def _lines(entry: AuditEntry, *, at: int) -> list[str]:
-    """What changed, a line each; of what is new or gone only the values that it has or had."""
+    """Return the changes, a line each; of a row that is new or gone only its values."""
     if entry.action in (AuditEntry.Action.CREATE, AuditEntry.Action.DELETE):
         side = 1 if entry.action == AuditEntry.Action.CREATE else 0
         return [f"{name}: {_shown(change[side], at=at)}" for name, change in entry.changes.items()]

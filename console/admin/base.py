@@ -1,4 +1,4 @@
-"""What all pages of the console share: errors become messages, times are told in words."""
+"""The base of the console's lists and forms: errors become messages, times are in words."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NOTHING = "—"
 TEXTAREA_ROWS = 3
 SHORT_CHARACTERS = 90
 MET = "Nothing is saved: somebody else changed what this is about at the same moment. Look again."
-# Of what goes when a row is deleted, so much is named; the counts tell of the rest.
+# Rows named of those that go when one is deleted; the counts tell of the rest.
 LISTED = 20
 
 
@@ -46,7 +46,7 @@ class ConsoleAdmin(ModelAdmin[M]):
     list_filter_sheet = True
     # Rows that nobody may delete by themselves, but that go with their owner: verbose names.
     goes_along: ClassVar[frozenset[str]] = frozenset()
-    # What an empty field stands for, by its name, shown in grey where the value would be.
+    # The meaning of an empty field, by its name, shown in grey in place of a value.
     placeholders: ClassVar[Mapping[str, str]] = {}
     list_per_page = 50
     change_form_before_template = "console/revision.html"

@@ -29,7 +29,7 @@ else:
         pass
 
 
-# What makes a person more than they were; superusers alone hand it out.
+# Powers over others; superusers alone hand them out.
 POWERS = ("is_superuser", "is_staff", "groups", "user_permissions")
 
 admin.site.unregister(User)
@@ -87,5 +87,5 @@ def _is_superuser(request: HttpRequest) -> bool:
 
 
 def _reaches(request: HttpRequest, person: User | None) -> bool:
-    """Whether the caller may change this person: of a superuser only another one may."""
+    """Return whether the caller may change this person: a superuser only another one may."""
     return person is None or not person.is_superuser or _is_superuser(request)

@@ -14,7 +14,7 @@ from console.live.picture import picture
 from core.errors import Unauthenticated
 from registry.api.errors import error_response
 
-# What a person must be permitted to view to be shown a part of the picture.
+# The permission that each part of the picture needs.
 PARTS = {
     "applications": "registry.view_application",
     "models": "registry.view_modelversion",

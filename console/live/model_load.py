@@ -1,4 +1,4 @@
-"""What the last seconds brought one version, out of what all web processes publish."""
+"""Load of one version in the last seconds, as all web processes publish it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REFUSALS = ("overloaded", "saturated", "expired")
 FAILURES = ("failed", "lost", "quarantined")
 # Calls whose input the model took for invalid: the callers' fault, or the model's.
 INVALID = ("refused",)
-# Of all calls. Below the first share it is chance, from the second on somebody has to know. A
+# Shares of all calls. Below the first it is chance, from the second on somebody has to know. A
 # model that finds most inputs invalid is hardly the one that its callers expect.
 A_FEW = 0.005
 TOO_MANY = 0.05
@@ -48,7 +48,7 @@ class ModelLoad:
     model_p99_ms: float | None = None
 
     def refuses(self, share: float) -> bool:
-        """Whether more than this share of its calls got no place at a replica."""
+        """Return whether more than this share of its calls got no place at a replica."""
         return self.refused_rate > share * self.rate
 
     def fails(self, share: float) -> bool:
@@ -67,16 +67,16 @@ class ModelLoad:
 
 def load_of(arm: str, *, documents: Iterable[Document]) -> ModelLoad | None:
     """Add up what the web processes say of one version; None where none mentions it."""
-    told = [d["versions"][arm] for d in documents if arm in d.get("versions", {})]
-    if not told:
+    published = [d["versions"][arm] for d in documents if arm in d.get("versions", {})]
+    if not published:
         return None
-    recent = [counts["recent"] for counts in told]
+    recent = [counts["recent"] for counts in published]
     hits = sum(counts["hits"] for counts in recent)
     asked = hits + sum(counts["misses"] + counts["joined"] for counts in recent)
     batches = sum(counts["batches"] for counts in recent)
     return ModelLoad(
-        waiting=sum(counts.get("waiting", 0) for counts in told),
-        in_flight=sum(counts.get("in_flight", 0) for counts in told),
+        waiting=sum(counts.get("waiting", 0) for counts in published),
+        in_flight=sum(counts.get("in_flight", 0) for counts in published),
         rate=_rate(recent, of=("hits", "misses", "joined")),
         refused_rate=_rate(recent, of=REFUSALS),
         failed_rate=_rate(recent, of=FAILURES),

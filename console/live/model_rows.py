@@ -26,7 +26,7 @@ ALARMS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What Redis knows; `reachable` False: nothing, and that says nothing of the models."""
+    """The state in Redis; `reachable` False: unknown, and that says nothing of the models."""
 
     reachable: bool
     documents: Sequence[Document] = ()

@@ -58,7 +58,7 @@ MOST = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """What all web processes together answered for one application.
+    """Traffic of one application over all web processes.
 
     `counts` since they started, `recent` in the last seconds: by the names of its counters.
     """
@@ -72,7 +72,7 @@ class Traffic:
     p99_ms: float | None
 
     def recent_share(self, *counters: str) -> float:
-        """Of the queries of the last seconds, answered or not, the share counted there."""
+        """Return the share of the last seconds' queries, answered or not, counted there."""
         asked = self.recent["queries"] + self.recent["errors"]
         return sum(self.recent[name] for name in counters) / asked if asked else 0.0
 
@@ -83,7 +83,7 @@ class Traffic:
 
     @property
     def missed(self) -> int:
-        """Of these, those that missed the objective: answered late, or not at all."""
+        """Queries that missed the objective: answered late, or not at all."""
         return self.counts["late"] + self.counts["errors"]
 
     @property
@@ -121,22 +121,26 @@ def combined(
     The cache belongs to versions, not to applications: `hits` and `misses` are those of the
     application's arms, whoever asked them.
     """
-    told = [d["applications"][application] for d in documents if application in d["applications"]]
-    if not told:
+    mentions = [
+        d["applications"][application] for d in documents if application in d["applications"]
+    ]
+    if not mentions:
         return None
-    recent = [counts.get("recent", {}) for counts in told]
+    recent = [counts.get("recent", {}) for counts in mentions]
     versions = [d.get("versions", {}).get(arm, {}) for d in documents for arm in arms]
-    slowest = [counts["p99_ms"] for counts in told if counts.get("p99_ms") is not None]
+    slowest = [counts["p99_ms"] for counts in mentions if counts.get("p99_ms") is not None]
     return Traffic(
-        counts={name: sum(counts.get(name, 0) for counts in told) for name in APPLICATION_COUNTERS},
+        counts={
+            name: sum(counts.get(name, 0) for counts in mentions) for name in APPLICATION_COUNTERS
+        },
         recent={
             name: sum(counts.get(name, 0) for counts in recent) for name in APPLICATION_COUNTERS
         },
         hits=sum(counts.get("hits", 0) for counts in versions),
         misses=sum(counts.get("misses", 0) for counts in versions),
-        rate=sum(counts.get("rate") or 0.0 for counts in told),
+        rate=sum(counts.get("rate") or 0.0 for counts in mentions),
         p50_ms=_mean_by_rate(
-            [(counts.get("p50_ms"), counts.get("rate") or 0.0) for counts in told]
+            [(counts.get("p50_ms"), counts.get("rate") or 0.0) for counts in mentions]
         ),
         p99_ms=max(slowest, default=None),
     )
@@ -210,8 +214,8 @@ def _from_redis(snapshot: Snapshot) -> tuple[str, Sources]:
 
 def _problem(documents: Iterable[Document]) -> str:
     """Say which rows of the registry processes can't follow, or which keep dying; "": none."""
-    told = (document.get("registry", {}).get("problem", "") for document in documents)
-    return next(filter(None, told), "") or dying(read_masters(settings.CLIPPER_RUN_DIR))
+    published = (document.get("registry", {}).get("problem", "") for document in documents)
+    return next(filter(None, published), "") or dying(read_masters(settings.CLIPPER_RUN_DIR))
 
 
 def _control() -> Control | None:
@@ -222,12 +226,12 @@ def _control() -> Control | None:
 
 
 def _web(documents: Sequence[Document], *, reachable: bool) -> dict[str, Any]:
-    told = [counts for document in documents for counts in document["applications"].values()]
-    rate = sum(counts.get("rate") or 0.0 for counts in told)
+    published = [counts for document in documents for counts in document["applications"].values()]
+    rate = sum(counts.get("rate") or 0.0 for counts in published)
     slowest = max(
-        (counts["p99_ms"] for counts in told if counts.get("p99_ms") is not None), default=None
+        (counts["p99_ms"] for counts in published if counts.get("p99_ms") is not None), default=None
     )
-    queries = sum(counts.get("queries", 0) + counts.get("errors", 0) for counts in told)
+    queries = sum(counts.get("queries", 0) + counts.get("errors", 0) for counts in published)
     memory = sum(document.get("rss_bytes", 0) for document in documents)
     silence = "none has reported yet" if reachable else ""
     return {
@@ -358,7 +362,7 @@ def _releases() -> list[dict[str, Any]]:
 
 
 def _progress(release: Release) -> str:
-    """What an open release waits for, or why one failed, in a line."""
+    """Return the wait of an open release, or the error of a failed one, in a line."""
     if release.is_open:
         return what_it_waits_for(release)
     return next(iter(release.error.splitlines()), "")

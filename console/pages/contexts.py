@@ -87,9 +87,9 @@ def reset(request: HttpRequest, name: str) -> HttpResponse:
 
 def _reset(request: HttpRequest, application: Application, *, context: str | None) -> None:
     forget(redis_client(), application, context=context, by=actor(request))
-    told = f"Reset what was learned in {_what(context)}."
-    admin.site.get_model_admin(Application).log_change(request, application, told)
-    messages.success(request, f"{told} Queries follow within a second.")
+    said = f"Reset what was learned in {_what(context)}."
+    admin.site.get_model_admin(Application).log_change(request, application, said)
+    messages.success(request, f"{said} Queries follow within a second.")
 
 
 def _page_number(request: HttpRequest) -> int:

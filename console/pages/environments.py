@@ -53,7 +53,7 @@ def environments_page(request: HttpRequest) -> HttpResponse:
 
 
 def environment_text(version: ModelVersion) -> SafeString | str:
-    """Where a version runs, for its own page: what hosts say of its environment."""
+    """Return where a version runs, for its own page, as hosts say of its environment."""
     if not version.pk or (spec := environment_of(version_spec(version))) is None:
         return "the stack's own"
     try:

@@ -34,7 +34,7 @@ _turn_of_known, _turn_of_others = threading.Lock(), threading.Lock()
 def login(request: HttpRequest) -> HttpResponse:
     """Answer 429 where an address, or a name, was tried too often; else Django's own page.
 
-    Who fails is told so late, and later after a few failures.
+    A failure is answered late, and later after a few failures.
     """
     if request.method != "POST":
         return admin.site.login(request)

@@ -75,37 +75,37 @@ def chosen_period(request: HttpRequest) -> PeriodChoice:
 def picture(application: Application, *, chosen: PeriodChoice) -> dict[str, Any]:
     """Return all that the page shows, as JSON values."""
     now = timezone.now()
-    told = history(application, period=Period(since=now - chosen.length, until=now))
+    past = history(application, period=Period(since=now - chosen.length, until=now))
     tolerated = 1.0 - application.slo.target
     return {
-        "since": told["since"],
-        "until": told["until"],
-        "step_s": told["step_s"],
-        "points": told["points"],
-        "summary": {"text": _summary(told)},
+        "since": past["since"],
+        "until": past["until"],
+        "step_s": past["step_s"],
+        "points": past["points"],
+        "summary": {"text": _summary(past)},
         **health_shown(application),
         "arms": [
             arm_shown(arm, tolerated=tolerated, picture=interval)
             for arm, interval in zip(
-                told["arms"], pictured([arm["reward"] for arm in told["arms"]]), strict=True
+                past["arms"], pictured([arm["reward"] for arm in past["arms"]]), strict=True
             )
         ],
     }
 
 
-def _summary(told: Mapping[str, Any]) -> dict[str, str]:
-    asked = sum(arm["asked"] for arm in told["arms"])
-    answered = sum(arm["answered"] for arm in told["arms"])
+def _summary(past: Mapping[str, Any]) -> dict[str, str]:
+    asked = sum(arm["asked"] for arm in past["arms"])
+    answered = sum(arm["answered"] for arm in past["arms"])
     late, failed, refused = (
-        sum(arm[name] for arm in told["arms"]) for name in ("late", "failed", "refused")
+        sum(arm[name] for arm in past["arms"]) for name in ("late", "failed", "refused")
     )
-    routed = sum(arm["routed"] for arm in told["arms"])
+    routed = sum(arm["routed"] for arm in past["arms"])
     return {
-        "policy": told["policy"],
-        **worded(told["recommendation"]),
-        "earned": formats.percent(told["mean_earned"]),
-        "feedback": f"of {formats.count(told['feedback'])} possible"
-        if told["feedback"]
+        "policy": past["policy"],
+        **worded(past["recommendation"]),
+        "earned": formats.percent(past["mean_earned"]),
+        "feedback": f"of {formats.count(past['feedback'])} possible"
+        if past["feedback"]
         else "no feedback yet",
         "asked": formats.count(asked),
         "arms": f"to {routed} arm{'' if routed == 1 else 's'}",
@@ -121,7 +121,7 @@ def arm_shown(
     """Return a row of the table; `tolerated` is the share of calls that may be missed, and
     `picture` where its interval lies beside those of the others.
     """
-    # What it refused is no fault of its own where every other arm refuses it too, and the counts
+    # Refused inputs are no fault of its own if every other arm refuses them too, and the counts
     # don't tell: it is shown, and has no part in how the arm stands.
     answered, missed = arm["answered"], arm["late"] + arm["failed"]
     return {

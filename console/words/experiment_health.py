@@ -18,11 +18,11 @@ WORDS = {GOOD: "Good", ALARM: "Alarm", UNKNOWN: "Can't say"}
 
 def health_shown(application: Application) -> dict[str, Any]:
     """Return what the monitoring page shows: checks, guardrails, and what alarms in a line."""
-    told = health_of(application)
+    found = health_of(application)
     return {
-        "health": [_row(check) for check in told["checks"]],
-        "guardrails": [_guardrail(guardrail) for guardrail in told["guardrails"]],
-        "unhealthy": alarms_text({check["check"]: check for check in told["checks"]}),
+        "health": [_row(check) for check in found["checks"]],
+        "guardrails": [_guardrail(guardrail) for guardrail in found["guardrails"]],
+        "unhealthy": alarms_text({check["check"]: check for check in found["checks"]}),
     }
 
 
@@ -39,18 +39,18 @@ def _row(check: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _guardrail(told: Mapping[str, Any]) -> dict[str, Any]:
-    bounded = told["low"] is not None
+def _guardrail(found: Mapping[str, Any]) -> dict[str, Any]:
+    bounded = found["low"] is not None
     return {
-        "key": f"{told['metric']} {told['arm']}",
+        "key": f"{found['metric']} {found['arm']}",
         "text": {
-            "metric": told["metric"],
-            "arm": told["arm"],
-            "mean": formats.percent(told["mean"]) if bounded else f"{told['mean']:,.1f}",
-            "interval": formats.interval((told["mean"], told["low"], told["high"]))
+            "metric": found["metric"],
+            "arm": found["arm"],
+            "mean": formats.percent(found["mean"]) if bounded else f"{found['mean']:,.1f}",
+            "interval": formats.interval((found["mean"], found["low"], found["high"]))
             if bounded
             else formats.NOTHING,
-            "number": formats.count(told["number"]),
+            "number": formats.count(found["number"]),
         },
     }
 

@@ -15,7 +15,7 @@ def input_lines(signature: Mapping[str, Any]) -> list[str]:
 
 
 def output_line(signature: Mapping[str, Any]) -> str:
-    """What it answers with; "" where that isn't known."""
+    """Return its output in words; "" if that isn't known."""
     output = signature.get("output") or {}
     if not output:
         return ""

@@ -1,4 +1,4 @@
-"""What the pages that deploy, roll back and scale show before they do it, and what they ask."""
+"""The forms that deploy, roll back and scale, and the change that they show beforehand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class VersionCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What making `target`, the first of the `choices`, or another one live would change."""
+    """The change that making `target`, the first of the `choices`, or another one live would be."""
 
     model: Model
     live: VersionCard | None

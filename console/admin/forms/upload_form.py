@@ -30,7 +30,7 @@ PROTOCOLS = (
 # The column `secret`, which is sealed, isn't one that a form may have.
 SEALED_LATER = "credential"
 OF_REMOTE = (*CONFIGURATION, SEALED_LATER)
-# Of what is loaded from an artifact alone. A group goes with its first field.
+# Fields of models loaded from an artifact. A group goes with its first field.
 OF_OTHERS = (
     *("artifact", "device", "method", "requirements", "python"),
     "allow_stale_libraries",
@@ -128,7 +128,7 @@ class UploadForm(forms.ModelForm[ModelVersion]):
 
     @property
     def remote(self) -> dict[str, Any]:
-        """What `create_remote_version` takes beside the fields of other versions."""
+        """The arguments of `create_remote_version` beside the fields of other versions."""
         given = {name: self.cleaned_data.get(name) for name in CONFIGURATION}
         said = {name: value for name, value in given.items() if value not in (None, "")}
         return {"configuration": said, "secret": self.cleaned_data.get(SEALED_LATER, "")}
