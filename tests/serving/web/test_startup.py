@@ -32,7 +32,6 @@ REPLICA = "r1"
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(startup, "REACH_S", 1.0)
-    monkeypatch.setattr(startup, "LOOK_AGAIN_S", 0.05)
 
 
 @pytest.fixture
