@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterable
 
 from django.core.management import get_commands, load_command_class
+from django.core.management.commands.migrate import Command as Migrate
 
 from clipper_client.cli.main import make_parser
 from scripts.docs.from_code import LAYERS
@@ -46,12 +48,11 @@ def client_commands() -> str:
 def _subcommand(name: str, parser: argparse.ArgumentParser, *, common: set[str]) -> str:
     actions = parser._actions  # noqa: SLF001  # as below
     taken = [action for action in actions if not common & set(action.option_strings)]
-    rows = [
-        [_usage(action), _help(action)]
+    described = _listed(
+        action
         for action in taken
         if not isinstance(action, argparse._SubParsersAction)  # noqa: SLF001
-    ]
-    described = table(["argument", "what it is"], rows) if rows else ""
+    )
     inner = [
         _subcommand(f"{name} {inner}", parser, common=common)
         for inner, parser in _subparsers(parser)
@@ -68,13 +69,18 @@ def _subparsers(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.Arg
 
 
 def _command(name: str) -> str:
-    parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
+    command = load_command_class(get_commands()[name], name)
+    parser = command.create_parser("manage.py", name)
+    if isinstance(command, Migrate):
+        return f"### `{name}`\n\n{parser.description} It takes the arguments of Django's.\n"
     # argparse has no other way to list them.
     actions = parser._actions  # noqa: SLF001
-    taken = [action for action in actions if not COMMON & set(action.option_strings)]
-    rows = [[_usage(action), _help(action)] for action in taken]
-    described = table(["argument", "what it is"], rows) if rows else ""
+    described = _listed(action for action in actions if not COMMON & set(action.option_strings))
     return f"### `{name}`\n\n{parser.description}\n\n{described}"
+
+
+def _listed(actions: Iterable[argparse.Action]) -> str:
+    return "".join(f"- {_usage(action)}: {_help(action)}\n" for action in actions)
 
 
 def _usage(action: argparse.Action) -> str:

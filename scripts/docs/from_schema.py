@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -37,15 +38,13 @@ def endpoints(tag: str) -> str:
     rows = [
         [
             code(f"{method} {path}"),
-            operation["summary"],
+            operation["summary"] + _parameters(operation),
             _success(operation),
-            _parameters(operation),
         ]
         for method, path, operation in found
     ]
-    bodies = [_body(f"{method} {path}", operation) for method, path, operation in found]
-    head = ["endpoint", "what it does", "answers", "query and headers"]
-    return "\n".join([table(head, rows), *filter(None, bodies)])
+    head = ["endpoint", "what it does", "answers"]
+    return "\n".join([table(head, rows), *_bodies(found)])
 
 
 def _success(operation: Schema) -> str:
@@ -53,25 +52,44 @@ def _success(operation: Schema) -> str:
 
 
 def _parameters(operation: Schema) -> str:
-    return codes(p["name"] for p in operation.get("parameters", []) if p["in"] != "path")
+    named = codes(p["name"] for p in operation.get("parameters", []) if p["in"] != "path")
+    return f" ({named})" if named else ""
 
 
-def _body(endpoint: str, operation: Schema) -> str:
-    content = operation.get("requestBody", {}).get("content", {})
-    tables = [_fields_of(endpoint, kind, of["schema"]) for kind, of in content.items()]
-    return "\n\n".join(tables)
+def _bodies(operations: list[tuple[str, str, Schema]]) -> Iterator[str]:
+    """Yield the fields of each body; fields that an earlier body has are named by it alone."""
+    earlier: dict[str, dict[str, str]] = {}
+    for method, path, operation in operations:
+        content = operation.get("requestBody", {}).get("content", {})
+        for kind, of in content.items():
+            form = "a multipart form" if kind.startswith("multipart") else "JSON"
+            fields = {field[0]: _line(*field) for field in _fields(of["schema"])}
+            if fields:
+                endpoint = code(f"{method} {path}")
+                title = f"{endpoint} ({form})" if len(content) > 1 else endpoint
+                yield _body(title, fields, form=form, earlier=earlier)
+                earlier[title] = fields
 
 
-def _fields_of(endpoint: str, kind: str, described: Schema) -> str:
-    fields = _fields(described)
-    rows = [
-        [code(name), _type(field), "yes" if name in required else "", _meaning(field)]
-        for name, field, required in fields
-    ]
-    form = "a multipart form" if kind.startswith("multipart") else "JSON"
-    return f"**{code(endpoint)}** takes {form}:\n\n" + table(
-        ["field", "type", "required", "what it means"], rows
-    )
+def _body(
+    title: str, fields: dict[str, str], *, form: str, earlier: dict[str, dict[str, str]]
+) -> str:
+    taken = "" if "(" in title else f" {form}:"
+    like = max(earlier, key=lambda name: len(fields.items() & earlier[name].items()), default="")
+    shared = fields.items() & earlier.get(like, {}).items()
+    if len(shared) < 3:  # shorter written out
+        return "\n".join([f"**{title}** takes{taken or ':'}\n", *fields.values(), ""])
+    absent = codes(name for name in earlier[like] if name not in fields)
+    other = [line for name, line in fields.items() if (name, line) not in shared]
+    but = f", without {absent}" if absent else ""
+    more = "; and:\n" if other else "."
+    return "\n".join([f"**{title}** takes the fields of {like}{but}{more}", *other, ""])
+
+
+def _line(name: str, field: Schema, required: list[str]) -> str:
+    need = ", required" if name in required else ""
+    meaning = _meaning(field)
+    return f"- {code(name)} ({_type(field)}{need})" + (f": {meaning}" if meaning else "")
 
 
 def _fields(described: Schema) -> list[tuple[str, Schema, list[str]]]:
