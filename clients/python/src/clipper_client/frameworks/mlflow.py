@@ -7,8 +7,8 @@ from typing import Any
 
 from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
 from clipper_client.frameworks.base import Framework, Saved, Saving, is_of
-from clipper_client.packing import zipped
-from clipper_client.written import pip_part
+from clipper_client.packaging.packing import zipped
+from clipper_client.packaging.written_requirements import pip_part
 
 
 def is_model_folder(path: Path) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from clipper_client.frameworks.base import Framework, Saved, Saving, is_of, labels_of, made_by
-from clipper_client.packing import zipped
+from clipper_client.packaging.packing import zipped
 
 
 def _save_xgboost(model: Any, folder: Path, saving: Saving) -> Saved:

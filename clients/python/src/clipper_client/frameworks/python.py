@@ -20,15 +20,9 @@ from typing import IO, Any
 
 from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
 from clipper_client.frameworks.base import Framework, Saved, Saving
-from clipper_client.packing import LEFT_OUT, zipped
-from clipper_client.requirements import distributions_of
-from clipper_client.sources import (
-    MAIN,
-    extract,
-    imported_in,
-    is_local,
-    package_of,
-)
+from clipper_client.packaging.packing import LEFT_OUT, zipped
+from clipper_client.packaging.requirements import distributions_of
+from clipper_client.packaging.sources import MAIN, extract, imported_in, is_local, package_of
 
 ENTRY = "predictor.py"
 # The module for what comes from a script or notebook.

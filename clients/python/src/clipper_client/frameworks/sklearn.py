@@ -12,7 +12,7 @@ from typing import Any
 from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
 from clipper_client.frameworks.base import Framework, Saved, Saving, is_of
 from clipper_client.frameworks.python import save_estimator
-from clipper_client.requirements import packages_in
+from clipper_client.packaging.requirements import packages_in
 
 # Types of these the server judges by their names; of others a skops file holds only the names.
 KNOWN = ("sklearn", "numpy", "scipy", "functools")

@@ -20,12 +20,12 @@ from clipper_client.inputs import encoded, is_frame
 from clipper_client.operations.releases import released
 from clipper_client.operations.uploading import uploaded
 from clipper_client.options import UNSET, application_path, given, model_path
-from clipper_client.packing import zipped
+from clipper_client.packaging.packing import zipped
+from clipper_client.packaging.requirements import captured
+from clipper_client.packaging.written_requirements import Written, required_by
 from clipper_client.progress import Bar, Stages, wanted
-from clipper_client.requirements import captured
 from clipper_client.signatures import first_of, input_type_of
 from clipper_client.transport.server import Server
-from clipper_client.written import Written, required_by
 
 # The objective of a new application, unless another one is named.
 SLO_MS = 100.0

@@ -26,7 +26,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from clipper_client import ClipperError
 from clipper_client.frameworks import FRAMEWORKS, framework_of, save
 from clipper_client.frameworks.base import Saved, Saving
-from clipper_client.requirements import captured
+from clipper_client.packaging.requirements import captured
 from serving.container.loading import load_predictor
 from serving.container.spec import LoadSpec
 

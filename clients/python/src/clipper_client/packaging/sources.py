@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
-from clipper_client.requirements import distributions_of
+from clipper_client.packaging.requirements import distributions_of
 
 MAIN = "__main__"
 # Lines of a notebook that are no Python.

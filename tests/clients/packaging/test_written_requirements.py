@@ -9,8 +9,8 @@ import pytest
 
 from clipper_client import ClipperError
 from clipper_client.frameworks.mlflow import save_folder
-from clipper_client.requirements import captured
-from clipper_client.written import Written, required_by
+from clipper_client.packaging.requirements import captured
+from clipper_client.packaging.written_requirements import Written, required_by
 
 PROJECT = """
 [project]

@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 from clipper_client import ClipperError
-from clipper_client.requirements import captured, pinned_exactly
-from clipper_client.sources import Extract, extract, package_of
+from clipper_client.packaging.requirements import captured, pinned_exactly
+from clipper_client.packaging.sources import Extract, extract, package_of
 
 SCRIPT = """
 from __future__ import annotations

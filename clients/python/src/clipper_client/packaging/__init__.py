@@ -1,0 +1,1 @@
+"""Artifacts made of a model's code and files, and what they require."""
