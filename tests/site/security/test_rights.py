@@ -27,7 +27,7 @@ from registry.services import Actor, RouteRequest
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from tests.made_once import MadeOnce
-from tests.site.endpoints import ENDPOINTS, ONLY_READ, OWN, PIECE, REMOTE, UPLOAD, Endpoint
+from tests.site.security.endpoints import ENDPOINTS, ONLY_READ, OWN, PIECE, REMOTE, UPLOAD, Endpoint
 
 BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True, may_grant_read=True)
 REGISTRY = MadeOnce()

@@ -21,8 +21,8 @@ from registry import services
 from registry.demo import access
 from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion
 from tests.registry.forms import application_fields, version_fields
-from tests.site.endpoints import ENDPOINTS, ONLY_READ, OWN, Endpoint
-from tests.site.test_rights import BY, Caller, key, path_of, registry, staff
+from tests.site.security.endpoints import ENDPOINTS, ONLY_READ, OWN, Endpoint
+from tests.site.security.test_rights import BY, Caller, key, path_of, registry, staff
 
 __all__ = ["registry"]
 
