@@ -42,7 +42,7 @@ DESCRIPTORS = 4
 LARGEST_REQUEST = 1 << 18
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class ForkRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The arguments of `serving.container`, and what its process is confined to.
 
     `passed` is the option that gets the number of a fifth descriptor, if one is passed.
@@ -129,7 +129,7 @@ class Forks:
         )
         if not text:
             return False
-        request = msgspec.msgpack.decode(text, type=Request)
+        request = msgspec.msgpack.decode(text, type=ForkRequest)
         pid = os.fork()
         if pid == 0:
             self._become(request, descriptors=descriptors)
@@ -165,7 +165,7 @@ class Forks:
         self._selector.register(fork.pidfd, selectors.EVENT_READ, ended)
         self._selector.register(fork.link, selectors.EVENT_READ, asked)
 
-    def _become(self, request: Request, *, descriptors: list[int]) -> NoReturn:
+    def _become(self, request: ForkRequest, *, descriptors: list[int]) -> NoReturn:
         """In the fork: run the model, and end with it."""
         code = 1
         try:
@@ -185,7 +185,7 @@ class Forks:
             os._exit(code)
 
 
-def run_request(request: Request, *, descriptors: list[int]) -> int:
+def run_request(request: ForkRequest, *, descriptors: list[int]) -> int:
     """Confine this process and run the request with these descriptors; return its exit code."""
     for place, descriptor in enumerate(descriptors[: DESCRIPTORS - 1]):
         os.dup2(descriptor, place)

@@ -16,7 +16,7 @@ from typing import IO, Protocol
 
 import msgspec
 
-from serving.container.child.fork_server import LARGEST_REQUEST, ProcessNews, Request
+from serving.container.child.fork_server import LARGEST_REQUEST, ForkRequest, ProcessNews
 from serving.container.child.kill import end_group, set_parent_death_signal
 from serving.container.failures.output import required_pipe
 from serving.container.sandbox import confined
@@ -71,7 +71,7 @@ class ModelProgram:
 
     def request(self) -> bytes:
         return msgspec.msgpack.encode(
-            Request(
+            ForkRequest(
                 arguments=list(self.arguments),
                 environment=self.variables,
                 write=[str(self.folder)],
