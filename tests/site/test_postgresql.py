@@ -24,12 +24,10 @@ KEEPING = (
 )
 ASKING = (
     "tests/registry/services/test_services_releases.py",
-    "tests/registry/test_migrations.py",
     "tests/selection/feedback/rebuild/test_rebuild.py",
     "tests/registry/services/test_services.py",
     "tests/registry/following/test_snapshot.py",
     "tests/registry/following/test_row_changes.py",
-    "tests/registry/test_notices.py",
     "tests/registry/api/test_api_applications.py",
     "tests/registry/api/test_api_configuration.py",
     "tests/registry/security/test_api_keys.py",

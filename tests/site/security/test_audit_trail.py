@@ -18,7 +18,6 @@ from django.utils import timezone
 
 from core.errors import BadRequest
 from registry import services
-from registry.demo import access
 from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion
 from tests.registry.forms import application_fields, version_fields
 from tests.site.security.endpoints import ENDPOINTS, ONLY_READ, OWN, Endpoint
@@ -218,20 +217,6 @@ def test_what_a_list_deletes_leaves_entries(console: Client) -> None:
         assert AuditEntry.objects.filter(pk__gt=last), page
 
 
-def test_whoever_changes_the_own_password_leaves_an_entry(console: Client) -> None:
-    user = User.objects.get(username="grace")
-    user.set_password("an old long password")
-    user.save()
-    console.force_login(user)
-    form = {
-        "old_password": "an old long password",
-        "new_password1": "correct horse battery",
-        "new_password2": "correct horse battery",
-    }
-    assert console.post("/admin/password_change/", form).status_code == 302
-    assert changed("user", "grace").changes == {"password": ["•••", "•••"]}
-
-
 READING = {"upload_version"}
 
 
@@ -270,18 +255,6 @@ def test_every_command_that_changes_something_leaves_an_entry(
     assert (entry.channel, entry.by) == ("command", f"command {name}")
 
 
-def test_the_demos_key_and_administrator_leave_entries(
-    registry: redis.Redis, settings: Any, tmp_path: Any
-) -> None:
-    settings.CLIPPER_VAR = tmp_path
-    access.ensure(say=lambda line: None)
-    entries = AuditEntry.objects.filter(by="command seed_demo")
-    assert {(entry.action, entry.kind) for entry in entries} == {
-        ("create", "user"),
-        ("create", "API key"),
-    }
-
-
 def test_every_command_is_known_to_change_something_or_not() -> None:
     ours = {name for name, app in get_commands().items() if app in ("registry", "selection")}
     assert ours == {*COMMANDS, "seed_demo", "status"}
@@ -311,12 +284,6 @@ def test_it_is_read_over_rest_by_object_person_and_time(registry: redis.Redis) -
     assert caller.ask(Endpoint("GET", f"audit/?since={later}")).json() == []
     assert caller.ask(Endpoint("GET", "audit/?nonsense=1")).status_code == 400
     assert caller.ask(Endpoint("GET", "audit/?since=x")).status_code == 400
-
-
-def test_a_bound_key_reads_what_is_its_own(registry: redis.Redis) -> None:
-    own = (Application.objects.get(name="digits"),)
-    entries = Caller(key=key("manage", applications=own)).ask(Endpoint("GET", "audit/")).json()
-    assert {entry["name"].partition(":")[0] for entry in entries} == {"digits", "svm"}
 
 
 def test_the_console_shows_it_to_whom_may_see_it(console: Client) -> None:

@@ -1,13 +1,12 @@
-"""Passwords are worked on one at a time, and those that were hashed otherwise are understood."""
+"""Passwords are hashed by Argon2id, one at a time."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any
 
+import pytest
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
@@ -15,66 +14,18 @@ from django.test import Client, override_settings
 from clipper_site import settings
 from clipper_site.security.passwords import Argon2InTurn
 
-AT_ONCE = 4
 
+@pytest.mark.parametrize("work", ["encode", "verify"])
+def test_one_thread_works_on_all_passwords(work: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: set[int] = set()
 
-class Watched(Argon2PasswordHasher):
-    """Django's, which knows how many were at it at once."""
+    def note(*_: Any) -> None:
+        threads.add(threading.get_ident())
 
-    memory_cost, parallelism = 1 << 10, 1
-    begun = threading.Barrier(AT_ONCE)
-    counting = threading.Lock()
-    now = most = 0
-    threads: ClassVar[set[int]] = set()
-
-    def encode(self, password: str, salt: str) -> str:
-        with self._at_it():
-            return super().encode(password, salt)
-
-    def verify(self, password: str, encoded: str) -> bool:
-        with self._at_it():
-            return super().verify(password, encoded)
-
-    @contextmanager
-    def _at_it(self) -> Iterator[None]:
-        with self.counting:
-            Watched.now += 1
-            Watched.most = max(self.most, self.now)
-            self.threads.add(threading.get_ident())
-        try:
-            yield
-        finally:
-            with self.counting:
-                Watched.now -= 1
-
-
-class WatchedInTurn(Argon2InTurn, Watched):
-    """Ours, over that one."""
-
-    memory_cost = Watched.memory_cost
-
-
-def work_at_once(hasher: Argon2PasswordHasher) -> int:
-    """Have so many threads make and check passwords; return how many were at it at once."""
-
-    def make(number: int) -> None:
-        Watched.begun.wait()
-        for turn in range(5):
-            made = hasher.encode(f"guess {turn}", f"salt of {number}")
-            assert hasher.verify(f"guess {turn}", made)
-
-    Watched.most = 0
-    Watched.threads.clear()
-    with ThreadPoolExecutor(max_workers=AT_ONCE) as threads:
-        list(threads.map(make, range(AT_ONCE)))
-    return Watched.most
-
-
-def test_one_password_is_worked_on_at_a_time() -> None:
-    assert work_at_once(Watched()) > 1  # or there would be nothing to see
-    assert len(Watched.threads) > 1
-    assert work_at_once(WatchedInTurn()) == 1
-    assert len(Watched.threads) == 1  # or each would keep memory of its own
+    monkeypatch.setattr(Argon2PasswordHasher, work, note)
+    with ThreadPoolExecutor(max_workers=4) as callers:
+        list(callers.map(lambda _: getattr(Argon2InTurn(), work)("guess", "salt"), range(20)))
+    assert len(threads) == 1
 
 
 def test_passwords_are_hashed_by_argon2id(db: None) -> None:

@@ -55,9 +55,7 @@ def test_every_wrong_setting_is_named_at_once_with_its_value_and_a_hint(tmp_path
 
 
 def test_a_missing_secret_key_is_an_error_of_its_own(tmp_path: Path) -> None:
-    said = manage.checked(var=tmp_path, DJANGO_SECRET_KEY="")
-    assert "(clipper.E002) DJANGO_SECRET_KEY is not set." in said
-    assert "HINT: Set it to at least 50 random characters" in said
+    assert "(clipper.E002)" in manage.checked(var=tmp_path, DJANGO_SECRET_KEY="")
 
 
 @pytest.mark.parametrize(
@@ -164,18 +162,6 @@ def test_a_variable_that_is_not_set_or_empty_has_its_default(source: dict[str, s
     assert environment.wrong == []
 
 
-def test_a_wrong_variable_has_its_default_and_is_remembered() -> None:
-    environment = Environment({"X": "three"})
-    assert environment.whole("X", default=7, at_least=1) == 7
-    (wrong,) = environment.wrong
-    assert (wrong.name, wrong.value) == ("X", "three")
-    assert wrong.expected == "a whole number of at least 1"
-
-
-def test_names_are_separated_by_commas_with_or_without_spaces() -> None:
-    assert Environment({"X": " a, b,,c "}).names("X", default="") == ["a", "b", "c"]
-
-
 def test_the_default_database_lies_in_var_whatever_its_name(tmp_path: Path) -> None:
     var = tmp_path / "a #1?x=100% v"
     var.mkdir()
@@ -197,3 +183,10 @@ def test_a_migration_names_wrong_settings_and_loads_no_pages(tmp_path: Path) -> 
     refused = manage.run("-c", MIGRATES, var=tmp_path, CLIPPER_PORT="eighty")
     assert refused.returncode == 1
     assert "(clipper.E001) CLIPPER_PORT is 'eighty'; expected" in refused.stderr
+
+
+def test_no_index_and_no_wheels_is_an_error(tmp_path: Path) -> None:
+    said = manage.checked(var=tmp_path, CLIPPER_PIP_NO_INDEX="1")
+    assert "(clipper.E007)" in said
+    wheels = {"CLIPPER_PIP_WHEELHOUSE": str(tmp_path)}
+    assert manage.checked(var=tmp_path, CLIPPER_PIP_NO_INDEX="1", **wheels) == ""

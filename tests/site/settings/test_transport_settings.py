@@ -7,11 +7,8 @@ from pathlib import Path
 import pytest
 
 from clipper_site.settings.addresses import parse_dialled_host, parse_ports
-from serving.rpc.tcp.credentials import Credentials
 from tests.serving.rpc.tcp.certificates import Authority
 from tests.site import manage
-
-LONG = "s" * 32
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +44,11 @@ def test_a_complete_set_passes(tmp_path: Path, files: dict[str, str]) -> None:
         CLIPPER_ADVERTISE_HOST="gpu1.example.com",
         CLIPPER_BIND_HOST="0.0.0.0",
         CLIPPER_REPLICA_PORTS="20000-20100",
-        CLIPPER_CLUSTER_SECRET=LONG,
+        CLIPPER_CLUSTER_SECRET="s" * 32,
         **files,
     )
     assert said == ""
+    assert manage.checked(var=tmp_path, CLIPPER_TLS_CA=files["CLIPPER_TLS_CA"]) == ""
 
 
 @pytest.mark.parametrize(
@@ -68,13 +66,6 @@ def test_half_of_tls_is_an_error(
     settings = {f"CLIPPER_TLS_{name}": files[f"CLIPPER_TLS_{name}"] for name in given}
     checked = manage.checked(var=tmp_path, CLIPPER_ADVERTISE_HOST="127.0.0.1", **settings)
     assert f"(clipper.E004) {said}" in checked
-    assert "HINT: Set CLIPPER_TLS_CERT and CLIPPER_TLS_KEY where replicas run" in checked
-
-
-def test_a_host_of_web_processes_needs_the_authority_alone(
-    tmp_path: Path, files: dict[str, str]
-) -> None:
-    assert manage.checked(var=tmp_path, CLIPPER_TLS_CA=files["CLIPPER_TLS_CA"]) == ""
 
 
 def test_files_that_cannot_be_used_are_errors(tmp_path: Path, files: dict[str, str]) -> None:
@@ -89,17 +80,12 @@ def test_settings_of_tcp_without_an_advertised_host_are_a_warning(tmp_path: Path
     assert "(clipper.W001) CLIPPER_REPLICA_PORTS has no effect" in said
 
 
-@pytest.mark.parametrize("text", ["10.0.0.7", "gpu1", "gpu1.example.com", "::1", "fd00::7"])
-def test_a_host_that_others_can_dial_is_taken(text: str) -> None:
-    assert parse_dialled_host(text) == text
-
-
-@pytest.mark.parametrize(
-    "text", ["0.0.0.0", "::", "host:80", "tcp:host", "10.0.0.300", "a host", "-x", "224.0.0.1"]
-)
-def test_a_host_that_nobody_can_dial_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        parse_dialled_host(text)
+def test_a_host_is_one_that_others_can_dial() -> None:
+    for text in ("10.0.0.7", "gpu1", "gpu1.example.com", "::1", "fd00::7"):
+        assert parse_dialled_host(text) == text
+    for text in ("0.0.0.0", "::", "host:80", "tcp:host", "10.0.0.300", "a host", "-x", "224.0.0.1"):
+        with pytest.raises(ValueError, match=r"."):
+            parse_dialled_host(text)
 
 
 def test_ports_are_a_range_with_both_its_ends_or_one() -> None:
@@ -108,7 +94,3 @@ def test_ports_are_a_range_with_both_its_ends_or_one() -> None:
     for text in ("0-10", "65000-70000", "9-8", "many", "1-2-3", "-5"):
         with pytest.raises(ValueError, match=r"."):
             parse_ports(text)
-
-
-def test_credentials_do_not_show_their_secret() -> None:
-    assert LONG not in repr(Credentials(secret=LONG.encode()))
