@@ -23,7 +23,7 @@ from django.utils.text import Truncator
 from console.admin.decorators import ModelAdmin
 from console.templatetags.console import ago
 from core.errors import ClipperError, Conflict, NotFound
-from registry.services.audit import told_since
+from registry.services.audit import changes_since
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ def _unless_changed(form: Any, *, row: Any, seen: int) -> Any:
             if row.revision != seen:
                 raise forms.ValidationError(
                     f"Nothing is saved: since you opened this page, {row} has changed. "
-                    f"{told_since(row, seen)}. Save again to have it as this form says."
+                    f"{changes_since(row, seen)}. Save again to have it as this form says."
                 )
             return super().clean()
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import msgspec
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.functional import lazy
 from drf_spectacular.types import OpenApiTypes
@@ -20,10 +19,13 @@ from rest_framework import serializers
 from core.errors import BadRequest, UnknownField
 from core.suggest import meant
 from registry.models.settable import help_of, values_of
-from registry.models.validators import between
 
-# Also what refuses infinity, and not-a-number, which compares as false with everything.
-LARGEST = sys.float_info.max
+
+def _typed(data: Any, kind: Any, *, expected: str) -> Any:
+    """Return a value of this kind; true and false are no numbers."""
+    if not isinstance(data, kind) or (isinstance(data, bool) and kind is not bool):
+        raise serializers.ValidationError(f"Expected {expected}, got {_shown(data)}.")
+    return data
 
 
 class Text(serializers.CharField):
@@ -31,13 +33,11 @@ class Text(serializers.CharField):
         super().__init__(trim_whitespace=False, **options)
 
     def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str):
-            raise serializers.ValidationError(f"Expected text, got {_shown(data)}.")
-        return super().to_internal_value(data)
+        return super().to_internal_value(_typed(data, str, expected="text"))
 
 
 class SecretText(Text):
-    """Taken, never shown, in no refusal either."""
+    """Text that no answer shows, nor any error."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(write_only=True, **options)
@@ -50,30 +50,31 @@ class SecretText(Text):
 
 class Number(serializers.FloatField):
     def to_internal_value(self, data: Any) -> float:
-        if not isinstance(data, bool) and isinstance(data, int | float) and abs(data) <= LARGEST:
+        # The bound refuses infinity too, and not-a-number, which compares as false.
+        if abs(_typed(data, int | float, expected="a number")) <= sys.float_info.max:
             return float(data)
         raise serializers.ValidationError(f"Expected a number, got {_shown(data)}.")
 
 
 class Whole(serializers.IntegerField):
     def to_internal_value(self, data: Any) -> int:
-        if isinstance(data, bool) or not isinstance(data, int):
-            raise serializers.ValidationError(f"Expected a whole number, got {_shown(data)}.")
-        return data
+        return int(_typed(data, int, expected="a whole number"))
 
 
 class Flag(serializers.BooleanField):
     def to_internal_value(self, data: Any) -> bool:
-        if not isinstance(data, bool):
-            raise serializers.ValidationError(f"Expected true or false, got {_shown(data)}.")
-        return data
+        return bool(_typed(data, bool, expected="true or false"))
 
 
 class Object(serializers.DictField):
     def to_internal_value(self, data: Any) -> dict[Any, Any]:
-        if not isinstance(data, dict):
-            raise serializers.ValidationError(f"Expected an object, got {_shown(data)}.")
-        return data
+        found: dict[Any, Any] = _typed(data, dict, expected="an object")
+        return found
+
+
+def optional(source: str, **options: Any) -> serializers.CharField:
+    """Return a field that shows a text of a row that may not be there, as null then."""
+    return serializers.CharField(source=source, read_only=True, allow_null=True, **options)
 
 
 class StoredJson(serializers.JSONField):
@@ -183,10 +184,9 @@ FORM: Kinds = (
 
 
 class ModelBody(Body):
-    """A body with a field for each column that its Meta lists, none of them required.
+    """A body with an optional field for each column in its Meta, or the one declared in its place.
 
-    A field declared here takes the place of the column of its name. `help_texts` are for columns of
-    which a client has to hear something else than a person in front of a form.
+    `help_texts` are for columns that clients need another text of than people at a form.
     """
 
     kinds: ClassVar[Kinds] = JSON
@@ -221,25 +221,20 @@ def said_of(column: Any) -> str:
 
 
 def one_of(names: Callable[[], Iterable[str]]) -> str:
-    """A text that lists what there is whenever somebody reads it."""
+    """Return a text that lists what there is whenever somebody reads it."""
     return lazy(lambda: _listed(names()), str)()
 
 
-def bounds_of(model: type[models.Model], name: str) -> list[Callable[[Any], None]]:
-    """The bounds of a column, for a field of another name, under which they are to be told."""
+def validators_of(model: type[models.Model], name: str) -> list[Callable[[Any], None]]:
+    """Return the validators of a column, for a field of another name."""
     column: Any = model._meta.get_field(name)
-    limits = [
-        validator.limit_value
-        for validator in column.validators
-        if isinstance(validator, MinValueValidator | MaxValueValidator)
-    ]
-    return between(min(limits), max(limits))
+    return list(column.validators)
 
 
 def choices_of(model: type[models.Model], column: str) -> str:
-    """A text that lists the values of a column with choices."""
+    """Return a text that lists the values of a column with choices."""
     field: Any = model._meta.get_field(column)
-    return one_of(lambda: values_of(field))
+    return _listed(values_of(field))
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -25,7 +25,7 @@ from registry.api.serializers import BATCH_WAIT_HELP
 from registry.models import ModelVersion
 from registry.services.remote import CONFIGURATION
 from registry.services.versions import CONFIGURABLE, REMOTE, UPLOADED
-from registry.versions.extensions import runtime_names
+from registry.versions.extensions import extensions
 
 OF_REMOTE = (*CONFIGURATION, "secret")
 TIMEOUT_HELP = "For one request with all its retries: 5000."
@@ -65,7 +65,7 @@ class NewVersion(RemoteFields, ModelBody):
     needs_artifact: ClassVar[bool] = True
 
     version = Text()
-    runtime = Text(help_text=one_of(runtime_names))
+    runtime = Text(help_text=one_of(lambda: extensions.runtime_names()))
     artifact = Upload(
         max_length=255,
         required=False,

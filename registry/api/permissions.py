@@ -23,28 +23,31 @@ if TYPE_CHECKING:
 Permissions = Mapping[str, tuple[str, ...]]
 
 
-class Guarded(Protocol):
-    """What a view of the management API says of itself, one request of which is being let in."""
+# The verb of Django's own permissions for each method.
+VERBS = {"GET": "view", "POST": "add", "PUT": "change", "PATCH": "change", "DELETE": "delete"}
 
-    @property
-    def request(self) -> Request: ...
-    @property
-    def http_method_names(self) -> Sequence[str]: ...
-    @property
-    def for_bound_keys(self) -> Collection[str]: ...
-    @property
-    def only_reads(self) -> Collection[str]: ...
-    @property
-    def permissions(self) -> Permissions: ...
+
+def needs(rows: str, **verbs: str) -> dict[str, tuple[str, ...]]:
+    """Return Django's permissions on these rows by method, with another verb where one is given."""
+    return {method: (f"registry.{verb}_{rows}",) for method, verb in (VERBS | verbs).items()}
+
+
+class Guarded(Protocol):
+    """A view of the management API that is handling a request."""
+
+    request: Request
+    http_method_names: Sequence[str]
+    for_bound_keys: Collection[str]
+    only_reads: Collection[str]
+    permissions: Permissions
 
 
 class MayManage(BasePermission):
-    """Keys need the scope `manage`, or `read` for what only reads: GET, and the methods in a view's
-    `only_reads`. People must be staff, with the console's permission to write.
+    """Keys need the scope `manage`, or `read` for GET and a view's `only_reads`.
 
-    A view's `permissions` name, by method, the Django permissions that a person needs for it: a
-    method that declares none is refused to everybody. A key bound to applications reaches only
-    the methods in `for_bound_keys`, and there `registry.api.visibility` keeps it to its own.
+    People must be staff with the permissions that the view names for the method; a method without
+    any is refused to everybody. A key bound to applications reaches only the methods in
+    `for_bound_keys`, and `registry.api.visibility` keeps it to its own.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
@@ -61,7 +64,7 @@ class MayManage(BasePermission):
 
 
 def actor_of(request: Request) -> Actor:
-    """Whom the history names for what this request does."""
+    """Return the caller as services record it."""
     if isinstance(request.auth, ApiKey):
         return Actor.of_key(request.auth, address=address_of(request))
     if isinstance(request.user, User):
@@ -108,10 +111,7 @@ def _check_permissions(user: User, *, needed: Sequence[str]) -> None:
 
 
 def needed_of(view: Guarded) -> tuple[str, ...]:
-    """Return what the request's method takes; nothing for one that isn't there, where 405 follows.
-
-    Raises Forbidden where nobody has declared it.
-    """
+    """Return the method's permissions, none if it isn't there. Raises Forbidden if it has none."""
     method = _method_of(view)
     if method.lower() not in view.http_method_names or not hasattr(view, method.lower()):
         return ()

@@ -19,9 +19,10 @@ from registry.api.fields import (
     StoredJson,
     Text,
     Whole,
-    bounds_of,
     choices_of,
     one_of,
+    optional,
+    validators_of,
 )
 from registry.models import (
     Application,
@@ -37,7 +38,7 @@ from registry.releases.progress import read_progress, what_it_waits_for
 from registry.services import RouteRequest
 from registry.services.applications import CHANGEABLE, OBJECTIVE
 from registry.services.versions import CONFIGURABLE
-from registry.versions.extensions import combine_names, policy_names
+from registry.versions.extensions import extensions
 
 
 class ErrorBody(serializers.Serializer[Any]):
@@ -58,8 +59,6 @@ class ObjectiveOut(serializers.ModelSerializer[ServiceLevelObjective]):
 
 
 class ObjectiveChange(ModelBody):
-    """What may change of an objective."""
-
     class Meta:
         model = ServiceLevelObjective
         columns = OBJECTIVE
@@ -70,22 +69,15 @@ class RouteOut(serializers.ModelSerializer[Route]):
     """`version` is the one it is pinned to; null where it follows the model's live version."""
 
     model = serializers.CharField(source="model.name")
-    version = serializers.SerializerMethodField()
-    live_version = serializers.SerializerMethodField()
+    version = optional("pinned_version.version")
+    live_version = optional("model.live_version.version")
 
     class Meta:
         model = Route
         fields = ("model", "version", "live_version", "role", "weight")
 
-    def get_version(self, route: Route) -> str | None:
-        return route.pinned_version.version if route.pinned_version else None
 
-    def get_live_version(self, route: Route) -> str | None:
-        return route.model.live_version.version if route.model.live_version else None
-
-
-SLO_MS = bounds_of(ServiceLevelObjective, "latency_ms")
-SHARE = bounds_of(ServiceLevelObjective, "target")
+SLO_MS = validators_of(ServiceLevelObjective, "latency_ms")
 SIGNATURE_HELP = "Take a version that takes or gives something else than the others."
 
 
@@ -125,8 +117,6 @@ class ApplicationOut(serializers.ModelSerializer[Application]):
 
 
 class ApplicationChange(ModelBody):
-    """What may change of an application."""
-
     default_output = serializers.JSONField(
         required=False, allow_null=True, help_text="Any JSON value, null included."
     )
@@ -135,9 +125,9 @@ class ApplicationChange(ModelBody):
         model = Application
         columns = CHANGEABLE
         help_texts = {
-            "policy": one_of(policy_names),
+            "policy": one_of(lambda: extensions.policy_names()),
             "policy_params": "Numbers by name; each policy has its own.",
-            "combine": one_of(combine_names),
+            "combine": one_of(lambda: extensions.combine_names()),
         }
 
 
@@ -150,7 +140,9 @@ class ChangeWithObjective(ApplicationChange):
         help_text="Every query is answered within this time. Needed where it isn't there yet.",
     )
     slo_target = Number(
-        required=False, validators=SHARE, help_text="Share of queries to answer in time."
+        required=False,
+        validators=validators_of(ServiceLevelObjective, "target"),
+        help_text="Share of queries to answer in time.",
     )
     slo_window = Text(required=False, help_text=choices_of(ServiceLevelObjective, "window"))
 
@@ -230,7 +222,7 @@ class DeclaredApplicationOut(ApplicationOut):
 class ModelOut(serializers.ModelSerializer[Model]):
     """`versions` are the names of its versions, newest first."""
 
-    live_version = serializers.SerializerMethodField()
+    live_version = optional("live_version.version")
     versions = serializers.SerializerMethodField()
 
     class Meta:
@@ -243,9 +235,6 @@ class ModelOut(serializers.ModelSerializer[Model]):
             "versions",
             "created_at",
         )
-
-    def get_live_version(self, model: Model) -> str | None:
-        return model.live_version.version if model.live_version else None
 
     def get_versions(self, model: Model) -> list[str]:
         return [version.version for version in model.versions.all()]
@@ -311,7 +300,7 @@ class VersionOut(serializers.ModelSerializer[ModelVersion]):
         allow_null=True,
         help_text="It begins when the version is uploaded; null where there was none since.",
     )
-    created_by = serializers.SerializerMethodField()
+    created_by = optional("created_by.username")
 
     class Meta:
         model = ModelVersion
@@ -333,9 +322,6 @@ class VersionOut(serializers.ModelSerializer[ModelVersion]):
 
     def get_has_secret(self, version: ModelVersion) -> bool:
         return version.secret != ""
-
-    def get_created_by(self, version: ModelVersion) -> str | None:
-        return version.created_by.get_username() if version.created_by else None
 
 
 AFTERWARDS = "Holds for replicas started from then on."
@@ -406,7 +392,5 @@ class Deploy(Body):
     allow_signature_change = Flag(required=False, help_text=SIGNATURE_HELP)
 
 
-class RollBack(Body):
+class RollBack(Deploy):
     to = Text(required=False, help_text="Left out: the version that was live before.")
-    reason = Text(required=False, allow_blank=True, max_length=LONG_TEXT)
-    allow_signature_change = Flag(required=False, help_text=SIGNATURE_HELP)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage, Storage, storages
@@ -29,13 +28,6 @@ class LocalArtifacts(FileSystemStorage):
     @property
     def location(self) -> str:
         return str(Path(self.base_location).absolute())
-
-
-@runtime_checkable
-class ReadsFromAnywhere(Protocol):
-    """A storage that sends a file from an offset on, without what comes before it."""
-
-    def read_from(self, name: str, *, offset: int) -> Iterator[bytes]: ...
 
 
 def artifact_storage() -> Storage:

@@ -16,17 +16,12 @@ from urllib.parse import urlsplit
 from django.core.files.storage import Storage
 
 from core.errors import NotFound
-from registry.artifacts.backends import ReadsFromAnywhere
 from registry.artifacts.store import name_of
 from registry.artifacts.tokens import ArtifactTokens
 
-OK, PARTIAL, NOT_FOUND = 200, 206, 404
-PATH = "/api/v1/artifacts/{}"
 CHUNK_BYTES = 1 << 20
-# A silent source is given up after that, and asked again.
+# A silent source is given up after this time, and asked again.
 SILENT_S = 10.0
-# Of a refusal, as much is read as there are words in it.
-WORDS_BYTES = 2000
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
@@ -83,8 +78,9 @@ class StorageSource:
             yield chunk
 
     def _read(self, name: str, *, offset: int) -> Iterator[bytes]:
-        if isinstance(self.storage, ReadsFromAnywhere):
-            yield from self.storage.read_from(name, offset=offset)
+        read_from: Callable[..., Iterator[bytes]] | None = getattr(self.storage, "read_from", None)
+        if read_from is not None:  # it sends a range
+            yield from read_from(name, offset=offset)
             return
         with self.storage.open(name, "rb") as file:
             file.seek(offset)
@@ -130,20 +126,20 @@ class WebSource:
         headers = {"Authorization": self.tokens.make(digest, now=time.time())}
         if offset:
             headers["Range"] = f"bytes={offset}-"
-        path = urlsplit(self.url).path.rstrip("/") + PATH.format(digest)
+        path = urlsplit(self.url).path.rstrip("/") + f"/api/v1/artifacts/{digest}"
         connection.request("GET", path, headers=headers)
         return connection.getresponse()
 
     def _arriving(
         self, response: HTTPResponse, *, connection: HTTPConnection, digest: str
     ) -> Arriving:
-        if response.status == NOT_FOUND:
+        if response.status == 404:
             raise NotFound(f"The artifact {digest} is missing from {self.name}.")
         part = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
         length = response.headers.get("Content-Length", "")
-        if response.status == PARTIAL and part is not None:
+        if response.status == 206 and part is not None:
             offset, size = int(part[1]), int(part[2])
-        elif response.status == OK and length.isdigit():
+        elif response.status == 200 and length.isdigit():
             offset, size = 0, int(length)
         else:
             raise SourceFailed(_refusal(response))
@@ -163,7 +159,7 @@ def _chunks(response: HTTPResponse) -> Iterator[bytes]:
 
 
 def _refusal(response: HTTPResponse) -> str:
-    words = response.read(WORDS_BYTES).decode(errors="replace")
+    words = response.read(2000).decode(errors="replace")
     with suppress(ValueError, KeyError, TypeError):
         words = str(json.loads(words)["error"])
     return f"{response.status} {response.reason}: {words}"

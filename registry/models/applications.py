@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MinValueValidator
 from django.db import models
 
 from core.decoding import decoded
@@ -16,17 +16,9 @@ from core.names import validate_name, validate_not_reserved
 from registry.models.input_types import InputType
 from registry.models.named import NamedQuerySet
 from registry.models.validators import between, validate_finite, validate_origins
-from registry.versions.extensions import check_combine, check_loss, check_policy
-
-SHORTEST_CACHE_TTL_S = 0.001
-LONGEST_CACHE_TTL_S = 365 * 86_400.0
+from registry.versions.extensions import check_combine, check_policy, extensions
 
 ANY_JSON = msgspec.json.Decoder(Any)
-
-SMALLEST_SCALE, LARGEST_SCALE = 1e-9, 1e12
-SHORTEST_CONTEXT_TTL_S, LONGEST_CONTEXT_TTL_S = 60, 10 * 365 * 86_400
-HIGHEST_PRICE = 1e6
-MOST_CONTEXTS = 10_000_000
 
 POLICY_HELP = (
     "Whom a query asks, and what feedback teaches: one model by fixed shares, one model by what "
@@ -103,7 +95,7 @@ class Application(models.Model):
     )
     confidence_threshold = models.FloatField(
         default=0.0,
-        validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
+        validators=between(0.0, 1.0),
         help_text="Below this confidence the default output is given.",
     )
     cascade_below = models.FloatField(
@@ -155,7 +147,7 @@ class Application(models.Model):
         "time to live (s)",
         null=True,
         blank=True,
-        validators=[validate_finite, *between(SHORTEST_CACHE_TTL_S, LONGEST_CACHE_TTL_S)],
+        validators=[validate_finite, *between(0.001, 365 * 86_400.0)],
         help_text="How old a remembered answer may be. Empty: any age, while there is room.",
     )
     priority = models.CharField(
@@ -177,7 +169,7 @@ class Application(models.Model):
     )
     loss_scale = models.FloatField(
         default=1.0,
-        validators=[validate_finite, *between(SMALLEST_SCALE, LARGEST_SCALE)],
+        validators=[validate_finite, *between(1e-9, 1e12)],
         help_text="The error that is as wrong as it gets: errors are divided by it, at most 1.",
     )
     missing_loss = models.FloatField(
@@ -198,25 +190,25 @@ class Application(models.Model):
     lateness_price = models.FloatField(
         "price of a second",
         default=0.0,
-        validators=[validate_finite, *between(0.0, HIGHEST_PRICE)],
+        validators=[validate_finite, *between(0.0, 1e6)],
         help_text="What each second that a model took takes off its reward.",
     )
     cost_price = models.FloatField(
         "price of cost",
         default=0.0,
-        validators=[validate_finite, *between(0.0, HIGHEST_PRICE)],
+        validators=[validate_finite, *between(0.0, 1e6)],
         help_text="What each unit of a version's cost takes off its reward.",
     )
     context_ttl_s = models.PositiveIntegerField(
         "contexts kept (s)",
         default=90 * 86_400,
-        validators=between(SHORTEST_CONTEXT_TTL_S, LONGEST_CONTEXT_TTL_S),
+        validators=between(60, 10 * 365 * 86_400),
         help_text="How long what a context learned is kept after its last query or feedback.",
     )
     max_contexts = models.PositiveIntegerField(
         "most contexts",
         default=100_000,
-        validators=between(1, MOST_CONTEXTS),
+        validators=between(1, 10_000_000),
         help_text="Beyond so many, the one that was unused for longest is forgotten.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
@@ -234,13 +226,13 @@ class Application(models.Model):
         return self.name
 
     def clean(self) -> None:
-        checks: dict[str, Callable[[], None]] = {
+        checks: dict[str, Callable[[], object]] = {
             "policy_params": lambda: check_policy(self.policy, params=self.policy_params),
             "combine": lambda: check_combine(self.combine),
         }
         if self.loss in Loss.values:
-            checks["loss_expression"] = lambda: check_loss(
-                self.loss, expression=self.loss_expression
+            checks["loss_expression"] = lambda: extensions.loss_check(
+                self.loss, self.loss_expression
             )
         errors = {}
         for field, check in checks.items():
@@ -271,12 +263,12 @@ class ServiceLevelObjective(models.Model):
     application = models.OneToOneField(Application, on_delete=models.CASCADE, related_name="slo")
     latency_ms = models.FloatField(
         "latency (ms)",
-        validators=[MinValueValidator(1.0), MaxValueValidator(600_000.0)],
+        validators=between(1.0, 600_000.0),
         help_text="Every query is answered within this time, with the default output if need be.",
     )
     target = models.FloatField(
         default=0.99,
-        validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
+        validators=between(0.0, 1.0),
         help_text="Share of queries to be answered by a model in time, such as 0.99.",
     )
     window = models.CharField(max_length=4, choices=Window.choices, default=Window.MONTH)

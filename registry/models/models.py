@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
@@ -31,15 +30,6 @@ MOST_REPLICAS = 256
 # Without a min_replicas of its own, autoscaling keeps this many.
 FEWEST_REPLICAS = 1
 LARGEST_BATCH = 4096
-LONGEST_BATCH_WAIT_MS = 1000.0
-# Below this a Python process with numpy in it doesn't come up.
-SMALLEST_MEMORY_LIMIT_MB = 128
-LARGEST_MEMORY_LIMIT_MB = 1 << 20
-MOST_THREADS = 256
-HIGHEST_COST = 1e6
-# Unless a version says otherwise, and for those that need to fetch or build a lot.
-LOAD_TIMEOUT_S = 120
-LONGEST_LOAD_TIMEOUT_S = 3600
 
 
 def bounds_of(*, fewest: int | None, most: int | None) -> tuple[int, int] | None:
@@ -130,7 +120,7 @@ class ModelVersion(models.Model):
     device = models.CharField(max_length=8, choices=Device.choices, default=Device.CPU)
     replicas = models.PositiveSmallIntegerField(
         default=1,
-        validators=[MinValueValidator(0), MaxValueValidator(MOST_REPLICAS)],
+        validators=between(0, MOST_REPLICAS),
         help_text="Processes that answer side by side.",
     )
     min_replicas = models.PositiveSmallIntegerField(
@@ -165,30 +155,31 @@ class ModelVersion(models.Model):
         "wait for a fuller batch (ms)",
         null=True,
         blank=True,
-        validators=[validate_finite, *between(0.0, LONGEST_BATCH_WAIT_MS)],
+        validators=[validate_finite, *between(0.0, 1000.0)],
         help_text="0 sends at once. Empty: Clipper learns whether waiting pays.",
     )
     memory_limit_mb = models.PositiveIntegerField(
         "memory limit (MB)",
         null=True,
         blank=True,
-        validators=between(SMALLEST_MEMORY_LIMIT_MB, LARGEST_MEMORY_LIMIT_MB),
+        # Below 128 a Python process with numpy in it doesn't come up.
+        validators=between(128, 1 << 20),
         help_text="What the model may take in each replica's process. Empty: no limit.",
     )
     threads = models.PositiveSmallIntegerField(
         default=1,
-        validators=between(1, MOST_THREADS),
+        validators=between(1, 256),
         help_text="For linear algebra (BLAS, OpenMP), in each replica.",
     )
     load_timeout_s = models.PositiveIntegerField(
         "time to load (s)",
-        default=LOAD_TIMEOUT_S,
-        validators=between(1, LONGEST_LOAD_TIMEOUT_S),
+        default=120,
+        validators=between(1, 3600),
         help_text="How long a replica, or the check before a release, may take until it answers.",
     )
     cost = models.FloatField(
         default=0.0,
-        validators=[validate_finite, *between(0.0, HIGHEST_COST)],
+        validators=[validate_finite, *between(0.0, 1e6)],
         help_text="What one query costs, in a unit of yours: applications may set a price on it.",
     )
     method = models.CharField(

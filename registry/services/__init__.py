@@ -35,7 +35,7 @@ from registry.services.releases import (
     note_progress,
     roll_back,
 )
-from registry.services.remote import create_remote_version, set_secret, try_remote_version
+from registry.services.remote import create_remote_version, set_secret
 from registry.services.signatures import arms_agreeing
 from registry.services.versions import (
     autoscale,
@@ -92,7 +92,6 @@ __all__ = [
     "scale",
     "set_objective",
     "set_secret",
-    "try_remote_version",
     "try_version",
     "unchanged_since",
     "update_api_key",

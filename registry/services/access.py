@@ -13,7 +13,7 @@ from core.specs import FEEDBACK, MANAGE, PREDICT, READ, SCOPES
 from registry.following.recording import registry_write
 from registry.models import ApiKey, Application, AuditEntry
 from registry.models.access import PREFIX_LENGTH
-from registry.services.actor import Actor
+from registry.services.actor import PERMISSION, Actor
 from registry.services.audit import audited, record_created
 from registry.services.rows import check_changeable, checked, locked
 
@@ -40,20 +40,7 @@ def create_api_key(
         raise BadRequest(f"Expected scopes among {', '.join(SCOPES)}, got {', '.join(unknown)}.")
     if not scopes:
         raise BadRequest(f"Expected at least one scope among {', '.join(SCOPES)}.")
-    if MANAGE in scopes and not by.may_grant_manage:
-        raise Forbidden(
-            f"Only a superuser, or manage.py create_api_key, makes keys with the scope {MANAGE}; "
-            f"{by.label} is no superuser.",
-            required="superuser",
-        )
-    if READ in scopes and not by.may_grant_read:
-        raise Forbidden(
-            f"Only a superuser, manage.py create_api_key or a key with the scope {MANAGE} makes "
-            f"keys with the scope {READ}, which see everything; {by.label} is none.",
-            required="superuser",
-        )
-    if can_run_code and not by.may_run_code:
-        raise Forbidden(f"Who makes a key that may run code may run it; {by.label} may not.")
+    _check_grant(manage=MANAGE in scopes, read=READ in scopes, run_code=can_run_code, by=by)
     _check_future(expires_at)
     for application in sorted(applications, key=lambda application: application.pk):
         locked(application)  # so that none goes meanwhile
@@ -90,7 +77,10 @@ def update_api_key(*, key: ApiKey, changes: Mapping[str, Any], by: Actor) -> Api
     expires_at = changes.get("expires_at", current.expires_at)
     if expires_at != current.expires_at:
         _check_future(expires_at)
-    _check_life(current, expires_at=expires_at, by=by)
+    if _is_later(expires_at, than=current.expires_at):
+        _check_grant(
+            manage=current.can_manage, read=current.can_read, run_code=current.can_run_code, by=by
+        )
     with audited(current, by=by):
         for field, value in changes.items():
             setattr(current, field, value)
@@ -104,26 +94,25 @@ def _check_future(expires_at: datetime | None) -> None:
         raise BadRequest(f"Expected a time of expiry in the future, got {expires_at:%F %T}.")
 
 
-def _check_life(key: ApiKey, *, expires_at: datetime | None, by: Actor) -> None:
-    """Raise Forbidden where the key would work for longer than `by` may have it."""
-    if _is_later(expires_at, than=key.expires_at):
-        if key.can_manage and not by.may_grant_manage:
-            raise Forbidden(
-                f"Only a superuser lets a key with the scope {MANAGE} work for longer; "
-                f"{by.label} is none.",
-                required="superuser",
-            )
-        if key.can_read and not by.may_grant_read:
-            raise Forbidden(
-                f"Only who may make keys with the scope {READ} lets one work for longer; "
-                f"{by.label} may not.",
-                required="superuser",
-            )
-        if key.can_run_code and not by.may_run_code:
-            raise Forbidden(
-                "A key that may run code works for longer only with the permission "
-                f"registry.run_code, which {by.label} lacks."
-            )
+def _check_grant(*, manage: bool, read: bool, run_code: bool, by: Actor) -> None:
+    """Raise Forbidden if `by` may not let a key have these rights."""
+    if manage and not by.may_grant_manage:
+        raise Forbidden(
+            f"Only a superuser, or manage.py create_api_key, grants the scope {MANAGE}; "
+            f"{by.label} is no superuser.",
+            required="superuser",
+        )
+    if read and not by.may_grant_read:
+        raise Forbidden(
+            f"Only a superuser, manage.py create_api_key or a key with the scope {MANAGE} grants "
+            f"the scope {READ}, which sees everything; {by.label} is none.",
+            required="superuser",
+        )
+    if run_code and not by.may_run_code:
+        raise Forbidden(
+            f"Only those with the permission {PERMISSION} grant it to a key; {by.label} lacks it.",
+            permission=PERMISSION,
+        )
 
 
 def _is_later(expires_at: datetime | None, *, than: datetime | None) -> bool:

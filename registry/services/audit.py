@@ -33,101 +33,76 @@ Action = AuditEntry.Action
 Row = Application | Model | ModelVersion | ApiKey | User | Group
 State = dict[str, Any]
 
-# What moves by itself, or says only when something was written.
+# Fields that move by themselves, or say only when something was written.
 UNSEEN = frozenset(
-    {
-        "id",
-        "revision",
-        "created_at",
-        "created_by",
-        "updated_at",
-        "last_login",
-        "date_joined",
-        "generation",
-        "warm_until",
-        "validated_at",
-        "n_features",
-        "load_error",
-    }
+    (
+        *("id", "revision", "created_at", "created_by", "updated_at", "last_login", "date_joined"),
+        *("generation", "warm_until", "validated_at", "n_features", "load_error"),
+    )
 )
-SECRETS: Mapping[type[models.Model], frozenset[str]] = {
+SECRETS: Mapping[type, frozenset[str]] = {
     ApiKey: frozenset({"digest"}),
     ModelVersion: frozenset({"secret"}),
     User: frozenset({"password"}),
 }
 MASK = "•••"
-LONGEST_VALUE = 1000
 
 
 @contextmanager
 def audited(
     row: Row, *, by: Actor, action: str = Action.CHANGE, reason: str = ""
 ) -> Iterator[None]:
-    """Record what changes of the row, or of what belongs to it, inside.
-
-    It is locked first, so that changes follow each other. Nothing is written where nothing changed.
-    Raises NotFound where it is gone.
-    """
+    """Lock the row, and record what the block changes of it and its parts. Raises NotFound."""
     with registry_write:
         before = _state_of(locked(row))
         yield
-        changes = _difference(before, _state_of(locked(row)), secrets=_secrets_of(row))
+        changes = _difference(before, _state_of(locked(row)), row=row)
         if changes:
-            _write(row, by=by, action=action, reason=reason, changes=changes)
+            record_done(row, by=by, action=action, reason=reason, changes=changes)
 
 
 def record_created(row: Row, *, by: Actor) -> None:
     """Record a row that was just made, with what belongs to it."""
-    changes = _difference({}, _filled_state_of(row), secrets=_secrets_of(row))
-    _write(row, by=by, action=Action.CREATE, changes=changes)
+    changes = _difference({}, _filled_state_of(row), row=row)
+    record_done(row, by=by, action=Action.CREATE, changes=changes)
 
 
 def record_deleted(row: Row, *, by: Actor) -> None:
     """Record a row that is about to be deleted."""
-    changes = _difference(_filled_state_of(row), {}, secrets=_secrets_of(row))
-    _write(row, by=by, action=Action.DELETE, changes=changes)
+    changes = _difference(_filled_state_of(row), {}, row=row)
+    record_done(row, by=by, action=Action.DELETE, changes=changes)
 
 
 def record_deleted_elsewhere(*, kind: str, name: str, by: Actor, before: Mapping[str, Any]) -> None:
     """Record that something is gone which was no row of the database."""
-    changes = _difference(dict(before), {}, secrets=frozenset())
+    changes = _difference(dict(before), {}, row=None)
     AuditEntry.objects.create(
         **_who(by), action=Action.DELETE, kind=kind, name=name[:200], changes=changes
     )
 
 
-def record_done(
-    row: Row, *, by: Actor, action: str, changes: Mapping[str, Any], reason: str = ""
-) -> None:
-    """Record what was done about a row that isn't a change of its fields: old and new by name."""
-    _write(row, by=by, action=action, reason=reason, changes=changes)
-
-
 @contextmanager
 def unchanged_since(row: Row, revision: int | None) -> Iterator[None]:
-    """Do what is inside only where the row still has this revision; None: whatever it has.
-
-    Raises PreconditionFailed, which says what changed since and by whom.
-    """
+    """Run the block if the row has this revision, or any for None. Raises PreconditionFailed."""
     with registry_write:
         if revision is not None:
             current: int = getattr(locked(row), "revision")  # noqa: B009  (not every Row has one)
             if current != revision:
                 raise PreconditionFailed(
-                    f"{row} has changed: {told_since(row, revision)}.",
+                    f"{row} has changed: {changes_since(row, revision)}.",
                     revision=current,
                     expected=revision,
                 )
         yield
 
 
-def told_since(row: Row, revision: int) -> str:
+def changes_since(row: Row, revision: int) -> str:
     """Return what changed of a row after this revision, and by whom."""
     entries = AuditEntry.objects.of(row).filter(revision__gt=revision).order_by("id")[:10]
-    return "; ".join(_told(entry) for entry in entries) or "its revision isn't the one expected"
+    return "; ".join(_describe(entry) for entry in entries) or "its revision isn't the one expected"
 
 
-def _told(entry: AuditEntry) -> str:
+def _describe(entry: AuditEntry) -> str:
     changed = ", ".join(f"{name}: {old} → {new}" for name, (old, new) in entry.changes.items())
     return f"{changed or entry.action} by {entry.by} at {entry.at:%F %T} UTC"
 
@@ -172,7 +147,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _difference(before: State, after: State, *, secrets: frozenset[str]) -> dict[str, list[Any]]:
+def _difference(before: State, after: State, *, row: Row | None) -> dict[str, list[Any]]:
+    secrets = SECRETS.get(type(row), frozenset())
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return {
         name: [_shown(state.get(name), secret=name in secrets) for state in (before, after)]
@@ -183,18 +159,15 @@ def _difference(before: State, after: State, *, secrets: frozenset[str]) -> dict
 def _shown(value: Any, *, secret: bool) -> Any:
     if secret and value is not None:
         return MASK
-    if isinstance(value, str) and len(value) > LONGEST_VALUE:
-        return f"{value[:LONGEST_VALUE]}… ({len(value)} characters)"
+    if isinstance(value, str) and len(value) > 1000:
+        return f"{value[:1000]}… ({len(value)} characters)"
     return value
 
 
-def _secrets_of(row: Row) -> frozenset[str]:
-    return SECRETS.get(type(row), frozenset())
-
-
-def _write(
+def record_done(
     row: Row, *, by: Actor, action: str, changes: Mapping[str, Any], reason: str = ""
 ) -> None:
+    """Record what was done about a row: old and new value by name."""
     AuditEntry.objects.create(
         **_who(by),
         action=action,

@@ -43,11 +43,10 @@ def declare_application(
     allow_signature_change: bool = False,
     by: Actor,
 ) -> Declared:
-    """Make the application, None where there is none of this name, what is declared.
+    """Make the application, or None for a new one, what is declared; the rest stays as it is.
 
-    `fields` are those of the application and, by their names there, of its objective. What isn't
-    declared stays as it is. Raises Conflict for another input type, and what each of the changes
-    raises; then none is made.
+    `fields` are those of the application and of its objective. Raises Conflict for another input
+    type, and what each of the changes raises; then none is made.
     """
     same: dict[str, Any] = {
         "fields": fields,
@@ -58,7 +57,7 @@ def declare_application(
         try:
             return _create(name, input_type=input_type, routes=routes or (), **same)
         except Conflict:
-            # Whoever declares the same at this moment may have been first.
+            # Another caller may just have declared the same.
             rows = Application.objects.with_everything().filter(name=name)
             if (application := rows.first()) is None:
                 raise
@@ -100,7 +99,9 @@ def _change(
     allow_signature_change: bool,
     by: Actor,
 ) -> Declared:
-    changes = differing(application, fields=fields)
+    changes = {
+        name: value for name, value in fields.items() if not _is(application, name, value=value)
+    }
     own, objective = _parted(changes)
     if own:
         update_application(application=application, changes=own, by=by)
@@ -118,13 +119,6 @@ def _change(
     return Declared(created=False, changed=_names(changes, routes))
 
 
-def differing(application: Application, *, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the declared fields that are something else now."""
-    return {
-        name: value for name, value in fields.items() if not _is(application, name, value=value)
-    }
-
-
 @registry_write
 def declare_model(
     *,
@@ -134,10 +128,7 @@ def declare_model(
     description: str | None = None,
     by: Actor,
 ) -> Declared:
-    """Make the model, None where there is none of this name, what is declared.
-
-    Raises Conflict for another input type, BadRequest where one is needed.
-    """
+    """Make the model, or None for a new one, what is declared. Raises Conflict, BadRequest."""
     if model is None:
         if input_type is None:
             raise BadRequest(f"Expected input_type, as {name} isn't there yet.")
@@ -145,7 +136,7 @@ def declare_model(
             create_model(name=name, input_type=input_type, description=description or "", by=by)
             return Declared(created=True, changed=["input_type", "description"])
         except Conflict:
-            # Whoever declares the same at this moment may have been first.
+            # Another caller may just have declared the same.
             if (model := Model.objects.filter(name=name).first()) is None:
                 raise
     _check_input_type(model, input_type=input_type)

@@ -45,16 +45,6 @@ class Extensions:
 extensions = Extensions()
 
 
-def remote_artifact(configuration: Mapping[str, Any], *, input_type: str, secret: str) -> bytes:
-    """Return the artifact of a remote version. Raises BadRequest if its configuration is wrong."""
-    return extensions.remote_artifact(configuration, input_type, secret)
-
-
-def policy_names() -> Collection[str]:
-    """Return the policies that an application may name."""
-    return extensions.policy_names()
-
-
 def check_policy(name: str, *, params: Mapping[str, Any]) -> None:
     """Raise BadRequest where there is no such policy, or it doesn't take these parameters."""
     if not isinstance(params, Mapping):
@@ -62,32 +52,17 @@ def check_policy(name: str, *, params: Mapping[str, Any]) -> None:
     extensions.policy_check(name, params)
 
 
-def check_loss(loss: str, *, expression: str) -> None:
-    """Raise BadRequest where there is no such loss, or where its formula is none."""
-    extensions.loss_check(loss, expression)
-
-
-def combine_names() -> Collection[str]:
-    """Return the ways to combine that an application may name."""
-    return extensions.combine_names()
-
-
 def check_combine(name: str) -> None:
     """Raise BadRequest where nothing combines under this name."""
-    if name not in (names := combine_names()):
+    if name not in (names := extensions.combine_names()):
         raise BadRequest(f"combine: Expected one of {', '.join(names)}, got {name!r}.")
-
-
-def runtime_names() -> Collection[str]:
-    """Return the runtimes that a version may name."""
-    return extensions.runtime_names()
 
 
 def check_runtime(name: str) -> None:
     """Raise BadRequest where no runtime has this name."""
     if name in extensions.own_runtimes:
         return  # and nobody looks through all installed packages
-    if name not in (names := runtime_names()):
+    if name not in (names := extensions.runtime_names()):
         raise BadRequest(f"runtime: Expected one of {', '.join(names)}, got {name!r}.")
 
 
@@ -114,7 +89,7 @@ def check_inputs(input_type: str, *, signature: str, example: str) -> str:
 
 def code_runtimes() -> list[str]:
     """The runtimes whose versions run code that their artifact brings."""
-    return [name for name in runtime_names() if runs_code(name)]
+    return [name for name in extensions.runtime_names() if runs_code(name)]
 
 
 def runs_code(runtime: str) -> bool:

@@ -101,7 +101,7 @@ def _before(method: Any, first: Any) -> Any:
         (("rollback", "svm"), "svm has no earlier live version to roll back to."),
         (("rollback", "svm", "--to", "9"), "svm has no version '9'"),
         (("scale", "svm", "2"), "svm has no live version"),
-        (("scale", "svm", "999", "--of", "1"), "less than or equal to 256"),
+        (("scale", "svm", "999", "--of", "1"), "Expected 0 to 256"),
         (("scale", "svm", "--of", "1"), "Expected a number of replicas, --min, --max or --fixed"),
         (("scale", "svm", "--min", "2", "--of", "1"), "Expected none without max_replicas"),
         (("scale", "svm", "5", "--max", "4", "--of", "1"), "Expected 1 to 4"),

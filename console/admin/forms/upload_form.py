@@ -19,7 +19,7 @@ from console.admin.forms.application_form import ShallowDecoder
 from registry.models import ModelVersion
 from registry.services.remote import CONFIGURATION
 from registry.services.versions import CONFIGURABLE, REMOTE, UPLOADED
-from registry.versions.extensions import runtime_names
+from registry.versions.extensions import extensions
 
 PROTOCOLS = (
     ("open-inference", "Open Inference Protocol (Triton, KServe, MLServer)"),
@@ -45,7 +45,7 @@ REMOTE_FIELDS = (
 
 
 def runtime_choices() -> list[tuple[str, str]]:
-    return [(name, name) for name in runtime_names()]
+    return [(name, name) for name in extensions.runtime_names()]
 
 
 class UploadForm(forms.ModelForm[ModelVersion]):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from drf_spectacular.utils import OpenApiParameter
-from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.errors import BadRequest
 from registry import services
-from registry.api.permissions import Permissions, actor_of, check_person
+from registry.api.permissions import actor_of, check_person, needs
 from registry.api.serializers import (
     AS_DECLARED,
     SIGNATURE_HELP,
@@ -33,10 +30,7 @@ from registry.services.signatures import ALLOW
 
 class ApplicationsView(ManagementView):
     for_bound_keys = ("GET",)
-    permissions: ClassVar[Permissions] = {
-        "GET": ("registry.view_application",),
-        "POST": ("registry.add_application",),
-    }
+    permissions = needs("application")
 
     @schema("List the applications", answer=ApplicationOut(many=True), paged=True)
     def get(self, request: Request) -> Response:
@@ -48,31 +42,23 @@ class ApplicationsView(ManagementView):
         routes = route_requests(fields.pop("routes", []))
         created = services.create_application(routes=routes, by=actor_of(request), **fields)
         shown = find_application(request, name=created.name)
-        return Response(
-            ApplicationOut(shown).data,
-            status=status.HTTP_201_CREATED,
-            headers={"Location": f"{request.path.rstrip('/')}/{created.name}"},
-        )
+        return self.created(shown, ApplicationOut, name=shown.name)
 
 
 class ApplicationView(ManagementView):
     for_bound_keys = ("GET", "PUT", "PATCH", "DELETE")
-    permissions: ClassVar[Permissions] = {
-        "GET": ("registry.view_application",),
+    permissions = needs("application") | {
         "PUT": (
             "registry.add_application",
             "registry.change_application",
             "registry.change_servicelevelobjective",
             "registry.change_route",
-        ),
-        "PATCH": ("registry.change_application",),
-        "DELETE": ("registry.delete_application",),
+        )
     }
 
     @schema("Read an application", answer=ApplicationOut)
     def get(self, request: Request, application: str) -> Response:
-        found = find_application(request, name=application)
-        return Response(ApplicationOut(found).data, headers=etag(found))
+        return self.shown(find_application(request, name=application), ApplicationOut)
 
     @schema(
         "Make an application what is declared",
@@ -92,8 +78,7 @@ class ApplicationView(ManagementView):
             )
         shown = find_application(request, name=application)
         changed = [AS_DECLARED.get(name, name) for name in declared.changed]
-        body = {**ApplicationOut(shown).data, "changed": changed}
-        return Response(body, status=201 if declared.created else 200, headers=etag(shown))
+        return self.declared(shown, ApplicationOut, created=declared.created, changed=changed)
 
     @schema("Change an application", body=ApplicationPatch, answer=ApplicationOut)
     def patch(self, request: Request, application: str) -> Response:
@@ -108,23 +93,19 @@ class ApplicationView(ManagementView):
                 services.update_application(application=found, changes=changes, by=by)
             if objective:
                 services.set_objective(application=found, by=by, **objective)
-        changed = find_application(request, name=application)
-        return Response(ApplicationOut(changed).data, headers=etag(changed))
+        return self.shown(find_application(request, name=application), ApplicationOut)
 
     @schema("Delete an application", status=204)
     def delete(self, request: Request, application: str) -> Response:
         found = find_application(request, name=application)
         with self.if_unchanged(found):
             services.delete_application(application=found, by=actor_of(request))
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(status=204)
 
 
 class ObjectiveView(ManagementView):
     for_bound_keys = ("GET", "PATCH")
-    permissions: ClassVar[Permissions] = {
-        "GET": ("registry.view_servicelevelobjective",),
-        "PATCH": ("registry.change_servicelevelobjective",),
-    }
+    permissions = needs("servicelevelobjective")
 
     @schema("Read an application's objective", answer=ObjectiveOut)
     def get(self, request: Request, application: str) -> Response:
@@ -143,10 +124,7 @@ class ObjectiveView(ManagementView):
 
 class RoutesView(ManagementView):
     for_bound_keys = ("GET", "PUT")
-    permissions: ClassVar[Permissions] = {
-        "GET": ("registry.view_route",),
-        "PUT": ("registry.change_route",),
-    }
+    permissions = needs("route")
 
     @schema("List an application's routes", answer=RouteOut(many=True))
     def get(self, request: Request, application: str) -> Response:
@@ -167,13 +145,10 @@ class RoutesView(ManagementView):
         wanted.is_valid(raise_exception=True)
         routes = route_requests(wanted.validated_data)
         check_routes(request, routes=routes)
-        allowed = flag(request, ALLOW)
+        allowed = {ALLOW: flag(request, ALLOW)}
         with self.if_unchanged(found):
             services.replace_routes(
-                application=found,
-                routes=routes,
-                allow_signature_change=allowed,
-                by=actor_of(request),
+                application=found, routes=routes, by=actor_of(request), **allowed
             )
         shown = RouteOut(found.routes.with_versions(), many=True).data
         return Response(shown, headers=etag(found))

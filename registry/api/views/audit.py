@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django.db.models import Q
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.errors import BadRequest
-from registry.api.permissions import Permissions
-from registry.api.serializers import ErrorBody
+from registry.api.permissions import needs
 from registry.api.timestamps import EXPECTED_IN_A_PERIOD, moment_in
-from registry.api.views.base import PAGE_PARAMETERS, ManagementView
+from registry.api.views.base import ManagementView, schema
 from registry.api.visibility import bound_to, models_for
 from registry.models import AuditEntry, Route
 from registry.models.audit import AuditEntryQuerySet
@@ -50,13 +47,13 @@ class AuditView(ManagementView):
     """Nothing else is possible: the database keeps what is written."""
 
     for_bound_keys = ("GET",)
-    permissions: ClassVar[Permissions] = {"GET": ("registry.view_auditentry",)}
+    permissions = needs("auditentry")
 
-    @extend_schema(
-        summary="List the changes, newest first",
-        responses={200: AuditEntryOut(many=True), "default": ErrorBody},
+    @schema(
+        "List the changes, newest first",
+        answer=AuditEntryOut(many=True),
+        paged=True,
         parameters=[
-            *PAGE_PARAMETERS,
             *(OpenApiParameter(name, str) for name in EXACT),
             *(OpenApiParameter(name, str, description=EXPECTED_IN_A_PERIOD) for name in MOMENTS),
         ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, TypeVar
 
@@ -42,10 +42,7 @@ def schema(
     created: bool = False,
     parameters: Sequence[OpenApiParameter] = (),
 ) -> Any:
-    """Describe one method of a view in the OpenAPI schema, errors included.
-
-    `created`: it also answers 201, with the same.
-    """
+    """Describe one method of a view in the OpenAPI schema; `created`: it may also answer 201."""
     return extend_schema(
         summary=summary,
         request=body,
@@ -69,10 +66,7 @@ class ManagementView(APIView):
         check_encoding(request)
 
     def if_unchanged(self, row: Revised | None) -> AbstractContextManager[None]:
-        """Do what is inside where the row still is as If-Match says, or where nothing is said.
-
-        Raises PreconditionFailed where there is no row, and one is expected: any, where it says *.
-        """
+        """Run the block if the row is as If-Match says. Raises PreconditionFailed."""
         expected = _expected(self.request)
         if row is not None:
             return unchanged_since(row, expected)
@@ -81,10 +75,7 @@ class ManagementView(APIView):
         return nullcontext()
 
     def declared_row(self, find: Callable[..., R], *, name: str) -> R | None:
-        """Return what is to be changed to what is declared; None where it is to be created.
-
-        Raises NotFound for a key that is bound to applications: it creates nothing.
-        """
+        """Return the row to change, None to create it. Raises NotFound for a bound key."""
         try:
             return find(self.request, name=name)
         except NotFound:
@@ -96,8 +87,9 @@ class ManagementView(APIView):
         """Return the request's body in this shape; an empty body counts as an empty object."""
         return dict(self.validated(shape).validated_data)
 
-    def validated(self, shape: type[Body]) -> Any:
-        serializer = shape(data=self.request.data)
+    def validated(self, shape: type[Body], data: Mapping[str, Any] | None = None) -> Any:
+        """Return the serializer of the body, or of the data."""
+        serializer = shape(data=self.request.data if data is None else dict(data))
         serializer.is_valid(raise_exception=True)
         return serializer
 
@@ -109,8 +101,33 @@ class ManagementView(APIView):
         page = shape(rows[offset : offset + limit], many=True)
         return Response(page.data, headers={"X-Total-Count": str(rows.count())})
 
+    def shown(
+        self, row: Revised, shape: type[serializers.BaseSerializer[Any]], **options: Any
+    ) -> Response:
+        """Answer the row with its ETag."""
+        return Response(shape(row).data, headers=etag(row), **options)
+
+    def created(
+        self, row: Any, shape: type[serializers.BaseSerializer[Any]], *, name: object
+    ) -> Response:
+        """Answer 201 with the row, and with its address."""
+        location = f"{self.request.path.rstrip('/')}/{name}"
+        return Response(shape(row).data, status=201, headers={"Location": location})
+
+    def declared(
+        self,
+        row: Revised,
+        shape: type[serializers.BaseSerializer[Any]],
+        *,
+        created: bool,
+        changed: list[str],
+    ) -> Response:
+        """Answer a row as declared, with the names of what was something else before."""
+        body = {**shape(row).data, "changed": changed}
+        return Response(body, status=201 if created else 200, headers=etag(row))
+
     def page(self) -> tuple[int, int]:
-        """Return how many rows the caller wants at most, and how many to leave out before."""
+        """Return the limit and the offset that the caller wants."""
         return (
             whole_number(self.request, "limit", default=PAGE_SIZE, low=1, high=PAGE_SIZE),
             whole_number(self.request, "offset", default=0, low=0, high=2**31),
@@ -121,12 +138,11 @@ Revised = Application | Model | ModelVersion
 
 
 def etag(row: Revised) -> dict[str, str]:
-    """The header that tells which revision of a row this is."""
     return {"ETag": f'"{row.revision}"'}
 
 
 def _expected(request: Request) -> int | None:
-    """Return the revision in If-Match; None where any will do, as with *."""
+    """Return the revision in If-Match, None for any."""
     text = request.headers.get("If-Match", "*").strip()
     if text == "*":
         return None

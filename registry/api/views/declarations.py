@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -106,7 +106,7 @@ class DeclarationsView(ManagementView):
                     refused += filter(None, [self._tried(step, missing=missing)])
         return Response({"refused": refused})
 
-    def _tried(self, step: Mapping[str, Any], *, missing: Collection[str]) -> dict[str, Any] | None:
+    def _tried(self, step: Mapping[str, Any], *, missing: Set[str]) -> dict[str, Any] | None:
         try:
             with transaction.atomic():
                 declared = _without(step["declared"], missing=missing)
@@ -122,28 +122,23 @@ class DeclarationsView(ManagementView):
         return None
 
 
-def _without(declared: Mapping[str, Any], *, missing: Collection[str]) -> dict[str, Any]:
-    """Return it without references to what was refused: that it isn't there says nothing new."""
-    lost = {
-        name: any(not named.isdisjoint(missing) for named in map(names, _listed(declared, name)))
-        for name, names in (("routes", _names_in_route), ("applications", _names_in_text))
+def _without(declared: Mapping[str, Any], *, missing: Set[str]) -> dict[str, Any]:
+    """Leave out lists that name what was refused: that it isn't there is no further fault."""
+    return {
+        name: value
+        for name, value in declared.items()
+        if name not in ("routes", "applications") or missing.isdisjoint(_names_in(value))
     }
-    return {name: value for name, value in declared.items() if not lost.get(name)}
 
 
-def _listed(declared: Mapping[str, Any], name: str) -> list[Any]:
-    """What is no list is told of when it is tried."""
-    value = declared.get(name)
-    return value if isinstance(value, list) else []
-
-
-def _names_in_route(route: Any) -> set[str]:
-    said = route if isinstance(route, Mapping) else {}
-    return {str(said.get("model")), f"{said.get('model')}:{said.get('version')}"}
-
-
-def _names_in_text(name: Any) -> set[str]:
-    return {str(name)}
+def _names_in(listed: Any) -> Iterator[str]:
+    """Yield what a list of routes or of applications names."""
+    for entry in listed if isinstance(listed, list) else ():
+        if isinstance(entry, Mapping):
+            yield str(entry.get("model"))
+            yield f"{entry.get('model')}:{entry.get('version')}"
+        else:
+            yield str(entry)
 
 
 def _by(request: Request) -> Actor:
@@ -159,7 +154,7 @@ def _model(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
     found = view.declared_row(find_model, name=name)
     if found is not None:
         check_changes(view.request, model=found)
-    taken = _taken(DeclaredModel, said).validated_data
+    taken = view.validated(DeclaredModel, said).validated_data
     services.declare_model(name=name, model=found, by=_by(view.request), **taken)
 
 
@@ -170,21 +165,23 @@ def _version(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None
     found, by = model.versions.filter(version=version).first(), _by(view.request)
     # Who says what it is wants it made: that it is there meanwhile is what is wrong.
     if found is not None and "runtime" not in said:
-        changes = dict(_taken(VersionPatch, said).validated_data)
+        changes = dict(view.validated(VersionPatch, said).validated_data)
         changes.pop("secret", None)
         services.configure_version(version=found, by=by, **changes)
         return
     said = {"version": version, **said}
     if said.get("runtime") == REMOTE:
-        remote = _taken(NewRemoteVersion, said).remote()
-        services.try_remote_version(model=model, by=by, **remote)
+        remote = view.validated(NewRemoteVersion, said).remote()
+        services.create_remote_version(model=model, by=by, tried=True, **remote)
     else:
-        services.try_version(model=model, by=by, **_taken(TriedVersion, said).validated_data)
+        services.try_version(
+            model=model, by=by, **view.validated(TriedVersion, said).validated_data
+        )
 
 
 def _application(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
     found = view.declared_row(find_application, name=name)
-    wanted = _taken(DeclaredApplication, said).declared()
+    wanted = view.validated(DeclaredApplication, said).declared()
     check_routes(view.request, routes=wanted["routes"] or ())
     if found is not None:
         check_urgency(view.request, application=found, changes=wanted["fields"])
@@ -196,11 +193,11 @@ def _key(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
         raise Forbidden("This key is bound to applications and manages no other key.")
     found = ApiKey.objects.filter(name=name, revoked_at__isnull=True).first()
     if found is None:
-        taken = _taken(NewKey, {"name": name, **said})
+        taken = view.validated(NewKey, {"name": name, **said})
         services.create_api_key(by=_by(view.request), **taken.wanted(view.request))
         return
     _check_key(view.request, key=found)
-    changes = _taken(KeyPatch, said).validated_data
+    changes = view.validated(KeyPatch, said).validated_data
     services.update_api_key(key=found, changes=changes, by=_by(view.request))
 
 
@@ -238,19 +235,12 @@ def _delete_application(view: DeclarationsView, name: str, said: Mapping[str, An
 
 
 def _delete_key(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
-    found = next(
-        (key for key in ApiKey.objects.filter(name=name) if key.pk == said.get("id")), None
-    )
+    keys = ApiKey.objects.filter(name=name)
+    found = next((key for key in keys if key.pk == said.get("id")), None)
     if found is None:
         raise NotFound(f"There is no API key {name!r} that works.")
     _check_key(view.request, key=found)
     services.revoke_api_key(key=found, by=_by(view.request))
-
-
-def _taken(shape: type[Body], said: Mapping[str, Any]) -> Any:
-    serializer = shape(data=dict(said))
-    serializer.is_valid(raise_exception=True)
-    return serializer
 
 
 TRIED: Mapping[tuple[str, str], Callable[[DeclarationsView, str, Mapping[str, Any]], None]] = {

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.db.models import QuerySet
-from rest_framework import serializers, status
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.errors import Forbidden, NotFound
 from core.specs import MANAGE, SCOPES
 from registry import services
-from registry.api.fields import Body, Flag, Text
-from registry.api.permissions import Permissions, actor_of
+from registry.api.fields import Body, Flag, Text, optional
+from registry.api.permissions import actor_of, needs
 from registry.api.timestamps import Moment
 from registry.api.views.base import ManagementView, find_application, schema
 from registry.models import ApiKey
 
-LARGEST_ID = 2**63 - 1
 EXPIRY_HELP = "When it stops working, in ISO 8601. null: when it is revoked."
 SCOPES_HELP = f"Some of {', '.join(SCOPES)}."
 
@@ -32,7 +31,7 @@ class KeyOut(serializers.ModelSerializer[ApiKey]):
         help_text="Those that it is bound to. null: it isn't."
     )
     active = serializers.BooleanField(source="is_active")
-    created_by = serializers.SerializerMethodField()
+    created_by = optional("created_by.username")
 
     class Meta:
         model = ApiKey
@@ -55,9 +54,6 @@ class KeyOut(serializers.ModelSerializer[ApiKey]):
 
     def get_applications(self, key: ApiKey) -> list[str] | None:
         return sorted(str(found) for found in key.applications.all()) if key.bound else None
-
-    def get_created_by(self, key: ApiKey) -> str | None:
-        return key.created_by.get_username() if key.created_by else None
 
 
 class NewKeyOut(KeyOut):
@@ -104,10 +100,7 @@ class KeyPatch(Body):
 class KeysView(ManagementView):
     """A key that manages makes keys, but none that manages; no bound key sees any."""
 
-    permissions: ClassVar[Permissions] = {
-        "GET": ("registry.view_apikey",),
-        "POST": ("registry.add_apikey",),
-    }
+    permissions = needs("apikey")
 
     @schema("List the API keys, newest first", answer=KeyOut(many=True), paged=True)
     def get(self, request: Request) -> Response:
@@ -117,24 +110,16 @@ class KeysView(ManagementView):
     def post(self, request: Request) -> Response:
         wanted = self.validated(NewKey).wanted(request)
         key, text = services.create_api_key(by=actor_of(request), **wanted)
-        return Response(
-            {**KeyOut(key).data, "key": text},
-            status=status.HTTP_201_CREATED,
-            headers={
-                "Location": f"{request.path.rstrip('/')}/{key.pk}",
-                "Cache-Control": "no-store",
-            },
-        )
+        answer = self.created(key, KeyOut, name=key.pk)
+        answer.data["key"] = text
+        answer["Cache-Control"] = "no-store"
+        return answer
 
 
 class KeyView(ManagementView):
     """A key stays in the list when it is revoked: who had access is kept."""
 
-    permissions: ClassVar[Permissions] = {
-        "GET": ("registry.view_apikey",),
-        "PATCH": ("registry.change_apikey",),
-        "DELETE": ("registry.change_apikey",),
-    }
+    permissions = needs("apikey", DELETE="change")
 
     @schema("Read an API key", answer=KeyOut)
     def get(self, request: Request, key: int) -> Response:
@@ -152,7 +137,7 @@ class KeyView(ManagementView):
         found = _found(key)
         check_key_changes(request, key=found)
         services.revoke_api_key(key=found, by=actor_of(request))
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(status=204)
 
 
 def _keys() -> QuerySet[ApiKey]:
@@ -160,7 +145,7 @@ def _keys() -> QuerySet[ApiKey]:
 
 
 def _found(number: int) -> ApiKey:
-    found = _keys().filter(pk=number).first() if number <= LARGEST_ID else None
+    found = _keys().filter(pk=number).first()
     if found is None:
         raise NotFound(f"There is no API key {number}.", key=number)
     return found

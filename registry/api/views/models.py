@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import ClassVar
 
-from rest_framework import status
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,7 +11,7 @@ from rest_framework.response import Response
 from registry import services
 from registry.api.new_version import NewRemoteVersion, NewVersion
 from registry.api.parsing import JsonParser, is_json
-from registry.api.permissions import Permissions, actor_of
+from registry.api.permissions import actor_of, needs
 from registry.api.serializers import (
     DeclaredModel,
     DeclaredModelOut,
@@ -24,7 +22,7 @@ from registry.api.serializers import (
     VersionOut,
     VersionPatch,
 )
-from registry.api.views.base import ManagementView, etag, find_model, find_version, schema
+from registry.api.views.base import ManagementView, find_model, find_version, schema
 from registry.api.visibility import check_changes, models_for
 from registry.artifacts.parts import UploadParts
 from registry.models import Model, ModelVersion
@@ -33,10 +31,7 @@ from registry.services.versions import REMOTE
 
 class ModelsView(ManagementView):
     for_bound_keys = ("GET",)
-    permissions: ClassVar[Permissions] = {
-        "GET": ("registry.view_model",),
-        "POST": ("registry.add_model",),
-    }
+    permissions = needs("model")
 
     @schema("List the models", answer=ModelOut(many=True), paged=True)
     def get(self, request: Request) -> Response:
@@ -45,26 +40,16 @@ class ModelsView(ManagementView):
     @schema("Register a model", body=NewModel, answer=ModelOut, status=201)
     def post(self, request: Request) -> Response:
         created = services.create_model(by=actor_of(request), **self.body(NewModel))
-        return Response(
-            ModelOut(created).data,
-            status=status.HTTP_201_CREATED,
-            headers={"Location": f"{request.path.rstrip('/')}/{created.name}"},
-        )
+        return self.created(created, ModelOut, name=created.name)
 
 
 class ModelView(ManagementView):
     for_bound_keys = ("GET", "PUT", "PATCH")
-    permissions: ClassVar[Permissions] = {
-        "GET": ("registry.view_model",),
-        "PUT": ("registry.add_model", "registry.change_model"),
-        "PATCH": ("registry.change_model",),
-        "DELETE": ("registry.delete_model",),
-    }
+    permissions = needs("model") | {"PUT": ("registry.add_model", "registry.change_model")}
 
     @schema("Read a model", answer=ModelOut)
     def get(self, request: Request, model: str) -> Response:
-        found = find_model(request, name=model)
-        return Response(ModelOut(found).data, headers=etag(found))
+        return self.shown(find_model(request, name=model), ModelOut)
 
     @schema(
         "Make a model what is declared", body=DeclaredModel, answer=DeclaredModelOut, created=True
@@ -78,8 +63,7 @@ class ModelView(ManagementView):
                 name=model, model=found, by=actor_of(request), **self.body(DeclaredModel)
             )
         shown = find_model(request, name=model)
-        body = {**ModelOut(shown).data, "changed": declared.changed}
-        return Response(body, status=201 if declared.created else 200, headers=etag(shown))
+        return self.declared(shown, ModelOut, created=declared.created, changed=declared.changed)
 
     @schema("Describe a model", body=ModelPatch, answer=ModelOut)
     def patch(self, request: Request, model: str) -> Response:
@@ -89,23 +73,20 @@ class ModelView(ManagementView):
         with self.if_unchanged(found):
             if changes:
                 services.update_model(model=found, by=actor_of(request), **changes)
-        return Response(ModelOut(found).data, headers=etag(found))
+        return self.shown(found, ModelOut)
 
     @schema("Delete a model and its versions", status=204)
     def delete(self, request: Request, model: str) -> Response:
         found = find_model(request, name=model)
         with self.if_unchanged(found):
             services.delete_model(model=found, by=actor_of(request))
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(status=204)
 
 
 class VersionsView(ManagementView):
     parser_classes = [MultiPartParser, JsonParser]
     for_bound_keys = ("GET", "POST")
-    permissions: ClassVar[Permissions] = {
-        "GET": ("registry.view_modelversion",),
-        "POST": ("registry.add_modelversion",),
-    }
+    permissions = needs("modelversion")
 
     @schema("List a model's versions, newest first", answer=VersionOut(many=True), paged=True)
     def get(self, request: Request, model: str) -> Response:
@@ -123,11 +104,7 @@ class VersionsView(ManagementView):
         found = find_model(request, name=model)
         check_changes(request, model=found)
         created = self._create(found)
-        return Response(
-            VersionOut(created).data,
-            status=status.HTTP_201_CREATED,
-            headers={"Location": f"{request.path.rstrip('/')}/{created.version}"},
-        )
+        return self.created(created, VersionOut, name=created.version)
 
     def _create(self, model: Model) -> ModelVersion:
         """An artifact comes in a form; what says where a remote model lives may be JSON."""
@@ -144,16 +121,11 @@ class VersionsView(ManagementView):
 
 class VersionView(ManagementView):
     for_bound_keys = ("GET", "PATCH", "DELETE")
-    permissions: ClassVar[Permissions] = {
-        "GET": ("registry.view_modelversion",),
-        "PATCH": ("registry.change_modelversion",),
-        "DELETE": ("registry.delete_modelversion",),
-    }
+    permissions = needs("modelversion")
 
     @schema("Read a version", answer=VersionOut)
     def get(self, request: Request, model: str, version: str) -> Response:
-        found = find_version(request, model=model, version=version)
-        return Response(VersionOut(found).data, headers=etag(found))
+        return self.shown(find_version(request, model=model, version=version), VersionOut)
 
     @schema("Change how a version runs, live", body=VersionPatch, answer=VersionOut)
     def patch(self, request: Request, model: str, version: str) -> Response:
@@ -165,7 +137,7 @@ class VersionView(ManagementView):
             if secret is not None:
                 services.set_secret(version=found, secret=secret, by=by)
             changed = services.configure_version(version=found, by=by, **changes)
-        return Response(VersionOut(changed).data, headers=etag(changed))
+        return self.shown(changed, VersionOut)
 
     @schema("Delete a version that nothing uses", status=204)
     def delete(self, request: Request, model: str, version: str) -> Response:
@@ -173,12 +145,12 @@ class VersionView(ManagementView):
         check_changes(request, model=found.model)
         with self.if_unchanged(found):
             services.delete_version(version=found, by=actor_of(request))
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(status=204)
 
 
 class ScaleView(ManagementView):
     for_bound_keys = ("POST",)
-    permissions: ClassVar[Permissions] = {"POST": ("registry.change_modelversion",)}
+    permissions = needs("modelversion", POST="change")
 
     @schema("Set how many replicas serve a version", body=Scale, answer=VersionOut)
     def post(self, request: Request, model: str) -> Response:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.errors import NotFound
 from registry import services
-from registry.api.permissions import Permissions, actor_of
+from registry.api.permissions import actor_of, needs
 from registry.api.serializers import Deploy, ReleaseOut, RollBack
 from registry.api.views.base import ManagementView, find_model, find_version, schema
 from registry.api.visibility import check_changes
 from registry.models import Release
 
-LARGEST_ID = 2**63 - 1
-
 
 class DeployView(ManagementView):
     for_bound_keys = ("POST",)
-    permissions: ClassVar[Permissions] = {"POST": ("registry.change_model",)}
+    permissions = needs("model", POST="change")
 
     @schema("Deploy a version", body=Deploy, answer=ReleaseOut, status=202)
     def post(self, request: Request, model: str, version: str) -> Response:
@@ -33,7 +28,7 @@ class DeployView(ManagementView):
 
 class RollBackView(ManagementView):
     for_bound_keys = ("POST",)
-    permissions: ClassVar[Permissions] = {"POST": ("registry.change_model",)}
+    permissions = needs("model", POST="change")
 
     @schema("Make an earlier version live again", body=RollBack, answer=ReleaseOut, status=202)
     def post(self, request: Request, model: str) -> Response:
@@ -49,7 +44,7 @@ class RollBackView(ManagementView):
 
 class ReleasesView(ManagementView):
     for_bound_keys = ("GET",)
-    permissions: ClassVar[Permissions] = {"GET": ("registry.view_release",)}
+    permissions = needs("release")
 
     @schema("List a model's releases, newest first", answer=ReleaseOut(many=True), paged=True)
     def get(self, request: Request, model: str) -> Response:
@@ -59,12 +54,12 @@ class ReleasesView(ManagementView):
 
 class ReleaseView(ManagementView):
     for_bound_keys = ("GET",)
-    permissions: ClassVar[Permissions] = {"GET": ("registry.view_release",)}
+    permissions = needs("release")
 
     @schema("Read a release", answer=ReleaseOut)
     def get(self, request: Request, model: str, release: int) -> Response:
         rows = Release.objects.filter(model=find_model(request, name=model)).with_versions()
-        found = rows.filter(pk=release).first() if release <= LARGEST_ID else None
+        found = rows.filter(pk=release).first()
         if found is None:
             raise NotFound(f"{model} has no release {release}.", model=model, release=release)
         return Response(ReleaseOut(found).data)
@@ -75,6 +70,6 @@ def accepted(request: Request, *, release: Release) -> Response:
     start, _, _ = request.path.partition(f"/models/{release.model_name}/")
     return Response(
         ReleaseOut(release).data,
-        status=status.HTTP_202_ACCEPTED,
+        status=202,
         headers={"Location": f"{start}/models/{release.model_name}/releases/{release.pk}"},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from core.errors import BadRequest, NotFound
 from registry.api.parsing import OctetStreamParser, octets_of
-from registry.api.permissions import Permissions, actor_of
+from registry.api.permissions import actor_of, needs
 from registry.api.views.base import ManagementView, schema, whole_number
 from registry.artifacts.parts import DIGEST, UploadParts
 from registry.services import Actor
@@ -29,10 +29,7 @@ class ReceivedOut(serializers.Serializer[Any]):
 class UploadView(ManagementView):
     parser_classes = [OctetStreamParser]
     for_bound_keys = ("GET", "PUT")
-    permissions: ClassVar[Permissions] = {
-        "GET": ("registry.view_modelversion",),
-        "PUT": ("registry.add_modelversion",),
-    }
+    permissions = needs("modelversion", PUT="add")
 
     @schema(
         "Say how much of an artifact has come",

@@ -22,7 +22,7 @@ from registry.models import Model, ModelVersion, Release
 from registry.models.input_types import InputType
 from registry.services.remote import CONFIGURATION
 from registry.services.versions import CONFIGURABLE, UPLOADED
-from registry.versions.extensions import runtime_names
+from registry.versions.extensions import extensions
 
 BY = services.Actor.of_command("deploy")
 
@@ -47,7 +47,9 @@ class Command(ClipperCommand):
             "--artifact", type=Path, metavar="FILE", help="a new version is this file"
         )
         upload.add_argument(
-            "--runtime", default="sklearn", help=f"{', '.join(runtime_names())} (sklearn)"
+            "--runtime",
+            default="sklearn",
+            help=f"{', '.join(extensions.runtime_names())} (sklearn)",
         )
         add_columns(upload, ModelVersion, names=COLUMNS)
         _add_remote(parser)

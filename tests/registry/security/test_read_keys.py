@@ -74,5 +74,5 @@ def test_who_sees_less_makes_none(manager: Api, bound_manager: Api, predictor: A
     assert manager("post", "keys/", said).status_code == 201
     assert bound_manager("post", "keys/", said).status_code == 403
     by = services.Actor.of_user(signed_in(is_staff=True)[0])
-    with pytest.raises(Forbidden, match="keys with the scope read"):
+    with pytest.raises(Forbidden):
         services.create_api_key(name="ci", scopes=["read"], by=by)

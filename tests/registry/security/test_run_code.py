@@ -149,7 +149,7 @@ def test_a_key_passes_it_on_to_none_that_lacks_it(svm: Model) -> None:
     key, _ = services.create_api_key(name="k", scopes=["manage"], by=BY, can_run_code=True)
     assert Actor.of_key(key).may_run_code
     by = Actor(user=None, label="a superuser", may_grant_manage=True)
-    with pytest.raises(Forbidden, match="a superuser may not"):
+    with pytest.raises(Forbidden):
         services.create_api_key(name="l", scopes=["manage"], by=by, can_run_code=True)
     assert list(ApiKey.objects.all()) == [key]
 

@@ -84,7 +84,7 @@ def test_a_senseless_key_is_refused(options: dict[str, Any]) -> None:
 
 def test_pickle_is_not_granted_by_who_lacks_it() -> None:
     grace = User.objects.create_user("grace")
-    with pytest.raises(Forbidden, match="grace may not"):
+    with pytest.raises(Forbidden):
         services.create_api_key(
             name="k", scopes=["predict"], by=Actor.of_user(grace), can_run_code=True
         )
