@@ -125,7 +125,7 @@ class WebProcess:
         )
         connections = Connections(
             echo.application,
-            metrics=processor.resources.metrics,
+            refusals=processor.resources.metrics.refusals,
             direct=DirectPredictions(processor, max_body_bytes=1 << 20),
         )
         self._transports = [Transport() for _ in range(IN_FLIGHT)]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import redis
-from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.exceptions import ImproperlyConfigured
@@ -26,53 +25,56 @@ TLS_HINT = (
     "or none of them; docs/how-to/operations.md says how the files are made."
 )
 
+Findings = Iterator[CheckMessage]
 
-@register(OF_SETTINGS)
-def environment_is_readable(
-    app_configs: Sequence[AppConfig] | None, **kwargs: Any
-) -> list[CheckMessage]:
-    return [
-        Error(
+
+def check(
+    *tags: str, deploy: bool = False
+) -> Callable[[Callable[[], Findings]], Callable[[], Findings]]:
+    """Register a check that yields what it finds wrong."""
+
+    def registered(find: Callable[[], Findings]) -> Callable[[], Findings]:
+        def run(app_configs: Any, **_options: Any) -> list[CheckMessage]:
+            return list(find())
+
+        register(run, *tags, deploy=deploy)
+        return find
+
+    return registered
+
+
+@check(OF_SETTINGS)
+def environment_is_readable() -> Findings:
+    for wrong in settings.ENV.wrong:
+        yield Error(
             f"{wrong.name} is {wrong.value!r}; expected {wrong.expected}.",
             hint=f"Set {wrong.name} to {wrong.expected}, or unset it for the default.",
             id="clipper.E001",
         )
-        for wrong in settings.ENV.wrong
-    ]
 
 
-@register(OF_SETTINGS)
-def secret_key_is_given(
-    app_configs: Sequence[AppConfig] | None, **kwargs: Any
-) -> list[CheckMessage]:
-    if settings.SECRET_KEY_GIVEN:
-        return []
-    return [
-        Error(
+@check(OF_SETTINGS)
+def secret_key_is_given() -> Findings:
+    if not settings.SECRET_KEY_GIVEN:
+        yield Error(
             "DJANGO_SECRET_KEY is not set.",
             hint="Set it to at least 50 random characters; `make run` keeps one in its VAR folder.",
             id="clipper.E002",
         )
-    ]
 
 
-@register(OF_SETTINGS)
-def cluster_secret_is_long(
-    app_configs: Sequence[AppConfig] | None, **kwargs: Any
-) -> list[CheckMessage]:
-    if len(settings.CLIPPER_CLUSTER_SECRET) >= SHORTEST_SECRET:
-        return []
-    return [
-        Error(
+@check(OF_SETTINGS)
+def cluster_secret_is_long() -> Findings:
+    if len(settings.CLIPPER_CLUSTER_SECRET) < SHORTEST_SECRET:
+        yield Error(
             f"CLIPPER_CLUSTER_SECRET has fewer than {SHORTEST_SECRET} characters.",
             hint="Set it to the output of `openssl rand -hex 32`, the same on every host.",
             id="clipper.E003",
         )
-    ]
 
 
-@register(OF_SETTINGS)
-def tls_is_complete(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+@check(OF_SETTINGS)
+def tls_is_complete() -> Findings:
     certificate, key = settings.CLIPPER_TLS_CERT, settings.CLIPPER_TLS_KEY
     authority = settings.CLIPPER_TLS_CA
     if bool(certificate) != bool(key):
@@ -83,61 +85,47 @@ def tls_is_complete(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
     elif authority and not certificate and settings.CLIPPER_ADVERTISE_HOST:
         wrong = "CLIPPER_TLS_CA is set, but CLIPPER_TLS_CERT is not: replicas would not speak TLS."
     else:
-        return []
-    return [Error(wrong, hint=TLS_HINT, id="clipper.E004")]
+        return
+    yield Error(wrong, hint=TLS_HINT, id="clipper.E004")
 
 
-@register(OF_SETTINGS)
-def tls_files_are_usable(
-    app_configs: Sequence[AppConfig] | None, **kwargs: Any
-) -> list[CheckMessage]:
-    wrong: list[CheckMessage] = []
+@check(OF_SETTINGS)
+def tls_files_are_usable() -> Findings:
     certificate, key = settings.CLIPPER_TLS_CERT, settings.CLIPPER_TLS_KEY
     if certificate and key:
         try:
             replica_tls(certificate=Path(certificate), key=Path(key))
         except OSError as error:
-            wrong.append(_unusable("CLIPPER_TLS_CERT and CLIPPER_TLS_KEY", error=error))
+            yield _unusable("CLIPPER_TLS_CERT and CLIPPER_TLS_KEY", error=error)
     if settings.CLIPPER_TLS_CA:
         try:
             web_tls(authority=Path(settings.CLIPPER_TLS_CA))
         except OSError as error:
-            wrong.append(_unusable("CLIPPER_TLS_CA", error=error))
-    return wrong
+            yield _unusable("CLIPPER_TLS_CA", error=error)
 
 
-@register(OF_SETTINGS)
-def packages_come_from_somewhere(
-    app_configs: Sequence[AppConfig] | None, **kwargs: Any
-) -> list[CheckMessage]:
-    if settings.CLIPPER_PIP_WHEELHOUSE or not settings.CLIPPER_PIP_NO_INDEX:
-        return []
-    return [
-        Error(
+@check(OF_SETTINGS)
+def packages_come_from_somewhere() -> Findings:
+    if settings.CLIPPER_PIP_NO_INDEX and not settings.CLIPPER_PIP_WHEELHOUSE:
+        yield Error(
             "CLIPPER_PIP_NO_INDEX is set, but CLIPPER_PIP_WHEELHOUSE is not: no package that a "
             "version requires could be had.",
             hint="Set CLIPPER_PIP_WHEELHOUSE to a folder of wheels, or unset CLIPPER_PIP_NO_INDEX.",
             id="clipper.E007",
         )
-    ]
 
 
-@register()
-def artifacts_can_be_kept(
-    app_configs: Sequence[AppConfig] | None, **kwargs: Any
-) -> list[CheckMessage]:
+@check()
+def artifacts_can_be_kept() -> Findings:
     try:
         artifact_storage()
     except (ImproperlyConfigured, TypeError) as error:  # an option that it doesn't take
-        return [
-            Error(
-                f"The storage of artifacts can't be used: {error}",
-                hint="See docs/how-to/operations.md, or unset CLIPPER_S3_BUCKET and "
-                "CLIPPER_ARTIFACTS_BACKEND to keep them in a folder.",
-                id="clipper.E006",
-            )
-        ]
-    return []
+        yield Error(
+            f"The storage of artifacts can't be used: {error}",
+            hint="See docs/how-to/operations.md, or unset CLIPPER_S3_BUCKET and "
+            "CLIPPER_ARTIFACTS_BACKEND to keep them in a folder.",
+            id="clipper.E006",
+        )
 
 
 def _unusable(names: str, *, error: OSError) -> CheckMessage:
@@ -148,51 +136,37 @@ def _unusable(names: str, *, error: OSError) -> CheckMessage:
     )
 
 
-@register(OF_SETTINGS)
-def tcp_settings_have_an_effect(
-    app_configs: Sequence[AppConfig] | None, **kwargs: Any
-) -> list[CheckMessage]:
-    if settings.CLIPPER_ADVERTISE_HOST:
-        return []
-    return [
-        Warning(
-            f"{name} has no effect without CLIPPER_ADVERTISE_HOST.",
-            hint="Set CLIPPER_ADVERTISE_HOST to the name at which other hosts reach this one.",
-            id="clipper.W001",
-        )
-        for name in ("CLIPPER_BIND_HOST", "CLIPPER_REPLICA_PORTS")
-        if settings.ENV.text(name)
-    ]
+@check(OF_SETTINGS)
+def tcp_settings_have_an_effect() -> Findings:
+    for name in ("CLIPPER_BIND_HOST", "CLIPPER_REPLICA_PORTS"):
+        if settings.ENV.text(name) and not settings.CLIPPER_ADVERTISE_HOST:
+            yield Warning(
+                f"{name} has no effect without CLIPPER_ADVERTISE_HOST.",
+                hint="Set CLIPPER_ADVERTISE_HOST to the name at which other hosts reach this one.",
+                id="clipper.W001",
+            )
 
 
-@register(OF_SETTINGS, deploy=True)
-def redis_has_a_limit(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+@check(OF_SETTINGS, deploy=True)
+def redis_has_a_limit() -> Findings:
     try:
         memory = redis_client().info("memory")
     except redis.RedisError:
-        return []  # it may be started later
-    if memory.get("maxmemory"):
-        return []
-    return [
-        Warning(
+        return  # it may be started later
+    if not memory.get("maxmemory"):
+        yield Warning(
             "The Redis of REDIS_URL has no limit of memory (maxmemory 0).",
             hint="Set its maxmemory: near it feedback is refused, and nothing is lost.",
             id="clipper.W003",
         )
-    ]
 
 
-@register(OF_SETTINGS, deploy=True)
-def models_can_be_confined(
-    app_configs: Sequence[AppConfig] | None, **kwargs: Any
-) -> list[CheckMessage]:
-    if has_landlock():
-        return []
-    # No warning: that is for what settings can mend, and fails the checks of a project's code too.
-    return [
-        Info(
+@check(OF_SETTINGS, deploy=True)
+def models_can_be_confined() -> Findings:
+    if not has_landlock():
+        # No warning: that fails `check --deploy`, and no setting mends it.
+        yield Info(
             "This kernel has no Landlock: files and processes are not kept from models.",
             hint="Use Linux 5.13 or newer, or a user and a container of the stack's own.",
             id="clipper.I004",
         )
-    ]

@@ -33,10 +33,12 @@ from clipper_site.held_database import held_open  # noqa: E402
 from clipper_site.uploads import UploadHandlingASGIHandler, clear_remnants  # noqa: E402
 from clipper_site.web_process import new_limits  # noqa: E402
 from console.live.home import shared  # noqa: E402
-from serving.endpoints.console.followed_changes import with_followed_changes  # noqa: E402
 from serving.endpoints.console.late_answers import with_late_answers  # noqa: E402
 from serving.endpoints.console.metrics_page import metrics_endpoint  # noqa: E402
-from serving.endpoints.console.release_wait import with_release_waits  # noqa: E402
+from serving.endpoints.console.release_wait import (  # noqa: E402
+    with_followed_changes,
+    with_release_waits,
+)
 from serving.http.asgi import Endpoint, Routes, live_endpoint  # noqa: E402
 from serving.http.connections import Connections  # noqa: E402
 from serving.web.console import ConsoleRuntime  # noqa: E402
@@ -76,4 +78,6 @@ async def application(replaces: bool) -> AsyncIterator[Connections]:
         held.push_async_callback(runtime.stop)
         await runtime.start()
         shared.show_for(PICTURE_S)
-        yield Connections(routes_of(runtime), metrics=runtime.metrics, limits=new_limits())
+        yield Connections(
+            routes_of(runtime), refusals=runtime.metrics.refusals, limits=new_limits()
+        )

@@ -118,7 +118,7 @@ async def application(replaces: bool) -> AsyncIterator[Connections]:
         processor, most = runtime.processor, runtime.spec.max_body_bytes
         connections = Connections(
             routes_of(runtime, console=proxy_to(str(settings.CLIPPER_RUN_DIR / "console.sock"))),
-            metrics=processor.resources.metrics,
+            refusals=processor.resources.metrics.refusals,
             limits=new_limits(),
             direct=DirectPredictions(processor, max_body_bytes=most),
             websocket=websockets_of(runtime),

@@ -50,7 +50,7 @@ class HttpConnection(asyncio.Protocol):
         self.write_paused = self.read_paused = False
         self.client: Address | None = None
         self.server: Address | None = None
-        self._shared = shared
+        self.shared = shared
         self._direct = shared.direct
         self._is_proxied = is_proxied
         # The beginning of a request whose head has not arrived as a whole.
@@ -80,8 +80,8 @@ class HttpConnection(asyncio.Protocol):
         self._active_at = monotonic()
         self.client = _address(transport.get_extra_info("peername"))
         self.server = _address(transport.get_extra_info("sockname"))
-        self._shared.open.add(self)
-        if len(self._shared.open) > MAX_CONNECTIONS:
+        self.shared.open.add(self)
+        if len(self.shared.open) > MAX_CONNECTIONS:
             self._refuse(Saturated("Too many connections.", retry_after_s=1.0))
             self.transport.close()
 
@@ -108,7 +108,7 @@ class HttpConnection(asyncio.Protocol):
         self._take_up()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._shared.leave(self)
+        self.shared.leave(self)
         self._has_ended = True
         self.unfinished.end()
         self.ahead = self._begun = b""
@@ -175,17 +175,17 @@ class HttpConnection(asyncio.Protocol):
         if request.opens_websocket and self._become_websocket(request, data, end):
             return
         exchange = self._exchange = Exchange(self, request)
-        self._shared.start(exchange.run(self._shared.application))
+        self.shared.start(exchange.run(self.shared.application))
         if end < len(data):
             self._take_body(exchange, data[end:])
 
     def _become_websocket(self, request: Request, data: bytes, end: int) -> bool:
-        new_protocol = self._shared.websocket(request.routed_path)
+        new_protocol = self.shared.websocket(request.routed_path)
         if new_protocol is None:
             return False
         self._has_ended = True
-        self._shared.leave(self)
-        protocol = new_protocol(self._shared)
+        self.shared.leave(self)
+        protocol = new_protocol(self.shared)
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
         protocol.data_received(data[:end])
@@ -213,7 +213,7 @@ class HttpConnection(asyncio.Protocol):
             return
         self._await_body(len(data) - len(rest))
         if rest:  # small chunks; first whoever answers sees the head, and may refuse the body
-            self._shared.later.add(self._go_on)
+            self.shared.later.add(self._go_on)
         elif exchange.unread_bytes > MOST_UNREAD_BYTES:
             self._pause_reading()
 
@@ -303,7 +303,7 @@ class HttpConnection(asyncio.Protocol):
     def _answer(self) -> None:
         """Send what a question came to, then go on with what arrived meanwhile."""
         question, self._question = self._question, None
-        if self._shared.closing and self.is_last:
+        if self.shared.closing and self.is_last:
             self._keep_alive = False
         try:
             answer = self._direct.answer(question, body=self._body)  # type: ignore[union-attr]
@@ -323,7 +323,7 @@ class HttpConnection(asyncio.Protocol):
     @property
     def is_last(self) -> bool:
         """Return whether the request that is being answered is the last one of the connection."""
-        return self._shared.closing and not self.ahead
+        return self.shared.closing and not self.ahead
 
     def client_of(self, request: Request) -> Address | None:
         """Return the address of the client that a request is from."""
@@ -334,14 +334,6 @@ class HttpConnection(asyncio.Protocol):
                 host, _, port = value.decode("latin-1").rpartition(" ")
                 return host, int(port)
         return None
-
-    @property
-    def is_draining(self) -> bool:
-        return self._shared.draining
-
-    @property
-    def date(self) -> bytes:
-        return self._shared.date
 
     async def drain(self) -> None:
         """Wait until the client has read enough to be sent more."""
@@ -377,7 +369,7 @@ class HttpConnection(asyncio.Protocol):
         if self._request_id:
             last = b"%b: %b\r\n%b" % (REQUEST_ID, self._request_id, last)
             self._request_id = b""
-        fields = self._shared.date, len(body), last
+        fields = self.shared.date, len(body), last
         transport.write(b"%b%bcontent-length: %d\r\n%b%b" % (start, *fields, body))
         if not self._keep_alive:
             self._end()
@@ -399,7 +391,7 @@ class HttpConnection(asyncio.Protocol):
     def _refuse(self, error: ClipperError) -> None:
         """Say what is wrong with the connection, and end it."""
         self._keep_alive, self._has_ended = False, True
-        self._shared.count_refusal(error.code)
+        self.shared.count_refusal(error.code)
         self._send_error(error)
 
     def _end(self, *, is_sending: bool = False) -> None:
@@ -440,7 +432,7 @@ class HttpConnection(asyncio.Protocol):
         if self.write_paused or self.transport.is_closing():
             since = self._full_at if self.write_paused else self._active_at
             if now >= since + self.limits.idle_s:
-                self._shared.count_refusal("unread")
+                self.shared.count_refusal("unread")
                 self.transport.abort()
         elif self._has_ended or self._question is not None:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from email.utils import formatdate
 from time import time
@@ -11,13 +12,6 @@ from typing import Any, Protocol
 from core.loop.loop_slices import LaterWork
 from serving.http.asgi import Endpoint
 from serving.http.limits import Limits
-
-
-class RefusalCounts(Protocol):
-    """Counts connections and messages that are refused, by the code of the refusal."""
-
-    @property
-    def refusals(self) -> dict[str, int]: ...
 
 
 class Answerable(Protocol):
@@ -44,6 +38,7 @@ class DirectAnswers(Protocol):
 class Connections:
     """The connections of a web process, its application and its limits.
 
+    `refusals` counts connections and messages that are refused, by the code of the refusal.
     `websocket` makes the protocol of a connection that asks for one at a path that has them.
     """
 
@@ -51,7 +46,7 @@ class Connections:
         self,
         application: Endpoint,
         *,
-        metrics: RefusalCounts,
+        refusals: Counter[str],
         limits: Limits | None = None,
         direct: DirectAnswers | None = None,
         websocket: Callable[[str], Callable[..., asyncio.Protocol] | None] = lambda path: None,
@@ -69,7 +64,7 @@ class Connections:
         self.tasks: set[asyncio.Task[Any]] = set()
         # Bursts are parsed in later turns of the loop.
         self.later = LaterWork()
-        self._metrics = metrics
+        self._refusals = refusals
         self._is_empty = asyncio.Event()
         self.date = b""
         self.renew_date()
@@ -95,7 +90,7 @@ class Connections:
 
     def count_refusal(self, reason: str) -> None:
         """Count a connection that is ended for what its client does."""
-        self._metrics.refusals[reason] += 1
+        self._refusals[reason] += 1
 
     def start(self, work: Any) -> asyncio.Task[Any]:
         """Run a coroutine, which a process that ends waits for."""

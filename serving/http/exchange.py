@@ -7,11 +7,14 @@ import logging
 import re
 from collections.abc import MutableMapping
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from serving.http.asgi import DRAINING_KEY, UNEXPECTED, WHEN_GONE, Endpoint, send_error
-from serving.http.limits import LIMITS_KEY, Limits
+from serving.http.limits import LIMITS_KEY
 from serving.http.request import REQUEST_ID, Request, request_id_of
+
+if TYPE_CHECKING:
+    from serving.http.connection import HttpConnection
 
 # A client is read no further while the application has so much of its body to take.
 MOST_UNREAD_BYTES = 64 << 10
@@ -31,37 +34,10 @@ logger = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
 
 
-class Channel(Protocol):
-    """The connection that a request came over."""
-
-    transport: asyncio.Transport
-    limits: Limits
-    server: tuple[str, int] | None
-
-    @property
-    def is_draining(self) -> bool: ...
-
-    @property
-    def is_last(self) -> bool: ...
-
-    def client_of(self, request: Request) -> tuple[str, int] | None: ...
-
-    @property
-    def date(self) -> bytes: ...
-
-    def read_on(self) -> None: ...
-
-    async def drain(self) -> None: ...
-
-    def go_on_after(self, exchange: Exchange) -> None: ...
-
-    def close(self) -> None: ...
-
-
 class Exchange:
     """The request is answered by `run`; the connection gives it the body as it comes."""
 
-    def __init__(self, connection: Channel, request: Request) -> None:
+    def __init__(self, connection: HttpConnection, request: Request) -> None:
         self.request = request
         self.is_gone = False
         self.is_answered = False
@@ -79,7 +55,7 @@ class Exchange:
         self._is_chunked = self._is_bodiless = False
         self._state: dict[str, Any] = {
             LIMITS_KEY: connection.limits,
-            DRAINING_KEY: connection.is_draining,
+            DRAINING_KEY: connection.shared.draining,
         }
 
     async def run(self, application: Endpoint) -> None:
@@ -172,7 +148,7 @@ class Exchange:
     def _begin(self, status: int, fields: Any) -> None:
         self.has_begun = True
         self._expects_continue = False
-        lines = [STATUS_LINES[status], self._connection.date]
+        lines = [STATUS_LINES[status], self._connection.shared.date]
         self._is_bodiless = self.request.method == b"HEAD" or status in WITHOUT_BODY
         measured = self._is_bodiless
         for name, value in fields:

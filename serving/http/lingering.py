@@ -9,18 +9,14 @@ LINGER_S = 5.0
 
 
 class Lingering(asyncio.Protocol):
-    """Reads on, and drops, until the client closes its side too, though not for long.
+    """Drops what comes until the client closes its side too, or its time is over.
 
-    Closed at once, with bytes unread, the connection would be reset, and the client might never see
-    the answer that says why.
+    Closed at once with bytes unread, the connection would be reset and the answer lost.
     """
 
     def __init__(self, before: asyncio.Protocol, *, transport: asyncio.Transport) -> None:
         self._before = before
         self._end = asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
-
-    def data_received(self, data: bytes) -> None:
-        """Nobody waits for it."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end.cancel()
@@ -43,7 +39,7 @@ def linger(protocol: asyncio.Protocol, *, transport: asyncio.Transport) -> None:
     transport.set_protocol(Lingering(protocol, transport=transport))
     try:
         transport.write_eof()
-    except OSError:  # it has left, which shows where one reads
+    except OSError:  # the client has left
         transport.abort()
     else:
         transport.resume_reading()

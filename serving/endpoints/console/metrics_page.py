@@ -1,4 +1,4 @@
-"""The numbers for Prometheus, put together once for all who ask within a second."""
+"""The metrics page for Prometheus, put together at most once a second."""
 
 from __future__ import annotations
 
@@ -21,15 +21,13 @@ from serving.metrics.published import CONSOLES, read_published_async
 from serving.web.console import ConsoleRuntime
 
 READ_TIMEOUT_S = 2.0
-# The processes publish their numbers once a second.
-FRESH_S = 1.0
 PROMETHEUS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 
 logger = logging.getLogger(__name__)
 
 
 def metrics_endpoint(runtime: ConsoleRuntime) -> Endpoint:
-    """Prometheus text of every web process, each with its own `process` label."""
+    """Return the endpoint of the metrics of every process, each with its own `process` label."""
     page = MetricsPage(runtime)
 
     @endpoint
@@ -41,33 +39,24 @@ def metrics_endpoint(runtime: ConsoleRuntime) -> Endpoint:
 
 
 class MetricsPage:
-    """The page as it was last put together, for a while; who comes meanwhile waits for the same.
+    """The page as it was last put together, for a second."""
 
-    A caller who leaves takes it from nobody.
-    """
-
-    def __init__(self, runtime: ConsoleRuntime, *, fresh_s: float = FRESH_S) -> None:
+    def __init__(self, runtime: ConsoleRuntime) -> None:
         self._runtime = runtime
-        self._fresh_s = fresh_s
         # The names of versions, as last read.
         self._arms: Mapping[int, str] = {}
-        self._rendering: asyncio.Task[bytes] | None = None
+        self._turn = asyncio.Lock()
         self._text = b""
         self._until = 0.0
 
     async def text(self) -> bytes:
-        """Return the page. Raises Unavailable where Redis can't be read."""
-        if monotonic() < self._until:
+        """Return the page. Raises Unavailable if Redis can't be read."""
+        async with self._turn:
+            if monotonic() >= self._until:
+                self._text = await self._render()
+                # The processes publish their numbers once a second.
+                self._until = monotonic() + 1.0
             return self._text
-        if self._rendering is None:
-            self._rendering = asyncio.create_task(self._render(), name="metrics page")
-            self._rendering.add_done_callback(self._rendered)
-        return await asyncio.shield(self._rendering)
-
-    def _rendered(self, rendering: asyncio.Task[bytes]) -> None:
-        self._rendering = None
-        if not rendering.cancelled() and rendering.exception() is None:
-            self._text, self._until = rendering.result(), monotonic() + self._fresh_s
 
     async def _render(self) -> bytes:
         client = self._runtime.redis
@@ -92,7 +81,7 @@ class MetricsPage:
         )
 
     async def _known_arms(self) -> Mapping[int, str]:
-        """Return the names of versions: the last known ones where the database doesn't tell."""
+        """Return the names of versions; the last known ones if the database can't be read."""
         try:
             self._arms = await asyncio.to_thread(self._runtime.spec.read_arms)
         except AnyDatabaseError as error:

@@ -1,8 +1,7 @@
-"""`?wait=60` on a deploy, a rollback or a release: the answer comes when the release has ended.
+"""Answers of the management API that wait for the registry's followers, or for a release.
 
-If the release is live then, all processes that answer queries follow it. A coroutine waits, not a
-thread: between two looks at the release it sleeps until this process has heard of a change of the
-registry. It asks the management API, as the caller.
+With `?wait=60` the answer to a deploy, a rollback or a release comes when the release has ended.
+A coroutine asks the management API as the caller, each time the registry has changed.
 """
 
 from __future__ import annotations
@@ -33,12 +32,11 @@ from serving.http.asgi import (
 
 PARAMETER = "wait"
 LONGEST_S = 300.0
-# Callers beyond these are answered at once, as if they hadn't asked to wait.
-MOST_WAITING = 256
 # A release that is superseded by a bulk change is not announced by itself.
 LOOK_S = 2.0
 OPEN = frozenset({"pending", "starting"})
 LIVE = "live"
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _PATH = re.compile(
     r"(?P<model>.*/models/[^/]+)/(?:versions/[^/]+/deploy|rollback|releases/\d+)/?"
@@ -68,21 +66,15 @@ def with_release_waits(
     management: Endpoint, *, next_change: NextChange, followed: Followed
 ) -> Endpoint:
     """Return the management API, which also waits for releases if it is asked to."""
-    waiting = 0
 
     @endpoint
     async def wait(scope: Scope, receive: Receive, send: Send) -> None:
-        nonlocal waiting
         until = monotonic() + _seconds(scope)
         look = next_change()
         answer = await _ask(management, scope, receive)
-        if answer.status in (200, 202) and waiting < MOST_WAITING:
-            waiting += 1
-            try:
-                with while_connected(scope):
-                    answer = await settled(answer, scope, look=look, until=until)
-            finally:
-                waiting -= 1
+        if answer.status in (200, 202):
+            with while_connected(scope):
+                answer = await settled(answer, scope, look=look, until=until)
         headers = [field for field in answer.headers if field[0].lower() != b"content-length"]
         await send_body(send, answer.body, status=answer.status, headers=headers)
 
@@ -112,6 +104,20 @@ def with_release_waits(
         await (wait if asks else management)(scope, receive, send)
 
     return routed
+
+
+def with_followed_changes(management: Endpoint, *, followed: Followed) -> Endpoint:
+    """Return the console, which waits until a change is followed before it answers the request."""
+
+    async def following(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_once_followed(message: Any) -> None:
+            if message.get("status", 500) < 400:
+                await followed()
+            await send(message)
+
+        await management(scope, receive, send if scope["method"] in READING else send_once_followed)
+
+    return following
 
 
 def _seconds(scope: Scope) -> float:

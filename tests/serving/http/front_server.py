@@ -108,7 +108,7 @@ class Front:
         asgi: Any = self.asgi
         return Connections(
             asgi,
-            metrics=self.serving.metrics,
+            refusals=self.serving.metrics.refusals,
             limits=self.limits,
             direct=self.direct,
             websocket=self.websocket,

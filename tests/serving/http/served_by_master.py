@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -11,7 +12,6 @@ from typing import Any
 
 from serving.http.asgi import send_body
 from serving.http.connections import Connections
-from serving.testing import PlayedServing, application_spec
 from tests.serving.master.served import BEHAVIOUR
 
 behaviour = Path(os.environ[BEHAVIOUR]).read_text()
@@ -28,4 +28,4 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
 async def application(replaces: bool) -> AsyncIterator[Connections]:
     if behaviour == "unable":
         raise RuntimeError("no database")
-    yield Connections(answer, metrics=PlayedServing(application_spec()).metrics)
+    yield Connections(answer, refusals=Counter())

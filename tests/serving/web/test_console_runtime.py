@@ -113,28 +113,20 @@ async def test_the_metrics_are_put_together_once_for_all_who_ask(
     assert f'clipper_artifacts_sent_bytes_total{{process="{process}"}} 77.0' in texts[0].decode()
 
 
-async def test_who_leaves_takes_the_metrics_from_nobody(console: ConsoleRuntime) -> None:
-    page = MetricsPage(console)
-    leaves, stays = (asyncio.create_task(page.text()) for _ in range(2))
-    await asyncio.sleep(0)
-    leaves.cancel()
-    assert b"clipper_control_age_seconds" in await stays
-    with pytest.raises(asyncio.CancelledError):
-        await leaves
-
-
 async def test_the_metrics_go_on_without_the_database(
     console: ConsoleRuntime, versions: Versions, redis_socket: str
 ) -> None:
     with redis.Redis.from_url(f"unix://{redis_socket}") as client:
         ending = Ending(host="here", pid=1, reason="killed")
         note_ending(client, ending, replica_id="r", version_id=1)
-    page = MetricsPage(console, fresh_s=0.0)
+    page = MetricsPage(console)
     line = b'clipper_version_restarts_total{host="here",version="svm:1"} 1.0'
     assert line in await page.text()
     versions.away = True
-    assert line in await page.text()
-    assert versions.reads == 2
+    async with asyncio.timeout(SECONDS):
+        while versions.reads < 2:
+            assert line in await page.text()
+            await asyncio.sleep(0.1)
 
 
 async def test_without_redis_the_metrics_say_so(versions: Versions) -> None:

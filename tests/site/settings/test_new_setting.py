@@ -34,6 +34,6 @@ def test_a_value_that_can_t_be_used_is_reported_by_the_check(
     environment = Environment(source={NAME: "hot"})
     assert environment.whole(NAME, default=2, at_least=1) == 2
     monkeypatch.setattr(ENV, "wrong", environment.wrong)
-    (found,) = (error for error in checks.environment_is_readable(None) if NAME in error.msg)
+    (found,) = (error for error in checks.environment_is_readable() if NAME in error.msg)
     assert found.id
     assert "at least 1" in f"{found.msg} {found.hint}"
