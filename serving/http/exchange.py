@@ -7,14 +7,11 @@ import logging
 import re
 from collections.abc import MutableMapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from serving.http.asgi import DRAINING_KEY, UNEXPECTED, WHEN_GONE, Endpoint, send_error
 from serving.http.limits import LIMITS_KEY
 from serving.http.request import REQUEST_ID, Request, request_id_of
-
-if TYPE_CHECKING:
-    from serving.http.connection import HttpConnection
 
 # A client is read no further while the application has so much of its body to take.
 MOST_UNREAD_BYTES = 64 << 10
@@ -35,9 +32,9 @@ Message = MutableMapping[str, Any]
 
 
 class Exchange:
-    """The request is answered by `run`; the connection gives it the body as it comes."""
+    """The request is answered by `run`; the HttpConnection gives it the body as it comes."""
 
-    def __init__(self, connection: HttpConnection, request: Request) -> None:
+    def __init__(self, connection: Any, request: Request) -> None:
         self.request = request
         self.is_gone = False
         self.is_answered = False
