@@ -175,14 +175,3 @@ def confidence_in(
         default=math.inf,
     )
     return max(1.0 - (len(arms) - 1) * math.exp(-worth * weakest), 0.0)
-
-
-def proves_best(
-    arms: Sequence[Rewards], *, best: int, margin: float = 0.0, delta: float = ALPHA
-) -> bool:
-    """Return whether `confidence_in` that arm is at least 1 - delta, as soon as one says no."""
-    wanted = math.log((len(arms) - 1) / delta) if len(arms) > 1 else 0.0
-    others = (other for place, other in enumerate(arms) if place != best)
-    # The closest one first: it mostly decides.
-    closest = sorted(others, key=lambda other: -(other.total + HALF) / (other.number + 1.0))
-    return all(evidence(arms[best], other, margin=margin) >= wanted for other in closest)

@@ -28,7 +28,7 @@ class Recommendation(NamedTuple):
     labels: int
 
 
-def seen(vector: Vector) -> Rewards:
+def rewards_of(vector: Vector) -> Rewards:
     """Return the rewards that evidence was made of."""
     return Rewards(vector[0], vector[1])
 
@@ -50,7 +50,7 @@ def recommend(
     """Return what the evidence of all arms comes to; None where there is no choice."""
     if len(evidence) < 2:
         return None
-    arms, rewards = tuple(evidence), [seen(vector) for vector in evidence.values()]
+    arms, rewards = tuple(evidence), [rewards_of(vector) for vector in evidence.values()]
     best = leader(rewards)
     confidence = confidence_in(
         rewards, best=best, margin=proof.margin, worth=0.5 if together else 1.0
@@ -68,6 +68,7 @@ def recommend(
 def reward_intervals(evidence: Statistics) -> dict[str, Interval]:
     """Return the mean reward of each arm that any is known of, all at once 95 % sure."""
     found = {
-        arm: mean(seen(vector), alpha=ALPHA / len(evidence)) for arm, vector in evidence.items()
+        arm: mean(rewards_of(vector), alpha=ALPHA / len(evidence))
+        for arm, vector in evidence.items()
     }
     return {arm: interval for arm, interval in found.items() if interval is not None}

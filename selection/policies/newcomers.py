@@ -11,11 +11,9 @@ import math
 from collections.abc import Callable, Mapping
 
 from selection.policies.arithmetic.sums import Statistics
-from selection.policies.policy import Parameter, evenly, highest, normalised
+from selection.policies.policy import evenly, highest, normalised
 
-NEWCOMERS = Parameter(
-    "newcomers", 0.1, 1e-3, 1.0, "share for all versions without feedback, once others have some"
-)
+NEWCOMERS = (0.1, 1e-3, 1.0, "share for all versions without feedback, once others have some")
 
 
 def new_among(statistics: Statistics) -> frozenset[str]:

@@ -11,9 +11,9 @@ import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import accumulate
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 from core.errors import BadRequest
 from selection.inference import ALPHA
@@ -104,7 +104,22 @@ class Prepared:
         if any(len(selection.arms) > 1 for selection in self.selections):
             return replace(self, weights=weights, down=down)
         chances = redistributed(self.probabilities, factors=factors)
-        return replace(draw_one(weights=weights, probabilities=chances), down=down)
+        return Prepared.draw_one(weights=weights, probabilities=chances, down=down)
+
+    @classmethod
+    def draw_one(
+        cls, *, weights: Mapping[str, float], probabilities: Mapping[str, float], **own: Any
+    ) -> Self:
+        """Prepare a policy that asks one arm by its probability; `own` are further fields."""
+        drawn = {arm: chance for arm, chance in probabilities.items() if chance > 0.0}
+        return cls(
+            weights=weights,
+            probabilities=probabilities,
+            selections=tuple(Selection((arm,), (chance,)) for arm, chance in drawn.items()),
+            # The last arm takes what rounding leaves, so that every number below 1 finds an arm.
+            bounds=tuple(accumulate(drawn.values()))[:-1],
+            **own,
+        )
 
     def chances(self, features: Sequence[float] = ()) -> Mapping[str, float]:
         """Return the chance of each arm to be asked about a query with these features."""
@@ -112,10 +127,7 @@ class Prepared:
 
 
 class Parameter(NamedTuple):
-    """A number that a policy takes: its default, its range (both ends allowed), what it does.
-
-    `whole`: only whole numbers will do.
-    """
+    """A number that a policy takes, from `low` to `high`; if `whole` only a whole one."""
 
     name: str
     default: float
@@ -125,9 +137,34 @@ class Parameter(NamedTuple):
     whole: bool = False
 
 
-DECAY = Parameter("decay", 0.003, 0.0, 0.5, "share of what was learned that each label makes fade")
-INHERIT = Parameter("inherit", 0.5, 0.0, 1.0, "share of its predecessor's trust for a new version")
-FADING = (DECAY, INHERIT)
+def parameter(default: float, low: float, high: float, meaning: str, *, whole: bool = False) -> Any:
+    """Return a field of a policy that applications may set."""
+    return field(default=default, metadata={"parameter": (default, low, high, meaning, whole)})
+
+
+class _Parameters:
+    """The parameters among the fields of a policy's class; those of `Fading` come last."""
+
+    def __get__(self, policy: Policy | None, owner: type[Policy]) -> tuple[Parameter, ...]:
+        own = sorted(fields(owner), key=lambda one: one.name in ("decay", "inherit"))
+        return tuple(
+            Parameter(one.name, *one.metadata["parameter"])
+            for one in own
+            if "parameter" in one.metadata
+        )
+
+
+DECAY = (0.0, 0.5, "share of what was learned that each label makes fade")
+INHERIT = (0.0, 1.0, "share of its predecessor's trust for a new version")
+FLOOR = (0.0, 1.0, "share of queries spread evenly over all arms")
+
+
+class Observation(NamedTuple):
+    """Losses in [0, 1] of arms that were asked, their chances then, the features of the query."""
+
+    losses: Mapping[str, float]
+    propensities: Mapping[str, float]
+    features: Sequence[float] = ()
 
 
 class Proof(NamedTuple):
@@ -150,14 +187,14 @@ class Policy(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
-    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    parameters = _Parameters()
     # True if feedback changes the choice.
     learns: ClassVar[bool] = True
     # True if a context keeps its arm as long as the arms' chances last.
     sticky: ClassVar[bool] = False
 
-    decay: float = DECAY.default
-    inherit: float = INHERIT.default
+    decay: float = 0.003
+    inherit: float = 0.5
 
     @property
     def statistic(self) -> StatisticKind:
@@ -187,19 +224,9 @@ class Policy(ABC):
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         """Do once, for a state, all the arithmetic that its queries share; some arm is there."""
 
-    def observe(
-        self,
-        *,
-        losses: Mapping[str, float],
-        propensities: Mapping[str, float],
-        features: Sequence[float] = (),
-    ) -> dict[str, Vector]:
-        """Return what to add to the sums, given losses in [0, 1] of arms that were asked.
-
-        `propensities` are the chances that those arms had, at the time, of being asked, `features`
-        those of the query.
-        """
-        return rewards(losses)
+    def observe(self, seen: Observation) -> dict[str, Vector]:
+        """Return what to add to the sums."""
+        return rewards(seen.losses)
 
     def encode(self, features: Features) -> tuple[float, ...]:
         """Return what the policy learns of a query's features, as receipts and rows keep it.
@@ -232,9 +259,7 @@ class Policy(ABC):
         deltas: dict[StatisticKind, Statistics] = {
             REWARDS: rewards(losses),
             EVIDENCE: evidence(losses),
-            self.statistic: self.observe(
-                losses=losses, propensities=propensities, features=features
-            ),
+            self.statistic: self.observe(Observation(losses, propensities, features)),
         }
         if LEVELS in self.statistics:
             deltas[LEVELS] = beside_level(losses)
@@ -251,7 +276,15 @@ class Policy(ABC):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exponential(Policy):
+class Fading(Policy):
+    """A policy whose applications may set how fast what it learned fades."""
+
+    decay: float = parameter(0.003, *DECAY)
+    inherit: float = parameter(0.5, *INHERIT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exponential(Fading):
     """A policy whose trust is the softmax of log-weights, from which losses are taken."""
 
     @property
@@ -308,18 +341,6 @@ def down_of(shares: Mapping[str, float], *, factors: Factors) -> frozenset[str]:
     """Return the arms that are asked by probes alone."""
     beside = relative(shares, factors=factors)
     return frozenset(arm for arm, factor in beside.items() if factor == 0.0)
-
-
-def draw_one(*, weights: Mapping[str, float], probabilities: Mapping[str, float]) -> Prepared:
-    """Prepare a policy that asks a single arm, drawn by its probability."""
-    drawn = {arm: chance for arm, chance in probabilities.items() if chance > 0.0}
-    return Prepared(
-        weights=weights,
-        probabilities=probabilities,
-        selections=tuple(Selection((arm,), (chance,)) for arm, chance in drawn.items()),
-        # The last arm takes what rounding leaves, so that every number below 1 finds an arm.
-        bounds=tuple(accumulate(drawn.values()))[:-1],
-    )
 
 
 def ask_all(*, weights: Mapping[str, float]) -> Prepared:

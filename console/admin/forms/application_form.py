@@ -15,7 +15,7 @@ from registry.models import Application
 from registry.models.applications import Combine
 from selection.answers.combine import METHODS
 from selection.policies import POLICIES, Parameter
-from selection.policies.policy import FADING
+from selection.policies.policy import Fading
 
 
 class ShallowDecoder(json.JSONDecoder):
@@ -30,13 +30,14 @@ class ShallowDecoder(json.JSONDecoder):
 
 def _parameters_help() -> SafeString:
     """List what each policy takes, folded away until somebody wants to know."""
-    fading = [policy.name for policy in POLICIES.values() if set(FADING) <= {*policy.parameters}]
+    fading = [name for name, policy in POLICIES.items() if issubclass(policy, Fading)]
+    shared = Fading.parameters
     own = [
-        (policy.name, [p for p in policy.parameters if name not in fading or p not in FADING])
+        (name, [p for p in policy.parameters if name not in fading or p not in shared])
         for name, policy in POLICIES.items()
     ]
     groups = [(name, parameters) for name, parameters in own if parameters]
-    groups.append((f"also {', '.join(fading)}", list(FADING)))
+    groups.append((f"also {', '.join(fading)}", list(shared)))
     return format_html(
         'JSON such as {{"eta": 0.1}}; empty for the defaults.'
         '<details data-testid="parameters" class="mt-2">'

@@ -10,13 +10,12 @@ from selection.policies.arithmetic.assignment import owner_of, routes_of
 from selection.policies.arithmetic.sums import Statistics
 from selection.policies.policy import (
     DECAY,
-    Parameter,
     Policy,
     Prepared,
     Selection,
     down_of,
-    draw_one,
     normalised,
+    parameter,
 )
 from selection.reliability import Factors, redistributed
 
@@ -49,12 +48,9 @@ class KeyedArms(Prepared):
         """Share out the keys of arms that are down; an arm that mostly answers keeps its own."""
         down = down_of(self.routed, factors=factors)
         chances = redistributed(self.routed, factors=dict.fromkeys(down, 0.0), spread=0.0)
-        drawn = draw_one(weights=chances, probabilities=chances)
-        return KeyedArms(
-            weights=drawn.weights,
-            probabilities=drawn.probabilities,
-            selections=drawn.selections,
-            bounds=drawn.bounds,
+        return KeyedArms.draw_one(
+            weights=chances,
+            probabilities=chances,
             down=down,
             seed=self.seed,
             routed=self.routed,
@@ -71,27 +67,18 @@ class ABSplit(Policy):
 
     name: ClassVar[str] = "ab_split"
     summary: ClassVar[str] = "splits traffic by route weight; a key or a context keeps its route"
-    parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter(
-            "seed", 0, 0, 999_999, "another one assigns keys and contexts afresh", whole=True
-        ),
-        DECAY._replace(default=0.0),
-    )
     learns: ClassVar[bool] = False
     sticky: ClassVar[bool] = True
 
-    seed: int = 0
-    decay: float = 0.0
+    seed: int = parameter(0, 0, 999_999, "another one assigns keys and contexts afresh", whole=True)
+    decay: float = parameter(0.0, *DECAY)
     inherit: float = 0.0
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> KeyedArms:
         weights = normalised(arms)
-        drawn = draw_one(weights=weights, probabilities=weights)
-        return KeyedArms(
-            weights=drawn.weights,
-            probabilities=drawn.probabilities,
-            selections=drawn.selections,
-            bounds=drawn.bounds,
+        return KeyedArms.draw_one(
+            weights=weights,
+            probabilities=weights,
             seed=self.seed,
             routed=weights,
             routes=routes_of(arms),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from selection.policies.arithmetic.memories import MEMORIES, remembered
 from selection.policies.arithmetic.sums import LEVELS, StatisticKind, Statistics, Vector
 from selection.policies.newcomers import NEWCOMERS, limited, new_among
-from selection.policies.policy import Policy, Prepared, draw_one, floored, normalised
+from selection.policies.policy import Observation, Policy, Prepared, floored, normalised
 
 if TYPE_CHECKING:
     from selection.policies.arithmetic.memory_choice import Belief
@@ -32,7 +32,7 @@ class AdaptiveUCB(Policy):
 
     exploration: float = 0.7
     floor: float = 0.02
-    newcomers: float = NEWCOMERS.default
+    newcomers: float = NEWCOMERS[0]
 
     @property
     def statistic(self) -> StatisticKind:
@@ -54,16 +54,12 @@ class AdaptiveUCB(Policy):
                 statistics, known.counts.tolist(), known.rewards.tolist(), strict=True
             )
         }
-        return draw_one(weights=normalised(trusted), probabilities=floored(best, floor=self.floor))
+        return Prepared.draw_one(
+            weights=normalised(trusted), probabilities=floored(best, floor=self.floor)
+        )
 
-    def observe(
-        self,
-        *,
-        losses: Mapping[str, float],
-        propensities: Mapping[str, float],
-        features: Sequence[float] = (),
-    ) -> dict[str, Vector]:
-        return {arm: remembered(1.0 - loss) for arm, loss in losses.items()}
+    def observe(self, seen: Observation) -> dict[str, Vector]:
+        return {arm: remembered(1.0 - loss) for arm, loss in seen.losses.items()}
 
     def reason(self, statistics: Statistics) -> str:
         from selection.policies.arithmetic.memory_choice import lengths

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from core.errors import BadRequest
 from selection.policies.arithmetic.features import Features
 from selection.policies.arithmetic.sums import StatisticKind, Statistics, Vector
-from selection.policies.policy import INHERIT, Parameter, Policy, Prepared
+from selection.policies.policy import INHERIT, Observation, Policy, Prepared, parameter
 from selection.policies.rules.adaptive_ucb import AdaptiveUCB
 from selection.policies.rules.rand_linucb import RandLinUCB
 from selection.policies.rules.squarecb import SquareCB
@@ -30,14 +30,10 @@ class Auto(Policy):
 
     name: ClassVar[str] = "auto"
     summary: ClassVar[str] = "chooses by what queries bring, and says why; no need to set anything"
-    parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter(
-            "dimensions", 0, 0, 1024, "how many features come with each query; 0: none", whole=True
-        ),
-        INHERIT,
+    dimensions: int = parameter(
+        0, 0, 1024, "how many features come with each query; 0: none", whole=True
     )
-
-    dimensions: int = 0
+    inherit: float = parameter(0.5, *INHERIT)
     chosen: Policy = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,14 +62,8 @@ class Auto(Policy):
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         return self.chosen.prepare(statistics, arms)
 
-    def observe(
-        self,
-        *,
-        losses: Mapping[str, float],
-        propensities: Mapping[str, float],
-        features: Sequence[float] = (),
-    ) -> dict[str, Vector]:
-        return self.chosen.observe(losses=losses, propensities=propensities, features=features)
+    def observe(self, seen: Observation) -> dict[str, Vector]:
+        return self.chosen.observe(seen)
 
     def encode(self, features: Features) -> tuple[float, ...]:
         if features and not self.dimensions:

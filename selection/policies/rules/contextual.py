@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self, TypedDict
+from typing import Any, Self, TypeVar
 
 from selection.policies.arithmetic.features import Features, encode
 from selection.policies.arithmetic.sums import StatisticKind, Statistics, Vector
 from selection.policies.newcomers import NEWCOMERS, new_among
-from selection.policies.policy import Policy, Prepared, Selection, down_of, draw_one, trust
+from selection.policies.policy import Observation, Policy, Prepared, Selection, down_of, trust
 from selection.reliability import EVERYTHING, Factors, redistributed
 
 
@@ -57,17 +57,7 @@ class Contextual(Prepared):
         return Selection((arm,), (chance,))
 
 
-class ContextualParts(TypedDict):
-    """The fields that every Contextual has, whatever predicts its rewards."""
-
-    weights: Mapping[str, float]
-    probabilities: Mapping[str, float]
-    selections: tuple[Selection, ...]
-    bounds: tuple[float, ...]
-    arms: tuple[str, ...]
-    width: int
-    new: frozenset[str]
-    newcomers: float
+Kind = TypeVar("Kind", bound=Contextual)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +74,7 @@ class Linear(Policy):
     # With the usual 0.003, five features cost 2.5 times the regret (337 instead of 133, of 10,000
     # queries): coefficients take long to learn.
     decay: float = 0.0005
-    newcomers: float = NEWCOMERS.default
+    newcomers: float = NEWCOMERS[0]
 
     @property
     def coefficients(self) -> int:
@@ -102,34 +92,25 @@ class Linear(Policy):
     def encode(self, features: Features) -> tuple[float, ...]:
         return encode(features, dimensions=self.dimensions, buckets=self.coefficients - 1)
 
-    def observe(
-        self,
-        *,
-        losses: Mapping[str, float],
-        propensities: Mapping[str, float],
-        features: Sequence[float] = (),
-    ) -> dict[str, Vector]:
-        if len(features) != self.coefficients - 1:
+    def observe(self, seen: Observation) -> dict[str, Vector]:
+        if len(seen.features) != self.coefficients - 1:
             # The query was asked under other parameters or another policy.
             return {}
-        inputs = (1.0, *features)
+        inputs = (1.0, *seen.features)
         products = tuple(x * y for i, x in enumerate(inputs) for y in inputs[i:])
         return {
             arm: (1.0, 1.0 - loss, *products, *((1.0 - loss) * x for x in inputs))
-            for arm, loss in losses.items()
+            for arm, loss in seen.losses.items()
         }
 
-    def parts(self, statistics: Statistics) -> ContextualParts:
-        """Even chances, for where features aren't known, and trust by mean rewards."""
-        even = dict.fromkeys(statistics, 1.0 / len(statistics))
-        drawn = draw_one(weights=trust(statistics), probabilities=even)
-        return ContextualParts(
-            weights=drawn.weights,
-            probabilities=drawn.probabilities,
-            selections=drawn.selections,
-            bounds=drawn.bounds,
+    def prepared(self, kind: type[Kind], statistics: Statistics, **own: Any) -> Kind:
+        """Return even chances, for where features aren't known, and trust by mean rewards."""
+        return kind.draw_one(
+            weights=trust(statistics),
+            probabilities=dict.fromkeys(statistics, 1.0 / len(statistics)),
             arms=tuple(statistics),
             width=self.coefficients - 1,
             new=new_among(statistics),
             newcomers=self.newcomers,
+            **own,
         )

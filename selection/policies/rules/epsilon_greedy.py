@@ -7,21 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from selection.policies.arithmetic.sums import Statistics, mean_reward
-from selection.policies.policy import (
-    FADING,
-    Parameter,
-    Policy,
-    Prepared,
-    draw_one,
-    evenly,
-    floored,
-    highest,
-    trust,
-)
+from selection.policies.policy import Fading, Prepared, evenly, floored, highest, parameter, trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EpsilonGreedy(Policy):
+class EpsilonGreedy(Fading):
     """p = (1 - epsilon) * [the best mean reward] + epsilon / K (Sutton and Barto 2018, 2.2).
 
     Arms that tie share. An arm without any feedback is asked by exploration alone, so that nothing
@@ -30,12 +20,7 @@ class EpsilonGreedy(Policy):
 
     name: ClassVar[str] = "epsilon_greedy"
     summary: ClassVar[str] = "asks the version with the best feedback, sometimes any other"
-    parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter("epsilon", 0.1, 1e-3, 1.0, "share of queries spread evenly over all arms"),
-        *FADING,
-    )
-
-    epsilon: float = 0.1
+    epsilon: float = parameter(0.1, 1e-3, 1.0, "share of queries spread evenly over all arms")
 
     @property
     def floor(self) -> float:
@@ -46,7 +31,7 @@ class EpsilonGreedy(Policy):
         means = {arm: mean_reward(vector) for arm, vector in statistics.items()}
         seen = {arm: mean for arm, mean in means.items() if mean is not None}
         best = highest(seen) if seen else list(arms)
-        return draw_one(
+        return Prepared.draw_one(
             weights=trust(statistics),
             probabilities=floored(evenly(best, among=arms), floor=self.epsilon),
         )

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from selection.policies.arithmetic.sums import Statistics, Vector
 from selection.policies.policy import (
-    FADING,
     LOWEST_PROPENSITY,
     Exponential,
-    Parameter,
+    Observation,
     Prepared,
-    draw_one,
     floored,
+    parameter,
     shares,
 )
 
@@ -28,27 +27,15 @@ class Exp3(Exponential):
 
     name: ClassVar[str] = "exp3"
     summary: ClassVar[str] = "asks one arm, learns from its feedback which to ask more often"
-    parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter("eta", 0.2, 1e-4, 10.0, "how fast recent feedback moves the weights"),
-        Parameter("floor", 0.05, 1e-3, 1.0, "share of queries spread evenly over all arms"),
-        *FADING,
-    )
-
-    eta: float = 0.2
-    floor: float = 0.05
+    eta: float = parameter(0.2, 1e-4, 10.0, "how fast recent feedback moves the weights")
+    floor: float = parameter(0.05, 1e-3, 1.0, "share of queries spread evenly over all arms")
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         weights = shares(statistics)
-        return draw_one(weights=weights, probabilities=floored(weights, floor=self.floor))
+        return Prepared.draw_one(weights=weights, probabilities=floored(weights, floor=self.floor))
 
-    def observe(
-        self,
-        *,
-        losses: Mapping[str, float],
-        propensities: Mapping[str, float],
-        features: Sequence[float] = (),
-    ) -> dict[str, Vector]:
+    def observe(self, seen: Observation) -> dict[str, Vector]:
         return {
-            arm: (-self.eta * loss / max(propensities[arm], LOWEST_PROPENSITY),)
-            for arm, loss in losses.items()
+            arm: (-self.eta * loss / max(seen.propensities[arm], LOWEST_PROPENSITY),)
+            for arm, loss in seen.losses.items()
         }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from selection.policies.arithmetic.sums import Statistics, Vector
-from selection.policies.policy import FADING, Exponential, Parameter, Prepared, ask_all, shares
+from selection.policies.policy import Exponential, Observation, Prepared, ask_all, parameter, shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,21 +20,10 @@ class Exp4(Exponential):
 
     name: ClassVar[str] = "exp4"
     summary: ClassVar[str] = "asks all arms, combines answers by weights learned from feedback"
-    parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter("eta", 0.3, 1e-4, 10.0, "how fast recent feedback moves the weights"),
-        *FADING,
-    )
-
-    eta: float = 0.3
+    eta: float = parameter(0.3, 1e-4, 10.0, "how fast recent feedback moves the weights")
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         return ask_all(weights=shares(statistics))
 
-    def observe(
-        self,
-        *,
-        losses: Mapping[str, float],
-        propensities: Mapping[str, float],
-        features: Sequence[float] = (),
-    ) -> dict[str, Vector]:
-        return {arm: (-self.eta * loss,) for arm, loss in losses.items()}
+    def observe(self, seen: Observation) -> dict[str, Vector]:
+        return {arm: (-self.eta * loss,) for arm, loss in seen.losses.items()}

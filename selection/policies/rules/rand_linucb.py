@@ -56,8 +56,9 @@ class RandLinUCB(Linear):
         # Import NumPy only if a policy needs it: other processes save its memory.
         from selection.policies.arithmetic.ridge import Ridge
 
-        return RandomisedBounds(
-            **self.parts(statistics),
+        return self.prepared(
+            RandomisedBounds,
+            statistics,
             regression=Ridge.of(
                 tuple(statistics.values()), dimensions=self.coefficients, ridge=self.ridge
             ),

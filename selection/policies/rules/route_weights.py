@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from selection.policies.arithmetic.sums import Statistics
-from selection.policies.policy import Policy, Prepared, draw_one, normalised
+from selection.policies.policy import Policy, Prepared, normalised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,4 +20,4 @@ class Static(Policy):
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         weights = normalised(arms)
-        return draw_one(weights=weights, probabilities=weights)
+        return Prepared.draw_one(weights=weights, probabilities=weights)

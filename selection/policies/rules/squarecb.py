@@ -48,8 +48,9 @@ class SquareCB(Linear):
         from selection.policies.arithmetic.ridge import coefficients_of
 
         labels = math.fsum(vector[0] for vector in statistics.values())
-        return GapWeighted(
-            **self.parts(statistics),
+        return self.prepared(
+            GapWeighted,
+            statistics,
             coefficients=coefficients_of(
                 tuple(statistics.values()), dimensions=self.coefficients, ridge=self.ridge
             ),

@@ -9,21 +9,20 @@ from typing import ClassVar
 
 from selection.policies.arithmetic.sums import Statistics
 from selection.policies.policy import (
-    FADING,
+    FLOOR,
     LOWEST_EXPONENT,
-    Parameter,
-    Policy,
+    Fading,
     Prepared,
-    draw_one,
     floored,
     normalised,
+    parameter,
 )
 
 LEAST_CHANCE = math.exp(LOWEST_EXPONENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thompson(Policy):
+class Thompson(Fading):
     """Probability matching (Thompson 1933), with each arm's exact chance of being the best.
 
     Rewards in [0, 1] count as fractions of a success: Beta(1 + successes, 1 + failures). If
@@ -34,16 +33,11 @@ class Thompson(Policy):
 
     name: ClassVar[str] = "thompson"
     summary: ClassVar[str] = "asks each version as often as it is likely to be the best"
-    parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter("floor", 0.02, 0.0, 1.0, "share of queries spread evenly over all arms"),
-        *FADING,
-    )
-
-    floor: float = 0.02
+    floor: float = parameter(0.02, *FLOOR)
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         weights = likely_best(statistics)
-        return draw_one(weights=weights, probabilities=floored(weights, floor=self.floor))
+        return Prepared.draw_one(weights=weights, probabilities=floored(weights, floor=self.floor))
 
 
 def likely_best(statistics: Statistics) -> dict[str, float]:

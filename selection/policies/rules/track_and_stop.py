@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selection.inference import ALPHA, proves_best
+from selection.inference import ALPHA, confidence_in
 from selection.policies.arithmetic.sums import EVIDENCE, StatisticKind, Statistics, Vector, evidence
-from selection.policies.best_arm_proof import leader, seen
+from selection.policies.best_arm_proof import leader, rewards_of
 from selection.policies.newcomers import NEWCOMERS, limited, new_among
 from selection.policies.policy import (
-    Parameter,
+    FLOOR,
+    Observation,
     Policy,
     Prepared,
     Proof,
-    draw_one,
     floored,
     normalised,
+    parameter,
 )
 from selection.policies.rules.thompson import LEAST_CHANCE, likely_best
 
@@ -40,17 +41,10 @@ class TrackAndStop(Policy):
 
     name: ClassVar[str] = "track_and_stop"
     summary: ClassVar[str] = "finds the best version, proves it, and then asks that one"
-    parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter("delta", ALPHA, 1e-6, 0.5, "chance that it settles on a wrong version"),
-        Parameter("epsilon", 0.0, 0.0, 0.5, "by how much another one may be better all the same"),
-        Parameter("floor", 0.02, 0.0, 1.0, "share of queries spread evenly over all arms"),
-        NEWCOMERS,
-    )
-
-    delta: float = ALPHA
-    epsilon: float = 0.0
-    floor: float = 0.02
-    newcomers: float = NEWCOMERS.default
+    delta: float = parameter(ALPHA, 1e-6, 0.5, "chance that it settles on a wrong version")
+    epsilon: float = parameter(0.0, 0.0, 0.5, "by how much another one may be better all the same")
+    floor: float = parameter(0.02, *FLOOR)
+    newcomers: float = parameter(*NEWCOMERS)
     decay: float = 0.0
     inherit: float = 0.0
 
@@ -62,26 +56,20 @@ class TrackAndStop(Policy):
     def proof(self) -> Proof:
         return Proof(self.delta, self.epsilon)
 
-    def observe(
-        self,
-        *,
-        losses: Mapping[str, float],
-        propensities: Mapping[str, float],
-        features: Sequence[float] = (),
-    ) -> dict[str, Vector]:
-        return evidence(losses)
+    def observe(self, seen: Observation) -> dict[str, Vector]:
+        return evidence(seen.losses)
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
-        rewards = [seen(vector) for vector in statistics.values()]
+        rewards = [rewards_of(vector) for vector in statistics.values()]
         best = leader(rewards)
-        if proves_best(rewards, best=best, margin=self.epsilon, delta=self.delta):
+        if confidence_in(rewards, best=best, margin=self.epsilon) >= 1.0 - self.delta:
             settled = dict.fromkeys(statistics, LEAST_CHANCE) | {tuple(statistics)[best]: 1.0}
-            return draw_one(
+            return Prepared.draw_one(
                 weights=normalised(settled), probabilities=floored(settled, floor=self.floor)
             )
         likely = likely_best(statistics)
         chances = limited(top_two(likely), new=new_among(statistics), newcomers=self.newcomers)
-        return draw_one(weights=likely, probabilities=floored(chances, floor=self.floor))
+        return Prepared.draw_one(weights=likely, probabilities=floored(chances, floor=self.floor))
 
 
 def top_two(likely: Mapping[str, float]) -> dict[str, float]:

@@ -9,11 +9,11 @@ from typing import ClassVar
 
 from selection.policies.arithmetic.sums import Statistics
 from selection.policies.newcomers import NEWCOMERS, favoured, new_among
-from selection.policies.policy import FADING, Parameter, Policy, Prepared, draw_one, floored, trust
+from selection.policies.policy import FLOOR, Fading, Prepared, floored, parameter, trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UCB1(Policy):
+class UCB1(Fading):
     """The highest index: mean reward + exploration * sqrt(ln(n) / n_i).
 
     n_i counts what was observed of the arm and n of all. With exploration sqrt(2) and nothing
@@ -25,22 +25,17 @@ class UCB1(Policy):
 
     name: ClassVar[str] = "ucb1"
     summary: ClassVar[str] = "asks the version that could still be best, given what is known"
-    parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter("exploration", 0.2, 0.0, 10.0, "how much not knowing an arm speaks for it"),
-        Parameter("floor", 0.02, 0.0, 1.0, "share of queries spread evenly over all arms"),
-        NEWCOMERS,
-        *FADING,
-    )
-
-    exploration: float = 0.2
-    floor: float = 0.02
-    newcomers: float = NEWCOMERS.default
+    exploration: float = parameter(0.2, 0.0, 10.0, "how much not knowing an arm speaks for it")
+    floor: float = parameter(0.02, *FLOOR)
+    newcomers: float = parameter(*NEWCOMERS)
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         best = favoured(
             self.indices(statistics), new=new_among(statistics), newcomers=self.newcomers
         )
-        return draw_one(weights=trust(statistics), probabilities=floored(best, floor=self.floor))
+        return Prepared.draw_one(
+            weights=trust(statistics), probabilities=floored(best, floor=self.floor)
+        )
 
     def indices(self, statistics: Statistics) -> dict[str, float]:
         """Return each arm's index, infinite where it was never observed."""

@@ -12,7 +12,7 @@ from registry import services
 from scripts.docs.from_code import parameters, policies
 from selection.policies import POLICIES, make_policy
 from selection.policies.arithmetic.sums import State, Statistics, join_all, learn
-from selection.policies.policy import Parameter, Policy, Prepared, draw_one, highest, normalised
+from selection.policies.policy import Policy, Prepared, highest, normalised, parameter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,16 +21,13 @@ class Toaster(Policy):
 
     name: ClassVar[str] = "toaster"
     summary: ClassVar[str] = "asks the brownest version"
-    parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter("browning", 0.1, 0.0, 1.0, "share of queries for the others"),
-    )
 
-    browning: float = 0.1
+    browning: float = parameter(0.1, 0.0, 1.0, "share of queries for the others")
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         best = highest({arm: vector[1] for arm, vector in statistics.items()})[0]
         chances = {arm: 1.0 if arm == best else self.browning for arm in arms}
-        return draw_one(weights=normalised(chances), probabilities=normalised(chances))
+        return Prepared.draw_one(weights=normalised(chances), probabilities=normalised(chances))
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from core.errors import BadRequest, InvalidPolicyParams
 from selection.policies import POLICIES, make_policy
 from selection.policies.arithmetic.sums import EVIDENCE, REWARDS, State, join, join_all, learn
-from selection.policies.policy import Policy, Prepared, shares
+from selection.policies.policy import Observation, Policy, Prepared, shares
 from selection.policies.rules.ab_split import ABSplit
 from selection.policies.rules.auto import Auto
 from selection.policies.rules.contextual import Contextual
@@ -150,7 +150,7 @@ def test_weights_stay_finite_and_positive_after_a_million_of_the_largest_steps(
     name: str, params: dict[str, float]
 ) -> None:
     policy = make_policy(name, {"eta": 10.0, **params})
-    (step,) = policy.observe(losses={"a:1": 1.0}, propensities={"a:1": 0.0})["a:1"]
+    (step,) = policy.observe(Observation({"a:1": 1.0}, {"a:1": 0.0}))["a:1"]
     weight = 0.0
     for _ in range(10**6):
         weight = weight * policy.keep + step

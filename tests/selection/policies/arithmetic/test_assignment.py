@@ -8,7 +8,6 @@ import pytest
 
 from selection.policies import POLICIES, Prepared, Selection, make_policy
 from selection.policies.arithmetic.sums import State
-from selection.policies.policy import draw_one
 from selection.policies.rules.rand_linucb import RandLinUCB
 from selection.store.codec import prepared
 
@@ -17,7 +16,7 @@ KEYS = [f"7:user {n}" for n in range(4000)]
 
 def drawing(**chances: float) -> Prepared:
     arms = {f"{model}:1": chance for model, chance in chances.items()}
-    return draw_one(weights=arms, probabilities=arms)
+    return Prepared.draw_one(weights=arms, probabilities=arms)
 
 
 def given(ready: Prepared) -> dict[str, str]:

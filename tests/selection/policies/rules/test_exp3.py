@@ -7,6 +7,7 @@ import math
 import pytest
 
 from selection.policies import make_policy
+from selection.policies.policy import Observation
 
 ARMS = {"a:1": 1.0, "b:1": 1.0}
 LEARNED = {"a:1": (0.0,), "b:1": (-math.log(3),)}
@@ -28,15 +29,15 @@ def test_one_arm_is_drawn_by_its_probability(uniform: float, arm: str) -> None:
 
 
 def test_a_loss_weighs_more_the_rarer_the_arm_was_asked() -> None:
-    delta = exp3.observe(losses={"b:1": 0.5}, propensities={"b:1": 0.25})
+    delta = exp3.observe(Observation({"b:1": 0.5}, {"b:1": 0.25}))
     assert delta == {"b:1": (pytest.approx(-0.2 * 0.5 / 0.25),)}
 
 
 def test_only_the_arm_that_was_asked_learns() -> None:
-    deltas = exp3.observe(losses={"a:1": 1.0}, propensities={"a:1": 0.5, "b:1": 0.5})
+    deltas = exp3.observe(Observation({"a:1": 1.0}, {"a:1": 0.5, "b:1": 0.5}))
     assert deltas == {"a:1": (pytest.approx(-0.4),)}
 
 
 def test_a_tiny_propensity_bounds_the_step() -> None:
-    deltas = exp3.observe(losses={"a:1": 1.0}, propensities={"a:1": 1e-12})
+    deltas = exp3.observe(Observation({"a:1": 1.0}, {"a:1": 1e-12}))
     assert deltas == {"a:1": (pytest.approx(-0.2 * 1000),)}

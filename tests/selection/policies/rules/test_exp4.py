@@ -7,6 +7,7 @@ import math
 import pytest
 
 from selection.policies import Selection, make_policy
+from selection.policies.policy import Observation
 
 ARMS = {"a:1": 1.0, "b:1": 1.0}
 EQUAL = {"a:1": (0.0,), "b:1": (0.0,)}
@@ -25,9 +26,9 @@ def test_weights_are_the_softmax_of_the_log_weights() -> None:
 
 
 def test_each_arm_that_answered_moves_by_its_loss() -> None:
-    deltas = exp4.observe(losses={"a:1": 1.0, "b:1": 0.0}, propensities={})
+    deltas = exp4.observe(Observation({"a:1": 1.0, "b:1": 0.0}, {}))
     assert deltas == {"a:1": (-0.5,), "b:1": (0.0,)}
 
 
 def test_a_weak_arm_does_not_move_faster_for_being_weak() -> None:
-    assert exp4.observe(losses={"a:1": 1.0}, propensities={"a:1": 1e-9}) == {"a:1": (-0.5,)}
+    assert exp4.observe(Observation({"a:1": 1.0}, {"a:1": 1e-9})) == {"a:1": (-0.5,)}

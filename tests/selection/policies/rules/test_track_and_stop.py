@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from selection.inference import Rewards, confidence_in, proves_best
+from selection.inference import Rewards, confidence_in
 from selection.policies import make_policy
 from selection.policies.arithmetic.sums import (
     EVIDENCE,
@@ -100,14 +100,14 @@ def test_it_stops_as_soon_as_the_closest_one_is_worse_for_certain() -> None:
     def rewards(each: int) -> list[Rewards]:
         return [Rewards(each, 0.9 * each), Rewards(each, 0.5 * each), Rewards(each, 0.8 * each)]
 
-    stops = next(n for n in range(10, 4_000, 10) if proves_best(rewards(n), best=0))
+    stops = next(n for n in range(10, 4_000, 10) if confidence_in(rewards(n), best=0) >= 0.95)
 
     before, after = (confidence_in(rewards(n), best=0) for n in (stops - 10, stops))
     assert before < 0.95 <= after
-    sure = next(n for n in range(10, 9_000, 10) if proves_best(rewards(n), best=0, delta=1e-4))
+    sure = next(n for n in range(10, 9_000, 10) if confidence_in(rewards(n), best=0) >= 1.0 - 1e-4)
     assert sure > stops
     # A rival that may be a little better is sooner ruled out.
-    assert proves_best(rewards(stops - 50), best=0, margin=0.05)
+    assert confidence_in(rewards(stops - 50), best=0, margin=0.05) >= 0.95
 
 
 def test_newcomers_get_a_limited_share() -> None:
@@ -172,7 +172,7 @@ def test_two_equal_arms_are_not_called_best_however_often_one_looks() -> None:
             seen[arm] += 1
             right[arm] += luck.random() < 0.9
             rewards = [Rewards(n, total) for n, total in zip(seen, right, strict=True)]
-            if any(proves_best(rewards, best=best) for best in (0, 1)):
+            if any(confidence_in(rewards, best=best) >= 0.95 for best in (0, 1)):
                 called += 1
                 break
     assert called <= 2
