@@ -1,8 +1,7 @@
 """The query id is a signed receipt of the prediction, so that feedback finds it unaided.
 
 A token is url-safe base64, without padding, of a 16-byte MAC (keyed BLAKE2b, RFC 7693) and the
-receipt as msgpack. What was signed can be read by whoever holds it but not changed: arms and
-propensities can't be forged.
+receipt as msgpack: readable, but arms and propensities can't be forged.
 """
 
 from __future__ import annotations
@@ -43,13 +42,11 @@ class Spent(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One prediction. `forced`: its caller chose the version, so it says nothing of the policy's
-    choice and its feedback moves nothing. `stored`: outputs are in Redis under the nonce.
-    `features` are those of the query, where the policy took any. `excused` are arms whose missing
-    answer feedback holds nothing against: it is known already, or their time was cut short.
-    `window_s` is its application's feedback window then. `key` is
-    who was to be kept with one version, if anybody was. `spent` is what asking each of the `arms`
-    took, where its application sets a price on that.
+    """One prediction; its feedback moves nothing if it was `forced`: the caller chose the version.
+
+    `stored`: outputs are in Redis under the nonce. `excused` are arms whose missing answer is known
+    already, or their time was cut short. `window_s` is the feedback window then, `spent` what
+    asking each of the `arms` took, if their application sets a price on that.
     """
 
     nonce: bytes

@@ -18,7 +18,7 @@ REMEMBERED = 64
 
 
 def counted_since(before: Readings, after: Readings) -> dict[str, Counts]:
-    """Return what was counted between two readings, by arm; nothing of arms without growth."""
+    """Return what was counted between two readings, by arm that has grown."""
     total: dict[str, Counts] = {}
     for process, arms in after.items():
         known = before.get(process, {})

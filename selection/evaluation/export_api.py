@@ -126,9 +126,7 @@ def _as_json_lines(page: Page, columns: Sequence[str]) -> bytes:
 
 
 def _as_csv(page: Page, columns: Sequence[str]) -> str:
-    """Return CSV as RFC 4180 has it. Each column is read back as what it was: those that may hold
-    any JSON are JSON, texts are as they are, and an empty field is null or an empty text.
-    """
+    """Return CSV as RFC 4180 has it; an empty field is null or an empty text."""
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerow(columns)

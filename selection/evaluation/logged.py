@@ -15,11 +15,7 @@ from selection.rewards.losses import Loss, loss_of
 
 
 class LoggedArm(NamedTuple):
-    """An arm that was asked: the chance it had of that, what it answered, and what that earned.
-
-    `reward` is also that of an arm which didn't answer in time: what was given instead of its
-    answer. `output` and `loss` are then None, and nothing is learned from it.
-    """
+    """An arm that was asked: its chance, its answer and loss (None if late), what it earned."""
 
     arm: str
     propensity: float
@@ -30,11 +26,10 @@ class LoggedArm(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedQuery:
-    """One piece of feedback. `routed` are the arms there were to choose from; () if unknown.
+    """One piece of feedback.
 
-    `given` says that the answer went to somebody; a labelled input only asked the arms. `reward`
-    is what the answer as a whole earned, if people said that instead of a label. Queries of one
-    `key`, or of one context where there is none, may have been kept with one arm.
+    `given`: the answer went to somebody; a labelled input only asked the arms. `reward` is that of
+    the answer as a whole, if people gave one instead of a label.
     """
 
     asked: tuple[LoggedArm, ...]
@@ -54,11 +49,7 @@ class LoggedQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRule:
-    """The rule by which an application combines and judges answers.
-
-    `default_output` is JSON text, given where nothing was answered or where the confidence is
-    below the `threshold`; None where there is none.
-    """
+    """The rule by which an application combines and judges answers; outputs are JSON text."""
 
     loss: Loss
     how: str = VOTE

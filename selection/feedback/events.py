@@ -30,7 +30,7 @@ class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     Exactly {query_id, label}, {query_id, reward}, {query_id, rewards} (by arm) or {input, label,
     context?, features?, idempotency_key?}. With a query_id also metrics, numbers from 0 to 1 by
-    their names. By its idempotency_key an input that is sent again is known.
+    name.
     """
 
     query_id: str | UnsetType = UNSET
@@ -73,10 +73,7 @@ class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class ArmOutcome(msgspec.Struct, frozen=True, array_like=True):
-    """An arm that was asked: its chance of it, what it answered (JSON text), its loss.
-
-    `lateness` and `cost` are what went off its reward for them: the loss has them in it.
-    """
+    """An arm that was asked; its loss has in it what went off for `lateness` and `cost`."""
 
     arm: str
     propensity: float
@@ -87,10 +84,7 @@ class ArmOutcome(msgspec.Struct, frozen=True, array_like=True):
 
 
 class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One counted piece of feedback, on its way through the stream to the database.
-
-    Where single arms were given rewards, `reward` is their mean and each arm has its own loss.
-    """
+    """One counted piece of feedback; of rewards for single arms, `reward` is the mean."""
 
     application_id: int
     context: Annotated[str, Meta(max_length=MAX_CHARACTERS)]
@@ -177,10 +171,7 @@ _BOUNDS = Bounds(
 
 
 def parse_feedback(body: bytes) -> list[FeedbackItem | BadRequest]:
-    """Return a request's items; in a list of several, a malformed one is returned as its error.
-
-    Raises `BadRequest` where the request as a whole can't be read.
-    """
+    """Return a request's items; of several, a malformed one is returned as its error."""
     if not bytes(decoded(_several, body).feedback):
         return [parse_item(body)]
     _BOUNDS.check(body)

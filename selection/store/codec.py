@@ -36,9 +36,7 @@ _UPDATED, _POSITION = UPDATED.encode(), POSITION.encode()
 
 
 class StateRecord(NamedTuple):
-    """One hash of Redis as read: the state, feedback and queries by arm, and when it last
-    learned, by the clock and by the entry of the stream that did.
-    """
+    """One hash of Redis: the state, counts by arm, and when and by which entry it last learned."""
 
     state: State
     feedback: Mapping[str, int]

@@ -79,9 +79,8 @@ class _Kept(msgspec.Struct, frozen=True):
 class OutputStore:
     """Large outputs by nonce. `keep` never waits; a task of this store writes what it is given.
 
-    `kept_bytes` is what all web processes keep in Redis, as last heard; `evicted` counts those
-    that gave way there to what this process wrote, `dropped` those that never got there.
-    `waiting_bytes` are those of what waits for Redis. While it is `paused` nothing new is kept.
+    `kept_bytes` is what all web processes keep in Redis, `evicted` counts what gave way to this
+    one's, `dropped` what never got there. While it is `paused` nothing new is kept.
     """
 
     def __init__(

@@ -40,10 +40,7 @@ def describe_all(
     *,
     context: str = GLOBAL_CONTEXT,
 ) -> list[dict[str, Any]]:
-    """Return what `SelectionStore.describe` does, of each application with its routes' weights.
-
-    Raises Unavailable without Redis.
-    """
+    """Return applications as `SelectionStore.describe` does. Raises Unavailable."""
     states, reliability = _read_with_reliability(
         client,
         [(spec.id, name) for spec, _ in routed for name in (context, GLOBAL_CONTEXT)],
@@ -75,10 +72,7 @@ def describe_context(
 def learned_contexts(
     client: redis.Redis, application: Application, *, limit: int, offset: int = 0
 ) -> tuple[list[LearnedContext], int]:
-    """Return a page of the contexts that have learned, last used first, and how many there are.
-
-    Raises Unavailable without Redis.
-    """
+    """Return a page of the contexts that have learned, last used first, and how many there are."""
     spec = read_application(application)
     key, oldest = contexts_key(spec.id), time.time() - spec.context_ttl_s
     with redis_needed_blocking():

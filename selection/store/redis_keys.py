@@ -76,11 +76,6 @@ def input_sample_bytes_key(application_id: int, arm: str) -> str:
     return f"clipper:input-sample-bytes:{application_id}:{arm}"
 
 
-def due_level_key(application_id: int) -> str:
-    """A number: of how many receipts, as a power of 2, one is kept where there are too many."""
-    return f"clipper:due-level:{application_id}"
-
-
 def unpack_vector(text: bytes) -> Vector:
     """Read the numbers of an arm: 8-byte floats, little end first, as the script packs them."""
     return _floats(len(text)).unpack(text)

@@ -20,10 +20,7 @@ CHANNEL = "clipper:replicated"
 
 
 async def replicated(client: Redis, *, replicas: int) -> None:
-    """Return once so many replicas have all that was written before; with 0 at once.
-
-    Raises `Unavailable` where too few do, and errors of Redis.
-    """
+    """Return once so many replicas have all that was written before. Raises `Unavailable`."""
     if replicas:
         async with client.pipeline(transaction=False) as pipe:
             _, reached = await _asked(pipe, replicas=replicas).execute()

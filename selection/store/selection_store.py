@@ -81,8 +81,7 @@ class _Copy:
 class SelectionStore:
     """Selection state by application and context. Made on the event loop that uses it.
 
-    `arms` is always a mapping from the arms that may be asked to the weights of their routes;
-    handing in the same object for every query of a snapshot saves comparing it.
+    `arms` maps arms to the weights of their routes; the same object again saves comparing it.
     """
 
     def __init__(
@@ -109,12 +108,7 @@ class SelectionStore:
         self._tasks: list[asyncio.Task[None]] = []
         self._log_once = LogOnce(
             logger,
-            away="Redis is away, selection goes on with its last copies",
-            back="Redis is back, selection state is refreshed again",
-        )
-        self._unreadable = LogOnce(
-            logger,
-            away="selection state is not what it should be, going on with the last copies",
+            away="selection state can't be read, going on with the last copies",
             back="selection state can be read again",
         )
 
@@ -237,13 +231,10 @@ class SelectionStore:
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 read = await self._read(keys)
-        except REDIS_ERRORS as error:
-            self._log_once.began(error)
         except Exception as error:  # noqa: BLE001  (whatever stands there, others are to be read)
-            self._unreadable.began(error)
+            self._log_once.began(error)
         else:
             self._log_once.ended()
-            self._unreadable.ended()
             for key, stored in zip(keys, read, strict=True):
                 copy = self._copies.get(key)
                 # An update made here while the read was under way may be missing from it.

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 
 from core.background import end_tasks
 from core.log_once import LogOnce
-from selection.store.redis_keys import REDIS_ERRORS
 
 # So many are encoded without a pause of the event loop, and have the time of one write.
 WRITTEN_AT_ONCE = 256
@@ -17,8 +16,7 @@ WRITTEN_AT_ONCE = 256
 class WriteBehind:
     """A task that writes as long as something is `waiting`, again and again while Redis is away.
 
-    `write_some` writes up to `WRITTEN_AT_ONCE` and takes them off what waits; where it raises they
-    still wait. `what` names them in the log.
+    `write_some` takes what it wrote off what waits; `what` names it in the log.
     """
 
     def __init__(
@@ -36,11 +34,6 @@ class WriteBehind:
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._log_once = LogOnce(
-            logger,
-            away=f"Redis is away, {what} wait for it",
-            back=f"Redis is back, {what} are written again",
-        )
-        self._fault = LogOnce(
             logger, away=f"{what} can't be written", back=f"{what} are written again"
         )
 
@@ -72,12 +65,8 @@ class WriteBehind:
             try:
                 async with asyncio.timeout(2.0):
                     await self._write_some()
-            except REDIS_ERRORS as error:
+            except Exception as error:  # noqa: BLE001  (what comes after it is to be written)
                 self._log_once.began(error)
                 return False
-            except Exception as error:  # noqa: BLE001  (what comes after it is to be written)
-                self._fault.began(error)
-                return False
             self._log_once.ended()
-            self._fault.ended()
         return True

@@ -22,10 +22,7 @@ class Finding(NamedTuple):
 class Label(NamedTuple):
     """A label or a reward that somebody gave. Times are unix seconds.
 
-    `arm` is the one that was asked, None where that was no matter of chance: where several were
-    asked, the caller chose, or the input came with its label. `key` is whom the query was to keep
-    with one arm. `metrics` are numbers from 0 on that tell of the answer beside its reward.
-    `awaited`: there was an answer before it; an input that came with its label had none.
+    `arm` is None unless it was drawn by chance. `awaited`: there was an answer before it.
     """
 
     arm: str | None

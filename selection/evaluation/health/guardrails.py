@@ -32,10 +32,7 @@ class Guardrail(NamedTuple):
 
 
 class Guardrails(msgspec.Struct):
-    """Sums by arm: of each metric how many numbers there were, and what they come to.
-
-    `latency`: calls that waited and batches sent, each followed by its microseconds.
-    """
+    """Sums by arm: the numbers of each metric; calls, batches, and the microseconds of both."""
 
     metrics: dict[str, dict[str, tuple[float, float]]] = {}
     latency: dict[str, tuple[int, ...]] = {}

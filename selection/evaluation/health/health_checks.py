@@ -34,11 +34,7 @@ CHECKS = {
 
 
 class ExperimentSpec(NamedTuple):
-    """An experiment: a policy, and arms with their routes' weights, since a time.
-
-    `silence_counts`: a query without a label counts as a reward, so that whether one comes may
-    depend on the arm.
-    """
+    """A policy, and arms with their routes' weights, since a time; `silence_counts` as a reward."""
 
     policy: Policy
     weights: Mapping[str, float]

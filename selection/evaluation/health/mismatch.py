@@ -1,11 +1,10 @@
-"""Sample-ratio mismatch: whether labels come as often of each arm as its chance to be asked says.
+"""Sample-ratio mismatch: labels come more often of an arm than its chance to be asked says.
 
-Where a label comes whatever the arm was, an arm of chance p has 1/p labels for each query that
-asked it, on average one a label. A gambler who stakes a share of what they have on an arm having
-more than that gains nothing in the long run (a test martingale: Shafer, Shen, Vereshchagin and Vovk
-2011), and comes to 1 / alpha times their money with a chance of at most alpha, however often and
-for however long one looks (Ville 1939). So it is a sequential test of multinomial counts (as Lindon
-and Malek 2022), with the chance of the arm that was asked alone, which is all that is logged.
+A label of an arm asked with chance p counts 1/p, on average one a label. A gambler who stakes a
+share on an arm having more gains nothing in the long run (a test martingale: Shafer, Shen,
+Vereshchagin and Vovk 2011), and comes to 1 / alpha times their money with a chance of at most
+alpha, however often one looks (Ville 1939): a sequential test of multinomial counts (as Lindon and
+Malek 2022) by the chance of the arm asked alone, which is all that is logged.
 """
 
 from __future__ import annotations
@@ -26,11 +25,9 @@ ENOUGH = 30
 
 
 class Mismatch(msgspec.Struct):
-    """Sums over the labels of an experiment.
+    """Sums over the labels of an experiment; `gained` is the logarithm of each stake's wins by arm.
 
-    `gained` is the logarithm of what each stake has won, by arm: what it would have lost on labels
-    of other arms is taken off when it is read. Once found, a mismatch is looked for anew; it is
-    over where as many labels as it took to find it have shown none.
+    A mismatch found is looked for anew, and over after as many labels as found it have shown none.
     """
 
     labels: int = 0

@@ -29,17 +29,14 @@ class Period:
 
 
 def history(application: Application, *, period: Period) -> dict[str, Any]:
-    """Return the period as JSON values, out of the snapshots that lie in it.
-
-    Means are those of the period; the intervals of arms are those of its last snapshot.
-    """
+    """Return the period as JSON values; intervals of arms are those of its last snapshot."""
     stored = list(
         SelectionSnapshot.objects.filter(
             application=application, at__gt=period.since, at__lte=period.until
         ).defer("readings")
     )
     step_s = _step_s(stored)
-    rows = [merge(group) for group in grouped(stored, at=lambda row: row.at, step_s=step_s)]
+    rows = [merge(group) for group in grouped(stored, step_s=step_s)]
     earned = add(row.earned for row in rows)
     shown = rows or _latest(application, until=period.until)
     return {
@@ -76,41 +73,37 @@ def _step_s(rows: Sequence[SelectionSnapshot]) -> int:
 
 
 def _points(rows: Sequence[SelectionSnapshot]) -> list[dict[str, Any]]:
-    names = arms_of(rows)
-    sums = [rewards_in(row) for row in rows]
-    return [
-        {
-            "since": row.since.isoformat(),
-            "at": row.at.isoformat(),
-            "policy": row.policy,
-            "feedback": int(earned_in(row).number),
-            "earned": _recently_earned(rows[: index + 1]),
-            "arms": {
-                arm: {
-                    **_state(row.arms.get(arm)),
-                    **_counted(row.counts.get(arm)),
-                    "feedback": int(sums[index].get(arm, RewardSums()).number),
-                    "reward": _recent_reward(sums[: index + 1], arm=arm),
-                    "reward_interval": row.arms.get(arm, {}).get("reward_interval"),
-                }
-                for arm in names
-            },
-        }
-        for index, row in enumerate(rows)
-    ]
+    names, sums = arms_of(rows), [rewards_in(row) for row in rows]
+    points = []
+    for index, row in enumerate(rows):
+        behind = slice(max(0, index + 1 - POINTS_BEHIND), index + 1)
+        points.append(
+            {
+                "since": row.since.isoformat(),
+                "at": row.at.isoformat(),
+                "policy": row.policy,
+                "feedback": int(earned_in(row).number),
+                "earned": _recent([earned_in(one) for one in rows[behind]]),
+                "arms": {arm: _arm_point(row, arm=arm, sums=sums[behind]) for arm in names},
+            }
+        )
+    return points
 
 
-def _recent_reward(sums: Sequence[Mapping[str, RewardSums]], *, arm: str) -> float | None:
-    """Return the mean of an arm's last rewards up to a point; None without any."""
-    return _recent([point.get(arm, RewardSums()) for point in sums[-POINTS_BEHIND:]])
-
-
-def _recently_earned(rows: Sequence[SelectionSnapshot]) -> float | None:
-    """Return the mean of what the last pieces of feedback up to a point earned."""
-    return _recent([earned_in(row) for row in rows[-POINTS_BEHIND:]])
+def _arm_point(
+    row: SelectionSnapshot, *, arm: str, sums: Sequence[Mapping[str, RewardSums]]
+) -> dict[str, Any]:
+    return {
+        **_state(row.arms.get(arm)),
+        **_counted(row.counts.get(arm)),
+        "feedback": int(sums[-1].get(arm, RewardSums()).number),
+        "reward": _recent([one.get(arm, RewardSums()) for one in sums]),
+        "reward_interval": row.arms.get(arm, {}).get("reward_interval"),
+    }
 
 
 def _recent(points: Sequence[RewardSums]) -> float | None:
+    """Return the mean of the last rewards up to a point; None without any."""
     total = RewardSums()
     for point in reversed(points):
         total = add((total, point))

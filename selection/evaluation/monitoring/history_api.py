@@ -32,37 +32,32 @@ class EstimateOut(serializers.Serializer[Any]):
     high = serializers.FloatField()
 
 
-class ArmTotalOut(serializers.Serializer[Any]):
+class ArmOut(serializers.Serializer[Any]):
+    weight = serializers.FloatField(allow_null=True)
+    probability = serializers.FloatField(allow_null=True)
+    asked = serializers.IntegerField()
+    answered = serializers.IntegerField()
+    late = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    feedback = serializers.IntegerField()
+
+
+class ArmTotalOut(ArmOut):
     """The totals of one arm over the period."""
 
     model = serializers.CharField()
     version = serializers.CharField()
     routed = serializers.BooleanField()
-    weight = serializers.FloatField(allow_null=True)
-    probability = serializers.FloatField(allow_null=True)
     recent_reward = serializers.FloatField(allow_null=True)
-    asked = serializers.IntegerField()
-    answered = serializers.IntegerField()
-    late = serializers.IntegerField()
-    failed = serializers.IntegerField()
-    refused = serializers.IntegerField()
     share = serializers.FloatField(allow_null=True)
-    feedback = serializers.IntegerField()
     mean_reward = serializers.FloatField(allow_null=True)
     reward = EstimateOut(allow_null=True)
 
 
-class ArmPointOut(serializers.Serializer[Any]):
+class ArmPointOut(ArmOut):
     """One arm at the end of a point's stretch, and what happened within."""
 
-    weight = serializers.FloatField(allow_null=True)
-    probability = serializers.FloatField(allow_null=True)
-    asked = serializers.IntegerField()
-    answered = serializers.IntegerField()
-    late = serializers.IntegerField()
-    failed = serializers.IntegerField()
-    refused = serializers.IntegerField()
-    feedback = serializers.IntegerField()
     reward = serializers.FloatField(allow_null=True)
     reward_interval = EstimateOut(allow_null=True)
 

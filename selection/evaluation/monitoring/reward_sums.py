@@ -1,8 +1,4 @@
-"""Rewards of an application's answers and of each arm, as sums that add up.
-
-A stretch of feedback may be ten seconds or a month: the sums of a longer one are those of its parts
-added, so nothing is lost when old snapshots are merged.
-"""
+"""Rewards of an application's answers and of each arm, as sums that add up over stretches."""
 
 from __future__ import annotations
 
@@ -70,10 +66,9 @@ def tally(
 def earned_by(query: LoggedQuery, *, trust: Trust, rule: AnswerRule) -> float:
     """Return the reward of what was answered.
 
-    One arm asked: its reward. Several: that of the answer that their outputs come to by trust, or
-    where no label judges it, the mean of the arms' rewards by trust, which is what Hedge's bound
-    speaks of (Freund & Schapire 1997). A labelled input under a policy that asks one arm: the
-    mean by the arms' chances to be asked.
+    Several arms asked: that of their combined answer by trust, or without a label the mean of their
+    rewards by trust (Freund & Schapire 1997). A labelled input under a policy that asks one arm:
+    the mean by the arms' chances to be asked.
     """
     if query.reward is not None:
         return query.reward

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
@@ -33,18 +33,18 @@ from selection.evaluation.monitoring.reward_sums import (
 )
 from selection.models import ExperimentHealth, Feedback, SelectionSnapshot
 
+# Snapshots are taken so far apart.
+STEP_S = 10
+# Snapshots older than the second are merged into one for each so many seconds.
+RULES = ((60, timedelta(hours=1)), (600, timedelta(days=1)), (3600, timedelta(days=7)))
+KEPT = timedelta(days=30)
 # Rows between two pauses: 3 ms of a core.
 READ_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedApplication:
-    """An application as observed at a moment.
-
-    `state` is what `SelectionStore.describe` says of the global context, `readings` what each web
-    process has counted of its arms since it started, and `too_late` of labels that it refused as
-    too old, and `latency` of what its arms' calls took. `weights` are those of the arms' routes.
-    """
+    """An application at a moment, as `SelectionStore.describe` says and web processes count."""
 
     application: ApplicationSpec
     state: Mapping[str, Any]
@@ -193,7 +193,9 @@ class _Unread:
 
 def thin_snapshots(application_id: int, *, now: datetime) -> int:
     """Merge and drop what is older than the rules keep; return how many rows have gone."""
-    gone = sum(_merge_old(application_id, rule=rule, now=now) for rule in RULES)
+    gone = sum(
+        _merge_old(application_id, step_s=step_s, before=now - after) for step_s, after in RULES
+    )
     newest = SelectionSnapshot.objects.filter(application_id=application_id).last()
     if newest is not None:
         # The newest one stays: the next is compared with it.
@@ -205,25 +207,27 @@ def thin_snapshots(application_id: int, *, now: datetime) -> int:
 
 
 @transaction.atomic
-def _merge_old(application_id: int, *, rule: Rule, now: datetime) -> int:
+def _merge_old(application_id: int, *, step_s: int, before: datetime) -> int:
+    # Stretches that have ended for good.
+    end = datetime.fromtimestamp(int(before.timestamp()) // step_s * step_s, tz=before.tzinfo)
     settled = SelectionSnapshot.objects.filter(
-        application_id=application_id,
-        step_s__lt=rule.step_s,
-        at__lte=settled_before(now, rule=rule),
+        application_id=application_id, step_s__lt=step_s, at__lte=end
     )
     rows = list(settled.order_by("at", "pk")[:2_000])
-    gone: list[int] = []
-    kept: list[SelectionSnapshot] = []
-    for group in grouped(rows, at=lambda row: row.at, step_s=rule.step_s):
-        merged = merge(group)
-        merged.step_s = rule.step_s
-        kept.append(merged)
-        gone += [row.pk for row in group if row.pk != merged.pk]
-    if kept:
-        fields = ("since", "step_s", "counts", "earned", "rewards")
-        SelectionSnapshot.objects.bulk_update(kept, fields, batch_size=100)
-        SelectionSnapshot.objects.filter(pk__in=gone).delete()
+    kept = [merge(group) for group in grouped(rows, step_s=step_s)]
+    for merged in kept:
+        merged.step_s = step_s
+    gone = {row.pk for row in rows} - {merged.pk for merged in kept}
+    fields = ("since", "step_s", "counts", "earned", "rewards")
+    SelectionSnapshot.objects.bulk_update(kept, fields, batch_size=100)
+    SelectionSnapshot.objects.filter(pk__in=gone).delete()
     return len(gone)
+
+
+def grouped(rows: Iterable[SelectionSnapshot], *, step_s: int) -> list[list[SelectionSnapshot]]:
+    """Return rows by the stretch of `step_s` that each lies in, its end included."""
+    stretches = groupby(rows, lambda row: -int(-row.at.timestamp() // step_s))
+    return [list(group) for _, group in stretches]
 
 
 def merge(rows: Sequence[SelectionSnapshot]) -> SelectionSnapshot:
@@ -249,45 +253,3 @@ def arms_of(rows: Iterable[SelectionSnapshot]) -> list[str]:
     return list(
         dict.fromkeys(arm for row in rows for arm in (*row.arms, *row.counts, *row.rewards))
     )
-
-
-T = TypeVar("T")
-
-# Snapshots are taken so far apart.
-STEP_S = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """Snapshots older than `after` are merged into one for each `step_s`."""
-
-    step_s: int
-    after: timedelta
-
-
-RULES = (
-    Rule(step_s=60, after=timedelta(hours=1)),
-    Rule(step_s=600, after=timedelta(days=1)),
-    Rule(step_s=3600, after=timedelta(days=7)),
-)
-KEPT = timedelta(days=30)
-# The most that one application has: an hour, a day, a week and thirty days of them.
-MOST = 3600 // STEP_S + 86_400 // 60 + 7 * 86_400 // 600 + 30 * 86_400 // 3600
-
-
-def bucket(at: datetime, *, step_s: int) -> int:
-    """Return the number of the stretch of `step_s` that a time lies in; its end belongs to it."""
-    return -int(-at.timestamp() // step_s)
-
-
-def settled_before(now: datetime, *, rule: Rule) -> datetime:
-    """Return the time up to which stretches have ended for good and may be merged."""
-    whole = int((now - rule.after).timestamp()) // rule.step_s * rule.step_s
-    return datetime.fromtimestamp(whole, tz=now.tzinfo)
-
-
-def grouped(items: Iterable[T], *, at: Callable[[T], datetime], step_s: int) -> list[list[T]]:
-    """Return items in order of time as groups of one stretch each."""
-    return [
-        list(group) for _, group in groupby(items, lambda item: bucket(at(item), step_s=step_s))
-    ]

@@ -34,13 +34,11 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """The choices of a target for each query of a log.
+    """The choices of a target for each query of a log: `chances` (n x K) of asking each arm.
 
-    `chances` (n x K) of asking each arm, where it asks one. A target that asks several has
-    `answers` (n) instead: the rewards of its combined outputs, not-a-number where the log can't
-    tell them. `trained_on` is how many rows it learned from, where it learned as it went, `pace`
-    (n) how much of one of its steps each row then stands for, and `wander` the variance of what it
-    earns from one time that it learns to the next.
+    A target that asks several has `answers` (n): rewards of its combined outputs, nan if unknown.
+    `trained_on` rows it learned from, each of which stands for `pace` (n) steps; `wander` is the
+    variance of what it earns from one time that it learns to the next.
     """
 
     chances: Floats
@@ -52,11 +50,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """The reward that a target would have earned (None if nothing was seen), and its basis.
-
-    `terms` (n) are what the rows add to the estimate, 0 if a row tells nothing, `shares` (n) how
-    much of the target each row stands for; the estimate is sum(terms) / sum(shares).
-    """
+    """The reward that a target would have earned, sum(terms) / sum(shares), and its basis."""
 
     verdict: Verdict
     explanation: str
@@ -84,7 +78,7 @@ def estimate(evidence: Evidence, proposal: Proposal) -> Estimate:
     there = np.sum(np.where(log.served, 0.0, chances), axis=1) <= MOST_UNCOVERED
     covered = np.where(evidence.chances > 0.0, chances, 0.0)
     if not np.any(there):
-        return _nothing(_why_absent(evidence, np.where(log.served, 0.0, chances)))
+        return _nothing(_why_none(evidence, np.where(log.served, 0.0, chances)))
     unknown = 1.0 - float(np.mean(np.sum(covered[there], axis=1)))
     if unknown > MOST_UNCOVERED or not np.any(log.asked & (covered > 0.0) & there[:, None]):
         return _nothing(_why_none(evidence, np.where(there[:, None], chances - covered, 0.0)))
@@ -207,7 +201,8 @@ class _Weighed:
         rests = f"as good as {effective:,.0f} answers of its own"
         absent = 1.0 - float(np.mean(self._there))
         if absent > MOST_UNCOVERED:
-            return Verdict.APART, _apart(self._there, arm=self._leading(), absent=absent)
+            arm = _most(self._evidence, self._proposal.chances)
+            return Verdict.APART, f"{arm} was in service for {1.0 - absent:.0%} of the queries"
         if effective < ENOUGH_ROWS:
             return Verdict.LITTLE, f"it rests on few answers: {rests}"
         weights = np.sum(self._weights, axis=1) / np.mean(self._mass)
@@ -223,10 +218,6 @@ class _Weighed:
             points = 100.0 * precision.widest
             return Verdict.LITTLE, f"the interval may be {points:.0f} points wide: {rests}"
         return Verdict.ENOUGH, rests
-
-    def _leading(self) -> str:
-        """Return the arm that it would mostly ask."""
-        return _most(self._evidence, self._proposal.chances)
 
 
 def _nothing(explanation: str) -> Estimate:
@@ -266,21 +257,6 @@ def _of_answers(answers: Floats, *, trained_on: int | None) -> Estimate:
 def _most(evidence: Evidence, chances: Floats) -> str:
     """Return the arm that these chances mostly ask."""
     return evidence.log.arms[int(np.argmax(np.sum(np.atleast_2d(chances), axis=0)))]
-
-
-def _apart(there: Flags, *, arm: str, absent: float) -> str:
-    if np.all(np.diff(np.flatnonzero(there)) == 1) and not there[-1]:
-        return f"{arm} was no longer in service for the last {absent:.0%} of the queries"
-    if np.all(np.diff(np.flatnonzero(there)) == 1) and not there[0]:
-        return f"{arm} was not yet in service for the first {absent:.0%} of the queries"
-    return f"{arm} was in service for {1.0 - absent:.0%} of the queries alone"
-
-
-def _why_absent(evidence: Evidence, missing: Floats) -> str:
-    k = int(np.argmax(np.sum(missing, axis=0)))
-    if not np.any(evidence.log.asked[:, k]):
-        return f"{evidence.log.arms[k]} was never asked here"
-    return "the arms that it asks were never in service together"
 
 
 def _why_none(evidence: Evidence, missing: Floats) -> str:

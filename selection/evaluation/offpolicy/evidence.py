@@ -19,8 +19,7 @@ class Evidence:
     """A log with, for each row and arm (n x K), the plausible `chances` and the `expected` rewards.
 
     By row (n), `kin` are the queries whose arm was drawn together with its own, and `inflation`
-    says how much less it tells than an independent one. By arm (K), `settled` is the mean reward
-    and `dispersion` the variance of rewards as a share of what right or wrong ones of it have.
+    says how much less it tells than an independent one. By arm (K), `settled` is the mean reward.
     """
 
     log: Log
@@ -82,13 +81,12 @@ class _Side(NamedTuple):
 
 
 def plausible_chances(log: Log, *, groups: Indices) -> Floats:
-    """Return what chance each arm had at most, as far as the log tells: n x K, 0 where it had none.
+    """Return the chance that each arm had at most, as far as the log tells (n x K).
 
-    That of an arm asked is logged. Chances move with what was learned, in each group of rows by
-    itself; so that of another arm is taken to be no more than at the queries before and after that
-    asked it, no more than a silence between them allows, and no more than the arm asked left to it.
-    Without this, a log in which an arm happened not to be asked while it hardly had a chance would
-    seem to tell more of it than others.
+    That of an arm not asked is taken to be no more than at the queries before and after that asked
+    it, than a silence between them allows, and than the arm asked left to it. Without this, a log
+    in which an arm happened not to be asked while it hardly had a chance would seem to tell more of
+    it.
     """
     order = np.argsort(groups, kind="stable")
     ordered, drawn = groups[order], log.drawn[order]
@@ -126,10 +124,7 @@ def _between(at: Flags, logged: Floats, *, starts: Indices, ends: Indices) -> Fl
 
 
 def _left_to_others(log: Log) -> Floats:
-    """Return, for each row, the most that another arm's chance can have been (n).
-
-    Where the arm asked was the likelier, policies explore evenly: the others share the rest.
-    """
+    """Return the most that another arm's chance can have been in each row (n)."""
     taken = np.sum(np.where(log.asked, log.propensities, 0.0), axis=1)
     others = np.maximum(np.sum(log.possible, axis=1) - 1, 1)
     rest = np.maximum(1.0 - taken, 0.0)
@@ -158,11 +153,9 @@ def sizes_of(log: Log) -> Floats:
 
 
 def likeness(log: Log, *, settled: Floats) -> float:
-    """Return rho, how alike rewards of an arm by one person are: their correlation, in [0, 1].
+    """Return the correlation of rewards of an arm by one person, in [0, 1], one error higher.
 
-    It is estimated from all arms and taken one standard error higher. In the design effect of
-    cluster samples, 1 + rho (m - 1) for people of m queries (Kish 1965), it says how much less
-    they tell. `settled` (K) are the arms' mean rewards.
+    It is rho in the design effect of cluster samples, 1 + rho (m - 1) for m queries (Kish 1965).
     """
     drawn = log.drawn
     arms = np.argmax(log.asked, axis=1)
@@ -196,10 +189,9 @@ PRIOR = 0.5
 def expected_rewards(log: Log) -> Floats:
     """Return, for each query and arm, the mean reward seen before that query: n x K.
 
-    Only earlier rows speak, so that a row never tells its own reward, nor one on which the chances
-    of later queries depend: what the estimate adds up is then a martingale although the policy
-    that logged it was learning (Hadad et al. 2021). An arm's mean in a context borrows from its
-    mean in all of them, in proportion as it rests on few answers itself.
+    As no row tells its own reward, the estimate is a martingale although the policy that logged it
+    was learning (Hadad et al. 2021). An arm's mean in a context borrows from its mean in all of
+    them.
     """
     everywhere = np.zeros(len(log), dtype=np.intp)
     seen = log.asked.astype(np.float64)

@@ -28,11 +28,10 @@ SKEWNESS = (Z * Z - 1.0) / 6.0
 
 
 class Precision(NamedTuple):
-    """The precision of an estimate.
+    """The precision of an estimate; `certain` is its dispersion if all arms had been asked.
 
-    `certain` is what the dispersion would be if all that it asks had been asked for certain. `rise`
-    and `fall` are how far one answer can move it, up and down. `unknown` is the share of what the
-    target would have asked of which nothing is known.
+    One answer moves it by `rise` and `fall` at most; `unknown` is the share that nothing is known
+    of.
     """
 
     dispersion: float
@@ -89,10 +88,7 @@ def plain(reward: float, *, rows: int, dispersion: float) -> tuple[Interval, Pre
 
 
 class Verdict(StrEnum):
-    """The verdict if a log tells enough of a target.
-
-    `APART`: what it would have asked was in service during a part of the log alone.
-    """
+    """The verdict if a log tells enough; `APART`: its arms were in service for a part of it."""
 
     ENOUGH = "enough"
     LITTLE = "little"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +20,9 @@ Indices = NDArray[np.intp]
 class Log:
     """Queries in the order in which their feedback was counted, n of them, over K arms.
 
-    Arrays of n x K: `asked`; `propensities` of the arms asked, 1 elsewhere; their `rewards`, 0
-    elsewhere; `served`, where an arm was in service; and `possible`, where it had a chance. By row
-    (n): `drawn`, where one arm was asked by chance; `contexts` are places in `context_names`; and
-    `people`, by number, are whom each query may have kept with one arm: its key's, else its
-    context's, else nobody but itself. `keyed`: some have keys.
+    `propensities` are 1, and `rewards` 0, of arms not asked. By row, `drawn`: one arm was asked by
+    chance; `contexts` are places in `context_names`; `people` are numbers of whom each query may
+    have kept with one arm: its key's, else its context's, else nobody but itself.
     """
 
     queries: Sequence[LoggedQuery]
@@ -49,9 +47,7 @@ class Log:
 
 
 def log_of(queries: Sequence[LoggedQuery], *, arms: Sequence[str] = ()) -> Log:
-    """Return the columns of these queries; `arms` come first, then others in order of appearance,
-    those that were only routed too.
-    """
+    """Return the columns of these queries; `arms` come first, others as they appear."""
     place = {arm: k for k, arm in enumerate(dict.fromkeys(arms))}
     for query in queries:
         for entry in query.asked:
@@ -72,7 +68,7 @@ def log_of(queries: Sequence[LoggedQuery], *, arms: Sequence[str] = ()) -> Log:
             asked[row, k] = True
             propensities[row, k] = 1.0 if query.certain else entry.propensity
             rewards[row, k] = entry.reward
-        served[row, [place[arm] for arm in in_service(query, otherwise=place)]] = True
+        served[row, [place[arm] for arm in in_service(query)]] = True
     return Log(
         queries=queries,
         arms=tuple(place),
@@ -103,13 +99,11 @@ def _person(query: LoggedQuery, *, row: int) -> tuple[str, object]:
     return ("nobody", row) if query.context == GLOBAL_CONTEXT else ("context", query.context)
 
 
-def in_service(query: LoggedQuery, *, otherwise: Iterable[str]) -> list[str]:
-    """Return the arms that were in service when a query came; `otherwise` where none is logged."""
+def in_service(query: LoggedQuery) -> list[str]:
+    """Return the arms that were in service when a query came; `routed` tells of its feedback."""
     asked = [entry.arm for entry in query.asked]
     gone = {_model_of(arm) for arm in asked if arm not in query.routed}
-    served = query.routed or tuple(otherwise)
-    if query.routed and gone:
-        served = tuple(arm for arm in served if _model_of(arm) not in gone)
+    served = (arm for arm in query.routed if _model_of(arm) not in gone)
     return list(dict.fromkeys((*served, *asked)))
 
 

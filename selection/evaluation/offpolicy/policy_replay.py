@@ -1,15 +1,9 @@
 """Takes a policy through a log, learning from it as it goes.
 
-The policy is judged on each query before it learns from it (progressive
-validation), so nothing it knows comes from the answer that it is judged by. What it learns from
-must be what it would have seen:
-
-Where all arms of a query were asked, the arms that it draws are simply looked up. Where one arm
-was drawn by chance, the row is its own only if it would have drawn that arm too: it takes the row
-with a chance of c * pi(a) / p(a), which leaves it with queries as if it had drawn itself (replay,
-Li, Chu, Langford and Wang 2011; by rejection where draws weren't uniform, and judged doubly robust
-on every row meanwhile, Dudik, Erhan, Langford and Li 2012). So it learns from a part of the rows,
-and each row counts by the chance that it was taken: so much of a step it stands for.
+It is judged on each query before it learns from it (progressive validation), and learns from what
+it would have seen. If one arm was drawn by chance, it takes the row with a chance of c * pi(a) /
+p(a), as if it had drawn itself (replay, Li, Chu, Langford and Wang 2011; judged doubly robust on
+every row meanwhile, Dudik, Erhan, Langford and Li 2012), and each row counts by that chance.
 """
 
 from __future__ import annotations
@@ -40,10 +34,7 @@ ROWS_BETWEEN_TICKS = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A policy, the weights of the routes it chooses by, and how its answers are made and judged.
-
-    It chooses from the arms that were routed when each piece of feedback came.
-    """
+    """A policy, the weights of its routes, and how its answers are made and judged."""
 
     policy: Policy
     arms: Mapping[str, float]
@@ -124,12 +115,7 @@ class _Lines:
 
 
 class _Pace:
-    """The share of drawn rows that a policy takes.
-
-    `c` of them, where chances leave room for that; fewer where it would mostly draw arms that the
-    log hardly did. The last rows say how often it did, as a row logs the chance of the arm
-    alone that it asked.
-    """
+    """The share `c` of drawn rows that a policy takes; less if it would mostly draw other arms."""
 
     def __init__(self, log: Log) -> None:
         # Before anything is learned arms are drawn alike.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from threading import BoundedSemaphore
 from time import monotonic, thread_time
@@ -72,11 +72,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Earned:
-    """The mean reward of the answers that were given, `rows` of them.
-
-    Of those, `recombined` were made of several outputs and are what the policy makes of them when
-    it learns over these rows.
-    """
+    """The mean reward of the answers given; an ensemble made `recombined` of several outputs."""
 
     value: Interval | None
     rows: int
@@ -85,10 +81,7 @@ class Earned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """The answer. `rows` pieces of feedback were read, from `since` to `until`; `whole` more were
-    rewards of answers that several arms made, which tell nothing of one of them. `inputs`: all
-    are labelled inputs, instead of queries; there may be `others`, of the other kind.
-    """
+    """The answer, as `WhatIfOut` describes it."""
 
     application: str
     policy: str
@@ -116,8 +109,7 @@ def what_if(
 ) -> Outlook:
     """Estimate what each target would have earned; with the `usual` ones first, if wanted.
 
-    Raises `BadRequest` for an arm that nobody knows, `Saturated` where somebody else's question
-    takes long, `Unavailable` without Redis.
+    Raises `BadRequest` for an unknown arm, `Saturated` if another question takes long.
     """
     with turn():
         clock = clock or time_spent()
@@ -133,10 +125,7 @@ def what_if(
 
 
 class Evaluation:
-    """One question: what it is about, and what it has worked out of it so far.
-
-    `weights` are of the arms that policies choose from.
-    """
+    """One question, and what it has worked out so far; policies choose from the arms of `weights`."""
 
     def __init__(
         self,
@@ -193,8 +182,6 @@ class Evaluation:
             found = Estimate(verdict=Verdict.NONE, explanation=why)
         except NothingRouted:
             found = Estimate(verdict=Verdict.NONE, explanation="no arm is routed to choose from")
-        if found.verdict is Verdict.APART and target.arm is not None:
-            found = replace(found, explanation=found.explanation + self._never_with(target.arm))
         own = (self._spec.policy, dict(self._spec.policy_params))
         return Result(
             target=target,
@@ -202,14 +189,6 @@ class Evaluation:
             gain=gain(found, earned=earned),
             current=(target.policy, dict(target.params)) == own,
         )
-
-    def _never_with(self, arm: str) -> str:
-        """Say which arms were in service, but never together with this one."""
-        served = self._log.served
-        together = np.any(served & served[:, [self._log.place[arm]]], axis=0)
-        never = np.flatnonzero(~together & np.any(served, axis=0))
-        names = ", ".join(self._log.arms[k] for k in never)
-        return f"; never together with {names}" if names else ""
 
     def _proposal(self, target: WhatIfTarget) -> Proposal:
         known = self._proposals.get(repr(target))

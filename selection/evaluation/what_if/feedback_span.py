@@ -18,10 +18,7 @@ READ = (*COLUMNS, "received_at")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """Feedback read, oldest first. `whole` are rewards of answers made of several arms' outputs,
-    which tell nothing of one of them. `more`: older feedback was left out. `others`: so was
-    some of the other kind, labelled inputs or queries.
-    """
+    """Feedback read, oldest first. `whole` are rewards of answers that several arms made."""
 
     queries: tuple[LoggedQuery, ...]
     whole: tuple[float, ...]
@@ -100,10 +97,7 @@ MOST_ROWS = 50_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """The latest `rows` of an application, or of one of its contexts; a time of None is open.
-
-    Those are queries, or else labelled `inputs`: others than people ask, they are never mixed.
-    """
+    """The latest `rows` of an application or a context: queries, or else labelled `inputs`."""
 
     rows: int = USUAL_ROWS
     context: str | None = None

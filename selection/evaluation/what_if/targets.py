@@ -49,9 +49,9 @@ def policy_target(
     policy: str,
     params: Mapping[str, Any] | None = None,
 ) -> WhatIfTarget:
-    """Return a policy as a target, checked; without `params` the application's own or the defaults.
+    """Return a policy as a target; without `params` with the application's own or the defaults.
 
-    Raises `BadRequest` where there is no such policy or where it takes no such parameters.
+    Raises `BadRequest` if there is no such policy or it takes no such parameters.
     """
     if policy == UNIFORM:
         if params:

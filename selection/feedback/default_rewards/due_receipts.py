@@ -1,8 +1,7 @@
 """Receipts of predictions that will count as something if nobody says anything about them.
 
-Only applications with a default reward keep any: in a sorted set in Redis by application, by when
-their feedback window is over. Of more than there is room for, a sample is kept. `add` never waits;
-a task of the store writes what it is given.
+Only applications with a default reward keep any, in a sorted set in Redis by when their feedback
+window is over. `add` never waits; a task writes what it is given.
 """
 
 from __future__ import annotations
@@ -17,68 +16,25 @@ from redis.asyncio import Redis
 
 from core.specs import ApplicationSpec
 from selection.feedback.persistence.journal import SEEN_MARGIN_S
-from selection.store.redis_keys import due_key, due_level_key
+from selection.store.redis_keys import due_key
 from selection.store.scripts import Script, ScriptCall
 from selection.store.write_behind import WRITTEN_AT_ONCE, WriteBehind
 
-# Looked at where some have to give way: of these about half do.
-TRIED_AT_ONCE = 256
-
-# KEYS  due, level
-# ARGV  most kept, TTL, then when each is due and its receipt. Returns how many will not count.
-# Each receipt has a number from [0, 1) by its digest, and at level n those below 2^-n are kept. The
-# level rises where there is no room left, and the others go little by little; it falls where half
-# of the room is free. So what is kept is a sample of all that came, which nothing but chance drew.
-SCRIPT = Script(
-    """
-local due, most = KEYS[1], tonumber(ARGV[1])
-local card = redis.call('ZCARD', due)
-local level = tonumber(redis.call('GET', KEYS[2]) or '0')
-
-local function is_sampled(receipt)
-  return tonumber(string.sub(redis.sha1hex(receipt), 1, 8), 16) < 2 ^ (32 - level)
-end
-
--- Lets go of up to so many that are not in the sample, and says how many those were.
-local function give_way(wanted)
-  local found = redis.call('ZRANDMEMBER', due, TRIED_AT_ONCE)
-  local gone = 0
-  for _, receipt in ipairs(found) do
-    if gone < wanted and not is_sampled(receipt) then
-      gone = gone + redis.call('ZREM', due, receipt)
-    end
-  end
-  return gone
-end
-
+# KEYS  due
+# ARGV  most kept, TTL, then when each is due and its receipt. Returns how many have no room.
+SCRIPT = Script("""
+local room = ARGV[1] - redis.call('ZCARD', KEYS[1])
 local lost = 0
-if level > 0 and card < most / 2 then
-  level = level - 1
-end
 for i = 3, #ARGV, 2 do
-  if is_sampled(ARGV[i + 1]) then
-    if card >= most then
-      local gone = give_way((#ARGV - i + 1) / 2)
-      if gone == 0 then
-        level = level + 1
-        gone = give_way((#ARGV - i + 1) / 2)
-      end
-      card, lost = card - gone, lost + gone
-    end
-    if card < most and is_sampled(ARGV[i + 1]) then
-      card = card + redis.call('ZADD', due, ARGV[i], ARGV[i + 1])
-    else
-      lost = lost + 1
-    end
+  if room > 0 then
+    room = room - redis.call('ZADD', KEYS[1], ARGV[i], ARGV[i + 1])
   else
     lost = lost + 1
   end
 end
-redis.call('EXPIRE', due, ARGV[2])
-redis.call('SET', KEYS[2], level, 'EX', ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
 return lost
-""".replace("TRIED_AT_ONCE", str(TRIED_AT_ONCE))
-)
+""")
 
 logger = logging.getLogger(__name__)
 
@@ -97,10 +53,7 @@ class _Waiting(NamedTuple):
 
 
 class DueReceipts:
-    """Receipts by application. Those that there is no room for are dropped and counted.
-
-    While it is `paused` there is room for none.
-    """
+    """Receipts by application; without room, or while `paused`, they are dropped and counted."""
 
     def __init__(self, redis: Redis, *, kept: int = 100_000, waiting: int = 20_000) -> None:
         self._redis = redis
@@ -172,7 +125,7 @@ class DueReceipts:
         members = (part for item in waiting for part in (item.due.at_ms, item.due.token))
         ttl_s = max(item.ttl_s for item in waiting)
         return ScriptCall(
-            keys=[due_key(application_id), due_level_key(application_id)],
+            keys=[due_key(application_id)],
             arguments=[self._most_kept, ttl_s, *members],
         )
 

@@ -1,8 +1,7 @@
 """Counts predictions that nobody said anything about as their application's default reward.
 
-Every web process does it. It goes through the journal, which counts a receipt once, whoever is
-first: feedback, this process or another one. A receipt is forgotten only after it was counted, so
-that a process may be killed at any point.
+Every web process does it, through the journal, which counts a receipt once. A receipt is forgotten
+only after it was counted, so that a process may be killed at any point.
 """
 
 from __future__ import annotations
@@ -79,15 +78,13 @@ class Settler:
         while True:
             await asyncio.sleep(self._interval)
             try:
-                counted = await self.settle()
+                await self.settle()
             except (Unavailable, *REDIS_ERRORS) as error:
                 self._log_once.began(error)
             except Exception:
                 logger.exception("predictions without feedback were not settled, will try again")
             else:
                 self._log_once.ended()
-                if counted:
-                    logger.debug("predictions without feedback settled count=%d", counted)
             self.report_dropped()
 
     def report_dropped(self) -> None:

@@ -27,10 +27,7 @@ PredictArms = Callable[[ApplicationSpec, bytes], Awaitable[Mapping[str, bytes]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinedPrediction:
-    """A prediction with its receipt, which a labelled input gets as well.
-
-    `complete`: an arm without an output had none to give. `mark` is what it counts once by.
-    """
+    """A prediction that counts once by its `mark`; `complete`: a missing output was never given."""
 
     kind: Kind
     receipt: Receipt
@@ -163,10 +160,8 @@ def losses_of(
 ) -> dict[str, float]:
     """Return losses by arm; arms that nothing was said about aren't among them.
 
-    A label judges each answer, a reward is that of every arm that answered, rewards name their
-    arms. An arm that was asked and gave no answer has the application's `missing_loss`, unless it
-    is excused. Raises `InvalidInput` where the label is nothing to judge by, or
-    a reward is of an arm not asked.
+    An arm without an answer has the application's `missing_loss`, unless it is excused. Raises
+    `InvalidInput` if the label is nothing to judge by, or a reward is of an arm not asked.
     """
     receipt = prediction.receipt
     if isinstance(item.rewards, dict):

@@ -50,9 +50,8 @@ T = TypeVar("T")
 class FeedbackService:
     """Counts feedback once, however often it is sent; what it accepted is durable.
 
-    While it is `paused` it takes none, as Redis has no memory left. It calls `note_expired` with
-    each piece that came after its feedback window. A request may hold hundreds of items, so its
-    work is cut into slices of the loop's `turns`.
+    While it is `paused` it takes none. `note_expired` is called with each piece after its window. A
+    request may hold hundreds of items, so its work is cut into slices of the loop's `turns`.
     """
 
     def __init__(
@@ -85,10 +84,9 @@ class FeedbackService:
         predict_arms: PredictArms,
         costs: Mapping[str, float] = NO_COSTS,
     ) -> FeedbackResult:
-        """Count the items and say what became of each; an error among them is its rejection.
+        """Count the items; an error among them is its rejection.
 
-        Raises `Unavailable` without Redis: the whole request may be sent again, what had been
-        counted is then a duplicate.
+        Raises `Unavailable` without Redis: the whole request may be sent again.
         """
         self._refuse_while_paused()
         now_ms = int(self._clock() * 1000)
@@ -116,10 +114,7 @@ class FeedbackService:
         reward: float,
         arms: Mapping[str, float],
     ) -> int:
-        """Count these predictions, which got no feedback within their window, as this reward.
-
-        Raises `Unavailable` without Redis, and all may be settled again.
-        """
+        """Count these predictions as this reward. Raises `Unavailable`: all may be sent again."""
         self._refuse_while_paused()
         stored = await self._stored_outputs(receipts)
         item = FeedbackItem(query_id="", reward=reward)

@@ -1,7 +1,6 @@
 """Moves feedback from the stream into the database: nothing lost, nothing twice.
 
-An entry leaves the stream only after its row is committed, and a row's nonce is unique; so a
-consumer may be killed at any point and what it had taken is taken again.
+An entry leaves the stream only after its row is committed, and a row's nonce is unique.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from core.redis.locks import exclusively
 from core.redis.redis_client import redis_client
 from registry.models import Application
 from selection.feedback.events import ArmOutcome, FeedbackEvent, ResetEvent
-from selection.feedback.persistence import drain
 from selection.feedback.persistence.insertion import Values, insert
 from selection.feedback.persistence.stream import CountedEntry, StreamEntry, read_entry
 from selection.models import Feedback, StateReset
@@ -105,22 +103,13 @@ def _rows(
             read.append((entry, read_entry(entry)))
         except (KeyError, msgspec.DecodeError, UnicodeDecodeError) as error:
             rejected.append((entry, f"unreadable: {error}"))
-    _look_up({counted.event.application_id for _, counted in read} - there.keys(), there=there)
+    if new := {counted.event.application_id for _, counted in read} - there.keys():
+        found = Application.objects.filter(pk__in=new).values_list("pk", flat=True)
+        there |= dict.fromkeys(new, False) | dict.fromkeys(found, True)
     rows = [_row(*each) for each in read if there[each[1].event.application_id]]
     if len(rows) < len(read):
         logger.warning("feedback of deleted applications dropped count=%d", len(read) - len(rows))
     return rows, rejected
-
-
-def _look_up(application_ids: set[int], *, there: dict[int, bool]) -> None:
-    if application_ids:
-        found = Application.objects.filter(pk__in=application_ids).values_list("pk", flat=True)
-        there |= dict.fromkeys(application_ids, False) | dict.fromkeys(found, True)
-
-
-def _is_there(row: _Row) -> bool:
-    """Return whether the application of a row still exists."""
-    return Application.objects.filter(pk=row.values["application_id"]).exists()
 
 
 def _row(entry: StreamEntry, counted: CountedEntry) -> _Row:
@@ -186,7 +175,7 @@ def _insert(rows: Sequence[_Row]) -> list[tuple[StreamEntry, str]]:
                 insert(model, [row.values for row in rows if row.model is model])
     except (IntegrityError, DataError, ValueError) as error:
         if len(rows) == 1:
-            if not _is_there(rows[0]):
+            if not Application.objects.filter(pk=rows[0].values["application_id"]).exists():
                 logger.warning("feedback of deleted applications dropped count=1")
                 return []
             return [(rows[0].entry, f"refused by the database: {error}")]
@@ -222,8 +211,6 @@ LOCK_TTL_S = 5.0
 # After each piece, as long as others want the cores: a second's feedback is moved well within one.
 PAUSE_S = 0.01
 
-logger = logging.getLogger(__name__)
-
 
 def drain_feedback() -> int:
     """Move what waits in the stream into the database; return how many entries that was."""
@@ -243,7 +230,7 @@ def _drain(stream: redis.Redis, *, lock: Lock) -> int:
     give_way = Backoff(pause_s=PAUSE_S)
     # Then the next run goes on: none is without end while feedback keeps coming.
     for _ in range(200):
-        count = drain.persist_feedback(stream, pause=give_way)
+        count = persist_feedback(stream, pause=give_way)
         if not count:
             break
         moved += count

@@ -61,8 +61,8 @@ class FeedbackJournal:
     async def append(self, updates: Sequence[JournalUpdate]) -> list[States | None]:
         """Return, in order, the sums left by each, by context; None if it was seen before.
 
-        Raises `Unavailable` if too few replicas of Redis have it, and errors of Redis: the updates
-        may or may not have been counted then.
+        Raises `Unavailable` if too few replicas have it, and errors of Redis: it may or may not
+        count.
         """
         if not updates:
             return []

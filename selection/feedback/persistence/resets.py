@@ -56,10 +56,7 @@ def forget(
 
 
 def reset(client: redis.Redis, application: Application, *, context: str | None, by: str) -> None:
-    """Forget what one context learned, the global one's being "", or all of them (None).
-
-    Raises Unavailable without Redis.
-    """
+    """Forget what one context learned, or all (None). Raises Unavailable without Redis."""
     event = ResetEvent(
         application_id=application.pk, context=context, at_ms=int(time.time() * 1000), by=by
     )

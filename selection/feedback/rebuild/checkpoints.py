@@ -8,21 +8,11 @@ import msgspec
 
 from selection.feedback.rebuild.replay import ReplayedContext
 from selection.models import StateCheckpoint
-from selection.policies.arithmetic.sums import State, Vector
 
 ROWS_AT_ONCE = 500
 
 
-class _Learned(msgspec.Struct, frozen=True, array_like=True):
-    """One context: its sums, feedback by arm, and when and from which entry it last learned."""
-
-    sums: dict[str, dict[str, Vector]]
-    feedback: dict[str, int]
-    updated_at: float
-    position: int
-
-
-_decode = msgspec.msgpack.Decoder(_Learned).decode
+_decode = msgspec.msgpack.Decoder(ReplayedContext).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -30,7 +20,7 @@ def load(application_id: int) -> dict[str, ReplayedContext]:
     """Return what each context had learned."""
     rows = StateCheckpoint.objects.filter(application_id=application_id)
     found = rows.values_list("context", "learned").iterator(chunk_size=ROWS_AT_ONCE)
-    return {context: _replayed(_decode(bytes(learned))) for context, learned in found}
+    return {context: _decode(bytes(learned)) for context, learned in found}
 
 
 def store(
@@ -45,7 +35,7 @@ def store(
     StateCheckpoint.objects.bulk_create(
         [
             StateCheckpoint(
-                application_id=application_id, context=name, learned=_learned(contexts[name])
+                application_id=application_id, context=name, learned=_encode(contexts[name])
             )
             for name in sorted(names & contexts.keys())
         ],
@@ -54,16 +44,3 @@ def store(
         unique_fields=("application", "context"),
         update_fields=("learned",),
     )
-
-
-def _replayed(learned: _Learned) -> ReplayedContext:
-    return ReplayedContext(
-        state=State(learned.sums),
-        feedback=learned.feedback,
-        updated_at=learned.updated_at,
-        position=learned.position,
-    )
-
-
-def _learned(replayed: ReplayedContext) -> bytes:
-    return _encode((replayed.state.sums, replayed.feedback, replayed.updated_at, replayed.position))

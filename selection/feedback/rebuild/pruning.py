@@ -1,8 +1,4 @@
-"""Takes old feedback out of the table; what was learned from it stays, in checkpoints.
-
-A checkpoint is what a replay of the rows that went comes to, so that one that goes on from it comes
-to the same as if they were still there, to the bit.
-"""
+"""Takes old feedback out of the table; what a replay of it comes to stays, in checkpoints."""
 
 from __future__ import annotations
 

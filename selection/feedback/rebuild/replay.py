@@ -1,13 +1,14 @@
-"""Learns again from feedback that was kept: in the order in which it was counted, to the bit.
+"""Learns again from feedback that was kept, in the order in which it was counted, to the bit.
 
-What live feedback did is all in the entries: which arms took part, what each lost, what its chance
-was, and which contexts gave way to it. Only the policy is today's, with today's parameters.
+Only the policy is today's, with today's parameters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import msgspec
 
 from selection.context_names import GLOBAL_CONTEXT
 from selection.policies import Policy
@@ -16,12 +17,9 @@ from selection.policies.arithmetic.sums import State, learn_in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptUpdate:
-    """One piece of feedback as it was counted.
+    """One piece of feedback as it was counted, `at` a time in seconds.
 
-    `position` grows with the order, `at` is when it came (seconds). `losses` are those of the arms
-    that answered, `routed` the arms that queries chose among at the time; empty where it was kept
-    before that was, and then those that answered were. `gone` are contexts that were forgotten just
-    before it.
+    `routed` are the arms that queries chose among, `gone` contexts forgotten just before it.
     """
 
     position: int
@@ -46,21 +44,17 @@ class Reset:
 Entry = KeptUpdate | Reset
 
 
-@dataclass(slots=True)
-class ReplayedContext:
+class ReplayedContext(msgspec.Struct):
     """One context after the replay: what it learned, from how much, when last and from which."""
 
-    state: State = field(default_factory=State)
-    feedback: dict[str, int] = field(default_factory=dict)
+    state: State = State()
+    feedback: dict[str, int] = {}
     updated_at: float = 0.0
     position: int = 0
 
 
 class Replay:
-    """An application's contexts, learned anew. Holds what Redis holds, and nothing else.
-
-    `contexts` are what it goes on from: what was learned before the first entry.
-    """
+    """An application's contexts, learned anew from those that it goes on from."""
 
     def __init__(
         self, policy: Policy, *, contexts: Mapping[str, ReplayedContext] | None = None
@@ -73,16 +67,12 @@ class Replay:
     def follow(self, entries: Iterable[Entry]) -> None:
         """Take the entries one after the other; they must come in the order of their positions."""
         for entry in entries:
-            if isinstance(entry, Reset):
-                self._forget(entry.context)
-            else:
+            if isinstance(entry, KeptUpdate):
                 self._learn(entry)
-
-    def _forget(self, context: str | None) -> None:
-        if context is None:
-            self.contexts.clear()
-        else:
-            self.contexts.pop(context, None)
+            elif entry.context is None:
+                self.contexts.clear()
+            else:
+                self.contexts.pop(entry.context, None)
 
     def _learn(self, entry: KeptUpdate) -> None:
         if entry.forced or not entry.losses:

@@ -1,15 +1,15 @@
 """Builds what an application has learned anew from the feedback table, while feedback goes on.
 
-Rows are replayed as far as the stream has been emptied; what comes meanwhile is read from the
-stream itself. A context is written only while the stream's last entry is the last one replayed: it
-is then exactly what live feedback goes on from.
+Rows are replayed as far as the stream has been emptied; what comes meanwhile is read from it. A
+context is written only while the stream's last entry is the last one replayed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -23,10 +23,10 @@ from core.specs import ApplicationSpec
 from registry.following.snapshot import read_application
 from registry.models import Application
 from selection.feedback.persistence.drain import TAKEN_OVER_AFTER_MS, persist_feedback
+from selection.feedback.persistence.journal import SEEN_MARGIN_S
 from selection.feedback.persistence.stream import in_order, position_text
 from selection.feedback.rebuild import checkpoints
-from selection.feedback.rebuild.marks import restore_marks
-from selection.feedback.rebuild.replay import Entry, Replay
+from selection.feedback.rebuild.replay import Replay
 from selection.feedback.rebuild.replay_source import (
     first_position,
     from_database,
@@ -34,6 +34,8 @@ from selection.feedback.rebuild.replay_source import (
     last_position,
 )
 from selection.feedback.rebuild.state_swap import exchange, last_entry
+from selection.kinds import INPUT
+from selection.models import Feedback
 from selection.policies import make_policy
 from selection.store.redis_keys import (
     GLOBAL_CONTEXT,
@@ -41,22 +43,19 @@ from selection.store.redis_keys import (
     STREAM,
     contexts_key,
     redis_needed_blocking,
+    seen_key,
 )
 
 LOCK_WAIT_S = 60.0
-TOLD_EVERY = 50_000
+MARKED_AT_ONCE = 1000
 # Contexts written in one transaction, fewer each time that feedback came in between.
 WRITTEN_AT_ONCE = 128
 MOST_ATTEMPTS = 20_000
 
-Tell = Callable[[str], None]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RebuildResult:
-    """The result of a replay: entries learned from, the contexts there are now, the global
-    one counted, and those of which Redis had something else.
-    """
+    """The entries learned from, the contexts there are now, and those of which Redis differed."""
 
     observed: int
     contexts: int
@@ -68,13 +67,10 @@ def rebuild(
     application: Application,
     *,
     dry_run: bool = False,
-    tell: Tell = lambda line: None,
 ) -> RebuildResult:
-    """Replay an application's feedback, from its checkpoints on, and put the result in Redis;
-    counts of queries stay.
+    """Replay an application's feedback and put the result in Redis; counts of queries stay.
 
-    Raises Unavailable without Redis, Conflict where feedback is persisted elsewhere or outruns the
-    writing.
+    Raises Unavailable without Redis, Conflict if feedback is persisted elsewhere or comes too fast.
     """
     spec = read_application(application)
     first = first_position(spec.id)
@@ -89,8 +85,7 @@ def rebuild(
             # A receipt that counts again before this is known when the stream is emptied next.
             restore_marks(client, spec)
         # The long part: meanwhile feedback is persisted as always.
-        entries = from_database(spec.id, after=-1, up_to=cut)
-        replay.follow(_with_progress(entries, tell=tell))
+        replay.follow(from_database(spec.id, after=-1, up_to=cut))
         with _persisting_alone() as lock:
             known = cut
             cut = _emptied(client, application_id=spec.id, lock=lock)
@@ -135,16 +130,28 @@ def _emptied(client: redis.Redis, *, application_id: int, lock: Lock) -> int:
         position = kept
 
 
-def _with_progress(entries: Iterator[Entry], *, tell: Tell) -> Iterator[Entry]:
-    for number, entry in enumerate(entries, start=1):
-        yield entry
-        if number % TOLD_EVERY == 0:
-            tell(f"{number} entries replayed")
+def restore_marks(client: redis.Redis, application: ApplicationSpec) -> None:
+    """Mark the receipts in the table that callers could still send; those marked already stay."""
+    now = datetime.now(UTC)
+    life = timedelta(seconds=application.feedback_window_s + SEEN_MARGIN_S)
+    # By when feedback came, which has an index; no receipt was issued after that.
+    rows = Feedback.objects.filter(application_id=application.id, received_at__gte=now - life)
+    # Nobody has a receipt of a labelled input.
+    counted = rows.exclude(kind=INPUT).order_by().values_list("nonce", "issued_at")
+    receipts = counted.iterator(chunk_size=MARKED_AT_ONCE)
+    while some := list(islice(receipts, MARKED_AT_ONCE)):
+        with client.pipeline(transaction=False) as pipe:
+            for nonce, issued_at in some:
+                left_s = (issued_at + life - now).total_seconds()
+                if left_s >= 1.0:
+                    pipe.set(seen_key(nonce), "1", nx=True, ex=int(left_s))
+            pipe.execute()
 
 
 class _Writing:
-    """Writes context after context, and follows feedback that comes. The global one is the last:
-    what it learns from a context depends on what that one knows.
+    """Writes context after context, and follows feedback that comes.
+
+    The global one is the last: what it learns from a context depends on what that one knows.
     """
 
     def __init__(

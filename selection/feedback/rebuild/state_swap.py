@@ -74,7 +74,7 @@ return found
 
 
 def last_entry(client: redis.Redis) -> str:
-    """Return the id of the last entry that the stream ever got, also where it has left again."""
+    """Return the id of the last entry that the stream ever got, also if it has left again."""
     if not client.exists(STREAM):
         return NO_ENTRY
     info: Any = client.xinfo_stream(STREAM)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -28,18 +27,11 @@ class Command(ClipperCommand):
         name = options["application"]
         found = Application.objects.all() if name is None else [named_application(name)]
         for application in found:
-            rebuilt = rebuild(
-                redis_client(),
-                application,
-                dry_run=options["dry_run"],
-                tell=partial(self._say, application.name),
-            )
+            rebuilt = rebuild(redis_client(), application, dry_run=options["dry_run"])
             if not options["dry_run"]:
                 _record(application, rebuilt)
-            self._say(application.name, _result_text(rebuilt, dry_run=options["dry_run"]))
-
-    def _say(self, name: str, line: str) -> None:
-        self.stdout.write(f"{name}: {line}")
+            said = _result_text(rebuilt, dry_run=options["dry_run"])
+            self.stdout.write(f"{application.name}: {said}")
 
 
 def _record(application: Application, rebuilt: RebuildResult) -> None:

@@ -1,19 +1,10 @@
-"""Counters of processes that come and go, and how sparse the past becomes."""
+"""Growth of counters of processes that come and go."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from selection.evaluation.counter_deltas import REMEMBERED, counted_since, remembered
-from selection.evaluation.monitoring.snapshots import (
-    RULES,
-    bucket,
-    grouped,
-    settled_before,
-)
-
-NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def test_growth_adds_up_over_processes() -> None:
@@ -50,20 +41,3 @@ def test_of_processes_that_are_gone_only_the_latest_are_remembered() -> None:
 
     assert len(readings) == REMEMBERED + 1
     assert list(readings)[-1] == "web-499"
-
-
-def test_times_fall_into_stretches_whose_end_belongs_to_them() -> None:
-    times = [NOON + timedelta(seconds=s) for s in (-59, -1, 0, 1, 60, 61)]
-
-    groups = grouped(times, at=lambda time: time, step_s=60)
-
-    assert [len(group) for group in groups] == [3, 2, 1]
-    assert bucket(NOON, step_s=60) == bucket(NOON - timedelta(seconds=59), step_s=60)
-
-
-def test_only_stretches_that_are_over_are_merged() -> None:
-    minutes, tens, _ = RULES
-    now = NOON + timedelta(seconds=59)
-
-    assert settled_before(now, rule=minutes) == NOON - timedelta(hours=1)
-    assert settled_before(now, rule=tens) == NOON - timedelta(days=1)
