@@ -125,7 +125,7 @@ def what_if(
 
 
 class Evaluation:
-    """One question, and what it has worked out so far; policies choose from the arms of `weights`."""
+    """One question, and what it has worked out so far; policies choose from `weights`."""
 
     def __init__(
         self,
