@@ -1,18 +1,9 @@
 """Confidence sequences and evidence: conclusions from rewards that hold however often one looks.
 
-An interval at 95 % that is looked at again and again ends up beside the truth in far more than
-5 % of all runs. Those of this module hold at all times at once: the chance that one is *ever*
-beside the truth is `alpha` at most (Howard, Ramdas, McAuliffe and Sekhon, "Time-uniform,
-nonparametric, nonasymptotic confidence sequences", Annals of Statistics 2021). Each comes from a
-supermartingale, a wealth that a wrong claim can't be expected to make, and from Ville's inequality:
-the wealth ever exceeds 1 / alpha with a chance of alpha at most.
-
-All need nothing but running sums since a fixed beginning. What each says of:
-
-- `mean`: what an arm was expected to earn, on average over the rewards seen of it. Neither drift
-  nor how the arm was chosen matters, as long as it was chosen before its reward was known.
-- `evidence`: that one arm's mean reward is higher than another's. It is the strongest, and wants
-  each mean to have stayed what it is since its sums began.
+The chance that one is *ever* beside the truth is `alpha` at most (Howard, Ramdas, McAuliffe and
+Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences", Annals of Statistics
+2021): each comes from a supermartingale, which exceeds 1 / alpha with a chance of alpha at most
+(Ville). They need running sums alone.
 """
 
 from __future__ import annotations
@@ -51,10 +42,10 @@ class Rewards(NamedTuple):
 def mean(seen: Rewards, *, alpha: float = ALPHA) -> Interval | None:
     """Return the mean reward of an arm, None of none, with a confidence sequence.
 
-    E[exp(s x)] <= 1 + m (exp(s) - 1) for x in [0, 1] with mean m, and the logarithm of the right
-    side is concave in m. So exp(s S) / (1 + m (exp(s) - 1))**n is below a supermartingale where m
-    is the average of the means that the n rewards had (Hoeffding 1963; Howard et al. 2020, the
-    sub-Bernoulli process). Stakes s above 0 bound m from below, and by symmetry from above.
+    E[exp(s x)] <= 1 + m (exp(s) - 1) for x in [0, 1] with mean m, so exp(s S) / (1 + m (exp(s) -
+    1))**n is below a supermartingale if m is the average of the means that the n rewards had
+    (Hoeffding 1963; Howard et al. 2020). Stakes s above 0 bound m from below, and by symmetry from
+    above.
     """
     if seen.number <= 0.0:
         return None
@@ -82,10 +73,7 @@ def _mean_lower(seen: Rewards, *, alpha: float) -> float:
 
 
 def _newton(wealth: Sequence[float], slopes: Sequence[float], *, wanted: float) -> float:
-    """Return how much further on the logarithm of all wealth falls to `wanted`.
-
-    It is convex and falls by the mean of `slopes`: a step never goes too far.
-    """
+    """Return how much further on the logarithm of all wealth falls to `wanted`: never too far."""
     most = max(wealth)
     shares = [math.exp(one - most) for one in wealth]
     total = math.fsum(shares)
@@ -96,13 +84,11 @@ def _newton(wealth: Sequence[float], slopes: Sequence[float], *, wanted: float) 
 def evidence(better: Rewards, other: Rewards, *, margin: float = 0.0) -> float:
     """Return the logarithm of the evidence that `better` is no worse than `other` less `margin`.
 
-    Of each arm the wealth against a mean m is that of a mixture of likelihood ratios, B(1/2 + S,
-    1/2 + n - S) / B(1/2, 1/2) / (m**S (1 - m)**(n - S)) (Robbins 1970). The product of two arms'
-    is a supermartingale too, as each reward is drawn given all before it (Kaufmann and Koolen,
-    "Mixture martingales revisited", JMLR 2021). It is least, of all means with that of `other` at
-    least `margin` above that of `better`, at the result: that of the generalised likelihood ratio
-    of Garivier and Kaufmann (2016). Where those means are true, it ever exceeds log(1 / delta)
-    with a chance of delta at most. 0 where the means seen say otherwise.
+    Each arm's wealth against a mean m is that of a mixture of likelihood ratios, B(1/2 + S, 1/2 + n
+    - S) / B(1/2, 1/2) / (m**S (1 - m)**(n - S)) (Robbins 1970); the product of two arms' is a
+    supermartingale too (Kaufmann and Koolen, JMLR 2021). The result is its least over all means
+    `margin` apart, as the generalised likelihood ratio of Garivier and Kaufmann (2016): if those
+    are true, it ever exceeds log(1 / delta) with a chance of delta at most.
     """
     if better.number <= 0.0 or other.number <= 0.0:
         return 0.0
@@ -114,10 +100,7 @@ def evidence(better: Rewards, other: Rewards, *, margin: float = 0.0) -> float:
 
 
 def _least_unlikely(better: Rewards, other: Rewards, *, margin: float) -> float:
-    """Return the mean of `better` at which both, `margin` apart, are least unlikely.
-
-    By Newton's method, from where it would be without curvature; each step stays inside.
-    """
+    """Return the mean of `better` at which both, `margin` apart, are least unlikely, by Newton."""
     pooled = better.total + other.total - margin * other.number
     m = pooled / (better.number + other.number)
     if margin == 0.0:
@@ -160,11 +143,9 @@ def confidence_in(
 ) -> float:
     """Return how sure it is that the arm in the place `best` is, but for `margin`, the best.
 
-    1 - (the others) * exp(-the weakest evidence against any): where another arm is better, this
-    ever exceeds 1 - delta with a chance of delta at most, whenever one looks. A single arm: 1.
-
-    `worth` 1/2 where rewards of the arms depend on each other: the geometric mean of two
-    supermartingales is at most their mean, which is one.
+    1 - (the others) * exp(-the weakest evidence against any): if another arm is better, this ever
+    exceeds 1 - delta with a chance of delta at most. `worth` is 1/2 for rewards that depend on each
+    other: the geometric mean of two supermartingales is at most their mean.
     """
     weakest = min(
         (

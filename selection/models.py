@@ -130,10 +130,7 @@ class StateCheckpoint(models.Model):
 
 
 class SelectionSnapshot(models.Model):
-    """The state of an application's selection `at` a time, and the events since the one before.
-
-    `selection.evaluation.monitoring` takes, merges and reads them; of the global context.
-    """
+    """An application's selection in the global context, and the events since the last one."""
 
     application = models.ForeignKey(
         "registry.Application", on_delete=models.CASCADE, related_name="selection_snapshots"

@@ -1,11 +1,7 @@
-"""Reliability of arms: known at the moment an arm was asked, without any feedback.
+"""Reliability of arms: whether they answer, known at once without any feedback.
 
-What feedback teaches is how good an arm's answers are; this is whether there are any. Of each arm
-one number is kept, the share of asks that it missed, which fades with every further ask of it: it
-lost its replica, was late, failed, or refused an input that another arm accepts. Selection is
-moved by it at once (`redistributed`), under every policy alike.
-
-Pure arithmetic: the exchange between web processes is `selection.store.query_counts`' affair.
+Of each arm one number is kept, the share of asks that it missed, which fades with every further ask
+of it. Selection is moved by it at once (`redistributed`), under every policy alike.
 """
 
 from __future__ import annotations
@@ -50,9 +46,8 @@ NOTHING = Asked(0, 0.0)
 class Reliability:
     """The knowledge of one web process about the arms of one application.
 
-    `missed` holds the share of asks that were missed, of arms that missed any lately; `factors`
-    say how much of its share an arm keeps, where that isn't all, and are another object whenever
-    they change.
+    `missed` holds shares of asks missed, `factors` how much of its share an arm keeps if that isn't
+    all: another object whenever they change.
     """
 
     def __init__(self) -> None:

@@ -1,18 +1,12 @@
 """Combines what the arms answered into one output, and says how far to trust it (§5.2).
 
-`vote`    the value with the most weight behind it. Confidence is the share of the weight of all
-          asked arms that agrees with the output: an arm that didn't answer in time agrees with
-          nothing, so missing answers lower it.
-`scores`  the class with the highest weighted mean of scores, by label or by index. Confidence is
-          the share of the weight of all asked arms whose own best class it is.
-`mean`    the weighted mean of numbers, or of arrays of numbers item by item. Numbers have no
-          natural "agrees", so confidence is the share of the weight of all asked arms that
-          answered.
-`median`  the weighted median, likewise: a single arm that is far off doesn't move it.
+`vote` is the value with the most weight behind it; confidence is the share of the weight of all
+asked arms that agrees. `scores` is the class with the highest weighted mean of scores; confidence
+is the share whose own best class it is. `mean` and `median` are weighted, of arrays item by item;
+confidence is the share that answered.
 
-Where a number or scores are missing, the arm's average answer stands in for them (§5.2.2), which
-agrees with nothing. The result depends neither on the order in which answers came nor on that of
-the arms. Installed packages add further ways (`selection.combine_plugins`).
+If a number or scores are missing, the arm's average answer stands in for them (§5.2.2), which
+agrees with nothing. The result doesn't depend on the order of answers or arms.
 """
 
 from __future__ import annotations
@@ -69,7 +63,7 @@ def combine(
 ) -> Combined:
     """Combine the JSON texts of the arms that answered; at least one of `asked` must have.
 
-    Raises `ModelFailed` where the outputs are nothing that can be combined in this way.
+    Raises `ModelFailed` if the outputs can't be combined in this way.
     """
     if len(asked) == len(predictions) == 1 and how == VOTE:
         (only,) = predictions.values()

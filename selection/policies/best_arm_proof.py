@@ -14,11 +14,10 @@ STATES: tuple[str, ...] = get_args(Proved)
 
 
 class Recommendation(NamedTuple):
-    """The arm that leads, whether it is proved to be the best, and out of how much.
+    """The arm that leads, how sure that is, the `labels` it rests on, and since when they count.
 
     `best`: its confidence is at least what was wanted. `reopened`: it isn't, and some arm was found
-    to have changed, so that what was known of it is forgotten. `labels` are the rewards that the
-    arms were judged by, `since_ms` is since when all of them have been counted (0: not known).
+    to have changed, so that what was known of it is forgotten.
     """
 
     arm: str

@@ -1,8 +1,7 @@
 """The bounded share of queries for versions without feedback.
 
-An upper confidence bound is highest for an arm that was never observed, and stays so until its
-first label. If labels are late, all queries would go to a version that may be no good; a bounded
-share brings its first labels as surely.
+An upper confidence bound is highest for an arm never observed: if labels are late, all queries
+would go to a version that may be no good.
 """
 
 from __future__ import annotations
@@ -34,8 +33,7 @@ def limited(
 ) -> Mapping[str, float]:
     """Return the chances with no more than the share `newcomers` for all `new` arms together.
 
-    The rest is shared by `known`, the chances of the other arms among themselves; without it they
-    keep their proportions.
+    The rest is shared by `known`, the others' chances among themselves; else in proportion.
     """
     share = math.fsum(chances[arm] for arm in new)
     if share <= newcomers:

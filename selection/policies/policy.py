@@ -1,8 +1,7 @@
 """Selection policies: the choice of arms, the trust in each, the lesson of feedback (§5).
 
-A policy is pure: it holds its parameters and nothing else, reads no clock and draws no random
-number. Statistics come in, a uniform number comes in, and what it learns goes out as sums to be
-added to them (`arithmetic/sums.py`), so that any number of processes can add theirs.
+A policy is pure: it holds its parameters, reads no clock and draws no random number. Sums and a
+uniform number come in, sums to be added go out, from any number of processes.
 """
 
 from __future__ import annotations
@@ -42,10 +41,7 @@ LOWEST_PROPENSITY = 1e-3
 
 
 class Selection(NamedTuple):
-    """The arms to ask, and the chance of each, by which feedback weighs what it teaches.
-
-    It is the chance with which the arm was going to be asked: where all are asked it is 1.
-    """
+    """The arms to ask, and the chance of each with which it was going to be asked."""
 
     arms: tuple[str, ...]
     propensities: tuple[float, ...]
@@ -55,8 +51,7 @@ class Selection(NamedTuple):
 class Prepared:
     """A policy applied to one state and one set of arms: selecting is then one look-up.
 
-    `weights` say how far each arm is trusted, as shares that sum to 1; `probabilities` are the
-    chances of each to be asked. Both are in the order of the arms.
+    `weights` are shares of trust, `probabilities` the chances of each arm to be asked.
     """
 
     weights: Mapping[str, float]
@@ -67,10 +62,7 @@ class Prepared:
     down: frozenset[str] = frozenset()
 
     def select(self, uniform: float, features: Sequence[float] = ()) -> Selection:
-        """Return whom to ask, given a number drawn uniformly from [0, 1).
-
-        `features` describe the query, to policies that take them.
-        """
+        """Return whom to ask, given a number drawn uniformly from [0, 1)."""
         return self.selections[bisect_right(self.bounds, uniform)]
 
     def assigned(
@@ -78,8 +70,7 @@ class Prepared:
     ) -> Selection:
         """Return whom to ask, the same for one key as long as the chances last.
 
-        Where they change, no more keys move than have to. `uniform`, drawn from [0, 1), decides
-        whether an arm that is down is probed: no key is left with one.
+        `uniform`, drawn from [0, 1), decides whether an arm that is down is probed.
         """
         if len(self.selections[0].arms) > 1:
             return self.selections[0]
@@ -95,10 +86,7 @@ class Prepared:
         return Selection((arm,), (chances[arm],))
 
     def reweighted(self, factors: Factors) -> Prepared:
-        """Return the same where arms don't all answer reliably (`selection.reliability`).
-
-        A policy that asks all arms goes on to, but trusts them accordingly.
-        """
+        """Return the same if arms don't all answer reliably."""
         weights = redistributed(self.weights, factors=factors)
         down = down_of(self.weights, factors=factors)
         if any(len(selection.arms) > 1 for selection in self.selections):
@@ -168,9 +156,7 @@ class Observation(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """The proof that an arm is the best: the chance `delta` that it is wrong, and that no other
-    is better by more than `margin`.
-    """
+    """The chance `delta` that a proof of the best arm is wrong, and the `margin` of others."""
 
     delta: float = ALPHA
     margin: float = 0.0
@@ -180,9 +166,7 @@ class Proof(NamedTuple):
 class Policy(ABC):
     """One way to choose among arms and to learn from feedback.
 
-    `arms` is always a mapping from the arms that may be asked to the weights of their routes, and
-    `statistics` tell of each of them (`join`). What every policy has
-    are the rewards of each arm; one that needs other sums names their `statistic`.
+    `arms` maps arms to the weights of their routes, `statistics` tell of each of them (`join`).
     """
 
     name: ClassVar[str]
@@ -229,10 +213,7 @@ class Policy(ABC):
         return rewards(seen.losses)
 
     def encode(self, features: Features) -> tuple[float, ...]:
-        """Return what the policy learns of a query's features, as receipts and rows keep it.
-
-        Raises `BadRequest` where they are not those that the policy needs.
-        """
+        """Return a query's features as the policy learns them. Raises `BadRequest` for others."""
         if features:
             raise BadRequest(f"features: policy {self.name!r} takes none.")
         return ()
@@ -252,9 +233,7 @@ class Policy(ABC):
     ) -> Update:
         """Return the update that losses in [0, 1] of some arms make, live and in a replay alike.
 
-        `arms` are those routed when the feedback came, by default those with losses, which take
-        part in any case. `propensities` are the arms' chances of being asked, `at_ms` is when the
-        feedback came.
+        `arms` are those routed when the feedback came, by default those with losses.
         """
         deltas: dict[StatisticKind, Statistics] = {
             REWARDS: rewards(losses),
@@ -329,11 +308,7 @@ def highest(scores: Mapping[str, float]) -> list[str]:
 
 
 def trust(statistics: Statistics) -> dict[str, float]:
-    """Return shares in proportion to mean rewards, given observations and rewards of each arm.
-
-    Each has one success and one failure more than were seen (Laplace's rule of succession), so
-    that nothing known is a half and no arm's trust is quite 0.
-    """
+    """Return shares in proportion to mean rewards, by Laplace's rule of succession."""
     return normalised({arm: (v[1] + 1.0) / (v[0] + 2.0) for arm, v in statistics.items()})
 
 

@@ -1,7 +1,7 @@
 """Formulas that people write: arithmetic over `label` and `output`, and nothing else.
 
-They are evaluated by simpleeval, with operators that take numbers only and give floats: no power
-grows without bound, no text is repeated. No attribute can be reached, no name but the two.
+simpleeval evaluates them with operators that take numbers only and give floats. No attribute can be
+reached, no name but the two.
 """
 
 from __future__ import annotations
@@ -99,10 +99,7 @@ class Expression:
         self._evaluator = SimpleEval(operators=OPERATORS, functions=FUNCTIONS, names={})
 
     def __call__(self, *, label: Any, output: Any) -> float:
-        """Return the formula's value for decoded JSON values; true is 1 and false 0.
-
-        Raises `InvalidInput` where it has none, as with a label of another kind than it expects.
-        """
+        """Return the formula's value of JSON values. Raises `InvalidInput` if it has none."""
         self._evaluator.names = {LABEL: label, OUTPUT: output}
         try:
             value = _number(self._evaluator.eval(self._text, previously_parsed=self._parsed))

@@ -1,9 +1,7 @@
 """Assignment of keys to arms: the same arm for each query of a key, as far as shares allow.
 
-By weighted rendezvous hashing each route gets a number from the key and its own name, and the
-highest wins (Thaler and Ravishankar 1998; with weights Schindelhauer and Schomaker 2005). A route
-wins the share of all keys that it has. Where the share of one changes, or one leaves, only keys
-that it wins or loses move.
+By weighted rendezvous hashing (Thaler and Ravishankar 1998; Schindelhauer and Schomaker 2005): if
+the share of a route changes, only keys that it wins or loses move.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """Chances of arms to be the best, given a distribution of the mean reward of each.
 
-P(i is best) is the integral of its density times the product of the others' distribution functions.
-All arms share one grid. It begins where even the arm that begins highest does, as below it one
-factor is 0, and is everywhere as fine as the narrowest arm there wants it: some hundred points,
-however many arms. Integrals on it are those of cubic Hermite interpolation.
+P(i is best) is the integral of its density times the product of the others' distribution functions,
+on one grid, as fine as the narrowest arm there wants it, by cubic Hermite interpolation.
 """
 
 from __future__ import annotations
@@ -21,10 +19,9 @@ DEPTH = 15.0
 
 
 def best_of_betas(parameters: Sequence[tuple[float, float]]) -> list[float]:
-    """Return each arm's chance that its draw from Beta(a, b) is the highest; a and b are >= 1.
+    """Return each arm's chance that its draw from Beta(a, b) is the highest, exact to 1e-5.
 
-    It is exact to 1e-5. The integration is over log(x / (1 - x)), in which all of these are smooth
-    and single-peaked.
+    a and b are >= 1. The integration is over log(x / (1 - x)), in which all of these are smooth.
     """
     a, b = np.array(parameters, dtype=np.float64).T
     peak = np.log(a / b)
@@ -80,10 +77,7 @@ def _chances(nodes: Array, *, density: Array, slope: Array) -> list[float]:
 
 
 def _pieces(values: Array, slopes: Array, *, half: Array) -> Array:
-    """Return the integral between neighbouring nodes of the cubic through values and slopes.
-
-    `half` are half the distances between the nodes.
-    """
+    """Return the integral between neighbouring nodes of the cubic through values and slopes."""
     pieces: Array = (values[:, :-1] + values[:, 1:]) * half
     pieces += (slopes[:, :-1] - slopes[:, 1:]) * (half * half / 3.0)
     return pieces

@@ -1,8 +1,7 @@
 """A query's features as a policy learns from them: a fixed number of numbers.
 
 Many features, or features by name, are hashed into a few with signs that cancel collisions on
-average (Weinberger, Dasgupta, Langford, Smola and Attenberg 2009, "Feature hashing for large scale
-multitask learning").
+average (Weinberger, Dasgupta, Langford, Smola and Attenberg 2009, "Feature hashing").
 """
 
 from __future__ import annotations
@@ -23,11 +22,7 @@ LONGEST_NAME = 256
 
 
 def encode(features: Features, *, dimensions: int, buckets: int) -> tuple[float, ...]:
-    """Return as many numbers as there are buckets, at most `dimensions`.
-
-    Features by name and more numbers than buckets are hashed. Raises `BadRequest` for features out
-    of bounds, or an array of another length than `dimensions`.
-    """
+    """Return as many numbers as there are buckets. Raises `BadRequest` for unfit features."""
     if isinstance(features, Mapping):
         return _named(features, buckets=buckets)
     if len(features) != dimensions:

@@ -1,8 +1,7 @@
 """An arm's rewards in memories of several lengths.
 
-Each memory is a sum that fades at its own pace: the first never, the others so that in effect the
-last 3,000, 1,000, 300, 100 and 30 labels of all arms count, and the last one by labels of the arm
-itself. Which of them to believe is for `selection.policies.arithmetic.memory_choice` to say.
+The first memory never fades, the others so that the last 3,000 to 30 labels of all arms count, and
+the last one by labels of the arm itself.
 """
 
 from __future__ import annotations

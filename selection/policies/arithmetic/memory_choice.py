@@ -1,10 +1,8 @@
 """The choice of the memory of an arm that still holds.
 
-An arm is believed what the longest memory says that agrees with all shorter ones (Lepski 1991, "On
-a problem of adaptive estimation in Gaussian white noise"; as the windows of Bifet and Gavaldà 2007,
-"Learning from time-changing data with adaptive windowing"). They disagree where the likelihood
-ratio of Bernoulli rewards, n * KL(short, long), is large; with other rewards in [0, 1], which vary
-less, that takes more to happen.
+It is the longest that agrees with all shorter ones (Lepski 1991; the windows of Bifet and Gavaldà
+2007, "Learning from time-changing data with adaptive windowing"); they disagree if the likelihood
+ratio n * KL(short, long) is large.
 """
 
 from __future__ import annotations
@@ -120,10 +118,7 @@ SELDOM = 0.01
 
 
 class Forecast(NamedTuple):
-    """The prediction of arms by their differences: so many labels, with these rewards in all.
-
-    `together` is the chance that arms have moved together.
-    """
+    """Labels and rewards of arms by their differences; the chance that they moved `together`."""
 
     together: float
     counts: Array

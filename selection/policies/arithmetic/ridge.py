@@ -25,9 +25,7 @@ WIDTHS = np.sqrt((np.arange(DRAWS) + 0.5) / DRAWS)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ridge:
-    """For K arms and d features: `coefficients` (K, d), and each arm's inverse matrix A^-1 in
-    `inverses` (K * d, d).
-    """
+    """The `coefficients` (K, d) of K arms and d features, the `inverses` (K * d, d) of matrices."""
 
     coefficients: Array
     inverses: Array
@@ -44,9 +42,7 @@ class Ridge:
     def highest_bound(
         self, features: Sequence[float], *, alpha: float, among: Sequence[bool] | None = None
     ) -> list[float]:
-        """Return each arm's chance of the highest theta' x + alpha * sqrt(u * x' A^-1 x), u being
-        drawn evenly from 0 to 1; arms that tie share.
-        """
+        """Return each arm's chance of the highest theta' x + alpha * sqrt(u * x' A^-1 x)."""
         promised, widths = self._bounds(features)
         bounds = promised + alpha * WIDTHS[:, None] * widths
         if among is not None:
@@ -65,9 +61,8 @@ class Ridge:
 def coefficients_of(vectors: Sequence[Vector], *, dimensions: int, ridge: float) -> Array:
     """Return for K arms and d features (K, d): the shared coefficients plus each arm's deviations.
 
-    An arm's vector ends with its sums: the upper triangle of A_i = sum(x x'), then b_i =
-    sum(reward * x). Of all sums A and b together theta = (A + ridge I)^-1 b; an arm adds
-    (A_i + ridge I)^-1 (b_i - A_i theta), the ridge regression of what theta leaves unexplained.
+    An arm's vector ends with the upper triangle of A_i = sum(x x'), then b_i = sum(reward * x). Of
+    all sums together theta = (A + ridge I)^-1 b; an arm adds (A_i + ridge I)^-1 (b_i - A_i theta).
     """
     table = _table_of(vectors)
     shared, matrices, left = _left(table, dimensions=dimensions, ridge=ridge)
@@ -76,9 +71,7 @@ def coefficients_of(vectors: Sequence[Vector], *, dimensions: int, ridge: float)
 
 
 def _left(table: Array, *, dimensions: int, ridge: float) -> tuple[Array, Array, Array]:
-    """Return the coefficients of all arms together (d), each arm's penalised matrix (K, d, d), and
-    of its sum(reward * x) what those coefficients leave unexplained (K, d, 1).
-    """
+    """Return shared coefficients (d), penalised matrices (K, d, d), what is left (K, d, 1)."""
     total = table.sum(axis=0, keepdims=True)
     together = _penalise(_unfolded(total, dimensions=dimensions), ridge=ridge)
     shared: Array = np.linalg.solve(together[0], total[0, -dimensions:])
@@ -109,9 +102,7 @@ def _unfolded(table: Array, *, dimensions: int) -> Array:
 
 @lru_cache(maxsize=32)
 def _places(dimensions: int, *, width: int) -> NDArray[np.intp]:
-    """Return where in a vector each number of a symmetric matrix is, whose upper triangle, row by
-    row, has as many numbers behind it as the matrix has rows.
-    """
+    """Return where a symmetric matrix's numbers are in a vector of its upper triangle."""
     rows, columns = np.triu_indices(dimensions)
     places = np.zeros((dimensions, dimensions), dtype=np.intp)
     places[rows, columns] = places[columns, rows] = np.arange(len(rows))

@@ -1,11 +1,8 @@
 """Shrinkage of a context towards everybody: what others' observations add to its own.
 
-What all contexts taught counts in each as so many observations of its own: few where contexts
-differ, many where they are alike. How many follows from Bühlmann's credibility (1967, "Experience
-rating and credibility"), the variance within contexts over that between them; for rewards of 0 and
-1 it is the strength of a Beta prior whose mean and variance are those of the contexts' means. The
-variance between contexts is the covariance of rewards that one arm got in the same context, which
-the sums `PAIRS` tell without anybody looking at all contexts.
+They count as so many observations of its own as Bühlmann's credibility says (1967, "Experience
+rating and credibility"): the variance within contexts over that between them, which is the
+covariance of rewards that one arm got in the same context (`PAIRS`).
 """
 
 from __future__ import annotations
@@ -36,9 +33,7 @@ WEAKEST, STRONGEST = 1.0, 1000.0
 
 
 class Everybody(NamedTuple):
-    """The sums of all contexts, by arm: those of the policy, the rewards, and
-    how many observations that is worth in one context (`strength`).
-    """
+    """The sums of all contexts by arm, and how many observations they are worth (`strength`)."""
 
     statistics: Statistics
     rewards: Statistics

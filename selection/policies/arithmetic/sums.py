@@ -1,9 +1,7 @@
 """Sums by arm that feedback adds to, which fade, and which newcomers inherit (§5).
 
-Everything that is learned is a sum of what single pieces of feedback add, each of which fades by a
-constant factor with every further one: a mended model comes back because its failures are
-forgotten. This module does in pure arithmetic what the script of `counting.py` does
-atomically in Redis, number by number; replaying feedback with it gives the same state.
+This module does in pure arithmetic what the script of `counting.py` does atomically in Redis,
+number by number; replaying feedback with it gives the same state.
 """
 
 from __future__ import annotations
@@ -22,18 +20,11 @@ Statistics = Mapping[str, Vector]
 class StatisticKind(NamedTuple):
     """One kind of sums: `width` numbers an arm, under `name` in Redis.
 
-    `relative`: only differences between arms matter, as with log-weights; a newcomer joins at the
-    mean. Otherwise the first number is how much was observed, and a newcomer has observed nothing.
-
-    `keeps`: by what each of the numbers is multiplied, whatever the policy's own fading; a kind
-    with other ones is another kind and needs another name. `by_arm`: the last so many numbers fade
-    only with feedback of the arm itself, so that an arm that is seldom asked forgets as slowly.
-
-    `levelled`: sums as those of `LEVELS`. Of the last number that feedback adds, the mean reward of
-    all arms lately is taken first.
-
-    `evidence`: sums as those of `EVIDENCE`, which all begin anew where an arm has changed.
-    Newcomers begin with nothing of them: what is proved of one version says nothing of another.
+    The first is how much was observed, unless `relative`: only differences between arms matter, as
+    with log-weights, and a newcomer joins at the mean. `keeps`: by what each number is multiplied,
+    whatever the policy's own fading. `by_arm`: the last so many numbers fade only with feedback of
+    the arm itself. `levelled`: sums as those of `LEVELS`. `evidence`: sums as those of `EVIDENCE`,
+    which begin anew if an arm has changed; newcomers have none.
     """
 
     name: str
@@ -91,11 +82,8 @@ class WarmStart(NamedTuple):
 class Update:
     """The change that one piece of feedback makes to a state.
 
-    `arms` take part: what is known of them fades by `keep`, or as its kind has it, and those that
-    are new join first. `deltas` are then added, by family and arm. The arms `observed` count one
-    more feedback.
-    `routed` are those of the arms that queries choose among; the others only get a late label.
-    `at_ms` is when it came, in milliseconds since 1970; 0 where nobody knows.
+    What is known of `arms` fades, new ones join first, then `deltas` are added. `routed` are those
+    that queries choose among, `observed` those that count one more feedback.
     """
 
     arms: tuple[str, ...]
@@ -134,9 +122,7 @@ def learn(state: State, update: Update) -> State:
 
 
 def _paired(update: Update, *, own: State) -> Update:
-    """Return what the update is to everybody: each reward makes a pair with each earlier one of
-    its arm in the context.
-    """
+    """Return the update with pairs of each reward with earlier ones of its arm and context."""
     rewarded = update.deltas.get(REWARDS)
     if not rewarded:
         return update
@@ -208,11 +194,10 @@ def _rechecked(moved: Statistics, *, rewarded: Container[str], at_ms: int) -> di
 
 
 def _has_changed(vector: Vector) -> bool:
-    """Return whether the mean of lately is too far from the mean of all, of which it is a part.
+    """Return whether the mean of lately is too far from the mean of all (Roberts 1959).
 
-    In standard errors of a fading mean (Roberts 1959). `equal` is how many rewards that count alike
-    lately's are worth. The variance is the larger one of both means, so that arms which hardly ever
-    fail raise no false alarm.
+    `equal` is how many rewards that count alike lately's are worth. The variance is the larger one
+    of both means, so that arms which hardly ever fail raise no false alarm.
     """
     seen, total, lately, of_lately, _, _ = vector
     if lately < CHANGED_FROM:

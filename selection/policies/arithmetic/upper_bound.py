@@ -31,8 +31,9 @@ def highest_bound(
 
 
 def upper_bounds(known: Belief, *, exploration: Array) -> Array:
-    """Return a row of bounds of the arms' means for each exploration: Wilson's upper limit with
-    z**2 = 2 * exploration * log(1 + n / n_i), n_i observations of the arm and n of all.
+    """Return a row of bounds of the arms' means for each exploration: Wilson's upper limit.
+
+    z**2 = 2 * exploration * log(1 + n / n_i), for n_i observations of the arm and n of all.
     """
     counts = np.maximum(known.counts, NEVER)
     means = known.rewards / counts

@@ -22,9 +22,7 @@ from selection.reliability import Factors, redistributed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyedArms(Prepared):
-    """Arms drawn by weight. A key stays with its route: where the route's model gets a new version,
-    its keys go on to that, and no other moves.
-    """
+    """Arms drawn by weight; a key stays with its route, and follows its model's new versions."""
 
     seed: int
     # The share of each arm by the routes' weights, whatever its state.
@@ -60,10 +58,7 @@ class KeyedArms(Prepared):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ABSplit(Policy):
-    """Ask one arm, drawn by the weights of the routes: once for each key or context, or each query.
-
-    Feedback moves nothing, but tells how well each arm did; a new version starts from nothing.
-    """
+    """Ask one arm, drawn by route weights for each key or context, or for each query."""
 
     name: ClassVar[str] = "ab_split"
     summary: ClassVar[str] = "splits traffic by route weight; a key or a context keeps its route"

@@ -19,13 +19,11 @@ if TYPE_CHECKING:
 class AdaptiveUCB(Policy):
     """Ask the arm with the highest upper bound of its mean reward, at a confidence drawn by chance.
 
-    The bound is Wilson's (1927), with z**2 = 2 * u * exploration * log(1 + n / n_i) for n_i labels
-    of the arm and n of all: KL-UCB+ (Garivier and Cappé 2011) in closed form. u is drawn from 0 to
-    1 for each query, the same for all arms (RandUCB: Vaswani, Mehrabian, Durand and Kveton 2020),
-    so that arms share while labels are awaited and every chance is exact. n_i are the labels of
-    the longest memory that still holds (`memories.py`), and of arms that nobody
-    asks what those that have changed together tell (`memory_choice.py`). Once some
-    arm is known, those without feedback get the share `newcomers` at most.
+    The bound is Wilson's (1927), with z**2 = 2 * u * exploration * log(1 + n / n_i): KL-UCB+
+    (Garivier and Cappé 2011) in closed form. u is drawn from 0 to 1 for each query, the same for
+    all arms (RandUCB: Vaswani, Mehrabian, Durand and Kveton 2020). n_i are the labels of the
+    longest memory that still holds (`memories.py`), or what arms that changed together tell
+    (`memory_choice.py`).
     """
 
     name: ClassVar[str] = "adaptive_ucb"

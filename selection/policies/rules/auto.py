@@ -20,12 +20,10 @@ MANY = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auto(Policy):
-    """`rand_linucb` where queries carry features, `squarecb` where these are many, and
-    `adaptive_ucb` where there are none.
+    """`rand_linucb` for queries with features, `squarecb` for many, `adaptive_ucb` without any.
 
-    No more is needed: the last is at least nearly the best of all policies whatever the number of
-    arms, the delay and the share of labels (docs/results/learning.md), and contexts learn together
-    as far as they are alike under both.
+    The last is at least nearly the best of all policies whatever the number of arms, the delay and
+    the share of labels (docs/results/learning.md).
     """
 
     name: ClassVar[str] = "auto"

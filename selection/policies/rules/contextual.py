@@ -16,10 +16,7 @@ from selection.reliability import EVERYTHING, Factors, redistributed
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Contextual(Prepared):
-    """Arms whose chances depend on the query. `probabilities` are even shares: the features that
-    decide aren't known here, or are those of another policy. Of `new` arms nothing is known; they
-    get the share `newcomers` at most.
-    """
+    """Arms whose chances depend on the query; without its features all arms have even shares."""
 
     arms: tuple[str, ...]
     # Features of a query.
@@ -64,9 +61,7 @@ Kind = TypeVar("Kind", bound=Contextual)
 class Linear(Policy):
     """A policy that keeps a ridge regression of each arm's reward on a constant and the features.
 
-    Its coefficients are those that all arms share, and each arm's own deviations from them, which
-    the ridge draws to 0. What is known of an arm fades with its own labels alone, so that an arm
-    that is seldom asked isn't tried out anew.
+    What is known of an arm fades with its own labels alone.
     """
 
     dimensions: int = 1

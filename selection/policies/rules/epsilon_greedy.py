@@ -14,8 +14,7 @@ from selection.policies.policy import Fading, Prepared, evenly, floored, highest
 class EpsilonGreedy(Fading):
     """p = (1 - epsilon) * [the best mean reward] + epsilon / K (Sutton and Barto 2018, 2.2).
 
-    Arms that tie share. An arm without any feedback is asked by exploration alone, so that nothing
-    unproven gets most queries while its first labels are awaited; without any on all, all tie.
+    Arms that tie share; an arm without any feedback is asked by exploration alone.
     """
 
     name: ClassVar[str] = "epsilon_greedy"

@@ -12,11 +12,7 @@ from selection.policies.policy import Exponential, Observation, Prepared, ask_al
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exp4(Exponential):
-    """An ensemble whose weights follow Hedge: log-weight += -eta * loss for each that answered.
-
-    Every arm's loss is seen, so nothing needs importance weighting: dividing by the weight, as
-    the single-arm rule does, makes weak arms collapse faster the weaker they are.
-    """
+    """An ensemble whose weights follow Hedge: log-weight += -eta * loss for each that answered."""
 
     name: ClassVar[str] = "exp4"
     summary: ClassVar[str] = "asks all arms, combines answers by weights learned from feedback"

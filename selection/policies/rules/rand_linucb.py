@@ -41,9 +41,10 @@ class RandomisedBounds(Contextual):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandLinUCB(Linear):
-    """Ask the arm of the highest theta_i' x + alpha * sqrt(u * x' A_i^-1 x), where u is drawn from
-    0 to 1 for each query, the same for all arms (Vaswani, Mehrabian, Durand and Kveton 2020, "Old
-    dog learns new tricks: randomized UCB for bandit problems").
+    """Ask the arm of the highest theta_i' x + alpha * sqrt(u * x' A_i^-1 x), u drawn from 0 to 1.
+
+    Vaswani, Mehrabian, Durand and Kveton 2020, "Old dog learns new tricks: randomized UCB for
+    bandit problems".
     """
 
     name: ClassVar[str] = "rand_linucb"

@@ -35,8 +35,9 @@ class GapWeighted(Contextual):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SquareCB(Linear):
-    """Foster and Rakhlin 2020, "Beyond UCB": a regression predicts each arm's reward, and arms are
-    drawn by how far they fall behind the best, with gamma growing as the root of the labels.
+    """Draw arms by how far a regression predicts them behind the best, with a growing gamma.
+
+    Foster and Rakhlin 2020, "Beyond UCB".
     """
 
     name: ClassVar[str] = "squarecb"

@@ -26,9 +26,7 @@ class Thompson(Fading):
     """Probability matching (Thompson 1933), with each arm's exact chance of being the best.
 
     Rewards in [0, 1] count as fractions of a success: Beta(1 + successes, 1 + failures). If
-    observations fade it is discounted Thompson sampling (Raj and Kalyani 2017). Instead of drawing
-    from each posterior, the chances are integrated once for a state, so that those logged are
-    exact.
+    observations fade it is discounted Thompson sampling (Raj and Kalyani 2017).
     """
 
     name: ClassVar[str] = "thompson"

@@ -30,13 +30,10 @@ TO_THE_FIRST = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackAndStop(Policy):
-    """Best-arm identification at a fixed confidence: sample, stop, and reopen where an arm changes.
+    """Best-arm identification at a fixed confidence: sample, stop, and reopen if an arm changes.
 
-    It samples by top-two Thompson sampling (Russo 2016, "Simple Bayesian algorithms for best-arm
-    identification"), whose chances are found exactly, and stops by the generalised likelihood ratio
-    of Garivier and Kaufmann (2016, "Optimal best arm identification with fixed confidence") with a
-    threshold that holds at any time (`selection.inference.evidence`). Then the best arm gets all
-    but `floor`. Nothing fades; what was proved of an arm is forgotten where that has changed.
+    It samples by top-two Thompson sampling (Russo 2016) with exact chances, and stops by the
+    generalised likelihood ratio of Garivier and Kaufmann (2016). Nothing fades.
     """
 
     name: ClassVar[str] = "track_and_stop"
@@ -75,8 +72,8 @@ class TrackAndStop(Policy):
 def top_two(likely: Mapping[str, float]) -> dict[str, float]:
     """Return the chances of top-two sampling, given each arm's to be the best.
 
-    The first of the two is drawn by these chances, the second again and again until it is another
-    one: i is asked with a chance of p_i (b + (1 - b) * sum over j != i of p_j / (1 - p_j)).
+    The second is drawn until it is another one: i is asked with a chance of p_i (b + (1 - b) * sum
+    over j != i of p_j / (1 - p_j)).
     """
     # 1 - p would lose the digits of what is left beside a p close to 1.
     others = {

@@ -16,11 +16,9 @@ from selection.policies.policy import FLOOR, Fading, Prepared, floored, paramete
 class UCB1(Fading):
     """The highest index: mean reward + exploration * sqrt(ln(n) / n_i).
 
-    n_i counts what was observed of the arm and n of all. With exploration sqrt(2) and nothing
-    fading it is UCB1 (Auer, Cesa-Bianchi and Fischer 2002); where counts fade it is discounted
-    UCB (Garivier and Moulines 2011), whose 2 * sqrt(xi) is `exploration`. Arms without feedback
-    come first, and arms that tie share; once some arm is known, those without feedback get the
-    share `newcomers` at most.
+    With exploration sqrt(2) and nothing fading it is UCB1 (Auer, Cesa-Bianchi and Fischer 2002); if
+    counts fade it is discounted UCB (Garivier and Moulines 2011), whose 2 * sqrt(xi) is
+    `exploration`.
     """
 
     name: ClassVar[str] = "ucb1"
