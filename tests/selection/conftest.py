@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis
@@ -14,8 +14,7 @@ from selection.receipts import ReceiptSigner
 from selection.store.large_outputs import OutputStore
 from selection.store.selection_store import SelectionStore
 from serving.testing import application_spec
-
-MakeApplication = Callable[..., ApplicationSpec]
+from tests.selection.caller import Caller
 
 
 @pytest.fixture
@@ -56,6 +55,11 @@ async def outputs(aredis: Redis) -> AsyncIterator[OutputStore]:
 @pytest.fixture
 def signer() -> ReceiptSigner:
     return ReceiptSigner(b"a secret of thirty-two bytes ...")
+
+
+@pytest.fixture
+def caller(service: FeedbackService, signer: ReceiptSigner) -> Caller:
+    return Caller(service, signer)
 
 
 @pytest.fixture

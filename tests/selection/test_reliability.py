@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 from redis.asyncio import Redis
 
 from selection.policies import POLICIES, Prepared, make_policy
 from selection.policies.arithmetic.sums import State
-from selection.reliability import EVERYTHING, PROBE, Reliability, factor_of, redistributed
+from selection.reliability import EVERYTHING, PROBE, Reliability, redistributed
 from selection.store.asks import Asks
 from selection.store.codec import prepared
 from selection.store.redis_keys import REDIS_ERRORS, reliability_key
@@ -45,11 +43,6 @@ def test_factors_are_the_same_object_until_they_change() -> None:
     assert known.factors is before
 
 
-def test_shares_of_reliable_arms_stay_as_they_are() -> None:
-    shares = {"a:1": 0.7, "b:1": 0.3}
-    assert redistributed(shares, factors=EVERYTHING) == shares
-
-
 def test_where_all_arms_fail_alike_none_pays() -> None:
     shares = {"a:1": 0.7, "b:1": 0.3}
     assert redistributed(shares, factors=dict.fromkeys(shares, 0.0)) == shares
@@ -59,18 +52,6 @@ def test_where_all_arms_fail_alike_none_pays() -> None:
 def test_an_arm_that_is_down_is_left_a_probe_however_much_it_was_trusted() -> None:
     shares = redistributed({"a:1": 0.9999, "b:1": 0.0001}, factors=DOWN)
     assert shares == {"a:1": PROBE, "b:1": pytest.approx(1 - PROBE)}
-
-
-def test_an_arm_without_a_share_is_given_none() -> None:
-    assert redistributed({"a:1": 0.5, "b:1": 0.5, "c:1": 0.0}, factors=DOWN)["c:1"] == 0.0
-
-
-def test_half_reliable_arms_keep_less_and_shares_sum_to_1() -> None:
-    shares = redistributed({"a:1": 0.5, "b:1": 0.3, "c:1": 0.2}, factors={"a:1": factor_of(0.4)})
-    assert math.fsum(shares.values()) == pytest.approx(1.0)
-    assert shares["a:1"] < 0.35
-    assert shares["b:1"] > 0.3
-    assert shares["c:1"] > 0.2
 
 
 def ready(name: str) -> Prepared:
@@ -113,11 +94,6 @@ def test_contexts_of_an_arm_that_is_down_have_another_meanwhile_and_no_others_mo
     assert {key: moved.reweighted(EVERYTHING).assigned(key).arms[0] for key in keys} == before
 
 
-def test_contexts_don_t_move_for_an_arm_that_mostly_answers() -> None:
-    moved = ready("ab_split").reweighted({"a:1": 0.5})
-    assert moved.probabilities == ready("ab_split").probabilities
-
-
 # The exchange.
 
 
@@ -158,13 +134,6 @@ async def test_a_link_that_one_process_lost_is_not_held_against_the_arm_by_other
     await one.flush()
     await two.flush()
     assert two.known[7].factors == EVERYTHING
-
-
-async def test_nothing_is_written_where_every_arm_answers(aredis: Redis) -> None:
-    asks = Asks(aredis)
-    asks.known[7].all_answered(("a:1", "b:1"))
-    await asks.flush()
-    assert not await aredis.exists(reliability_key(7))
 
 
 async def test_what_redis_did_not_take_is_told_later() -> None:

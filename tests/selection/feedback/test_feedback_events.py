@@ -24,12 +24,6 @@ def test_a_label_on_a_query() -> None:
     assert bytes(item.label) == b'[1, "x" ]'
 
 
-def test_rewards_of_single_arms() -> None:
-    item = parse_item(b'{"query_id": "abc", "rewards": {"svm:2": 1, "knn:1": 0.5}}')
-    assert item.rewards == {"svm:2": 1.0, "knn:1": 0.5}
-    assert item.mean_reward() == 0.75
-
-
 def test_metrics_come_with_any_feedback_on_a_query_up_to_eight() -> None:
     told = {f"metric_{number}": number / 8 for number in range(8)}
     item = {"query_id": "abc", "label": 7, "metrics": told}
@@ -37,12 +31,6 @@ def test_metrics_come_with_any_feedback_on_a_query_up_to_eight() -> None:
     item["metrics"] = told | {"one_more": 1}
     with pytest.raises(BadRequest, match="length <= 8"):
         parse_item(json.dumps(item).encode())
-
-
-def test_a_labelled_input_with_and_without_context() -> None:
-    item = parse_item(b'{"input": [1], "label": 7, "context": "ann"}')
-    assert (bytes(item.input), item.context) == (b"[1]", "ann")
-    assert parse_item(b'{"input": [1], "label": 7}')
 
 
 def test_clippers_own_update_names_the_context_uid() -> None:

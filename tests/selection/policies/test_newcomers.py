@@ -34,24 +34,9 @@ def test_a_label_that_has_begun_to_fade_doesnt_open_the_gates() -> None:
     assert chances(ucb1, known) == pytest.approx({"a:1": 0.9, NEW: 0.1})
 
 
-def test_one_that_is_known_is_asked_as_much_as_its_index_says() -> None:
-    known = {"a:1": (50.0, 45.0, 45.0), NEW: (2.0, 2.0, 2.0)}
-    assert chances(ucb1, known) == {"a:1": 0.0, NEW: 1.0}
-
-
-def test_one_that_would_get_less_anyway_gets_no_more() -> None:
-    known = {"a:1": (50.0, 49.0, 49.0), NEW: (0.5, 0.0, 0.0)}
-    assert chances(ucb1, known) == {"a:1": 1.0, NEW: 0.0}
-
-
 def test_at_the_very_start_there_is_nothing_to_lose() -> None:
     known = {"a:1": (3.0, 3.0, 3.0), NEW: NOTHING}
     assert chances(ucb1, known) == {"a:1": 0.0, NEW: 1.0}
-
-
-def test_with_the_whole_share_it_is_the_rule_of_the_literature() -> None:
-    literal = make_policy("ucb1", {"floor": 0.0, "newcomers": 1.0})
-    assert chances(literal, {"a:1": (50.0, 45.0, 45.0), NEW: NOTHING}) == {"a:1": 0.0, NEW: 1.0}
 
 
 def features(policy: Policy, luck: Random) -> tuple[float, ...]:

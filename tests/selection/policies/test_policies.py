@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from core.errors import BadRequest, InvalidPolicyParams
 from selection.policies import POLICIES, make_policy
 from selection.policies.arithmetic.sums import EVIDENCE, REWARDS, State, join, join_all, learn
-from selection.policies.policy import Observation, Policy, Prepared, shares
+from selection.policies.policy import Observation, Policy, Prepared
 from selection.policies.rules.ab_split import ABSplit
 from selection.policies.rules.auto import Auto
 from selection.policies.rules.contextual import Contextual
@@ -176,32 +176,6 @@ def test_a_new_version_inherits_its_predecessors_belief_discounted(name: str) ->
     assert new == pytest.approx([mean + 0.5 * (x - mean) for x in former])
     after = prepared(policy, state, {"a:2": 1.0, "b:1": 1.0}).weights
     assert 0.5 < after["a:2"] < prepared(policy, state, before).weights["a:1"] + 1e-12
-
-
-def test_under_a_split_a_new_version_begins_with_nothing() -> None:
-    policy = make_policy("ab_split", {})
-    state = observed(policy, {"a:1": 1.0}, arms={"a:1": 1.0})
-    new = join(state, ("a:2",), statistic=policy.statistic, warm_start=policy.warm_start)["a:2"]
-    assert new == (0.0, 0.0, 0.0)
-
-
-def test_shares_are_those_of_the_softmax_however_far_apart() -> None:
-    weights = shares({"a:1": (0.0,), "b:1": (-math.log(3),), "c:1": (-3e7,)})
-    assert weights == pytest.approx({"a:1": 0.75, "b:1": 0.25, "c:1": 0.0})
-    assert weights["c:1"] > 0.0
-
-
-def test_the_table_names_each_policy_as_it_names_itself() -> None:
-    assert {name: policy.name for name, policy in POLICIES.items()} == {n: n for n in POLICIES}
-
-
-@pytest.mark.parametrize("name", sorted(POLICIES))
-def test_declared_defaults_are_the_defaults(name: str) -> None:
-    policy = make_policy(name, {})
-    declared = {parameter.name: parameter.default for parameter in policy.parameters}
-    assert declared == {key: getattr(policy, key) for key in declared}
-    assert all(p.low <= p.default <= p.high for p in policy.parameters)
-    assert policy == make_policy(name, declared)
 
 
 def test_an_unknown_policy_is_refused_with_the_known_ones() -> None:

@@ -58,8 +58,3 @@ def test_a_failed_arm_loses_its_traffic_and_a_mended_one_gets_it_back(name: str)
     assert run.back is not None
     assert run.back <= 2000
     assert run.error < 0.145  # the best single arm errs in 0.151
-
-
-def test_without_forgetting_exp4_does_not_return_to_a_mended_arm() -> None:
-    run = summed_up(list(play(make_policy("exp4", {"decay": 0.0}), seed=1)))
-    assert run.back is None

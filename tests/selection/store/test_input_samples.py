@@ -13,7 +13,6 @@ from selection.store.input_samples import (
     REPLACING_S,
     ROW_BYTES,
     ROWS,
-    TTL_S,
     InputSamples,
     kept_inputs,
 )
@@ -39,16 +38,6 @@ class Sampling:
 
 def kept(client: redis.Redis, *, most: int = 10_000) -> list[tuple[bytes, bytes]]:
     return kept_inputs(client, application_id=APPLICATION, arm=ARM, most=most)
-
-
-async def test_what_each_arm_answered_is_kept_for_a_day(aredis: Redis, stream: redis.Redis) -> None:
-    sampling = Sampling(aredis)
-    sampling.samples.offer(APPLICATION, input=b"[1]", outputs={ARM: b"7", "tree:1": b"8"})
-    await sampling.pass_time(0.0)
-    assert kept(stream) == [(b"[1]", b"7")]
-    assert kept_inputs(stream, application_id=APPLICATION, arm="tree:1", most=1) == [(b"[1]", b"8")]
-    assert 0 < stream.ttl(KEY) <= TTL_S
-    assert kept_inputs(stream, application_id=8, arm=ARM, most=1) == []
 
 
 async def test_one_row_of_each_turn_is_kept_and_turns_are_longer_once_there_are_enough(

@@ -24,19 +24,6 @@ async def test_it_returns_what_was_kept(outputs: OutputStore, aredis: Redis) -> 
     assert 0 < await aredis.ttl(f"clipper:outputs:{b'one'.hex()}") <= 60
 
 
-async def test_it_returns_what_redis_has_not_got_yet(aredis: Redis) -> None:
-    outputs = OutputStore(aredis)  # not started: nothing is written
-    outputs.keep(b"one", outputs=OUTPUTS, ttl_s=60)
-    assert await outputs.fetch([b"one"]) == {b"one": OUTPUTS}
-
-
-async def test_what_waits_is_written_on_stop(aredis: Redis) -> None:
-    outputs = OutputStore(aredis)
-    outputs.keep(b"one", outputs=OUTPUTS, ttl_s=60)
-    await outputs.stop()
-    assert await OutputStore(aredis).fetch([b"one"]) == {b"one": OUTPUTS}
-
-
 async def test_beyond_its_capacity_the_oldest_are_given_up(aredis: Redis) -> None:
     outputs = OutputStore(aredis, capacity_bytes=2 * ENTRY_BYTES + 250)
     for nonce in (b"1", b"2", b"3"):

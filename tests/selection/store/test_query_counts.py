@@ -36,13 +36,6 @@ async def test_a_query_makes_a_taught_context_stay_as_long_as_feedback_does(ared
     assert await aredis.zrange("clipper:contexts:1", 0, -1) == [b"ann"]
 
 
-async def test_a_query_never_shortens_what_a_context_has_left(aredis: Redis) -> None:
-    await aredis.hset(ANN, "q:svm:2", "1")
-    await aredis.expire(ANN, DAY_S)
-    await asked(aredis, "ann")
-    assert await aredis.ttl(ANN) > DAY_S - 60
-
-
 async def test_many_contexts_are_told_of_in_one_call(aredis: Redis) -> None:
     counts = QueryCounts(aredis)
     for number in range(300):

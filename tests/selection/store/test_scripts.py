@@ -14,11 +14,6 @@ JOINED = Script("return KEYS[1] .. ARGV[1]")
 PICKY = Script("return redis.call('HINCRBY', KEYS[1], 'n', ARGV[1])")
 
 
-async def test_results_come_in_the_order_of_the_calls(aredis: Redis) -> None:
-    calls = [ScriptCall(keys=[key], arguments=[number]) for number, key in enumerate("abc")]
-    assert await JOINED.run(aredis, calls) == [b"a0", b"b1", b"c2"]
-
-
 async def test_a_redis_that_has_lost_the_script_gets_it_again(aredis: Redis) -> None:
     call = ScriptCall(keys=["a"], arguments=["b"])
     await aredis.script_flush()
@@ -26,11 +21,6 @@ async def test_a_redis_that_has_lost_the_script_gets_it_again(aredis: Redis) -> 
     await aredis.script_flush()
     assert await JOINED.run(aredis, [call, call]) == [b"ab", b"ab"]
     assert await aredis.script_exists(JOINED.sha) == [True]
-
-
-async def test_the_error_of_one_call_comes_through(aredis: Redis) -> None:
-    with pytest.raises(ResponseError, match="not an integer"):
-        await PICKY.run(aredis, [ScriptCall(["a"], [1]), ScriptCall(["a"], ["one"])])
 
 
 async def test_a_script_knows_the_fields_by_the_names_that_are_read(aredis: Redis) -> None:

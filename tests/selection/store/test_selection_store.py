@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from core.errors import Unavailable
 from core.specs import ApplicationSpec
 from selection.policies.arithmetic.sums import State
-from selection.store.redis_keys import FEEDBACK, pack_vector
+from selection.store.redis_keys import FEEDBACK
 from selection.store.selection_store import SelectionStore
 from serving.testing import application_spec
 from tests.redis_server import redis_server
@@ -19,7 +19,6 @@ from tests.selection.eventually import eventually
 from tests.selection.hashes import log_weights, rewards
 
 ARMS = {"svm:2": 1.0, "tree:1": 1.0}
-EVEN = {"svm:2": 0.5, "tree:1": 0.5}
 MOVED = State({"log": {"svm:2": (0.0,), "tree:1": (-50.0,)}})
 # A context that has learned nothing trusts as everybody does.
 GENERAL = log_weights(svm=0, tree=-5) | rewards("svm:2", seen=100.0, mean=0.9)
@@ -31,12 +30,6 @@ def weight(
     store: SelectionStore, application: ApplicationSpec, *, context: str = "", arm: str = "svm:2"
 ) -> float:
     return store.peek(application, context=context, arms=ARMS).weights[arm]
-
-
-async def test_what_nothing_is_known_of_weighs_the_same(
-    store: SelectionStore, application: ApplicationSpec
-) -> None:
-    assert store.peek(application, context="", arms=ARMS).weights == EVEN
 
 
 async def test_a_peek_brings_the_copy_behind_it_up_to_date_with_what_others_learn(
@@ -67,28 +60,12 @@ async def test_a_copy_is_not_read_again_before_its_time(
     await store.stop()
 
 
-async def test_a_context_without_state_starts_from_the_global_one(
-    store: SelectionStore, application: ApplicationSpec, aredis: Redis
-) -> None:
-    await aredis.hset(GLOBAL, mapping=GENERAL)
-    await eventually(lambda: weight(store, application, context="ann") == FROM_GLOBAL)
-
-
 async def test_a_context_that_only_counted_queries_still_starts_from_the_global_one(
     store: SelectionStore, application: ApplicationSpec, aredis: Redis
 ) -> None:
     await aredis.hset(GLOBAL, mapping=GENERAL)
     await aredis.hset(ANN, mapping={"q:svm:2": "3"})
     await eventually(lambda: weight(store, application, context="ann") == FROM_GLOBAL)
-
-
-async def test_a_context_with_state_uses_its_own(
-    store: SelectionStore, application: ApplicationSpec, aredis: Redis
-) -> None:
-    await aredis.hset(GLOBAL, mapping=GENERAL)
-    await aredis.hset(ANN, mapping=log_weights(svm=-50, tree=0))
-    await eventually(lambda: weight(store, application, context="ann") < 0.01)
-    await eventually(lambda: weight(store, application) > 0.99)
 
 
 async def test_what_was_learned_here_counts_at_once(
@@ -121,21 +98,6 @@ async def test_a_changed_application_or_other_arms_are_seen_at_once(
     assert list(store.peek(single, context="", arms={"knn:1": 1.0}).weights) == ["knn:1"]
 
 
-async def test_a_context_that_gave_way_here_is_answered_from_its_own_state_again_once_it_is_read(
-    aredis: Redis, application: ApplicationSpec
-) -> None:
-    store = SelectionStore(aredis, copies=3)
-    arms = {"svm:2": 1.0, "tree:1": 1.0}
-    own = {"log:svm:2": pack_vector((0.0,)), "log:tree:1": pack_vector((-2.0,))}
-    await aredis.hset("clipper:selection:1:ann", mapping=own)
-    for context in ("ann", "bob", "cid", "dan"):
-        store.peek(application, context=context, arms=arms)
-    unread = store.peek(application, context="ann", arms=arms).weights
-    assert unread["tree:1"] == 0.5
-    await store.refresh([(1, "ann")])
-    assert store.peek(application, context="ann", arms=arms).weights["tree:1"] < 0.5
-
-
 async def test_the_number_of_copies_is_bounded(aredis: Redis, application: ApplicationSpec) -> None:
     store = SelectionStore(aredis, copies=10)
     for number in range(50):
@@ -150,20 +112,6 @@ async def test_a_flood_of_new_contexts_waits_in_a_bounded_line(
     for number in range(3000):
         weight(store, application, context=f"user-{number}")
     assert len(store.to_read) <= 1025
-
-
-async def test_queries_are_counted_by_arm_and_context(
-    store: SelectionStore, application: ApplicationSpec, aredis: Redis
-) -> None:
-    for _ in range(3):
-        store.count_queries(application, context="ann", arms=("svm:2", "tree:1"))
-    store.count_queries(application, context="ann", arms=("svm:2",))
-
-    async def counted() -> bool:
-        fields = await aredis.hgetall(ANN)
-        return fields == {b"q:svm:2": b"4", b"q:tree:1": b"3"}
-
-    await eventually(counted)
 
 
 async def test_contexts_are_read_in_one_call_that_a_new_redis_learns(
@@ -189,12 +137,6 @@ async def test_the_last_counts_are_written_on_stop(
     store.count_queries(application, context="", arms=("svm:2",))
     await store.stop()
     assert await aredis.hget(GLOBAL, "q:svm:2") == b"1"
-
-
-async def test_it_says_why_the_policy_does_what_it_does(store: SelectionStore) -> None:
-    application = application_spec(policy="auto")
-    description = await store.describe(application, context="", arms=ARMS)
-    assert description["reason"].startswith("adaptive_ucb, because queries carry no features.")
 
 
 async def test_it_describes_weights_chances_and_counts(

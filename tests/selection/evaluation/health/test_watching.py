@@ -87,15 +87,6 @@ def watched(transactional_db: None) -> Watched:
     return watched
 
 
-def test_before_anybody_has_looked_nothing_is_known(db: None) -> None:
-    digits = services.create_application(
-        name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM
-    )
-    told = health_of(digits)
-    assert (told["state"], told["at"]) == ("unknown", None)
-    assert [check["state"] for check in told["checks"]] == ["unknown"] * 5
-
-
 def test_a_mismatch_is_told_since_when_with_its_reason(watched: Watched) -> None:
     watched.label("svm:1", times=100)
     watched.label("forest:1", times=20)
@@ -163,23 +154,6 @@ def test_another_policy_or_arm_begins_anew_and_earlier_queries_have_no_part(
 
     assert watched.check("mismatch")["reason"].startswith("0 labels of arms drawn by chance")
     assert watched.told()["experiment_since"] > since
-
-
-def test_where_silence_is_a_reward_labels_may_depend_on_the_arm(watched: Watched) -> None:
-    watched.spec["default_reward"] = 0.0
-    watched.label("svm:1", times=100)
-    watched.look()
-    assert watched.check("mismatch")["state"] == "unknown"
-
-
-def test_labels_refused_as_too_old_are_counted_over_restarts(watched: Watched) -> None:
-    watched.label("svm:1", times=40)
-    watched.too_late = 8
-    watched.look()
-    watched.too_late = 3  # the process has started again
-    watched.look()
-    delay = watched.check("delay")
-    assert (delay["state"], delay["value"]) == ("alarm", pytest.approx(11 / 51))
 
 
 def test_labelled_inputs_which_nobody_waits_for_are_not_quick_labels(watched: Watched) -> None:

@@ -80,15 +80,6 @@ def test_it_answers_the_points_and_the_totals_of_the_period(digits: Application)
     assert HistoryOut(data=body).is_valid()
 
 
-def test_another_period_may_be_asked_for_with_and_without_a_slash(digits: Application) -> None:
-    snapshot(digits, minutes=-90, weight=0.1)
-    since = (NOON - timedelta(hours=2)).timestamp()
-
-    answer = get(f"digits/selection/history/?since={since}&until=2026-01-31T13:00:00+01:00")
-
-    assert len(answer.json()["points"]) == 1
-
-
 @pytest.mark.parametrize(
     ("query", "expected"),
     [

@@ -10,11 +10,9 @@ from pytest_django import DjangoAssertNumQueries
 
 from registry import services
 from registry.models import Application
-from selection.evaluation.monitoring import snapshots
 from selection.evaluation.monitoring.history import Period, history
 from selection.evaluation.monitoring.snapshots import (
     ObservedApplication,
-    earned_in,
     take_snapshots,
     thin_snapshots,
 )
@@ -136,35 +134,6 @@ def test_of_many_applications_those_that_do_nothing_are_passed_over_at_once(
         assert take() == []
 
 
-def test_between_pieces_of_feedback_it_gives_way_and_misses_none(
-    watch: Watch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(snapshots, "READ_AT_ONCE", 2)
-    watch.take()
-    for _ in range(5):
-        watch.tell(svm=0.0, forest=1.0)
-    pauses: list[None] = []
-    (taken,) = take_snapshots([watch.observed()], now=watch.now, pause=lambda: pauses.append(None))
-    assert (len(pauses), earned_in(taken).number) == (3, 5.0)
-
-
-def test_queries_feedback_and_a_new_policy_are_changes(watch: Watch) -> None:
-    watch.take()
-    watch.readings = {"web": {"svm:1": [3, 2, 1, 0]}}
-    asked = watch.take()
-    watch.tell(svm=0.0, forest=1.0)
-    told = watch.take()
-    watch.policy = "exp3"
-    changed = watch.take()
-
-    assert asked is not None
-    assert asked.counts == {"svm:1": [3, 2, 1, 0]}
-    assert told is not None
-    assert (told.counts, told.earned[0]) == ({}, 1.0)
-    assert changed is not None
-    assert changed.policy == "exp3"
-
-
 def test_each_piece_of_feedback_is_in_exactly_one(watch: Watch) -> None:
     watch.tell(svm=0.0, forest=1.0)
     watch.take()
@@ -278,17 +247,6 @@ def test_a_history_has_a_line_of_points_and_what_it_comes_to(watch: Watch) -> No
     assert whole["mean_earned"] in (0.0, 1.0)
 
 
-def test_the_recommendation_is_that_of_the_last_state_in_the_period(watch: Watch) -> None:
-    watch.take()
-    before = watch.whole()["recommendation"]
-    watch.recommendation = {"arm": "svm:1", "state": "best", "confidence": 0.97}
-    watch.tell(svm=0.0, forest=1.0)
-    watch.take()
-
-    assert before is None
-    assert watch.whole()["recommendation"] == watch.recommendation
-
-
 def test_an_arm_that_left_is_still_told_of(watch: Watch) -> None:
     watch.readings = {"web": {"forest:1": [5, 5, 0, 0]}}
     watch.take()
@@ -311,9 +269,3 @@ def test_a_long_period_is_merged_into_fewer_points(watch: Watch) -> None:
     assert whole["step_s"] == 30
     assert len(whole["points"]) in (134, 135)
     assert sum(point["arms"]["svm:1"]["asked"] for point in whole["points"]) == 400
-
-
-def test_without_snapshots_there_is_nothing_to_tell(digits: Application) -> None:
-    empty = history(digits, period=Period(since=NOON, until=NOON + timedelta(hours=1)))
-
-    assert (empty["points"], empty["arms"], empty["recommendation"]) == ([], [], None)

@@ -50,22 +50,12 @@ def read_back(
     return logged(row, outputs=Outputs(), rule=VOTES)
 
 
-def test_one_arm_that_was_asked_earned_its_own_reward() -> None:
-    assert earned_by(told(arm("a:1", output="7", loss=0.25)), trust=ANY, rule=VOTES) == 0.75
-
-
 def test_what_asking_took_goes_off_the_reward_of_the_answer() -> None:
     one = arm("a:1", output="7", loss=0.5) | {"lateness": 0.25, "cost": 0.125}
     other = arm("b:1", output="8", loss=0.5) | {"lateness": 0.5, "cost": 0.0}
     assert earned_by(told(one, reward=0.75), trust=ANY, rule=VOTES) == 0.375
     assert earned_by(told(one, other, reward=0.75), trust=ANY, rule=VOTES) == 0.125
     assert earned_by(told(one, other, reward=0.5), trust=ANY, rule=VOTES) == 0.0
-
-
-def test_a_reward_is_that_of_the_answer() -> None:
-    arms = (arm("a:1", output="7", loss=0.6), arm("b:1", output="8", loss=0.6))
-
-    assert earned_by(told(*arms, reward=0.4), trust=ANY, rule=VOTES) == 0.4
 
 
 def test_a_vote_earned_what_the_answer_with_the_most_trust_did() -> None:
@@ -78,16 +68,6 @@ def test_a_vote_earned_what_the_answer_with_the_most_trust_did() -> None:
 
     assert earned_by(told(*arms), trust=trusting_a, rule=VOTES) == 1.0
     assert earned_by(told(*arms), trust=ANY, rule=VOTES) == 0.0
-
-
-def test_a_vote_whose_own_reward_is_not_known_earned_the_mean_of_those_that_are() -> None:
-    arms = (
-        arm("a:1", output="7", loss=0.25),
-        arm("b:1", output="8", loss=None),
-        arm("c:1", output="8", loss=None),
-    )
-
-    assert earned_by(told(*arms, label=None), trust=ANY, rule=VOTES) == 0.75
 
 
 def test_without_a_label_to_judge_the_answer_by_the_mean_by_trust_is_taken() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from selection.evaluation.logged import AnswerRule, LoggedArm, LoggedQuery
+from selection.evaluation.logged import LoggedQuery
 from selection.evaluation.offpolicy.estimate import Method, Proposal, estimate
 from selection.evaluation.offpolicy.evidence import evidence_of
 from selection.evaluation.offpolicy.intervals import Verdict
@@ -18,11 +18,9 @@ from selection.evaluation.offpolicy.policy_replay import (
 )
 from selection.policies import make_policy
 from selection.policies.arithmetic.sums import State, learn
-from selection.rewards.losses import make_loss
 from selection.store.codec import prepared
 from tests.selection.evaluation.offpolicy.logs import (
     ANSWERING,
-    LABEL,
     answered,
     asked,
     candidate,
@@ -47,20 +45,6 @@ def test_an_ensemble_is_recombined_from_what_was_answered() -> None:
     evenly = proposed(log, candidate("exp4", arms="abc"))
     assert evenly.answers.tolist() == [1.0, 0.0]
     assert estimate(evidence_of(log), evenly).method == Method.DIRECT
-
-
-def test_an_unsure_ensemble_gives_the_default_output() -> None:
-    rule = AnswerRule(loss=make_loss(), threshold=0.9, default_output=LABEL)
-    unsure = Candidate(policy=make_policy("exp4", {}), arms=dict.fromkeys("abc", 1.0), rule=rule)
-    log = log_of([asked({"a": 0.0, "b": 0.0, "c": 1.0})])
-    assert proposed(log, unsure).answers.tolist() == [1.0]
-
-
-def test_an_ensemble_of_which_some_did_not_answer_is_what_the_others_say() -> None:
-    silent = LoggedArm("a", 1.0, None, None, 0.0)
-    row = LoggedQuery(asked=(silent, answered("b", reward=1.0)), label=LABEL, routed=("a", "b"))
-    log = log_of([row])
-    assert proposed(log, candidate("exp4", arms="ab")).answers.tolist() == [1.0]
 
 
 @pytest.mark.parametrize(
@@ -96,17 +80,6 @@ def test_a_policy_that_learns_over_all_answers_does_what_it_did() -> None:
         state = learn(state, policy.update(arms=losses, losses=losses, propensities=ones))
     assert replayed.answers.tolist() == given
     assert replayed.trained_on == 300
-
-
-def test_a_bandit_that_learns_over_all_answers_learns_from_each_query_once() -> None:
-    log = logged_by("exp4", accuracies=ACCURACIES, queries=2000, seed=6)
-    proposal = learning(log, candidate("exp3", arms=list(ACCURACIES)), uniforms=uniforms(1, 2000))
-    assert proposal.trained_on == 2000
-    assert proposal.chances[0] == pytest.approx([1 / 3] * 3)
-    assert proposal.chances[500:, 0].mean() > 0.6
-    found = estimate(evidence_of(log), proposal)
-    assert found.method == Method.DIRECT
-    assert found.best.value == pytest.approx(0.9, abs=0.02)
 
 
 @pytest.mark.parametrize(

@@ -34,14 +34,6 @@ def alone(*arms: str) -> Iterable[WhatIfTarget]:
     return (WhatIfTarget(arm=arm) for arm in arms)
 
 
-def test_an_exp3_log_tells_the_accuracy_of_each_arm(digits: Application) -> None:
-    keep(digits, logged_by("exp3", accuracies=ACCURACIES, queries=3000, seed=4, floor=0.2))
-    for found, accuracy in zip(ask(digits, *alone(*ARMS)), ACCURACIES.values(), strict=True):
-        assert found.estimate.method == Method.DOUBLY_ROBUST
-        assert found.estimate.best.low <= accuracy <= found.estimate.best.high
-        assert found.estimate.best.value == pytest.approx(accuracy, abs=0.1)
-
-
 def test_labelled_inputs_tell_each_arm_exactly_and_no_earnings(digits: Application) -> None:
     rows = [asked({"svm:1": 1.0, "forest:1": i % 2 * 1.0}, given=False) for i in range(60)]
     keep(digits, rows)
@@ -82,12 +74,6 @@ def test_the_usual_targets_are_all_arms_and_policies_to_compare(digits: Applicat
     ]
 
 
-def test_without_feedback_everything_is_said_to_be_unknown(digits: Application) -> None:
-    outlook = what_if(digits, span=Span())
-    assert (outlook.rows, outlook.earned.value, outlook.since) == (0, None, None)
-    assert {one.estimate.verdict for one in outlook.results} == {Verdict.NONE}
-
-
 def test_earnings_of_ensembles_are_those_of_its_answers(db: None) -> None:
     digits = make_application(policy="exp4")
     log = logged_by("exp4", accuracies=ACCURACIES, queries=400, seed=8)
@@ -125,12 +111,6 @@ def test_an_arm_without_an_answer_earned_what_is_given_instead(db: None) -> None
     keep(digits, [LoggedQuery(asked=(silent, answered("forest:1", reward=0.0)), label=LABEL)])
     (found,) = ask(digits, WhatIfTarget(arm="svm:1"))
     assert found.estimate.best.value == 1.0
-
-
-def test_forced_queries_and_other_applications_are_left_out(digits: Application) -> None:
-    keep(digits, [asked({"svm:1": 0.0})], forced=True)
-    keep(digits, [asked({"svm:1": 1.0})])
-    assert what_if(digits, span=Span()).rows == 1
 
 
 def test_rows_period_and_context_narrow_what_is_looked_at(digits: Application) -> None:

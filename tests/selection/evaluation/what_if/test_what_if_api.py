@@ -86,13 +86,6 @@ def test_the_applications_own_parameters_are_meant_where_none_are_given(told: Ap
     assert own["current"]
 
 
-def test_period_and_rows_can_be_chosen(told: Application) -> None:
-    body = {"rows": 10, "since": "2026-01-31T11:59:00+00:00", "until": "2026-01-31T13:00:00+01:00"}
-    answer = post(body).json()
-    assert (answer["rows"], answer["more"]) == (10, True)
-    assert answer["until"] == "2026-01-31T11:59:59Z"
-
-
 @pytest.mark.parametrize(
     ("body", "code", "message"),
     [

@@ -14,17 +14,12 @@ from core.errors import BadRequest, Unavailable
 from selection.feedback.events import FeedbackItem
 from selection.feedback.intake.service import FeedbackService
 from selection.feedback.persistence.counting import SCRIPT
-from selection.receipts import ArmRecord, ReceiptSigner
+from selection.receipts import ReceiptSigner
 from selection.store.large_outputs import OutputStore
 from selection.store.selection_store import SelectionStore
 from serving.testing import application_spec
 from tests.redis_server import redis_server
 from tests.selection.caller import ANN, APP, ARMS, GLOBAL, Caller, events, log_weights, sums
-
-
-@pytest.fixture
-def caller(service: FeedbackService, signer: ReceiptSigner) -> Caller:
-    return Caller(service, signer)
 
 
 def packed(*numbers: float) -> bytes:
@@ -51,15 +46,6 @@ async def test_it_counts_once_however_often_it_is_sent(caller: Caller, aredis: R
     assert len(await events(aredis)) == 1
 
 
-async def test_the_same_receipt_twice_in_one_request_counts_once(
-    caller: Caller, aredis: Redis
-) -> None:
-    item = caller.label()
-    result = await caller.send(item, item)
-    assert (result.accepted, result.duplicates) == (1, 1)
-    assert len(await events(aredis)) == 1
-
-
 async def test_many_processes_sending_the_same_count_it_once(caller: Caller, aredis: Redis) -> None:
     item = caller.label()
     results = await asyncio.gather(*(caller.send(item) for _ in range(20)))
@@ -70,14 +56,6 @@ async def test_many_processes_sending_the_same_count_it_once(caller: Caller, are
 async def test_concurrent_updates_lose_nothing(caller: Caller, aredis: Redis) -> None:
     await asyncio.gather(*(caller.send(caller.label(), caller.label()) for _ in range(25)))
     assert (await log_weights(aredis))["knn:1"] == pytest.approx(-0.3 * 50)
-
-
-async def test_the_mark_of_what_was_seen_outlives_the_feedback_window(
-    caller: Caller, aredis: Redis
-) -> None:
-    await caller.send(caller.label())
-    (key,) = await aredis.keys("clipper:feedback:seen:*")
-    assert 3600 < await aredis.ttl(key) <= 7200
 
 
 async def test_a_window_made_longer_takes_nothing_that_may_have_counted(
@@ -98,25 +76,6 @@ async def test_a_window_made_shorter_and_longer_again_counts_nothing_twice(
     assert (await caller.send(label)).accepted == 1
     (key,) = await aredis.keys("clipper:feedback:seen:*")
     assert await aredis.ttl(key) > 86_400
-
-
-async def test_a_reward_is_the_loss_of_every_arm_asked(
-    caller: Caller, aredis: Redis, signer: ReceiptSigner
-) -> None:
-    receipt = caller.receipt(outputs=[b"7"])
-    await caller.send(FeedbackItem(query_id=signer.sign(receipt), reward=0.25))
-    assert await log_weights(aredis) == {
-        "svm:2": pytest.approx(-0.225), "tree:1": 0.0, "knn:1": 0.0
-    }  # fmt: skip
-
-
-async def test_exp3_weighs_the_loss_of_the_one_arm_by_its_chance(
-    caller: Caller, aredis: Redis
-) -> None:
-    exp3 = application_spec(policy="exp3", policy_params={"eta": 0.1, "decay": 0})
-    asked = (ArmRecord("tree:1", 0.25, b"1"),)
-    await caller.send(caller.label(b"7", records=asked), application=exp3)
-    assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": -0.4, "knn:1": 0.0}
 
 
 # --- arms and contexts that are new -----------------------------------------------------------
@@ -151,14 +110,6 @@ async def test_a_label_in_a_context_teaches_it_alone_and_everybody(
     assert await aredis.ttl(GLOBAL) == -1
 
 
-async def test_whom_the_query_was_to_keep_with_one_version_is_told(
-    caller: Caller, aredis: Redis
-) -> None:
-    await caller.send(caller.label(context="ann", key="u1"))
-    (event,) = await events(aredis)
-    assert (event.context, event.key) == ("ann", "u1")
-
-
 async def test_feedback_on_a_chosen_version_is_kept_but_moves_nothing(
     caller: Caller, aredis: Redis
 ) -> None:
@@ -168,34 +119,6 @@ async def test_feedback_on_a_chosen_version_is_kept_but_moves_nothing(
     (event,) = await events(aredis)
     assert event.forced
     assert event.arms[2].loss == 1.0
-
-
-async def test_a_static_application_counts_feedback_and_learns_nothing(
-    caller: Caller, aredis: Redis
-) -> None:
-    static = application_spec(policy="static")
-    await caller.send(caller.label(outputs=[b"1"]), application=static)
-    assert await log_weights(aredis) == {}
-    assert await aredis.hget(GLOBAL, "n:svm:2") == b"1"
-
-
-async def test_this_process_uses_what_it_learned_at_once(
-    caller: Caller, store: SelectionStore, aredis: Redis
-) -> None:
-    await caller.send(*(caller.label() for _ in range(100)))
-    assert store.peek(APP, context="", arms=ARMS).weights["knn:1"] < 1e-9
-
-
-async def test_the_event_tells_the_whole_story(caller: Caller, aredis: Redis) -> None:
-    receipt = caller.receipt(context="ann", outputs=(b"7", b"[1]", None))
-    await caller.send(FeedbackItem(query_id=caller.signer.sign(receipt), label=Raw(b"7")))
-    (event,) = await events(aredis)
-    assert (event.application_id, event.context, event.nonce) == (1, "ann", receipt.nonce.hex())
-    assert (event.kind, event.label, event.reward) == ("receipt", "7", None)
-    assert event.issued_at_ms == receipt.issued_at_ms <= event.received_at_ms
-    assert [(a.arm, a.output, a.loss) for a in event.arms] == [
-        ("svm:2", "7", 0.0), ("tree:1", "[1]", 1.0), ("knn:1", None, 1.0)
-    ]  # fmt: skip
 
 
 # --- refused --------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-import pytest
 from msgspec import Raw
 from redis.asyncio import Redis
 
@@ -13,14 +12,7 @@ from core.errors import InvalidInput
 from core.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem
 from selection.feedback.intake.joining import mark_of
-from selection.feedback.intake.service import FeedbackService
-from selection.receipts import ReceiptSigner
 from tests.selection.caller import ANN, APP, Caller, events, log_weights
-
-
-@pytest.fixture
-def caller(service: FeedbackService, signer: ReceiptSigner) -> Caller:
-    return Caller(service, signer)
 
 
 async def test_a_labelled_input_asks_every_arm_and_has_no_double(

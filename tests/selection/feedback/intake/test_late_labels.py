@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from core.specs import ApplicationSpec
-from selection.feedback.intake.service import FeedbackService
 from selection.feedback.rebuild.replay import Replay
 from selection.feedback.rebuild.replay_source import from_stream
 from selection.feedback.rebuild.state_swap import fields_of
 from selection.policies import make_policy
 from selection.policies.arithmetic.sums import State, Update, join, learn_in
-from selection.receipts import ArmRecord, ReceiptSigner
+from selection.receipts import ArmRecord
 from selection.store.redis_keys import state_key
 from selection.store.selection_store import SelectionStore
 from serving.testing import application_spec
@@ -27,11 +26,6 @@ from tests.selection.updates import learned, updates
 BEFORE = {"svm:1": 1.0, "knn:1": 1.0}
 AFTER = {"svm:2": 1.0, "knn:1": 1.0}
 RIGHT, WRONG = b"7", b"1"
-
-
-@pytest.fixture
-def caller(service: FeedbackService, signer: ReceiptSigner) -> Caller:
-    return Caller(service, signer)
 
 
 async def label(

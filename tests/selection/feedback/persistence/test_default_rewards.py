@@ -14,7 +14,7 @@ from msgspec import Raw
 from redis.asyncio import Redis
 
 from core.specs import ApplicationSpec
-from selection.feedback.default_rewards.due_receipts import Due, DueReceipts, outputs_ttl_s
+from selection.feedback.default_rewards.due_receipts import Due, DueReceipts
 from selection.feedback.default_rewards.settler import SETTLED_AT_ONCE, Settler
 from selection.feedback.events import FeedbackItem, FeedbackResult
 from selection.feedback.intake.service import FeedbackService
@@ -139,11 +139,6 @@ async def test_an_arm_that_had_not_answered_keeps_its_own_loss(web: Web, aredis:
     await web.settler.settle()
     (event,) = await events(aredis)
     assert [arm.loss for arm in event.arms] == [0.5, 0.5, 1.0]
-
-
-def test_large_outputs_are_kept_until_then_to_say_who_had_answered() -> None:
-    assert outputs_ttl_s(APP) == WINDOW_S + SEEN_MARGIN_S
-    assert outputs_ttl_s(application_spec()) == 3600
 
 
 async def test_killed_between_counting_and_forgetting_it_counts_once(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -15,7 +15,6 @@ from registry.models import Application
 from selection.feedback.events import ArmOutcome, FeedbackEvent, ResetEvent
 from selection.feedback.persistence import drain as persist
 from selection.feedback.persistence.drain import drain_feedback, persist_feedback
-from selection.feedback.persistence.insertion import Values, insert
 from selection.feedback.persistence.stream import in_order, position_text
 from selection.models import Feedback, StateReset
 
@@ -102,17 +101,6 @@ def test_a_row_holds_what_learning_from_it_again_takes(
     assert position_text(row.position) == "1700000000123-7"
 
 
-def test_a_row_tells_what_went_off_the_reward_of_an_arm_where_anything_did(
-    stream: redis.Redis, digits: Application
-) -> None:
-    arms = (ArmOutcome("svm:2", 0.25, "1", 0.5, 0.125, 0.25), ArmOutcome("knn:1", 1.0, "1", 0.0))
-    add(stream, event(digits, arms=arms))
-    drain(stream)
-    svm, knn = Feedback.objects.get().arms
-    assert (svm["loss"], svm["lateness"], svm["cost"]) == (0.5, 0.125, 0.25)
-    assert knn == {"arm": "knn:1", "propensity": 1.0, "output": "1", "loss": 0.0}
-
-
 def test_positions_keep_the_order_of_the_stream() -> None:
     entries = ["0-0", "0-1", "1-0", "1700000000123-0", "1700000000123-9", "1700000000124-0"]
     positions = [in_order(entry) for entry in entries]
@@ -151,23 +139,6 @@ def test_a_reset_takes_its_turn_and_is_one_row_however_often_it_is_taken(
     assert ann.at.isoformat() == "2023-11-14T22:13:20+00:00"
     assert str(ann) == "digits: ann reset"
     assert str(everywhere) == "digits: everything reset"
-
-
-def test_batches_follow_each_other_until_the_stream_is_empty(
-    stream: redis.Redis, digits: Application
-) -> None:
-    add(stream, *(event(digits, number) for number in range(25)))
-    assert [persist_feedback(stream, batch=10) for _ in range(4)] == [10, 10, 5, 0]
-    assert nonces() == list(range(25))
-    assert stream.xlen(STREAM) == 0
-
-
-def test_an_event_that_came_twice_is_one_row(stream: redis.Redis, digits: Application) -> None:
-    add(stream, event(digits), event(digits), event(digits, 1))
-    drain(stream)
-    add(stream, event(digits))
-    drain(stream)
-    assert nonces() == [0, 1]
 
 
 @pytest.mark.parametrize("where", ["_rows", "_insert", "_take_off"])
@@ -239,23 +210,6 @@ def test_an_unreadable_entry_is_put_aside_and_blocks_nothing(
     assert next(iter(fields)).encode() in aside
     assert f"put aside id={bad.decode()}" in caplog.text
     assert stream.xlen(STREAM) == 0
-
-
-def test_an_entry_that_the_database_refuses_is_put_aside_alone(
-    stream: redis.Redis, digits: Application, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    add(stream, *(event(digits, number) for number in range(9)))
-
-    def refuse_the_fifth(model: type[Feedback], rows: Sequence[Values]) -> None:
-        if any(int(row["nonce"], 16) == 5 for row in rows):
-            raise ValueError("a string literal cannot contain NUL characters")
-        insert(model, rows)
-
-    monkeypatch.setattr(persist, "insert", refuse_the_fifth)
-    drain(stream)
-    assert nonces() == [0, 1, 2, 3, 4, 6, 7, 8]
-    ((_, aside),) = stream.xrange(REJECTED)
-    assert b"refused by the database" in aside[b"why"]
 
 
 def test_a_row_against_the_database_s_own_rules_is_put_aside_and_not_lost_in_silence(

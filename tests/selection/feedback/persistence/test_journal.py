@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import multiprocessing
 from typing import Any
 
-import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,7 +19,7 @@ from selection.policies import Policy, make_policy
 from selection.policies.arithmetic.sums import EVIDENCE, REWARDS, State, Update
 from selection.store.codec import StateRecord, parse_record
 from selection.store.query_counts import QueryCounts
-from selection.store.redis_keys import EXPIRY_MARGIN_S, pack_vector, state_key
+from selection.store.redis_keys import pack_vector, state_key
 from tests.selection.observer import ARMS, POLICY, observe_many
 from tests.selection.updates import alike, journal_update, learned, told
 
@@ -63,23 +61,6 @@ def test_evidence_begins_anew_at_the_same_label_both_ways(
     assert changed[4] == same[4] == 1.0
     assert changed[0] == same[0] > 0.0
     assert 70.0 < changed[5] == same[5] == 115.0 - changed[0] - 1.0
-
-
-def test_evidence_begins_anew_within_one_call_both_ways(
-    server_redis: redis.Redis, redis_socket: str
-) -> None:
-    rewards = [1.0, 0.8, 1.0, 0.9] * 15 + [0.1, 0.0] * 20 + [0.7] * 5
-    entries = [told(EXP4, {"svm:1": 1.0 - r, "knn:1": 0.5}, context="ann") for r in rewards]
-
-    async def append() -> None:
-        async with Redis(unix_socket_path=redis_socket) as client:
-            await FeedbackJournal(client).append(entries)
-
-    asyncio.run(append())
-    states = learned([("ann", entry.update) for entry in entries if entry.update])
-    assert states["ann"].of(EVIDENCE)["svm:1"][4] == 1.0
-    for context, state in states.items():
-        assert bits(stored(server_redis, context).state) == bits(state)
 
 
 @settings(
@@ -191,26 +172,6 @@ async def test_what_teaches_nothing_counts_between_what_does(
     assert stored(stream).feedback == {"svm:2": 2}
 
 
-@pytest.mark.parametrize("name", ["exp3", "exp4"])
-async def test_weights_stay_finite_under_the_worst_feedback_there_can_be(
-    aredis: Redis, stream: redis.Redis, name: str
-) -> None:
-    policy = make_policy(name, {"eta": 10.0, "decay": 0.0})
-    journal = FeedbackJournal(aredis)
-    for _ in range(20):
-        worst = [told(policy, {"svm:2": 1.0}, routed=ARMS, chance=1e-9) for _ in range(100)]
-        await journal.append(worst)
-    state = stored(stream).state
-    assert all(
-        math.isfinite(x)
-        for statistic in state.sums.values()
-        for arm in statistic.values()
-        for x in arm
-    )
-    weights = policy.prepare(state.of(policy.statistic), dict.fromkeys(ARMS, 1.0)).weights
-    assert all(0.0 < weight <= 1.0 for weight in weights.values())
-
-
 # --- contexts: how many, how long -------------------------------------------------------------
 
 
@@ -276,13 +237,6 @@ async def test_the_global_context_is_never_among_them(aredis: Redis, stream: red
     assert stored(stream).feedback == {"svm:2": 3}
     assert known(stream) == ["ann"]
     assert stream.ttl(state_key(1, "")) == -1
-
-
-async def test_redis_keeps_a_context_longer_than_its_place_so_that_its_end_is_told(
-    aredis: Redis, stream: redis.Redis
-) -> None:
-    await teach(aredis, "ann", context_ttl_s=86_400)
-    assert 86_400 < stream.ttl(state_key(1, "ann")) <= 86_400 + EXPIRY_MARGIN_S
 
 
 async def test_a_replay_forgets_contexts_where_live_feedback_did(

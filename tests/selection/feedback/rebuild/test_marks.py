@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-import redis
 
-from registry import services
 from selection.feedback.persistence.journal import SEEN_MARGIN_S
 from selection.feedback.rebuild.state_rebuild import rebuild
 from selection.models import Feedback
@@ -18,19 +16,6 @@ WINDOW_S = 86_400
 FIRST, SECOND = b"first nonce.", b"second nonce"
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def live(server_redis: redis.Redis, redis_socket: str) -> Live:
-    digits = services.create_application(
-        name="digits",
-        input_type="doubles",
-        slo_ms=50.0,
-        policy="exp4",
-        feedback_window_s=WINDOW_S,
-        by=services.SYSTEM,
-    )
-    return Live(server_redis, redis_socket, digits)
 
 
 def now_ms() -> int:

@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import pytest
-import redis
 from django.db.models import F
 
 from core.errors import Conflict
@@ -28,14 +27,6 @@ from tests.selection.live import Live
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY_S = 86_400
-
-
-@pytest.fixture
-def live(server_redis: redis.Redis, redis_socket: str) -> Live:
-    digits = services.create_application(
-        name="digits", input_type="doubles", slo_ms=50.0, policy="exp3", by=services.SYSTEM
-    )
-    return Live(server_redis, redis_socket, digits)
 
 
 def spec_of(live: Live) -> ApplicationSpec:

@@ -6,11 +6,9 @@ import multiprocessing
 from typing import Any
 
 import pytest
-import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registry import services
 from registry.models import Application
 from selection.feedback.persistence.resets import reset
 from selection.feedback.rebuild.state_rebuild import rebuild
@@ -22,14 +20,6 @@ from tests.selection.observer import POLICY, observe_many
 from tests.selection.updates import ARMS
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def live(server_redis: redis.Redis, redis_socket: str) -> Live:
-    digits = services.create_application(
-        name="digits", input_type="doubles", slo_ms=50.0, by=services.SYSTEM
-    )
-    return Live(server_redis, redis_socket, digits)
 
 
 contexts = st.sampled_from(["", "ann", "bob", "cid", "dan"])

@@ -6,10 +6,8 @@ import random
 
 import pytest
 
-from selection.policies import POLICIES, Prepared, Selection, make_policy
-from selection.policies.arithmetic.sums import State
+from selection.policies import Prepared, Selection
 from selection.policies.rules.rand_linucb import RandLinUCB
-from selection.store.codec import prepared
 
 KEYS = [f"7:user {n}" for n in range(4000)]
 
@@ -51,11 +49,6 @@ def test_keys_of_an_arm_that_is_down_go_to_others_and_no_key_is_left_with_it() -
     assert set(probes) == {Selection(("a:1",), (ready.probabilities["a:1"],))}
 
 
-def test_under_a_policy_that_asks_all_arms_a_key_asks_all() -> None:
-    ready = prepared(make_policy("exp4", {}), State(), {"a:1": 1.0, "b:1": 1.0})
-    assert ready.assigned("7:ann").arms == ("a:1", "b:1")
-
-
 def test_a_query_with_features_is_assigned_by_what_they_make_of_the_chances() -> None:
     policy = RandLinUCB(dimensions=1, floor=0.1, alpha=0.0)
     known = {
@@ -65,10 +58,3 @@ def test_a_query_with_features_is_assigned_by_what_they_make_of_the_chances() ->
     ready = policy.prepare(known, dict.fromkeys(known, 1.0))
     asked = [ready.assigned(key, features=(1.0,)).arms for key in KEYS]
     assert asked.count(("a:1",)) / len(KEYS) == pytest.approx(0.95, abs=0.02)
-
-
-@pytest.mark.parametrize("name", sorted(POLICIES))
-def test_every_policy_gives_a_key_the_same_every_time(name: str) -> None:
-    ready = prepared(make_policy(name, {}), State(), dict.fromkeys(("a:1", "b:1", "c:1"), 1.0))
-    for key in KEYS[:20]:
-        assert len({ready.assigned(key) for _ in range(3)}) == 1

@@ -9,11 +9,8 @@ import pytest
 from selection.policies import make_policy
 from selection.policies.arithmetic.shrinkage import (
     COUNTED,
-    FIRST_PAIRS,
-    FIRST_STRENGTH,
     Everybody,
     shrunk,
-    strength,
 )
 from selection.policies.arithmetic.sums import (
     REWARDS,
@@ -44,19 +41,6 @@ def everybody(general: State) -> Everybody:
     return Everybody.of(general, ARMS, statistics=(REWARDS,), warm_start=WarmStart())
 
 
-def test_before_contexts_have_told_anything_everybody_counts_as_ten_observations() -> None:
-    assert everybody(State()).strength == pytest.approx(FIRST_STRENGTH)
-
-
-def test_it_is_a_part_of_the_variance_within_contexts_over_that_between_them() -> None:
-    known = {"a:1": (100.0, 50.0, 50.0)}
-    within = (0.25 + 25.0) / 101.0
-    pairs = {"a:1": (400.0, 200.0, 200.0, 120.0)}  # a covariance of 120 / 400 - 1/4
-    first = within / (1.0 + FIRST_STRENGTH / COUNTED)
-    between = (400.0 * 0.05 + FIRST_PAIRS * first) / (400.0 + FIRST_PAIRS)
-    assert strength(known, pairs) == pytest.approx(COUNTED * (within / between - 1.0))
-
-
 def test_alike_contexts_follow_everybody_and_unlike_ones_their_own() -> None:
     alike = taught({"a:1": (0.9, 0.9), "b:1": (0.6, 0.6)}, contexts=50, labels=10)
     unlike = taught({"a:1": (0.9, 0.6), "b:1": (0.6, 0.9)}, contexts=50, labels=10)
@@ -64,14 +48,6 @@ def test_alike_contexts_follow_everybody_and_unlike_ones_their_own() -> None:
     # The mean is .75, and .15 to either side.
     credibility = 0.75 * 0.25 / 0.15**2 - 1.0
     assert everybody(unlike).strength == pytest.approx(COUNTED * credibility, rel=0.3)
-
-
-def test_observations_of_everybody_are_added_by_their_strength() -> None:
-    general = Everybody(
-        statistics={"a:1": (50.0, 40.0, 40.0)}, rewards={"a:1": (50.0, 40.0, 40.0)}, strength=10.0
-    )
-    own = {"a:1": (4.0, 1.0, 1.0)}
-    assert shrunk(own, general, seen=own, relative=False) == {"a:1": (14.0, 9.0, 9.0)}
 
 
 def test_a_context_that_is_alone_learns_nothing_from_itself_once_more() -> None:
@@ -91,13 +67,6 @@ LOGS = Everybody(
 
 def observed(count: float) -> Statistics:
     return {"a:1": (count, 0.0, 0.0), "b:1": (0.0, 0.0, 0.0)}
-
-
-def test_log_weights_of_a_context_that_has_seen_nothing_are_everybody_s() -> None:
-    own = dict.fromkeys(ARMS, (0.0,))
-    assert shrunk(own, LOGS, seen=observed(0.0), relative=True) == {
-        arm: pytest.approx(vector) for arm, vector in LOGS.statistics.items()
-    }
 
 
 def test_log_weights_count_as_so_many_labels_of_all_that_made_them() -> None:

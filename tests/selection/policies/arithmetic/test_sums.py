@@ -72,13 +72,6 @@ def test_every_arm_that_takes_part_fades_and_the_others_stay() -> None:
     assert state.of(LOG_WEIGHTS) == {"svm:2": (-3.0,), "knn:1": (-4.0,), "gone:1": (-2.0,)}
 
 
-def test_a_constant_loss_settles_where_fading_and_learning_balance() -> None:
-    state = State()
-    for _ in range(5_000):
-        state = learn(state, update({"svm:2": (-0.3,)}, keep=0.998))
-    assert state.of(LOG_WEIGHTS)["svm:2"][0] == pytest.approx(-0.3 / 0.002, rel=1e-3)
-
-
 def test_a_kind_may_fade_number_by_number_whatever_the_policy_does() -> None:
     memories = StatisticKind("mem", 2, keeps=(1.0, 0.5))
     before = State({"mem": {"svm:2": (8.0, 8.0), "knn:1": (4.0, 4.0)}})
@@ -113,33 +106,7 @@ def test_of_several_former_versions_it_follows_the_one_of_which_most_is_known() 
     assert joined["tree:1"] == (4.0, 1.0, 1.0)
 
 
-def test_a_version_that_is_still_asked_is_no_predecessor() -> None:
-    state = State({"log": {"svm:1": (-9.0,), "knn:1": (-1.0,)}})
-    joined = join(state, ("knn:1", "svm:1", "svm:2"), statistic=LOG_WEIGHTS, warm_start=HALF)
-    assert joined["svm:2"] == (-5.0,)
-
-
-def test_another_model_whose_name_begins_alike_is_no_predecessor() -> None:
-    state = State({"log": {"svm-linear:1": (-9.0,), "knn:1": (-1.0,)}})
-    joined = join(state, ("knn:1", "svm:2"), statistic=LOG_WEIGHTS, warm_start=HALF)
-    assert joined["svm:2"] == (-1.0,)
-
-
-def test_an_arm_that_left_and_comes_back_is_believed_what_it_was() -> None:
-    state = log_weights(knn=-1.0, svm=-3.0, tree=-2.0)
-    without = learn(state, update({"svm:2": (-1.0,)}, arms=("knn:1", "svm:2"), keep=0.5))
-    assert join(without, ARMS, statistic=LOG_WEIGHTS, warm_start=HALF)["tree:1"] == (-2.0,)
-
-
 # --- contexts -------------------------------------------------------------------------------
-
-
-def test_everybody_learns_from_every_context_and_a_context_from_its_own_feedback() -> None:
-    states: dict[str, State] = {}
-    for context in ("", "ann", "bob", "ann"):
-        states |= learn_in(context, update({"svm:2": (-1.0,)}), states=states)
-    weights = {context: state.of(LOG_WEIGHTS)["svm:2"] for context, state in states.items()}
-    assert weights == {"": (-4.0,), "ann": (-2.0,), "bob": (-1.0,)}
 
 
 def test_rewards_of_one_arm_in_one_context_make_pairs_with_each_earlier_one() -> None:

@@ -69,22 +69,6 @@ def test_the_chances_are_how_often_each_bound_is_highest() -> None:
     assert len([won for won in wins if won]) > 1
 
 
-def test_what_nothing_is_known_of_comes_first_and_shares() -> None:
-    known = Belief(np.array([9.0, 0.0, 0.0]), np.array([8.0, 0.0, 0.0]))
-    assert highest_bound(known, exploration=1.0) == [0.0, 0.5, 0.5]
-
-
-def test_but_newcomers_get_no_more_than_their_share_once_some_arm_is_known() -> None:
-    found = chances(taught([("a:1", 1.0)] * 50))
-    assert found == pytest.approx(
-        {"a:1": 0.98 * 0.9 + 0.02 / 3, "b:1": 0.98 * 0.05 + 0.02 / 3, "c:1": 0.98 * 0.05 + 0.02 / 3}
-    )
-
-
-def test_before_any_label_all_arms_share() -> None:
-    assert chances(State()) == pytest.approx(dict.fromkeys(ARMS, 1.0 / 3.0))
-
-
 # --- memories ---------------------------------------------------------------------------------
 
 
@@ -96,13 +80,6 @@ def test_each_memory_fades_at_its_own_pace_and_the_last_by_the_arms_own_labels()
     assert sums[:, 0] == pytest.approx(times + 1.0)
     assert sums[:, 1] == pytest.approx(times + 0.5)
     assert sums[:, 2] == pytest.approx(times**2 + 1.0)
-
-
-def test_the_divergence_is_that_of_kullback_and_leibler() -> None:
-    assert float(divergence(np.array(0.5), np.array(0.25))) == pytest.approx(
-        0.5 * math.log(2.0) + 0.5 * math.log(2.0 / 3.0)
-    )
-    assert float(divergence(np.array(0.0), np.array(0.5))) == pytest.approx(math.log(2.0))
 
 
 def test_the_longest_memory_holds_until_a_shorter_one_disagrees() -> None:

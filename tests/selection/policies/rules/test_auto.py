@@ -57,12 +57,6 @@ def test_with_many_features_it_is_squarecb() -> None:
     assert auto.reason({}) == "squarecb, because queries carry 40 features."
 
 
-def test_features_by_name_are_hashed_to_as_many_numbers() -> None:
-    for dimensions in (2, 40):
-        auto = make_policy("auto", {"dimensions": dimensions})
-        assert len(auto.encode({"city": "Rome", "age": 0.5})) == min(dimensions, 32)
-
-
 @pytest.mark.parametrize("name", CHOSEN_BY_AUTO)
 def test_what_it_chooses_cannot_be_named(name: str) -> None:
     with pytest.raises(InvalidPolicyParams, match="'auto'"):
@@ -76,21 +70,7 @@ def test_features_that_it_does_not_expect_are_refused() -> None:
         BY_FEATURES.encode([1.0])
 
 
-def test_it_says_what_it_chose_and_why() -> None:
-    assert AUTO.reason(after(AUTO, [1.0] * 50)) == (
-        "adaptive_ucb, because queries carry no features. "
-        "No version has changed, so nothing is forgotten."
-    )
-    known = after(BY_FEATURES, [1.0], features=(0.0, 1.0))
-    assert BY_FEATURES.reason(known) == "rand_linucb, because queries carry 2 features."
-
-
 def test_and_of_which_versions_it_forgot_something() -> None:
     told = AUTO.reason(after(AUTO, [1.0] * 300 + [0.0] * 60))
     assert "svm:1 (the last " in told
     assert "knn:1" not in told
-
-
-def test_a_policy_whose_name_says_all_gives_no_reason() -> None:
-    ucb1 = make_policy("ucb1", {})
-    assert ucb1.reason(after(ucb1, [1.0])) == ""

@@ -33,10 +33,6 @@ def test_an_arm_without_feedback_is_asked_by_exploration_alone() -> None:
     assert got == pytest.approx({"a:1": 0.85, "b:1": 0.05, "c:1": 0.05, "d:1": 0.05})
 
 
-def test_where_nothing_is_known_all_tie() -> None:
-    assert chances() == pytest.approx(dict.fromkeys(ARMS, 0.25))
-
-
 def test_trust_is_in_proportion_to_mean_rewards_with_one_success_and_one_failure_more() -> None:
     known = {
         "a:1": (8.0, 8.0, 8.0),

@@ -33,11 +33,6 @@ def test_a_loss_weighs_more_the_rarer_the_arm_was_asked() -> None:
     assert delta == {"b:1": (pytest.approx(-0.2 * 0.5 / 0.25),)}
 
 
-def test_only_the_arm_that_was_asked_learns() -> None:
-    deltas = exp3.observe(Observation({"a:1": 1.0}, {"a:1": 0.5, "b:1": 0.5}))
-    assert deltas == {"a:1": (pytest.approx(-0.4),)}
-
-
 def test_a_tiny_propensity_bounds_the_step() -> None:
     deltas = exp3.observe(Observation({"a:1": 1.0}, {"a:1": 1e-12}))
     assert deltas == {"a:1": (pytest.approx(-0.2 * 1000),)}

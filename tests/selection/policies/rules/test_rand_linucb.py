@@ -77,20 +77,6 @@ def test_chances_are_how_often_each_bound_is_the_highest() -> None:
     assert mixed
 
 
-def test_where_nothing_is_known_all_share() -> None:
-    chances = ready(PLAIN, State()).chances((1.0, 0.0, 0.0))
-    assert chances == pytest.approx(dict.fromkeys(ARMS, 1 / 3))
-
-
-def test_a_newcomer_gets_its_share_and_no_more() -> None:
-    policy = replace(PLAIN, newcomers=0.2, alpha=10.0)
-    events = [event for event in history(200) if event[0] != "c:1"]
-    prepared = ready(policy, after(policy, events))
-    chances = prepared.chances((3.0, 3.0, 3.0))
-    assert chances["c:1"] == pytest.approx(0.2)
-    assert sum(chances.values()) == pytest.approx(1.0)
-
-
 def test_what_makes_queries_hard_for_all_is_learned_from_all_labels() -> None:
     """An arm with few labels is forecast by what the others' labels say of such queries."""
     policy, luck = replace(PLAIN, alpha=0.0), random.Random(2)

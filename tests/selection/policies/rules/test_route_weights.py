@@ -12,12 +12,6 @@ UNKNOWN = {"a:1": NOTHING, "b:1": NOTHING}
 static = make_policy("static", {})
 
 
-def test_a_single_route_is_always_asked() -> None:
-    assert static.prepare({"a:1": NOTHING}, {"a:1": 3.0}).select(0.999) == Selection(
-        ("a:1",), (1.0,)
-    )
-
-
 @pytest.mark.parametrize(
     ("uniform", "arm"), [(0.0, "a:1"), (0.24, "a:1"), (0.25, "b:1"), (0.999999, "b:1")]
 )
@@ -33,15 +27,6 @@ def test_a_route_without_weight_is_never_asked(arms: dict[str, float], uniform: 
 
 def test_routes_that_all_weigh_nothing_share_evenly() -> None:
     assert static.prepare(UNKNOWN, {"a:1": 0.0, "b:1": 0.0}).weights == {"a:1": 0.5, "b:1": 0.5}
-
-
-def test_what_was_learned_under_another_policy_counts_for_nothing() -> None:
-    assert (
-        static.prepare({"a:1": (9.0, 0.0, 0.0), "b:1": NOTHING}, {"a:1": 1.0, "b:1": 1.0}).weights[
-            "a:1"
-        ]
-        == 0.5
-    )
 
 
 def test_feedback_moves_nothing_but_what_is_known_of_rewards() -> None:

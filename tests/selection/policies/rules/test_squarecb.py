@@ -11,7 +11,6 @@ import pytest
 
 from core.errors import BadRequest
 from selection.policies.arithmetic.sums import State, learn
-from selection.policies.newcomers import limited
 from selection.policies.rules.contextual import Contextual
 from selection.policies.rules.squarecb import SquareCB
 from selection.store.codec import prepared
@@ -72,16 +71,6 @@ def test_large_features_that_say_the_same_leave_it_able_to_choose(size: float) -
     assert chances["b:1"] > chances["a:1"]
 
 
-def test_newcomers_that_promise_nearly_everything_are_bounded_all_the_same() -> None:
-    promised = {"a:1": 1e-20, "b:1": 1e-20, "c:1": 1.0}
-    chances = limited(promised, new=frozenset({"c:1"}), newcomers=0.1)
-    assert chances == pytest.approx({"a:1": 0.45, "b:1": 0.45, "c:1": 0.1})
-
-
-def test_where_nothing_is_known_all_arms_have_the_same_chance() -> None:
-    assert ready(PLAIN, []).chances((1.0, 0.0, 2.0)) == pytest.approx(dict.fromkeys(ARMS, 1 / 3))
-
-
 def test_every_arm_keeps_a_chance_and_newcomers_no_more_than_their_share() -> None:
     events = [event for event in history(300) if event[0] != "c:1"]
     for x in ((0.5, 0.1, -2.0), (-3.0, 1.0, 2.0)):
@@ -89,16 +78,6 @@ def test_every_arm_keeps_a_chance_and_newcomers_no_more_than_their_share() -> No
         assert 0.0 < chances["c:1"] <= 0.05
         assert min(chances.values()) > 0.0
         assert math.fsum(chances.values()) == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize("given", [(), (1.0, 2.0)])
-def test_another_number_of_features_is_refused(given: tuple[float, ...]) -> None:
-    with pytest.raises(BadRequest, match="features: expected an array of 3 numbers, got"):
-        PLAIN.encode(given)
-
-
-def test_features_within_the_buckets_are_kept_as_they_are() -> None:
-    assert PLAIN.encode((1.0, -2.5, 3.0)) == (1.0, -2.5, 3.0)
 
 
 def test_further_ones_are_added_up_in_buckets_with_signs() -> None:

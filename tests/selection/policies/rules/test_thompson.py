@@ -39,18 +39,6 @@ def test_rewards_count_as_fractions_of_a_success() -> None:
     assert list(chances.values()) == pytest.approx(shares_of_wins(draws), abs=0.002)
 
 
-def test_the_floor_is_spread_evenly() -> None:
-    floored = make_policy("thompson", {"floor": 0.3}).prepare(KNOWN, ARMS)
-    for arm, chance in thompson.prepare(KNOWN, ARMS).probabilities.items():
-        assert floored.probabilities[arm] == pytest.approx(0.7 * chance + 0.1)
-
-
-def test_a_single_arm_is_always_asked() -> None:
-    one = thompson.prepare({"a:1": (0.0, 0.0, 0.0)}, {"a:1": 1.0})
-    assert one.select(0.7).arms == ("a:1",)
-    assert one.probabilities == {"a:1": 1.0}
-
-
 def test_what_rounding_leaves_below_nothing_does_no_harm() -> None:
     known = {"a:1": (1e-18, 2e-18, 3e-18), "b:1": (5.0, -1e-18, -1e-18), "c:1": (0.0, 0.0, 0.0)}
     chances = thompson.prepare(known, ARMS).probabilities

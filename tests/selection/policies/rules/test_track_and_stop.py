@@ -18,10 +18,8 @@ from selection.policies.arithmetic.sums import (
     learn,
 )
 from selection.policies.best_arm_proof import Recommendation, recommend
-from selection.policies.newcomers import limited
 from selection.policies.policy import Prepared, Proof
 from selection.policies.rules.track_and_stop import top_two
-from selection.store.codec import prepared
 
 POLICY = make_policy("track_and_stop", {})
 ARMS = {"knn:1": 1.0, "svm:1": 1.0}
@@ -60,14 +58,6 @@ def test_the_chances_of_top_two_sampling_are_those_of_drawing_until_another_come
     assert top_two({"a": 1.0, "b": 0.0}) == pytest.approx({"a": 1.0, "b": 0.0})
 
 
-def test_before_it_has_proved_anything_it_tries_the_two_likeliest() -> None:
-    chances = POLICY.prepare(
-        {"a:1": known(seen=40, right=30), "b:1": known(seen=40, right=30)}, ARMS
-    ).probabilities
-
-    assert chances == pytest.approx({"a:1": 0.5, "b:1": 0.5}, abs=1e-4)
-
-
 def test_what_is_proved_gets_all_but_the_floor() -> None:
     ready = POLICY.prepare(
         {
@@ -84,37 +74,6 @@ def test_what_is_proved_gets_all_but_the_floor() -> None:
 
 def _floor(*arms: str) -> dict[str, float]:
     return dict.fromkeys(arms, 0.02 / 3)
-
-
-def test_a_context_goes_by_what_everybody_proved_and_its_recommendation_doesnt() -> None:
-    general = State(
-        {"ev": {"knn:1": known(seen=200, right=190), "svm:1": known(seen=200, right=9)}}
-    )
-    ready = prepared(POLICY, State(), ARMS, general=general)
-
-    assert ready.probabilities["knn:1"] == pytest.approx(0.99)
-    assert told(State()).state == "undecided"
-
-
-def test_it_stops_as_soon_as_the_closest_one_is_worse_for_certain() -> None:
-    def rewards(each: int) -> list[Rewards]:
-        return [Rewards(each, 0.9 * each), Rewards(each, 0.5 * each), Rewards(each, 0.8 * each)]
-
-    stops = next(n for n in range(10, 4_000, 10) if confidence_in(rewards(n), best=0) >= 0.95)
-
-    before, after = (confidence_in(rewards(n), best=0) for n in (stops - 10, stops))
-    assert before < 0.95 <= after
-    sure = next(n for n in range(10, 9_000, 10) if confidence_in(rewards(n), best=0) >= 1.0 - 1e-4)
-    assert sure > stops
-    # A rival that may be a little better is sooner ruled out.
-    assert confidence_in(rewards(stops - 50), best=0, margin=0.05) >= 0.95
-
-
-def test_newcomers_get_a_limited_share() -> None:
-    ready = POLICY.prepare({"a:1": known(seen=400, right=380), "b:1": known(seen=0, right=0)}, ARMS)
-
-    assert ready.probabilities["b:1"] == pytest.approx(0.98 * 0.1 + 0.01)
-    assert limited({"a": 0.0, "b": 1.0}, new=frozenset("b"), newcomers=0.2) == {"a": 0.8, "b": 0.2}
 
 
 def test_a_new_version_inherits_no_evidence() -> None:

@@ -28,26 +28,9 @@ def test_the_index_is_that_of_its_source() -> None:
     )
 
 
-def test_the_highest_index_is_asked() -> None:
-    assert ucb1.prepare(KNOWN, ARMS).probabilities == {"a:1": 0.0, "b:1": 1.0, "c:1": 0.0}
-    assert ucb1.prepare(KNOWN, ARMS).select(0.99).arms == ("b:1",)
-
-
 def test_arms_without_feedback_come_first_and_share() -> None:
     known = {"a:1": (9.0, 9.0, 9.0), "b:1": NOTHING, "c:1": NOTHING}
     assert ucb1.prepare(known, ARMS).probabilities == {"a:1": 0.0, "b:1": 0.5, "c:1": 0.5}
-
-
-def test_the_floor_is_spread_evenly() -> None:
-    floored = make_policy("ucb1", {"exploration": 1.0, "floor": 0.3})
-    assert floored.prepare(KNOWN, ARMS).probabilities == pytest.approx(
-        {"a:1": 0.1, "b:1": 0.8, "c:1": 0.1}
-    )
-
-
-def test_without_exploration_the_best_mean_is_asked() -> None:
-    greedy = make_policy("ucb1", {"exploration": 0.0, "floor": 0.0})
-    assert greedy.prepare(KNOWN, ARMS).probabilities == {"a:1": 1.0, "b:1": 0.0, "c:1": 0.0}
 
 
 def test_where_counts_fade_it_is_discounted_ucb() -> None:
