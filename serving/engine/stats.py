@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
@@ -31,18 +30,6 @@ class Histogram:
     def observe(self, value: float) -> None:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
-
-    def observe_all(self, values: list[float]) -> None:
-        bounds, counts = self.bounds, self.counts
-        place, above, upto = 0, math.inf, -math.inf
-        for value in values:
-            # Those of one batch are much alike: mostly it's the bucket of the one before.
-            if not above < value <= upto:
-                place = bisect_left(bounds, value)
-                above = bounds[place - 1] if place else -math.inf
-                upto = bounds[place] if place < len(bounds) else math.inf
-            counts[place] += 1
-        self.total += sum(values)
 
     def published(self) -> dict[str, Any]:
         return {"counts": list(self.counts), "total": self.total}
@@ -137,4 +124,5 @@ class VersionStats:
         self.batch_size.observe(len(waits))
         self.batch_seconds.observe(seconds)
         self.model_seconds.observe(model_seconds)
-        self.queue_seconds.observe_all(waits)
+        for wait in waits:
+            self.queue_seconds.observe(wait)

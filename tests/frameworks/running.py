@@ -27,15 +27,6 @@ TESTED_WITHIN_S = 900.0
 ENDS_WITHIN_S = 90.0
 # Names the frameworks whose models are to be deployed.
 DEPLOYED = "CLIPPER_DEPLOYED_FRAMEWORKS"
-OF_THE_PATH = (
-    "combine",
-    "combine_extensions",
-    "decide",
-    "feedback_service",
-    "query_counts",
-    "reliability",
-    "state",
-)
 # What isn't of one framework: what pytest runs of it.
 APART = {
     TUTORIALS: [str(HERE / "tutorials.py")],
@@ -43,11 +34,18 @@ APART = {
     LONG: ["tests", OPTION],
     COMPILED: [
         *("-p", "tests.compiled", "--numprocesses", "3"),
-        *(f"tests/serving/{name}" for name in ("http", "endpoints", "engine", "rpc")),
-        *map(str, sorted((ROOT / "tests" / "serving").glob("test_*.py"))),
-        *(f"tests/selection/test_{name}.py" for name in OF_THE_PATH),
+        *(f"tests/serving/{name}" for name in ("http", "endpoints", "engine", "query", "rpc")),
+        *(f"tests/selection/{name}" for name in ("answers", "store", "test_reliability.py")),
+        "tests/selection/feedback/intake",
         # Stacks, whose processes find by themselves what is compiled.
-        *(f"tests/integration/test_{name}.py" for name in ("two_kinds", "websocket", "kills")),
+        *(
+            f"tests/integration/{name}"
+            for name in (
+                "processes/test_two_kinds.py",
+                "queries/test_websocket.py",
+                "processes/test_kills.py",
+            )
+        ),
     ],
 }
 # What has to be done before, if anything.

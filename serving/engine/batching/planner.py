@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.specs import BatchingSpec
-from serving.engine.batching import new_controller
+from serving.engine.batching import UNBATCHED, new_controller
 from serving.engine.batching.base import BatchController
 
 # The share of the objective that a batch may take: a query that just misses one waits for it and
@@ -219,7 +219,7 @@ class BatchPlanner:
 
     @property
     def _max_size(self) -> int:
-        if self._batching.controller == "none":
+        if self._batching.controller == UNBATCHED:
             return 1
         return min(self._batching.max_size or self._max_batch, self._max_batch)
 

@@ -133,12 +133,6 @@ def test_static_is_what_somebody_chose(cap: int) -> None:
     assert controller.cap == 7
 
 
-def test_none_sends_every_row_alone() -> None:
-    controller = new_controller("none", budget=0.02, max_size=4096)
-    controller.record(size=1, latency=0.0001)
-    assert controller.cap == 1
-
-
 def test_a_controller_that_does_not_exist_is_refused() -> None:
     with pytest.raises(KeyError, match="psychic"):
         new_controller("psychic", budget=0.02, max_size=4096)
