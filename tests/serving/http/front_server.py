@@ -210,3 +210,8 @@ async def sent(it: Front, count: int = 1) -> None:
     """Wait until the model has got so many rows."""
     while sum(it.model.sizes) < count:
         await asyncio.sleep(0.001)
+
+
+async def until(true: Callable[..., Any]) -> None:
+    while not true():
+        await asyncio.sleep(0.002)

@@ -57,15 +57,6 @@ async def test_an_idle_connection_has_one_more_answer_which_says_that_it_is_the_
         assert await client.closed()
 
 
-async def test_so_has_one_that_never_had_a_request(it: Front) -> None:
-    async with running(it) as server, client_of(it) as client:
-        while not server.connections.open:
-            await asyncio.sleep(0.001)
-        await retired(server)
-        await client.send(request())
-        assert (await client.response())[1][b"connection"] == CLOSE
-
-
 async def test_what_is_under_way_is_answered(it: Front) -> None:
     async with served(it) as (server, client):
         await client.send(request(b'{"input":[2]}'))
@@ -121,15 +112,6 @@ async def test_a_process_that_ends_without_another_closes_at_once(it: Front) -> 
         stopping = asyncio.create_task(server.stop())
         assert await client.closed()
         await stopping
-
-
-async def test_new_connections_go_to_others(it: Front) -> None:
-    async with served(it) as (server, client):
-        await retired(server)
-        with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection("127.0.0.1", it.port)
-        await client.send(request())
-        assert (await client.response())[0] == 200
 
 
 async def test_it_goes_on_accepting_until_load_balancers_have_seen_that_it_drains(

@@ -16,7 +16,7 @@ import pytest
 
 from serving.http import proxy
 from serving.master.listening import listen
-from tests.serving.http.front_server import PATH, Client, client_of, request, running, sent
+from tests.serving.http.front_server import Client, client_of, request, running, sent
 from tests.serving.http.two_kinds import TwoKinds, two
 
 __all__ = ["two"]
@@ -44,16 +44,6 @@ async def test_one_connection_asks_both_kinds_in_turn(two: TwoKinds) -> None:
     assert two.console.asked == [("POST", "/admin/", b"abc")] * 5
 
 
-async def test_pipelined_requests_are_answered_in_their_order(two: TwoKinds) -> None:
-    two.predict.learn(b"[1]")
-    paths = [ADMIN, PATH, FEEDBACK, ADMIN, ADMIN, FEEDBACK, PATH, ADMIN] * 5
-    async with two.running(), client_of(two.predict) as client:
-        await client.send(b"".join(request(path=path) for path in paths))
-        came = [(await answer_of(client)) for _ in paths]
-    kinds = [b"of console" if body == b"of console" else b"of predict" for body in came]
-    assert kinds == [b"of console" if path == ADMIN else b"of predict" for path in paths]
-
-
 async def test_an_answer_under_way_comes_before_that_of_the_console(two: TwoKinds) -> None:
     async with two.running(), client_of(two.predict) as client:
         await client.send(request() + request(path=ADMIN))
@@ -62,18 +52,6 @@ async def test_an_answer_under_way_comes_before_that_of_the_console(two: TwoKind
         two.predict.model.answer()
         assert json.loads(await answer_of(client))["output"] == [1]
         assert await answer_of(client) == b"of console"
-
-
-@pytest.mark.parametrize("step", [1, 64])
-async def test_a_request_may_come_in_pieces(two: TwoKinds, step: int) -> None:
-    data = request(b"abc", path=ADMIN) + request(b"def", path=FEEDBACK)
-    async with two.running(), client_of(two.predict) as client:
-        for at in range(0, len(data), step):
-            await client.send(data[at : at + step])
-            await asyncio.sleep(0)
-        assert await answer_of(client) == b"of console"
-        assert await answer_of(client) == b"of predict"
-    assert two.console.asked == [("POST", "/admin/", b"abc")]
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
@@ -170,16 +148,6 @@ async def test_the_answer_to_head_has_no_body(two: TwoKinds) -> None:
         assert b"content-length: 10\r\n" in head
         await client.send(request(path=ADMIN))
         assert await answer_of(client) == b"of console"
-
-
-@pytest.mark.parametrize(
-    ("extra", "version"), [(b"Connection: close\r\n", b"1.1"), (b"", b"1.0")], ids=["close", "1.0"]
-)
-async def test_a_last_request_is_the_last(two: TwoKinds, extra: bytes, version: bytes) -> None:
-    async with two.running(), client_of(two.predict) as client:
-        await client.send(request(path=ADMIN, extra=extra, version=version) + request())
-        assert await answer_of(client) == b"of console"
-        assert await client.closed()
 
 
 async def test_the_address_of_the_client_is_passed_on_and_nobody_elses(two: TwoKinds) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from serving.http.limits import MAX_HEAD_BYTES
 from tests.long import beginning_of
 from tests.serving.http.front_server import PATH, Client, Front, client_of, request
 from tests.serving.http.test_smuggling import CHUNKED, HIDDEN, REFUSED, upgrade
@@ -67,21 +66,6 @@ async def test_a_target_that_is_none_is_passed_on_nowhere(two: TwoKinds, target:
         await client.send(request(path=target))
         status, _, body = await client.response()
         assert (status, json.loads(body)["code"]) == (400, "malformed")
-    assert two.predict.asked == two.console.asked == []
-
-
-async def test_a_head_that_is_too_large_is_passed_on_nowhere(two: TwoKinds) -> None:
-    async with two.running(), client_of(two.predict) as client:
-        await client.send(request(path=ADMIN, extra=b"X: %b\r\n" % (b"a" * MAX_HEAD_BYTES)))
-        assert (await client.response())[0] == 431
-    assert two.console.asked == []
-
-
-async def test_connect_is_passed_on_nowhere(two: TwoKinds) -> None:
-    async with two.running(), client_of(two.predict) as client:
-        await client.send(b"CONNECT here:1 HTTP/1.1\r\nHost: here\r\n\r\n" + HIDDEN)
-        assert (await client.response())[0] == 405
-        assert await client.closed()
     assert two.predict.asked == two.console.asked == []
 
 

@@ -18,12 +18,6 @@ from serving.rpc.frames.codec import Answer, AnswerStatus
 from tests.serving.http.front_server import PATH, Front, client_of, request, running, sent
 
 OTHER = b"/other"
-ODD = {
-    "spaces": b"a b",
-    "none": b"",
-    "long": b"a" * 129,
-    "no ASCII": b"\xe9",
-}
 
 
 @pytest.mark.parametrize("path", [PATH, OTHER], ids=["predict", "other"])
@@ -53,16 +47,16 @@ async def test_an_id_does_not_come_back_with_the_refusal_of_what_follows_its_req
     assert b"x-request-id" not in headers
 
 
-@pytest.mark.parametrize("id", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("path", [PATH, OTHER], ids=["predict", "other"])
-async def test_what_is_no_id_does_not_come_back(path: bytes, id: bytes) -> None:
+async def test_what_is_no_id_does_not_come_back(path: bytes) -> None:
     it = Front()
     it.learn(b"[1]")
     async with running(it), client_of(it) as client:
-        await client.send(request(path=path, extra=b"X-Request-ID: %b\r\n" % id))
-        status, headers, _ = await client.response()
-        assert status == 200
-        assert b"x-request-id" not in headers
+        for id in (b"a b", b"", b"a" * 129, b"\xe9"):
+            await client.send(request(path=path, extra=b"X-Request-ID: %b\r\n" % id))
+            status, headers, _ = await client.response()
+            assert status == 200
+            assert b"x-request-id" not in headers
 
 
 async def test_a_query_that_fails_has_an_id_that_the_log_knows_and_is_explained(

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect
 
 from core.errors import Saturated
 from serving.http.asgi import read_body
 from serving.http.limits import LIMITS_KEY, Limits
-from tests.serving.http.front_server import PATH, Client, Front, client_of, request, running
+from tests.serving.http.front_server import PATH, Client, Front, client_of, request, running, until
 
 OTHER = b"/other"
 LARGE = b"[" + b"7," * (64 << 10) + b"7]"
@@ -47,11 +45,6 @@ async def dripped(
         return await client.response()
     finally:
         sending.cancel()
-
-
-async def until(true: Callable[..., Any]) -> None:
-    while not true():
-        await asyncio.sleep(0.002)
 
 
 @pytest.mark.parametrize(
@@ -221,18 +214,6 @@ async def test_bodies_that_have_not_arrived_are_bounded_over_all_connections(pat
         async with client_of(it) as third:
             await third.send(data[:-1000])
             await until(lambda: it.limits.held == len(data) - 1000)
-
-
-async def test_a_websocket_has_all_the_time_it_wants_between_messages() -> None:
-    it = Front(limits=Limits(head_s=1.0, body_s=1.0, idle_s=1.0))
-    async with running(it) as server:
-        async with connect(f"ws://127.0.0.1:{it.port}/ws") as socket:
-            for text in ("one", "two"):
-                await asyncio.sleep(1.2)
-                await socket.send(text)
-                assert await socket.recv() == text
-        assert it.limits.held == 0
-        await until(lambda: not server.connections.open)
 
 
 async def test_heads_that_have_not_arrived_count_as_well() -> None:

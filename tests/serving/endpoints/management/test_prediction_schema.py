@@ -41,13 +41,6 @@ def test_every_operation_says_its_errors_by_their_codes(schema: Any) -> None:
                 assert {known[code] for code in codes} == {status}, (method, path, status)
 
 
-def test_nothing_of_it_speaks_to_the_readers_of_the_code(schema: Any) -> None:
-    for methods in schema["paths"].values():
-        for operation in methods.values():
-            assert "description" not in operation, operation["operationId"]
-            assert operation["summary"]
-
-
 @pytest.mark.parametrize("kind", ["ApplicationOut", "NewApplication", "PatchedApplicationPatch"])
 @pytest.mark.parametrize("value", [None, 7, {"any": "JSON"}])
 def test_a_default_output_may_be_any_json(kind: str, value: Any, schema: Any) -> None:

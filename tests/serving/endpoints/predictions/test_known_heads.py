@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from core.specs import Snapshot
 from serving.endpoints.predictions.known_heads import Found, Heads
 from serving.testing import application_spec, key_spec
 from tests.serving.http.front_server import Front, request
@@ -16,16 +15,6 @@ def found(heads: Heads, head: bytes) -> Found:
     known = heads.find(head)
     assert known is not None
     return known
-
-
-def test_heads_of_one_registry_are_not_remembered_for_the_next() -> None:
-    it = Front()
-    heads = Heads(lambda: it.serving.router.snapshot)
-    head = request().partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
-    first = found(heads, head)[0]
-    assert found(heads, head)[0] is first
-    it.serving.router.apply(Snapshot())
-    assert heads.find(head) is None
 
 
 def test_a_head_outlives_changes_of_what_it_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:

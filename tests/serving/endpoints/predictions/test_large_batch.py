@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 
 from core.errors import Saturated
-from core.loop.loop_slices import Slice, Turns
 from serving.endpoints.predictions import input_batches
-from serving.http.asgi import WHEN_GONE, ClientGone, while_connected
 from serving.query.budget import LONGEST_BATCH_MS, SMALL_BATCH, batch_objective_ms
 from serving.query.large_batches import LEAST_OPEN, MAX_LARGE_BATCHES, allowance_for
 from serving.testing import PlayedServing, application_spec, teach, turn
@@ -136,21 +134,6 @@ async def test_others_have_their_turns_between_its_pieces(ticker: Ticker) -> Non
     assert ticker.turns - before >= 2 * LARGE  # asked, and rendered
 
 
-async def test_batches_of_several_callers_share_the_loop_turn_by_turn(ticker: Ticker) -> None:
-    shared = Turns(slice_s=0.0)
-    worked: list[int] = []
-
-    async def work() -> None:
-        slice = Slice(shared)
-        for _ in range(20):
-            await slice.pause()
-            worked.append(ticker.turns)
-
-    await asyncio.gather(*(work() for _ in range(5)))
-    assert len(worked) == 100
-    assert len(set(worked)) == len(worked)
-
-
 async def test_a_cancelled_one_asks_nothing_more() -> None:
     client = Client()
     sent = client.send(numbers(LARGE))
@@ -158,27 +141,6 @@ async def test_a_cancelled_one_asks_nothing_more() -> None:
     assert await computed_for_one_who_leaves(sent, replica=client.replica) == 8
     assert client.serving.metrics.of_application("digits").abandoned == LEAST_OPEN
     assert not client.serving.engine.joinable
-
-
-async def test_a_client_that_leaves_has_it_cancelled() -> None:
-    scope: dict[str, Any] = {"state": {}}
-    cancelled = asyncio.Event()
-
-    async def work() -> None:
-        with while_connected(scope):
-            try:
-                await asyncio.Event().wait()
-            finally:
-                cancelled.set()
-
-    async with asyncio.timeout(30):
-        working = asyncio.create_task(work())
-        await turn()
-        scope["state"][WHEN_GONE]()
-        with pytest.raises(ClientGone):
-            await working
-    assert cancelled.is_set()
-    assert scope["state"] == {}
 
 
 async def test_one_too_many_at_once_is_refused() -> None:

@@ -16,7 +16,7 @@ from websockets.frames import Frame, Opcode
 from serving.endpoints.websocket_talk import NO_KEY, websockets_of
 from serving.http.limits import Limits
 from serving.http.websocket import FIRST_BYTES, MAX_PARTS
-from tests.serving.http.front_server import KEY, Client, Front, client_of, running, sent
+from tests.serving.http.front_server import KEY, Client, Front, client_of, running, sent, until
 
 SECONDS = 30.0
 AUTHORIZED = {"Authorization": f"Api-Key {KEY.decode()}"}
@@ -76,11 +76,6 @@ async def close_code(client: Client) -> int:
     data = await asyncio.wait_for(client.reader.read(), SECONDS)
     at = data.rindex(b"\x88")
     return int.from_bytes(data[at + 2 : at + 4], "big")
-
-
-async def until(true: Callable[..., Any]) -> None:
-    while not true():
-        await asyncio.sleep(0.002)
 
 
 @pytest.mark.parametrize(
