@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import joblib
@@ -47,6 +49,27 @@ def test_digits_are_answered_as_scikit_learn_answers_them(
     assert [answer.status for answer in answers] == [AnswerStatus.OK] * 64
     labels = svm.predict(digits[0][:64]).tolist()
     assert [answer.payload for answer in answers] == [b"%d" % label for label in labels]
+
+
+def test_scikit_learn_never_has_narwhals_look_at_an_array(
+    svm: LinearSVC, rows: list[bytes], artifact_file: Path
+) -> None:
+    """Fails if scikit-learn asks narwhals in another way, which takes 40 % of a lone batch."""
+    predictor = load_sklearn(svm, at=artifact_file)
+    called: list[str] = []
+
+    def note(frame: FrameType, event: str, _argument: Any) -> None:
+        if event == "call":
+            called.append(frame.f_globals["__name__"])
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        predictor.answer_batch(rows)
+    finally:
+        sys.setprofile(before)
+    assert "sklearn.utils.validation" in called
+    assert not [name for name in called if name.startswith("narwhals")]
 
 
 def test_a_row_of_the_wrong_length_fails_alone(
