@@ -7,6 +7,8 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,6 @@ import psutil
 import pytest
 import skops.io
 
-from serving.rpc.errors import ConnectionLost
 from serving.rpc.frames.codec import AnswerStatus, FrameType
 from tests.serving.container.artifacts import WHERE, save
 from tests.serving.container.server.test_server import LIMIT, Web
@@ -89,37 +90,44 @@ def test_a_bad_version_says_where_in_its_own_code(artifact_file: Path) -> None:
     ]
 
 
-async def test_serve_answers_and_drains_on_sigterm(
-    svm: Any, rows: list[bytes], artifact_file: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    socket = tmp_path_factory.mktemp("s") / "r.sock"
-    command = arguments("serve", runtime="sklearn", content=skops.io.dumps(svm), at=artifact_file)
-    command += ["--address", f"unix:{socket}", "--name", "svm", "--version", "1"]
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    try:
-        async with asyncio.timeout(40):
-            assert process.stdout is not None
-            line = json.loads(await process.stdout.readline())
+@asynccontextmanager
+async def served(
+    runtime: str, content: bytes | str, *, at: Path, folder: Path
+) -> AsyncIterator[tuple[subprocess.Popen[bytes], Web]]:
+    """Run serve in a process of its own, and connect to it."""
+    socket = folder / "r.sock"
+    command = arguments("serve", runtime=runtime, content=content, at=at)
+    command += ["--address", f"unix:{socket}", "--name", "model", "--version", "1"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        try:
+            line = json.loads(await asyncio.to_thread(process.stdout.readline))
             assert line == {
                 "ok": True,
                 "address": f"unix:{socket}",
-                "replica": f"svm-1-{process.pid}",
+                "replica": f"model-1-{process.pid}",
                 "pid": process.pid,
             }
             web = await Web.dial(line["address"], hello=None)
-            assert await web.ask(rows[0]) == [(AnswerStatus.OK, b"0")]
-            process.send_signal(signal.SIGTERM)
-            await web.next(FrameType.DRAIN)
-            assert await web.ask(rows[0]) == [(AnswerStatus.OK, b"0")]
+            yield process, web
             web.connection.close()
-            assert await asyncio.wait_for(process.wait(), LIMIT) == 0
+            assert await asyncio.to_thread(process.wait, LIMIT) == 0
             assert not socket.exists()
-    finally:
-        if process.returncode is None:
+        finally:
             process.kill()
-            await process.wait()
+
+
+async def test_serve_answers_and_drains_on_sigterm(
+    svm: Any, rows: list[bytes], artifact_file: Path, short_folder: Path
+) -> None:
+    content = skops.io.dumps(svm)
+    async with served("sklearn", content, at=artifact_file, folder=short_folder) as (process, web):
+        assert await web.ask(rows[0]) == [(AnswerStatus.OK, b"0")]
+        process.send_signal(signal.SIGTERM)
+        await web.next(FrameType.DRAIN)
+        assert await web.ask(rows[0]) == [(AnswerStatus.OK, b"0")]
 
 
 # A panic of Rust code derives from no Exception either.
@@ -142,18 +150,12 @@ class Predictor:
 
 
 async def test_whatever_a_model_raises_its_batch_is_answered_and_signals_still_stop_it(
-    artifact_file: Path, tmp_path_factory: pytest.TempPathFactory
+    artifact_file: Path, short_folder: Path
 ) -> None:
-    socket = tmp_path_factory.mktemp("s") / "r.sock"
-    command = arguments("serve", runtime="python", content=RAISES_ANYTHING, at=artifact_file)
-    command += ["--address", f"unix:{socket}", "--name", "any", "--version", "1"]
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    try:
-        assert process.stdout is not None
-        line = json.loads(await asyncio.wait_for(process.stdout.readline(), 40))
-        web = await Web.dial(line["address"], hello=None)
+    async with served("python", RAISES_ANYTHING, at=artifact_file, folder=short_folder) as (
+        process,
+        web,
+    ):
         names = (b"SystemExit", b"KeyboardInterrupt", b"CancelledError", b"GeneratorExit", b"Panic")
         for number, name in enumerate(names, start=1):
             answers = await web.ask(b"[7]", b"[%d]" % number, b"[8]")
@@ -161,12 +163,6 @@ async def test_whatever_a_model_raises_its_batch_is_answered_and_signals_still_s
             assert [answers[0].payload, answers[2].payload] == [b"7.0", b"8.0"]
         process.send_signal(signal.SIGINT)
         await web.next(FrameType.DRAIN)
-        web.connection.close()
-        assert await asyncio.wait_for(process.wait(), LIMIT) == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -184,23 +180,29 @@ async def test_a_signal_ends_a_model_that_is_still_loading(
     assert await asyncio.wait_for(process.wait(), LIMIT) != 0
 
 
-# The first number says how the fork goes on: it sleeps, or comes back like the one that forked it.
 FORKS = """
-import os, time
+import os
 
 class Predictor:
     def __init__(self, path): pass
     def pred_batch(self, inputs):
-        (row,) = inputs
-        if row[0] and os.fork() == 0 and row[0] == 1:
-            time.sleep(300)
-            os._exit(0)
+        os.fork()
         return [os.getpid()]
 """
 
 
-def alive_below(pid: int) -> list[psutil.Process]:
-    return [child for child in psutil.Process(pid).children() if lives(child)]
+async def test_a_fork_that_a_model_comes_back_with_ends_and_answers_nobody(
+    artifact_file: Path, short_folder: Path
+) -> None:
+    async with served("python", FORKS, at=artifact_file, folder=short_folder) as (process, web):
+        for request_id in (1, 2):
+            answers = await web.ask(b"[0]", request_id=request_id)
+            assert answers == [(AnswerStatus.OK, str(process.pid).encode())]
+        async with asyncio.timeout(60):
+            while any(map(lives, psutil.Process(process.pid).children())):
+                await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        await web.next(FrameType.DRAIN)
 
 
 def lives(process: psutil.Process) -> bool:
@@ -210,35 +212,6 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
-async def test_the_end_of_a_model_that_has_forked_is_seen_at_once(
-    artifact_file: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    socket = tmp_path_factory.mktemp("s") / "r.sock"
-    command = arguments("serve", runtime="python", content=FORKS, at=artifact_file)
-    command += ["--address", f"unix:{socket}", "--name", "forks", "--version", "1"]
-    # Not asyncio's: that waits for the pipe's other ends too, one of which a fork holds.
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdout is not None
-    with process.stdout:
-        line = json.loads(await asyncio.to_thread(process.stdout.readline))
-    web = await Web.dial(line["address"], hello=None)
-    own = (AnswerStatus.OK, str(process.pid).encode())
-    try:
-        assert await web.ask(b"[2]") == [own]
-        assert await web.ask(b"[0]", request_id=2) == [own]
-        assert await web.ask(b"[1]", request_id=3) == [own]
-        async with asyncio.timeout(60):
-            # The fork of the first question ends by itself, once it finds out that it is one.
-            while len(forks := alive_below(process.pid)) != 1:
-                await asyncio.sleep(0.01)
-        (sleeping,) = forks
-    finally:
-        process.kill()
-        process.wait()
-    try:
-        await web.ended()
-        assert sleeping.is_running()
-        with pytest.raises(ConnectionLost):
-            await Web.dial(line["address"], hello=None)
-    finally:
-        sleeping.kill()
+@pytest.fixture
+def short_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("s")
