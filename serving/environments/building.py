@@ -22,7 +22,7 @@ from typing import IO
 from serving.container.child.kill import end_group, set_parent_death_signal
 from serving.container.failures.container_errors import EnvironmentFailed
 from serving.container.failures.output import required_pipe
-from serving.container.sandbox.confined import confined_command, scrubbed_environment
+from serving.container.sandbox.confined import Confinement, confined_command, scrubbed_environment
 from serving.environments.interpreters import find, uv_binary
 from serving.environments.rules import Rules, wants_cpu_build, without_credentials
 from serving.environments.spec import CONTAINER_NEEDS, CONTAINER_WISHES, EnvironmentSpec
@@ -199,9 +199,7 @@ class Build:
         command = ["-I", "-S", "-m", "compileall", "-qq", "-j", "0", "-x", tests, library]
         confined = confined_command(
             [str(self._python), *command],
-            write=[self._work],
-            read=[self._interpreter.prefix],
-            keeps_user=True,
+            Confinement(write=[self._work], read=[self._interpreter.prefix], keeps_user=True),
         )
         # What doesn't compile, such as a file for another Python, is no reason not to run.
         self._wait_for(self._start(confined, more={}))
@@ -214,10 +212,12 @@ class Build:
         wheelhouse = [Path(self._rules.wheelhouse)] if self._rules.wheelhouse else []
         confined = confined_command(
             [uv_binary(), *command],
-            write=[self._work, cache],
-            modes=True,  # programs that it installs can be run
-            read=[self._folder, self._interpreter.prefix, *wheelhouse, *_certificates()],
-            keeps_user=True,  # whose the cache is
+            Confinement(
+                write=[self._work, cache],
+                modes=True,  # programs that it installs can be run
+                read=[self._folder, self._interpreter.prefix, *wheelhouse, *_certificates()],
+                keeps_user=True,  # whose the cache is
+            ),
         )
         known = QUIET | dict(self._rules.variables_for(self._spec.requirements))
         known |= {"UV_CACHE_DIR": str(cache)}

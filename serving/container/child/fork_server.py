@@ -19,13 +19,12 @@ import sys
 import tempfile
 import traceback
 from contextlib import suppress
-from pathlib import Path
 from typing import NoReturn
 
 import msgspec
 
 from serving.container.child.kill import set_parent_death_signal
-from serving.container.sandbox.confined import WITHOUT_LANDLOCK, confine
+from serving.container.sandbox.confined import Confinement, confine
 
 MAIN = "serving.container.__main__"
 PRELOADED = (
@@ -43,18 +42,14 @@ LARGEST_REQUEST = 1 << 18
 
 
 class ForkRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The arguments of `serving.container`, and what its process is confined to.
+    """The arguments of `serving.container`, and the confinement of its process.
 
     `passed` is the option that gets the number of a fifth descriptor, if one is passed.
     """
 
     arguments: list[str]
     environment: dict[str, str]
-    write: list[str]
-    read: list[str]
-    hide: list[str]
-    sockets: bool
-    shared_mb: int | None
+    confinement: str
     passed: str
 
 
@@ -196,14 +191,7 @@ def run_request(request: ForkRequest, *, descriptors: list[int]) -> int:
     sys.argv = ["serving.container", *request.arguments]
     tempfile.tempdir = None
     _reseed()
-    if not confine(
-        write=[Path(path) for path in request.write],
-        read=[Path(path) for path in request.read],
-        hide=[Path(path) for path in request.hide],
-        sockets=request.sockets,
-        shared_mb=request.shared_mb,
-    ):
-        print(WITHOUT_LANDLOCK, file=sys.stderr)
+    confine(Confinement.decoded(request.confinement))
     passed = [f"{request.passed}={descriptor}" for descriptor in descriptors[DESCRIPTORS:]]
     return int(importlib.import_module(MAIN).main([*request.arguments, *passed]))
 

@@ -20,7 +20,12 @@ from serving.container.child.fork_server import LARGEST_REQUEST, ForkRequest, Pr
 from serving.container.child.kill import end_group, set_parent_death_signal
 from serving.container.failures.output import required_pipe
 from serving.container.sandbox import confined
-from serving.container.sandbox.confined import OURS, confined_command, scrubbed_environment
+from serving.container.sandbox.confined import (
+    ALREADY_CONFINED,
+    Confinement,
+    confined_command,
+    scrubbed_environment,
+)
 from serving.container.sandbox.limits import THREAD_VARIABLES
 from serving.container.spec import LoadSpec
 
@@ -64,21 +69,20 @@ class ModelProgram:
         known = scrubbed_environment(os.environ, home=self.folder)
         return known | dict.fromkeys(THREAD_VARIABLES, str(self.spec.threads))
 
-    @property
-    def needs_sockets(self) -> bool:
-        """A check of an executable asks it over a Unix socket."""
-        return self.spec.runtime == "command"
+    def confinement(self, *read: Path) -> Confinement:
+        return Confinement(
+            write=[self.folder],
+            read=[self.spec.artifact, *read],
+            sockets=self.spec.runtime == "command",  # its check asks it over a Unix socket
+            shared_mb=self.spec.memory_limit_mb,
+        )
 
     def request(self) -> bytes:
         return msgspec.msgpack.encode(
             ForkRequest(
                 arguments=list(self.arguments),
                 environment=self.variables,
-                write=[str(self.folder)],
-                read=[str(self.spec.artifact)],
-                hide=[os.environ[name] for name in OURS if os.environ.get(name)],
-                sockets=self.needs_sockets,
-                shared_mb=self.spec.memory_limit_mb,
+                confinement=self.confinement().encoded(),
                 passed=self.passed[0] if self.passed else "",
             )
         )
@@ -126,11 +130,8 @@ class ExecutedProcess:
         extra = [environment.folder, environment.prefix] if environment else []
         command = confined_command(
             arguments,
-            write=[program.folder],
-            read=[program.spec.artifact, *extra],
+            program.confinement(*extra),
             other_python=environment.python if environment else None,
-            sockets=program.needs_sockets,
-            shared_mb=program.spec.memory_limit_mb,
         )
         self._process = subprocess.Popen(
             [*nice_command(nice), *command],
@@ -270,7 +271,7 @@ class ForkServer:
             self._process = subprocess.Popen(
                 [
                     *nice_command(self._nice),
-                    *(sys.executable, "-P", confined.__file__, "--confined", "--"),
+                    *(sys.executable, "-P", confined.__file__, ALREADY_CONFINED),
                     *("-m", module, *options),
                 ],
                 cwd=ROOT,

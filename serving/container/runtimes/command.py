@@ -24,7 +24,12 @@ from serving.container.child.link import EX_SOFTWARE, STARTED_WITHIN_S, ChildLin
 from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed
 from serving.container.failures.output import READ_WITHIN_S, Overheard, required_pipe
 from serving.container.failures.recent_failures import RecentFailures
-from serving.container.sandbox.confined import CANNOT_START, confined_command, scrubbed_environment
+from serving.container.sandbox.confined import (
+    CANNOT_START,
+    Confinement,
+    confined_command,
+    scrubbed_environment,
+)
 from serving.container.spec import LoadSpec
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames.codec import Answer, AnswerStatus
@@ -143,9 +148,10 @@ class _Child:
         folder = executable.parent
         command = [str(executable), "--address", address, "--device", device]
         command += ["--hello", msgspec.json.encode(hello).decode()]
+        confinement = Confinement(write=[folder], sockets=True, shared_mb=shared_mb)
         try:
             self._process = subprocess.Popen(
-                confined_command(command, write=[folder], sockets=True, shared_mb=shared_mb),
+                confined_command(command, confinement),
                 cwd=folder,
                 env=scrubbed_environment(os.environ, home=folder),
                 stdin=subprocess.DEVNULL,

@@ -1,35 +1,36 @@
 """Runs a program that may have been written by anybody where it finds none of the stack's secrets.
 
-``confined.py --write FOLDER [--read PATH] [--hide PATH] -- PROGRAM ...``
-gives up every privilege and replaces itself by the program (``-m MODULE ...`` runs a module of
-Python in this process instead). By Landlock the kernel then allows it:
+``confined.py CONFINEMENT PROGRAM ...`` gives up every privilege and replaces itself by the program
+(``-m MODULE ...`` runs a module of Python in this process instead). By Landlock the kernel then
+allows it:
 
-- to read the operating system, Python with its packages, and the `--read` paths, never what lies
-  in a `--hide` path; to write in the `--write` folders and in shared memory alone;
+- to read the operating system, Python with its packages, and the `read` paths, never what lies in
+  a `hide` path; to write in the `write` folders and in shared memory alone;
 - to look into, trace or signal no process but those that it has started itself;
 - to bind no TCP port that it chooses itself, only one that the kernel hands out.
 
-A filter of system calls (`sandbox.syscalls`) keeps it from other ways to its host: Unix
-sockets without `--sockets`, namespaces, leaving its group of processes, limits and priorities of
-other processes, and modes, owners, times and attributes of files.
+A filter of system calls (`sandbox.syscalls`) keeps it from other ways to its host: Unix sockets,
+namespaces, leaving its group of processes, limits and priorities of other processes, and modes,
+owners, times and attributes of files.
 
 Elsewhere than on Linux, or where the kernel has no Landlock, it says so and takes away what it can.
 """
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import importlib.util
+import json
 import os
 import resource
 import runpy
 import struct
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = Path(__file__).resolve().parents[2]
 # The packages in it that a container is made of.
@@ -47,17 +48,11 @@ SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/opt", "/nix", "
 SYSTEM_FILES = (
     *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "timezone"),
     *("passwd", "group", "nsswitch.conf", "hosts", "host.conf", "resolv.conf", "services"),
-    *(
-        "ssl/certs",
-        "ssl/openssl.cnf",
-        "ca-certificates",
-        "fonts",
-        "mime.types",
-        "OpenCL",
-        "python3",
-        "java",
-    ),
+    *("ssl/certs", "ssl/openssl.cnf", "ca-certificates", "fonts", "mime.types", "OpenCL"),
+    *("python3", "java"),
 )
+# The confinement of a process that a confined one starts.
+ALREADY_CONFINED = ""
 # The exit code where there is no such program, or it is none: a shell's.
 CANNOT_START = 126
 WITHOUT_LANDLOCK = "this kernel has no Landlock: files are not kept from the model"
@@ -85,8 +80,34 @@ _RIGHTS_UNTIL = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
 
 
+class Confinement(NamedTuple):
+    """The folders, files and system calls that a confined program may use.
+
+    `hide` are the stack's folders if it is empty. `sockets`: it may open Unix sockets. `modes`: it
+    may change the modes of its user's files. `keeps_user`: it stays root if the stack is. `python`:
+    it may read this Python and its packages. `shared_mb` limits its files in shared memory.
+    """
+
+    write: Sequence[Path | str]
+    read: Sequence[Path | str] = ()
+    hide: Sequence[Path | str] = ()
+    sockets: bool = False
+    modes: bool = False
+    keeps_user: bool = False
+    python: bool = True
+    shared_mb: int | None = None
+
+    def encoded(self) -> str:
+        hide = self.hide or [os.environ[name] for name in OURS if os.environ.get(name)]
+        return json.dumps(self._replace(hide=hide)._asdict(), default=str)
+
+    @classmethod
+    def decoded(cls, text: str) -> Confinement:
+        return cls(**json.loads(text))
+
+
 def scrubbed_environment(base: Mapping[str, str], *, home: Path) -> dict[str, str]:
-    """Return what a program of somebody else's may know of `base`; its home is `home`."""
+    """Return the variables of `base` that a model may know; its home is `home`."""
     known = {name: base[name] for name in PASSED_ON if name in base}
     # Its output is read at once, even if it is killed.
     python = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
@@ -95,37 +116,18 @@ def scrubbed_environment(base: Mapping[str, str], *, home: Path) -> dict[str, st
 
 
 def confined_command(
-    program: Sequence[str],
-    *,
-    write: Iterable[Path],
-    read: Iterable[Path] = (),
-    sockets: bool = False,
-    modes: bool = False,
-    keeps_user: bool = False,
-    shared_mb: int | None = None,
-    other_python: Path | None = None,
+    program: Sequence[str], confinement: Confinement, *, other_python: Path | None = None
 ) -> list[str]:
     """Return the command that runs this program confined, wherever it is started.
 
-    With `modes` it may change those of its user's files, with `keeps_user` it stays root if the
-    stack is. Its files in shared memory may take `shared_mb`.
-
-    `other_python` runs it in the place of this one, whose packages it then can't read. What that
-    brings along may run code as soon as it starts (`.pth` files), so it starts confined.
+    `other_python` runs it in the place of this one, whose packages it then can't read. Packages of
+    that one may run code as soon as it starts (`.pth` files), so it starts confined.
     """
-    arguments = ["--sockets"] if sockets else []
-    arguments += ["--modes"] if modes else []
-    arguments += ["--keep-user"] if keeps_user else []
-    arguments += [] if shared_mb is None else ["--shared-mb", str(shared_mb)]
-    hide = [Path(os.environ[name]) for name in OURS if os.environ.get(name)]
-    for option, paths in (("--write", write), ("--read", read), ("--hide", hide)):
-        for path in paths:
-            arguments += [option, str(path)]
     this = ["-P", str(Path(__file__).resolve())]
     if other_python is not None:
-        arguments.append("--other-python")
-        program = [str(other_python), *this, "--confined", "--", *program]
-    return [sys.executable, *this, *arguments, "--", *program]
+        confinement = confinement._replace(python=False)
+        program = [str(other_python), *this, ALREADY_CONFINED, *program]
+    return [sys.executable, *this, confinement.encoded(), *program]
 
 
 def has_landlock() -> bool:
@@ -133,24 +135,12 @@ def has_landlock() -> bool:
     return sys.platform == "linux" and _landlock_version(ctypes.CDLL(None)) >= 1
 
 
-def confine(
-    *,
-    write: Sequence[Path],
-    read: Sequence[Path],
-    hide: Sequence[Path],
-    sockets: bool,
-    modes: bool = False,
-    keeps_user: bool = False,
-    python: bool = True,
-    shared_mb: int | None = None,
-) -> bool:
-    """Confine this process, whose only thread is this one, for good; whether Landlock was there.
-
-    `modes`: it may change those of its user's files; `keeps_user`: it stays root if it is;
-    `python`: it may still read this Python and its packages.
-    """
+def confine(confinement: Confinement) -> None:
+    """Confine this process, whose only thread is this one, for good; say what can't be done."""
     if sys.platform != "linux":
-        return False
+        print(WITHOUT_LANDLOCK, file=sys.stderr)
+        return
+    write, read, hide = ([Path(path) for path in paths] for paths in confinement[:3])
     # Not at the top, as this file may be run before the project can be imported; nor later, when
     # this Python may be one that it can't read any more.
     from serving.container.sandbox.mounts import take_own_mounts
@@ -160,25 +150,27 @@ def confine(
     libc = ctypes.CDLL(None, use_errno=True)
     _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     # A build links files of one folder in another one, which mounts would keep it from.
-    if not modes:
+    if not confinement.modes:
+        shared_mb = confinement.shared_mb
         own = take_own_mounts(libc, hide=hide, keep=[*write, *read], shared_mb=shared_mb)
         if hide and not own:
             print(WITHOUT_MOUNTS, file=sys.stderr)
-    readable = readable_paths(extra=read, hide=hide, python=python)
+    readable = readable_paths(extra=read, hide=hide, python=confinement.python)
     version = _landlock_version(libc)
     if version >= 1:
         _restrict(libc, version=version, write=write, readable=list(readable))
-    if not keeps_user:
+    else:
+        print(WITHOUT_LANDLOCK, file=sys.stderr)
+    if not confinement.keeps_user:
         take_own_user(libc, write=write)
     is_own_user = has_own_user(libc)
     # The kernel then keeps the files of others from it.
-    modes = modes or is_own_user
+    modes = confinement.modes or is_own_user
     _bound_descriptors()
-    if not filter_calls(libc, sockets=sockets, modes=modes, truncate=version >= 3):
+    if not filter_calls(libc, sockets=confinement.sockets, modes=modes, truncate=version >= 3):
         print(WITHOUT_FILTER, file=sys.stderr)
     _drop_capabilities(libc, kept=CAP_DAC_READ_SEARCH if is_own_user else None)
     libc.prctl(_PR_SET_DUMPABLE, int(version >= 1), 0, 0, 0)
-    return version >= 1
 
 
 def readable_paths(*, extra: Sequence[Path], hide: Sequence[Path], python: bool) -> Iterator[Path]:
@@ -204,30 +196,10 @@ def readable_paths(*, extra: Sequence[Path], hide: Sequence[Path], python: bool)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog=f"python -m {__name__}", description=__doc__)
-    for option in ("--write", "--read", "--hide"):
-        parser.add_argument(option, action="append", type=Path, default=[])
-    parser.add_argument("--sockets", action="store_true", help="may open Unix sockets")
-    parser.add_argument("--modes", action="store_true", help="may change those of files")
-    parser.add_argument("--shared-mb", type=int, help="that files in shared memory may take")
-    parser.add_argument("--keep-user", action="store_true", help="stay root if it is")
-    parser.add_argument("--other-python", action="store_true", help="has a Python of its own")
-    parser.add_argument("--confined", action="store_true", help="this process is already")
-    parser.add_argument("program", nargs=argparse.REMAINDER)
-    arguments = parser.parse_args()
-    program = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
+    _, confinement, *program = sys.argv
     _import_package()
-    if not arguments.confined and not confine(
-        write=arguments.write,
-        read=arguments.read,
-        hide=arguments.hide,
-        sockets=arguments.sockets,
-        modes=arguments.modes,
-        keeps_user=arguments.keep_user,
-        python=not arguments.other_python,
-        shared_mb=arguments.shared_mb,
-    ):
-        print(WITHOUT_LANDLOCK, file=sys.stderr)
+    if confinement != ALREADY_CONFINED:
+        confine(Confinement.decoded(confinement))
     if program[0] != "-m":
         try:
             os.execv(program[0], program)  # noqa: S606  # which program is the caller's word

@@ -13,7 +13,7 @@ import pytest
 
 from serving.container.child.model_process import ModelEnvironment
 from serving.container.failures.container_errors import EnvironmentFailed
-from serving.container.sandbox.confined import confined_command, has_landlock
+from serving.container.sandbox.confined import Confinement, confined_command, has_landlock
 from serving.environments.store import STAGING, Environments
 from tests.serving.environments.wheels import make_wheel, needs, offline
 from tests.small_disk import small_disk
@@ -42,8 +42,7 @@ def refusal(environments: Environments, text: str) -> str:
 def in_environment(program: list[str], *, write: Path, environment: ModelEnvironment) -> list[str]:
     return confined_command(
         program,
-        write=[write],
-        read=[environment.folder, environment.prefix],
+        Confinement(write=[write], read=[environment.folder, environment.prefix]),
         other_python=environment.python,
     )
 

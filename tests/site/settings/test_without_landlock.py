@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.container.sandbox.confined import confined_command, has_landlock
+from serving.container.sandbox.confined import Confinement, confined_command, has_landlock
 from tests.site import manage
 
 pytestmark = pytest.mark.skipif(not has_landlock(), reason="nothing to take away here")
@@ -46,7 +46,7 @@ def test_the_deployment_check_says_so_and_does_not_fail_for_it(tmp_path: Path) -
 
 def test_a_model_s_output_says_so_and_it_opens_no_socket_all_the_same(tmp_path: Path) -> None:
     program = [str(Path(sys.executable).resolve()), "-c", OPENS_A_SOCKET]
-    confined = confined_command(program, write=[tmp_path])
+    confined = confined_command(program, Confinement(write=[tmp_path]))
     done = manage.run("-c", WITHOUT, *confined, var=tmp_path)
     assert done.stdout == "refused\n", done.stderr
     assert "this kernel has no Landlock: files are not kept from the model" in done.stderr

@@ -23,7 +23,7 @@ from serving.container.child.child_process import ChildPredictor
 from serving.container.child.model_process import ForkServer, ModelEnvironment
 from serving.container.failures.container_errors import ContainerError
 from serving.container.loading import load_predictor
-from serving.container.sandbox.confined import confined_command
+from serving.container.sandbox.confined import Confinement, confined_command
 from serving.container.spec import LoadSpec
 from serving.testing import version_spec
 from tests.serving.container.sandbox.changer import CALLS, COLUMN, WHO_PROCESS
@@ -66,7 +66,7 @@ def as_check(
 def as_program(spec: LoadSpec) -> None:
     """As a package's own code runs while it is built."""
     program = [sys.executable, str(spec.artifact)]
-    confined = confined_command(program, write=[], read=[spec.artifact])
+    confined = confined_command(program, Confinement(write=[], read=[spec.artifact]))
     subprocess.run(confined, check=False, stderr=subprocess.DEVNULL)
 
 

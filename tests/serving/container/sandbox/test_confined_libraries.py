@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from serving.container.sandbox.confined import confined_command, has_landlock, scrubbed_environment
+from serving.container.sandbox.confined import (
+    Confinement,
+    confined_command,
+    has_landlock,
+    scrubbed_environment,
+)
 from tests.serving.container.test_command_line import ROOT
 
 PROGRAM = """
@@ -120,7 +125,9 @@ def test_what_libraries_do_for_themselves_works(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     done = subprocess.run(
-        confined_command([sys.executable, str(program), str(tmp_path)], write=[tmp_path]),
+        confined_command(
+            [sys.executable, str(program), str(tmp_path)], Confinement(write=[tmp_path])
+        ),
         cwd=ROOT,
         env=scrubbed_environment(os.environ, home=tmp_path),
         capture_output=True,
@@ -150,7 +157,9 @@ def test_only_who_installs_programs_makes_them_executable(tmp_path: Path, modes:
     program.write_text("#!/bin/sh")
     program.chmod(0o600)
     command = ["/bin/chmod", "700", str(program)]
-    confined = confined_command(command, write=[tmp_path], modes=modes, keeps_user=True)
+    confined = confined_command(
+        command, Confinement(write=[tmp_path], modes=modes, keeps_user=True)
+    )
     subprocess.run(confined, cwd=ROOT, check=True, process_group=0)
     assert program.stat().st_mode & 0o777 == (0o700 if modes else 0o600)
 
@@ -161,7 +170,7 @@ def test_a_folder_on_the_path_that_cannot_be_searched_is_left_out(tmp_path: Path
     setpriv = shutil.which("setpriv")
     # Root may search all but for this.
     unprivileged = [setpriv, "--bounding-set=-all"] if os.getuid() == 0 and setpriv else []
-    confined = confined_command(["/bin/echo", "runs"], write=[tmp_path / "own"])
+    confined = confined_command(["/bin/echo", "runs"], Confinement(write=[tmp_path / "own"]))
     done = subprocess.run(
         [*unprivileged, *confined],
         cwd=ROOT,
@@ -188,7 +197,7 @@ def attempt(action):
 
 version, own = int(sys.argv[1]), Path(sys.argv[2])
 confined._landlock_version = lambda libc: version
-confined.confine(write=[own], read=[], hide=[], sockets=False)
+confined.confine(confined.Confinement(write=[own]))
 with socket.socket() as peer, socket.socket() as other:
     print(
         attempt(lambda: os.listdir(own.parent)),

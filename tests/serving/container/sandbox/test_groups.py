@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.container.sandbox.confined import confined_command
+from serving.container.sandbox.confined import Confinement, confined_command
 from tests.serving.container.test_command_line import ROOT
 
 # timeout() makes a group of its own, of which it signals all once the time is over.
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(
 def test_a_signal_to_a_group_is_refused_and_one_to_a_process_arrives(tmp_path: Path) -> None:
     program = [str(Path(sys.executable).resolve()), "-c", PROGRAM]
     done = subprocess.run(
-        confined_command(program, write=[tmp_path]),
+        confined_command(program, Confinement(write=[tmp_path])),
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.container.sandbox.confined import OURS, confined_command
+from serving.container.sandbox.confined import OURS, Confinement, confined_command
 from serving.container.sandbox.mounts import SHARED_MEMORY, used_bytes
 from tests.serving.container.test_command_line import ROOT
 
@@ -77,12 +77,14 @@ def run(var: Path, *, by: Sequence[str] = (), modes: bool = False) -> dict[str, 
     given = [var / "run" / "s", var / "artifacts" / "mine", var / "own" / "written"]
     command = confined_command(
         [str(Path(sys.executable).resolve()), "-c", PROGRAM, *map(str, given)],
-        write=[var / "own"],
-        read=[var / "artifacts" / "mine"],
-        sockets=True,
-        shared_mb=32,
-        modes=modes,
-        keeps_user=modes,
+        Confinement(
+            write=[var / "own"],
+            read=[var / "artifacts" / "mine"],
+            sockets=True,
+            shared_mb=32,
+            modes=modes,
+            keeps_user=modes,
+        ),
     )
     with subprocess.Popen(
         [*by, *command], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE

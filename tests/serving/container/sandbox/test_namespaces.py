@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.container.sandbox.confined import confined_command
+from serving.container.sandbox.confined import Confinement, confined_command
 from tests.serving.container.test_command_line import ROOT
 
 # By the numbers of their calls: unshare(), clone() and clone3() that asks for a user namespace.
@@ -71,6 +71,6 @@ def test_the_program_gets_them_where_it_is_not_confined(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sockets", [False, True])
 def test_a_confined_one_gets_none(tmp_path: Path, sockets: bool) -> None:
     command = confined_command(
-        [str(Path(sys.executable).resolve())], write=[tmp_path], sockets=sockets
+        [str(Path(sys.executable).resolve())], Confinement(write=[tmp_path], sockets=sockets)
     )
     assert granted(tmp_path, command=command) == HARMLESS

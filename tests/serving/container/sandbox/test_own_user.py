@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from serving.container.sandbox.confined import confined_command, scrubbed_environment
+from serving.container.sandbox.confined import Confinement, confined_command, scrubbed_environment
 from serving.container.sandbox.own_user import FIRST_USER
 from tests.serving.container.test_command_line import ROOT
 
@@ -71,7 +71,7 @@ def run(folder: Path) -> tuple[dict[str, Any], str]:
     own, package = folders(folder)
     program = [sys.executable, "-c", PROGRAM, str(own), str(package)]
     done = subprocess.run(
-        confined_command(program, write=[own], read=[package]),
+        confined_command(program, Confinement(write=[own], read=[package])),
         cwd=ROOT,
         env=scrubbed_environment(os.environ, home=own),
         capture_output=True,
@@ -106,7 +106,7 @@ def test_it_stays_root_where_its_parent_could_not_follow_it(tmp_path: Path) -> N
         pytest.skip("nothing takes a capability away here")
     own = tmp_path / "own"
     own.mkdir()
-    confined = confined_command(["/usr/bin/id", "-u"], write=[own])
+    confined = confined_command(["/usr/bin/id", "-u"], Confinement(write=[own]))
     command = [setpriv, "--bounding-set=-sys_ptrace", *confined]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "0\n"
@@ -114,7 +114,12 @@ def test_it_stays_root_where_its_parent_could_not_follow_it(tmp_path: Path) -> N
 
 def test_it_still_ends_with_its_parent(tmp_path: Path) -> None:
     program = ["/bin/sh", "-c", "echo up; exec sleep 600"]
-    command = [sys.executable, "-c", PARENT, *confined_command(program, write=[tmp_path])]
+    command = [
+        sys.executable,
+        "-c",
+        PARENT,
+        *confined_command(program, Confinement(write=[tmp_path])),
+    ]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         child = psutil.Process(int(parent.stdout.readline().split()[0]))

@@ -11,6 +11,7 @@ import pytest
 
 from serving.container.sandbox.confined import (
     MOST_DESCRIPTORS,
+    Confinement,
     confined_command,
     scrubbed_environment,
 )
@@ -38,7 +39,7 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
 
 
 def test_what_would_hold_the_host_up_does_nothing(tmp_path: Path) -> None:
-    command = confined_command([sys.executable, "-c", PROGRAM], write=[tmp_path])
+    command = confined_command([sys.executable, "-c", PROGRAM], Confinement(write=[tmp_path]))
     done = subprocess.run(
         command,
         cwd=tmp_path,
