@@ -110,7 +110,6 @@ def answer(arguments: argparse.Namespace, *, say: Say) -> None:
 
 
 def _told(predictor: Predictor) -> dict[str, Any]:
-    """Return what the model takes."""
     signature = signature_of(predictor, input_type=predictor.input_type)
     return {
         "n_features": predictor.n_features,
@@ -119,10 +118,7 @@ def _told(predictor: Predictor) -> dict[str, Any]:
 
 
 def _rehearsed(predictor: Predictor, *, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what the model takes and gives for sample inputs, and how long that takes.
-
-    Raises WarmUpFailed where it doesn't answer its example.
-    """
+    """Return answers to sample inputs and times of batches; raises WarmUpFailed."""
     signature = signature_of(predictor, input_type=predictor.input_type)
     inputs = inputs_for(signature, example=arguments.example)
     outputs, samples = answered(predictor, inputs)
@@ -146,7 +142,7 @@ def _rehearsed(predictor: Predictor, *, arguments: argparse.Namespace) -> dict[s
 
 
 def _load_for_good(arguments: argparse.Namespace) -> Predictor:
-    """Load a version that lives as long as this process, and warm it up, within its limits."""
+    """Load and warm up a version that lives as long as this process."""
     with _limits(arguments):
         predictor = _load(arguments)
         predictor.warm_up()
@@ -170,7 +166,7 @@ def _limits(arguments: argparse.Namespace) -> AbstractContextManager[None]:
 
 @contextmanager
 def _model_speaks_on_stderr() -> Iterator[Say]:
-    """Keep standard output for our lines: whatever a model prints, in C too, goes to stderr."""
+    """Keep standard output for our lines: all that a model prints goes to stderr."""
     sys.stdout.flush()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout, sys.stderr = stream_to(1), stream_to(2)

@@ -133,10 +133,7 @@ class ModelPredictor:
         return self._answer_in_pieces(inputs, blamed=blamed, took_s=took_s)
 
     def warm_up(self) -> None:
-        """Warm the model, then have it answer its example, or made-up inputs of a known shape.
-
-        Raises WarmUpFailed. A model may reject zeros (a logarithm), hardly zeros and ones both.
-        """
+        """Warm the model up on its example, or on zeros and ones; raises WarmUpFailed."""
         try:
             self._model.warm_up()
         except BaseException as error:
@@ -162,7 +159,6 @@ class ModelPredictor:
             logger.warning("model failed to close: %s", explain(error))
 
     def _unanswered(self, reason: str) -> WarmUpFailed:
-        """The error, with where the model's code raised last: its answers hold the words alone."""
         return with_last_traceback(WarmUpFailed(reason), noted=self.failures)
 
     def _try_row(self, row: bytes) -> str | None:
@@ -199,10 +195,7 @@ class ModelPredictor:
     def _answer_in_pieces(
         self, inputs: Sequence[bytes], *, blamed: Answer, took_s: float
     ) -> list[Answer]:
-        """Find the inputs that break the model, as far as time allows; the others are answered.
-
-        Inputs are parsed again, since the model may have written into its rows before it raised.
-        """
+        """Find the inputs that break the model, as far as time allows, and answer the others."""
         bisection = Bisection(rows=len(inputs), took_s=took_s, seconds=self._search_s)
         answers: list[Answer] = []
         while size := bisection.next_size():
@@ -221,9 +214,7 @@ class ModelPredictor:
         return answers + [failed(f"{NOT_ASKED}: {blamed.payload.decode()}")] * left
 
     def _blame(self, error: BaseException) -> Answer:
-        """Turn an exception of the model into an answer: the caller's fault or its own,
-        which is noted.
-        """
+        """Turn an exception of the model into an answer: the caller's fault, or its own."""
         named = any(kind.__name__ == INVALID_INPUT for kind in type(error).__mro__)
         if named or isinstance(error, InvalidRow):
             return Answer(AnswerStatus.INVALID_INPUT, words_of(error).encode())
@@ -232,10 +223,7 @@ class ModelPredictor:
 
 
 def as_list(outputs: Any, *, count: int) -> list[Any]:
-    """Check that outputs are one for each of count inputs; return them as Python values.
-
-    The rows of a data frame are objects.
-    """
+    """Return outputs, one for each of count inputs, as Python values; raises WrongOutputs."""
     outputs = rows_of_frame(outputs)
     if hasattr(outputs, "tolist"):
         outputs = outputs.tolist()
@@ -255,6 +243,6 @@ def as_list(outputs: Any, *, count: int) -> list[Any]:
 
 
 def _turned(values: list[Any], *, count: int) -> str:
-    """Say if outputs come by their parts instead of by inputs, as of several classifiers."""
+    """Add a hint if outputs come by part instead of by input."""
     sizes = {len(value) if hasattr(value, "__len__") else None for value in values}
     return f" of {count} each: return list(zip(*outputs))" if sizes == {count} else ""

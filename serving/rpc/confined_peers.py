@@ -35,9 +35,7 @@ class KeepModelsOut(asyncio.Protocol):
 
 
 def is_model(connected: socket.socket) -> bool:
-    """Return whether the process that connected is confined, as each with a model's code is for
-    good, and this one isn't. A process in another container is never taken for one.
-    """
+    """Return whether a confined process of this container connected to an unconfined one."""
     if not hasattr(socket, "SO_PEERCRED"):  # not on Linux
         return False
     told = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
@@ -46,7 +44,7 @@ def is_model(connected: socket.socket) -> bool:
 
 
 def _is_confined(pid: int) -> bool:
-    """Return whether it can gain no privileges; one that has ended may have been."""
+    """Return whether a process can gain no privileges, or has ended."""
     try:
         return "NoNewPrivs:\t0" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:

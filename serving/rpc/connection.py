@@ -126,7 +126,7 @@ class Connection(asyncio.Protocol):
             self._refuse(error)
 
     def _refuse(self, error: ProtocolError) -> None:
-        """Tell the peer how it broke the protocol, then close; on_lost gets the error."""
+        """Tell the peer how it broke the protocol, then close."""
         self._fault = error
         self.send(encode_frame(FrameType.ERROR, 0, str(error).encode()))
         self.close()
@@ -186,10 +186,7 @@ async def connect(
     on_writable: OnWritable | None = None,
     authentication: Authentication | None = None,
 ) -> Connection:
-    """Dial a replica within timeout seconds; every failure is a ConnectionLost.
-
-    Its cause is a ProtocolError where the peer did not authenticate, which TCP demands.
-    """
+    """Dial a replica within timeout seconds; every failure is a ConnectionLost."""
     target = parse_address(address)
     connection = Connection(on_frame=on_frame, on_lost=on_lost, on_writable=on_writable)
     try:

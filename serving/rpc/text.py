@@ -24,7 +24,7 @@ def safe_text(text: str, *, most: int = MESSAGE_CHARACTERS) -> str:
 
 
 def _cut(text: str, *, most: int) -> str:
-    """Leave out the middle of a text that is too long; one cut already is not cut again."""
+    """Leave out the middle of a text that is too long."""
     if len(text) <= most + CUT_CHARACTERS:
         return text
     half = most // 2

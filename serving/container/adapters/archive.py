@@ -75,10 +75,7 @@ def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, *, into: Path, lim
 
 
 def new_folder() -> Path:
-    """Make a folder for this process, and remove those of processes that were killed.
-
-    A model that kills its replica again and again would else fill the disk.
-    """
+    """Make a folder for this process, and remove those of processes that were killed."""
     parent = Path(tempfile.gettempdir()).resolve()
     for folder in parent.glob(f"{PREFIX}*"):
         made_by = _NAME.match(folder.name)

@@ -20,11 +20,7 @@ def as_matrix(rows: Rows) -> Any:
 def shaped(
     rows: Rows, *, shape: Sequence[int | None] | None, dtype: DTypeLike | None
 ) -> NDArray[Any]:
-    """Rows as one array of a dtype, each of them folded into a shape that is known.
-
-    An image may come as its pixels one after the other. Raises InvalidRow where these are no
-    tensors.
-    """
+    """Return rows as one array, each folded into a known shape; raises InvalidRow."""
     try:
         batch = np.asarray(rows, dtype=dtype)
     except (ValueError, TypeError) as error:
@@ -54,10 +50,7 @@ def part_of(rows: Rows, *, name: str, place: int) -> Any:
 
 
 def in_batches(rows: Rows, *, size: int | None, ask: Callable[[Rows], Any]) -> Any:
-    """Ask about rows, so many at once as the model takes, or all at once where any number will do.
-
-    The last batch is filled up with its last row.
-    """
+    """Ask in batches of the model's fixed size, the last one filled up with its last row."""
     if size is None:
         return ask(rows)
     count = _count(rows)
@@ -69,9 +62,7 @@ def in_batches(rows: Rows, *, size: int | None, ask: Callable[[Rows], Any]) -> A
 
 
 def by_input(outputs: Any, *, method: str) -> Any:
-    """Return a method's outputs one for each input: scikit-learn's predict_proba of a model with
-    several outputs has a list with an array for each of them.
-    """
+    """Transpose the list with an array per output that predict_proba may return."""
     if method != "predict_proba" or not isinstance(outputs, list):
         return outputs
     return list(zip(*outputs, strict=True))

@@ -23,10 +23,7 @@ _NULL = b"null"
 def encode_outputs(
     outputs: Sequence[Any], *, on_failure: Callable[[str], None] = lambda reason: None
 ) -> list[Answer]:
-    """Encode Python values, in order; tolist() of an array has made them of NumPy's.
-
-    `on_failure` is told why one can't be.
-    """
+    """Encode Python values in order; call `on_failure` with the reason if one can't be."""
     if outputs and _SCALARS.issuperset(map(type, outputs)):
         with suppress(ValueError):  # an integer of thousands of digits: which one?
             texts = msgspec.json.encode(outputs)[1:-1].split(b",")
@@ -62,10 +59,7 @@ def is_finite(output: Any) -> bool:
 
 
 def rows_of_frame(value: Any) -> Any:
-    """Return the rows of a data frame of pandas or polars as dictionaries, anything else as it is.
-
-    What polars calls a series becomes a list.
-    """
+    """Return the rows of a data frame as dictionaries, a series as a list, else the value."""
     if hasattr(value, "itertuples"):
         return value.to_dict("records")
     for name in ("to_dicts", "to_list"):
@@ -75,9 +69,7 @@ def rows_of_frame(value: Any) -> Any:
 
 
 def to_python(value: Any) -> Any:
-    """Unwrap NumPy scalars and arrays, data frames, and whatever else (tensors, series) has
-    tolist(); a time of pandas becomes ISO 8601, what is missing there null.
-    """
+    """Unwrap values of NumPy, pandas and whatever has tolist(); raises TypeError for others."""
     if isinstance(value, bool):  # the key of a dictionary; anywhere else JSON has it
         return json.dumps(value)
     if (rows := rows_of_frame(value)) is not value:

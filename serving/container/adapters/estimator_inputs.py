@@ -62,8 +62,7 @@ def _output_of(estimator: Any, *, method: str) -> OutputShape | None:
 
 
 def _columns_of(estimator: Any, *, names: tuple[str, ...]) -> Iterator[tuple[str, InputPart]]:
-    """Yield the parts that the first steps take. For a column that two take, the last one holds,
-    texts over numbers."""
+    """Yield the parts that the first steps take; the last one holds, texts over numbers."""
     estimator = _first_step(estimator)
     if hasattr(estimator, "transformers_"):
         parts = [
@@ -128,7 +127,7 @@ def _encoded(categories: Any, closed: bool) -> InputPart:
 
 
 def _known(categories: Any) -> tuple[Any, ...]:
-    """Categories as JSON has them, without that of no value."""
+    """Return categories as JSON has them, without missing values."""
     values = map(_plain, np.asarray(categories, dtype=object).tolist())
     return tuple(value for value in values if value is not None)
 
@@ -145,7 +144,6 @@ def _dtype_of(known: tuple[Any, ...]) -> DType:
 def _columns_of_histograms(
     estimator: Any, *, names: tuple[str, ...]
 ) -> Iterator[tuple[str, InputPart]]:
-    """Yield the parts of gradient boosting on histograms: categories are those of the frame."""
     if not any(estimator.is_categorical_):
         yield from ((name, InputPart(dtype="float64")) for name in names)
         return
@@ -191,7 +189,7 @@ def _takes_numbers(estimator: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it; None for no value."""
+    """Return a value as JSON has it; None for a missing one."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and math.isnan(value):

@@ -9,11 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without(*names: str) -> Iterator[None]:
-    """Import others as if these modules weren't installed.
-
-    Whoever needs them later gets them, but not those others: what these do with one of them is
-    missing for as long as the process lives.
-    """
+    """Import packages with some optional dependencies hidden, for good."""
     hidden = [name for name in names if name not in sys.modules]
     # Importing takes None for a missing module.
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]

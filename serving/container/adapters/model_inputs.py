@@ -25,11 +25,7 @@ def of_features(
     nullable: bool | None = None,
     categories: Mapping[str, Sequence[Category]] | None = None,
 ) -> Signature:
-    """Return the signature of a model of features: numbers of an array or columns.
-
-    `nullable`: it knows what to do with what is missing. `categories` are those of columns that
-    have some; raises LoadFailed where there is no pandas to hold them.
-    """
+    """Return the signature of a model of numeric features; raises LoadFailed without pandas."""
     if input_type == COLUMNS and names:
         known = categories or {}
         if known and pandas_here() is None:
@@ -72,7 +68,7 @@ def of_tensors(input_type: str, parts: Sequence[InputPart]) -> Signature:
 
 
 def _length(part: InputPart) -> int | None:
-    """How many numbers a tensor has, where it has always as many."""
+    """Return the fixed number of values of a tensor, or None."""
     if part.shape is None or part.dtype == "string":
         return None
     known = [size for size in part.shape if size is not None]

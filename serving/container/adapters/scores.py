@@ -36,10 +36,7 @@ def of_both(probabilities: Numbers) -> Numbers:
 
 
 def most_likely(scores: Numbers, *, classes: Sequence[Label] | None = None) -> Any:
-    """The label of each row, its place along the last axis where the classes have no names.
-
-    Of a row that isn't made of numbers it is NaN, which no answer may be.
-    """
+    """Return the label of each row, NaN for a row with scores that aren't finite."""
     places = scores.argmax(axis=-1)
     rows = np.isfinite(scores).reshape(len(scores), -1)
     known: list[bool] = np.asarray(rows.all(axis=1)).tolist()

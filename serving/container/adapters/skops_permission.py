@@ -30,11 +30,7 @@ SCHEMA_BYTES = 8 << 20
 
 
 def check_allowed(artifact: Path) -> None:
-    """Raise PickleRefused for a pickle, UntrustedTypes for a skops file with types of packages
-    that skops doesn't know.
-
-    Other types are judged by skops when it reads the file, and so is a broken file.
-    """
+    """Raise PickleRefused for a pickle, UntrustedTypes for foreign types in a skops file."""
     with artifact.open("rb") as file:
         head = file.read(max(map(len, PICKLE_MAGICS)))
     if head.startswith(PICKLE_MAGICS):

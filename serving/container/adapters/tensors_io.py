@@ -17,10 +17,7 @@ from serving.container.inputs.signature import DType, InputPart
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorInput:
-    """One of a model's inputs: `shape` is that of one row, `batch` how many it takes at once.
-
-    None is any size.
-    """
+    """An input tensor: the shape of one row, and the batch size; None is any size."""
 
     name: str
     dtype: DTypeLike

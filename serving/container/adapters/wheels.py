@@ -82,7 +82,7 @@ class Wheel:
 
 
 def _fits(tag: str) -> bool:
-    """Return whether wheels of this tag ("cp311-cp311-manylinux_2_28_x86_64") run here."""
+    """Return whether wheels of a tag ("cp311-cp311-manylinux_2_28_x86_64") run here."""
     interpreters, _, rest = tag.partition("-")
     abi, _, platform = rest.partition("-")
     return _fits_python(interpreters, abi=abi) and _fits_machine(platform)

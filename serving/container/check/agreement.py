@@ -24,11 +24,7 @@ Row = tuple[bytes, bytes]
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of `inputs` asked and `answered`; `same` outputs mean the same value.
-
-    `largest_difference` is that of two numbers at the same place, None where there are none. It
-    says nothing of outputs that differ in kind or shape.
-    """
+    """Counts of inputs asked, answered and answered alike, and the largest difference."""
 
     inputs: Count
     answered: Count
@@ -67,10 +63,7 @@ def agreement(
 
 
 def difference(one: Any, other: Any) -> float | None:
-    """The largest difference of two JSON values' numbers, 0 where they are the same value.
-
-    None where they aren't comparable: other text, another kind, another shape.
-    """
+    """Return the largest difference of numbers in two JSON values, None if they differ in kind."""
     if _is_number(one) and _is_number(other):
         return _distance(one, other)
     if isinstance(one, list) and isinstance(other, list):
@@ -93,7 +86,7 @@ def _largest(ones: Iterable[Any], others: Iterable[Any]) -> float | None:
 
 
 def _distance(one: float, other: float) -> float:
-    """JSON has no infinity, and whole numbers that are larger than any float."""
+    """Bound the distance: JSON has no infinity, and integers larger than any float."""
     if one == other:
         return 0.0
     try:

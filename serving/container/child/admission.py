@@ -27,10 +27,7 @@ class Admissions:
         self._channel = channel
 
     def admit(self, descriptor: int) -> None:
-        """Hand over the stream of a peer that was greeted; the descriptor stays the caller's.
-
-        Raises OSError where the model's process has ended, or has long taken none.
-        """
+        """Hand over a greeted peer's stream; raises OSError if the model's process takes none."""
         socket.send_fds(self._channel, [STREAM], [descriptor])
 
     def drain(self) -> None:

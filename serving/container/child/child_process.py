@@ -108,10 +108,7 @@ class ChildPredictor:
 
     @property
     def busy_for(self) -> float:
-        """The seconds that the batch under way has taken, 0.0 if there is none.
-
-        A model can make it any number, and so seem idle, or too slow to be kept.
-        """
+        """Return the seconds of the batch under way, 0.0 if there is none."""
         silent = time.monotonic() - self._reported_at
         return self._busy_s + silent if self._busy_s or silent > SILENT_S else 0.0
 
@@ -187,7 +184,6 @@ class ChildPredictor:
         return None
 
     def _how_it_ended(self) -> Failure:
-        """Describe the end of a child: its last words, or where it broke."""
         try:
             reason = f"its process ended with {process_end(self.process.wait(None) or 0)}"
         except ServerLost:
@@ -229,11 +225,7 @@ class ChildPredictor:
         self._reported_at = time.monotonic()
 
     def _watch(self) -> None:
-        """End this process with the child, unless that was to end.
-
-        Processes that it has forked may live on with its pipes and its socket open, so only its
-        own end can be waited for.
-        """
+        """End this process with the child, unless that was to end."""
         with suppress(ServerLost):
             self.process.wait(None)
         self._listening.join(HEARD_WITHIN_S)

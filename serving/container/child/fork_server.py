@@ -42,10 +42,7 @@ LARGEST_REQUEST = 1 << 18
 
 
 class ForkRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The arguments of `serving.container`, and the confinement of its process.
-
-    `passed` is the option that gets the number of a fifth descriptor, if one is passed.
-    """
+    """Arguments, confinement, and the option (`passed`) for the number of a fifth descriptor."""
 
     arguments: list[str]
     environment: dict[str, str]
@@ -54,18 +51,13 @@ class ForkRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessNews(msgspec.Struct, frozen=True, kw_only=True):
-    """A fork's number, and its exit code once it has ended: negative for a signal.
-
-    The number is no other process's as long as the link is open.
-    """
+    """A fork's number, and its exit code once it has ended: negative for a signal."""
 
     pid: int
     code: int | None = None
 
 
 class _Fork:
-    """A fork, and the link to whoever asked for it."""
-
     def __init__(self, pid: int, *, link: socket.socket) -> None:
         self.pid = pid
         self.link = link
@@ -161,7 +153,6 @@ class Forks:
         self._selector.register(fork.link, selectors.EVENT_READ, asked)
 
     def _become(self, request: ForkRequest, *, descriptors: list[int]) -> NoReturn:
-        """In the fork: run the model, and end with it."""
         code = 1
         try:
             os.setpgid(0, 0)
@@ -197,7 +188,7 @@ def run_request(request: ForkRequest, *, descriptors: list[int]) -> int:
 
 
 def _reseed() -> None:
-    """No two forks draw the same random numbers."""
+    """Seed again, so that no two forks draw the same random numbers."""
     random.seed()
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()

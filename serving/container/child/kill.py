@@ -27,10 +27,7 @@ def set_parent_death_signal(number: int = signal.SIGKILL) -> None:
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process that leads its group, with those that it has started.
-
-    One that was to lead it within a check is ended alone: the rest goes with the check's own group.
-    """
+    """End a process with those that it has started."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()

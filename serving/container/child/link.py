@@ -38,10 +38,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of a replica's batches, in whichever process they are answered.
-
-    `in_flight` are batches being worked on or waiting, `batch_size` is that of the last one.
-    """
+    """Counts of a replica's batches; `in_flight` counts batches under way or waiting."""
 
     queries: Count = 0
     batches: Count = 0

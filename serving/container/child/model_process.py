@@ -54,10 +54,7 @@ class ModelEnvironment:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelProgram:
-    """The arguments of `serving.container`, and the folder that the process may write into.
-
-    `passed` is a descriptor that the process gets, and the option that names its number there.
-    """
+    """Arguments of `serving.container`, its folder, and a descriptor with the option for it."""
 
     arguments: Sequence[str]
     spec: LoadSpec
@@ -103,10 +100,7 @@ class ModelProcess(Protocol):
     def stderr(self) -> IO[bytes]: ...
 
     def wait(self, seconds: float | None) -> int | None:
-        """Return its exit code, negative for a signal; None if it runs for longer.
-
-        Raises ServerLost if the fork server ends.
-        """
+        """Return its exit code, None if it still runs; raises ServerLost."""
 
     def send_signal(self, number: int) -> None: ...
 
@@ -285,7 +279,7 @@ class ForkServer:
             )
 
     def _ask(self, request: bytes, program: ModelProgram) -> ForkedProcess:
-        """Raises OSError if it has ended."""
+        """Raise OSError if the server has ended."""
         if self._requests is None:
             raise ConnectionError("there is no fork server")
         link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -335,6 +329,6 @@ def nice_command(nice: int) -> list[str]:
 
 
 def _pipe(*, reads: bool) -> tuple[IO[bytes], int]:
-    """Return this process's end of a pipe, which reads or writes, and the other one."""
+    """Return this process's end of a pipe, and the other one."""
     read, write = os.pipe()
     return (os.fdopen(read, "rb"), write) if reads else (os.fdopen(write, "wb"), read)

@@ -120,10 +120,7 @@ def _kinds(of: type[ContainerError]) -> Iterator[type[ContainerError]]:
 
 
 def explain(error: BaseException) -> str:
-    """Render what a model's own code raised: ``TypeName: message``, printable and bounded.
-
-    It never raises, whatever the exception's own methods do.
-    """
+    """Render an exception as printable, bounded ``TypeName: message``; never raises."""
     try:
         name = safe_text(type(error).__name__, most=NAME_CHARACTERS)
     except BaseException as odd:

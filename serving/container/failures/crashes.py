@@ -56,10 +56,7 @@ def process_end(code: int) -> str:
 
 
 def crash_in(output: str) -> str:
-    """Return where the model was, in the form of a traceback; "" where it was not in the model.
-
-    `output` is what the process wrote, whoever wrote it there.
-    """
+    """Return the model's frames in the output of a broken process; "" if there are none."""
     broken = list(_BROKEN.finditer(output))
     if not broken:
         return ""

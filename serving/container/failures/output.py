@@ -70,10 +70,7 @@ def stream_to(descriptor: int) -> TextIO:
 
 
 class Overheard:
-    """Passes a child's output on as this process's own, wherever that goes at the moment.
-
-    A descriptor that it inherited would go on into a log that has long made room for another.
-    """
+    """Passes a child's output on to this process's own, wherever that goes at the moment."""
 
     def __init__(self, pipe: IO[bytes], *, name: str) -> None:
         self._pipe = pipe
@@ -82,9 +79,7 @@ class Overheard:
         self._thread.start()
 
     def wait(self) -> None:
-        """Once the child has ended: until its last words are out, or whoever holds its pipe talks
-        for too long.
-        """
+        """Wait until the last words of an ended child are out, for a second at most."""
         self._thread.join(READ_WITHIN_S)
 
     def last_words(self) -> str:
@@ -92,9 +87,6 @@ class Overheard:
         return self._last.decode(errors="replace")
 
     def _pass_on(self) -> None:
-        """Read on whether it can be written or not: with nobody at the other end of its pipe, the
-        child's next `print` would fail.
-        """
         output = Output(2)
         with self._pipe:
             while chunk := os.read(self._pipe.fileno(), CHUNK):

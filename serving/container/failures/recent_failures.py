@@ -52,7 +52,7 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def _of_another(told: Failure) -> Failure:
-    """Bound a failure that a process with a version's code reported."""
+    """Bound a failure that a model's process reported."""
     return Failure(
         kind=_fit(told.kind),
         error=_fit(told.error),
@@ -67,7 +67,7 @@ def _fit(text: str) -> str:
 
 
 def _told_traceback(error: BaseException | None) -> str | None:
-    """Return the traceback that was reported with an error or its cause; None for none."""
+    """Return the traceback that was reported with an error or its cause, or None."""
     while isinstance(error, ContainerError):
         if error.told_traceback is not None:
             return error.told_traceback
@@ -112,7 +112,7 @@ class RecentFailures:
         return list(kinds.values())
 
     def _count(self, kind: str) -> bool:
-        """Count one more of a kind that is there already."""
+        """Count one more of a known kind."""
         with self._lock:
             known = self._kinds.get(kind)
             if known is not None:

@@ -37,11 +37,7 @@ class StackFrame(NamedTuple):
 
 
 def traceback_of(error: BaseException) -> str:
-    """Render where it came from, its causes first; "" where no frame is the model's.
-
-    Of our own errors only what the model raised counts, and of those that refuse it before its code
-    runs nothing: they say themselves what was expected. It never raises.
-    """
+    """Render the model's frames of an error and its causes, "" for none; never raises."""
     if isinstance(error, ContainerError) and not error.of_model:
         return ""
     try:
@@ -88,7 +84,7 @@ def _of_model(error: BaseException) -> BaseException:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """The exception after what caused it, or what it came of."""
+    """Return the exception after its causes."""
     chain = [error]
     while len(chain) < MOST_CAUSES:
         last = chain[-1]
@@ -117,7 +113,7 @@ def _one(error: BaseException) -> str:
 
 
 def _frames(traceback: TracebackType | None) -> list[StackFrame]:
-    """File, line and function of the model's frames: those after our own, the middle left out."""
+    """Return the model's frames: those after our own, without the middle."""
     first: list[StackFrame] = []
     last: deque[StackFrame] = deque(maxlen=MOST_FRAMES // 2)
     for frame in _walk(traceback):

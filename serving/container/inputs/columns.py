@@ -107,7 +107,7 @@ class ColumnsParser:
         return stack_columns(rows, parts=self._parts)
 
     def _fast_decoder(self) -> Callable[[bytes], Any] | None:
-        """Straight into values of their types; None where msgspec can't name a column."""
+        """Return a decoder into typed values; None if msgspec can't name a column."""
         fields: list[Any] = []
         for position, (part, kind) in enumerate(zip(self._parts, self._kinds, strict=True)):
             name = f"c{position}"
@@ -134,7 +134,7 @@ class ColumnsParser:
         return tuple(values)
 
     def _careful(self, raw: bytes) -> tuple[Any, ...]:
-        """Read a row value by value, or say what is wrong with it."""
+        """Read a row value by value, or raise InvalidRow."""
         members = _object(raw)
         if not self._known.issuperset(members):
             unknown = next(name for name in members if name not in self._known)

@@ -27,9 +27,7 @@ def pandas_here() -> Any:
 
 
 def stack_columns(rows: Sequence[tuple[Any, ...]], *, parts: tuple[InputPart, ...]) -> Rows:
-    """A data frame with these columns. Without pandas an array, where all of them are numbers, and
-    else a list of dictionaries.
-    """
+    """Return a data frame, without pandas an array of numbers or a list of dictionaries."""
     pandas = pandas_here()
     if pandas is None:
         return _without_pandas(rows, parts=parts)
@@ -88,7 +86,6 @@ def _array(values: list[Any], *, dtype: str, nullable: bool) -> NDArray[Any]:
 
 
 def _dtype_of(values: list[Any]) -> str:
-    """Guess the dtype of a column from its values."""
     kinds = {type(value) for value in values} - {type(None)}
     if kinds == {bool} and None not in values:
         return "bool"

@@ -123,7 +123,7 @@ def _made_up_shape(part: InputPart) -> tuple[int, ...] | None:
 
 
 def _weight(shape: tuple[int, ...] | None) -> int:
-    """How much there is to write of a shape: an empty array takes room too."""
+    """Return how much there is to write of a shape: an empty array takes room too."""
     return prod(max(size, 1) for size in shape or ())
 
 

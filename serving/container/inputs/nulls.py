@@ -75,7 +75,7 @@ def _decided(signature: Signature, *, takes: Callable[[int], bool | None]) -> Si
 
 
 def _row(signature: Signature, *, example: str) -> tuple[Any, ...] | None:
-    """The example, or a row that is made up, as it is parsed."""
+    """Return the example, or a made-up row, as it is parsed."""
     raw = example.encode() or next(iter(made_up(signature)), b"")
     try:
         row: tuple[Any, ...] = row_parser(signature).parse(raw)

@@ -42,10 +42,7 @@ NUMBER_TYPES = {
 
 
 class NumbersParser:
-    """Arrays of numbers; no Python number is made on the way.
-
-    Where they are `nullable`, null is NaN, which integers don't have.
-    """
+    """Parses arrays of numbers without Python numbers; `nullable` takes null as NaN."""
 
     def __init__(
         self, number_type: NumberType, *, length: int | None, nullable: bool = False
@@ -74,9 +71,7 @@ class NumbersParser:
         return np.concatenate(rows).reshape(len(rows), size)
 
     def parse_together(self, raws: Sequence[bytes]) -> Rows | None:
-        """Return the rows of a batch as `stack` does; None where each has to be parsed by itself:
-        one may be no row, they differ in length, or they are long.
-        """
+        """Return all rows stacked; None if each has to be parsed by itself."""
         parts: list[NDArray[Any]] = []
         for start in range(0, len(raws), TOGETHER):
             part = self._together(raws[start : start + TOGETHER])
@@ -88,7 +83,7 @@ class NumbersParser:
         return parts[0] if parts else None
 
     def _width(self, rows: NDArray[Any]) -> int:
-        """How many numbers a row has to have, where these are the first."""
+        """Return the length that rows must have."""
         return int(rows.shape[1]) if self._length is None else self._length
 
     def _together(self, raws: Sequence[bytes]) -> NDArray[Any] | None:

@@ -131,11 +131,7 @@ WITHOUT_NULLS: dict[str, Callable[[Signature], RowParser]] = {
 
 
 def row_parser(signature: Signature, *, nulls: bool = True) -> RowParser:
-    """Return the parser of inputs with this signature.
-
-    Without `nulls`, null is no value but where the signature says that it is one; of numbers and
-    tensors it never is another.
-    """
+    """Return the parser of a signature; without `nulls`, null has to be declared in it."""
     check_input_type(signature.input_type)
     if not nulls and signature.input_type in WITHOUT_NULLS:
         return WITHOUT_NULLS[signature.input_type](signature)
@@ -149,11 +145,7 @@ def check_input_type(input_type: str) -> None:
 
 
 def checked_inputs(input_type: str, *, signature: str = "", example: str = "") -> str:
-    """Return the signature as it is kept, "" for none; both are JSON, "" where not said.
-
-    Raises ValueError saying what was expected where either isn't one for inputs of this type, or
-    the example isn't what the signature says.
-    """
+    """Return the signature as it is stored, "" for none; raises ValueError."""
     said = read_signature(signature, input_type=input_type)
     if not example:
         return said.encoded() if signature else ""

@@ -47,10 +47,7 @@ def decode_json(raw: bytes, *, expected: str) -> Any:
 
 
 def describe(value: Any, *, number: bool = False) -> str:
-    """Name a JSON value in an explanation; numbers are quoted, as far as they are short.
-
-    For a `number`, null is what callers know as NaN.
-    """
+    """Name a JSON value in an explanation; null is NaN to callers that send a `number`."""
     if value is None:
         return "NaN (null)" if number else "null"
     if isinstance(value, bool):
@@ -77,8 +74,5 @@ def listed(names: tuple[str, ...]) -> str:
 
 
 def document_reader() -> Callable[[bytes], Any] | None:
-    """Return simdjson's `parse` with a buffer of its own; None without it.
-
-    A document must not outlive the expression that reads it, or the parser refuses the next one.
-    """
+    """Return simdjson's `parse`, None without it; a document must not outlive its expression."""
     return None if simdjson is None else simdjson.Parser().parse

@@ -157,10 +157,7 @@ def told_features(told: object) -> int | None:
 
 
 def joined(said: Signature, found: Signature) -> Signature:
-    """Join the signature of the upload with what the model itself knows.
-
-    Raises InvalidSignature where the model has other columns or tensors, or another shape.
-    """
+    """Join the signature of an upload with the model's own; raises InvalidSignature."""
     return replace(
         said,
         inputs=_joined_parts(said, found),
@@ -267,7 +264,7 @@ def _shape_of(output: Any) -> OutputShape:
 
 
 def _sizes(values: Any) -> tuple[int, ...]:
-    """The shape of nested lists, as far as it is one."""
+    """Return the shape of nested lists, as far as they are regular."""
     sizes: list[int] = []
     level = [values]
     while level and all(isinstance(value, list) for value in level) and len(sizes) < 8:

@@ -111,7 +111,7 @@ class ArrayReader:
         return self._slow(raw) if array is None else array
 
     def _fast(self, raw: bytes) -> NDArray[Any] | None:
-        """simdjson flattens what is nested; how it is nested, its brackets and commas tell."""
+        """Have simdjson flatten the numbers; brackets and commas tell how they are nested."""
         if self._read is None or self._dtype.kind not in _READ_AS:
             return None
         code, parsed = _READ_AS[self._dtype.kind]
@@ -193,7 +193,7 @@ class ArrayReader:
         return isinstance(value, int) or (isinstance(value, float) and kind == "f")
 
     def _narrowed(self, flat: NDArray[Any]) -> NDArray[Any]:
-        """As the dtype asks for; what it can't hold is refused."""
+        """Convert to the tensor's dtype, or raise InvalidRow."""
         if flat.dtype == self._dtype:
             return flat
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -215,7 +215,7 @@ class ArrayReader:
 
 
 def _members(raw: bytes, *, names: tuple[str, ...] | None) -> dict[str, bytes]:
-    """The parts of an object as they came; raises InvalidRow where they aren't those of `names`."""
+    """Return an object's members as text; raises InvalidRow for other names."""
     expected = "an object of tensors" if names is None else f"an object with {listed(names)}"
     try:
         members = _raw_members.decode(raw)
@@ -232,7 +232,7 @@ def _members(raw: bytes, *, names: tuple[str, ...] | None) -> dict[str, bytes]:
 
 
 def _stacked(rows: list[NDArray[Any]]) -> Rows:
-    """One array with the batch first; a list where the shapes differ."""
+    """Return one array with the batch first; a list if the shapes differ."""
     shape = rows[0].shape
     if any(row.shape != shape for row in rows):
         return rows
@@ -240,7 +240,7 @@ def _stacked(rows: list[NDArray[Any]]) -> Rows:
 
 
 def _shape_of(brackets: bytes, *, count: int) -> tuple[int, ...] | None:
-    """The shape of nested arrays with so many numbers in all; None where they are ragged."""
+    """Return the shape of nested arrays of `count` numbers; None if they are ragged."""
     depth = len(brackets) - len(brackets.lstrip(b"["))
     if not 0 < depth <= MOST_DIMENSIONS:
         return None
@@ -263,7 +263,7 @@ def _shape_of(brackets: bytes, *, count: int) -> tuple[int, ...] | None:
 
 
 def _raggedness(values: Any, *, sizes: tuple[int, ...]) -> str:
-    """Describe the irregularity of nested lists that begin like this; "" for none."""
+    """Describe the irregularity of nested lists; "" for none."""
     level = [values]
     for depth, size in enumerate(sizes):
         for inner in level:

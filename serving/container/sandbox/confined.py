@@ -118,11 +118,7 @@ def scrubbed_environment(base: Mapping[str, str], *, home: Path) -> dict[str, st
 def confined_command(
     program: Sequence[str], confinement: Confinement, *, other_python: Path | None = None
 ) -> list[str]:
-    """Return the command that runs this program confined, wherever it is started.
-
-    `other_python` runs it in the place of this one, whose packages it then can't read. Packages of
-    that one may run code as soon as it starts (`.pth` files), so it starts confined.
-    """
+    """Return the command that runs a program confined, in `other_python` if it is given."""
     this = ["-P", str(Path(__file__).resolve())]
     if other_python is not None:
         confinement = confinement._replace(python=False)
@@ -211,12 +207,7 @@ def main() -> None:
 
 
 def _import_package() -> None:
-    """Import by their paths the packages that a container is made of.
-
-    The folder that they lie in can't be searched once this process is confined, or where it was
-    started by one that is: an executable by its check. It isn't on the import path either: there
-    is nothing else in it for a model.
-    """
+    """Import a container's packages by path: a confined process can't search their folder."""
     _import_from(PACKAGE, name=PACKAGE.name)
     for name in OF_A_CONTAINER:
         _import_from(PACKAGE / name, name=f"{PACKAGE.name}.{name}")
@@ -234,7 +225,7 @@ def _import_from(folder: Path, *, name: str) -> None:
 
 
 def _without(path: Path, hidden: Sequence[Path]) -> Iterator[Path]:
-    """The path, or where it holds a hidden one all else that is in it."""
+    """Yield the path, or what is in it but for the hidden paths."""
     if any(path == other or path.is_relative_to(other) for other in hidden):
         return
     if not any(other.is_relative_to(path) for other in hidden):
@@ -269,7 +260,7 @@ def _restrict(
 
 
 def _landlock_version(libc: ctypes.CDLL) -> int:
-    """Less than 1 where there is none, or it was switched off."""
+    """Return a number less than 1 if there is no Landlock, or it is off."""
     return int(libc.syscall(_CREATE_RULESET, None, 0, 1))
 
 
@@ -288,7 +279,7 @@ def _allow(libc: ctypes.CDLL, ruleset: int, *, path: Path, rights: int) -> None:
 
 
 def _bound_descriptors() -> None:
-    """Leave a process so many that its sockets hold a bounded amount of the kernel's memory."""
+    """Bound the number of sockets, and so the kernel memory of their buffers."""
     most, hard = (
         limit if 0 <= limit < MOST_DESCRIPTORS else MOST_DESCRIPTORS
         for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -297,7 +288,7 @@ def _bound_descriptors() -> None:
 
 
 def _drop_capabilities(libc: ctypes.CDLL, *, kept: int | None) -> None:
-    """Leave this process, and what it executes, this capability alone, None: none."""
+    """Drop all capabilities but this one."""
     for capability in {*range(_LAST_CAPABILITY + 1)} - {kept}:
         libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails for those that nobody has
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)

@@ -59,18 +59,12 @@ def family_of(pids: Iterable[int], processes: Mapping[int, Process]) -> set[int]
 
 
 def held_bytes(family: set[int]) -> int:
-    """Return at most what these processes hold that no file on a disk backs.
-
-    What several of them share counts for each.
-    """
+    """Return the memory that no file backs; what processes share counts for each of them."""
     return sum(_read_kib(family, "status", *_RESIDENT)) * 1024 + _files_bytes(family)
 
 
 def shared_once_bytes(pids: Iterable[int], family: set[int]) -> int:
-    """Return what `held_bytes` does, but count shared memory once: it takes the kernel longer.
-
-    What `pids` share with the processes that forked them counts in full.
-    """
+    """Return what `held_bytes` does, but count shared memory once, which takes longer."""
     own, own_shared = _read_kib(pids, "status", *_RESIDENT)
     others, shared = _read_kib(family - {*pids}, "smaps_rollup", "Pss_Anon", "Pss_Shmem")
     # Mapped files would count twice.
@@ -102,7 +96,7 @@ def end_groups(groups: Iterable[int]) -> None:
 
 
 def _read_kib(pids: Iterable[int], file: str, *names: str) -> list[int]:
-    """Return the sum of each of these lines of the processes' file in /proc."""
+    """Return the sums of lines of the processes' files in /proc."""
     found = [0] * len(names)
     for pid in pids:
         with suppress(OSError, ValueError, IndexError):  # it has ended
@@ -116,7 +110,7 @@ def _read_kib(pids: Iterable[int], file: str, *names: str) -> list[int]:
 
 
 def _kib(file: Path, names: Sequence[str]) -> list[int]:
-    """Return these lines of a file in /proc, none if one isn't there."""
+    """Return lines of a file in /proc, none if one isn't there."""
     try:
         lines = dict(line.split(":", 1) for line in file.read_text().splitlines() if ":" in line)
     except OSError:
@@ -135,5 +129,5 @@ def _sockets_of(family: Iterable[int]) -> set[str]:
 
 
 def _files_bytes(family: Iterable[int]) -> int:
-    """Return what files in the family's own shared memory take; all of it has the same."""
+    """Return what files in the family's own shared memory take."""
     return max(map(used_bytes, family), default=0)

@@ -35,10 +35,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 class MemoryLimit:
-    """Holds this process to `limit_mb` more than it had when this was made; None: to nothing.
-
-    There is no way back for a process that serves: it has to end with its model.
-    """
+    """Holds this process to `limit_mb` more than it has now, for good; None: to nothing."""
 
     def __init__(self, limit_mb: int | None, *, threads: int = 1) -> None:
         self.limit_mb = limit_mb
@@ -83,10 +80,7 @@ def excess_of(held_bytes: int, *, base_bytes: int, limit_mb: int) -> str:
 
 @contextmanager
 def held_to(limit: MemoryLimit, *, threads: int) -> Iterator[None]:
-    """Load and warm a model up inside the block; its limits stay when it is left in peace.
-
-    Raises MemoryLimitExceeded where the model failed for want of memory, or holds too much.
-    """
+    """Load and warm a model up within its limits; raises MemoryLimitExceeded."""
     if threads > 1:  # else libraries go by the environment that the process was started with
         limit_threads(threads)
     limit.impose()
@@ -119,10 +113,7 @@ def process_bytes(pid: int | None = None) -> int:
 
 
 def private_bytes(pid: int | None = None) -> int:
-    """Return what a process and its family hold that no file backs, 0 where nobody tells.
-
-    `pid` None: of this process.
-    """
+    """Return what a process (None: this one) and its family hold that no file backs."""
     return held_bytes(family_of([os.getpid() if pid is None else pid], read_processes()))
 
 
@@ -150,7 +141,7 @@ def _status(name: str) -> int:
 
 
 def _tells_of_memory(error: BaseException) -> bool:
-    """Return whether memory was short; a model's own exception is there as its text alone."""
+    """Return whether memory was short; a model's own exception is there as text alone."""
     return isinstance(error, MemoryError) or (
         not isinstance(error, MemoryLimitExceeded) and "MemoryError" in str(error)
     )

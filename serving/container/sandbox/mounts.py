@@ -39,9 +39,7 @@ def take_own_mounts(
 
 
 def used_bytes(pid: int) -> int:
-    """Return what the files in a process's own shared memory take, mapped or not; 0 for one that
-    has none of its own.
-    """
+    """Return what files in a process's own shared memory take; 0 if it has none of its own."""
     with suppress(OSError):  # it has ended, or is another user's
         folder = Path(f"/proc/{pid}/root{SHARED_MEMORY}")
         if folder.stat().st_dev != SHARED_MEMORY.stat().st_dev:
@@ -53,7 +51,6 @@ def used_bytes(pid: int) -> int:
 def _mount_as_user(
     libc: ctypes.CDLL, *, hide: Sequence[Path], keep: Sequence[Path], shared_mb: int | None
 ) -> bool:
-    """In a user namespace, as the same user as before."""
     user, group = os.geteuid(), os.getegid()
     if libc.unshare(_NEW_MOUNTS | _NEW_USER) != 0:
         return False
@@ -99,7 +96,7 @@ def _outermost(folders: Sequence[Path]) -> list[Path]:
 
 
 def _within(folder: Path, paths: Sequence[Path]) -> Iterator[Path]:
-    """The outermost of these paths that lie in the folder and exist."""
+    """Return the outermost existing paths within a folder."""
     found = {path.resolve() for path in paths if path.exists()}
     inside = {path for path in found if path.is_relative_to(folder)}
     return (path for path in inside if not inside & set(path.parents))

@@ -35,10 +35,7 @@ def has_own_user(libc: ctypes.CDLL) -> bool:
 
 
 def take_own_user(libc: ctypes.CDLL, *, write: Sequence[Path]) -> None:
-    """Become a user that nobody else is and that the folders `write` belong to, if this is root.
-
-    The caller drops the capabilities, which stay for now.
-    """
+    """If this is root, become a user that owns the folders `write` and nothing else."""
     held = _permitted(libc)
     if os.getuid() != 0 or not all(held >> capability & 1 for capability in NEEDED):
         return
@@ -76,6 +73,6 @@ def _inside(folders: Sequence[Path]) -> Iterator[str]:
 
 
 def _groups_of_devices() -> list[int]:
-    """Return the groups, but for root's, that GPUs may be used by."""
+    """Return the groups of GPUs, but for root's."""
     nodes = (node for pattern in DEVICES for node in Path("/dev").glob(pattern))
     return list({node.stat().st_gid for node in nodes} - {0})

@@ -52,7 +52,7 @@ _Step = tuple[int, int, int, int]
 
 
 class _Test(NamedTuple):
-    """A test whether an argument is this number, or has one of its bits."""
+    """A test whether an argument is a number, or has one of its bits."""
 
     argument: int
     code: int
@@ -61,7 +61,7 @@ class _Test(NamedTuple):
 
 
 class _Rule(NamedTuple):
-    """Answer these calls with `action` if all tests hold."""
+    """An answer to calls if all tests hold."""
 
     action: int
     x86_64: tuple[int, ...]
@@ -97,7 +97,7 @@ def _has(argument: int, bits: int) -> tuple[_Test]:
 
 
 def _rules(*, sockets: bool) -> Iterator[_Rule]:
-    """Rules for every program, of which the first that fits counts."""
+    """Yield the rules for every program; the first that fits counts."""
     families = (_AF_INET, _AF_INET6, *((_AF_UNIX,) if sockets else ()))
     own = (0, os.getpid())
     # socket, socketpair

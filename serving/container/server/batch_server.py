@@ -104,10 +104,7 @@ class BatchServer:
         )
 
     def drain(self) -> None:
-        """Ask every peer to send no more and to close; what still arrives is answered.
-
-        For the loop's thread, signal handlers of the loop included.
-        """
+        """Ask every peer to send no more and to close; what still arrives is answered."""
         if not self._draining:
             self._draining = True
             for connection in self.connections:
@@ -235,7 +232,7 @@ class BatchServer:
         return [fitting(answer) for answer in answers]
 
     def _end_fork(self) -> None:
-        """A model that forks, and comes back twice, must not answer twice nor share this loop."""
+        """End a model's fork that has come back: it must not answer too."""
         if os.getpid() != self._pid:
             os._exit(EX_SOFTWARE)
 

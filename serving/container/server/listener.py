@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 
 class ReplicaListener:
-    """Listens as the replica that says this HELLO.
-
-    `address` is a Unix socket; with `listen` it is TCP instead, where peers have to authenticate.
-    """
+    """Listens at a Unix socket, or with `listen` on TCP, where peers authenticate."""
 
     def __init__(self, *, hello: Hello, address: str = "", listen: TcpListen | None = None) -> None:
         self._authentication = listen.credentials.of(hello) if listen else None

@@ -39,10 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 class TimedPredictor:
-    """A predictor that notes since when it works, and whose model sees no running event loop.
-
-    So the model may run one of its own.
-    """
+    """Notes since when it works; hides the running loop, as the model may run its own."""
 
     def __init__(self, predictor: BatchPredictor) -> None:
         self._predictor = predictor
@@ -183,7 +180,7 @@ async def _serve(predictor: Predictor, *, arguments: argparse.Namespace, say: Sa
 
 
 def _listen(address: str) -> TcpListen | None:
-    """For a TCP address, how peers authenticate: by the cluster's secret, from the environment."""
+    """Return how to listen on TCP, with the secret from the environment; None for Unix."""
     target = parse_address(address)
     if not isinstance(target, TcpAddress):
         return None
@@ -203,7 +200,7 @@ def _listen(address: str) -> TcpListen | None:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's loop if it is installed, as it need not be in a model's environment."""
+    """Return uvloop's loop if a model's environment has it."""
     with suppress(ImportError):
         import uvloop
 

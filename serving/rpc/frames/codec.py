@@ -51,10 +51,7 @@ class AnswerStatus(IntEnum):
 
 
 class Answer(NamedTuple):
-    """One item's outcome: one JSON value if OK, else a UTF-8 message for the caller.
-
-    In a frame the status is an `AnswerStatus`; who passes answers on may have others besides.
-    """
+    """One input's outcome: a JSON value if OK, else a UTF-8 message for the caller."""
 
     status: int
     payload: bytes
@@ -80,10 +77,7 @@ _STATUSES = tuple(AnswerStatus)
 
 
 class FrameDecoder:
-    """Cuts a byte stream, in chunks of any size, into frames; every byte is joined at most once.
-
-    After a ProtocolError the stream has lost its step and the decoder is of no further use.
-    """
+    """Cuts a byte stream into frames; of no further use after a ProtocolError."""
 
     def __init__(self) -> None:
         self._head: tuple[FrameType, int] | None = None  # of the frame whose body is arriving
@@ -121,7 +115,6 @@ class FrameDecoder:
         return frames
 
     def _cut(self, data: bytes, *, into: list[Frame]) -> None:
-        """Take the whole frames from data, which starts with a header; keep the rest."""
         start, end = 0, len(data)
         while end - start >= HEADER.size:
             frame_type, request_id, length = _read_header(data, start=start)
@@ -199,10 +192,7 @@ def fitting(answer: Answer) -> Answer:
 def encode_in_parts(
     request_id: int, answers: Sequence[Answer], *, compute_us: int
 ) -> Iterator[bytes]:
-    """Encode one batch's answers as PART frames as full as they may be, and at last an ANSWER.
-
-    Nearly always that is the ANSWER alone. Raises ProtocolError where one fits into no frame.
-    """
+    """Encode answers as PART frames as full as may be, and a last ANSWER."""
     first, size = 0, _ANSWERS_HEAD
     for position, answer in enumerate(answers):
         needed = _ANSWER_HEAD + len(answer[1])

@@ -14,11 +14,7 @@ MOST_AT_ONCE = 64
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
-    """A replica's description of itself, sent as soon as a connection opens.
-
-    It works on `concurrency` batches at once, from whomever they come: where it only waits for
-    others.
-    """
+    """A replica's description of itself; it takes `concurrency` batches at once."""
 
     replica: str
     model: str

@@ -33,11 +33,7 @@ class Handshake(Protocol):
         """True once the peer has proved itself."""
 
     def receive(self, frame: Frame) -> bytes:
-        """Take the peer's next frame and return what to send.
-
-        AuthenticationFailed where the peer does not know the secret, else ProtocolError where the
-        frame is not the one expected; after either the handshake is over.
-        """
+        """Take the peer's next frame and return the reply; raises ProtocolError."""
 
 
 class ContainerHandshake:

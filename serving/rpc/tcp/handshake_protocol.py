@@ -91,7 +91,7 @@ class HandshakeProtocol(asyncio.Protocol):
             self._connection.data_received(unread)
 
     def _refuse(self, error: ProtocolError) -> None:
-        """Tell the peer and close; `passed` learns of it when that is done."""
+        """Tell the peer and close."""
         self._fault = error
         if self._transport is not None:
             reason = _REFUSED if isinstance(error, AuthenticationFailed) else str(error)

@@ -29,11 +29,7 @@ logger = logging.getLogger(__name__)
 async def dial(
     target: TcpAddress, *, connection: asyncio.Protocol, authentication: Authentication
 ) -> None:
-    """Open a stream, authenticate both ends and leave it to connection.
-
-    Raises OSError or ConnectionLost where there is no stream, ProtocolError where the peer is not
-    the one wanted. The caller limits the time.
-    """
+    """Open a stream and authenticate both ends; raises OSError, ConnectionLost, ProtocolError."""
     protocol = HandshakeProtocol(connection, handshake=authentication.new_handshake())
     try:
         await asyncio.get_running_loop().create_connection(
@@ -115,7 +111,7 @@ class TcpListener:
     async def _admit(
         self, stream: socket.socket, *, protocol: HandshakeProtocol, peer: str
     ) -> None:
-        """Wait until the peer has passed or failed, which leaves one line in the log."""
+        """Wait until the peer has passed or failed; log a failure."""
         tls = self._authentication.tls
         try:
             async with asyncio.timeout(HANDSHAKE_S):
