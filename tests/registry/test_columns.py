@@ -8,20 +8,15 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
-from django.core.validators import MinValueValidator
 from django.db import models
 from django.test import RequestFactory
-from django.test.utils import isolate_apps
 
 from console.admin.base import with_the_rest
 from registry import services
-from registry.api.fields import FORM, ModelBody
 from registry.api.new_version import NewVersion
 from registry.api.serializers import VersionOut
 from registry.following.reading import application_spec, version_spec
-from registry.management.base import OneLineParser, add_columns
 from registry.models import Application, ModelVersion
-from registry.models.settable import settable
 from registry.services.applications import CHANGEABLE
 from registry.services.versions import CONFIGURABLE
 from tests.registry.conftest import BY, Api
@@ -126,63 +121,6 @@ def test_the_console_shows_them_all(
     assert set(columns) <= set(flatten_fieldsets(page.get_fieldsets(request, model())))
 
 
-# What follows is a model that nobody has seen before.
-
-
-@isolate_apps("registry")
-def toaster() -> type[models.Model]:
-    class Toaster(models.Model):  # noqa: DJ008  (nobody prints it)
-        name = models.CharField(max_length=9)
-        slots = models.PositiveIntegerField(
-            default=2, validators=[MinValueValidator(1)], help_text="At once. Empty: 2."
-        )
-        heat = models.FloatField(null=True, blank=True)
-        crumbs = models.BooleanField(default=False)
-        colour = models.CharField(max_length=9, choices=[("red", "Red"), ("blue", "Blue")])
-        label = models.TextField(blank=True)
-        made_at = models.DateTimeField(auto_now_add=True)
-        serial = models.PositiveIntegerField(editable=False, default=0)
-
-        class Meta:
-            app_label = "registry"
-
-    return Toaster
-
-
-def body_of(made: type[models.Model], **how: Any) -> ModelBody:
-    names = settable(made, but=("name",))
-    meta = type("Meta", (), {"model": made, "columns": names, "help_texts": {}})
-    body: ModelBody = type("Body", (ModelBody,), {"Meta": meta, **how})()
-    return body
-
-
-def test_people_set_what_is_editable_and_not_kept_from_them() -> None:
-    assert settable(toaster(), but=("name",)) == ("slots", "heat", "crumbs", "colour", "label")
-
-
-def test_a_body_takes_what_the_columns_take() -> None:
-    body = body_of(toaster())
-    body.initial_data = {"slots": 3, "heat": None, "crumbs": True, "colour": "red", "label": ""}
-    assert body.is_valid(), body.errors
-    body = body_of(toaster())
-    body.initial_data = {"slots": "3", "heat": "hot", "crumbs": "yes", "colour": 1, "label": None}
-    assert not body.is_valid()
-    assert set(body.errors) == {"slots", "heat", "crumbs", "colour", "label"}
-
-
-def test_a_form_takes_them_as_text() -> None:
-    body = body_of(toaster(), kinds=FORM)
-    body.initial_data = {"slots": "3", "heat": "1.5", "crumbs": "true"}
-    assert body.is_valid(), body.errors
-    assert dict(body.validated_data) == {"slots": 3, "heat": 1.5, "crumbs": True}
-
-
-def test_a_body_says_of_each_what_its_column_says() -> None:
-    said = {name: field.help_text for name, field in body_of(toaster()).fields.items()}
-    assert said["slots"] == "At once. null: 2."
-    assert said["colour"] == "One of red, blue."
-
-
 def test_every_column_that_people_set_says_what_it_is() -> None:
     columns = [*columns_of(Application, CHANGEABLE), *columns_of(ModelVersion, CONFIGURABLE)]
     silent = {column.name for column in columns if not column.help_text}
@@ -192,16 +130,6 @@ def test_every_column_that_people_set_says_what_it_is() -> None:
 
 def columns_of(model: type[models.Model], names: tuple[str, ...]) -> list[Any]:
     return [model._meta.get_field(name) for name in names]
-
-
-def test_a_command_has_an_option_for_each() -> None:
-    parser = OneLineParser(called_from_command_line=False)
-    made = toaster()
-    add_columns(parser.add_argument_group(), made, names=settable(made))
-    given = parser.parse_args(["--slots", "3", "--heat", "1.5", "--crumbs", "--colour", "blue"])
-    assert (given.slots, given.heat, given.crumbs, given.colour) == (3, 1.5, True, "blue")
-    assert (given.label, parser.parse_args([]).slots) == (None, None)
-    assert "At once. Left out: 2. (default: 2)" in " ".join(parser.format_help().split())
 
 
 def test_a_page_shows_a_column_that_no_group_has() -> None:

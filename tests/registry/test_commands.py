@@ -14,7 +14,6 @@ import redis
 from django.core.management import CommandError, call_command
 
 from registry import services
-from registry.management.base import ClipperCommand
 from registry.models import ApiKey, Application, Model, ModelVersion, Release
 from registry.releases.control import KEY
 from registry.releases.restarts import Ending, note_ending
@@ -223,13 +222,6 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
         call_command(name, "--help")
     assert caught.value.code == 0
     assert "usage:" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_fails_in_the_same_way(name: str) -> None:
-    from django.core.management import get_commands, load_command_class
-
-    assert isinstance(load_command_class(get_commands()[name], name), ClipperCommand)
 
 
 def test_in_a_shell_failures_end_with_1_and_one_line(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from django.test import Client
 from django.utils import timezone
 
 from registry import services
-from registry.models import ApiKey, Application, ModelVersion
-from tests.registry.conftest import BY, Api, make_key
+from registry.models import ApiKey, Application
+from tests.registry.conftest import Api, make_key
 
 NEW: dict[str, Any] = {"name": "letters", "input_type": "doubles", "slo_ms": 50}
 
@@ -80,11 +80,6 @@ def test_a_bound_key_stays_bound_when_its_last_application_goes(bound_manager: A
     assert bound_manager("get", "applications/letters").status_code == 404
 
 
-def test_an_administrator_reaches_everything(administrator: Api, v1: ModelVersion) -> None:
-    assert administrator("post", "applications/", NEW).status_code == 201
-    assert administrator("post", "models/svm/versions/1/deploy").status_code == 202
-
-
 def test_staff_do_what_their_permissions_allow(editor: Api, digits: Application) -> None:
     assert editor("patch", "applications/digits", {"public": True}).status_code == 200
     refused = editor("delete", "applications/digits")
@@ -110,11 +105,3 @@ def test_a_session_writes_only_with_its_csrf_token(db: None) -> None:
 def test_a_key_needs_no_csrf_token(db: None) -> None:
     api = Api(key=make_key(), client=Client(enforce_csrf_checks=True))
     assert api("post", "applications/", NEW).status_code == 201
-
-
-def test_a_key_is_kept_as_a_digest_only(db: None) -> None:
-    row, text = services.create_api_key(name="k", scopes=["predict"], by=BY)
-    row.refresh_from_db()
-    assert text not in {str(value) for value in vars(row).values()}
-    assert row.digest == ApiKey.digest_of(text)
-    assert text.startswith(row.prefix)

@@ -7,73 +7,29 @@ from typing import Any
 import pytest
 
 from registry.models import Application, Model, ModelVersion
-from registry.services.applications import CHANGEABLE
 from tests.registry.conftest import Api, go_live
+from tests.registry.test_columns import OF_AN_APPLICATION
 
 DIGITS = {"name": "digits", "input_type": "doubles", "slo_ms": 50}
 
 
 def test_it_creates_an_application_with_everything(manager: Api, v1: ModelVersion) -> None:
     go_live(v1)
-    answer = manager(
-        "post",
-        "applications/",
-        DIGITS
-        | {
-            "description": "Which digit?",
-            "default_output": -1,
-            "policy": "exp3",
-            "policy_params": {"eta": 0.2},
-            "combine": "mean",
-            "confidence_threshold": 0.5,
-            "public": True,
-            "feedback_window_s": 60,
-            "keep_outputs_s": 0,
-            "cache": False,
-            "cache_ttl_s": 1.5,
-            "priority": "high",
-            "routes": [
-                {"model": "svm", "weight": 2},
-                {"model": "svm", "version": "1", "role": "arm"},
-            ],
-        },
-    )
+    routes = [{"model": "svm", "weight": 2}, {"model": "svm", "version": "1", "role": "arm"}]
+    body = DIGITS | OF_AN_APPLICATION | {"routes": routes}
+    answer = manager("post", "applications/", body)
     assert answer.status_code == 201
     assert answer["Location"] == "/api/v1/applications/digits"
-    body = answer.json()
-    assert body.pop("created_at") <= body.pop("updated_at")
-    expected = {
-        "name": "digits",
-        "description": "Which digit?",
-        "input_type": "doubles",
-        "policy": "exp3",
-        "policy_params": {"eta": 0.2},
-        "combine": "mean",
-        "default_output": -1,
+    shown = answer.json()
+    expected = OF_AN_APPLICATION | {
         "has_default_output": True,
-        "confidence_threshold": 0.5,
-        "public": True,
-        "feedback_window_s": 60,
-        "keep_outputs_s": 0,
-        "cache": False,
-        "cache_ttl_s": 1.5,
-        "priority": "high",
         "slo": {"latency_ms": 50.0, "target": 0.99, "window": "28d"},
         "routes": [
             {"model": "svm", "version": None, "live_version": "1", "role": "arm", "weight": 2.0},
             {"model": "svm", "version": "1", "live_version": "1", "role": "arm", "weight": 1.0},
         ],
     }
-    assert {name: body[name] for name in expected} == expected
-    assert body.keys() - expected.keys() <= set(CHANGEABLE)
-
-
-def test_the_least_application_asks_nobody_and_has_no_default(manager: Api) -> None:
-    body = manager("post", "applications/", DIGITS).json()
-    assert body["policy"] == "static"
-    assert (body["cache"], body["cache_ttl_s"], body["priority"]) == (True, None, "normal")
-    assert (body["default_output"], body["has_default_output"]) == (None, False)
-    assert body["routes"] == []
+    assert {name: shown[name] for name in expected} == expected
 
 
 def test_a_default_output_of_null_is_one(manager: Api) -> None:
@@ -100,30 +56,18 @@ def test_an_unknown_field_is_refused_by_name(manager: Api) -> None:
     ("field", "value"),
     [
         ("name", "Digits"),
-        ("name", "-digits"),
-        ("name", "a" * 64),
-        ("name", ""),
         ("name", 5),
         ("name", "feedback"),
         ("input_type", "pixels"),
         ("slo_ms", "50"),
         ("slo_ms", 0),
-        ("slo_ms", True),
-        ("slo_ms", 1e300),
         ("slo_ms", 10**400),
         ("policy", "exp5"),
         ("policy_params", {"eta": 2}),
-        ("policy_params", []),
         ("combine", "max"),
         ("confidence_threshold", 1.5),
         ("public", "yes"),
-        ("feedback_window_s", 0),
         ("feedback_window_s", 10**30),
-        ("feedback_window_s", 1.5),
-        ("keep_outputs_s", -1),
-        ("keep_outputs_s", 10**30),
-        ("description", None),
-        ("routes", {"model": "svm"}),
         ("routes", ["svm"]),
         ("routes", [{"model": "svm", "weight": -1}]),
         ("routes", [{"model": "svm", "role": "shadow"}]),
@@ -241,15 +185,6 @@ def test_it_takes_the_permission_to_change_the_objective(editor: Api, digits: Ap
     assert refused.json()["details"] == {"permission": "registry.change_servicelevelobjective"}
     digits.refresh_from_db()
     assert digits.description == ""
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"latency_ms": 0.5}, {"target": 1.1}, {"target": "nan"}, {"window": "2h"}, {"slo_ms": 5}, []],
-)
-def test_a_wrong_objective_is_refused(manager: Api, digits: Application, change: Any) -> None:
-    assert manager("patch", "applications/digits/slo", change).status_code == 400
-    assert manager("get", "applications/digits/slo").json()["latency_ms"] == 50.0
 
 
 def test_it_replaces_the_routes(manager: Api, digits: Application, v1: ModelVersion) -> None:

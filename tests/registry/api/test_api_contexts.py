@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 import redis
-from django.contrib.auth.models import Permission, User
-from django.test import Client
 from pytest_django.fixtures import Settings
 from redis.asyncio import Redis
 
@@ -90,12 +88,6 @@ def test_contexts_unused_for_too_long_are_not_listed(
     assert [row["context"] for row in manager("get", CONTEXTS).json()] == ["bob"]
 
 
-def test_an_application_that_learned_nothing_has_none(
-    manager: Api, server_redis: redis.Redis, digits: Application
-) -> None:
-    assert manager("get", CONTEXTS).json() == []
-
-
 # --- forgetting -------------------------------------------------------------------------------
 
 
@@ -173,55 +165,6 @@ def test_without_redis_it_says_so(manager: Api, digits: Application, settings: S
 
 
 # --- who may ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("who", "status"), [("stranger", 401), ("predictor", 403), ("visitor", 403)]
-)
-def test_who_does_not_manage_neither_lists_nor_resets(
-    request: pytest.FixtureRequest,
-    teach: Teach,
-    server_redis: redis.Redis,
-    digits: Application,
-    who: str,
-    status: int,
-) -> None:
-    teach("ann")
-    caller = request.getfixturevalue(who)
-    assert caller("get", CONTEXTS).status_code == status
-    assert caller("delete", f"{SELECTION}?all=true").status_code == status
-    assert observed(server_redis, digits) == {"", "ann"}
-
-
-def test_a_bound_key_manages_its_own_application_only(
-    bound_manager: Api, teach: Teach, server_redis: redis.Redis, digits: Application
-) -> None:
-    Application.objects.filter(pk=digits.pk)
-    assert bound_manager("get", CONTEXTS).status_code == 200
-    assert bound_manager("delete", f"{SELECTION}?context=ann").status_code == 204
-
-
-def test_a_person_needs_the_permission_to_change_applications(
-    client: Client,
-    django_user_model: type[User],
-    teach: Teach,
-    server_redis: redis.Redis,
-    digits: Application,
-) -> None:
-    viewer = django_user_model.objects.create_user("viewer", password="x", is_staff=True)
-    viewer.user_permissions.add(Permission.objects.get(codename="view_application"))
-    client.force_login(viewer)
-    assert client.get(f"/api/v1/{CONTEXTS}").status_code == 200
-    response = client.delete(f"/api/v1/{SELECTION}?all=true")
-    assert response.status_code == 403
-    assert response.json()["details"] == {"permission": "registry.change_application"}
-
-
-def test_an_unknown_application_is_not_found(
-    manager: Api, server_redis: redis.Redis, db: None
-) -> None:
-    assert manager("get", "applications/missing/contexts").status_code == 404
-    assert manager("delete", "applications/missing/selection?all=true").status_code == 404
 
 
 # --- both ways of reading say the same --------------------------------------------------------

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 import redis
 
-from console.admin.releases import progress_of
 from registry import services
 from registry.models import Model, ModelVersion, Release
 from registry.releases.control import KEPT_S, KEY, note_round
-from tests.registry.conftest import BY, Api, go_live
+from tests.registry.conftest import Api, go_live
 
 
 @pytest.fixture(autouse=True)
@@ -42,16 +41,6 @@ def test_a_deploy_is_accepted_with_its_release(manager: Api, v1: ModelVersion) -
         "ended_at": None,
     }
     assert manager("get", f"models/svm/releases/{identity}").json() == answer.json()
-
-
-def test_the_console_says_what_a_release_waits_for(v1: ModelVersion) -> None:
-    release = services.deploy(version=v1, by=BY)
-    waiting = "its turn comes within a second; no version is live yet."
-    assert progress_of(release).sentence == f"Checking the artifact: {waiting}"
-    services.begin_release(release=release)
-    assert progress_of(release).sentence == f"Starting replicas: {waiting}"
-    services.note_progress(release=release, progress="0 of 1 replicas ready")
-    assert "replicas: 0 of 1 replicas ready; no" in progress_of(release).sentence
 
 
 def test_a_failed_release_says_why_and_the_old_version_serves_on(
@@ -103,19 +92,6 @@ def test_deploying_what_is_on_its_way_is_a_conflict_that_names_the_release(
     again = manager("post", "models/svm/versions/1/deploy")
     assert again.status_code == 409
     assert again.json()["details"]["release"] == first["id"]
-
-
-def test_a_rollback_to_a_warm_version_is_live_at_once(
-    manager: Api, v1: ModelVersion, v2: ModelVersion
-) -> None:
-    go_live(v1)
-    go_live(v2)
-    answer = manager("post", "models/svm/rollback", {"reason": "worse"})
-    assert answer.status_code == 202
-    body = answer.json()
-    assert (body["version"], body["previous_version"]) == ("1", "2")
-    assert (body["kind"], body["state"], body["reason"]) == ("rollback", "live", "worse")
-    assert body["live_at"]
 
 
 def test_history_is_newest_first_and_comes_in_pages(

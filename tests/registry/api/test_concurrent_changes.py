@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from registry import services
-from registry.models import Application, Model, ModelVersion, Release
-from tests.registry.conftest import BY, Api, go_live
+from registry.models import Application, Model, ModelVersion
+from tests.registry.conftest import Api, go_live
 from tests.registry.forms import application_fields
 
 pytestmark = pytest.mark.django_db
@@ -121,15 +120,3 @@ def test_a_deleted_version_leaves_its_releases(
         (first.pk, "1", "a test"),
     ]
     assert told[0]["previous_version"] == "1"
-
-
-@pytest.mark.parametrize("page", ["", "{}/change/"])
-def test_the_console_shows_releases_of_what_was_deleted(
-    admin_client: Client, svm: Model, v1: ModelVersion, page: str
-) -> None:
-    release = go_live(v1)
-    services.delete_model(model=svm, by=BY)
-    shown = admin_client.get(f"/admin/registry/release/{page.format(release.pk)}")
-    assert "svm:1" in shown.content.decode()
-    kept = Release.objects.get()
-    assert (kept.state, kept.ended_at is not None) == ("superseded", True)

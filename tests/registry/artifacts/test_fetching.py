@@ -39,17 +39,6 @@ def test_it_is_fetched_once_and_then_lies_there(fetcher: Fetcher, source: Played
     assert source.asked == [0]
 
 
-def test_it_says_how_far_it_has_come(fetcher: Fetcher) -> None:
-    told: list[Fetching] = []
-    with fetcher.fetched(DIGEST, tell=told.append):
-        pass
-    assert told[0].text == "fetching its artifact"
-    assert told[-2].text == "fetching its artifact: 0 of 1 MB"
-    assert told[-1].text == "fetching its artifact: 1 of 1 MB"
-    large = Fetching(arrived=310 << 20, size=1 << 30)
-    assert large.text == "fetching its artifact: 310 of 1,024 MB"
-
-
 def test_a_break_is_gone_on_from(fetcher: Fetcher, source: PlayedSource) -> None:
     source.breaks = [3 * CHUNK, 7 * CHUNK]
     assert fetch(fetcher) == CONTENT

@@ -147,12 +147,6 @@ def test_who_says_another_total_keeps_nobody_from_sending_it(
     assert register(manager).status_code == 201
 
 
-def test_a_total_that_is_no_number_is_refused(manager: Api) -> None:
-    answer = manager("get", f"uploads/{DIGEST}?total=many")
-    assert answer.status_code == 400
-    assert answer.json()["error"].startswith("total: Expected a whole number")
-
-
 @pytest.mark.parametrize("sha256", ["*", "?" * 64, f"../{DIGEST}", DIGEST[:10]])
 def test_what_is_no_digest_reaches_nobody_elses_pieces(
     manager: Api, svm: Model, sha256: str

@@ -16,7 +16,6 @@ from registry import services
 from registry.following.reading import last_number, read_newer
 from registry.following.recording import registry_write
 from registry.models import Application, Model, ModelVersion, RegistryChange, VersionCheck
-from registry.services import RouteRequest
 from tests.redis_server import fresh_redis_client
 from tests.registry.conftest import BY
 
@@ -47,17 +46,6 @@ def changed_by(write: Callable[[], object]) -> set[tuple[str, int]]:
     return set(RegistryChange.objects.filter(pk__gt=before).values_list("kind", "row_id"))
 
 
-def test_what_belongs_to_an_application_changes_it(digits: Application) -> None:
-    application = ("application", digits.pk)
-    assert application in changed_by(
-        lambda: services.set_objective(application=digits, latency_ms=30.0, by=BY)
-    )
-    routes = [RouteRequest(model="svm", weight=0.5)]
-    assert application in changed_by(
-        lambda: services.replace_routes(application=digits, routes=routes, by=BY)
-    )
-
-
 def test_a_deleted_row_leaves_its_change(digits: Application) -> None:
     key, _ = services.create_api_key(name="k", scopes=["predict"], by=BY, applications=[digits])
     before = last_number()
@@ -67,15 +55,6 @@ def test_a_deleted_row_leaves_its_change(digits: Application) -> None:
     assert reading is not None
     assert reading.specs[application] is None
     assert bound in reading.specs
-
-
-def test_a_revoked_key_is_none_any_more() -> None:
-    key, _ = services.create_api_key(name="k", scopes=["predict"], by=BY)
-    before = last_number()
-    services.revoke_api_key(key=key, by=BY)
-    reading = read_newer(before)
-    assert reading is not None
-    assert reading.specs == {("key", key.pk): None}
 
 
 def test_a_key_that_is_bound_from_either_side_has_changed(digits: Application) -> None:

@@ -65,13 +65,6 @@ def test_it_tells_no_default_from_a_default_of_null(digits: Application) -> None
         assert build_snapshot().applications["digits"].default_output == seen
 
 
-def test_it_holds_pinned_routes(digits: Application, v1: ModelVersion) -> None:
-    wanted = [RouteRequest(model="svm", version="1", weight=0.5)]
-    services.replace_routes(application=digits, routes=wanted, by=services.SYSTEM)
-    (route,) = build_snapshot().applications["digits"].routes
-    assert (route.pinned_version_id, route.weight) == (v1.pk, 0.5)
-
-
 def test_it_holds_usable_keys_by_digest(digits: Application) -> None:
     later = timezone.now() + timedelta(days=1)
     bound, text = services.create_api_key(
@@ -114,11 +107,3 @@ def test_it_costs_a_handful_of_queries_however_much_there_is(
         )
     with django_assert_max_num_queries(8):
         build_snapshot()
-
-
-def test_it_cannot_be_changed(digits: Application) -> None:
-    snapshot: Any = build_snapshot()
-    with pytest.raises(TypeError):
-        snapshot.applications["other"] = snapshot.applications["digits"]
-    with pytest.raises(AttributeError):
-        snapshot.applications["digits"].slo_ms = 1.0

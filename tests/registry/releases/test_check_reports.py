@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from core.errors import Conflict
 from registry import services
 from registry.models import Application, Model, ModelVersion, Release
-from registry.services import RouteRequest
 from tests.registry.conftest import BY, AddVersion, Api, passed
 
 pytestmark = pytest.mark.django_db
@@ -76,31 +74,3 @@ def test_what_the_live_version_was_asked_too_is_compared(add_version: AddVersion
     other = {"samples": [SAMPLE | {"output": "3"}, {"input": "[2]", "output": "4"}]}
     release = checked(add_version("6"), other)
     assert release.report["agreement"] == {"with": "svm:5", "samples": 1, "same": 0}
-
-
-def test_a_version_of_other_columns_does_not_go_live(add_version: AddVersion) -> None:
-    def columns(*names: str) -> dict[str, Any]:
-        return {"input_type": "columns", "inputs": [{"name": name} for name in names]}
-
-    checked(add_version("5"), {}, signature=columns("age", "city"))
-    release = checked(add_version("6"), {}, signature=columns("age"))
-    assert release.state == Release.State.FAILED
-    assert release.error == (
-        "expected the column 'city', as svm:5 takes, which is live; svm:6 doesn't know it. "
-        "Deploy it with allow_signature_change where that is meant."
-    )
-
-
-def test_an_arm_of_another_kind_of_output_is_refused(
-    digits: Application, svm: Model, add_version: AddVersion
-) -> None:
-    tree = services.create_model(name="tree", input_type="doubles", by=BY)
-    for model, kind in ((svm, "number"), (tree, "text")):
-        signature = {"input_type": "doubles", "output": {"kind": kind}}
-        checked(add_version("5", model=model), {}, signature=signature)
-    with pytest.raises(Conflict, match=r"outputs of the kind number, as svm:5 gives"):
-        services.replace_routes(
-            application=digits,
-            routes=[RouteRequest(model="svm"), RouteRequest(model="tree")],
-            by=BY,
-        )

@@ -127,8 +127,3 @@ def test_code_that_has_passed_its_check_is_still_deployed_first_by_whoever_may_r
     with pytest.raises(Forbidden, match="run_code"):
         services.deploy(version=version, by=NOBODY)
     go_live(version)
-
-
-def test_the_check_goes_with_its_version(uploaded: ModelVersion) -> None:
-    services.delete_version(version=uploaded, by=BY)
-    assert not VersionCheck.objects.exists()

@@ -81,10 +81,6 @@ def test_an_end_that_two_notice_counts_once_and_the_first_says_why(client: redis
     assert "SIGKILL" in found.text
 
 
-def test_no_version_has_no_restarts(client: redis.Redis) -> None:
-    assert read_restarts(client, []) == {}
-
-
 def test_what_a_model_says_is_kept_in_bounds(client: redis.Redis) -> None:
     end(client, "r1", reason="x" * 5000)
 

@@ -64,11 +64,6 @@ def test_what_cannot_be_is_refused(manager: Api, fields: dict[str, Any], status:
     assert ApiKey.objects.count() == before
 
 
-def test_only_a_superuser_makes_keys_that_manage(manager: Api, administrator: Api) -> None:
-    assert manager("post", "keys/", CI | {"scopes": ["manage"]}).status_code == 403
-    assert administrator("post", "keys/", CI | {"scopes": ["manage"]}).status_code == 201
-
-
 def test_only_who_may_run_code_makes_keys_that_may(manager: Api, administrator: Api) -> None:
     refused = manager("post", "keys/", CI | {"run_code": True})
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")

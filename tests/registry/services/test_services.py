@@ -11,26 +11,13 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from core.errors import BadRequest, ClipperError, Forbidden, NotFound
-from core.names import RESERVED
+from core.errors import ClipperError, Forbidden, NotFound
 from registry import services
 from registry.models import ApiKey, Application, ModelVersion, Release
 from registry.services import Actor
-from tests.registry.conftest import BY, AddVersion, link
+from tests.registry.conftest import BY
 
 pytestmark = pytest.mark.django_db
-
-
-def test_an_application_gets_further_arms(digits: Application, add_version: AddVersion) -> None:
-    tree = services.create_model(name="tree", input_type="doubles", by=services.SYSTEM)
-    link(digits, model=tree)
-    pinned = add_version("1", model=tree)
-    link(digits, model=tree, version=pinned)
-    assert [str(route) for route in digits.routes.all()] == [
-        "digits → svm",
-        "digits → tree",
-        "digits → tree:1",
-    ]
 
 
 def test_a_change_of_a_part_dates_the_whole(digits: Application) -> None:
@@ -51,13 +38,6 @@ def test_a_form_hears_of_a_wrong_policy_too() -> None:
     with pytest.raises(ValidationError) as caught:
         application.full_clean()
     assert list(caught.value.message_dict) == ["policy_params"]
-
-
-@pytest.mark.parametrize("name", sorted(RESERVED))
-def test_reserved_names_are_for_urls(name: str) -> None:
-    with pytest.raises(BadRequest, match="reserved"):
-        services.create_application(name=name, input_type="doubles", slo_ms=1.0, by=services.SYSTEM)
-    assert services.create_model(name=name, input_type="doubles", by=services.SYSTEM).name == name
 
 
 def test_the_database_allows_one_open_and_one_live_release(v1: ModelVersion) -> None:

@@ -12,7 +12,6 @@ from core.errors import Conflict
 from registry import services
 from registry.models import Application, AuditEntry, Model, ModelVersion, Release
 from registry.services import RouteRequest
-from tests.console.admin.test_forms import application_form
 from tests.registry.conftest import BY, AddVersion, Api, link, passed
 
 pytestmark = pytest.mark.django_db
@@ -52,12 +51,6 @@ def tree(add_version: AddVersion) -> ModelVersion:
     version = add_version("1", model=model)
     go_live(version, takes=32)
     return version
-
-
-def test_a_check_leaves_with_the_version_what_it_takes(v1: ModelVersion) -> None:
-    go_live(v1, takes=64)
-    v1.refresh_from_db()
-    assert v1.n_features == 64
 
 
 def test_another_signature_than_that_of_the_live_version_fails_the_release(
@@ -273,22 +266,3 @@ def test_the_console_allows_it_with_a_box(
     assert release.allow_signature_change
     shown = owner.get(f"/admin/registry/release/{release.pk}/change/").content.decode()
     assert 'data-testid="release-signature"' in shown
-
-
-def test_the_console_refuses_an_application_of_arms_that_differ(
-    owner: Client, v1: ModelVersion, tree: ModelVersion
-) -> None:
-    go_live(v1, takes=64)
-    routes = {
-        f"routes-{row}-{name}": value
-        for row, model in enumerate((v1.model_id, tree.model_id))
-        for name, value in {"model": model, "role": "arm", "weight": "1"}.items()
-    }
-    form = application_form(**{**routes, "routes-TOTAL_FORMS": "2"})
-    answer = owner.post("/admin/registry/application/add/", form, follow=True)
-    said = [str(message) for message in answer.context["messages"]]
-    assert said == [
-        "Expected 32 numbers, as tree:1 takes, another arm of digits; svm:1 takes 64. "
-        "Over REST, allow_signature_change has it so where that is meant."
-    ]
-    assert not Application.objects.exists()
