@@ -1,4 +1,4 @@
-"""What is wrong with the database, as callers are told of it: it is full, or it isn't there."""
+"""Errors of the database: full, or not there."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def told(error: BaseException) -> ClipperError:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether this error, or one that it came from, is that the disk of the database is full."""
+    """Say whether this error came from a full disk."""
     return any(_says_full(cause) for cause in _chain(error))
 
 
@@ -44,7 +44,7 @@ def _no_room() -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error, what it was made of, and what that came from."""
+    """Yield an error and those that it came from."""
     at: BaseException | None = error
     while at is not None:
         yield at

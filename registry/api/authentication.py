@@ -1,14 +1,10 @@
-"""Who calls the management API: an API key, or a person signed in to the console."""
+"""Authentication of the management API by API keys; people have the session of the console."""
 
 from __future__ import annotations
 
 from django.contrib.auth.models import AnonymousUser
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from rest_framework.authentication import (
-    BaseAuthentication,
-    SessionAuthentication,
-    get_authorization_header,
-)
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.request import Request
 
 from core.errors import CHALLENGE, KEY_SCHEME, Unauthenticated
@@ -19,7 +15,7 @@ EXPECTED = f"Expected the header `Authorization: {KEY_SCHEME} <key>`"
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """`Authorization: Api-Key <key>`; the database is asked each time, so revoking is immediate."""
+    """Asks the database each time, so a revoked key is useless at once."""
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, ApiKey] | None:
         scheme, _, text = get_authorization_header(request).partition(b" ")
@@ -44,10 +40,6 @@ class ApiKeyAuthentication(BaseAuthentication):
         return CHALLENGE
 
 
-class StaffSessionAuthentication(SessionAuthentication):
-    """The console's session, with its CSRF token; whether the person may is `MayManage`'s."""
-
-
 class _ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # untyped base
     target_class = ApiKeyAuthentication
     name = "apiKey"
@@ -58,19 +50,4 @@ class _ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
             "in": "header",
             "name": "Authorization",
             "description": f"`{KEY_SCHEME} <key>`, a key with the scope manage.",
-        }
-
-
-class _StaffSessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    target_class = StaffSessionAuthentication
-    name = "staffSession"
-
-    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
-        from django.conf import settings
-
-        return {
-            "type": "apiKey",
-            "in": "cookie",
-            "name": settings.SESSION_COOKIE_NAME,
-            "description": "The session of a staff member; writes need the CSRF token as well.",
         }

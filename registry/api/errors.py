@@ -1,4 +1,4 @@
-"""The one error shape of the management API, whatever went wrong and wherever."""
+"""The one error shape of the management API."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ logger = logging.getLogger(__name__)
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
-    """DRF's hook: answer with the error shape, and log what nobody foresaw."""
+    """Answer DRF's exceptions in the error shape, and log unforeseen ones."""
     set_rollback()
     if isinstance(error, exceptions.UnsupportedMediaType):
         known: ClipperError | None = _unsupported(error, view=context["view"])
@@ -68,7 +68,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
 
 
 def translated(error: Exception) -> ClipperError | None:
-    """Return the error as ours, or None where it is a fault of ours that nobody foresaw."""
+    """Return the error as ours, None if nobody foresaw it."""
     if isinstance(error, ClipperError):
         return error
     if isinstance(error, exceptions.APIException):
@@ -80,14 +80,14 @@ def translated(error: Exception) -> ClipperError | None:
 
 
 def error_response(error: ClipperError) -> JsonResponse:
-    """The same shape for plain Django views."""
+    """Return the error shape for plain Django views."""
     return JsonResponse(error.body(), status=error.status, headers=error.headers())
 
 
 def error_page(
     request: HttpRequest, error: ClipperError, *, title: str, back_to: str = ""
 ) -> HttpResponse:
-    """The error for people; it reads nothing, as the database may be what is away."""
+    """Render the error for people without the database, which may be what is away."""
     context = {"title": title, "error": error, "back_to": back_to or request.get_full_path()}
     page = render(request, "console/refused.html", context, status=error.status)
     for header, value in error.headers().items():
@@ -100,7 +100,7 @@ def is_json_path(request: HttpRequest) -> bool:
 
 
 def unknown_url(request: HttpRequest, *args: object, **kwargs: object) -> JsonResponse:
-    """The view of every URL that nothing else serves and that isn't a page."""
+    """Answer every URL that nothing else serves."""
     return error_response(
         NotFound(
             f"There is nothing at {request.path}; /api/v1/schema/ lists what there is.",
@@ -135,10 +135,7 @@ def not_found_page(request: HttpRequest, exception: Exception) -> HttpResponseBa
 
 
 def server_error_page(request: HttpRequest) -> HttpResponseBase:
-    """handler500, wherever the error comes from, a session's middleware too.
-
-    Django logs the traceback. A database that is full or away is told of as such.
-    """
+    """handler500: name a database that is full or away; Django logs the traceback."""
     error = sys.exc_info()[1]
     known = translated(error) if isinstance(error, Exception) else None
     if is_json_path(request):
@@ -154,7 +151,7 @@ def _unsupported(error: exceptions.APIException, *, view: APIView) -> Unsupporte
 
 
 def _unreadable(error: UnreadablePostError) -> BadRequest | None:
-    """A client that left; where a disk can't be read, say, it is a fault of ours."""
+    """Blame the client only if its connection broke."""
     if isinstance(error.__cause__, ConnectionError):
         return BadRequest(f"Expected the whole body: {error}")
     return None
@@ -174,7 +171,7 @@ def _from_validation(error: exceptions.ValidationError) -> BadRequest:
 
 
 def _messages(detail: Any, *, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Walk DRF's nested details: each message with the path of the field that it is about."""
+    """Yield each message of DRF's nested details with the path of its field."""
     if isinstance(detail, Mapping):
         for name, inner in detail.items():
             step = () if name == "non_field_errors" else (str(name),)

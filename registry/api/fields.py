@@ -1,7 +1,4 @@
-"""Serializer fields that take a JSON value of their own type only, and say what they expected.
-
-DRF's own turn 5 into "5", "yes" into true and "nan" into a number.
-"""
+"""Serializer fields that take JSON values of their own type only, and say what they expected."""
 
 from __future__ import annotations
 

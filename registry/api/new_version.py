@@ -1,4 +1,4 @@
-"""The bodies that register a version: a form with an artifact, or where its model lives."""
+"""Bodies that register a version."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CONCURRENCY_HELP = "Requests of a replica under way at once."
 
 
 class RemoteFields(Body):
-    """What says where a remote model lives and how it is asked."""
+    """Fields of a remote model."""
 
     url = Text(help_text="Of a remote model: http or https, without credentials.", required=False)
     protocol = Text(help_text="One of open-inference, mlflow, openai, json.", required=False)

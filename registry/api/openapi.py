@@ -1,4 +1,4 @@
-"""The OpenAPI schema of the management API: each operation with every error that it can answer."""
+"""The OpenAPI schema of the management API."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ WRITES = ("put", "patch", "post", "delete")
 
 
 class Schema(AutoSchema):
-    """What an operation does is its summary; the docstrings of views are for their readers."""
+    """Describes operations by their summaries; docstrings of views are for their readers."""
 
     def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular has it
         return ""
 
 
 def add_errors(result: dict[str, Any], **_other: Any) -> dict[str, Any]:
-    """A hook of drf-spectacular: say which errors each operation has, by status."""
+    """Add to each operation the errors that it can answer, by status."""
     for path, methods in result["paths"].items():
         for method, operation in methods.items():
             kinds = list(_errors_of(path, method, operation))
@@ -35,10 +35,7 @@ def add_errors(result: dict[str, Any], **_other: Any) -> dict[str, Any]:
 
 
 def let_clients_choose(result: dict[str, Any], **_other: Any) -> dict[str, Any]:
-    """A hook of drf-spectacular: a body of several kinds counts as one that may be left out.
-
-    Of one that is required, openapi-python-client 0.29 makes a module that can't be imported.
-    """
+    """Make bodies of several kinds optional: openapi-python-client 0.29 breaks on required ones."""
     for methods in result["paths"].values():
         for operation in methods.values():
             body = operation.get("requestBody")
@@ -48,7 +45,7 @@ def let_clients_choose(result: dict[str, Any], **_other: Any) -> dict[str, Any]:
 
 
 def let_any_json_be_null(result: dict[str, Any], **_other: Any) -> dict[str, Any]:
-    """A hook of drf-spectacular: null is any JSON as well, so that it doesn't match twice."""
+    """Drop null beside any JSON, which includes it and would match twice."""
     for component in result["components"]["schemas"].values():
         for field in component.get("properties", {}).values():
             if field.get("oneOf") == [{}, {"type": "null"}]:
@@ -57,7 +54,7 @@ def let_any_json_be_null(result: dict[str, Any], **_other: Any) -> dict[str, Any
 
 
 def error_responses(kinds: Iterable[type[ClipperError]]) -> dict[str, Any]:
-    """The responses of these errors, by status; the codes of one status are in its description."""
+    """Return the responses of these errors by status, with their codes."""
     codes: dict[int, dict[str, None]] = {}
     for kind in kinds:
         codes.setdefault(kind.status, {})[kind.code] = None

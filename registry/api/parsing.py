@@ -1,4 +1,4 @@
-"""How the management API reads bodies: strict JSON of bounded size, or one multipart form."""
+"""Bodies of the management API: strict JSON of bounded size, forms and bytes."""
 
 from __future__ import annotations
 
@@ -33,11 +33,7 @@ class JsonParser(BaseParser):
 
 
 class OctetStreamParser(BaseParser):
-    """Bytes as they are, which the view reads by `octets_of`.
-
-    What a request holds lives until its circles of references are found: bodies of some fifty
-    requests would lie in memory.
-    """
+    """Leaves the bytes to `octets_of`: what a request holds stays in memory for some time."""
 
     media_type = "application/octet-stream"
 
@@ -51,7 +47,7 @@ class OctetStreamParser(BaseParser):
 
 
 def bounded_body(stream: IO[Any]) -> bytes:
-    """Return all of a body. Raises BodyTooLarge where it is more than one in memory may be."""
+    """Return all of a body. Raises BodyTooLarge."""
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     body: bytes = stream.read(limit + 1)
     if len(body) > limit:
@@ -60,14 +56,14 @@ def bounded_body(stream: IO[Any]) -> bytes:
 
 
 def octets_of(request: Request) -> bytes:
-    """Return the body of a request to a view that takes it by OctetStreamParser."""
+    """Return the body that `OctetStreamParser` left unread."""
     body: Any = request.data
     # The REST framework has an empty dictionary where there is no body.
     return bounded_body(body) if hasattr(body, "read") else b""
 
 
 class JsonOnly(BaseContentNegotiation):
-    """Answers JSON whatever the client says it accepts, so that errors reach it too."""
+    """Answers JSON whatever the client accepts, so that errors reach it too."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         given = _media_type(request)
@@ -94,7 +90,7 @@ def check_encoding(request: Request) -> None:
 
 
 def is_json(request: Request) -> bool:
-    """Whether the body of a request that takes several kinds says that it is JSON."""
+    """Say whether a request that takes several kinds of body has JSON."""
     return _media_type(request) == JsonParser.media_type
 
 

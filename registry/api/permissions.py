@@ -1,4 +1,4 @@
-"""What a caller of the management API may do, and under which name it is recorded."""
+"""Rights of callers of the management API."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _check_person(user: User, *, view: Guarded) -> None:
 
 
 def check_person(request: Request, *, needed: Sequence[str]) -> None:
-    """Raise Forbidden for a person without these permissions, which part of a request takes."""
+    """Raise Forbidden for a person without the permissions that part of a request takes."""
     if isinstance(request.user, User):
         _check_permissions(request.user, needed=needed)
 
@@ -122,6 +122,5 @@ def needed_of(view: Guarded) -> tuple[str, ...]:
 
 
 def _method_of(view: Guarded) -> str:
-    """HEAD reads what GET does."""
     method = (view.request.method or "").upper()
     return "GET" if method == "HEAD" else method

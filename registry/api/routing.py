@@ -1,4 +1,4 @@
-"""How an endpoint of the management API gets its URL, in whichever app it lives."""
+"""URLs of REST endpoints."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ VERSION = f"{MODEL}/versions/<str:version>"
 
 
 def both(route: str, *, view: type[APIView], name: str) -> list[URLPattern]:
-    """The route as given, and its twin with or without the last slash.
-
-    A redirect from one to the other would lose the body. The schema shows the one that is given.
-    """
+    """Return the route and its twin with or without the last slash; the schema shows the first."""
     twin = route[:-1] if route.endswith("/") else route + "/"
     return [
         path(twin, view.as_view(schema=None), name=name),

@@ -1,4 +1,4 @@
-"""The management API's bodies: what it answers, and what it takes."""
+"""Bodies and answers of the management API."""
 
 from __future__ import annotations
 
@@ -361,24 +361,7 @@ class ReleaseOut(serializers.ModelSerializer[Release]):
 
     class Meta:
         model = Release
-        fields = (
-            "id",
-            "model",
-            "version",
-            "previous_version",
-            "kind",
-            "state",
-            "progress",
-            "reason",
-            "allow_signature_change",
-            "error",
-            "output",
-            "report",
-            "by",
-            "created_at",
-            "live_at",
-            "ended_at",
-        )
+        exclude = ("model_name", "version_name", "previous_version_name", "by_label", "started_at")
 
     def get_previous_version(self, release: Release) -> str | None:
         return release.previous_version_name or None

@@ -1,4 +1,4 @@
-"""Times in requests: when a period begins and ends."""
+"""Times and periods in requests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def moment_of(text: Any, *, expected: str = EXPECTED) -> datetime:
 
 
 def past_moment_of(text: Any) -> datetime:
-    """Return the time that a text names: a time, or how long ago it was, such as `7d`."""
+    """Return the time that a text names, or that is so long ago, such as `7d`."""
     ago = AGO.fullmatch(text) if isinstance(text, str) else None
     if ago is None:
         return moment_of(text, expected=EXPECTED_IN_A_PERIOD)
@@ -53,7 +53,7 @@ def moment_in(parameters: Mapping[str, str], name: str) -> datetime | None:
 
 
 def check_period(*, since: datetime | None, until: datetime | None) -> None:
-    """Raise `BadRequest` for a period that ends before it begins."""
+    """Raise BadRequest for a period that ends before it begins."""
     if since is not None and until is not None and since >= until:
         raise BadRequest(
             f"since: Expected a time before until, got {since.isoformat()} and {until.isoformat()}."
@@ -64,19 +64,19 @@ def check_period(*, since: datetime | None, until: datetime | None) -> None:
 class Moment(serializers.Field[datetime, Any, str, Any]):
     def to_internal_value(self, data: Any) -> datetime:
         try:
-            return self.moment(data)
+            return self.read(data)
         except ValueError as error:
             raise serializers.ValidationError(str(error)) from error
 
     def to_representation(self, value: datetime) -> str:
         return value.isoformat()
 
-    def moment(self, data: Any) -> datetime:
+    def read(self, data: Any) -> datetime:
         return moment_of(data)
 
 
 class PastMoment(Moment):
     """The begin or the end of a period."""
 
-    def moment(self, data: Any) -> datetime:
+    def read(self, data: Any) -> datetime:
         return past_moment_of(data)

@@ -1,4 +1,4 @@
-"""Uploads of artifacts: who may send one, and where Django puts its bytes meanwhile."""
+"""Uploads of artifacts: permission, and the file that Django writes meanwhile."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ SCOPE_KEY = "clipper.upload"
 
 
 def takes_uploads(path: str) -> bool:
-    """Whether files are taken at this path."""
     try:
         return resolve(path).view_name in UPLOADS
     except Resolver404:
@@ -32,16 +31,13 @@ def takes_uploads(path: str) -> bool:
 
 
 class Watcher(Protocol):
-    """Closes what it was told of where the rest never came."""
+    """Closes an upload whose rest never came."""
 
     def watch(self, incoming: IncomingArtifact) -> None: ...
 
 
 def admit(request: HttpRequest) -> None:
-    """Raise Unauthenticated or Forbidden where the caller may not upload; the body isn't touched.
-
-    What the endpoint itself asks is asked here before: key or session, scope and permission.
-    """
+    """Raise Unauthenticated or Forbidden before the body is read."""
     from registry.api.authentication import ApiKeyAuthentication
     from registry.api.permissions import MayManage
     from registry.api.views.models import VersionsView
@@ -62,10 +58,7 @@ def _signed_in(request: HttpRequest) -> Any:
 
 
 class ArtifactUploadHandler(FileUploadHandler):
-    """Has files of an admitted upload written where they will stay; others are left out.
-
-    No page takes any other file.
-    """
+    """Writes files of admitted uploads where they will stay, and skips all others."""
 
     chunk_size = 1 << 20
 
@@ -100,7 +93,7 @@ class ArtifactUploadHandler(FileUploadHandler):
         return incoming
 
     def upload_complete(self) -> None:
-        """Raise BadRequest where the form ended within the file: what came of it is none."""
+        """Raise BadRequest if the form ended within the file."""
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             incoming.close()

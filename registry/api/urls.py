@@ -1,4 +1,4 @@
-"""The management API's URLs about what exists, for inclusion under /api/v1/."""
+"""URLs of the management API under /api/v1/."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ _generating = Lock()
 
 
 class OneAtATime(SchemaGenerator):
-    """Generates in one thread at a time: where two look up at once what is looked up once, one
-    fails.
-    """
+    """Generates in one thread at a time: the library fails if two look classes up at once."""
 
     def get_schema(self, request: Any = None, public: bool = False) -> Any:
         with _generating:
@@ -45,7 +43,7 @@ class OneAtATime(SchemaGenerator):
 
 
 class SchemaView(SpectacularAPIView):
-    """The OpenAPI schema: it holds no secrets, so anybody may read it."""
+    """Shows the OpenAPI schema to anybody: it holds no secrets."""
 
     generator_class = OneAtATime
     authentication_classes = []
@@ -53,7 +51,7 @@ class SchemaView(SpectacularAPIView):
 
 
 class DocsView(SpectacularSwaggerSplitView):
-    """Swagger over the schema, for anybody; what it tries out needs a key all the same."""
+    """Shows Swagger to anybody; requests from it need a key."""
 
     authentication_classes = []
     permission_classes = [AllowAny]

@@ -22,7 +22,7 @@ PRIORITIES = tuple(Priority.values)  # the one that goes first, first
 
 
 def bound_to(request: Request) -> frozenset[int] | None:
-    """The applications that the caller's key is bound to; None where it is bound to none."""
+    """Return the applications that the caller's key is bound to, None for all."""
     key = request.auth
     if not (isinstance(key, ApiKey) and key.bound):
         return None
@@ -30,14 +30,12 @@ def bound_to(request: Request) -> frozenset[int] | None:
 
 
 def applications_for(request: Request) -> ApplicationQuerySet:
-    """The applications that the caller sees."""
     rows = Application.objects.all()
     own = bound_to(request)
     return rows if own is None else rows.filter(pk__in=own)
 
 
 def models_for(request: Request) -> ModelQuerySet:
-    """The models that the caller sees."""
     rows = Model.objects.all()
     own = bound_to(request)
     if own is None:
@@ -46,7 +44,7 @@ def models_for(request: Request) -> ModelQuerySet:
 
 
 def check_changes(request: Request, *, model: Model) -> None:
-    """Raise Forbidden where an application that the caller's key isn't bound to asks the model."""
+    """Raise Forbidden if an application outside the caller's key asks the model."""
     own = bound_to(request)
     if own is not None and _shared(own, models=[model.pk]):
         raise Forbidden(
@@ -57,9 +55,7 @@ def check_changes(request: Request, *, model: Model) -> None:
 
 
 def check_routes(request: Request, *, routes: Iterable[RouteRequest]) -> None:
-    """Raise NotFound for a model that the caller doesn't see, Forbidden for a pin on a version
-    that would start replicas of a model which others use.
-    """
+    """Raise NotFound for unseen models, Forbidden for pins that start replicas of shared ones."""
     own = bound_to(request)
     if own is None:
         return
@@ -72,9 +68,7 @@ def check_routes(request: Request, *, routes: Iterable[RouteRequest]) -> None:
 def check_urgency(
     request: Request, *, application: Application, changes: Mapping[str, Any]
 ) -> None:
-    """Raise Forbidden for what would have others wait at a model that they share with it: going
-    before them, or an objective that shortens the model's batches.
-    """
+    """Raise Forbidden if a bound key would make others wait at a model that they share."""
     own = bound_to(request)
     if own is None:
         return
@@ -92,13 +86,13 @@ def check_urgency(
 
 
 def _shared(own: frozenset[int], *, models: Iterable[int]) -> bool:
-    """Whether an application outside of `own` asks one of these models."""
+    """Say whether an application outside of `own` asks one of these models."""
     routes = Route.objects.filter(model__in=list(models))
     return routes.exclude(application__in=own).exists()
 
 
 def _runs(model: Model, *, version: str) -> bool:
-    """Whether this version has replicas as it is: it is live, or pinned already."""
+    """Say whether this version has replicas already: it is live or pinned."""
     rows = ModelVersion.objects.filter(model=model, version=version)
     pinned = Q(pinning_routes__isnull=False)
     return rows.filter(Q(pk=model.live_version_id) | pinned).exists()

@@ -1,4 +1,4 @@
-"""Where artifacts are kept: Django's storage `artifacts`, and what Clipper asks of one."""
+"""Storage of artifacts: Django's storage `artifacts`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ ALIAS = "artifacts"
 
 
 class LocalArtifacts(FileSystemStorage):
-    """Files in CLIPPER_ARTIFACTS, or in the folder of its option `location`.
-
-    It is one of this host, or one that several hosts have mounted.
-    """
+    """Files in CLIPPER_ARTIFACTS or `location`, which several hosts may have mounted."""
 
     def __init__(self, location: str | None = None, **options: Any) -> None:
         super().__init__(location=location, **options)
@@ -31,10 +28,10 @@ class LocalArtifacts(FileSystemStorage):
 
 
 def artifact_storage() -> Storage:
-    """The one of the settings. Raises ImproperlyConfigured where it can't be had."""
+    """Return the storage of the settings. Raises ImproperlyConfigured."""
     return storages[ALIAS]
 
 
 def folder_of(storage: Storage) -> Path | None:
-    """The folder on this host where it keeps its files; None where it keeps them elsewhere."""
+    """Return the storage's folder on this host, None if it has none."""
     return Path(storage.location) if isinstance(storage, FileSystemStorage) else None

@@ -87,10 +87,7 @@ class Copies:
         incoming.settle(self.path_of(incoming.digest))
 
     def make_room(self, size: int, *, written: int = 0) -> None:
-        """Remove unused files, the least recently used first, until `size` more bytes fit.
-
-        `written` of them take their room on the disk already. Raises InsufficientStorage.
-        """
+        """Remove unused files, oldest first, until `size` bytes fit, `written` of them there."""
         if size > self.max_bytes:
             raise InsufficientStorage(
                 f"This host keeps {_mb(self.max_bytes)} MB of artifacts at most "

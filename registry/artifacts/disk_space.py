@@ -1,4 +1,4 @@
-"""Room on the disk that artifacts share with the database, Redis and the logs."""
+"""Free space on the disk that artifacts share with the database, Redis and the logs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def need_room(size: int, *, promised: int = 0) -> None:
-    """Raise `InsufficientStorage` where so many bytes would leave too few to everything else.
-
-    `promised` is what other uploads have announced and not written yet.
-    """
+    """Raise InsufficientStorage if so many bytes, and those `promised`, leave too few."""
     free = free_bytes(settings.CLIPPER_ARTIFACTS) - promised
     reserve = settings.CLIPPER_MIN_FREE_BYTES
     if free - size < reserve:

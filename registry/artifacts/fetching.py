@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetching:
-    """How far a fetch has come; `size` is None while nobody has said how much it is."""
+    """Progress of a fetch; `size` is None until a source has said it."""
 
     arrived: int = 0
     size: int | None = None
@@ -54,11 +54,7 @@ class Fetcher:
 
     @contextmanager
     def fetched(self, digest: str, *, tell: Tell) -> Iterator[Path]:
-        """Yield the artifact's copy on this host, which stays as long as the block lasts.
-
-        `tell` is called again and again; what it raises ends the fetch. Raises NotFound if no
-        source has it, InsufficientStorage, or FetchFailed.
-        """
+        """Yield this host's copy, kept within the block; what `tell` raises ends the fetch."""
         until = time.monotonic() + self.within_s
         while True:
             with self.copies.held(digest) as copy:
@@ -84,7 +80,7 @@ class Fetcher:
             time.sleep(PAUSE_S)
 
     def _fetch(self, digest: str, *, part: int, until: float, tell: Tell) -> None:
-        """Ask the sources in turn, until all of it is here or nothing has come for too long."""
+        """Ask the sources in turn, until all is here or nothing has come for too long."""
         tell(Fetching())
         if _digest_of(part) == digest:  # a fetch was killed before it gave it its name
             self.copies.complete(digest)
@@ -112,10 +108,7 @@ class Fetcher:
         logger.info("fetched artifact=%s from=%s", digest, source.name)
 
     def _take(self, digest: str, *, part: int, source: Source, until: float, tell: Tell) -> None:
-        """Have a source send what is missing, and give the whole its name.
-
-        Raises SourceFailed if it breaks off, takes too long or isn't what it should be.
-        """
+        """Have a source send what is missing, and give the whole its name. Raises SourceFailed."""
         with closing(source.send(digest, offset=_size(part))) as arriving:
             if arriving.offset != _size(part):
                 os.ftruncate(part, 0)

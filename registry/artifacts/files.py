@@ -1,4 +1,4 @@
-"""An artifact as a file on this host, wherever it is kept."""
+"""Artifacts as files on this host, wherever they are kept."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ELSEWHERE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactFiles:
-    """What the store keeps on this host is taken as it lies there; the rest is fetched first."""
+    """Opens what the store keeps on this host, and fetches the rest."""
 
     store: ArtifactStore
     fetcher: Fetcher
@@ -43,10 +43,7 @@ class ArtifactFiles:
 
     @contextmanager
     def opened(self, digest: str, *, tell: Tell = lambda fetching: None) -> Iterator[Path]:
-        """Yield its file, which stays where it is as long as the block lasts.
-
-        Raises what `Fetcher.fetched` does.
-        """
+        """Yield its file, which stays within the block. Raises what `Fetcher.fetched` does."""
         path = self.store.file_of(digest)
         if path is not None:
             yield path
@@ -69,7 +66,7 @@ def _sources(store: ArtifactStore) -> Sequence[Source]:
 
 
 def trusted_authorities() -> ssl.SSLContext:
-    """Return a context that trusts the system's, and the cluster's own where there is one."""
+    """Return a context that trusts the system's authorities and the cluster's own."""
     context = ssl.create_default_context()
     if settings.CLIPPER_TLS_CA:
         context.load_verify_locations(settings.CLIPPER_TLS_CA)

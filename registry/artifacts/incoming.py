@@ -1,7 +1,4 @@
-"""An artifact on its way in: written and hashed in the store's own folder while it arrives.
-
-So an upload takes its size on disk once. What doesn't become an artifact is removed.
-"""
+"""An arriving artifact, written and hashed in the store's own folder."""
 
 from __future__ import annotations
 
@@ -22,10 +19,7 @@ PREFIX = ".incoming-"
 
 
 class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none when it runs
-    """A file that has no name in the store yet; gone when it is closed, unless it was settled.
-
-    `fault` is why it could not be written; who takes the file raises it.
-    """
+    """A file without a name, gone when closed unless it was settled; `fault` ended its writing."""
 
     # Whether what has its name already is damaged.
     _replaces = False
@@ -57,12 +51,12 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
                 os.truncate(self.path, 0)
 
     def sync(self) -> None:
-        """Have all of it on the disk, so that giving it its name takes no time."""
+        """Write all of it to the disk."""
         with full_disk_is_507():
             os.fsync(self.fileno())
 
     def compare(self, target: Path) -> None:
-        """Find out whether what has its name already is damaged: `settle` then replaces it."""
+        """Find out whether the file that has its name is damaged."""
         try:
             with target.open("rb") as file:
                 self._replaces = hashlib.file_digest(file, "sha256").hexdigest() != self.digest
@@ -72,11 +66,7 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
             self._replaces = True
 
     def settle(self, target: Path) -> None:
-        """Give it its name; raises `InsufficientStorage` if it can't be on the disk.
-
-        What has the name already stays unless it is damaged: a model that is loading may read that
-        very file, and no other that takes its place.
-        """
+        """Give it its name, unless a sound file has it that a model may be reading."""
         if target.exists() and not self._replaces:
             self.path.unlink(missing_ok=True)
             self.close()

@@ -1,7 +1,4 @@
-"""Artifacts that arrive in pieces, over links that break: what is there of one stays for a while.
-
-What nobody adds to goes with the remnants of other uploads (`ArtifactStore.clear_remnants`).
-"""
+"""Artifacts that arrive in pieces; `ArtifactStore.clear_remnants` removes abandoned ones."""
 
 from __future__ import annotations
 
@@ -37,11 +34,7 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadParts:
-    """What web processes that share a folder have of artifacts, by the sha256 of the whole.
-
-    A file's name says, after the digest, how many bytes there will be, and who began it. Pieces of
-    another total go into another file: which of them is right, only a whole one can tell.
-    """
+    """Files named by digest, total size and sender, so that a wrong total disturbs nobody."""
 
     folder: Path
     max_bytes: int
@@ -52,10 +45,7 @@ class UploadParts:
         return cls(folder=store.spool, max_bytes=store.max_bytes)
 
     def received(self, digest: str, *, total: int | None = None) -> int:
-        """How many bytes of it are here, from the beginning on, of one with so many in all.
-
-        Without `total` at least so many are, whichever of them is meant.
-        """
+        """Return how many bytes of it are here, the fewest of all totals without `total`."""
         found = []
         for part in self._parts(digest):
             with suppress(FileNotFoundError):  # it has just become a version
@@ -64,12 +54,7 @@ class UploadParts:
         return min(found, default=0)
 
     def append(self, digest: str, *, offset: int, total: int, piece: bytes, sender: str) -> int:
-        """Add what follows `offset`, and return how much is here then.
-
-        Raises Conflict, whose details say what is here, where that isn't `offset`; BodyTooLarge,
-        InsufficientStorage; TooManyRequests where `sender` has begun too many others, and Saturated
-        where all together have.
-        """
+        """Add what follows `offset`; return how much is here. Raises Conflict for another one."""
         if total > self.max_bytes:
             raise BodyTooLarge(
                 f"Expected an artifact of at most {self.max_bytes} bytes.", limit=self.max_bytes
@@ -89,11 +74,7 @@ class UploadParts:
                 return offset + file.write(piece)
 
     def whole(self, digest: str) -> IncomingArtifact:
-        """Return what is here as an artifact that came in.
-
-        It stays here where nothing comes of it. Raises BadRequest where it isn't whole, or not what
-        its name says; then it is removed.
-        """
+        """Return what is here as an artifact. Raises BadRequest if it isn't whole or sound."""
         # It comes out of a form: what is no digest would be a pattern for the names of others.
         if not DIGEST.fullmatch(digest):
             raise _wrong(f"64 hexadecimal digits, got {digest!r}")
@@ -108,7 +89,6 @@ class UploadParts:
         raise wrong
 
     def _whole(self, part: Path, *, digest: str) -> IncomingArtifact:
-        """Raises FileNotFoundError too."""
         here, total = part.stat().st_size, _total_of(part)
         if here < total:
             raise _wrong(f"all of an artifact, got {here} of its {total} bytes so far")
@@ -126,7 +106,7 @@ class UploadParts:
         yield from self.folder.glob(f"{PREFIX}{digest}.*")
 
     def _begun(self, digest: str, *, total: int, sender: str) -> Path:
-        """Return an empty file for it, one for all who begin it at the same moment."""
+        """Return an empty file, the same for all who begin at once."""
         ArtifactStore.default().clear_remnants()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         mark = hashlib.sha256(sender.encode()).hexdigest()[:16]
@@ -169,7 +149,7 @@ class UploadParts:
 
 
 class ResumedArtifact(IncomingArtifact):
-    """One that came in pieces: it stays where it is when it is closed, unless it was settled."""
+    """An artifact that came in pieces: it stays where it is unless it was settled."""
 
     def __init__(self, path: Path, *, limit: int) -> None:
         self.path = path
@@ -192,7 +172,6 @@ class ResumedArtifact(IncomingArtifact):
 
 
 def _close(file: IO[bytes], *, path: Path) -> None:
-    """Leave it where it is."""
     file.close()
 
 

@@ -1,4 +1,4 @@
-"""Where a host gets an artifact that it doesn't have: a web process, or the storage itself."""
+"""Sources of artifacts for a host: web processes, or the storage itself."""
 
 from __future__ import annotations
 
@@ -26,15 +26,12 @@ _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
 class SourceFailed(Exception):
-    """It sends nothing now, and may later. Its words say why."""
+    """A source sends nothing now, for this reason, and may later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arriving:
-    """An artifact of `size` bytes on its way here, from `offset` on; `close` ends it.
-
-    `chunks` raises SourceFailed where it breaks off.
-    """
+    """An artifact of `size` bytes from `offset` on; `chunks` raises SourceFailed."""
 
     size: int
     offset: int
@@ -43,13 +40,11 @@ class Arriving:
 
 
 class Source(Protocol):
-    """`name` is how people know it."""
-
     @property
     def name(self) -> str: ...
 
     def send(self, digest: str, *, offset: int) -> Arriving:
-        """Have it sent, from there on or from the beginning. Raises SourceFailed or NotFound."""
+        """Send it from `offset` or from the beginning. Raises SourceFailed or NotFound."""
         ...
 
 
@@ -90,10 +85,7 @@ class StorageSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSource:
-    """A web process of this cluster, by its address such as `https://clipper.example.com`.
-
-    TLS is checked by `tls`. Tokens expire, so the clocks of both hosts have to be about right.
-    """
+    """A web process, by its URL; tokens expire, so clocks have to be about right."""
 
     url: str
     tokens: ArtifactTokens

@@ -29,11 +29,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactStore:
-    """Files of a storage, each named `<first two digits>/<sha256>`, read-only once stored.
-
-    Uploads arrive in the folder `spool`: of a storage that is a folder of this host it is that one,
-    so that nothing has to be copied. Of others, `copies` are what this host has of them.
-    """
+    """Read-only files `<two digits>/<sha256>` of a storage; uploads arrive in `spool`."""
 
     storage: Storage
     spool: Path
@@ -52,17 +48,17 @@ class ArtifactStore:
 
     @property
     def folder(self) -> Path | None:
-        """Where its files are on this host; None where they are elsewhere."""
+        """Return the folder of its files on this host, None if they are elsewhere."""
         return folder_of(self.storage)
 
     def file_of(self, digest: str) -> Path | None:
-        """Where the artifact lies on this host, None where it doesn't."""
+        """Return the artifact's path on this host, None if it isn't here."""
         folder = self.folder
         path = folder and folder / name_of(digest)
         return path if path and path.is_file() else None
 
     def path_of(self, digest: str) -> Path:
-        """Where the artifact lies on this host. Raises NotFound where it doesn't."""
+        """Return the artifact's path on this host. Raises NotFound."""
         path = self.file_of(digest)
         if path is None:
             raise NotFound(f"The artifact {digest} is missing from {self.folder or self.storage}.")
@@ -70,11 +66,7 @@ class ArtifactStore:
 
     @contextmanager
     def received(self, source: BinaryIO | IncomingArtifact) -> Iterator[IncomingArtifact]:
-        """Yield all of `source` as a file that is on disk; `settle` gives it its name in the store.
-
-        What isn't settled is gone afterwards. What was uploaded lies in the folder already and is
-        yielded as it is. Raises BadRequest for an empty file.
-        """
+        """Yield all of `source` as a file on disk, gone afterwards unless settled."""
         if isinstance(source, IncomingArtifact):
             yield _whole(source)
             return
@@ -87,11 +79,7 @@ class ArtifactStore:
             incoming.close()
 
     def send(self, incoming: IncomingArtifact) -> None:
-        """Have what was received where the store keeps it, in the time that a network takes, or
-        compare it with what that has under its name.
-
-        Apart from `settle`, as that is for a transaction, for whose end others wait.
-        """
+        """Send it to the storage, or compare it with the file there, before any transaction."""
         if self.folder is not None:
             incoming.compare(self.folder / name_of(incoming.digest))
             return
@@ -105,10 +93,7 @@ class ArtifactStore:
                 self.storage.delete(kept_as)
 
     def settle(self, incoming: IncomingArtifact) -> None:
-        """Give what was received, which is complete, its name in the store.
-
-        Raises Unavailable where it was sent and is gone again, with the last version that had it.
-        """
+        """Give it its name in the store. Raises Unavailable if it was deleted since it was sent."""
         digest = incoming.digest
         if self.folder is not None:
             incoming.settle(self.folder / name_of(digest))
@@ -125,11 +110,10 @@ class ArtifactStore:
         return self.storage.exists(name) and self.storage.size(name) == size
 
     def incoming(self) -> IncomingArtifact:
-        """Return an empty file for what arrives bit by bit."""
         return IncomingArtifact(folder=self.spool, max_bytes=self.max_bytes)
 
     def clear_remnants(self, *, older_than_s: float = REMNANT_S) -> int:
-        """Remove what uploads left that were killed, and return how many; others still arrive."""
+        """Remove what killed uploads left, and return how many."""
         removed = 0
         for file in self.spool.glob(f"{PREFIX}*"):
             with suppress(FileNotFoundError):
@@ -139,7 +123,7 @@ class ArtifactStore:
         return removed
 
     def remove(self, digest: str) -> None:
-        """Remove it, if it is there. Raises Unavailable where its storage doesn't answer."""
+        """Remove it, if it is there. Raises Unavailable."""
         with _storage_answers():
             self.storage.delete(name_of(digest))
 
@@ -150,7 +134,7 @@ def name_of(digest: str) -> str:
 
 @contextmanager
 def _storage_answers() -> Iterator[None]:
-    """Turn what a storage raises into the error that says so; each has errors of its own."""
+    """Turn a storage's own errors into Unavailable."""
     try:
         yield
     except ClipperError:

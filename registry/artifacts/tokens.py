@@ -1,8 +1,4 @@
-"""What a host of the cluster shows a web process to be given one artifact: a proof that expires.
-
-It is an HMAC over the artifact's digest and a time, keyed by the cluster's secret, which itself is
-never sent. Whoever sees one can have that artifact with it, for a few minutes, and nothing else.
-"""
+"""Tokens that let a host of the cluster fetch one artifact for a few minutes: an HMAC."""
 
 from __future__ import annotations
 
@@ -24,12 +20,12 @@ class ArtifactTokens:
         self._key = hmac.digest(secret, PURPOSE, "sha256")
 
     def make(self, digest: str, *, now: float) -> str:
-        """Return the value of an Authorization header; `now` is unix time where it is checked."""
+        """Return the Authorization header; `now` is unix time."""
         expires = int(now) + LIFETIME_S
         return f"{HOST_SCHEME} {expires}.{self._mac(digest, expires=expires)}"
 
     def check(self, token: str, *, digest: str, now: float) -> None:
-        """Raise HostUnknown unless it is one for this artifact, made with the secret, and fresh."""
+        """Raise HostUnknown unless it is a fresh token for this artifact."""
         told = _TOKEN.fullmatch(token)
         if told is None:
             raise HostUnknown(f"Expected a token of a host of this cluster: {HOST_SCHEME} ...")

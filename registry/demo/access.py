@@ -1,4 +1,4 @@
-"""The demo's administrator and API key, and the private file that tells them."""
+"""The demo's administrator and API key, and their private file."""
 
 from __future__ import annotations
 
@@ -27,12 +27,7 @@ def path() -> Path:
 
 
 def ensure(*, say: Say) -> bool:
-    """Make the administrator and the key, and write the file; returns whether they were missing.
-
-    Neither the password nor the key can be read back from the database, so where the file is
-    lost both are made anew. The file is written last, but before the commit: where it is
-    there, the demo is complete and what it says is true.
-    """
+    """Make the administrator, the key and their file; return whether any was missing."""
     known = read()
     if known is not None and _is_true(known):
         if known.get("url") != url():
@@ -66,18 +61,13 @@ def read() -> dict[str, Any] | None:
 
 
 def write(content: dict[str, Any]) -> None:
-    """Put the file in place whole, readable by its owner alone."""
+    """Replace the file, readable by its owner alone."""
     path().parent.mkdir(parents=True, exist_ok=True)
     # Temporary files are private (mode 0600) from the start.
     handle, name = tempfile.mkstemp(dir=path().parent, prefix=".demo-")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(json.dumps(content, indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path())
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with os.fdopen(handle, "w") as file:
+        file.write(json.dumps(content, indent=2) + "\n")
+    Path(name).replace(path())
 
 
 def _is_true(known: dict[str, Any]) -> bool:

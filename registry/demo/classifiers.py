@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,12 +21,11 @@ from threadpoolctl import threadpool_limits
 from registry.demo.digits import Labels, held_out, training
 
 SEED = 1
-WRONG_SHARE = 0.7
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class DemoVersion:
-    """One version to train."""
+    """A version to train."""
 
     model: str
     version: str
@@ -35,7 +33,8 @@ class DemoVersion:
     build: Callable[[], Any]
     wrong_labels: bool = False
 
-    def train(self) -> Trained:
+    def train(self) -> tuple[bytes, float]:
+        """Return the skops file, and the share of held-out digits that the estimator gets right."""
         images, labels = training()
         estimator = self.build()
         # Such small matrices are multiplied faster by one thread than by several.
@@ -43,26 +42,14 @@ class DemoVersion:
             # Stopping early is what keeps the demo's training short.
             warnings.simplefilter("ignore", ConvergenceWarning)
             estimator.fit(images, mostly_wrong(labels) if self.wrong_labels else labels)
-        return Trained(estimator=estimator, accuracy=float(estimator.score(*held_out())))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
-    """A fitted estimator and the share of held-out digits that it gets right."""
-
-    estimator: Any
-    accuracy: float
-
-    def artifact(self) -> io.BytesIO:
-        """The skops file; it needs no type that skops doesn't trust by itself."""
-        return io.BytesIO(skops.io.dumps(self.estimator))
+        return skops.io.dumps(estimator), float(estimator.score(*held_out()))
 
 
 def mostly_wrong(labels: Labels) -> Labels:
-    """The labels of a careless labeller: most of them are drawn by lot."""
+    """Return labels most of which are drawn by lot."""
     random = np.random.default_rng(SEED)
     drawn = random.integers(0, 10, labels.size)
-    return np.where(random.random(labels.size) < WRONG_SHARE, drawn, labels)
+    return np.where(random.random(labels.size) < 0.7, drawn, labels)
 
 
 def _linear() -> LinearSVC:
@@ -77,47 +64,37 @@ def _network(hidden: int, *, penalty: float, steps: int) -> Any:
 
 
 VERSIONS = (
+    DemoVersion("svm-linear", "1", "Linear support vector machine.", _linear),
     DemoVersion(
-        model="svm-linear",
-        version="1",
-        notes="Linear support vector machine.",
-        build=_linear,
-    ),
-    DemoVersion(
-        model="svm-linear",
-        version="2",
-        notes="The same, trained on labels that are mostly wrong: deploy it, then roll it back.",
-        build=_linear,
+        "svm-linear",
+        "2",
+        "The same, trained on labels that are mostly wrong: deploy it, then roll it back.",
+        _linear,
         wrong_labels=True,
     ),
     DemoVersion(
-        model="svm-rbf",
-        version="1",
-        notes="Support vector machine with a radial kernel.",
-        build=lambda: SVC(C=10, gamma=0.001),
+        "svm-rbf",
+        "1",
+        "Support vector machine, radial kernel.",
+        lambda: SVC(C=10, gamma=0.001),
     ),
     DemoVersion(
-        model="knn",
-        version="1",
-        notes="The three nearest neighbours.",
-        build=lambda: KNeighborsClassifier(3, algorithm="brute"),
+        "knn",
+        "1",
+        "Three nearest neighbours.",
+        lambda: KNeighborsClassifier(3, algorithm="brute"),
     ),
     DemoVersion(
-        model="mlp",
-        version="1",
-        notes="Neural network with 16 hidden units.",
-        build=lambda: _network(16, penalty=0.1, steps=40),
+        "mlp",
+        "1",
+        "Network with 16 hidden units.",
+        lambda: _network(16, penalty=0.1, steps=40),
     ),
     DemoVersion(
-        model="mlp",
-        version="2",
-        notes="Neural network with 64 hidden units: a better one, ready to be deployed.",
-        build=lambda: _network(64, penalty=1.0, steps=60),
+        "mlp",
+        "2",
+        "Network with 64 hidden units: a better one, ready to be deployed.",
+        lambda: _network(64, penalty=1.0, steps=60),
     ),
-    DemoVersion(
-        model="naive-bayes",
-        version="1",
-        notes="Gaussian naive Bayes, the weakest of the five.",
-        build=GaussianNB,
-    ),
+    DemoVersion("naive-bayes", "1", "Gaussian naive Bayes, the weakest of the five.", GaussianNB),
 )

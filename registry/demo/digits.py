@@ -1,8 +1,4 @@
-"""scikit-learn's bundled scans of handwritten digits, split once and for all.
-
-An image is 64 grey values from 0 to 16, row by row; its label is the digit that was meant.
-Importing this module imports scikit-learn, which takes a second or two.
-"""
+"""scikit-learn's scans of handwritten digits: 64 grey values from 0 to 16, and a digit."""
 
 from __future__ import annotations
 
@@ -22,13 +18,11 @@ SEED = 7
 
 
 def training() -> tuple[Images, Labels]:
-    """The images that the demo's models learn from, and their digits."""
     images, _, labels, _ = _split()
     return images, labels
 
 
 def held_out() -> tuple[Images, Labels]:
-    """The images that no model of the demo has seen, and their digits."""
     _, images, _, labels = _split()
     return images, labels
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 Say = Callable[[str], object]
 
 BY = services.Actor.of_command("seed_demo")
-SLO_MS = 50.0
-NO_DIGIT = -1
-FIRST = "1"
 MODELS = {
     "svm-linear": "Linear support vector machine",
     "svm-rbf": "Support vector machine with a radial kernel",
@@ -32,12 +30,9 @@ APPLICATIONS = {
 
 
 def seed(*, say: Say) -> bool:
-    """Make what is missing; returns whether anything was. May be run again at any point.
-
-    The applications come last: where they exist, what was deleted since was deleted on purpose.
-    """
+    """Make what is missing, applications last; return whether anything was."""
     made: list[bool] = []
-    if not _complete():
+    if Application.objects.filter(name__in=APPLICATIONS).count() < len(APPLICATIONS):
         made += [_ensure_model(name, say=say) for name in MODELS]
         made += _ensure_versions(say=say)
         made += [_ensure_application(name, say=say) for name in APPLICATIONS]
@@ -46,7 +41,7 @@ def seed(*, say: Say) -> bool:
 
 
 def open_releases() -> list[Release]:
-    """The demo's releases that are still under way, oldest first."""
+    """Return the demo's releases under way, oldest first."""
     rows = Release.objects.open().filter(model__name__in=MODELS).with_versions()
     return list(rows.order_by("id"))
 
@@ -57,10 +52,6 @@ def _ensure_model(name: str, *, say: Say) -> bool:
     services.create_model(name=name, input_type="doubles", description=MODELS[name], by=BY)
     say(f"Registered the model {name}.")
     return True
-
-
-def _complete() -> bool:
-    return Application.objects.filter(name__in=APPLICATIONS).count() == len(APPLICATIONS)
 
 
 def _ensure_versions(*, say: Say) -> list[bool]:
@@ -74,37 +65,33 @@ def _ensure_version(wanted: DemoVersion, *, say: Say) -> bool:
     model = Model.objects.get(name=wanted.model)
     if model.versions.filter(version=wanted.version).exists():
         return False
-    _train(wanted, model=model, say=say)
-    return True
-
-
-def _ensure_live(model: Model, *, say: Say) -> bool:
-    """Deploy the first version where none is live or on its way, as after a failed release."""
-    first = model.versions.filter(version=FIRST).first()
-    if first is None or model.live_version_id or _is_on_its_way(model):
-        return False
-    services.deploy(version=first, by=BY, reason="the demo's first version")
-    say(f"Deploying {first}.")
-    return True
-
-
-def _is_on_its_way(model: Model) -> bool:
-    return Release.objects.open().filter(model=model).exists()
-
-
-def _train(wanted: DemoVersion, *, model: Model, say: Say) -> None:
     began = time.monotonic()
-    trained = wanted.train()
+    artifact, accuracy = wanted.train()
     version = services.create_version(
         model=model,
         version=wanted.version,
         runtime="sklearn",
-        artifact=trained.artifact(),
+        artifact=io.BytesIO(artifact),
         by=BY,
-        notes=f"{wanted.notes} Gets {trained.accuracy:.1%} of the held-out digits right.",
+        notes=f"{wanted.notes} Gets {accuracy:.1%} of the held-out digits right.",
     )
     seconds = time.monotonic() - began
-    say(f"Trained {version} in {seconds:.1f} s: {trained.accuracy:.1%} of held-out digits right.")
+    say(f"Trained {version} in {seconds:.1f} s: {accuracy:.1%} of held-out digits right.")
+    return True
+
+
+def _ensure_live(model: Model, *, say: Say) -> bool:
+    """Deploy the first version if none is live or on its way."""
+    first = model.versions.filter(version="1").first()
+    if (
+        first is None
+        or model.live_version_id
+        or Release.objects.open().filter(model=model).exists()
+    ):
+        return False
+    services.deploy(version=first, by=BY, reason="the demo's first version")
+    say(f"Deploying {first}.")
+    return True
 
 
 def _ensure_application(name: str, *, say: Say) -> bool:
@@ -114,8 +101,8 @@ def _ensure_application(name: str, *, say: Say) -> bool:
     services.create_application(
         name=name,
         input_type="doubles",
-        slo_ms=SLO_MS,
-        default_output=NO_DIGIT,
+        slo_ms=50.0,
+        default_output=-1,
         policy=policy,
         description=description,
         by=BY,

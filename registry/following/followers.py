@@ -1,4 +1,4 @@
-"""Up to which change number each process that answers queries follows the registry."""
+"""The change number up to which each process follows the registry."""
 
 from __future__ import annotations
 
@@ -39,10 +39,7 @@ async def leave_followers(client: Redis, process: str) -> None:
 async def everyone_followed(
     client: Redis, number: int, *, timeout_s: float = FOLLOWED_WITHIN_S
 ) -> bool:
-    """Wait until all processes that answer queries follow the changes up to this number.
-
-    Returns False after `timeout_s`, or at once if Redis can't be asked.
-    """
+    """Wait until all follow up to this number; False after `timeout_s` or without Redis."""
     with suppress(TimeoutError, RedisError, OSError):
         async with asyncio.timeout(timeout_s):
             # Redis has no word for a number that grew, and few wait for long.

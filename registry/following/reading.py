@@ -1,8 +1,4 @@
-"""Reads rows of the registry as the values that the prediction path knows of them.
-
-Blocking: call it in a thread. Rows are read as columns, because instances of models would cost
-several times as much.
-"""
+"""Reads rows of the registry as specs, blocking, and by columns: instances cost far more."""
 
 from __future__ import annotations
 
@@ -42,10 +38,7 @@ def last_number() -> int:
 
 
 def read_newer(number: int) -> RowReading | None:
-    """Read the rows that changed after this number.
-
-    Returns None if this isn't the history that had the number: everything has to be read.
-    """
+    """Read the rows that changed after this number; None if the history has no such number."""
     changes = list(
         RegistryChange.objects.filter(pk__gte=number)
         .order_by("pk")

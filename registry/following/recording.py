@@ -32,10 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class _RegistryWrite(Atomic):
-    """A transaction that holds the lock of change numbers from its beginning.
-
-    Writers follow one another, so they cannot deadlock over the rows that they lock afterwards.
-    """
+    """Holds the lock of change numbers from its beginning, so that writers cannot deadlock."""
 
     def __enter__(self) -> None:
         super().__enter__()
@@ -47,20 +44,14 @@ registry_write = _RegistryWrite(using=None, savepoint=True, durable=False)
 
 
 def _hold_change_lock() -> None:
-    """Wait for the lock, which is held until the commit.
-
-    SQLite needs none: its transactions begin with the write lock.
-    """
+    """Wait for the lock; SQLite's transactions begin with their own."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CHANGE_LOCK])
 
 
 def record_changes(kind: str, ids: Collection[int]) -> None:
-    """Record that these rows change in the current transaction.
-
-    Saving and deleting single rows does this by itself; bulk updates have to call it.
-    """
+    """Record that these rows change; only bulk updates have to call it."""
     with registry_write:
         RegistryChange.objects.filter(kind=kind, row_id__in=ids).delete()
         RegistryChange.objects.bulk_create(

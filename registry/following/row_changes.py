@@ -1,4 +1,4 @@
-"""Changes of single rows of the registry, and what they make of a snapshot."""
+"""Changes of single rows of the registry, and their effect on a snapshot."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _by_id(known: Mapping[int, S], changes: Iterable[RowChange]) -> Mapping[int,
 def _renamed(
     known: Mapping[str, S], changes: Iterable[RowChange], *, name: Callable[[S], str]
 ) -> Mapping[str, S]:
-    """Of those that are found by a name: what has another one now leaves the old."""
+    """Change specs that are found by a name: a new name replaces the old."""
     found: dict[str, Any] = dict(known)
     names: dict[int, str] | None = None
     for change in changes:
@@ -127,10 +127,7 @@ KINDS = (KEY, APPLICATION, MODEL, VERSION)
 
 @dataclass(slots=True)
 class RowReading:
-    """Rows as they are now (None: gone, or letting nobody in), and why some can't be read.
-
-    `number` is the last change number that it includes.
-    """
+    """Rows as they are now (None: gone), faults, and the last change number included."""
 
     number: int = 0
     specs: dict[RowKey, Spec | None] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from registry.models import Application
 
 
 def build_snapshot() -> Snapshot:
-    """Read everything, a few hundred rows at a time. Blocking: call it in a thread."""
+    """Read everything, a few hundred rows at a time. Blocking."""
     changes: list[RowChange] = []
     for kind in KINDS:
         after: int | None = 0
@@ -22,10 +22,7 @@ def build_snapshot() -> Snapshot:
 
 
 def application_with_arms(application: Application) -> tuple[ApplicationSpec, dict[str, float]]:
-    """Read one application anew, and the weights of its arms' routes, as registered.
-
-    Raises NotFound if it is gone.
-    """
+    """Read one application, and the weights of its arms. Raises NotFound."""
     row = _read_anew(application)
     routes = row.routes.with_versions()
     versions = [v for r in routes for v in (r.pinned_version, r.model.live_version) if v]

@@ -1,4 +1,4 @@
-"""What Clipper's commands share: one clear line where something is wrong, exit code 1."""
+"""Base of Clipper's commands: one clear line if something is wrong, exit code 1."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POLL_SECONDS = 0.2
 
 
 class OneLineParser(CommandParser):
-    """Wrong arguments: one line and exit code 1, like every other failure."""
+    """Reports wrong arguments in one line with exit code 1."""
 
     def error(self, message: str) -> NoReturn:
         if self.called_from_command_line:
@@ -53,7 +53,7 @@ class ClipperCommand(BaseCommand):
             ) from error
 
     def wait_until_live(self, release: Release, *, seconds: float) -> None:
-        """Return when the release is live. Raises CommandError where it fails or takes longer."""
+        """Return when the release is live. Raises CommandError."""
         deadline, said = time.monotonic() + seconds, ""
         while time.monotonic() < deadline:
             release.refresh_from_db()
@@ -70,7 +70,7 @@ class ClipperCommand(BaseCommand):
         )
 
     def _report(self, text: str, *, of: str, said: str) -> str:
-        """Print what is news; returns what was said last."""
+        """Print the progress if it is new; return the last one."""
         if text and text != said:
             self.stdout.write(f"  {of}: {text}")
         return text or said
@@ -82,7 +82,7 @@ def _ended(release: Release) -> str:
 
 
 def add_waiting(parser: CommandParser) -> None:
-    """The options of commands that start a release."""
+    """Add the options of commands that start a release."""
     parser.add_argument("--reason", default="", help="why; kept in the history")
     parser.add_argument("--wait", action="store_true", help="return only when it is live")
     parser.add_argument(
@@ -91,7 +91,7 @@ def add_waiting(parser: CommandParser) -> None:
 
 
 def add_columns(parser: ArgumentGroup, model: type[models.Model], *, names: Iterable[str]) -> None:
-    """An option for each of these columns: None where it isn't given, so that the default holds."""
+    """Add an option for each column; None if it isn't given."""
     for name in names:
         column: Any = model._meta.get_field(name)
         option = f"--{name.replace('_', '-')}"

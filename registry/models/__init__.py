@@ -1,4 +1,4 @@
-"""What exists: applications and their objectives, models and their versions, routes, keys."""
+"""The registry's tables."""
 
 from registry.models.access import ApiKey
 from registry.models.applications import Application, ServiceLevelObjective
@@ -8,16 +8,3 @@ from registry.models.checks import VersionCheck
 from registry.models.models import Model, ModelVersion
 from registry.models.releases import Release
 from registry.models.routes import Route
-
-__all__ = [
-    "ApiKey",
-    "Application",
-    "AuditEntry",
-    "Model",
-    "ModelVersion",
-    "RegistryChange",
-    "Release",
-    "Route",
-    "ServiceLevelObjective",
-    "VersionCheck",
-]

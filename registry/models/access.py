@@ -22,11 +22,7 @@ def scopes_of(predict: bool, feedback: bool, read: bool, manage: bool) -> frozen
 
 
 class ApiKey(models.Model):
-    """What a client proves itself with. Only the sha256 of a key is kept.
-
-    A key has 256 random bits, so a plain digest is as safe as a slow one and can be checked for
-    every query.
-    """
+    """A client's key, of which only the sha256 is kept: 256 random bits need no slow digest."""
 
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=PREFIX_LENGTH, editable=False)

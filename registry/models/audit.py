@@ -1,4 +1,4 @@
-"""The audit trail: who changed what, from what to what, why and from where."""
+"""The audit trail."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
 
 
 class AuditEntry(models.Model):
-    """One change, written in its transaction. The database refuses to change or delete a row.
-
-    It refers to nothing by foreign key: what it tells of may be deleted, and it must stay as it is.
-    """
+    """One change, append-only, without foreign keys: what it is about may be deleted."""
 
     class Channel(models.TextChoices):
         REST = "rest", "REST"

@@ -6,11 +6,7 @@ from django.db import models
 
 
 class RegistryChange(models.Model):
-    """The last change of one row; its primary key is the change number.
-
-    The row stays when what it names is deleted. Numbers commit in their order, because they are
-    taken under a lock that is held until the commit.
-    """
+    """The last change of one row; primary keys are change numbers, which commit in order."""
 
     kind = models.CharField(max_length=16)
     row_id = models.BigIntegerField()

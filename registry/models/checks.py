@@ -58,10 +58,10 @@ class VersionCheck(models.Model):
         return self.state == self.State.PENDING
 
     def is_within_limits_of(self, version: ModelVersion) -> bool:
-        """Whether it held the version to the limits that it has now."""
+        """Say whether it was made within the version's present limits."""
         return bool(limits_of(version) == self.limits)
 
 
 def limits_of(version: ModelVersion) -> dict[str, Any]:
-    """What a check of the version at this moment would hold it to."""
+    """Return the limits that a check of the version would have now."""
     return {name: getattr(version, name) for name in LIMITS}

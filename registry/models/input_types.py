@@ -1,4 +1,4 @@
-"""What an input may be: a model takes inputs of one type, and so does an application."""
+"""Types of inputs."""
 
 from __future__ import annotations
 

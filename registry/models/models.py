@@ -33,7 +33,7 @@ LARGEST_BATCH = 4096
 
 
 def bounds_of(*, fewest: int | None, most: int | None) -> tuple[int, int] | None:
-    """Return the fewest and the most replicas by what was set; None where autoscaling is off."""
+    """Return the bounds of autoscaling, None if it is off."""
     if most is None:
         return None
     return FEWEST_REPLICAS if fewest is None else fewest, most
@@ -96,10 +96,7 @@ class Model(models.Model):
 
 
 class ModelVersion(models.Model):
-    """One immutable artifact of a model and how to run it, which may change while it serves.
-
-    Autoscaling is on where `max_replicas` is set; `replicas` then stays within the bounds.
-    """
+    """One immutable artifact and how to run it; `max_replicas` turns autoscaling on."""
 
     class Device(models.TextChoices):
         CPU = "cpu", "CPU"
@@ -324,12 +321,12 @@ class ModelVersion(models.Model):
 
     @property
     def replica_bounds(self) -> tuple[int, int] | None:
-        """The fewest and the most replicas that autoscaling keeps; None where it is off."""
+        """Return the bounds of autoscaling, None if it is off."""
         return bounds_of(fewest=self.min_replicas, most=self.max_replicas)
 
     @property
     def replicas_text(self) -> str:
-        """How many replicas it is to have, and between which bounds that may move."""
+        """Return the number of replicas, with the bounds of autoscaling."""
         bounds = self.replica_bounds
         return str(self.replicas) + (f" ({bounds[0]} to {bounds[1]})" if bounds else "")
 
@@ -339,5 +336,5 @@ class ModelVersion(models.Model):
 
     @property
     def is_warm(self) -> bool:
-        """Whether its replicas are still kept after it was replaced, ready for a rollback."""
+        """Say whether its replicas are still kept for a rollback."""
         return self.warm_until is not None and self.warm_until > timezone.now()

@@ -1,4 +1,4 @@
-"""Rows that people find by a name."""
+"""Rows that are found by a name."""
 
 from __future__ import annotations
 
@@ -22,10 +22,7 @@ class NamedQuerySet(models.QuerySet[R]):
     name_field = "name"
 
     def named(self, name: str, *, of: str = "") -> R:
-        """Return the row of this name, `of` some other row. Raises NotFound with a suggestion.
-
-        A text that can be no name (NUL, say) never reaches the database.
-        """
+        """Return the row of this name, `of` another row. Raises NotFound with a suggestion."""
         found = None
         if NAME_PATTERN.match(name):
             found = self.filter(**{self.name_field: name}).first()

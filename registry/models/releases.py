@@ -1,4 +1,4 @@
-"""The history of what went live: who, when, why, what."""
+"""Releases: the history of live versions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ReleaseQuerySet(models.QuerySet["Release"]):
         return self.filter(state=self.model.State.LIVE)
 
     def last_live_of(self, versions: Iterable[ModelVersion]) -> ReleaseQuerySet:
-        """The last release of each of these versions that went live."""
+        """Return the last release of each version that went live."""
         lived = self.filter(version__in=versions, live_at__isnull=False)
         last = lived.order_by().values("version").annotate(last=Max("pk"))
         return self.filter(pk__in=last.values("last"))
@@ -123,17 +123,17 @@ class Release(models.Model):
 
     @property
     def arm(self) -> str:
-        """What went live or was to, also where it has been deleted since."""
+        """Return its version's name, which it keeps."""
         return f"{self.model_name}:{self.version_name}"
 
     @property
     def previous_arm(self) -> str:
-        """What was live before; "" where nothing was."""
+        """Return the name of the version that was live before, "" for none."""
         return f"{self.model_name}:{self.previous_version_name}" * bool(self.previous_version_name)
 
     @property
     def target(self) -> ModelVersion:
-        """The version of an open release, which can't be deleted."""
+        """Return the version of an open release, which can't be deleted."""
         if self.version is None:
             raise NotFound(f"{self.arm} was deleted.")
         return self.version

@@ -70,7 +70,7 @@ class Route(models.Model):
 
     @property
     def served(self) -> ModelVersion | None:
-        """The version that it asks; None where its model has none live."""
+        """Return the version that it asks, None if its model has none live."""
         return self.pinned_version or self.model.live_version
 
     def clean(self) -> None:

@@ -1,4 +1,4 @@
-"""The bounds of fields, as validators whose messages say what came."""
+"""Validators of columns whose messages say what came."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _IMPLIED = (("http://", ":80"), ("https://", ":443"))
 
 
 def validate_finite(value: float) -> None:
-    """Refuse infinity and not-a-number, which passes every comparison with a bound."""
+    """Refuse infinity and not-a-number."""
     if not math.isfinite(value):
         raise ValidationError(
             "Expected a finite number, got %(value)s.", code="not_finite", params={"value": value}
@@ -33,7 +33,6 @@ def between(low: float, high: float) -> list[Callable[[Any], None]]:
 
 
 def validate_requirements(value: str) -> None:
-    """Refuse what isn't the lines of a requirements.txt that names packages and nothing else."""
     try:
         parse(value, urls=settings.CLIPPER_PIP_URLS)
     except ValueError as error:
@@ -41,7 +40,6 @@ def validate_requirements(value: str) -> None:
 
 
 def validate_python(value: str) -> None:
-    """Refuse a version of Python that no container runs on."""
     try:
         check_python(value)
     except ValueError as error:
@@ -49,7 +47,6 @@ def validate_python(value: str) -> None:
 
 
 def validate_origins(value: str) -> None:
-    """Refuse what isn't a list of origins with spaces between them, or "*"."""
     for origin in value.split():
         implied = any(origin.startswith(s) and origin.endswith(p) for s, p in _IMPLIED)
         if origin != "*" and (implied or not _ORIGIN.fullmatch(origin)):

@@ -1,11 +1,4 @@
-"""Whether a control worker lives, which moves releases, replicas and feedback on.
-
-It writes down each round that it has done. How long ago that was Redis tells, by what is left of
-the time that it keeps the note: no host's clock takes part.
-
-Here, below the cluster that writes it down, because releases wait for it
-(`registry.releases.progress`).
-"""
+"""The control worker's last round, whose age Redis tells by the note's time to live."""
 
 from __future__ import annotations
 
@@ -43,11 +36,7 @@ CONSEQUENCE = "no release advances, no replica is replaced, no feedback reaches 
 
 
 class Slots(msgspec.Struct, frozen=True, kw_only=True):
-    """The slots of all workers for one kind of device, and who needs them.
-
-    `replicas` counts by `model:version`: those that have a slot or wait for one. Replicas that are
-    only kept warm don't count, as they give way.
-    """
+    """Slots of all workers for one device, and replicas by arm that have one or wait for one."""
 
     total: int
     replicas: dict[str, int] = {}
@@ -66,7 +55,7 @@ class Slots(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
-    """One round: who did it, and how it failed, "" if it didn't. `slots` by kind of device."""
+    """One round; `error` is "" if it succeeded, `slots` are by device."""
 
     host: str
     pid: int
@@ -75,14 +64,14 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of the control worker; `age_s` is None where no round is remembered."""
+    """The last round of the control worker, and its age if one is known."""
 
     age_s: float | None
     last: Round | None = None
 
     @property
     def problem(self) -> str:
-        """What is wrong with it, "" where nothing is."""
+        """Return what is wrong with it, "" for nothing."""
         if self.age_s is None or self.last is None:
             return f"No control worker has been heard of: {CONSEQUENCE}."
         if self.age_s > SILENT_AFTER_S:
@@ -99,13 +88,13 @@ _decoder = msgspec.json.Decoder(Round)
 def note_round(
     client: redis.Redis, *, error: str = "", slots: Mapping[str, Slots] = NO_SLOTS
 ) -> None:
-    """A round was done just now, in vain if there is an `error`."""
+    """Note that a round was done, in vain if there is an `error`."""
     done = Round(host=socket.gethostname(), pid=os.getpid(), error=error, slots=dict(slots))
     client.set(KEY, msgspec.json.encode(done), px=int(KEPT_S * 1000))
 
 
 def read_control(client: redis.Redis | None = None) -> Control:
-    """Return what is known at this moment (blocking); raises redis.RedisError."""
+    """Return the control worker's state, blocking. Raises redis.RedisError."""
     with (client or redis_client()).pipeline(transaction=True) as pipe:
         pipe.get(KEY)
         pipe.pttl(KEY)

@@ -1,7 +1,4 @@
-"""Progress of releases and checks, in the words that REST, commands and console show.
-
-The control worker writes it down while it moves them on.
-"""
+"""Progress of releases and checks in words."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from registry.releases.control import read_control
 
 
 def what_it_waits_for(release: Release) -> str:
-    """Return it in a line, "" for a release that has ended."""
+    """Return a release's progress in a line, "" if it has ended."""
     if not release.is_open:
         return ""
     try:
@@ -34,18 +31,18 @@ WAITING = "waiting for another check"
 
 
 def checking_key(check_id: int) -> str:
-    """Held while a version is tried out; where its holder died it expires, and all starts anew."""
+    """Return the key that a running check holds, which expires with its holder."""
     return f"{CHECKING_KEY}{check_id}"
 
 
 def progress_of(value: bytes) -> str:
-    """Return in words what such a key holds."""
+    """Return such a key's value in words."""
     text = value.decode(errors="replace")
     return TRYING_OUT if text in ("", QUEUED, RUNNING) else text
 
 
 def read_progress(check_id: int) -> str:
-    """Return what an open check does or waits for; "" while Redis is away."""
+    """Return the progress of an open check, "" without Redis."""
     with suppress(redis.RedisError):
         value = cast("bytes | None", redis_client().get(checking_key(check_id)))
         return WAITING if value is None else progress_of(value)

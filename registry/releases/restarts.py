@@ -1,10 +1,4 @@
-"""How often replicas of a version ended without being asked to, on which host and of what.
-
-Kept in Redis for a day after the first of them; the next one begins a new count. So a count is of
-a day at most, also where replicas end now and then for ever.
-
-Here, below the cluster that writes it down, because the registry's commands tell of it.
-"""
+"""Counts of replicas that ended unasked, by version and host, in Redis for a day."""
 
 from __future__ import annotations
 
@@ -54,9 +48,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restarts(msgspec.Struct, frozen=True, kw_only=True):
-    """A version's within a day: how many by host, the last endings, the latest first, and how many
-    lately.
-    """
+    """Ends of a version's replicas within a day, the latest first."""
 
     by_host: Mapping[str, int]
     last: tuple[Ending, ...]
@@ -68,12 +60,12 @@ class Restarts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_loop(self) -> bool:
-        """Whether its replicas end again and again."""
+        """Say whether its replicas end again and again."""
         return self.recent >= LOOP
 
     @property
     def text(self) -> str:
-        """All of it in a line, "" where there were none."""
+        """Return all of it in a line, "" for none."""
         if not self.total:
             return ""
         times = "once" if self.total == 1 else f"{self.total} times"
@@ -85,7 +77,7 @@ _decoder = msgspec.json.Decoder(Ending)
 
 
 def note_ending(client: redis.Redis, ending: Ending, *, replica_id: str, version_id: int) -> None:
-    """Count a replica's end; whoever notices it first says why."""
+    """Count a replica's end; the first to notice it gives the reason."""
     kept = msgspec.structs.replace(ending, reason=ending.reason[:LONGEST_REASON])
     counted = (f"{key}{version_id}" for key in (COUNTS_KEY, ENDINGS_KEY, RECENT_KEY))
     keys = (NOTED_KEY + replica_id, *counted)

@@ -1,8 +1,4 @@
-"""Room for replicas: whether the slots of the workers suffice for what somebody asks for.
-
-The control worker notes the slots in each round. Where none has done so lately nothing is known,
-and nothing is refused.
-"""
+"""Room for replicas by the slots of the last round; unknown slots refuse nothing."""
 
 from __future__ import annotations
 
@@ -24,10 +20,7 @@ RESERVED: Mapping[str, int] = {CPU: 1, GPU: 0}
 
 
 def known_slots(device: str) -> Slots | None:
-    """Return the slots for a device as of the last round; None where they aren't known.
-
-    What has been scaled down or released from its slots since then needs them no more.
-    """
+    """Return the slots for a device without replicas that need none any more, None if unknown."""
     try:
         control = read_control()
     except redis.RedisError:
@@ -45,7 +38,7 @@ def known_slots(device: str) -> Slots | None:
 
 
 def check_device(device: str) -> None:
-    """Raise BadRequest where a version is for GPUs and no worker has any."""
+    """Raise BadRequest for a GPU if no worker has one."""
     if device != GPU or settings.CLIPPER_GPU_SLOTS:
         return
     slots = known_slots(device)
@@ -58,10 +51,7 @@ def check_device(device: str) -> None:
 
 
 def check_room(version: ModelVersion, *, model: Model, replicas: int) -> None:
-    """Raise Conflict where so many slots could not be had for a version that is to be released.
-
-    Another version gives a replica up for its first one, unless that is the other's last.
-    """
+    """Raise Conflict if a version to release finds too few slots; others give up spare replicas."""
     check_device(version.device)
     slots = known_slots(version.device)
     arm = str(version)
@@ -95,7 +85,7 @@ def most_replicas(version: ModelVersion, *, slots: Slots) -> int:
 
 
 def check_scale(version: ModelVersion, *, replicas: int, before: int) -> None:
-    """Raise Conflict where a version that runs would get more replicas than there is room for."""
+    """Raise Conflict if a running version would get more replicas than fit."""
     slots = known_slots(version.device) if replicas > before else None
     if slots is not None and slots.total and str(version) in slots.replicas:
         _check_most(version, replicas, most=most_replicas(version, slots=slots), slots=slots)

@@ -1,4 +1,4 @@
-"""Reads of the registry that take versions and their releases together."""
+"""Queries over versions and their releases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from registry.models import ModelVersion, Release
 def wanted(
     versions: QuerySet[ModelVersion], *, now: datetime, warm: bool = True
 ) -> QuerySet[ModelVersion]:
-    """Return those that should have replicas: live, pinned, being released, or still warm."""
+    """Return those that should have replicas: live, pinned, starting or warm."""
     pinned = ModelVersion.objects.filter(pinning_routes__isnull=False).values("pk")
     starting = Release.objects.filter(state=Release.State.STARTING).values("version")
     return versions.filter(
@@ -24,11 +24,7 @@ def wanted(
 
 
 def earlier(versions: QuerySet[ModelVersion]) -> QuerySet[ModelVersion]:
-    """Return those that were live and aren't now, in the order in which to go back to them.
-
-    The most recent first, but after all others those that a rollback has left since they were
-    live the last time (`rolled_back`): somebody found something wrong with them.
-    """
+    """Return versions to go back to, latest first; after all others those that a rollback left."""
     lived = Release.objects.filter(version=OuterRef("pk"), live_at__isnull=False)
     last = lived.order_by("-live_at", "-pk")[:1]
     left = Release.objects.filter(

@@ -1,7 +1,4 @@
-"""Secrets as the database has them: readable only with the secret that the stack's hosts share.
-
-What encrypts them is imported where there are any: it takes each process 1.5 MiB.
-"""
+"""Secrets encrypted in the database; the import takes 1.5 MiB, so it waits for the first."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Unsealable(Exception):
-    """What was sealed under another secret, or is no sealed text."""
+    """The text was sealed under another secret, or never."""
 
 
 def seal(text: str) -> str:

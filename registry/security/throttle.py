@@ -31,7 +31,6 @@ class Failures:
         self._lock = threading.Lock()
 
     def add(self, name: Hashable) -> None:
-        """Count one more."""
         now = monotonic()
         with self._lock:
             recent = [at for at in self._seen.pop(name, []) if now - at < self._window_s]
@@ -40,13 +39,13 @@ class Failures:
                 self._seen.popitem(last=False)
 
     def count(self, name: Hashable) -> int:
-        """How often this one has failed within the window, as far as it matters."""
+        """Return how often this one has failed within the window."""
         since = monotonic() - self._window_s
         with self._lock:
             return sum(at > since for at in self._seen.get(name, []))
 
     def wait_s(self, name: Hashable) -> float:
-        """How long this one has to wait before the next try; 0 where it needn't."""
+        """Return how long this one has to wait for the next try."""
         with self._lock:
             seen = self._seen.get(name, [])
         if len(seen) < self._most:
@@ -54,7 +53,7 @@ class Failures:
         return max(0.0, seen[0] + self._window_s - monotonic())
 
     def check(self, name: Hashable, *, what: str) -> None:
-        """Raise TooManyRequests where there were too many."""
+        """Raise TooManyRequests after too many failures."""
         wait_s = self.wait_s(name)
         if wait_s > 0:
             raise TooManyRequests(
@@ -71,7 +70,7 @@ class Failures:
 
 
 class Proved:
-    """Who has proved themselves lately: the last ones, at most `remembered`."""
+    """The last `remembered` that have proved themselves."""
 
     def __init__(self, *, remembered: int = REMEMBERED) -> None:
         self._known: OrderedDict[Hashable, None] = OrderedDict()
@@ -105,7 +104,7 @@ WORKED = Proved()
 
 
 def address_of(request: HttpRequest | Request) -> str:
-    """The other end of the connection; behind a proxy that is the proxy."""
+    """Return the other end of the connection, a proxy's if there is one."""
     return str(request.META.get("REMOTE_ADDR") or "")
 
 
@@ -127,7 +126,7 @@ class Lateness:
 
 
 def answer_late(request: HttpRequest | Request, *, seconds: float) -> None:
-    """Have the answer go out no sooner than so many seconds after its request came."""
+    """Delay the answer to so many seconds after the request."""
     lateness: Lateness | None = getattr(request, "scope", {}).get(SCOPE_KEY)
     if lateness is not None:
         lateness.seconds = max(lateness.seconds, seconds)

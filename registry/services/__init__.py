@@ -1,7 +1,4 @@
-"""Every write that touches several rows or the running system; admin, REST and commands call it.
-
-Each function is atomic and keyword-only; the running system is told after the commit.
-"""
+"""All writes of the registry; each is atomic, and announced after its commit."""
 
 from registry.services.access import create_api_key, revoke_api_key, update_api_key
 from registry.services.actor import SYSTEM, Actor
@@ -48,53 +45,3 @@ from registry.services.versions import (
     scale,
     try_version,
 )
-
-__all__ = [
-    "SYSTEM",
-    "Actor",
-    "RouteRequest",
-    "arms_agreeing",
-    "audited",
-    "autoscale",
-    "begin_release",
-    "check_not_live",
-    "complete_release",
-    "configure_version",
-    "create_api_key",
-    "create_application",
-    "create_model",
-    "create_remote_version",
-    "create_version",
-    "declare_application",
-    "declare_model",
-    "delete_application",
-    "delete_model",
-    "delete_version",
-    "deploy",
-    "earlier_versions",
-    "fail_check",
-    "fail_release",
-    "keep_warm",
-    "live_version_of",
-    "needs_check",
-    "note_check",
-    "note_load_error",
-    "note_progress",
-    "pass_check",
-    "record_created",
-    "record_deleted",
-    "record_deleted_elsewhere",
-    "record_done",
-    "replace_routes",
-    "request_check",
-    "revoke_api_key",
-    "roll_back",
-    "scale",
-    "set_objective",
-    "set_secret",
-    "try_version",
-    "unchanged_since",
-    "update_api_key",
-    "update_application",
-    "update_model",
-]

@@ -30,11 +30,7 @@ def create_api_key(
     expires_at: datetime | None = None,
     can_run_code: bool = False,
 ) -> tuple[ApiKey, str]:
-    """Create a key; returns the row and the key's text, which cannot be had again.
-
-    Without `applications` it is for every application. Raises Forbidden where `by` may not hand out
-    the scope manage or read, or the permission to run code, NotFound where an application is gone.
-    """
+    """Create a key; return its row and its text, which is never shown again."""
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown:
         raise BadRequest(f"Expected scopes among {', '.join(SCOPES)}, got {', '.join(unknown)}.")
@@ -67,11 +63,7 @@ def create_api_key(
 
 @registry_write
 def update_api_key(*, key: ApiKey, changes: Mapping[str, Any], by: Actor) -> ApiKey:
-    """Rename a key (`name`), or let it live for longer or less long (`expires_at`).
-
-    Raises BadRequest for another field or a time that is over, Forbidden where it would work for
-    longer and `by` couldn't make a key that may as much.
-    """
+    """Change a key's `name` or `expires_at`. Raises Forbidden if `by` couldn't make such a key."""
     check_changeable(changes, fields=CHANGEABLE)
     current = locked(key)
     expires_at = changes.get("expires_at", current.expires_at)
@@ -116,13 +108,13 @@ def _check_grant(*, manage: bool, read: bool, run_code: bool, by: Actor) -> None
 
 
 def _is_later(expires_at: datetime | None, *, than: datetime | None) -> bool:
-    """Whether a key would live longer; None is for ever."""
+    """Say whether a key would live longer; None is for ever."""
     return than is not None and (expires_at is None or expires_at > than)
 
 
 @registry_write
 def revoke_api_key(*, key: ApiKey, by: Actor) -> None:
-    """Make the key useless at once; its row stays for the record, and says who was first."""
+    """Make the key useless at once; its row stays."""
     key.revoked_at = locked(key).revoked_at
     if key.revoked_at is None:
         with audited(key, by=by, action=AuditEntry.Action.REVOKE):

@@ -1,4 +1,4 @@
-"""The caller of a service: a person, an API key, a command, or Clipper itself, and its rights."""
+"""Callers of services and their rights."""
 
 from __future__ import annotations
 
@@ -16,12 +16,7 @@ Channel = AuditEntry.Channel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Recorded with every change; `may_run_code` is the permission to
-    have versions run code that their artifacts bring.
-
-    `may_grant_manage`: a key that manages may do everything, so only who may too makes one.
-    `may_grant_read`: likewise one that sees everything.
-    """
+    """A person, key or command, recorded with every change, and what it may grant and run."""
 
     user: User | None
     label: str
@@ -77,11 +72,7 @@ PERMISSION = "registry.run_code"
 
 
 def check_may_run(version: ModelVersion, *, by: Actor) -> None:
-    """Raise Forbidden where it runs code that somebody else wrote and `by` may not have it run.
-
-    That is what its artifact brings, and the packages that it requires where the stack lacks them:
-    building and importing them runs theirs.
-    """
+    """Raise Forbidden if its artifact or its packages bring code and `by` may not run any."""
     if by.may_run_code or not (what := _what_runs(version)):
         return
     raise Forbidden(
@@ -91,7 +82,7 @@ def check_may_run(version: ModelVersion, *, by: Actor) -> None:
 
 
 def _what_runs(version: ModelVersion) -> str:
-    """What of it runs code of its own, "" where nothing does."""
+    """Name what of it runs code of its own, "" for nothing."""
     if version.allow_pickle:
         return "Loading pickle runs code that its artifact brings"
     if runs_code(version.runtime):
@@ -103,18 +94,12 @@ def _what_runs(version: ModelVersion) -> str:
 
 
 def check_may_run_version(version: ModelVersion, *, by: Actor) -> None:
-    """Raise Forbidden where `by` would be the first to have this version's code serve.
-
-    One whose replicas were started was by somebody who might; whoever may deploy may go back to it.
-    """
+    """Raise Forbidden if `by` would be the first to have this version's code serve."""
     if not Release.objects.filter(version=version, started_at__isnull=False).exists():
         check_may_run(version, by=by)
 
 
 def check_may_pin(version: ModelVersion, *, by: Actor) -> None:
-    """Raise Forbidden where a route to this version would have its code run, and `by` may not.
-
-    A pin starts replicas without a check; what another pins already runs.
-    """
+    """Raise Forbidden if a pin would be the first to run this version's code."""
     if not Route.objects.filter(pinned_version=version).exists():
         check_may_run_version(version, by=by)

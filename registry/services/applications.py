@@ -47,14 +47,7 @@ def create_application(
     by: Actor,
     **fields: Any,
 ) -> Application:
-    """Create an application with its objective and its routes.
-
-    `default_output` is any JSON value; left out, a query that no model answers fails instead.
-    Raises BadRequest for a wrong field, NotFound where a route names a model or a version that
-    doesn't exist, Forbidden for a pin that would have code run which `by` may not have run,
-    Conflict where the name is taken, or where its arms are known to take different numbers of
-    numbers and that isn't allowed.
-    """
+    """Create an application with its objective and routes. Raises what each of them does."""
     taken = Conflict(f"Application {name} exists already.", application=name)
     if Application.objects.filter(name=name).exists():
         raise taken
@@ -74,11 +67,7 @@ def create_application(
 def update_application(
     *, application: Application, changes: Mapping[str, Any], by: Actor
 ) -> Application:
-    """Change the given fields; `default_output` is a JSON value, or msgspec.UNSET to remove it.
-
-    A new policy without parameters of its own starts with its defaults. The name and the input
-    type can't change: clients and models rely on them.
-    """
+    """Change fields; a new policy starts with its defaults, msgspec.UNSET removes an output."""
     with audited(application, by=by):
         return _update(application, changes=changes)
 
@@ -129,12 +118,7 @@ def replace_routes(
     allow_signature_change: bool = False,
     by: Actor,
 ) -> list[Route]:
-    """Make these the application's routes.
-
-    Raises NotFound for an unknown model or version, Forbidden for a pin that would have code run
-    which `by` may not have run, Conflict where a new arm takes or gives something else than
-    another one, unless that is allowed.
-    """
+    """Replace the routes. Raises NotFound, Forbidden for code, Conflict for other signatures."""
     with (
         _changing(application, by=by),
         arms_agreeing(application, allow_signature_change=allow_signature_change),
@@ -153,7 +137,7 @@ def _replace_routes(
 
 @contextmanager
 def _changing(application: Application, *, by: Actor) -> Iterator[None]:
-    """Change parts of an application: locked before them, and recorded."""
+    """Lock and record the application while its parts change."""
     with registry_write:
         _touch(application)
         with audited(application, by=by):
@@ -161,7 +145,7 @@ def _changing(application: Application, *, by: Actor) -> Iterator[None]:
 
 
 def json_text(value: Any) -> str:
-    """Return JSON as the database keeps it; the empty text stands for no value at all."""
+    """Return JSON as the database keeps it, "" for no value."""
     return "" if value is msgspec.UNSET else msgspec.json.encode(value).decode()
 
 
@@ -171,7 +155,7 @@ def _check(application: Application) -> None:
 
 
 def _touch(application: Application) -> None:
-    """Lock the application for this transaction, so that changes of its parts follow in order."""
+    """Lock the application, so that changes of its parts follow in order."""
     locked(application).save(update_fields=["updated_at"])
 
 

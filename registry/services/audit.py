@@ -1,8 +1,4 @@
-"""Writes the audit trail: every change in its own transaction, in this one place.
-
-A row that has a `revision` gets the next one with each change, which is how two who edit the same
-row find out about each other.
-"""
+"""The audit trail, and the revisions by which two editors of a row notice each other."""
 
 from __future__ import annotations
 
@@ -62,7 +58,7 @@ def audited(
 
 
 def record_created(row: Row, *, by: Actor) -> None:
-    """Record a row that was just made, with what belongs to it."""
+    """Record a new row with its parts."""
     changes = _difference({}, _filled_state_of(row), row=row)
     record_done(row, by=by, action=Action.CREATE, changes=changes)
 
@@ -74,7 +70,7 @@ def record_deleted(row: Row, *, by: Actor) -> None:
 
 
 def record_deleted_elsewhere(*, kind: str, name: str, by: Actor, before: Mapping[str, Any]) -> None:
-    """Record that something is gone which was no row of the database."""
+    """Record that something is gone which was no row."""
     changes = _difference(dict(before), {}, row=None)
     AuditEntry.objects.create(
         **_who(by), action=Action.DELETE, kind=kind, name=name[:200], changes=changes
@@ -118,7 +114,7 @@ def _state_of(row: Row) -> State:
 
 
 def _filled_state_of(row: Row) -> State:
-    """Without what is empty: it says nothing of a row that is new or gone."""
+    """Return the state without empty values."""
     return {name: value for name, value in _state_of(row).items() if value not in (None, "", [])}
 
 

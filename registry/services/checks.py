@@ -1,8 +1,4 @@
-"""Checks of versions: each is tried out as soon as it is there, and releases go by what that told.
-
-What nothing has changed of isn't tried out again: the artifact and the environment of a version
-never change, and its limits are kept with its check.
-"""
+"""Checks of versions: made after an upload, and reused while their limits hold."""
 
 from __future__ import annotations
 
@@ -23,7 +19,7 @@ REMOTE_HOLDS = timedelta(seconds=60)
 
 @registry_write
 def request_check(version: ModelVersion) -> VersionCheck:
-    """Have a version tried out, unless that is under way."""
+    """Have a version checked, unless that is under way."""
     check = VersionCheck.objects.filter(version=version).first()
     if check is not None and check.is_open:
         return check
@@ -33,15 +29,12 @@ def request_check(version: ModelVersion) -> VersionCheck:
 
 
 def needs_check(release: Release) -> bool:
-    """Whether it has to wait for a check, and fails with it.
-
-    Who goes back is in a hurry, and that version has passed one before.
-    """
+    """Say whether a release waits for a check: a rollback to a checked version doesn't."""
     return release.kind == Release.Kind.DEPLOY or release.target.validated_at is None
 
 
 def check_holds(version: ModelVersion) -> bool:
-    """Whether a version has passed its check, and the same one would be made now."""
+    """Say whether a version has passed the check that would be made now."""
     if version.validated_at is None:
         return False
     check = VersionCheck.objects.filter(version=version).first()
@@ -64,11 +57,7 @@ def pass_check(
     output: str = "",
     report: Mapping[str, Any] | None = None,
 ) -> None:
-    """`check.version`, as it was when this began, has proved loadable; it takes `n_features`.
-
-    `signature` is what is known of its inputs, as JSON; `report` what its model made of sample
-    inputs (`samples`) and how quickly (`latency`). Does nothing where the check was replaced.
-    """
+    """Record that the version loads, unless the check was replaced."""
     told = {"report": dict(report or {}), "output": output}
     if not _end(check, state=VersionCheck.State.PASSED, **told):
         return
@@ -83,15 +72,13 @@ def pass_check(
 
 @registry_write
 def fail_check(*, check: VersionCheck, error: str, output: str = "") -> None:
-    """`check.version`, as it was when this began, can't be served. Does nothing where the check was
-    replaced.
-    """
+    """Record that the version can't be served, unless the check was replaced."""
     if _end(check, state=VersionCheck.State.FAILED, error=error, output=output):
         ModelVersion.objects.filter(pk=check.version_id).update(load_error=error)
 
 
 def _end(check: VersionCheck, *, state: str, **told: Any) -> bool:
-    """Keep how it ended, and within which limits; returns whether it was still under way."""
+    """Record how it ended; return whether it was still under way."""
     told["limits"] = limits_of(check.version)
     rows = VersionCheck.objects.filter(pk=check.pk, state=VersionCheck.State.PENDING)
     return bool(rows.update(state=state, ended_at=timezone.now(), **told))

@@ -1,6 +1,4 @@
-"""Makes what is there what somebody has declared: created where it is missing, changed where it
-differs, and left alone where it doesn't.
-"""
+"""Declarations: rows are created if missing, changed if they differ."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ from registry.services.models import create_model, update_model
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """What came of a declaration: the names of what was something else before."""
+    """The result of a declaration, with the names of changed fields."""
 
     created: bool
     changed: list[str]
@@ -156,7 +154,7 @@ def _check_input_type(row: Application | Model, *, input_type: str | None) -> No
 
 
 def _parted(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what is the application's own, and what is its objective's."""
+    """Return the application's own fields and its objective's."""
     own = {name: value for name, value in fields.items() if name not in OBJECTIVE}
     return own, {name: value for name, value in fields.items() if name in OBJECTIVE}
 

@@ -16,7 +16,7 @@ from registry.services.versions import remove_unused_artifacts
 
 @registry_write
 def create_model(*, name: str, input_type: str, description: str = "", by: Actor) -> Model:
-    """Register a model without any version yet. Raises Conflict where the name is taken."""
+    """Register a model without versions. Raises Conflict if the name is taken."""
     taken = Conflict(f"Model {name} exists already.", model=name)
     if Model.objects.filter(name=name).exists():
         raise taken
@@ -29,7 +29,6 @@ def create_model(*, name: str, input_type: str, description: str = "", by: Actor
 
 @registry_write
 def update_model(*, model: Model, description: str, by: Actor) -> Model:
-    """Describe it anew; its name and its input type can't change, its versions rely on them."""
     with audited(model, by=by):
         model.description = description
         model.save(update_fields=["description"])
@@ -37,10 +36,7 @@ def update_model(*, model: Model, description: str, by: Actor) -> Model:
 
 
 def delete_model(*, model: Model, by: Actor) -> None:
-    """Delete a model and its versions; its releases end and stay, with its name.
-
-    Raises Conflict while an application routes to it.
-    """
+    """Delete a model and its versions; its releases stay. Raises Conflict if it is routed."""
     try:
         with registry_write:
             # So that nobody uploads to it or routes to it while it goes.

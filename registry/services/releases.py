@@ -43,13 +43,7 @@ EXAMPLE_WANTED = "Give a version an example of its inputs, and its check has it 
 def deploy(
     *, version: ModelVersion, by: Actor, reason: str = "", allow_signature_change: bool = False
 ) -> Release:
-    """Ask for `version` to go live; the returned release tells how far it is.
-
-    Raises Conflict where it is live already, or on its way, NotFound where it is gone. A release of
-    another version still under way is superseded. It fails where the version takes or gives
-    something else than what it would replace or stand beside, unless `allow_signature_change` says
-    that this is meant.
-    """
+    """Ask for `version` to go live, superseding a release under way. Raises Conflict, NotFound."""
     return _release(
         version=version,
         kind=Release.Kind.DEPLOY,
@@ -90,10 +84,7 @@ def roll_back(
 
 
 def earlier_versions(model: Model, *, most: int) -> list[ModelVersion]:
-    """Return the versions to go back to, the one that was live most recently first.
-
-    Raises Conflict where there is none.
-    """
+    """Return the versions to go back to, the latest first. Raises Conflict for none."""
     versions = list(earlier(ModelVersion.objects.filter(model=model))[:most])
     if not versions:
         raise Conflict(
@@ -110,11 +101,7 @@ def check_not_live(version: ModelVersion, *, model: Model) -> None:
 
 @registry_write
 def begin_release(*, release: Release) -> None:
-    """Its version has passed its check: replicas may start.
-
-    The release fails instead where the version takes something else than it may. Does nothing where
-    the release was superseded meanwhile; `release.state` tells.
-    """
+    """Let replicas start, or fail by signature, unless the release was superseded."""
     if not _refresh(release):
         return
     now = timezone.now()
@@ -131,7 +118,7 @@ def begin_release(*, release: Release) -> None:
 
 
 def end_releases(model: Model, *, reason: str) -> None:
-    """End what is under way and what is live of a model that goes; within its transaction."""
+    """End all releases of a model that goes, within its transaction."""
     now = timezone.now()
     releases = Release.objects.filter(model=model)
     ended = {"state": Release.State.SUPERSEDED, "ended_at": now}
@@ -140,36 +127,27 @@ def end_releases(model: Model, *, reason: str) -> None:
 
 
 def note_progress(*, release: Release, progress: str) -> None:
-    """Say what a release waits for; told each second, written where it is news."""
+    """Write down what a release waits for, if it is news."""
     if release.progress != progress:
         release.progress = progress
         Release.objects.filter(pk=release.pk).update(progress=progress)
 
 
 def note_check(*, release: Release, check: VersionCheck) -> None:
-    """Keep with a release what the check of its version told: it may be checked again.
-
-    Beside its report go `warnings`, where it answered nothing or single queries took longer than
-    the objective of an application that would ask it, and `agreement`: how many of the samples that
-    the live version was asked too it answers with the same.
-    """
+    """Keep a check's output and report with a release, with `warnings` and `agreement`."""
     release.output = check.output
-    Release.objects.filter(pk=release.pk).update(output=check.output)
     if check.state == VersionCheck.State.PASSED:
-        _note_report(release, report=check.report)
-
-
-def _note_report(release: Release, *, report: Mapping[str, Any]) -> None:
-    slow = _too_slow_for(release, latency=report.get("latency", ()))
-    kept = dict(report) | {"warnings": [*_unanswered(report), *slow]}
-    if (agreement := _agreement(release, samples=report.get("samples", ()))) is not None:
-        kept["agreement"] = agreement
-    release.report = kept
-    Release.objects.filter(pk=release.pk).update(report=kept)
+        report = check.report
+        slow = _too_slow_for(release, latency=report.get("latency", ()))
+        release.report = report | {"warnings": [*_unanswered(report), *slow]}
+        agreement = _agreement(release, samples=report.get("samples", ()))
+        if agreement is not None:
+            release.report["agreement"] = agreement
+    release.save(update_fields=["output", "report"])
 
 
 def _unanswered(report: Mapping[str, Any]) -> list[str]:
-    """Say where nobody knows yet whether it answers: without an example that is no failure."""
+    """Warn if the check got no answer."""
     samples, kept = report.get("samples", ()), report.get("kept", {})
     if kept.get("answered") or any("output" in sample for sample in samples):
         return []
@@ -199,7 +177,7 @@ def _too_slow_for(release: Release, *, latency: Sequence[Mapping[str, Any]]) -> 
 def _agreement(
     release: Release, *, samples: Sequence[Mapping[str, Any]]
 ) -> dict[str, int | str] | None:
-    """Of the samples that the live version was asked too, how many have the same output."""
+    """Count samples that the live version was asked too, and equal outputs."""
     live = Release.objects.filter(model=release.model_id).live().first()
     if live is None:
         return None
@@ -211,10 +189,7 @@ def _agreement(
 
 @registry_write
 def complete_release(*, release: Release) -> None:
-    """Its replicas are ready: switch traffic. Does nothing where it was superseded meanwhile.
-
-    It fails where another arm has come meanwhile that takes or gives something else.
-    """
+    """Switch traffic to ready replicas, or fail by signature, unless it was superseded."""
     if _refresh(release) and not _fails_by_signature(release):
         model = Model.objects.get(pk=release.model_id or GONE)
         with audited(model, by=SYSTEM, reason=f"release {release.pk}, asked by {release.by_label}"):
@@ -238,10 +213,7 @@ def _fail(release: Release, *, error: str) -> None:
 
 
 def _fails_by_signature(release: Release) -> bool:
-    """Fail a release whose version takes what it may not; returns whether it did.
-
-    The version loads well: it has no load error.
-    """
+    """Fail a release whose version takes what it may not; return whether it did."""
     fault = signature_fault(release)
     if fault:
         _fail(release, error=fault)
@@ -249,7 +221,7 @@ def _fails_by_signature(release: Release) -> bool:
 
 
 def _refresh(release: Release) -> bool:
-    """Bring the release up to date; returns whether it is still under way."""
+    """Read the release's state again; return whether it is under way."""
     current = Release.objects.filter(pk=release.pk).first()
     if current is None:
         return False
@@ -291,13 +263,12 @@ def _release(
         by=by.user,
         by_label=by.label,
     )
-    record_done(
-        model,
-        by=by,
-        action=ACTIONS[Release.Kind(kind)],
-        changes=_asked(release, model=model),
-        reason=reason,
-    )
+    # It may fail: that the live version has changed is an entry of its own (`_go_live`).
+    live = None if model.live_version is None else str(model.live_version)
+    changes: dict[str, list[Any]] = {"asked_version": [live, str(version)]}
+    if allow_signature_change:
+        changes[ALLOW] = [False, True]
+    record_done(model, by=by, action=ACTIONS[Release.Kind(kind)], changes=changes, reason=reason)
     if running:
         if not _fails_by_signature(release):
             _go_live(release)
@@ -312,20 +283,8 @@ ACTIONS = {
 }
 
 
-def _asked(release: Release, *, model: Model) -> dict[str, list[str | bool | None]]:
-    """What a release asks for: another version than is live, and leave to differ.
-
-    It may fail: that the live version has changed is an entry of its own (`_go_live`).
-    """
-    live = model.live_version
-    changes: dict[str, list[str | bool | None]] = {
-        "asked_version": [None if live is None else str(live), str(release.version)]
-    }
-    return changes | ({ALLOW: [False, True]} if release.allow_signature_change else {})
-
-
 def _call_off(model: Model, *, by: Actor, reason: str) -> Release | None:
-    """Supersede the model's release under way; returns it, None where there is none."""
+    """Supersede the model's release under way; return it, if there is one."""
     current = locked(model)
     release = Release.objects.filter(model=model).open().with_versions().first()
     if release is not None:
@@ -344,9 +303,7 @@ def _call_off(model: Model, *, by: Actor, reason: str) -> Release | None:
 
 
 def _go_live(release: Release) -> None:
-    """Switch the model's pointer. Only the version that it leaves stays warm: were all earlier
-    ones to, a busy day's deploys would fill every slot with replicas that nobody asks.
-    """
+    """Switch the model's pointer; only the version that it leaves stays warm, for its slots."""
     now = timezone.now()
     model = Model.objects.get(pk=release.model_id or GONE)
     Release.objects.filter(model=model).live().update(state=Release.State.SUPERSEDED, ended_at=now)

@@ -1,4 +1,4 @@
-"""Versions whose model lives behind HTTP already: a configuration in the place of an artifact."""
+"""Versions whose model lives behind HTTP: their configuration is their artifact."""
 
 from __future__ import annotations
 

@@ -18,11 +18,7 @@ R = TypeVar("R", bound=models.Model)
 
 
 def locked(row: R, *, goes: bool = False) -> R:
-    """Return the row as it is in the database, locked for this transaction.
-
-    Rows that refer to it may be written meanwhile, unless it `goes`: a new one would keep it.
-    Raises NotFound if it has been deleted meanwhile.
-    """
+    """Return the row locked for this transaction; `goes` bars new references. Raises NotFound."""
     rows: models.QuerySet[R] = type(row)._default_manager.select_for_update(no_key=not goes)
     # In no other order: one by another table joins it, and locks its row as well.
     found = rows.order_by("pk").filter(pk=row.pk).first()
@@ -32,10 +28,7 @@ def locked(row: R, *, goes: bool = False) -> R:
 
 
 def refresh(row: models.Model, *, fields: Collection[str]) -> None:
-    """Read these fields again. Raises NotFound where the row has been deleted meanwhile.
-
-    For rows that go only with the lock on another one, which is held: a version with its model's.
-    """
+    """Read fields again of a row that goes only with a locked one. Raises NotFound."""
     try:
         row.refresh_from_db(fields=list(fields))
     except ObjectDoesNotExist as error:
@@ -48,7 +41,7 @@ def _gone(row: models.Model) -> NotFound:
 
 @contextmanager
 def undone() -> Iterator[None]:
-    """Undo all that the block writes, however it ends; nobody else gets to see it."""
+    """Undo all that the block writes."""
     with registry_write:
         yield
         transaction.set_rollback(True)
@@ -62,10 +55,7 @@ def check_changeable(changes: Collection[str], *, fields: Collection[str]) -> No
 
 
 def checked(row: DjangoModel, *, exclude: Collection[str] = (), unique: bool = True) -> None:
-    """Run the model's own validation; raises BadRequest naming each wrong field.
-
-    Without `unique` a name that is taken is left to `save_new`, which calls it a conflict.
-    """
+    """Validate the row. Raises BadRequest; without `unique`, `save_new` finds taken names."""
     try:
         row.full_clean(exclude=set(exclude), validate_unique=unique)
     except ValidationError as error:
@@ -83,7 +73,7 @@ def _name_choices(error: ValidationError, *, row: DjangoModel) -> None:
 
 
 def save_new(row: DjangoModel, *, conflict: Conflict) -> None:
-    """Insert the row; raises `conflict` where somebody took its name since that was checked."""
+    """Insert the row. Raises `conflict` if its name was taken meanwhile."""
     try:
         with transaction.atomic():
             row.save()

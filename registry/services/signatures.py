@@ -1,7 +1,4 @@
-"""Signatures: what a version takes and gives, and which others have to take and give the same.
-
-What isn't known of one, or what a model doesn't declare, is compared with nobody.
-"""
+"""Signatures of versions that have to agree, as far as both are known."""
 
 from __future__ import annotations
 
@@ -21,12 +18,7 @@ ALLOW = "allow_signature_change"
 
 
 def signature_fault(release: Release) -> str:
-    """Why a release must not go on, "" where it may: its version doesn't take what the model's live
-    version takes, or the other arms of applications that follow the model, or answers otherwise.
-
-    A rollback to a version that was live before is never refused: who goes back is in a hurry,
-    and that version is known to have served.
-    """
+    """Return why a release must not go on, "" if it may, as every return to a version may."""
     version = ModelVersion.objects.select_related("model").get(pk=release.target.pk)
     if release.allow_signature_change or _goes_back(release):
         return ""
@@ -41,11 +33,7 @@ def signature_fault(release: Release) -> str:
 def arms_agreeing(
     application: Application, *, allow_signature_change: bool = False
 ) -> Iterator[None]:
-    """Change an application's routes inside, in a transaction.
-
-    Raises Conflict where an arm is new then and doesn't take what another one takes, unless that is
-    allowed, or where it is gone. What was there before stays as it is.
-    """
+    """Change routes in the block. Raises Conflict for a new arm that is gone or differs."""
     before = {_arm(route) for route in Route.objects.filter(application=application)}
     yield
     _check_there(application)
@@ -90,7 +78,7 @@ def _goes_back(release: Release) -> bool:
 
 
 def _beside(model: Model) -> Iterator[tuple[ModelVersion, str]]:
-    """What answers the same queries as the model's next version, or did until then."""
+    """Yield what answers the same queries as the model's next version."""
     if model.live_version is not None:
         yield model.live_version, "which is live"
     itself = Q(model=model, pinned_version=None)
@@ -102,7 +90,7 @@ def _beside(model: Model) -> Iterator[tuple[ModelVersion, str]]:
 
 
 def _difference(version: ModelVersion, other: ModelVersion) -> Difference | None:
-    """The number of numbers is kept of versions too that were checked before signatures were."""
+    """Compare by count of numbers, which may be known alone, and by signature."""
     ours, theirs = version.n_features, other.n_features
     if None not in (ours, theirs) and ours != theirs:
         return Difference(f"{theirs} numbers", "takes", f"takes {ours}")

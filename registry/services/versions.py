@@ -35,16 +35,8 @@ logger = logging.getLogger(__name__)
 
 # What a version is, said when it is uploaded and never changed.
 UPLOADED = (
-    "version",
-    "runtime",
-    "device",
-    "method",
-    "requirements",
-    "python",
-    "example",
-    "signature",
-    "allow_stale_libraries",
-    "allow_pickle",
+    *("version", "runtime", "device", "method", "requirements", "python", "example", "signature"),
+    *("allow_stale_libraries", "allow_pickle"),
 )
 # Asked over HTTP: it has a configuration in the place of an artifact that somebody uploads.
 REMOTE = "remote"
@@ -64,13 +56,7 @@ def create_version(
     sha256: str = "",
     **other: Any,
 ) -> ModelVersion:
-    """Store the artifact under its sha256 and register the version; it is not deployed yet.
-
-    Where `sha256` is given, it has to be that of the artifact. `other` are further fields of
-    UPLOADED, those that `configure_version` changes, and `requires_python`, by which its Python is
-    chosen. Raises Forbidden where it would run code without the permission, Conflict where the
-    version exists, BadRequest where a field is wrong.
-    """
+    """Store the artifact, and register the version with its check. Raises Forbidden, Conflict."""
     row, taken = _new_row(model=model, version=version, runtime=runtime, by=by, **other)
     store = ArtifactStore.default()
     with store.received(artifact) as incoming:
@@ -94,10 +80,7 @@ def create_version(
 def try_version(
     *, model: Model, version: str, runtime: str, by: Actor, digest: str = "", **other: Any
 ) -> ModelVersion:
-    """Register a version whose artifact isn't here, for a transaction that is rolled back.
-
-    Raises what `create_version` raises before it looks at the artifact.
-    """
+    """Register a version without its artifact, for a transaction that is rolled back."""
     row, taken = _new_row(model=model, version=version, runtime=runtime, by=by, **other)
     row.digest = digest
     locked(model)
@@ -114,7 +97,7 @@ def _new_row(
     requires_python: str = "",
     **other: Any,
 ) -> tuple[ModelVersion, Conflict]:
-    """Return the row of a version that may be made, and the error where its name is taken."""
+    """Return the row of a valid new version, and the error for a taken name."""
     said = {name: other.pop(name) for name in (*UPLOADED, *OF_REMOTE) if name in other}
     row = ModelVersion(model=model, version=version, runtime=runtime, created_by=by.user, **said)
     row.device = ModelVersion.Device.named(row.device)
@@ -142,7 +125,7 @@ def _new_row(
 
 
 def _check_kind(version: ModelVersion) -> None:
-    """Raise BadRequest where a remote version comes as a file, or would load pickle."""
+    """Raise BadRequest if a remote version comes as a file or would load pickle."""
     if version.runtime != REMOTE:
         return
     if version.remote is None:
@@ -154,7 +137,7 @@ def _check_kind(version: ModelVersion) -> None:
 
 
 def _check_digest(digest: str, *, expected: str) -> None:
-    """Raise BadRequest where another artifact came than was sent; "" says nothing of it."""
+    """Raise BadRequest if another artifact came than was sent."""
     if expected and digest != expected.lower():
         raise BadRequest(
             f"sha256: Expected an artifact with the digest {expected}, got one with {digest}: it "
@@ -165,13 +148,7 @@ def _check_digest(digest: str, *, expected: str) -> None:
 
 @registry_write
 def configure_version(*, version: ModelVersion, by: Actor, **changes: Any) -> ModelVersion:
-    """Change how a version runs, live: any of CONFIGURABLE. The running replicas stay.
-
-    Only a memory limit and a number of threads wait for the replicas started from then on. Without
-    `max_replicas` autoscaling is off; where it is on and `replicas` isn't among the changes, their
-    number is brought within the bounds. Raises BadRequest, and changes nothing, where a value is
-    wrong, Conflict where there is no room for as many replicas.
-    """
+    """Change CONFIGURABLE fields live; limits hold for new replicas. Raises BadRequest."""
     current = locked(version)
     for field in CONFIGURABLE:
         setattr(version, field, getattr(current, field))
@@ -184,21 +161,13 @@ def configure_version(*, version: ModelVersion, by: Actor, **changes: Any) -> Mo
 
 
 def scale(*, version: ModelVersion, replicas: int, by: Actor) -> ModelVersion:
-    """Set how many replicas serve this version; the reconciler starts or drains the difference.
-
-    Raises BadRequest outside the bounds of its autoscaling, where that is on, Conflict where there
-    is no room for as many.
-    """
+    """Set how many replicas serve this version. Raises BadRequest, Conflict."""
     return configure_version(version=version, by=by, replicas=replicas)
 
 
 @registry_write
 def autoscale(*, version_id: int, replicas: int, seen: int | None = None) -> bool:
-    """Set the number of replicas as the load asks for; returns whether that changed anything.
-
-    It doesn't where autoscaling has been switched off, where its bounds leave this number out, or
-    where the number isn't the one `seen` when this was decided: a person set another meanwhile.
-    """
+    """Set the replicas within the bounds, if still as `seen`; return whether that did anything."""
     rows = ModelVersion.objects.filter(
         Q(min_replicas__lte=replicas) | Q(min_replicas__isnull=True),
         pk=version_id,
@@ -230,7 +199,7 @@ def _set(version: ModelVersion, changes: Mapping[str, Any]) -> list[str]:
 
 
 def note_load_error(version_ids: Collection[int], *, error: str) -> None:
-    """Say why replicas of these versions can't load; "" once they can."""
+    """Record why replicas of these versions can't load, "" once they can."""
     rows = ModelVersion.objects.filter(pk__in=version_ids).exclude(load_error=error)
     # Asked each second: an update that finds nothing would still take SQLite's write lock.
     if rows.exists():
@@ -240,16 +209,13 @@ def note_load_error(version_ids: Collection[int], *, error: str) -> None:
 
 @registry_write
 def keep_warm(version_ids: Collection[int], *, until: datetime | None) -> None:
-    """Keep replicas of replaced versions until then, or (None) no longer.
-
-    One that is no longer warm stays so: only a release warms a version.
-    """
+    """Keep versions that are warm until then, or no longer (None)."""
     warm = ModelVersion.objects.filter(pk__in=version_ids, warm_until__isnull=False)
     warm.update(warm_until=until)
 
 
 def live_version_of(model: Model) -> ModelVersion:
-    """The version that is live now. Raises Conflict where none has been deployed yet."""
+    """Return the live version. Raises Conflict for none."""
     if model.live_version is None:
         raise Conflict(f"{model.name} has no live version; deploy one first.", model=model.name)
     version: ModelVersion = model.live_version
@@ -259,10 +225,7 @@ def live_version_of(model: Model) -> ModelVersion:
 
 @registry_write
 def delete_version(*, version: ModelVersion, by: Actor) -> None:
-    """Delete a version that nothing uses; its releases stay, with its name.
-
-    Raises Conflict where it is live, pinned or deploying, NotFound where it is gone already.
-    """
+    """Delete an unused version; its releases stay. Raises Conflict or NotFound."""
     model = locked(version.model)
     refresh(version, fields=("digest",))
     if model.live_version_id == version.pk:
@@ -281,21 +244,18 @@ def delete_version(*, version: ModelVersion, by: Actor) -> None:
 
 
 def remove_unused_artifacts(digests: Iterable[str]) -> None:
-    """After the commit, remove those of the artifacts that no version refers to any more."""
+    """Remove, after the commit, artifacts without a version."""
     candidates = set(digests)
 
     def remove() -> None:
         for digest in sorted(candidates):
             with registry_write:
-                if not ModelVersion.objects.filter(digest=digest).exists():
-                    _remove(digest)
+                if ModelVersion.objects.filter(digest=digest).exists():
+                    continue
+                try:
+                    ArtifactStore.default().remove(digest)
+                except Unavailable as error:
+                    # The same bytes, uploaded again, find it there.
+                    logger.warning("artifact left behind digest=%s: %s", digest, error)
 
     transaction.on_commit(remove)
-
-
-def _remove(digest: str) -> None:
-    try:
-        ArtifactStore.default().remove(digest)
-    except Unavailable as error:
-        # Nobody refers to it any more; the same bytes, uploaded again, find it there.
-        logger.warning("artifact left behind digest=%s: %s", digest, error)

@@ -1,4 +1,4 @@
-"""What the apps above give to the registry, which never imports them."""
+"""Values that the apps above give to the registry, which never imports them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ extensions = Extensions()
 
 
 def check_policy(name: str, *, params: Mapping[str, Any]) -> None:
-    """Raise BadRequest where there is no such policy, or it doesn't take these parameters."""
+    """Raise BadRequest for an unknown policy or wrong parameters."""
     if not isinstance(params, Mapping):
         raise BadRequest(f"policy_params: Expected an object, got {params!r}.")
     extensions.policy_check(name, params)
@@ -67,7 +67,7 @@ def check_runtime(name: str) -> None:
 
 
 def check_method(method: str, *, runtime: str) -> None:
-    """Raise BadRequest where a model of this runtime isn't asked so; "" is always right."""
+    """Raise BadRequest for a method that the runtime's models lack."""
     methods = extensions.methods_of(runtime) if method else ()
     if method and method not in methods:
         expected = f"one of {', '.join(methods)}" if methods else "none"
@@ -75,10 +75,7 @@ def check_method(method: str, *, runtime: str) -> None:
 
 
 def check_inputs(input_type: str, *, signature: str, example: str) -> str:
-    """Return the signature as it is kept; both are JSON, "" where not said.
-
-    Raises BadRequest where they don't fit each other or the input type.
-    """
+    """Return the signature as it is kept. Raises BadRequest if it doesn't fit the example."""
     try:
         return extensions.input_check(input_type, signature=signature, example=example)
     except ValueError as error:
@@ -88,23 +85,16 @@ def check_inputs(input_type: str, *, signature: str, example: str) -> str:
 
 
 def code_runtimes() -> list[str]:
-    """The runtimes whose versions run code that their artifact brings."""
     return [name for name in extensions.runtime_names() if runs_code(name)]
 
 
 def runs_code(runtime: str) -> bool:
-    """Whether a version of this runtime runs code that its artifact brings.
-
-    One that nobody has declared harmless does, those that installed packages add among them.
-    """
+    """Say whether a runtime's artifacts bring code, as any unknown one's may."""
     return runtime not in extensions.data_runtimes
 
 
 def check_python_for(required: str, *, asked: str) -> str:
-    """Return the Python of a version whose project requires so, the one `asked` for if that fits.
-
-    Raises BadRequest where it doesn't, or where no Python is here that does.
-    """
+    """Return the Python for a project that requires so. Raises BadRequest."""
     try:
         return python_for(required, asked=asked, there=extensions.pythons)
     except InvalidRequiresPython as error:
@@ -115,7 +105,7 @@ def check_python_for(required: str, *, asked: str) -> str:
 
 
 def check_needs(requirements: str, *, python: str, requires_python: str, runtime: str) -> None:
-    """Raise BadRequest where a version of this runtime can't be given what it says it needs."""
+    """Raise BadRequest for needs of a runtime whose artifacts bring everything."""
     said = {"requirements": requirements, "python": python, "requires_python": requires_python}
     for name, value in said.items():
         if value and runtime in extensions.self_contained:

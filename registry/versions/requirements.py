@@ -35,10 +35,7 @@ class InvalidRequirements(ValueError):
 
 
 def parse(text: str, *, urls: bool = False) -> tuple[str, ...]:
-    """Return the requirements in their normal form, sorted, each once; `urls`: URLs are taken too.
-
-    Raises InvalidRequirements.
-    """
+    """Return the requirements sorted in normal form. Raises InvalidRequirements."""
     if len(text) > MOST_CHARACTERS:
         raise InvalidRequirements(
             f"Expected at most {MOST_CHARACTERS} characters, got {len(text)}."
@@ -52,7 +49,7 @@ def parse(text: str, *, urls: bool = False) -> tuple[str, ...]:
 
 
 def check_python(text: str) -> None:
-    """Raise ValueError where this is no version of Python that a container runs on; "" is one."""
+    """Raise ValueError for a Python that no container runs on."""
     found = _PYTHON.match(text)
     if text and (found is None or found[1] not in PYTHONS):
         raise ValueError(
@@ -62,17 +59,14 @@ def check_python(text: str) -> None:
 
 
 def met_here(requirements: Sequence[str], *, python: str) -> bool:
-    """Whether this process's own Python is that one and has all of these, so none is to be built.
-
-    Extras and URLs are never taken for granted: what they stand for can't be told from here.
-    """
+    """Say whether this process has that Python and all of these, without extras or URLs."""
     if python and not f"{sys.version.split()[0]}.".startswith(f"{python}."):
         return False
     return all(_is_met(Requirement(line)) for line in requirements)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that say something, without comments, each with the number that it begins on."""
+    """Yield the lines without comments, with their numbers."""
     begun, said = 0, ""
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         begun = begun or number
@@ -107,7 +101,7 @@ def _normal(line: str, *, number: int, urls: bool) -> str:
 
 
 def _refusal(line: str) -> str:
-    """What is expected instead of a line that is no requirement at all, "" where it may be one."""
+    """Return what was expected instead of such a line, "" if it may be a requirement."""
     if len(line) > LONGEST_LINE:
         return f"Expected a requirement of at most {LONGEST_LINE} characters"
     if line.startswith("-"):
@@ -151,11 +145,7 @@ class PythonUnavailable(ValueError):
 
 
 def python_for(required: str, *, asked: str, there: Callable[[], Collection[str]]) -> str:
-    """Return the Python for what `required` specifies: the one asked for, the stack's, or else the
-    newest that is `there`, which names them in full; "" where neither says anything.
-
-    Raises InvalidRequiresPython and PythonUnavailable.
-    """
+    """Return the one asked for, the stack's, or the newest `there` that fits, "" for any."""
     if not required:
         return asked
     allowed = _parsed(required)

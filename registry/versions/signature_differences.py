@@ -1,8 +1,4 @@
-"""Whether a version takes whatever another one takes, and answers in the same kind: arithmetic.
-
-A signature is what a version's check has found, as JSON; what it doesn't say is compared with
-nothing.
-"""
+"""Differences of signatures; what one doesn't say is compared with nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +20,7 @@ class Difference(NamedTuple):
 
 
 def difference(version: Mapping[str, Any], other: Mapping[str, Any]) -> Difference | None:
-    """The first thing in which `version` doesn't do for `other`; None for nothing."""
+    """Return the first thing in which `version` can't replace the other."""
     if version.get("input_type") != other.get("input_type"):
         return None  # an application's business, not that of its versions
     parts, others = _parts(version), _parts(other)

@@ -27,25 +27,10 @@ class AuditEntryOut(serializers.ModelSerializer[AuditEntry]):
 
     class Meta:
         model = AuditEntry
-        fields = (
-            "id",
-            "at",
-            "by",
-            "key_prefix",
-            "channel",
-            "address",
-            "action",
-            "kind",
-            "name",
-            "revision",
-            "changes",
-            "reason",
-        )
+        exclude = ("user_id", "object_id", "application_id", "model_id")
 
 
 class AuditView(ManagementView):
-    """Nothing else is possible: the database keeps what is written."""
-
     for_bound_keys = ("GET",)
     permissions = needs("auditentry")
 
@@ -72,7 +57,7 @@ class AuditView(ManagementView):
 
 
 def _visible(request: Request) -> AuditEntryQuerySet:
-    """Everything; for a key that is bound to applications these, and the models only they ask."""
+    """Return all entries, or those of a bound key's applications and the models only they ask."""
     rows = AuditEntry.objects.all()
     own = bound_to(request)
     if own is None:

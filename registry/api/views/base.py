@@ -1,4 +1,4 @@
-"""What all views of the management API share: parse, call one service, render."""
+"""Base of all views of the management API."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class ManagementView(APIView):
             return None
 
     def body(self, shape: type[Body]) -> dict[str, Any]:
-        """Return the request's body in this shape; an empty body counts as an empty object."""
+        """Return the request's body in this shape."""
         return dict(self.validated(shape).validated_data)
 
     def validated(self, shape: type[Body], data: Mapping[str, Any] | None = None) -> Any:
@@ -96,7 +96,7 @@ class ManagementView(APIView):
     def listing(
         self, rows: QuerySet[Any, Any], *, shape: type[serializers.BaseSerializer[Any]]
     ) -> Response:
-        """Answer a page of the rows as a plain array; X-Total-Count says how many there are."""
+        """Answer a page of the rows as an array; X-Total-Count says how many there are."""
         limit, offset = self.page()
         page = shape(rows[offset : offset + limit], many=True)
         return Response(page.data, headers={"X-Total-Count": str(rows.count())})
@@ -153,12 +153,12 @@ def _expected(request: Request) -> int | None:
 
 
 def find_application(request: Request, *, name: str) -> Application:
-    """Raises NotFound for an unknown name, and for one that the caller doesn't see."""
+    """Return the application. Raises NotFound if the caller doesn't see it."""
     return applications_for(request).with_everything().named(name)
 
 
 def find_model(request: Request, *, name: str) -> Model:
-    """Raises NotFound for an unknown name, and for one that the caller doesn't see."""
+    """Return the model. Raises NotFound if the caller doesn't see it."""
     return models_for(request).with_live_version().named(name)
 
 
@@ -168,7 +168,7 @@ def find_version(request: Request, *, model: str, version: str) -> ModelVersion:
 
 
 def flag(request: Request, name: str) -> bool:
-    """Return a query parameter that is true or false; false where it is left out."""
+    """Return a query parameter that is true or false."""
     text = request.query_params.get(name, "false")
     if text not in ("true", "false"):
         raise BadRequest(f"{name}: Expected true or false, got {text!r}.")

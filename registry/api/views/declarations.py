@@ -1,4 +1,4 @@
-"""Whether what somebody declares can be as it is declared, before any of it is made."""
+"""Tries a declaration out before any of it is made."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class JudgementOut(serializers.Serializer[Any]):
 
 
 class DeclarationsView(ManagementView):
-    """Each step is taken in a transaction that is undone: nobody is told, and nothing stays."""
+    """Takes each step in a transaction that is undone."""
 
     for_bound_keys = only_reads = ("POST",)
     permissions: ClassVar[Permissions] = {
@@ -142,7 +142,7 @@ def _names_in(listed: Any) -> Iterator[str]:
 
 
 def _by(request: Request) -> Actor:
-    """Who does it: a key that only reads asks for whoever will, and may all that they may."""
+    """Return the actor; a key that only reads is answered as one that may do everything."""
     by = actor_of(request)
     key = request.auth
     if isinstance(key, ApiKey) and not key.can_manage:
@@ -202,13 +202,12 @@ def _key(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
 
 
 def _check_key(request: Request, *, key: ApiKey) -> None:
-    """A key that only reads asks for whoever will."""
     if isinstance(own := request.auth, ApiKey) and own.can_manage:
         check_key_changes(request, key=key)
 
 
 def _deploy(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
-    """One that the same declaration makes is judged as a version, and by its check."""
+    """Deploy a version that exists; one that the declaration makes is judged by its own step."""
     model = find_model(view.request, name=name)
     check_changes(view.request, model=model)
     version = model.versions.filter(version=str(said.get("version"))).first()

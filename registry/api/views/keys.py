@@ -80,7 +80,7 @@ class NewKey(Body):
     )
 
     def wanted(self, request: Request) -> dict[str, Any]:
-        """The body as `create_api_key` takes it, with the applications that the caller sees."""
+        """Return the body as `create_api_key` takes it."""
         said = dict(self.validated_data)
         names = said.pop("applications", [])
         return {
@@ -98,7 +98,7 @@ class KeyPatch(Body):
 
 
 class KeysView(ManagementView):
-    """A key that manages makes keys, but none that manages; no bound key sees any."""
+    """Keys that manage make keys, but none that manages; bound keys see none."""
 
     permissions = needs("apikey")
 
@@ -117,7 +117,7 @@ class KeysView(ManagementView):
 
 
 class KeyView(ManagementView):
-    """A key stays in the list when it is revoked: who had access is kept."""
+    """A revoked key stays in the list."""
 
     permissions = needs("apikey", DELETE="change")
 
@@ -152,7 +152,7 @@ def _found(number: int) -> ApiKey:
 
 
 def check_key_changes(request: Request, *, key: ApiKey) -> None:
-    """Raise Forbidden for a key that would change another one that manages: they are equals."""
+    """Raise Forbidden for a key that would change another one that manages."""
     own = request.auth
     if isinstance(own, ApiKey) and key.can_manage and key.pk != own.pk:
         raise Forbidden(

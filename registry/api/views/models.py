@@ -107,7 +107,7 @@ class VersionsView(ManagementView):
         return self.created(created, VersionOut, name=created.version)
 
     def _create(self, model: Model) -> ModelVersion:
-        """An artifact comes in a form; what says where a remote model lives may be JSON."""
+        """Create a version from a form with an artifact, or from JSON for a remote model."""
         by = actor_of(self.request)
         body = self.validated(NewRemoteVersion if is_json(self.request) else NewVersion)
         if body.validated_data["runtime"] == REMOTE:

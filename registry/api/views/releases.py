@@ -66,7 +66,7 @@ class ReleaseView(ManagementView):
 
 
 def accepted(request: Request, *, release: Release) -> Response:
-    """202 with the release, and where to watch it."""
+    """Answer 202 with the release and its address."""
     start, _, _ = request.path.partition(f"/models/{release.model_name}/")
     return Response(
         ReleaseOut(release).data,

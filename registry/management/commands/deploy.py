@@ -134,7 +134,7 @@ def _json(text: str) -> Any:
 
 
 def _secret(file: str | None) -> str:
-    """Read a secret, whose last line break is no part of it; it never is an argument."""
+    """Read a secret from a file or standard input, without its last line break."""
     if file is None:
         return ""
     try:

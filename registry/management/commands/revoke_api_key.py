@@ -27,7 +27,7 @@ class Command(ClipperCommand):
 
 
 def named_key(which: str) -> ApiKey:
-    """Return the key that is meant, of those that aren't revoked. Raises NotFound for another."""
+    """Return the one key that isn't revoked. Raises NotFound."""
     # What is longer than the prefix may be the whole key.
     meant = Q(name=which) | Q(prefix=which[:PREFIX_LENGTH])
     if which.isascii() and which.isdigit():

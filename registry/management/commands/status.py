@@ -28,7 +28,7 @@ class Command(ClipperCommand):
 
 
 def control() -> str:
-    """How the control worker is, in a line."""
+    """Return the state of the control worker in a line."""
     try:
         known = read_control()
     except redis.RedisError as error:
@@ -73,7 +73,7 @@ def models() -> Section:
 
 
 def restarts() -> Section:
-    """The versions whose replicas ended without being asked to, within a day."""
+    """Return the versions whose replicas ended unasked within a day."""
     versions = {version.pk: version for version in ModelVersion.objects.select_related("model")}
     try:
         found = read_restarts(redis_client(), versions)
