@@ -7,14 +7,6 @@ import asyncio
 from core.background import end_tasks
 
 
-async def test_all_have_ended_when_it_returns() -> None:
-    tasks = [asyncio.create_task(asyncio.sleep(60)) for _ in range(3)]
-
-    await end_tasks(tasks)
-
-    assert all(task.cancelled() for task in tasks)
-
-
 async def test_one_that_forgets_a_cancellation_is_asked_again() -> None:
     async def forgets() -> None:
         try:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 
-import pytest
-
 from core.imports import uncollected
 
 
@@ -18,9 +16,3 @@ def test_nothing_is_collected_in_the_block_and_what_it_leaves_is_never_looked_at
     assert gc.isenabled()
     assert gc.get_freeze_count() > before
     assert not any(each is made for each in gc.get_objects())
-
-
-def test_after_an_import_that_fails_it_is_as_after_any_other() -> None:
-    with pytest.raises(ModuleNotFoundError), uncollected():
-        import nowhere  # type: ignore[import-not-found]  # noqa: F401
-    assert gc.isenabled()

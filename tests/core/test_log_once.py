@@ -33,21 +33,9 @@ def test_it_is_told_once_when_it_begins_and_once_when_it_ends(
     assert told(caplog) == [("WARNING", "Redis is away: refused"), ("INFO", "Redis is back")]
 
 
-def test_what_never_failed_is_not_said_to_be_back(caplog: pytest.LogCaptureFixture) -> None:
-    outage = an_outage(caplog)
-    outage.ended()
-    assert told(caplog) == []
-
-
 def test_each_outage_is_told(caplog: pytest.LogCaptureFixture) -> None:
     outage = an_outage(caplog)
     for _ in range(2):
         outage.began(ConnectionError("refused"))
         outage.ended()
     assert [level for level, _ in told(caplog)] == ["WARNING", "INFO"] * 2
-
-
-def test_an_error_without_words_is_told_by_its_kind(caplog: pytest.LogCaptureFixture) -> None:
-    outage = an_outage(caplog)
-    outage.began(TimeoutError())
-    assert told(caplog) == [("WARNING", "Redis is away: TimeoutError")]

@@ -58,14 +58,6 @@ async def test_what_nobody_waits_for_any_more_is_not_computed(
     assert not engine.joinable
 
 
-async def test_a_cancelled_wait_abandons_its_question(engine: Engine, busy: PlayedReplica) -> None:
-    waiting = asyncio.create_task(ask(engine, b"[1]").settled(seconds=5.0))
-    await turn()
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
-    assert await computed(busy) == []
-
-
 @pytest.mark.parametrize("leaves", [0, 1, 2])
 async def test_of_three_who_ask_the_same_any_may_leave(
     engine: Engine, busy: PlayedReplica, leaves: int
@@ -77,18 +69,6 @@ async def test_of_three_who_ask_the_same_any_may_leave(
     assert await computed(busy) == [b"[1]"]
     assert [gather.outcomes for gather in waiting] == [[(Status.OK, b"[1]")]] * 3
     assert leaver.outcomes == [None]
-
-
-async def test_whoever_asks_the_same_and_stays_is_answered(
-    engine: Engine, busy: PlayedReplica
-) -> None:
-    leaver, stayer = ask(engine, b"[1]"), ask(engine, b"[1]")
-    await turn()
-    leaver.abandon()
-    assert await computed(busy) == [b"[1]"]
-    assert stayer.outcomes == [(Status.OK, b"[1]")]
-    assert leaver.outcomes == [None]
-    assert engine.stats[1].cancelled == 0
 
 
 async def test_an_abandoned_question_tells_nobody_and_is_abandoned_once(
@@ -123,16 +103,6 @@ async def test_what_a_lost_replica_had_is_not_asked_of_another_for_nobody(engine
     replica.die()
     await turn()
     assert not other.batches
-    assert engine.stats[1].cancelled == 1
-
-
-async def test_without_a_replica_a_sweep_lets_go_of_it(engine: Engine) -> None:
-    ask(engine, b"[1]").abandon()
-    stays = ask(engine, b"[2]")
-    assert engine.waiting(1) == 2
-    engine.sweep()
-    assert engine.waiting(1) == 1
-    assert not stays.answered
     assert engine.stats[1].cancelled == 1
 
 

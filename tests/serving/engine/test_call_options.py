@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from time import monotonic
 
 import pytest
@@ -55,17 +54,6 @@ async def test_past_the_cache_every_query_costs_the_model_one(
     assert engine.stats[1].joined == engine.stats[1].hits == 0
 
 
-async def test_past_the_cache_nothing_is_read_from_it(
-    engine: Engine, replica: PlayedReplica
-) -> None:
-    ask(engine, b"[1]")
-    await answered(replica, b"7")
-    anew = ask(engine, b"[1]", options=UNCACHED)
-    await answered(replica, b"8")
-    assert payload(anew) == b"8"
-    assert payload(ask(engine, b"[1]")) == b"7"
-
-
 async def test_nobody_joins_a_query_that_goes_past_the_cache(
     engine: Engine, replica: PlayedReplica
 ) -> None:
@@ -107,15 +95,6 @@ async def test_who_goes_first_does_not_wait_with_who_goes_later(
     await answered(replica, b"7")
     assert payload(later) == b"7"
     assert not engine.joinable
-
-
-async def test_a_query_joins_one_of_its_own_application_that_waits(
-    engine: Engine, replica: PlayedReplica
-) -> None:
-    gathers = [ask(engine, b"[1]", options=HIGH), ask(engine, b"[1]", options=HIGH)]
-    assert engine.stats[1].joined == 1
-    await answered(replica, b"7")
-    assert [payload(gather) for gather in gathers] == [b"7", b"7"]
 
 
 async def test_a_query_joins_one_of_another_application_only_once_that_is_sent(
@@ -171,28 +150,3 @@ async def test_a_query_can_tell_which_batch_answered_it(
         assert trace.queued >= 0.0
         assert trace.in_batch >= 0.0
         assert trace.in_model == pytest.approx(100e-6)
-
-
-async def test_a_retried_query_tells_of_the_replica_that_answered(
-    engine: Engine, replica: PlayedReplica
-) -> None:
-    gather = ask(engine, b"[1]", traced=True)
-    await turn()
-    second = connect(engine, name="r2")
-    replica.die()
-    await answered(second, b"7")
-    assert payload(gather) == b"7"
-    assert trace_of(gather).replica == "r2"
-
-
-async def test_a_caller_that_left_takes_nothing_from_who_joined(
-    engine: Engine, replica: PlayedReplica
-) -> None:
-    leaver, stayer = ask(engine, b"[1]"), ask(engine, b"[1]")
-    waiting = asyncio.create_task(leaver.settled(seconds=60.0))
-    await turn()
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
-    await answered(replica, b"7")
-    assert payload(stayer) == b"7"
-    assert not engine.joinable

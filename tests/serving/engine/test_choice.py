@@ -51,22 +51,6 @@ async def test_of_two_equals_the_less_loaded_one_is_chosen(engine: Engine) -> No
     assert (busy.replica.load, idle.replica.load) == (5, 5)
 
 
-async def test_a_batch_under_way_counts_as_load(engine: Engine) -> None:
-    busy = taught(engine, name="busy", per_row=1.0)
-    queue(engine, 1)
-    await turn()
-    assert (busy.replica.waiting, busy.replica.in_flight) == (0, 1)
-    idle = taught(engine, name="idle", per_row=1.0)
-    queue(engine, 1)
-    assert idle.replica.load == 1
-
-
-async def test_without_any_knowledge_the_shorter_queue_is_chosen(engine: Engine) -> None:
-    first, second = taught(engine, name="first"), taught(engine, name="second")
-    queue(engine, 20)
-    assert abs(first.replica.load - second.replica.load) <= 1
-
-
 async def test_of_many_replicas_none_is_left_out(engine: Engine) -> None:
     replicas = [taught(engine, name=f"r{n}", per_row=1.0) for n in range(5)]
     queue(engine, 100)

@@ -85,18 +85,6 @@ async def test_it_gets_no_more_queries_and_the_others_take_over_its_queue(
     assert statuses.count(Status.OK) == 50 - FAILURES_TO_EJECT
 
 
-async def test_what_it_had_been_sent_it_may_still_answer(
-    engine: Engine, bad: PlayedReplica, good: PlayedReplica
-) -> None:
-    gathers = await queue(engine, 40)
-    await fail(bad, times=FAILURES_TO_EJECT, good=good)
-    assert bad.replica.in_flight == 1
-    bad.answer()
-    assert engine.connected(1)
-    await drained(good)
-    assert all(gather.answered for gather in gathers)
-
-
 async def test_it_comes_back_when_its_time_is_over_and_not_before(
     engine: Engine, bad: PlayedReplica, good: PlayedReplica
 ) -> None:
@@ -149,14 +137,6 @@ async def test_nobody_is_ejected_while_all_fail(
     assert engine.stats[1].ejected == 0
     assert bad.batches
     assert good.batches
-
-
-async def test_the_only_replica_is_never_ejected(engine: Engine, bad: PlayedReplica) -> None:
-    for _ in range(3 * FAILURES_TO_EJECT):
-        await queue(engine, 1)
-        bad.fail()
-    assert engine.stats[1].ejected == 0
-    assert engine.connected(1)
 
 
 async def test_the_last_that_is_left_is_never_ejected(

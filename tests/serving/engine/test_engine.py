@@ -8,7 +8,7 @@ import pytest
 
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.outcome import Status
-from serving.rpc.errors import ConnectionLost, ProtocolError
+from serving.rpc.errors import ProtocolError
 from serving.rpc.frames.codec import FrameType, encode_answers, encode_frame
 from serving.testing import ask, batch_by, cache_key, connect, turn
 
@@ -33,33 +33,6 @@ async def test_a_version_nobody_runs_fails_at_once() -> None:
     assert gather.outcomes[0].status == Status.NOT_CONNECTED
 
 
-async def test_a_second_query_with_the_same_input_comes_from_the_cache(engine: Engine) -> None:
-    replica = connect(engine)
-    ask(engine, b"[1]")
-    await turn()
-    replica.answer({b"[1]": b"7"})
-    again = ask(engine, b"[1]")
-    assert again.outcomes == [(Status.OK, b"7")]
-    assert not replica.batches
-
-
-async def test_identical_queries_in_flight_cost_the_model_one(engine: Engine) -> None:
-    replica = connect(engine)
-    gathers = [ask(engine, b"[1]") for _ in range(5)]
-    await turn()
-    assert replica.answer() == [b"[1]"]
-    assert all(gather.answered for gather in gathers)
-
-
-async def test_queries_that_arrive_together_share_batches(engine: Engine) -> None:
-    replica = connect(engine)
-    batch_by(engine, rows=10)
-    gathers = [ask(engine, b"[%d]" % n) for n in range(10)]
-    await turn()
-    assert len(replica.answer()) == 10
-    assert all(gather.answered for gather in gathers)
-
-
 async def test_a_batch_never_exceeds_the_cap(engine: Engine) -> None:
     replica = connect(engine)
     batch_by(engine, rows=4)
@@ -67,18 +40,6 @@ async def test_a_batch_never_exceeds_the_cap(engine: Engine) -> None:
         ask(engine, b"[%d]" % n)
     await turn()
     assert [len(inputs) for _, inputs in replica.batches] == [4, 4]
-
-
-async def test_each_caller_gets_its_own_answer(engine: Engine) -> None:
-    replica = connect(engine)
-    batch_by(engine, rows=64)
-    gathers = {b"[%d]" % n: ask(engine, b"[%d]" % n) for n in range(40)}
-    await turn()
-    while replica.batches:
-        replica.answer()
-        await turn()
-    assert {q.outcomes[0].payload: True for q in gathers.values()} == dict.fromkeys(gathers, True)
-    assert all(q.outcomes[0].payload == input for input, q in gathers.items())
 
 
 async def test_an_expired_query_is_dropped_before_it_costs_the_model_anything(
@@ -121,17 +82,6 @@ async def test_queries_wait_for_a_replica_that_is_expected(engine: Engine) -> No
     await turn()
     replica.answer()
     assert gather.answered
-
-
-async def test_queries_of_a_lost_replica_are_retried_on_another(engine: Engine) -> None:
-    first = connect(engine, name="r1")
-    gather = ask(engine, b"[1]")
-    await turn()
-    second = connect(engine, name="r2")
-    first.replica.on_lost(ConnectionLost("killed"))
-    await turn()
-    second.answer()
-    assert gather.outcomes[0].status == Status.OK
 
 
 async def test_a_query_that_loses_two_replicas_is_given_up(engine: Engine) -> None:
@@ -197,13 +147,6 @@ async def test_the_backlog_of_a_version_without_replicas_is_bounded() -> None:
     assert gathers[2].outcomes[0].status == Status.SATURATED
 
 
-async def test_a_version_no_longer_expected_fails_what_waits(engine: Engine) -> None:
-    gather = ask(engine, b"[1]")
-    engine.expect([])
-    assert gather.outcomes[0].status == Status.NOT_CONNECTED
-    assert not engine.joinable
-
-
 async def test_a_replica_that_dies_draining_leaves_nothing_of_a_version_no_longer_expected(
     engine: Engine,
 ) -> None:
@@ -227,22 +170,6 @@ async def test_closing_settles_what_waits_and_what_is_under_way(engine: Engine) 
     assert not engine.joinable
 
 
-async def test_answers_of_the_wrong_number_are_a_protocol_error_and_lose_nothing(
-    engine: Engine,
-) -> None:
-    replica = connect(engine)
-    gather = ask(engine, b"[1]")
-    await turn()
-    request = replica.batches[0][0]
-    with pytest.raises(ProtocolError):
-        replica.receive(encode_answers(request, [], compute_us=1))
-    replica.replica.on_lost(ConnectionLost("protocol"))
-    second = connect(engine, name="r2")
-    await turn()
-    second.answer()
-    assert gather.answered
-
-
 async def test_an_answer_to_an_unknown_request_is_a_protocol_error(engine: Engine) -> None:
     replica = connect(engine)
     with pytest.raises(ProtocolError):
@@ -263,26 +190,6 @@ async def test_a_replica_that_cannot_be_written_to_gets_nothing_until_it_can(
     replica.replica.on_writable()
     await turn()
     assert replica.batches
-
-
-async def test_a_draining_replica_gets_no_new_queries_even_under_constant_load(
-    engine: Engine,
-) -> None:
-    leaving, staying = connect(engine, name="leaving"), connect(engine, name="staying")
-    ask(engine, b"[0]")
-    ask(engine, b"[1]")
-    await turn()
-    leaving.ask_to_drain()
-    for n in range(2, 30):
-        ask(engine, b"[%d]" % n)
-        await turn()
-        while staying.batches:
-            staying.answer()
-            await turn()
-    while leaving.batches:
-        leaving.answer()
-    assert leaving.closed
-    assert not engine.joinable
 
 
 async def test_an_input_that_no_frame_can_hold_fails_alone(engine: Engine) -> None:

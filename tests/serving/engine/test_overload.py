@@ -42,15 +42,6 @@ async def test_what_would_be_answered_too_late_is_refused_at_once(engine: Engine
     assert engine.waiting(1) == FIT
 
 
-async def test_batches_under_way_count_too(engine: Engine) -> None:
-    teach(connect(engine), per_row=ROW)
-    flood(engine, rows=4)
-    await turn()
-    assert engine.in_flight(1) == 4
-    gathers = flood(engine)
-    assert [refused(gather) for gather in gathers] == [n >= FIT - 4 for n in range(30)]
-
-
 async def test_a_replica_that_was_too_slow_is_tried_again_with_one_query_at_a_time(
     engine: Engine,
 ) -> None:
@@ -72,20 +63,6 @@ async def test_nothing_is_refused_that_any_of_the_replicas_can_answer_in_time(
         teach(connect(engine, name=f"slow{n}"), per_row=2 * SECONDS)
     teach(connect(engine, name="fast"), per_row=ROW / 10)
     assert not any(map(refused, flood(engine)))
-
-
-async def test_a_query_with_more_time_is_admitted_behind_those_with_less(engine: Engine) -> None:
-    teach(connect(engine), per_row=ROW)
-    flood(engine)
-    assert not refused(ask(engine, b"[1]", seconds=5 * SECONDS, options=FLOODED))
-
-
-async def test_a_flooded_application_leaves_another_its_place(engine: Engine) -> None:
-    teach(connect(engine), per_row=ROW)
-    flood(engine)
-    assert refused(ask(engine, b"[1]", seconds=SECONDS, options=FLOODED))
-    others = [ask(engine, b"[%d]" % n, seconds=SECONDS, options=OTHER) for n in range(4)]
-    assert not any(map(refused, others))
 
 
 async def test_the_application_that_left_its_place_to_another_is_still_answered(

@@ -72,15 +72,3 @@ async def test_a_part_of_none_or_all_of_the_answers_breaks_the_protocol(
     answers = [Answer(AnswerStatus.OK, b"1")] * count
     with pytest.raises(ProtocolError, match="expected 1 to 4 answers in a PART, got"):
         replica.receive(encode_answers(request, answers, compute_us=1, frame_type=FrameType.PART))
-
-
-async def test_the_answer_has_the_rest_and_no_more(engine: Engine) -> None:
-    replica = connect(engine)
-    for n in range(5):
-        ask(engine, b"[%d]" % n)
-    await turn()
-    part(replica, 3)
-    request, _ = replica.batches[0]
-    answers = [Answer(AnswerStatus.OK, b"1")] * 5
-    with pytest.raises(ProtocolError, match="expected 2 answers, got 5"):
-        replica.receive(encode_answers(request, answers, compute_us=1))

@@ -209,17 +209,6 @@ async def test_suspects_whose_time_is_over_are_let_go_by_the_sweep() -> None:
     assert status(gather) == Status.EXPIRED
 
 
-async def test_where_no_replica_comes_any_more_suspects_are_let_go() -> None:
-    engine = Engine(EngineSpec())
-    engine.expect([1])
-    dying = connect(engine)
-    gather = ask(engine, POISON)
-    await turn()
-    dying.die()
-    engine.expect([])
-    assert status(gather) == Status.NOT_CONNECTED
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 100),

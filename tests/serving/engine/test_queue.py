@@ -67,14 +67,6 @@ def test_a_higher_priority_goes_before_everything_else() -> None:
     assert take(filled(*low, *normal, *high), 7) == high + normal + low
 
 
-def test_who_comes_back_after_a_while_has_saved_up_no_turns() -> None:
-    queue = filled(*many(100, tenant=A), *many(1, tenant=B))
-    take(queue, 50)
-    for call in many(20, tenant=B):
-        queue.push(call)
-    assert fair(take(queue, 20))
-
-
 def test_who_comes_back_after_a_while_has_lost_no_turn() -> None:
     queue = filled(*many(30, tenant=A), *many(1, tenant=B))
     take(queue, 31)
@@ -133,13 +125,6 @@ def test_a_batch_ends_before_it_holds_too_many_bytes() -> None:
     assert [len(take(queue, 10)) for _ in range(2)] == [3, 1]
 
 
-def test_a_full_queue_refuses_the_application_that_filled_it() -> None:
-    queue = filled(*many(4, tenant=A), capacity=4)
-    newcomer = new_call(tenant=A, deadline=99.0)
-    assert queue.push(newcomer) == [newcomer]
-    assert queue.rows == 4
-
-
 def test_the_last_call_of_the_longest_lane_goes_before_anyone_elses_first() -> None:
     flood = many(4, tenant=A)
     queue = filled(*flood, capacity=4)
@@ -147,14 +132,6 @@ def test_the_last_call_of_the_longest_lane_goes_before_anyone_elses_first() -> N
     assert queue.push(first) == [flood[-1]]
     assert queue.push(second) == [flood[-2]]
     assert shares(take(queue, 4)) == [A, B, A, B]
-
-
-def test_the_earliest_deadline_is_that_of_any_application() -> None:
-    queue = CallQueue(capacity=10)
-    assert queue.earliest_deadline() == float("inf")
-    for tenant, deadline in ((A, 7.0), (A, 9.0), (B, 5.0)):
-        queue.push(new_call(tenant=tenant, deadline=deadline))
-    assert queue.earliest_deadline() == 5.0
 
 
 @pytest.mark.parametrize("priority", [HIGH, NORMAL, LOW])
@@ -209,15 +186,6 @@ def sized(size: int, *, tenant: int = A, priority: int = NORMAL) -> Call:
     return new_call(b"x" * size, tenant=tenant, priority=priority)
 
 
-def test_it_is_full_in_bytes_too() -> None:
-    queue = CallQueue(capacity=10, max_bytes=100)
-    assert not queue.push(sized(60))
-    large = sized(60)
-    assert queue.push(large) == [large]
-    assert not queue.push(sized(40))
-    assert (queue.rows, queue.bytes_held) == (2, 100)
-
-
 def test_who_holds_more_bytes_gives_way_to_who_holds_fewer() -> None:
     queue = CallQueue(capacity=10, max_bytes=100)
     large = [sized(30) for _ in range(3)]
@@ -235,15 +203,6 @@ def test_a_higher_priority_takes_the_room_it_needs_from_a_lower_one() -> None:
         queue.push(call)
     assert queue.push(sized(70, tenant=B)) == [low[2], low[1]]
     assert queue.bytes_held == 100
-
-
-def test_an_empty_queue_takes_one_of_any_size() -> None:
-    queue = CallQueue(capacity=10, max_bytes=100)
-    assert not queue.push(sized(1000))
-    newcomer = sized(1)
-    assert queue.push(newcomer) == [newcomer]
-    assert len(take(queue, 5)) == 1
-    assert queue.bytes_held == 0
 
 
 steps = st.lists(

@@ -6,12 +6,11 @@ import asyncio
 import time
 from typing import Any
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.metrics.event_loop import LAG_INTERVAL_S, LoopWatch
 from serving.metrics.exposition import exposition
-from serving.metrics.published import Metrics, read_published_async
+from serving.metrics.published import read_published_async
 from tests.serving.web.test_strangers import NEW, Registry, started
 
 BLOCKED_S = 4 * LAG_INTERVAL_S
@@ -44,29 +43,6 @@ async def test_a_loop_that_is_held_up_shows_as_lag() -> None:
     finally:
         watching.cancel()
     assert watch.lag.total - before >= BLOCKED_S - LAG_INTERVAL_S
-
-
-def test_a_reading_that_fails_is_none() -> None:
-    watch = LoopWatch()
-    try:
-        with watch.reading():
-            raise OSError("no database")
-    except OSError:
-        pass
-    assert sum(watch.read.counts) == 0
-
-
-@pytest.mark.parametrize("compiled", [True, False])
-def test_each_process_tells_whether_its_code_is_compiled(compiled: bool) -> None:
-    document = Metrics(process_id="a", pid=1).document(at=0.0, now=0.0, rss_bytes=1, versions={})
-    assert "clipper_web_compiled" not in samples(document)
-    assert samples(document | {"compiled": compiled})["clipper_web_compiled"] == compiled
-
-
-def test_rows_that_are_left_out_are_counted() -> None:
-    document = Metrics(process_id="a", pid=1).document(at=0.0, now=0.0, rss_bytes=1, versions={})
-    document["registry"] = {"left_out": 2, "problem": "application 1 can't be read"}
-    assert samples(document)["clipper_registry_rows_left_out"] == 2
 
 
 async def test_a_web_process_publishes_what_it_has_seen(redis_socket: str) -> None:

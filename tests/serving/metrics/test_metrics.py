@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -22,15 +21,7 @@ from serving.engine.outcome import (
 )
 from serving.engine.stats import (
     BATCH_BOUNDS,
-    COUNTER,
-    GAUGE,
-    HISTOGRAM,
-    Histogram,
     VersionStats,
-    counter,
-    declared,
-    gauge,
-    histogram,
     quantile,
 )
 from serving.metrics.exposition import exposition
@@ -135,29 +126,6 @@ def test_a_version_publishes_its_counters_gauges_and_histograms() -> None:
     assert version["model_seconds"]["total"] == 0.018
 
 
-def test_a_metric_is_the_field_that_counts_it() -> None:
-    @dataclass(slots=True)
-    class Toasts:
-        burnt: int = counter("Toasts that nobody ate")
-        inside: int = gauge("Toasts in the toaster")
-        slices: Histogram = histogram("Slices of a toast", bounds=BATCH_BOUNDS)
-        note: str = ""
-
-    assert declared(Toasts, COUNTER) == {"burnt": "Toasts that nobody ate"}
-    assert declared(Toasts, GAUGE) == {"inside": "Toasts in the toaster"}
-    assert declared(Toasts, HISTOGRAM) == {"slices": ("Slices of a toast", BATCH_BOUNDS)}
-    assert (Toasts().burnt, Toasts().slices.bounds) == (0, BATCH_BOUNDS)
-    assert Toasts().slices is not Toasts().slices
-
-
-def test_prometheus_shows_what_each_field_says_of_itself() -> None:
-    text = exposition([counted()]).decode()
-    for name, said in {**VERSION_COUNTERS, **VERSION_GAUGES}.items():
-        suffix = "_total" if name in VERSION_COUNTERS else ""
-        assert f"# HELP clipper_version_{name}{suffix} {said}\n" in text
-    assert len(VERSION_COUNTERS) > 10
-
-
 def test_prometheus_reads_counters_gauges_and_histograms() -> None:
     found = samples(counted())
     labels = {"process": "a", "version": "m:1"}
@@ -200,29 +168,6 @@ def test_rates_and_quantiles_look_back_a_few_publications() -> None:
         recent = publish_at(float(now), seconds=0.010)
     assert recent["rate"] == pytest.approx(100.0)
     assert recent["p99_ms"] == pytest.approx(10.0, rel=0.25)
-
-
-def test_what_was_recent_for_a_version_looks_back_a_few_publications() -> None:
-    metrics = Metrics(process_id="a", pid=1)
-    stats = VersionStats()
-
-    def publish_at(now: float, *, wait: float) -> dict[str, Any]:
-        stats.misses += 4
-        stats.overloaded += 1
-        stats.record_batch(waits=[wait] * 3, seconds=0.02, model_seconds=0.01)
-        document = metrics.document(
-            at=0.0, now=now, rss_bytes=0, versions={"m:1": Reading(stats, 0, 0)}
-        )
-        return document["versions"]["m:1"]["recent"]
-
-    first = publish_at(0.0, wait=1.0)
-    assert (first["seconds"], first["sent"], first["queue_p99_ms"]) == (0.0, 0, None)
-    for now in range(1, 15):
-        recent = publish_at(float(now), wait=0.005)
-    assert (recent["seconds"], recent["misses"], recent["overloaded"]) == (10.0, 40, 10)
-    assert (recent["sent"], recent["batches"]) == (30, 10)
-    assert recent["queue_p99_ms"] == pytest.approx(5.0, rel=0.25)
-    assert recent["model_p99_ms"] == pytest.approx(10.0, rel=0.25)
 
 
 def test_a_version_that_comes_back_counts_anew() -> None:
@@ -293,13 +238,3 @@ def test_a_quantile_lies_within_the_bucket_that_holds_it() -> None:
     assert 8.0 <= high <= 16.0
     assert quantile([0, 0], bounds=(1.0,), q=0.5) is None
     assert quantile([0, 4], bounds=(1.0,), q=0.5) == 1.0
-
-
-def test_what_hosts_fetch_of_artifacts_is_counted_by_who_sent_it() -> None:
-    sent = {"sent": 2, "sent_bytes": 9, "refused": 1, "sending": 1}
-    lines = exposition([counted() | {"artifacts": sent}]).decode().splitlines()
-    for line in (
-        'clipper_artifacts_sent_bytes_total{process="a"} 9.0',
-        'clipper_artifact_requests_refused_total{process="a"} 1.0',
-    ):
-        assert line in lines

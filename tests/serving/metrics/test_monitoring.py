@@ -136,12 +136,6 @@ def test_it_knows_how_long_calls_to_a_version_took() -> None:
     }
 
 
-def test_an_application_without_arms_has_none(server_redis: redis.Redis) -> None:
-    services.create_application(name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM)
-
-    assert snapshot_selection() == 0
-
-
 def test_two_never_take_them_at_once(server_redis: redis.Redis, digits: Application) -> None:
     with server_redis.lock(LOCK, timeout=60):
         assert snapshot_selection() == 0
@@ -159,13 +153,6 @@ def test_two_never_merge_them_at_once(server_redis: redis.Redis, digits: Applica
         assert thin_selection_history() == 0
 
     assert thin_selection_history() == 1
-
-
-def test_one_is_taken_while_old_ones_are_merged(
-    server_redis: redis.Redis, digits: Application
-) -> None:
-    with server_redis.lock(THINNING_LOCK, timeout=60):
-        assert snapshot_selection() == 1
 
 
 def test_without_redis_none_are_taken(settings: Any, digits: Application) -> None:

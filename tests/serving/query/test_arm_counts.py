@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
-from core.errors import NotReady
 from serving.testing import PlayedServing, application_spec, connect, turn, version_spec
 
 
@@ -27,17 +24,6 @@ async def test_arms_that_answer_fail_or_take_too_long_are_told_apart() -> None:
     query.prediction()
 
     assert counts(it) == {"m1:1": (1, 1, 0, 0, 0), "m2:1": (1, 0, 0, 1, 0), "m3:1": (1, 0, 1, 0, 0)}
-
-
-async def test_they_are_counted_where_the_query_ends_in_an_error_too() -> None:
-    it = PlayedServing(application_spec(slo_ms=20.0, default_output=None))
-    query = it.begin()
-    await query.settled()
-    with pytest.raises(NotReady):
-        query.prediction()
-
-    # An arm whose replicas are awaited has until the deadline.
-    assert counts(it)["m1:1"] == (1, 0, 1, 0, 0)
 
 
 async def test_a_version_that_its_caller_chose_is_not_the_policys_doing() -> None:

@@ -45,10 +45,6 @@ def test_an_answer_of_the_model_tells_of_its_batch() -> None:
     }
 
 
-def test_an_arm_that_did_not_answer_says_so() -> None:
-    assert explained(None, None) == {"from": "nowhere", "why": "no answer within the objective"}
-
-
 def test_an_arm_that_was_never_asked_tells_why() -> None:
     told = explained(OVERLOADED, None)
     assert told == {"from": "nowhere", "why": "no replica can answer before the deadline"}
@@ -71,16 +67,6 @@ def it() -> PlayedServing:
 def body_of(query: Query) -> dict[str, Any]:
     body: dict[str, Any] = json.loads(render(query.prediction()))
     return body
-
-
-async def test_it_is_told_only_to_who_asked(it: PlayedServing) -> None:
-    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
-    asked, quiet = it.begin(traced=True), it.begin(traced=False)
-    await turn()
-    for replica in replicas:
-        replica.answer({b"[1]": b"7"})
-    assert "explain" in body_of(asked)
-    assert "explain" not in body_of(quiet)
 
 
 async def test_every_arm_is_explained_by_itself(it: PlayedServing) -> None:
@@ -119,13 +105,6 @@ async def test_an_identical_query_tells_that_it_joined_the_first(it: PlayedServi
         replica.answer({b"[1]": b"7"})
     assert body_of(first)["explain"]["models"]["m1:1"]["from"] == "model"
     assert body_of(second)["explain"]["models"]["m1:1"]["from"] == "joined"
-
-
-async def test_a_default_answer_is_explained_too() -> None:
-    it = PlayedServing(application_spec(routes=()))
-    told = body_of(it.begin(traced=True))
-    assert told["default"] is True
-    assert told["explain"]["models"] == {}
 
 
 async def test_its_stages_make_up_the_latency(it: PlayedServing) -> None:

@@ -149,13 +149,6 @@ async def test_a_second_opinion_that_does_not_come_in_time_is_the_default_with_t
     assert world.stats.refused == len(explained) + len(refused)
 
 
-async def test_without_a_default_it_is_the_refusal() -> None:
-    world = World(REFUSAL, None, slo_ms=20.0, default_output=None)
-    ended = await world.ask_many(30)
-    assert any(isinstance(one, InvalidInput) for one in ended)
-    assert world.stats.errors == 30
-
-
 async def test_where_some_of_those_asked_refuse_they_are_charged() -> None:
     world = World(REFUSAL, ANSWER, policy="exp4")
     ended = await world.ask_many(30)
@@ -190,10 +183,3 @@ async def test_what_a_probe_misses_is_not_charged_again_by_feedback() -> None:
     assert [record.arm for record in receipt.arms] == ["m1:1"]
     assert receipt.arms[0].propensity == pytest.approx(0.01)
     assert receipt.excused == ("m1:1",)
-
-
-async def test_other_queries_are_not_held_up_by_a_second_opinion() -> None:
-    world = World(REFUSAL, None, slo_ms=300.0)
-    waiting = [world.serving.begin(input=b"[%d]" % number) for number in range(5)]
-    await turn()
-    assert all(query.second is None or len(query.arms) == 2 for query in waiting)

@@ -70,13 +70,6 @@ async def test_features_are_in_the_receipt() -> None:
     assert asked.propensity == pytest.approx(1 / 3)
 
 
-async def test_every_input_of_a_batch_has_the_same_features() -> None:
-    client = Client(**BY_FEATURES)
-    answered = await client.ask(input_batch=[b"[1]", b"[2]"], features=(0.5, -2.0))
-    receipts = [client.receipt(one) for one in answered["batch_predictions"]]
-    assert [receipt.features for receipt in receipts] == [(0.5, -2.0)] * 2
-
-
 @pytest.mark.parametrize("given", [(), (1.0,), (1.0, 2.0, 3.0)])
 @pytest.mark.parametrize("batch", [{}, {"input_batch": [b"[1]", b"[2]"]}])
 async def test_another_number_of_features_fails_the_whole_request(
@@ -96,11 +89,6 @@ async def test_a_query_that_asks_one_version_needs_no_features() -> None:
     receipt = client.receipt(await client.ask(forced=version_spec(2)))
     assert receipt.forced
     assert receipt.features == ()
-
-
-async def test_a_query_without_features_has_none_in_its_receipt() -> None:
-    client = Client()
-    assert client.receipt(await client.ask()).features == ()
 
 
 @pytest.mark.parametrize(

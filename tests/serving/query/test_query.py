@@ -44,21 +44,6 @@ def serving() -> type[PlayedServing]:
     return PlayedServing
 
 
-async def test_all_arms_agree(serving: type[PlayedServing]) -> None:
-    it = serving(application_spec())
-    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
-    query = it.begin()
-    await turn()
-    for replica in replicas:
-        replica.answer({b"[1]": b"7"})
-    await query.settled()
-    prediction = query.prediction()
-    assert prediction.output == b"7"
-    assert prediction.confidence == 1.0
-    assert prediction.models == {"m1:1": b"7", "m2:1": b"7", "m3:1": b"7"}
-    assert prediction.default_explanation is None
-
-
 async def test_the_receipt_names_each_arm_with_its_output(serving: type[PlayedServing]) -> None:
     it = serving(application_spec())
     replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
@@ -170,17 +155,6 @@ async def test_a_failing_model_explains_the_default(serving: type[PlayedServing]
     assert it.metrics.applications["digits"].failed == 1
 
 
-async def test_one_failing_arm_does_not_fail_the_query(serving: type[PlayedServing]) -> None:
-    it = serving(application_spec())
-    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
-    query = it.begin()
-    await turn()
-    replicas[0].answer_with(Answer(AnswerStatus.MODEL_FAILED, b"ValueError: no"))
-    for replica in replicas[1:]:
-        replica.answer({b"[1]": b"4"})
-    assert query.prediction().output == b"4"
-
-
 async def test_an_input_that_the_models_refuse_is_the_callers_mistake(
     serving: type[PlayedServing],
 ) -> None:
@@ -274,18 +248,3 @@ async def test_an_overloaded_model_without_a_default_says_when_to_come_back(
     assert int(caught.value.headers()["Retry-After"]) == pytest.approx(expected, abs=1)
     assert it.metrics.applications["digits"].errors == 1
     await turn()
-
-
-async def test_one_overloaded_arm_does_not_keep_the_others_from_answering(
-    serving: type[PlayedServing],
-) -> None:
-    it = busy(routes=routes_to(1, 2))
-    other = connect(it.engine, version_id=2)
-    queries = [it.begin(input=b"[%d]" % n) for n in range(20)]
-    await turn()
-    while other.batches:
-        other.answer()
-        await turn()
-    prediction = queries[-1].prediction()
-    assert prediction.models == {"m2:1": b"[19]"}
-    assert prediction.default_explanation is None

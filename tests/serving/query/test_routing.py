@@ -94,14 +94,6 @@ def test_answers_from_the_cache_may_be_as_old_as_the_application_says() -> None:
     assert routed(spec).arms(spec).options.max_age == 2.5
 
 
-def test_changed_terms_hold_from_the_next_snapshot_on() -> None:
-    spec = application_spec()
-    router = routed(spec)
-    assert router.arms(spec).options.priority == 1
-    router.apply(replace(router.snapshot, applications={spec.name: replace(spec, priority=2)}))
-    assert router.arms(spec).options.priority == 2
-
-
 def test_an_application_that_was_just_deleted_may_finish_what_it_asks() -> None:
     assert routed().arms(application_spec(id=9, priority=2)).options == CallOptions(
         tenant=9, priority=2

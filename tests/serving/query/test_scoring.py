@@ -190,11 +190,6 @@ async def test_it_asks_one_and_the_same_arm_where_the_policy_draws_one() -> None
     assert answer["outputs"] == [factor * n for n in range(MANY)]
 
 
-async def test_it_asks_the_version_that_is_named() -> None:
-    answer = await Scorer(models=2, policy="exp4").scored([[1]], version="m2:1")
-    assert (answer["models"], answer["outputs"]) == (["m2:1"], [3])
-
-
 async def test_without_a_connected_model_it_is_refused_as_a_whole() -> None:
     scorer = Scorer()
     scorer.serving.engine.close()

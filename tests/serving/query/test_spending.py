@@ -61,11 +61,6 @@ async def test_a_query_notes_what_its_application_sets_a_price_on() -> None:
     assert b"explain" not in answer
 
 
-async def test_without_a_price_on_seconds_nobody_measures_them() -> None:
-    receipt, _ = await receipt_of(cost_price=1.0)
-    assert [spent.seconds for spent in receipt.spent] == [0.0] * 3
-
-
 @pytest.mark.parametrize("prices", [{}, {"lateness_price": 0.0}])
 async def test_without_a_price_nothing_is_noted(prices: dict[str, float]) -> None:
     receipt, _ = await receipt_of(**prices)

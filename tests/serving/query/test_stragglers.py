@@ -35,13 +35,6 @@ def body(prediction: Prediction) -> dict[str, Any]:
     return json.loads(render(prediction))
 
 
-async def test_the_answer_says_how_many_of_how_many_answered_in_time() -> None:
-    it = Ensemble(slo_ms=100.0)
-    told = body(await it.ask(b"7", b"7", None))
-    assert (told["asked"], told["answered"]) == (3, 2)
-    assert (told["output"], told["confidence"]) == (7, 0.6667)
-
-
 async def test_a_late_answer_reaches_the_cache_and_the_statistics() -> None:
     it = Ensemble(slo_ms=100.0)
     assert body(await it.ask(b"7", b"7", None))["answered"] == 2
@@ -50,11 +43,6 @@ async def test_a_late_answer_reaches_the_cache_and_the_statistics() -> None:
     assert again.gather.answered
     assert body(again.prediction())["answered"] == 3
     assert sum(it.serving.engine.stats[3].model_seconds.counts) == 1
-
-
-async def test_with_all_answers_there_nothing_is_waited_for() -> None:
-    it = Ensemble(slo_ms=60_000.0)
-    assert (await it.ask(b"7", b"7", b"1")).latency_ms < 10_000
 
 
 @pytest.mark.parametrize(("combine", "expected"), [("mean", 5.0), ("median", 2.0)])
@@ -80,13 +68,6 @@ async def test_scores_stand_in_too_and_the_receipt_holds_what_really_came() -> N
     assert told["confidence"] == pytest.approx(0.3333)
     receipt = it.serving.signer.verify(prediction.query_id)
     assert [arm.output for arm in receipt.arms] == [b"[1,0]", b"[0.4,0.6]", None]
-
-
-async def test_below_the_threshold_the_default_is_given_with_the_reason() -> None:
-    it = Ensemble(slo_ms=100.0, combine="mean", confidence_threshold=0.7)
-    told = body(await it.ask(b"1", b"2", None))
-    assert (told["output"], told["default"], told["answered"]) == (-1, True, 2)
-    assert told["default_explanation"] == "confidence 0.667 below the threshold 0.7"
 
 
 async def test_outputs_that_cannot_be_combined_are_the_models_failure() -> None:

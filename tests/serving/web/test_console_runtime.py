@@ -78,19 +78,6 @@ async def test_it_publishes_what_it_counts_apart_from_those_who_answer_queries(
     assert await read_published_async(console.redis) == []
 
 
-async def test_it_leaves_when_it_stops(redis_socket: str, versions: Versions) -> None:
-    spec = ConsoleSpec(
-        redis_url=f"unix://{redis_socket}", registry_channel=CHANNEL, read_arms=versions.read
-    )
-    stopped, other = ConsoleRuntime(spec), ConsoleRuntime(spec)
-    await stopped.start()
-    await published(stopped)
-    await stopped.stop()
-    left = await read_published_async(other.redis, among=CONSOLES)
-    assert stopped.metrics.process_id not in {document["id"] for document in left}
-    await other.stop()
-
-
 async def test_who_waits_hears_of_the_next_change(console: ConsoleRuntime) -> None:
     change = console.next_change
     async with asyncio.timeout(SECONDS):

@@ -90,11 +90,6 @@ async def test_another_replica_at_a_known_address_is_refused(
     assert ("got r1" if scheme == "unix" else "authentication failed") in caplog.text
 
 
-async def test_an_address_that_is_none_ends_its_link() -> None:
-    async with Linked.to({"r1": "smoke:signals"}, credentials=CREDENTIALS) as web:
-        await web.ended("r1")
-
-
 async def test_the_advertised_host_is_told_and_the_other_one_bound() -> None:
     reach = TcpListen(advertise_host="localhost", bind_host="127.0.0.1", credentials=CREDENTIALS)
     server = ContainerServer(Echo(), hello=HELLO, listen=reach)

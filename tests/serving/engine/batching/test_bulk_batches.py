@@ -5,8 +5,7 @@ from __future__ import annotations
 from serving.engine.batching.planner import BatchPlanner
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import LAST_PRIORITY, CallOptions
-from serving.engine.queue import CallQueue
-from serving.testing import ask, connect, new_call, turn
+from serving.testing import ask, connect, turn
 from tests.serving.engine.batching.test_planner import new_planner
 
 LAST = CallOptions(priority=LAST_PRIORITY, cached=False)
@@ -23,16 +22,6 @@ def test_what_pays_for_a_frame_is_found_in_a_dozen_batches() -> None:
     for _ in range(12):
         answer(planner, rows=planner.bulk_cap)
     assert planner.bulk_cap > 1000 > 100 > planner.cap
-
-
-def test_a_frame_that_takes_longer_than_the_budget_is_filled_all_the_same() -> None:
-    planner = new_planner()
-    fixed = 2 * planner.budget
-    for _ in range(30):
-        rows = planner.bulk_cap
-        seconds = fixed + ROW_S * rows
-        planner.record(rows=rows, seconds=seconds)
-    assert planner.bulk_cap > 1000 > planner.cap
 
 
 def test_rows_that_take_longer_than_the_budget_hardly_go_together() -> None:
@@ -54,16 +43,6 @@ def test_a_batch_stays_within_the_budget() -> None:
     assert planner.bulk_cap > 50
 
 
-def test_a_model_that_became_slower_gets_fewer_rows() -> None:
-    planner = new_planner()
-    for _ in range(12):
-        answer(planner, rows=planner.bulk_cap)
-    slow = planner.budget
-    for _ in range(20):
-        answer(planner, rows=planner.bulk_cap, row_s=slow)
-    assert planner.bulk_cap <= 4
-
-
 def test_one_late_query_says_nothing_of_large_batches() -> None:
     planner = new_planner()
     for _ in range(12):
@@ -79,14 +58,6 @@ def test_no_batch_is_larger_than_the_version_says() -> None:
         answer(planner, rows=planner.bulk_cap)
         answer(single, rows=single.bulk_cap)
     assert (planner.bulk_cap, single.bulk_cap) == (16, 1)
-
-
-def test_a_queue_with_a_query_in_it_is_in_a_hurry() -> None:
-    queue = CallQueue(capacity=10)
-    queue.push(new_call(deadline=9.0, tenant=1, priority=LAST_PRIORITY))
-    assert queue.in_no_hurry
-    queue.push(new_call(deadline=9.0, tenant=2, priority=LAST_PRIORITY - 1))
-    assert not queue.in_no_hurry
 
 
 async def test_a_query_goes_in_a_batch_of_the_usual_size() -> None:

@@ -14,7 +14,7 @@ from serving.testing import ask, batch_by, connect, in_virtual_time, teach, turn
 ROWS = 4
 FOR_EVER_MS, A_MOMENT_MS = 60_000.0, 5.0
 GRAIN_S = 1e-6  # what a sum of moments may be off by
-PATIENT, URGENT = (CallOptions(tenant=tenant, cached=False) for tenant in (1, 2))
+PATIENT = CallOptions(tenant=1, cached=False)
 
 
 def now() -> float:
@@ -102,16 +102,6 @@ async def test_with_a_wait_of_zero_nothing_is_held_not_even_behind_a_long_batch(
 
 
 @in_virtual_time
-async def test_with_a_wait_a_partial_batch_is_held(engine: Engine) -> None:
-    batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
-    replica = connect(engine)
-    queue(engine, ROWS - 1)
-    await turn()
-    assert replica.sizes == []
-    replica.die()
-
-
-@in_virtual_time
 async def test_a_batch_that_fills_up_goes_at_once(engine: Engine) -> None:
     batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
     replica = connect(engine)
@@ -121,16 +111,6 @@ async def test_a_batch_that_fills_up_goes_at_once(engine: Engine) -> None:
     await turn()
     assert replica.sizes == [ROWS]
     replica.die()
-
-
-@in_virtual_time
-async def test_full_batches_go_although_one_is_under_way(engine: Engine) -> None:
-    batch_by(engine, rows=ROWS, wait_ms=FOR_EVER_MS)
-    replica = connect(engine)
-    for _ in range(2):
-        queue(engine, ROWS)
-        await turn()
-    assert replica.sizes == [ROWS, ROWS]
 
 
 @in_virtual_time

@@ -207,23 +207,12 @@ def test_a_batch_that_still_grows_is_expected_to_reach_what_fits() -> None:
     assert planner.queue_seconds(200) < 0.95 * 10 * planner.batch_seconds(20)
 
 
-def test_without_batching_every_row_is_expected_to_go_alone() -> None:
-    planner = new_planner(controller="none")
-    work(planner, batches=10, fixed=0.001)
-    assert planner.queue_seconds(10) == pytest.approx(10 * planner.batch_seconds(1))
-
-
 def test_what_waits_beyond_a_batch_is_expected_in_full_ones() -> None:
     planner = new_planner(controller="static", max_size=4)
     work(planner)
     full = planner.batch_seconds(4)
     assert planner.last_seconds(3) < planner.last_seconds(4) == pytest.approx(full)
     assert planner.last_seconds(5) == planner.last_seconds(8) == pytest.approx(2 * full)
-
-
-def test_where_nothing_is_known_a_long_queue_still_counts_more() -> None:
-    planner = new_planner()
-    assert 0.0 < planner.queue_seconds(1) < planner.queue_seconds(100) < 0.001
 
 
 def test_a_replica_that_has_shown_nothing_is_judged_by_the_others() -> None:
@@ -273,13 +262,6 @@ def test_far_more_are_let_in_where_only_small_batches_have_been_seen() -> None:
 
 
 # --- whether to wait for a fuller batch ----------------------------------------------------------
-
-
-@pytest.mark.parametrize("wait_ms", [0.0, 2.5])
-def test_a_wait_that_was_set_stays_what_it_is(wait_ms: float) -> None:
-    planner = new_planner(wait_ms=wait_ms)
-    work(planner, fixed=0.010, per_row=0.0)
-    assert planner.wait_s == wait_ms / 1e3
 
 
 def test_it_waits_where_several_rows_share_a_cost() -> None:
