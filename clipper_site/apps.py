@@ -26,10 +26,7 @@ class ClipperSiteConfig(AppConfig):
 
 
 class LazyAdminConfig(SimpleAdminConfig):
-    """Leaves the console's pages to the URLs and the checks: a third of what a process imports.
-
-    Workers and most commands never need them.
-    """
+    """Leaves the console's pages, a third of all imports, to the URLs and the checks."""
 
     def ready(self) -> None:
         checks.register(check_dependencies, checks.Tags.admin)

@@ -24,10 +24,9 @@ def limit_of(scope: Scope) -> int:
 
 
 def with_limited_bodies(application: Endpoint) -> Endpoint:
-    """Return the application with 413 for what is over the limit, announced or only counted.
+    """Return the application with 413 for bodies over the limit, announced or only counted.
 
-    Uploads come to it only when they are let in. The part of other bodies that Django keeps in
-    memory counts as held meanwhile (`serving.http.limits`).
+    The part of a body that Django keeps in memory counts as held (`serving.http.limits`).
     """
     uploads = Uploads(application)
 

@@ -1,7 +1,4 @@
-"""The console's processes: pages, management API, uploads, metrics.
-
-Queries and feedback are answered by processes of their own (`clipper_site.predict_asgi`).
-"""
+"""The console's processes: pages, management API, uploads, metrics."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def held_open() -> Iterator[None]:
-    """Have the database open while the block lasts, where it can be; PostgreSQL needs no holding.
+    """Keep an SQLite database open while the block lasts, if it can be opened.
 
-    Whoever opens an SQLite database that nobody has open makes files beside it, which needs room,
-    and whoever closes it last removes them: each page of the console would do both.
+    The first to open one makes files beside it, for which a full disk has no room, and the last to
+    close it removes them: each page of the console would do both.
     """
     with ExitStack() as held:
         if connections["default"].vendor == "sqlite":

@@ -1,7 +1,4 @@
-"""The processes that answer queries: predictions, feedback, websockets.
-
-Whatever else the stack is asked for, they ask the console (`clipper_site.console_asgi`).
-"""
+"""The processes that answer queries; they pass on all else to `clipper_site.console_asgi`."""
 
 from __future__ import annotations
 
@@ -66,10 +63,7 @@ logger = logging.getLogger(__name__)
 
 
 def routes_of(runtime: Runtime, *, console: Endpoint) -> Endpoint:
-    """Return the application that serves one runtime, and asks the console for all else.
-
-    Plain predictions don't come this way (`serving.endpoints.predictions.direct_predictions`).
-    """
+    """Return the application of one runtime; plain predictions don't come this way."""
     predict = with_cors(predict_endpoint(runtime), runtime=runtime, methods=b"POST")
     update = with_cors(update_endpoint(runtime), runtime=runtime, methods=b"POST")
     read_selection = selection_endpoint(runtime)

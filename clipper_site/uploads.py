@@ -1,8 +1,7 @@
-"""Lets uploads in, from known callers, a few at a time, where the disk has room.
+"""Admits uploads from known callers, a few at a time, if the disk has room.
 
-Django keeps the whole body of a request on disk before it looks who sent it. Here the caller is
-looked at first, and then the body is read by the thread that parses it, as it arrives: what is
-written is the artifact, once (`registry.api.upload_handler`).
+Django spools the whole body of a request before it authenticates the sender. Here the caller is
+checked first, and the body is written once, as it arrives (`registry.api.upload_handler`).
 """
 
 from __future__ import annotations
@@ -54,10 +53,9 @@ logger = logging.getLogger(__name__)
 
 
 class UploadHandlingASGIHandler(ASGIHandler):
-    """Django, which takes the body of an upload from whoever let it in.
+    """Django, with all middleware and the view of a request in one thread.
 
-    All views are synchronous: one thread runs them with the middleware around them. Django would
-    go from the event loop to that thread and back for each of a request's dozen steps.
+    Django would go from the event loop to that thread and back for each of a dozen steps.
     """
 
     def load_middleware(self, is_async: bool = False) -> None:
@@ -233,9 +231,9 @@ def _comes_in_chunks(scope: Mapping[str, Any]) -> bool:
 
 
 def _with_length(scope: Mapping[str, Any], size: int) -> Mapping[str, Any]:
-    """Return the scope of a body that came in chunks, and is there, as of one that said its length.
+    """Return the scope of a body in chunks, which has arrived, as of one with its length.
 
-    Without it the REST framework, and Django's forms with files, take a body for none.
+    The REST framework and Django's forms with files ignore a body without it.
     """
     fields = [field for field in scope["headers"] if field[0] != b"transfer-encoding"]
     return {**scope, "headers": [*fields, (b"content-length", b"%d" % size)]}

@@ -26,10 +26,7 @@ def new_limits() -> Limits:
 
 
 def with_kept_connection(work: Callable[P, T]) -> Callable[P, T]:
-    """Work with the connection that the thread has, and with another if that one broke.
-
-    To open one to SQLite costs more than what is read of a change.
-    """
+    """Work with the thread's connection, and with a new one if that one broke."""
 
     def worked(*args: P.args, **kwargs: P.kwargs) -> T:
         try:

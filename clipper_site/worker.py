@@ -1,8 +1,4 @@
-"""python -m clipper_site.worker -Q QUEUE ...: what `celery worker` does with these options.
-
-That command imports what other commands need, and colours for code: 3 MiB of each worker, for as
-long as it lives.
-"""
+"""`celery worker` without the imports of other commands: 3 MiB less for each worker."""
 
 from __future__ import annotations
 

@@ -14,11 +14,10 @@ from registry.databases import is_full, told
 
 
 class SessionMiddleware(DjangoSessionMiddleware):
-    """If a session can't be kept it stays as it was, and the answer goes out all the same.
+    """Lets an answer go out though its session can't be saved.
 
-    What the answer to a change would have said on the next page is said at once: that is where a
-    new key is shown, and it is shown once. A session that is new is somebody's who signs in; that
-    fails, with 507.
+    A message of a change, such as a new key, is shown at once instead of on the next page. A
+    sign-in fails with 507.
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:

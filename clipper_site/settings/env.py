@@ -35,11 +35,8 @@ class Variable:
 
 @dataclass(slots=True)
 class Environment:
-    """Reads variables, falls back to the default where one is wrong, and remembers the wrong ones.
-
-    Remembering instead of raising lets `manage.py check` report all of them at once, each with
-    an id and a hint, instead of a traceback for the first. What has been read is remembered too:
-    the documentation lists it.
+    """Reads variables, and remembers those that are wrong: `manage.py check` reports all at
+    once.
     """
 
     source: Mapping[str, str] = field(default_factory=lambda: os.environ)

@@ -1,7 +1,4 @@
-"""Settings of predict processes and workers: all of the stack's, less what shows pages.
-
-They read the registry through Django's models, and serve no view of Django's.
-"""
+"""Settings of predict processes and workers: all of the stack's, without those of pages."""
 
 from __future__ import annotations
 

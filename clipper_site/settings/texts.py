@@ -1,7 +1,6 @@
-"""The meaning of each environment variable, for the reference in the documentation.
+"""The meaning of each environment variable, for the documentation.
 
-Names, defaults and what is expected come from `clipper_site.settings`, where they are read. Links
-are relative to docs/reference/.
+Links are relative to docs/reference/.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Requests of pages of other origins, as far as an application allows them.
+"""Cross-origin requests (https://fetch.spec.whatwg.org/#http-cors-protocol).
 
-The protocol is the Fetch standard's (https://fetch.spec.whatwg.org/#http-cors-protocol). Nothing is
-allowed unless the application lists the origin; no cookie is ever taken, so none is asked for.
+An application lists the origins it allows. Cookies are never used.
 """
 
 from __future__ import annotations
@@ -23,10 +22,9 @@ REMEMBERED = (b"access-control-max-age", b"600")
 
 
 def with_cors(endpoint: Endpoint, *, runtime: Runtime, methods: bytes) -> Endpoint:
-    """Let pages of the origins that the path's application lists use an endpoint of its.
+    """Let pages of the origins that the path's application lists use its endpoint.
 
-    `methods` are the endpoint's, such as b"POST". A browser's question beforehand is answered here,
-    without a key, as browsers send none with it.
+    A preflight request is answered here, without a key, as browsers send none with it.
     """
 
     async def shared(scope: Scope, receive: Receive, send: Send) -> None:

@@ -30,14 +30,22 @@ Parse = Callable[[bytes], Sequence[FeedbackItem | ClipperError]]
 _json = msgspec.json.Encoder().encode
 
 
-def feedback_endpoint(runtime: Runtime) -> Endpoint:
+def feedback_endpoint(runtime: Runtime, *, parse: Parse = parse_feedback) -> Endpoint:
     """Return the ASGI callable for `.../{app}/feedback`."""
-    return _taking(runtime, parse_feedback)
+
+    @endpoint
+    async def feedback(scope: Scope, receive: Receive, send: Send) -> None:
+        require_method(scope, "POST")
+        application = await application_of(runtime, scope, needs=FEEDBACK)
+        body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
+        await send_body(send, _json(await submit(runtime, application, parse(body))))
+
+    return feedback
 
 
 def update_endpoint(runtime: Runtime) -> Endpoint:
     """Return the ASGI callable for Clipper's own `/{app}/update`."""
-    return _taking(runtime, lambda body: [parse_update(body)])
+    return feedback_endpoint(runtime, parse=lambda body: [parse_update(body)])
 
 
 def selection_endpoint(runtime: Runtime) -> Endpoint:
@@ -74,14 +82,3 @@ async def submit(
         predict_arms=runtime.processor.answers_of_all_arms,
         costs={arm: target.version.cost for arm, target in arms.targets.items()},
     )
-
-
-def _taking(runtime: Runtime, parse: Parse) -> Endpoint:
-    @endpoint
-    async def feedback(scope: Scope, receive: Receive, send: Send) -> None:
-        require_method(scope, "POST")
-        application = await application_of(runtime, scope, needs=FEEDBACK)
-        body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
-        await send_body(send, _json(await submit(runtime, application, parse(body))))
-
-    return feedback

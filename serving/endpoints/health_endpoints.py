@@ -27,10 +27,7 @@ CHECK_TIMEOUT_S = 2.0
 
 
 def ready_endpoint(runtime: Runtime) -> Endpoint:
-    """Ready: the database, Redis and what is routed to can be reached; else 503 says which not.
-
-    `checks` says too what lacks without being in the way of other applications.
-    """
+    """Return 200 if the database, Redis and all routed models can be reached, else 503."""
 
     @endpoint
     async def ready(scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,11 +43,9 @@ def ready_endpoint(runtime: Runtime) -> Endpoint:
 
 
 def serving_endpoint() -> Endpoint:
-    """Serving: this process answers queries, with whatever it can reach; else 503.
+    """Return 200 while this process answers queries, else 503; for load balancers.
 
-    For load balancers. It has read the registry, before which no process is asked anything, and
-    isn't draining. Redis, the database and the console are the same for its peers: without them
-    queries are answered all the same.
+    Redis, the database and the console are the same for its peers, so they don't count.
     """
 
     @endpoint

@@ -31,9 +31,9 @@ async def application_of(runtime: Runtime, scope: Scope, *, needs: str) -> Appli
 def application_named(
     snapshot: Snapshot, *, name: str, needs: str, key_in: KeyIn
 ) -> ApplicationSpec:
-    """Return the application, where the key may do what it `needs` there.
+    """Return the application; a public one needs no key.
 
-    Raises Unauthenticated, NotFound or Forbidden. A public application needs no key.
+    Raises Unauthenticated, NotFound or Forbidden.
     """
     application = snapshot.applications.get(name)
     if application is not None and application.public:

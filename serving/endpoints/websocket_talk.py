@@ -58,11 +58,10 @@ _known = msgspec.json.Decoder(
 
 
 class Talk:
-    """The messages of one websocket, each answered by a task under the `id` that it came with.
+    """The messages of one websocket, each answered by a task under its `id`.
 
-    The key comes in the Authorization header or in a first message `{"type":"auth","key"}`; it is
-    checked again for every message, so that a revoked one is refused at once. A socket without one
-    is closed after a while; a server that stops answers what is in flight first.
+    The key comes in the Authorization header or in a first message `{"type":"auth","key"}`. It is
+    checked again for every message, so that a revoked key is refused at once.
     """
 
     def __init__(
@@ -121,11 +120,7 @@ class Talk:
         task.add_done_callback(self._tasks.discard)
 
     def _binary(self, body: bytes) -> Fields | None:
-        """Return what a binary message asks whose first line are its fields, and the rest its
-        input, where inputs are bytes; None for one that is JSON as a whole.
-
-        Raises BadRequest for one that is neither.
-        """
+        """Return the fields in the first line and the input behind it; None for JSON as a whole."""
         application = self._serving.snapshot.applications.get(self._name)
         if application is None or application.input_type != "bytes":
             return None

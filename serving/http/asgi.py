@@ -40,9 +40,7 @@ class ClientGone(Exception):
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
-    """Return the request's body. Raises BodyTooLarge before reading more than `limit` bytes, and
-    Saturated where all requests that are still arriving take too much memory.
-    """
+    """Return the request's body; raise BodyTooLarge before more than `limit` bytes are read."""
     declared = _checked_length(scope, limit=limit)
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -158,10 +156,7 @@ def live_endpoint() -> Endpoint:
 
 @contextmanager
 def while_connected(scope: Scope) -> Iterator[None]:
-    """Cancel what is inside once the client has left, and raise ClientGone.
-
-    The connection calls what it finds under WHEN_GONE (`serving.http.exchange`).
-    """
+    """Cancel the block once the client has left (`serving.http.exchange`), and raise ClientGone."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101
     gone = False
@@ -185,10 +180,7 @@ def while_connected(scope: Scope) -> Iterator[None]:
 
 
 class Routes:
-    """An ASGI application that asks the first endpoint whose pattern matches the whole path.
-
-    Patterns are relative to the root; any other path is asked of `otherwise`.
-    """
+    """An ASGI application that calls the first endpoint whose pattern matches the whole path."""
 
     def __init__(self, *routes: tuple[str, Endpoint], otherwise: Endpoint) -> None:
         self._routes = [(re.compile(f"/(?:{path})").fullmatch, found) for path, found in routes]

@@ -1,7 +1,6 @@
-"""Where a body in chunks ends (RFC 9112 §7.1).
+"""The end of a body in chunks (RFC 9112 §7.1).
 
-The parser doesn't tell how long a chunk is, and must not be fed what is behind the body. This only
-says how far it may be fed: what a body is, and what is wrong with one, is the parser's to say.
+The parser must not be fed what is behind the body. It alone says what is wrong with a body.
 """
 
 from __future__ import annotations
@@ -23,10 +22,7 @@ class Chunks:
         self._in_trailers = False
 
     def end_in(self, data: bytes) -> int:
-        """Return how many of the bytes that come next are the body's and may be parsed at once.
-
-        That is all where the body goes on, but for bursts of small chunks.
-        """
+        """Return how many of the next bytes are the body's and may be parsed at once."""
         at, size, lines = 0, len(data), 0
         while at < size and lines < LINES_AT_ONCE:
             if self._left:

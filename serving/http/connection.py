@@ -1,9 +1,7 @@
 """One HTTP/1.1 connection: requests one after the other, bounded in bytes and in time.
 
-A plain prediction is answered right here, from the bytes that arrived to those of the answer,
-without a task or a future. Any other request goes to the ASGI application. A client's bytes and
-time are bounded before it is known (`serving.http.limits`), and nothing is read from a client that
-doesn't read its answers.
+A plain prediction is answered here, without a task or a future; any other request goes to the ASGI
+application. Nothing is read from a client that doesn't read its answers.
 """
 
 from __future__ import annotations
@@ -35,10 +33,9 @@ Address = tuple[str, int]
 
 
 class HttpConnection(asyncio.Protocol):
-    """A connection waits for the answer to one request before it reads the next.
+    """Answers one request before it reads the next; what comes meanwhile is kept `ahead`.
 
-    What comes meanwhile is kept `ahead`, unread beyond one chunk. `is_proxied`: a web process of
-    this stack asks for clients, and says which.
+    `is_proxied`: a web process of this stack asks, and names its client.
     """
 
     transport: asyncio.Transport

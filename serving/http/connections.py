@@ -38,8 +38,7 @@ class DirectAnswers(Protocol):
 class Connections:
     """The connections of a web process, its application and its limits.
 
-    `refusals` counts connections and messages that are refused, by the code of the refusal.
-    `websocket` makes the protocol of a connection that asks for one at a path that has them.
+    `refusals` counts by code. `websocket` returns the protocol of a path that has websockets.
     """
 
     def __init__(

@@ -17,11 +17,10 @@ MAX_FIELDS = 200
 
 @dataclass(slots=True, kw_only=True)
 class Limits:
-    """The limits of a web process, and the bytes that its connections hold of unfinished requests.
+    """The limits of a web process, and the bytes that it holds of unfinished requests.
 
     A head has to arrive within `head_s`. Each `body_s` has to bring the end of a body or at least
-    `body_rate` bytes per second. A websocket has `authentication_s` to name a key, a connection
-    without a request `idle_s` to send one.
+    `body_rate` bytes per second. A websocket has `authentication_s` to name a key.
     """
 
     head_s: float = 20.0
@@ -53,8 +52,8 @@ def limits_of(state: MutableMapping[str, Any]) -> Limits:
 class Unfinished:
     """The part of one request or message that has arrived so far.
 
-    Its bytes count among those of the process. While more is awaited, each window of
-    `Limits.body_s` has to bring `enough`; the owner looks when a window is over.
+    Its bytes count among those of the process. Each window of `Limits.body_s` has to bring
+    `enough`.
     """
 
     __slots__ = ("_brought", "_limits", "held", "since")

@@ -1,8 +1,7 @@
 """Passes requests on to the console, over its Unix socket.
 
-Clients have one address: the console's requests come to the processes that answer queries. Each is
-asked over a connection of its own, framed anew from what was parsed, so that both sides agree where
-it ends. Bodies stream in both directions, no faster than they are read.
+Each goes over a connection of its own, framed anew from what was parsed, so that both sides agree
+where it ends. Bodies stream in both directions, no faster than they are read.
 """
 
 from __future__ import annotations

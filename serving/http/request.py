@@ -1,8 +1,7 @@
 """One HTTP/1.1 request: its head parsed at once, its body taken as it arrives.
 
-Clients behind a proxy share connections with strangers: what one of them sends must never be read
-as the request of another. So the parser gets the bytes of one request only, and an offer of
-another protocol that isn't taken is ignored, as RFC 9110 §7.8 allows, and the body read.
+Clients behind a proxy share connections with strangers. So the parser gets the bytes of one request
+only, and an offer of another protocol is ignored, as RFC 9110 §7.8 allows.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def head_too_large() -> HeadTooLarge:
 class Request:
     """One request, made of the bytes of its head with the empty line; raises ClipperError.
 
-    `has_offer`: the client offers another protocol; `opens_websocket`: as RFC 6455 says.
+    `has_offer`: the client offers another protocol.
     """
 
     def __init__(self, raw: bytes) -> None:
@@ -65,10 +64,7 @@ class Request:
         self._read_fields()
 
     def take(self, data: bytes) -> tuple[bytes, bytes]:
-        """Return the part of the body in these bytes, and the bytes that are not taken yet.
-
-        Those are behind the body if it is `complete` then, or the next of many small chunks.
-        """
+        """Return the part of the body in these bytes, and the bytes that are not taken yet."""
         if not self.is_chunked:
             part, rest = (data, b"") if len(data) <= self.left else _cut(data, self.left)
             self.left -= len(part)

@@ -3,10 +3,8 @@
     python -m serving.master predict --listen http=127.0.0.1:8000 -- \\
         python -m serving.http.server clipper_site.predict_asgi:application
 
-It reports that it is ready once it takes connections. If a signal ends it, it tells load balancers,
-goes on for `CLIPPER_LAME_DUCK_S`, takes no more connections and answers what is under way, with
-`connection: close`. If its master retires it, another process has taken its place: it answers one
-more request on each connection, for a while.
+A signal has it drain for `CLIPPER_LAME_DUCK_S`, then answer what is under way and end. If its
+master retires it, it answers one more request on each connection.
 """
 
 from __future__ import annotations
@@ -54,8 +52,8 @@ logger = logging.getLogger(__name__)
 class Server:
     """Accepts connections until it is stopped, and then loses no request.
 
-    All connections that wait are accepted at once. Libuv takes one in each turn of the loop, and
-    with a thousand busy connections a turn takes 0.2 s.
+    All waiting connections are accepted at once: libuv takes one in each turn of the loop, and a
+    turn takes 0.2 s with a thousand busy connections.
     """
 
     def __init__(self, connections: Connections, listening: Iterable[tuple[str, socket]]) -> None:
@@ -198,10 +196,7 @@ def main() -> int:
 
 
 def imported(process: str) -> Any:
-    """Import MODULE:NAME in a thread that gives way to processes that answer.
-
-    Linux knows niceness by thread, and a process couldn't lower its own again.
-    """
+    """Import MODULE:NAME in a niced thread: a process couldn't lower its own niceness again."""
 
     def import_it() -> Any:
         os.nice(IMPORT_NICE)

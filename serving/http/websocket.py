@@ -40,10 +40,7 @@ END_S, CLOSE_S = 7.0, 2.0
 
 
 class WebSocket(asyncio.Protocol):
-    """Messages of a client, for a `talk` that receives them and sends others.
-
-    Until it is `trust`ed it takes messages of up to FIRST_BYTES.
-    """
+    """A connection's messages; of up to FIRST_BYTES until `trust` is called."""
 
     transport: asyncio.Transport
 
@@ -80,10 +77,7 @@ class WebSocket(asyncio.Protocol):
         self._trusted = True
 
     async def receive(self) -> tuple[bytes, bool] | None:
-        """Return the next message and if it is text; None once the client has left.
-
-        It comes once the client has read the answers to those before.
-        """
+        """Return the next message and if it is text, once the client reads; None if it has left."""
         await self.writable.wait()
         while self.goes_on and not self._messages:
             self._news = asyncio.get_running_loop().create_future()

@@ -1,7 +1,6 @@
-"""Where the frames of a websocket begin (RFC 6455 §5.2).
+"""The beginnings of a websocket's frames (RFC 6455 §5.2).
 
-The websocket's parser takes all that it is fed at once. This only says how far it may be fed: what
-a frame is, and what is wrong with one, is the parser's to say.
+The parser takes all it is fed at once. It alone says what is wrong with a frame.
 """
 
 from __future__ import annotations

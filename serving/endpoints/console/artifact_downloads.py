@@ -1,7 +1,6 @@
-"""GET /api/v1/artifacts/{sha256}: an artifact, for hosts of this cluster that don't have it.
+"""GET /api/v1/artifacts/{sha256}: an artifact, for hosts that know the cluster's secret.
 
-Files are read in threads, a piece at a time, and sent as fast as the host takes them; the database
-takes no part. Only who proves to know the cluster's secret gets anything.
+Files are read in threads, a piece at a time, and sent as fast as the host takes them.
 """
 
 from __future__ import annotations
@@ -45,10 +44,7 @@ T = TypeVar("T")
 
 
 class ArtifactDownloads:
-    """The artifacts that one web process hands out, to `at_once` hosts at a time.
-
-    `file_of` says where one lies, or None; it may block.
-    """
+    """The artifacts that a web process sends to hosts; `file_of` may block."""
 
     def __init__(
         self,

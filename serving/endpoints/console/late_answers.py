@@ -12,10 +12,7 @@ from serving.http.asgi import Endpoint, Receive, Scope, Send
 
 
 def with_late_answers(application: Endpoint) -> Endpoint:
-    """Return the application whose late answers are kept, and sent when they are due.
-
-    Nothing of the application waits. A client that leaves frees its answer.
-    """
+    """Return the application whose late answers are sent when they are due; nothing else waits."""
 
     async def answering(scope: Scope, receive: Receive, send: Send) -> None:
         lateness = Lateness()

@@ -129,8 +129,8 @@ def environments() -> list[dict[str, Any]]:
 
 
 def remove(digest: str, *, by: Actor) -> None:
-    """Have every host remove it. Raises NotFound without one, Conflict where a version needs it or
-    a process here runs in it, and Unavailable where a host that keeps it is down.
+    """Remove it from every host. Raises NotFound, Conflict if it is in use, Unavailable if a host
+    that keeps it is down.
     """
     found = {
         host.host: kept for host in _hosts() for kept in host.environments if kept.digest == digest

@@ -1,7 +1,6 @@
-"""The part of the OpenAPI schema that is no views of Django: predictions, feedback, health.
+"""The part of the OpenAPI schema that isn't Django's: predictions, feedback, health.
 
-Bodies that come in are the structures that they are parsed into; those that go out, which are put
-together from bytes, are written down here, and the tests hold each answer against them.
+Answers are put together from bytes: the tests hold each against the structure here.
 """
 
 from __future__ import annotations
@@ -29,29 +28,20 @@ def _one(name: str) -> dict[str, Any]:
 # What stands for one input of a batch.
 ITEM = {"anyOf": [_one("PredictionAnswer"), _one("FailedInput")]}
 API = "/api/v1/applications/{application}"
-APPLICATION = {
-    "name": "application",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string"},
+
+
+def _parameter(name: str, *, place: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "in": place, "schema": {"type": "string"}, **more}
+
+
+APPLICATION = _parameter("application", place="path", required=True)
+CONTEXT = _parameter("context", place="query", description="Left out: what is known of all.")
+ITEMS = {
+    "type": "object",
+    "required": ["feedback"],
+    "properties": {"feedback": {"type": "array", "items": _one("FeedbackItem")}},
 }
-CONTEXT = {
-    "name": "context",
-    "in": "query",
-    "description": "Left out: what is known of all.",
-    "schema": {"type": "string"},
-}
-ITEM_OR_ITEMS = {
-    "oneOf": [
-        _one("FeedbackItem"),
-        {
-            "type": "object",
-            "required": ["feedback"],
-            "properties": {"feedback": {"type": "array", "items": _one("FeedbackItem")}},
-        },
-    ]
-}
-ANSWER_OR_ANSWERS = {"oneOf": [_one("PredictionAnswer"), _one("BatchAnswer")]}
+ANSWERS = {"oneOf": [_one("PredictionAnswer"), _one("BatchAnswer")]}
 OF_A_REQUEST = (
     *(errors.BadRequest, errors.InvalidJson, errors.InvalidInput, errors.Unauthenticated),
     *(errors.Forbidden, errors.NotFound, errors.RequestTimeout, errors.BodyTooLarge),
@@ -59,10 +49,11 @@ OF_A_REQUEST = (
 )
 OF_A_QUERY = (*OF_A_REQUEST, errors.ModelFailed, errors.Saturated, errors.DeadlineExceeded)
 OF_FEEDBACK = (*OF_A_REQUEST, errors.InvalidReceipt, errors.InsufficientStorage)
+NOT_READY = (errors.NotReady,)
 
 
 class Operation(NamedTuple):
-    """An endpoint that is no view of Django: its bodies are schemas."""
+    """An endpoint that is no view of Django. Without a `body` it is read by GET."""
 
     path: str
     name: str
@@ -70,20 +61,25 @@ class Operation(NamedTuple):
     answer: dict[str, Any]
     errors: Sequence[type[ClipperError]] = ()
     body: dict[str, Any] | None = None
-    method: str = "post"
     parameters: Sequence[dict[str, Any]] = ()
     kind: str = "application/json"
 
+    @property
+    def method(self) -> str:
+        return "get" if self.body is None else "post"
+
+
+def _predict(path: str, name: str, summary: str) -> Operation:
+    return Operation(path, name, summary, ANSWERS, OF_A_QUERY, _one("PredictRequest"))
+
+
+def _label(path: str, name: str, summary: str, body: dict[str, Any]) -> Operation:
+    return Operation(path, name, summary, _one("FeedbackResult"), OF_FEEDBACK, body)
+
 
 OPERATIONS = (
-    Operation(
-        f"{API}/predict",
-        "predict",
-        "Ask for predictions",
-        ANSWER_OR_ANSWERS,
-        OF_A_QUERY,
-        _one("PredictRequest"),
-    ),
+    _predict(f"{API}/predict", "predict", "Ask for predictions"),
+    _predict("/{application}/predict", "predict_short", "Ask for predictions, at Clipper's path"),
     Operation(
         f"{API}/score",
         "score",
@@ -92,13 +88,17 @@ OPERATIONS = (
         OF_A_QUERY,
         _one("ScoreRequest"),
     ),
-    Operation(
+    _label(
         f"{API}/feedback",
         "feedback",
         "Tell how right predictions were",
-        _one("FeedbackResult"),
-        OF_FEEDBACK,
-        ITEM_OR_ITEMS,
+        {"oneOf": [_one("FeedbackItem"), ITEMS]},
+    ),
+    _label(
+        "/{application}/update",
+        "update",
+        "Label an input, at Clipper's path",
+        _one("UpdateRequest"),
     ),
     Operation(
         f"{API}/selection/",
@@ -106,41 +106,16 @@ OPERATIONS = (
         "Read what an application has learned",
         _one("SelectionState"),
         OF_A_REQUEST,
-        method="get",
         parameters=(CONTEXT,),
     ),
-    Operation(
-        "/{application}/predict",
-        "predict_short",
-        "Ask for predictions, at Clipper's path",
-        ANSWER_OR_ANSWERS,
-        OF_A_QUERY,
-        _one("PredictRequest"),
-    ),
-    Operation(
-        "/{application}/update",
-        "update",
-        "Label an input, at Clipper's path",
-        _one("FeedbackResult"),
-        OF_FEEDBACK,
-        _one("UpdateRequest"),
-    ),
-    Operation("/health/live", "live", "Tell whether it runs", _one("Live"), method="get"),
-    Operation(
-        "/health/ready",
-        "ready",
-        "Tell whether it can answer",
-        _one("Ready"),
-        (errors.NotReady,),
-        method="get",
-    ),
+    Operation("/health/live", "live", "Report that it runs", _one("Live")),
+    Operation("/health/ready", "ready", "Report if it can answer", _one("Ready"), NOT_READY),
     Operation(
         "/health/serving",
         "serving",
-        "Tell whether this process answers queries",
+        "Report if this process answers queries",
         _one("Serving"),
-        (errors.NotReady,),
-        method="get",
+        NOT_READY,
     ),
     Operation(
         "/metrics",
@@ -148,13 +123,12 @@ OPERATIONS = (
         "Read the numbers for Prometheus",
         {"type": "string"},
         (errors.Unavailable,),
-        method="get",
         kind="text/plain",
     ),
 )
 
 
-# Said in so many words, as generators of typed clients would take it for an object without fields.
+# Generators of typed clients would take it for an object without fields otherwise.
 ByName = Annotated[dict[str, Any], Meta(extra_json_schema={"additionalProperties": {}})]
 
 
@@ -259,7 +233,7 @@ class Ready(msgspec.Struct):
 
 
 def add_predictions(result: dict[str, Any], **_other: Any) -> dict[str, Any]:
-    """A hook of drf-spectacular: add these paths and what they take and answer."""
+    """Add these paths and their structures; a hook of drf-spectacular."""
     bodies = [
         _schema_struct(kind) for kind in (PredictRequest, ScoreRequest, FeedbackItem, UpdateRequest)
     ]
@@ -267,16 +241,15 @@ def add_predictions(result: dict[str, Any], **_other: Any) -> dict[str, Any]:
     answers += [FeedbackResult, SelectionState, Live, Serving, Ready]
     _, components = msgspec.json.schema_components([*bodies, *answers], ref_template=REFERENCE)
     result["components"]["schemas"].update(components)
-    for said in OPERATIONS:
-        result["paths"].setdefault(said.path, {})[said.method] = _operation(said)
+    for each in OPERATIONS:
+        result["paths"].setdefault(each.path, {})[each.method] = _operation(each)
     return result
 
 
 def _schema_struct(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    """The structure as its schema shall be: raw JSON in it is any JSON.
+    """Return the structure with any JSON for raw JSON, and without its defaults.
 
-    What has a default may be left out, and that is all that is said of it: a default in the schema
-    of a body has some generators ask for the field.
+    Some generators require a field that has a default in the schema.
     """
     fields: list[Any] = []
     for field in msgspec.structs.fields(kind):
@@ -291,21 +264,21 @@ def _schema_struct(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
     )
 
 
-def _operation(said: Operation) -> dict[str, Any]:
-    """An operation as OpenAPI writes it down."""
-    success = {"description": "Done.", "content": {said.kind: {"schema": said.answer}}}
-    in_path = [APPLICATION] if "{application}" in said.path else []
+def _operation(each: Operation) -> dict[str, Any]:
+    """Return the operation as OpenAPI has it."""
+    success = {"description": "Done.", "content": {each.kind: {"schema": each.answer}}}
+    in_path = [APPLICATION] if "{application}" in each.path else []
     operation: dict[str, Any] = {
-        "operationId": said.name,
-        "summary": said.summary,
+        "operationId": each.name,
+        "summary": each.summary,
         "tags": ["predictions" if in_path else "health"],
         # Public applications ask for no key, and nobody does for health and metrics.
         "security": [{"apiKey": []}, {}] if in_path else [{}],
-        "responses": {"200": success, **error_responses(said.errors)},
+        "responses": {"200": success, **error_responses(each.errors)},
     }
-    if parameters := [*in_path, *said.parameters]:
+    if parameters := [*in_path, *each.parameters]:
         operation["parameters"] = parameters
-    if said.body is not None:
-        content = {"application/json": {"schema": said.body}}
+    if each.body is not None:
+        content = {"application/json": {"schema": each.body}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation

@@ -1,7 +1,4 @@
-"""The management API's URLs about what runs, for inclusion under /api/v1/.
-
-Predictions and feedback are no views of Django: `clipper_site/predict_asgi.py` routes them.
-"""
+"""The management API's URLs about running models, for inclusion under /api/v1/."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Cut the inputs out of a large body piece by piece, so that the loop can do other things between.
-
-Parsing 16 MB at once takes 30 to 60 ms, in which nobody else would be answered.
-"""
+"""Splits a large body into its inputs piece by piece; parsing 16 MB at once takes 30 to 60 ms."""
 
 from __future__ import annotations
 
@@ -60,10 +57,10 @@ async def parse(
 
 
 async def split(body: bytes, *, input_type: str, slice: Slice) -> Split | None:
-    """Return the body's inputs, each valid JSON; None where it has to be parsed as a whole.
+    """Return the body's inputs, each valid JSON; None if it has to be parsed as a whole.
 
-    Only arrays of numbers are cut: each ends at its first bracket. The envelope has an empty
-    `input_batch`, unless this cut in the wrong place.
+    Only arrays of numbers are split, at their first bracket. If that was the wrong place, the
+    envelope's `input_batch` isn't empty.
     """
     start = _START.search(body, 0, _ENVELOPE_BYTES)
     if len(body) < LARGE_BODY_BYTES or input_type not in NUMBERS or start is None:

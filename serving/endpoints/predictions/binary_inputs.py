@@ -1,7 +1,4 @@
-"""Inputs of bytes that come as they are: a body of one, or a form with files in it.
-
-They go on as the JSON text that base64 would have made of them: nothing behind here differs.
-"""
+"""Inputs of bytes as a body or as files of a form, turned into the JSON text of their base64."""
 
 from __future__ import annotations
 
@@ -55,10 +52,7 @@ def binary_request(body: bytes, *, content_type: bytes, query: bytes) -> Predict
 def binary_inputs(
     body: bytes, *, content_type: bytes, query: bytes, known: Collection[str]
 ) -> tuple[list[msgspec.Raw], dict[str, str]]:
-    """The inputs in such a body, at least one, and what else is said, of which these are `known`.
-
-    Raises BadRequest where a form holds no file, or something unknown.
-    """
+    """Return the inputs, at least one, and the options; raise BadRequest for an unknown option."""
     options = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
     is_form = content_type.partition(b";")[0].strip().lower() == FORM
     files = _files(body, content_type=content_type, options=options) if is_form else [body]

@@ -1,9 +1,7 @@
 """Predictions answered by the connection itself, with nothing to await.
 
-A router and a task per request cost more than a query. A plain request for a prediction
-(`known_heads`), which is nearly all that a busy process gets, takes this short cut. Others go to
-the endpoint of predictions, which answers plain ones all the same: several inputs at once, bodies
-in chunks, HTTP/1.0, and whatever is wrong.
+A router and a task for each request cost more than a query. Requests that aren't plain go to the
+endpoint of predictions: several inputs, chunks, HTTP/1.0, and whatever is wrong.
 """
 
 from __future__ import annotations
@@ -32,11 +30,7 @@ class DirectPredictions:
         self._processor = processor
 
     def begin(self, head: PredictionHead, body: bytes, *, arrived: float) -> Query | None:
-        """Ask the models; return None, and ask nothing, if the endpoint has to answer.
-
-        That one renders many answers into one, waits for versions that were made a moment ago, and
-        says what is wrong with a request.
-        """
+        """Ask the models; return None, and ask nothing, if the endpoint has to answer."""
         application, processor = head.application, self._processor
         try:
             input = plain_input(body, input_type=application.input_type)
@@ -68,10 +62,9 @@ class DirectPredictions:
 
 
 def plain_input(body: bytes, *, input_type: str) -> bytes | None:
-    """Return the arrays of numbers that are all there is in a body; None if it isn't so plain.
+    """Return the array of a body that holds nothing else; None for any other body.
 
-    The model's parser refuses what is no number, so that nobody has to look before. But a body
-    that might say anything else, in strings or objects, is parsed.
+    The model's parser refuses what is no number.
     """
     if input_type not in _PLAIN or not body.endswith(b"]}"):
         return None

@@ -20,11 +20,10 @@ REFUSED_PAUSE_S = 0.050
 
 
 class InputBatch:
-    """Feeds inputs to the models as answers come, so that never more than `window` are open.
+    """Asks about inputs as answers come, with at most `window` open, a slice of the loop at a time.
 
-    They wait here rather than in the engine's queues, where they would take others' room and be
-    refused themselves, and a `patient` one asks again where it was. One that isn't is small and
-    asked at once. Else the loop is held for no more than a slice at a time.
+    A `patient` batch is large: an input that finds no room is asked about again. Others are asked
+    about all at once.
     """
 
     def __init__(

@@ -1,7 +1,6 @@
-"""The heads of prediction requests: parsed once, recognised by their bytes ever after.
+"""The heads of prediction requests: parsed once, and recognised by their bytes.
 
-A client sends the same head with all of its requests, but for the length of the body. The result
-of it, the application and whether this key may ask it, holds until one of the two changes.
+A head's application and key hold until one of the two changes.
 """
 
 from __future__ import annotations
@@ -42,10 +41,10 @@ LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
 
 @dataclass(slots=True)
 class PredictionHead:
-    """The common part of the heads of a client's requests; only the length of the body differs.
+    """The head that a client repeats, but for the length of the body.
 
-    Without a `key` the application is public. `checked` is the number of the snapshot that it was
-    last compared with.
+    Without a `key` the application is public. `checked` is the number of the last snapshot it was
+    compared with.
     """
 
     application: ApplicationSpec
@@ -88,8 +87,7 @@ class Heads:
     def find(self, raw: bytes) -> Found | None:
         """Return a head, the length of its body in bytes and the request's id.
 
-        `raw` ends with the empty line. None for any request but a plain POST for predictions, with
-        a known length, by a key that may.
+        Return None unless it is a plain POST for predictions with a length and a key that may.
         """
         snapshot = self._current()
         if snapshot is not self._snapshot:

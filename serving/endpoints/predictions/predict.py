@@ -78,10 +78,7 @@ async def answer(
     arrived: float,
     slice: Slice | None = None,
 ) -> bytes:
-    """Return the response's JSON; raises what a single input fails with.
-
-    A batch is worked at in `slice`s of the loop's time.
-    """
+    """Return the response's JSON; raise the error of a single input."""
     version = None
     if request.version is not None:
         version = await runtime.found(
@@ -124,10 +121,7 @@ def begin(
     features: tuple[float, ...] | None = None,
     allowance: Allowance | None = None,
 ) -> Query:
-    """Ask about one input of a request; raises, before anybody was asked, what is wrong with it.
-
-    `features` are what the policy makes of the request's, where that is known already.
-    """
+    """Ask about one input of a request; raise, before any model is asked, what is wrong with it."""
     if features is None:
         features = processor.features_of(application, request.features, version=version)
     check_type(input, input_type=application.input_type)
@@ -154,11 +148,7 @@ def _batch(
     version: VersionSpec | None,
     slice: Slice,
 ) -> InputBatch:
-    """Ask about the inputs of a batch.
-
-    A few are asked all at once, as if they had come one by one; many behind everybody else's, as
-    answers come, each with its own latency.
-    """
+    """Ask about a small batch at once, about a large one behind all others, as answers come."""
     inputs = request.inputs()
     features = processor.features_of(application, request.features, version=version)
     router, engine = processor.resources.router, processor.resources.engine
@@ -209,10 +199,7 @@ def _render_item(item: Query | ClipperError, *, models: bool) -> bytes:
 
 
 def render(prediction: Prediction, *, models: bool = True) -> bytes:
-    """Put the JSON together from the parts, which are JSON already or need no escaping.
-
-    `models`: with what each of them said.
-    """
+    """Return the JSON, put together from parts that need no escaping."""
     explanation = prediction.default_explanation
     default = (
         b'"default":false'

@@ -44,9 +44,9 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
         return self.input_batch is not None and len(self.input_batch) > SMALL_BATCH
 
     def inputs(self) -> Sequence[bytes | msgspec.Raw]:
-        """Return the inputs as raw JSON text. Raises BadRequest unless exactly one field is there.
+        """Return the inputs as raw JSON; raise BadRequest unless exactly one field is there.
 
-        Those of a batch are to be copied one by one: all at once they may be 16 MB.
+        Copy those of a batch one by one: together they may have 16 MB.
         """
         single = bytes(self.input)
         if bool(single) == (self.input_batch is not None):
@@ -80,22 +80,13 @@ def parse_predict(body: bytes) -> PredictRequest:
 def checked(request: PredictRequest) -> PredictRequest:
     if request.timeout_ms is not None and not request.timeout_ms > 0:
         raise BadRequest(f"timeout_ms: expected a number above 0, got {request.timeout_ms:g}.")
-    if request.context:
-        check_context(request.context)
-    if request.key:
-        check_key(request.key)
+    check_context(request.context)
+    check_context(request.key, name="key")
     return request
 
 
-def check_context(context: str) -> None:
-    fault = fault_of(context)
-    if fault is not None:
-        raise BadRequest(f"{fault}.")
-
-
-def check_key(key: str) -> None:
-    fault = fault_of(key, name="key")
-    if fault is not None:
+def check_context(context: str, *, name: str = "context") -> None:
+    if context and (fault := fault_of(context, name=name)) is not None:
         raise BadRequest(f"{fault}.")
 
 

@@ -92,8 +92,7 @@ def checked(request: ScoreRequest) -> ScoreRequest:
             f"timeout_ms: expected above 0 and up to {LONGEST_BATCH_MS:g}, "
             f"got {request.timeout_ms:g}."
         )
-    if request.context:
-        check_context(request.context)
+    check_context(request.context)
     return request
 
 
