@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -13,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
+from core.decoding import LARGE_BODY_BYTES
 from serving.endpoints.websocket_talk import NO_KEY, websockets_of
 from serving.http.limits import Limits
 from serving.http.websocket import FIRST_BYTES, MAX_PARTS
@@ -110,8 +112,10 @@ async def test_what_is_no_frame_ends_the_websocket() -> None:
 async def test_a_socket_that_names_no_key_in_time_is_closed() -> None:
     it = Sockets(limits=Limits(authentication_s=2.0))
     async with running(it), it.socket() as socket:
-        await socket.send(json.dumps({"id": 1, "type": "auth", "key": "wrong"}))
-        assert (await received(socket))["code"] == "unauthenticated"
+        for message in ({"type": "auth", "key": "wrong"}, {"input": [1]}):
+            await socket.send(json.dumps({"id": 1, **message}))
+            answer = await received(socket)
+            assert (answer["id"], answer["code"]) == (1, "unauthenticated")
         assert await closed_with(socket) == NO_KEY
     assert it.serving.metrics.refusals == {"websocket_4401": 1}
 
@@ -145,6 +149,47 @@ async def test_a_large_message_is_taken_once_the_key_is_known() -> None:
             assert (await received(socket))["ok"]
             await socket.send(message.decode())
             assert (await received(socket))["type"] == "prediction"
+
+
+async def test_a_large_batch_is_split_and_answered_under_its_id() -> None:
+    """Its inputs are in the middle of its fields."""
+    it = Sockets()
+    rows = [[n] * 300 for n in range(100)]
+    it.learn(*(json.dumps(row).encode() for row in rows))
+    message = json.dumps({"id": 7, "input_batch": rows, "context": "a"})
+    assert len(message) > LARGE_BODY_BYTES
+    async with running(it), it.socket(additional_headers=AUTHORIZED) as socket:
+        await socket.send(message)
+        answer = await received(socket)
+    assert (answer["id"], answer["type"]) == (7, "prediction")
+    assert [item["output"] for item in answer["batch_predictions"]] == rows
+
+
+FIELDS = b'{"id": 4, "context": "a"}\n'
+
+
+@pytest.mark.parametrize(
+    ("message", "content"),
+    [
+        *(
+            (FIELDS + content, content)
+            for content in (b"\x89PNG\n\x00\xff", b'{"id": 9}', b"\n\n.")
+        ),
+        (b'{"id": 4, "input": "aGk="}\n', b"hi"),
+        (b'{\n"id": 4,\n"input": "aGk="}', b"hi"),
+    ],
+)
+async def test_a_binary_message_is_a_line_of_fields_and_the_input_or_json(
+    message: bytes, content: bytes
+) -> None:
+    it = Sockets(input_type="bytes")
+    it.learn(b'"' + base64.b64encode(content) + b'"', answer=b"7")
+    async with running(it), it.socket(additional_headers=AUTHORIZED) as socket:
+        await socket.send(message)
+        answer = await received(socket)
+        assert (answer["id"], answer["output"]) == (4, 7)
+        await socket.send(b"\x89PNG\n\x00\xff")
+        assert (await received(socket))["code"] == "malformed"
 
 
 async def test_a_message_of_too_many_parts_is_refused_whatever_their_size() -> None:
