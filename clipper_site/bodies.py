@@ -8,9 +8,9 @@ from typing import Any
 from django.conf import settings
 
 from clipper_site.uploads import Uploads, is_upload
-from core.errors import ClipperError, Saturated
+from core.errors import ClipperError
 from serving.http.asgi import Endpoint, Receive, Scope, Send, header, send_error, too_large
-from serving.http.limits import Limits, limits_of
+from serving.http.limits import Limits, Unfinished, limits_of
 
 # More digits than any size has, and fewer than Python refuses to read as a number.
 MAX_DIGITS = 18
@@ -43,7 +43,7 @@ def with_limited_bodies(application: Endpoint) -> Endpoint:
 
         async def counted() -> MutableMapping[str, Any]:
             # The application lets go of what it has read so far, as for a client that went away.
-            return GONE if body.refusal else body.taken(await receive())
+            return GONE if body.refusal else body.take(await receive())
 
         async def noted(message: MutableMapping[str, Any]) -> None:
             nonlocal started
@@ -53,7 +53,7 @@ def with_limited_bodies(application: Endpoint) -> Endpoint:
         try:
             await application(scope, counted, noted)
         finally:
-            body.release()
+            body.unfinished.end()
         if body.refusal is not None and not started:
             await send_error(send, body.refusal)
 
@@ -64,30 +64,22 @@ class _Body:
     """A body that arrives: how much of it there is, and why the rest is refused."""
 
     def __init__(self, limits: Limits, *, limit: int) -> None:
-        self._limits = limits
+        self.unfinished = Unfinished(limits)
         self._limit = limit
-        self._size = self._held = 0
+        self._size = 0
         self.refusal: ClipperError | None = None
 
-    def taken(self, message: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        """Return the message, or that of a client that went away where it is too much."""
+    def take(self, message: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Return the message, or that of a client that left if it is too much."""
         self._size += len(message.get("body", b""))
-        if self._size > self._limit:
-            self.refusal = too_large(self._limit)
-        else:
-            self._hold(min(self._size, int(settings.FILE_UPLOAD_MAX_MEMORY_SIZE)) - self._held)
-        return GONE if self.refusal else message
-
-    def _hold(self, more: int) -> None:
         try:
-            self._limits.hold(more)
-        except Saturated as error:
+            if self._size > self._limit:
+                raise too_large(self._limit)
+            self.unfinished.hold(min(self._size, int(settings.FILE_UPLOAD_MAX_MEMORY_SIZE)))
+        except ClipperError as error:
             self.refusal = error
-        else:
-            self._held += more
-
-    def release(self) -> None:
-        self._limits.release(self._held)
+            return GONE
+        return message
 
 
 def _announces_more(scope: Scope, *, limit: int) -> bool:

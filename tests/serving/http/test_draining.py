@@ -10,7 +10,7 @@ import pytest
 
 from serving.http import server as web_server
 from serving.http.server import Server
-from tests.serving.http.front_server import Client, Front, client_of, request, running, sent
+from tests.serving.http.front_server import Client, Front, client_of, request, running, sent, until
 
 CLOSE = b"close"
 
@@ -40,8 +40,7 @@ async def retired(server: Server) -> asyncio.Task[None]:
     """Stop a server in whose place there is another one; return once its answers are the last."""
     server.retiring.set()
     stopping = asyncio.create_task(server.stop())
-    while not server.connections.closing:
-        await asyncio.sleep(0.001)
+    await until(lambda: server.connections.closing)
     return stopping
 
 
@@ -71,8 +70,7 @@ async def test_so_is_what_the_application_answers(it: Front) -> None:
     it.may_answer.clear()
     async with served(it) as (server, client):
         await client.send(request(path=b"/elsewhere"))
-        while not it.asked:
-            await asyncio.sleep(0.001)
+        await until(lambda: it.asked)
         await retired(server)
         it.may_answer.set()
         status, headers, body = await client.response()
@@ -127,8 +125,7 @@ async def test_it_goes_on_accepting_until_load_balancers_have_seen_that_it_drain
             assert (status, headers.get(b"connection")) == (200, None)
         assert it.draining == [True]
         server.retiring.set()
-        while not server.connections.closing:
-            await asyncio.sleep(0.001)
+        await until(lambda: server.connections.closing)
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", it.port)
     await stopping
@@ -141,8 +138,7 @@ async def test_one_that_takes_too_long_is_cut_off(
     it.may_answer.clear()
     async with served(it) as (server, client):
         await client.send(request(path=b"/elsewhere"))
-        while not it.asked:
-            await asyncio.sleep(0.001)
+        await until(lambda: it.asked)
         await retired(server)
         assert (await client.response())[0] == 500
         assert await client.closed()

@@ -100,25 +100,6 @@ def test_the_log_has_the_first_failures_of_each_second_and_how_many_more(
     assert caplog.messages[LINES_A_SECOND].endswith(f"count={2 * LINES_A_SECOND}")
 
 
-async def test_what_a_client_that_left_has_asked_is_asked_no_more() -> None:
-    it = Front(slo_ms=10_000.0)
-    async with running(it), client_of(it) as stayed:
-        async with client_of(it) as leaving:
-            await leaving.send(request(b'{"input":[1]}'))
-            await sent(it)
-            await leaving.send(b"")
-        counted = it.serving.metrics.applications["digits"]
-        while not counted.abandoned:
-            await asyncio.sleep(0.002)
-        await stayed.send(request(b'{"input":[2]}'))
-        while counted.queries == 0:
-            if it.model.batches:
-                it.model.answer()
-            await asyncio.sleep(0.002)
-        assert (await stayed.response())[0] == 200
-    assert (counted.abandoned, counted.queries) == (1, 1)
-
-
 class Endless(Front):
     """Never comes to an answer, and says when it has begun and ended."""
 
@@ -137,9 +118,6 @@ class Endless(Front):
     async def asgi(
         self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]
     ) -> None:
-        if scope["type"] == "lifespan":
-            await super().asgi(scope, receive, send)
-            return
         with suppress(ClientGone), while_connected(scope):
             await super().asgi(scope, receive, send)
 
