@@ -41,7 +41,7 @@ PATTERNS = (
     "serving/metrics/window.py",
     "selection/answers/*.py",
     "selection/reliability.py",
-    *(f"selection/store/{name}.py" for name in ("codec", "query_counts", "state")),
+    *(f"selection/store/{name}.py" for name in ("codec", "query_counts")),
 )
 LEFT_OUT = {
     "serving/query/prediction.py",
