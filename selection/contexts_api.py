@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -17,7 +16,7 @@ from registry.api.serializers import ErrorBody
 from registry.api.views.base import ManagementView, find_application, schema
 from selection.context_names import fault_of
 from selection.feedback.persistence.resets import forget
-from selection.store.learned_contexts import LearnedContext, learned_contexts
+from selection.store.learned_contexts import learned_contexts
 
 
 class ContextOut(serializers.Serializer[Any]):
@@ -25,15 +24,9 @@ class ContextOut(serializers.Serializer[Any]):
 
     # A declared field leaves the property of this name alone.
     context = serializers.CharField()  # type: ignore[assignment]
-    last_used_at = serializers.SerializerMethodField()
-    updated_at = serializers.SerializerMethodField()
+    last_used_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField(allow_null=True)
     feedback = serializers.IntegerField()
-
-    def get_last_used_at(self, row: LearnedContext) -> datetime:
-        return datetime.fromtimestamp(row.last_used, tz=UTC)
-
-    def get_updated_at(self, row: LearnedContext) -> datetime | None:
-        return None if row.updated_at is None else datetime.fromtimestamp(row.updated_at, tz=UTC)
 
 
 class ContextsView(ManagementView):

@@ -20,8 +20,6 @@ ALPHA = 0.05
 # what a million rewards want.
 STAKES = tuple(16.0 / math.sqrt(2.0) ** step for step in range(24))
 GROWTHS = tuple(math.expm1(stake) for stake in STAKES)
-# The Beta prior of `evidence`, that of Krichevsky and Trofimov (1981).
-HALF = 0.5
 
 
 class Interval(NamedTuple):
@@ -131,7 +129,8 @@ def _log_cost(seen: Rewards, m: float) -> float:
 
 def _log_mixture(seen: Rewards) -> float:
     missed = max(seen.number - seen.total, 0.0)
-    return _log_beta(HALF + seen.total, HALF + missed) - _log_beta(HALF, HALF)
+    # The Beta prior of `evidence`, that of Krichevsky and Trofimov (1981).
+    return _log_beta(0.5 + seen.total, 0.5 + missed) - _log_beta(0.5, 0.5)
 
 
 def _log_beta(a: float, b: float) -> float:

@@ -18,8 +18,6 @@ from core.errors import InvalidReceipt
 
 MAC_BYTES = 16
 NONCE_BYTES = 12
-# Outputs that are larger together wait in Redis, under the nonce, for their feedback.
-INLINE_OUTPUT_BYTES = 256
 KEY_PURPOSE = b"clipper.receipts"
 
 TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -76,24 +74,26 @@ class ReceiptSigner:
 
     def __init__(self, secret: bytes, *, former: FormerSecret | None = None) -> None:
         # It has taken the key in: each receipt begins with a copy, in two thirds of the time.
-        self._keyed = keyed(secret)
+        self._keyed = blake2b(key=secret, digest_size=MAC_BYTES)
         self._former = former
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(Receipt).decode
 
     def sign(self, receipt: Receipt) -> str:
         body = self._encode(receipt)
-        token = binascii.b2a_base64(self._mac(body) + body, newline=False)
+        token = binascii.b2a_base64(_mac(body, keyed=self._keyed) + body, newline=False)
         return token.rstrip(b"=").translate(TO_URL_SAFE).decode("ascii")
 
     def verify(self, token: str) -> Receipt:
         """Return the receipt, or raise `InvalidReceipt` for anything the secrets didn't sign."""
         raw = _from_base64(token)
         mac, body = raw[:MAC_BYTES], raw[MAC_BYTES:]
-        if hmac.compare_digest(mac, self._mac(body)):
+        if hmac.compare_digest(mac, _mac(body, keyed=self._keyed)):
             return self._decoded(body)
         former = self._former
-        if former is None or not hmac.compare_digest(mac, mac_of(body, before=keyed(former.key))):
+        if former is None or not hmac.compare_digest(
+            mac, blake2b(body, key=former.key, digest_size=MAC_BYTES).digest()
+        ):
             raise InvalidReceipt(
                 "query_id: this system did not sign it, or it was cut or changed since"
             )
@@ -109,24 +109,17 @@ class ReceiptSigner:
             # Signed with our secret, by a version whose receipts had another shape.
             raise InvalidReceipt("query_id: of a version that is no longer read") from error
 
-    def _mac(self, body: bytes) -> bytes:
-        return mac_of(body, before=self._keyed)
 
-
-def keyed(secret: bytes) -> blake2b:
-    """Return what the MAC of every body under this secret begins with."""
-    return blake2b(key=secret, digest_size=MAC_BYTES)
-
-
-def mac_of(body: bytes, *, before: blake2b) -> bytes:
-    mac = before.copy()
+def _mac(body: bytes, *, keyed: blake2b) -> bytes:
+    mac = keyed.copy()
     mac.update(body)
     return mac.digest()
 
 
 def fits_inline(outputs: Mapping[str, bytes]) -> bool:
     """Say whether outputs go into the receipt; others must be stored beside it."""
-    return sum(map(len, outputs.values())) <= INLINE_OUTPUT_BYTES
+    # Outputs that are larger together wait in Redis, under the nonce, for their feedback.
+    return sum(map(len, outputs.values())) <= 256
 
 
 def derive_key(secret_key: str) -> bytes:

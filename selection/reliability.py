@@ -21,8 +21,6 @@ KEEP = 0.9
 FULL, DOWN = 0.8, 0.3
 # The chance of an arm that is down to be asked all the same, at most what the policy gives it.
 PROBE = 0.01
-# Selection is worked out anew where a factor moved by so much, or reached either end.
-STEP = 0.05
 # Less than this is forgotten: nothing has been missed for 44 asks and more.
 TINY = 0.01
 
@@ -104,7 +102,8 @@ class Reliability:
         else:
             self.missed.pop(arm, None)
         now, before = factor_of(missed), self.factors.get(arm, 1.0)
-        if abs(now - before) >= STEP or (now != before and now in (0.0, 1.0)):
+        # Selection is worked out anew where a factor moved by so much, or reached either end.
+        if abs(now - before) >= 0.05 or (now != before and now in (0.0, 1.0)):
             factors = {**self.factors, arm: now}
             self.factors = {name: factor for name, factor in factors.items() if factor < 1.0}
 
@@ -131,7 +130,7 @@ def relative(shares: Mapping[str, float], *, factors: Factors) -> dict[str, floa
     if best <= 0.0:
         return {}
     beside = {arm: min(1.0, factor / best) for arm, factor in own.items()}
-    return {arm: factor if factor >= STEP else 0.0 for arm, factor in beside.items()}
+    return {arm: factor if factor >= 0.05 else 0.0 for arm, factor in beside.items()}
 
 
 def redistributed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -141,8 +141,6 @@ def _row(row: LearnedContext) -> dict[str, Any]:
         "context": row.context,
         "url": f"?{urlencode({'context': row.context})}",
         "feedback": formats.count(row.feedback),
-        "last_used": datetime.fromtimestamp(row.last_used, tz=UTC),
-        "updated_at": None
-        if row.updated_at is None
-        else datetime.fromtimestamp(row.updated_at, tz=UTC),
+        "last_used": row.last_used_at,
+        "updated_at": row.updated_at,
     }

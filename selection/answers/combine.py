@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -122,14 +123,6 @@ def _scores(answers: Answers) -> Combined:
     return Combined(msgspec.json.encode(winner), answers.share(agreeing))
 
 
-def _mean(answers: Answers) -> Combined:
-    return _merged(answers, how=MEAN, column=_mean_of)
-
-
-def _median(answers: Answers) -> Combined:
-    return _merged(answers, how=MEDIAN, column=_median_of)
-
-
 def _merged(
     answers: Answers, *, how: str, column: Callable[[Sequence[float], Sequence[float]], float]
 ) -> Combined:
@@ -235,8 +228,8 @@ def custom(name: str, function: CustomCombine) -> Callable[[Answers], Combined]:
 METHODS: dict[str, Callable[[Answers], Combined]] = {
     VOTE: _vote,
     SCORES: _scores,
-    MEAN: _mean,
-    MEDIAN: _median,
+    MEAN: partial(_merged, how=MEAN, column=_mean_of),
+    MEDIAN: partial(_merged, how=MEDIAN, column=_median_of),
 }
 
 

@@ -9,8 +9,6 @@ from typing import NamedTuple
 Values = float | list[float] | dict[str, float]
 Shape = int | str
 
-LONGEST = 10_000
-
 
 class _Average(NamedTuple):
     values: Values
@@ -27,7 +25,7 @@ class Averages:
 
     def note(self, arm: str, *, kind: str, values: Values) -> None:
         """Count an answer in; one of another shape than before begins anew."""
-        if not isinstance(values, float) and len(values) > LONGEST:
+        if not isinstance(values, float) and len(values) > 10_000:
             return
         key = (kind, arm)
         known = self._averages.get(key)
@@ -62,7 +60,7 @@ def _toward(old: Values, new: Values, *, share: float) -> Values:
         moved = {label: (1.0 - share) * score for label, score in old.items()}
         for label, score in new.items():
             moved[label] = moved.get(label, 0.0) + share * score
-        return moved if len(moved) <= LONGEST else new
+        return moved if len(moved) <= 10_000 else new
     assert isinstance(old, float)  # noqa: S101 - both have one shape
     assert isinstance(new, float)  # noqa: S101
     return old + (new - old) * share

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from typing import Any, ClassVar
 
 import msgspec
@@ -138,14 +137,10 @@ def _cells(row: Values) -> Iterable[object]:
     for column, value in row.items():
         if value is None:
             yield ""
-        elif column in JSON_COLUMNS:
+        elif column in JSON_COLUMNS or isinstance(value, bool):
             yield msgspec.json.encode(value).decode()
-        elif isinstance(value, bool):
-            yield "true" if value else "false"
-        elif isinstance(value, datetime):
-            yield msgspec.to_builtins(value)
         else:
-            yield value
+            yield msgspec.to_builtins(value)
 
 
 FORMATS: dict[str, Callable[[Page, Sequence[str]], bytes | str]] = {

@@ -13,8 +13,6 @@ from selection.context_names import MAX_CHARACTERS, fault_of
 from selection.kinds import Kind
 
 MAX_ITEMS = 1000
-# Features of all items of a request together.
-MAX_FEATURES = 1 << 20
 ABSENT = Raw()
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -181,10 +179,15 @@ def parse_feedback(body: bytes) -> list[FeedbackItem | BadRequest]:
     parsed: list[FeedbackItem | BadRequest] = []
     features = 0
     for item in items:
-        parsed.append(one := _item_or_error(bytes(item)))
-        features += len(one.features) if isinstance(one, FeedbackItem) else 0
-        if features > MAX_FEATURES:
-            raise BadRequest(f"features: expected at most {MAX_FEATURES} in one request")
+        try:
+            parsed.append(one := parse_item(bytes(item)))
+        except BadRequest as error:
+            parsed.append(error)
+            continue
+        features += len(one.features)
+        # Features of all items of a request together.
+        if features > 1 << 20:
+            raise BadRequest("features: expected at most 1048576 in one request")
     return parsed
 
 
@@ -200,10 +203,3 @@ def parse_update(body: bytes) -> FeedbackItem:
         return FeedbackItem(input=update.input, label=update.label, context=str(update.uid))
     except ValueError as error:
         raise BadRequest(str(error)) from error
-
-
-def _item_or_error(body: bytes) -> FeedbackItem | BadRequest:
-    try:
-        return parse_item(body)
-    except BadRequest as error:
-        return error

@@ -27,7 +27,6 @@ from selection.policies.arithmetic.sums import (
     Statistics,
     Update,
     Vector,
-    WarmStart,
     beside_level,
     evidence,
     rewards,
@@ -196,8 +195,9 @@ class Policy(ABC):
         return 1.0 - self.decay
 
     @property
-    def warm_start(self) -> WarmStart:
-        return WarmStart(self.inherit)
+    def warm_start(self) -> float:
+        """The share of its predecessor's sums that a new version takes over."""
+        return self.inherit
 
     @property
     def proof(self) -> Proof:

@@ -16,7 +16,6 @@ from simpleeval import SimpleEval
 
 from core.errors import BadRequest, InvalidInput
 
-LONGEST = 500
 LABEL, OUTPUT = "label", "output"
 
 
@@ -115,10 +114,8 @@ class Expression:
 
 
 def _parsed(text: str) -> ast.expr:
-    if len(text) > LONGEST:
-        raise BadRequest(
-            f"loss_expression: expected at most {LONGEST} characters, got {len(text)}."
-        )
+    if len(text) > 500:
+        raise BadRequest(f"loss_expression: expected at most 500 characters, got {len(text)}.")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -41,8 +41,6 @@ AUTO, ZERO_ONE, ABSOLUTE, SQUARED, LOG, EXPRESSION = (
     *("auto", "zero_one", "absolute", "squared", "log", "expression"),
 )
 BY_COMBINE = {VOTE: ZERO_ONE, SCORES: ZERO_ONE, MEAN: ABSOLUTE, MEDIAN: ABSOLUTE}
-# A label that was given no chance at all is as wrong as it gets, and not infinitely wrong.
-LEAST_PROBABILITY = 1e-3
 
 # Takes a label and an output, both JSON text. Raises `InvalidInput` where the label is nothing
 # that this loss can judge by: the caller's mistake. An output of another shape than the label is
@@ -102,31 +100,6 @@ def _maker(loss: str) -> Callable[[Terms], Loss]:
     return maker
 
 
-def loss_of_reward(reward: float) -> float:
-    """Return the loss that a reward from 0 to 1 stands for."""
-    return 1.0 - reward
-
-
-def _automatic(terms: Terms) -> Loss:
-    return LOSSES[BY_COMBINE.get(terms.combine, ZERO_ONE)](terms)
-
-
-def _right_or_wrong(terms: Terms) -> Loss:
-    return _class_zero_one if terms.combine == SCORES else _zero_one
-
-
-def _absolute(terms: Terms) -> Loss:
-    return lambda label, output: _error(label, output, of=abs, scale=terms.scale)
-
-
-def _squared(terms: Terms) -> Loss:
-    return lambda label, output: _error(label, output, of=lambda x: x * x, scale=terms.scale)
-
-
-def _logarithmic(terms: Terms) -> Loss:
-    return lambda label, output: min(1.0, _log(label, output) / terms.scale)
-
-
 def _zero_one(label: bytes, output: bytes) -> float:
     if label == output or same_value_key(label) == same_value_key(output):
         return 0.0
@@ -179,7 +152,8 @@ def _log(label: bytes, output: bytes) -> float:
     probability = _probability(truth, output)
     if probability is None:
         return 1.0
-    return math.log(max(probability, LEAST_PROBABILITY)) / math.log(LEAST_PROBABILITY)
+    # A label that was given no chance at all is as wrong as it gets, and not infinitely wrong.
+    return math.log(max(probability, 1e-3)) / math.log(1e-3)
 
 
 def _probability(truth: Any, output: bytes) -> float | None:
@@ -211,10 +185,10 @@ def _decoded(text: bytes) -> Any:
 
 # Makers of losses, by name.
 LOSSES: dict[str, Callable[[Terms], Loss]] = {
-    AUTO: _automatic,
-    ZERO_ONE: _right_or_wrong,
-    ABSOLUTE: _absolute,
-    SQUARED: _squared,
-    LOG: _logarithmic,
+    AUTO: lambda terms: LOSSES[BY_COMBINE.get(terms.combine, ZERO_ONE)](terms),
+    ZERO_ONE: lambda terms: _class_zero_one if terms.combine == SCORES else _zero_one,
+    ABSOLUTE: lambda terms: partial(_error, of=abs, scale=terms.scale),
+    SQUARED: lambda terms: partial(_error, of=lambda x: x * x, scale=terms.scale),
+    LOG: lambda terms: lambda label, output: min(1.0, _log(label, output) / terms.scale),
     EXPRESSION: _by_formula,
 }

@@ -144,8 +144,13 @@ def _recommendation(found: Recommendation | None) -> dict[str, Any] | None:
     }
 
 
+def moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC)
+
+
 def iso(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC).isoformat()
+    at = moment(seconds)
+    return None if at is None else at.isoformat()
 
 
 def _arms(

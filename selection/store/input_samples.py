@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from random import random
+from dataclasses import dataclass
 from typing import cast
 
 import msgspec
@@ -16,7 +16,6 @@ from selection.store.scripts import Script, ScriptCall
 
 # Limits of one arm in one application; an input larger than ROW_BYTES isn't kept.
 ROWS, BYTES, ROW_BYTES = 100, 4 << 20, 64 << 10
-TTL_S = 86_400
 # One query in such a time is kept: until there are enough rows, and then.
 FILLING_S, REPLACING_S = 1.0, 30.0
 
@@ -63,15 +62,16 @@ class InputSamples:
             if len(input) + len(output) <= ROW_BYTES:
                 turn = self._turns.get((application_id, arm))
                 if turn is None:
-                    turn = self._turns[application_id, arm] = _Turn(due=self._clock())
-                turn.offer((input, output))
+                    turn = self._turns[application_id, arm] = _Turn(self._clock())
+                turn.row = (input, output)
 
     async def flush(self) -> None:
         """Write what is due. A row that Redis doesn't take is given up: others will come."""
         now = self._clock()
         due = {arm: turn for arm, turn in self._turns.items() if turn.due <= now}
-        taken = {arm: turn.take() for arm, turn in due.items()}
+        taken = {arm: turn.row for arm, turn in due.items()}
         for arm, row in taken.items():
+            due[arm].row = None
             if row is None:  # nobody has asked it since: what is gone shall not stay in memory
                 del self._turns[arm]
         if calls := [_call(arm, row) for arm, row in taken.items() if row is not None]:
@@ -81,24 +81,12 @@ class InputSamples:
                 turn.due = now + (FILLING_S if count < ROWS else REPLACING_S)
 
 
+@dataclass(slots=True)
 class _Turn:
-    """Every row that is offered has the same chance to be the one that is taken."""
+    """The last row that was offered, and when it is due."""
 
-    __slots__ = ("_offered", "_row", "due")
-
-    def __init__(self, *, due: float) -> None:
-        self.due = due
-        self._offered = 0
-        self._row: Row | None = None
-
-    def offer(self, row: Row) -> None:
-        self._offered += 1
-        if self._row is None or random() * self._offered < 1.0:  # noqa: S311
-            self._row = row
-
-    def take(self) -> Row | None:
-        row, self._row, self._offered = self._row, None, 0
-        return row
+    due: float
+    row: Row | None = None
 
 
 def kept_inputs(client: redis.Redis, *, application_id: int, arm: str, most: int) -> list[Row]:
@@ -109,4 +97,4 @@ def kept_inputs(client: redis.Redis, *, application_id: int, arm: str, most: int
 
 def _call(arm: Arm, row: Row) -> ScriptCall:
     keys = [input_sample_key(*arm), input_sample_bytes_key(*arm)]
-    return ScriptCall(keys=keys, arguments=[ROWS, BYTES, TTL_S, _encode(row)])
+    return ScriptCall(keys=keys, arguments=[ROWS, BYTES, 86_400, _encode(row)])

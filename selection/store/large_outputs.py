@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -142,8 +143,8 @@ class OutputStore:
         bodies = {n: self._waiting[n].body for n in wanted if n in self._waiting}
         elsewhere = [nonce for nonce in wanted if nonce not in bodies]
         if elsewhere:
-            stored = await self._redis.mget([OUTPUTS + nonce.hex() for nonce in elsewhere])
-            bodies |= {n: _bytes(b) for n, b in zip(elsewhere, stored, strict=True) if b}
+            stored: Any = await self._redis.mget([OUTPUTS + nonce.hex() for nonce in elsewhere])
+            bodies |= {n: b for n, b in zip(elsewhere, stored, strict=True) if b}
         return {nonce: self._decode(body) for nonce, body in bodies.items()}
 
     def _forget(self, nonce: bytes) -> None:
@@ -164,9 +165,3 @@ class OutputStore:
         self.evicted += evicted
         for nonce in taken:
             self._forget(nonce)
-
-
-def _bytes(value: bytes | str) -> bytes:
-    if isinstance(value, str):
-        raise TypeError("the Redis client must not decode responses")
-    return value

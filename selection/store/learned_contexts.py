@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import redis
@@ -14,7 +15,7 @@ from registry.following.snapshot import application_with_arms, read_application
 from registry.models import Application
 from selection.policies import make_policy
 from selection.store.asks import parse_missed
-from selection.store.codec import StateRecord, describe, parse_record
+from selection.store.codec import StateRecord, describe, moment, parse_record
 from selection.store.redis_keys import (
     GLOBAL_CONTEXT,
     contexts_key,
@@ -26,11 +27,11 @@ from selection.store.redis_keys import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearnedContext:
-    """A context that has learned; times in seconds since 1970, feedback over all arms."""
+    """A context that has learned; feedback is over all arms."""
 
     context: str
-    last_used: float
-    updated_at: float | None
+    last_used_at: datetime
+    updated_at: datetime | None
     feedback: int
 
 
@@ -41,7 +42,7 @@ def describe_all(
     context: str = GLOBAL_CONTEXT,
 ) -> list[dict[str, Any]]:
     """Return applications as `SelectionStore.describe` does. Raises Unavailable."""
-    states, reliability = _read_with_reliability(
+    states, reliability = _read(
         client,
         [(spec.id, name) for spec, _ in routed for name in (context, GLOBAL_CONTEXT)],
         applications=[spec.id for spec, _ in routed],
@@ -82,12 +83,12 @@ def learned_contexts(
             client.zrevrangebyscore(key, "+inf", oldest, offset, limit, withscores=True),
         )
     names = [name.decode() for name, _ in found]
-    states = _read(client, [(spec.id, name) for name in names])
+    states, _ = _read(client, [(spec.id, name) for name in names])
     page = [
         LearnedContext(
             context=name,
-            last_used=last_used,
-            updated_at=stored.updated_at,
+            last_used_at=datetime.fromtimestamp(last_used, tz=UTC),
+            updated_at=moment(stored.updated_at),
             feedback=sum(stored.feedback.values()),
         )
         for name, (_, last_used), stored in zip(names, found, states, strict=True)
@@ -95,12 +96,8 @@ def learned_contexts(
     return page, total
 
 
-def _read(client: redis.Redis, keys: Sequence[tuple[int, str]]) -> list[StateRecord]:
-    return _read_with_reliability(client, keys, applications=())[0]
-
-
-def _read_with_reliability(
-    client: redis.Redis, keys: Sequence[tuple[int, str]], *, applications: Sequence[int]
+def _read(
+    client: redis.Redis, keys: Sequence[tuple[int, str]], *, applications: Sequence[int] = ()
 ) -> tuple[list[StateRecord], dict[int, dict[str, float]]]:
     """Return states, and by application the share of asks that each arm missed lately."""
     with redis_needed_blocking(), client.pipeline(transaction=False) as pipe:

@@ -55,16 +55,6 @@ class Script:
                 raise result
         return results
 
-    async def read(self, redis: Redis, *, keys: Sequence[str]) -> list[Any]:
-        """Make one call that changes nothing, outside of any transaction."""
-        command = "EVALSHA", self.sha, len(keys), *keys
-        try:
-            result: list[Any] = await redis.execute_command(*command)
-        except NoScriptError:
-            await redis.script_load(self._text)
-            result = await redis.execute_command(*command)
-        return result
-
     def run_blocking(self, client: redis.Redis, calls: Sequence[ScriptCall]) -> list[Any]:
         """Make the calls in one transaction, where waiting is allowed: tasks, pages, commands."""
         with client.pipeline(transaction=True) as pipe:

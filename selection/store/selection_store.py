@@ -23,7 +23,7 @@ from selection.store.codec import StateRecord, describe, parse_record, prepared
 from selection.store.input_samples import InputSamples
 from selection.store.query_counts import QueryCounts
 from selection.store.redis_keys import GLOBAL_CONTEXT, REDIS_ERRORS, redis_needed, state_key
-from selection.store.scripts import Script
+from selection.store.scripts import Script, ScriptCall
 
 READ_TIMEOUT_S = 2.0
 COPIES = 4096
@@ -248,7 +248,7 @@ class SelectionStore:
 
     async def _read(self, keys: Iterable[Key]) -> list[StateRecord]:
         wanted = [state_key(application_id, context) for application_id, context in keys]
-        read = await READ.read(self._redis, keys=wanted)
+        [read] = await READ.run(self._redis, [ScriptCall(wanted, ())])
         return [parse_record(dict(zip(fields[::2], fields[1::2], strict=True))) for fields in read]
 
     async def _flush_forever(self) -> None:

@@ -10,7 +10,6 @@ from random import Random
 from statistics import mean
 from typing import NamedTuple
 
-from selection.answers.combine import combine
 from selection.context_names import GLOBAL_CONTEXT
 from selection.policies import Policy, Prepared, Selection
 from selection.policies.arithmetic.sums import State, learn_in
@@ -57,15 +56,6 @@ class Learner:
             general = None if self._context == GLOBAL_CONTEXT else everybody
             self._prepared = prepared(self._policy, own, self._arms, general=general)
         return self._prepared
-
-    def answer(self, selection: Selection, *, outputs: Mapping[str, bytes]) -> bytes:
-        """Combine what the selected arms answer (JSON text by arm)."""
-        asked = {arm: outputs[arm] for arm in selection.arms}
-        return combine(asked, weights=self.prepared.weights, asked=selection.arms).output
-
-    def learn(self, selection: Selection, *, outputs: Mapping[str, bytes], label: bytes) -> None:
-        """Take the label of a query that the selected arms have answered."""
-        self.take(selection, {arm: LOSS(label, outputs[arm]) for arm in selection.arms})
 
     def take(
         self, selection: Selection, losses: Mapping[str, float], *, features: Sequence[float] = ()

@@ -36,13 +36,6 @@ def test_an_arm_that_answers_again_is_forgiven() -> None:
     assert known.missed == {}
 
 
-def test_factors_are_the_same_object_until_they_change() -> None:
-    known = after(answers="-" * 30)
-    before = known.factors
-    known.note("a:1", answered=False)
-    assert known.factors is before
-
-
 def test_where_all_arms_fail_alike_none_pays() -> None:
     shares = {"a:1": 0.7, "b:1": 0.3}
     assert redistributed(shares, factors=dict.fromkeys(shares, 0.0)) == shares

@@ -17,7 +17,6 @@ from selection.policies.arithmetic.sums import (
     StatisticKind,
     Statistics,
     Update,
-    WarmStart,
     beside_level,
     learn_in,
 )
@@ -53,7 +52,7 @@ def alike(draw: st.DrawFn, *, most: int) -> list[tuple[str, Update]]:
     arms = tuple(draw(st.lists(st.sampled_from(ARMS), min_size=1, max_size=5, unique=True)))
     routed = arms[: draw(st.integers(1, len(arms)))]
     kinds = draw(st.lists(st.sampled_from(FAMILIES), min_size=1, max_size=3, unique=True))
-    keep, warm_start = draw(st.floats(0.5, 1.0)), WarmStart(draw(shares))
+    keep, warm_start = draw(st.floats(0.5, 1.0)), draw(shares)
     found = []
     for _ in range(draw(st.integers(1, most))):
         observed = tuple(draw(st.lists(st.sampled_from(arms), min_size=1, unique=True)))

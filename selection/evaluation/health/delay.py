@@ -12,19 +12,17 @@ from selection.evaluation.health.silence import duration
 # Times are counted by their size, each twice the one before in two steps, from a hundredth of a
 # second on: a quantile is right within two fifths.
 SHORTEST_S = 0.01
-STEP = math.sqrt(2.0)
-SIZES = 64
 
 
 class Delay(msgspec.Struct):
     """Labels by how long they took, and those that came too late."""
 
-    counts: list[float] = msgspec.field(default_factory=lambda: [0.0] * SIZES)
+    counts: list[float] = msgspec.field(default_factory=lambda: [0.0] * 64)
     too_late: float = 0.0
 
     def note(self, seconds: float) -> None:
-        size = math.ceil(math.log(max(seconds, SHORTEST_S) / SHORTEST_S, STEP))
-        self.counts[min(size, SIZES - 1)] += 1.0
+        size = math.ceil(math.log(max(seconds, SHORTEST_S) / SHORTEST_S, math.sqrt(2.0)))
+        self.counts[min(size, 63)] += 1.0
 
     def look(self, *, too_late: int) -> None:
         self.too_late += too_late
@@ -39,7 +37,7 @@ class Delay(msgspec.Struct):
         for size, count in enumerate(self.counts):
             left -= count
             if left <= 0.0 and count:
-                return SHORTEST_S * STEP**size
+                return SHORTEST_S * math.sqrt(2.0) ** size
         return 0.0
 
     def finding(self, *, window_s: float) -> Finding:

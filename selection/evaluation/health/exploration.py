@@ -10,15 +10,6 @@ from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding
 from selection.policies import Policy
 from selection.policies.policy import normalised
 
-# After so many further calls a call counts half.
-HALF_LIFE = 10_000
-# An arm has collapsed below this part of what it should have had, where that is at least so many
-# calls: drawn by chance, a fourth of 40 is one in 10**8.
-PART = 0.25
-ENOUGH = 40.0
-# An arm that nothing is kept for has no chance left where it got not one of so many calls.
-NEVER = 10_000.0
-
 
 class Exploration(msgspec.Struct):
     """Calls by arm, of which old ones fade."""
@@ -26,7 +17,8 @@ class Exploration(msgspec.Struct):
     calls: dict[str, float] = {}
 
     def look(self, calls: Mapping[str, int]) -> None:
-        keep = 0.5 ** (sum(calls.values()) / HALF_LIFE)
+        # After so many further calls a call counts half.
+        keep = 0.5 ** (sum(calls.values()) / 10_000)
         self.calls = {
             arm: self.calls.get(arm, 0.0) * keep + calls.get(arm, 0)
             for arm in {**self.calls, **calls}
@@ -56,12 +48,14 @@ class Exploration(msgspec.Struct):
         if share is None:
             return False
         if share == 0.0:
-            return total >= NEVER and calls < 1.0
-        return total * share >= ENOUGH and calls < PART * share * total
+            # An arm that nothing is kept for has no chance left if it got none of so many calls.
+            return total >= 10_000.0 and calls < 1.0
+        # A fourth of 40 calls drawn by chance is one in 10**8.
+        return total * share >= 40.0 and calls < 0.25 * share * total
 
     def _tells(self, total: float, *, kept: Mapping[str, float | None]) -> bool:
         least = min((share for share in kept.values() if share), default=0.0)
-        return total * least >= ENOUGH if least else total >= NEVER
+        return total * least >= 40.0 if least else total >= 10_000.0
 
 
 def kept_for(policy: Policy, *, weights: Mapping[str, float]) -> dict[str, float | None]:

@@ -10,9 +10,6 @@ import msgspec
 from selection.evaluation.health.finding import Label
 from selection.inference import ALPHA, Rewards, mean
 
-# An application's further metrics are left out.
-MOST_METRICS = 16
-
 # No metric that feedback names has a space in it.
 ANSWERED = "answered in time"
 LATENCY = "latency, ms"
@@ -54,7 +51,8 @@ class Guardrails(msgspec.Struct):
             self.latency[arm] = tuple(a + b for a, b in zip(known, grown, strict=True))
 
     def _add(self, metric: str, *, arm: str, number: float, total: float) -> None:
-        if metric not in self.metrics and len(self.metrics) == MOST_METRICS:
+        # An application's further metrics are left out.
+        if metric not in self.metrics and len(self.metrics) == 16:
             return
         sums = self.metrics.setdefault(metric, {})
         known_number, known_total = sums.get(arm, (0.0, 0.0))

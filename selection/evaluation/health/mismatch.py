@@ -20,8 +20,6 @@ from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding
 FALSE_ALARMS = 0.01
 # Shares that are staked: small ones find small excesses of rare arms, large ones the rest sooner.
 STAKES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4)
-# Fewer labels than this are said to be too few, whatever they look like.
-ENOUGH = 30
 
 
 class Mismatch(msgspec.Struct):
@@ -58,7 +56,8 @@ class Mismatch(msgspec.Struct):
             self._start_anew(words="", after=0)
         if self.found:
             return Finding(ALARM, self._excess(arms), self.found)
-        if self.labels < ENOUGH:
+        # Fewer labels than this are said to be too few, whatever they look like.
+        if self.labels < 30:
             return Finding(
                 UNKNOWN, None, f"{self.labels} labels of arms drawn by chance: too few to tell"
             )

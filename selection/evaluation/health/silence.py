@@ -9,9 +9,6 @@ import msgspec
 
 from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding
 
-# Labels from which the usual pace is known.
-ENOUGH = 30
-LONGER = 2.0
 # With each look in which labels came, what was usual counts for so much less.
 KEEP = 0.999
 
@@ -44,7 +41,8 @@ class Silence(msgspec.Struct):
         if not self.last_at:
             return Finding(UNKNOWN, None, "No label has come yet")
         pause_s = max(now - self.last_at, 0.0)
-        if self.labels < ENOUGH:
+        # Labels from which the usual pace is known.
+        if self.labels < 30:
             return Finding(UNKNOWN, pause_s, "Too few labels so far to know what is usual")
         # Calls may be counted later than their labels, of which each brings one at most.
         usual = min(self.labels / self.calls, 1.0) if self.calls else 0.0
@@ -63,8 +61,8 @@ class Silence(msgspec.Struct):
         # pause seen grows with their number too: twice that is one in n after n labels.
         return (
             missed >= 10.0
-            and self.since_last > LONGER * self.longest_calls
-            and pause_s > LONGER * self.longest_s
+            and self.since_last > 2.0 * self.longest_calls
+            and pause_s > 2.0 * self.longest_s
         )
 
 

@@ -34,14 +34,12 @@ class Watch:
     ) -> None:
         self._now = now
         self._labels: list[Label] = []
-        self._row = ExperimentHealth.objects.filter(application_id=application.id).first()
+        rows = ExperimentHealth.objects.filter(application_id=application.id)
+        self._row = rows.first() or ExperimentHealth(application_id=application.id)
         policy = make_policy(application.policy, application.policy_params)
         name = _name_of(application, policy=policy, weights=weights)
-        begins = self._row is None or self._row.experiment != name
-        if self._row is None:
-            self._row = ExperimentHealth(application_id=application.id)
         self._checks = msgspec.convert(self._row.sums, HealthChecks)
-        if begins:
+        if self._row.experiment != name:
             self._checks.begin_anew()
             self._row.experiment, self._row.since = name, now
         self._experiment = ExperimentSpec(
@@ -80,7 +78,6 @@ class Watch:
     ) -> ExperimentHealth:
         """Return the row to save. `counts` are calls by arm since the last look."""
         row = self._row
-        assert row is not None  # noqa: S101 - made where there was none
         readings = {
             process: {TOO_LATE: [count], **latency.get(process, {})}
             for process, count in too_late.items()
@@ -104,7 +101,6 @@ class Watch:
 
     def _stored(self, name: str, finding: Finding) -> dict[str, Any]:
         """Return a finding as it is kept, with the time since when it stands so."""
-        assert self._row is not None  # noqa: S101 - made where there was none
         before = self._row.findings.get(name, {})
         lasts = before.get("state") == finding.state
         return {

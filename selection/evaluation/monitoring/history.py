@@ -14,7 +14,6 @@ from selection.evaluation.monitoring.snapshots import arms_of, earned_in, groupe
 from selection.models import SelectionSnapshot
 
 STEPS_S = (10, 20, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400)
-POINTS_BEHIND = 20
 
 # As snapshots keep them. What is left of those asked are inputs that the arm refused.
 COUNTERS = ("asked", "answered", "late", "failed")
@@ -76,7 +75,7 @@ def _points(rows: Sequence[SelectionSnapshot]) -> list[dict[str, Any]]:
     names, sums = arms_of(rows), [rewards_in(row) for row in rows]
     points = []
     for index, row in enumerate(rows):
-        behind = slice(max(0, index + 1 - POINTS_BEHIND), index + 1)
+        behind = slice(max(0, index + 1 - 20), index + 1)
         points.append(
             {
                 "since": row.since.isoformat(),

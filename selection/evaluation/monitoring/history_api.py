@@ -20,8 +20,6 @@ from selection.evaluation.monitoring.history import Period, history
 from selection.policies.best_arm_proof import STATES
 
 PARAMETERS = ("since", "until")
-# The period if none is given.
-USUAL = timedelta(hours=1)
 
 
 class EstimateOut(serializers.Serializer[Any]):
@@ -123,6 +121,7 @@ def period_of(parameters: Mapping[str, str], *, now: datetime | None = None) -> 
     if unknown:
         raise BadRequest(f"Expected only {' and '.join(PARAMETERS)}, got {', '.join(unknown)}.")
     until = moment_in(parameters, "until") or now or datetime.now(UTC)
-    since = moment_in(parameters, "since") or until - USUAL
+    # The period if none is given.
+    since = moment_in(parameters, "since") or until - timedelta(hours=1)
     check_period(since=since, until=until)
     return Period(since=since, until=until)

@@ -18,7 +18,6 @@ from selection.evaluation.health import watching
 from selection.evaluation.health.watching import Watch
 from selection.evaluation.logged import (
     COLUMNS,
-    AnswerRule,
     LoggedQuery,
     Outputs,
     answer_rule_of,
@@ -99,8 +98,24 @@ def _taken(
     counts = counter_deltas.counted_since(last.readings if last else {}, observed.readings)
     rule = answer_rule_of(application)
     watch = Watch(application, weights=observed.weights, now=now)
-    unread = _Unread(last, application=application, rule=rule, now=now, watch=watch, pause=pause)
-    earned, rewards = tally(unread, trust=_trust(last), rule=rule)
+    known = last.last_feedback if last else _before_first(application.id, now=now)
+
+    def unread() -> Iterator[LoggedQuery]:
+        nonlocal known
+        rows = Feedback.objects.filter(application_id=application.id, pk__gt=known).order_by("pk")
+        # Further feedback goes into the next snapshot.
+        read = rows.values("pk", "forced", *watching.COLUMNS, *COLUMNS)[:50_000]
+        for number, row in enumerate(read.iterator(chunk_size=500)):
+            if number % READ_AT_ONCE == 0:
+                pause()
+            # Rows are written by one process at a time, so that a later one has a higher key.
+            known = row["pk"]
+            watch.see(row)
+            query = logged(row, outputs=Outputs(), rule=rule)
+            if query is not None and not row["forced"]:
+                yield query
+
+    earned, rewards = tally(unread(), trust=_trust(last), rule=rule)
     since = last.at if last else now - timedelta(seconds=STEP_S)
     snapshot = SelectionSnapshot(
         application_id=application.id,
@@ -114,10 +129,17 @@ def _taken(
         rewards=rewards,
         recommendation=observed.state["recommendation"],
         readings=counter_deltas.remembered(last.readings if last else {}, observed.readings),
-        last_feedback=unread.last,
+        last_feedback=known,
     )
     health = watch.concluded(counts=counts, too_late=observed.too_late, latency=observed.latency)
     return snapshot if _saved(snapshot, health=health) else None
+
+
+def _before_first(application_id: int, *, now: datetime) -> int:
+    """Return the last row of feedback from before the first snapshot, which belongs to none."""
+    rows = Feedback.objects.filter(application_id=application_id).order_by("pk")
+    before = rows.filter(received_at__lte=now - timedelta(seconds=STEP_S)).last()
+    return 0 if before is None else before.pk
 
 
 @transaction.atomic
@@ -147,45 +169,6 @@ def _trust(last: SelectionSnapshot | None) -> Trust:
         weights={arm: known["weight"] for arm, known in arms.items()},
         probabilities={arm: known["probability"] for arm, known in arms.items()},
     )
-
-
-class _Unread:
-    """Iterates over the feedback that no snapshot has known yet; `last` is the row it came to."""
-
-    def __init__(
-        self,
-        last: SelectionSnapshot | None,
-        *,
-        application: ApplicationSpec,
-        rule: AnswerRule,
-        now: datetime,
-        watch: Watch,
-        pause: Callable[[], None],
-    ) -> None:
-        self._pause = pause
-        self._answering = rule
-        self._watch = watch
-        rows = Feedback.objects.filter(application_id=application.id).order_by("pk")
-        # Rows are written by one process at a time, so that a later one has a higher key.
-        if last is not None:
-            self.last = last.last_feedback
-        else:
-            # Feedback from before the first snapshot belongs to none.
-            before = rows.filter(received_at__lte=now - timedelta(seconds=STEP_S)).last()
-            self.last = 0 if before is None else before.pk
-        # Further feedback goes into the next snapshot.
-        self._rows = rows.filter(pk__gt=self.last)[:50_000]
-
-    def __iter__(self) -> Iterator[LoggedQuery]:
-        read = self._rows.values("pk", "forced", *watching.COLUMNS, *COLUMNS)
-        for number, row in enumerate(read.iterator(chunk_size=500)):
-            if number % READ_AT_ONCE == 0:
-                self._pause()
-            self.last = row["pk"]
-            self._watch.see(row)
-            query = logged(row, outputs=Outputs(), rule=self._answering)
-            if query is not None and not row["forced"]:
-                yield query
 
 
 # --- merging ------------------------------------------------------------------------------------

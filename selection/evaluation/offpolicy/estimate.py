@@ -20,9 +20,6 @@ from selection.inference import Interval
 
 # A target of which no more than this is unknown is judged by the rest.
 MOST_UNCOVERED = 0.1
-# Fewer effective rows, or an interval that could be wider than this, are too little to decide by.
-ENOUGH_ROWS = 100.0
-ENOUGH_WIDTH = 0.1
 
 
 class Method(StrEnum):
@@ -203,7 +200,8 @@ class _Weighed:
         if absent > MOST_UNCOVERED:
             arm = _most(self._evidence, self._proposal.chances)
             return Verdict.APART, f"{arm} was in service for {1.0 - absent:.0%} of the queries"
-        if effective < ENOUGH_ROWS:
+        # Fewer rows, or an interval that could be wider than 0.1, are too little to decide by.
+        if effective < 100.0:
             return Verdict.LITTLE, f"it rests on few answers: {rests}"
         weights = np.sum(self._weights, axis=1) / np.mean(self._mass)
         error = float(np.std(weights) * np.sqrt(np.mean(self._inflation) / len(weights)))
@@ -214,7 +212,7 @@ class _Weighed:
                 Verdict.LITTLE,
                 f"weights average {mean:.2f} where 1 is expected: not all had a chance",
             )
-        if precision.widest > ENOUGH_WIDTH:
+        if precision.widest > 0.1:
             points = 100.0 * precision.widest
             return Verdict.LITTLE, f"the interval may be {points:.0f} points wide: {rests}"
         return Verdict.ENOUGH, rests
@@ -235,7 +233,7 @@ def _of_answers(answers: Floats, *, trained_on: int | None) -> Estimate:
     verdict, explanation = Verdict.ENOUGH, f"as good as {n:,} answers of its own"
     if absent > MOST_UNCOVERED:
         verdict, explanation = Verdict.APART, f"{absent:.0%} of the feedback says nothing of it"
-    elif n < ENOUGH_ROWS or precision.widest > ENOUGH_WIDTH:
+    elif n < 100.0 or precision.widest > 0.1:
         verdict, explanation = Verdict.LITTLE, f"it rests on few answers: {explanation}"
     return Estimate(
         verdict=verdict,

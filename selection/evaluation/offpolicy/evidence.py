@@ -9,10 +9,6 @@ import numpy as np
 
 from selection.evaluation.offpolicy.log import Flags, Floats, Indices, Log
 
-# How much less rewards differ than right or wrong ones would is believed as if so many answers of
-# each arm had differed as much as they can.
-DISBELIEF = 10.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
@@ -47,13 +43,10 @@ def evidence_of(log: Log) -> Evidence:
         kin=kin,
         inflation=1.0 + rho * (kin - 1.0),
         settled=settled,
-        dispersion=_dispersion(log),
+        dispersion=np.array(
+            [spread_of(log.rewards[log.asked[:, k], k]) for k in range(len(log.arms))]
+        ),
     )
-
-
-def _dispersion(log: Log) -> Floats:
-    arms = range(len(log.arms))
-    return np.array([spread_of(log.rewards[log.asked[:, k], k]) for k in arms])
 
 
 def spread_of(rewards: Floats) -> float:
@@ -64,12 +57,8 @@ def spread_of(rewards: Floats) -> float:
     if most <= 0.0:
         return 1.0
     ratio = min(float(np.var(rewards)) / most, 1.0)
-    return (n * ratio + DISBELIEF) / (n + DISBELIEF)
-
-
-# If an arm isn't asked in g queries running, its chance hardly was above this / g: it would have
-# been asked with 95 %. In logs by chances that never change the bound costs 8 % of the evidence.
-SILENCE = 3.0
+    # As if so many answers of each arm had differed as much as they can.
+    return (n * ratio + 10.0) / (n + 10.0)
 
 
 class _Side(NamedTuple):
@@ -118,7 +107,9 @@ def _between(at: Flags, logged: Floats, *, starts: Indices, ends: Indices) -> Fl
     nowhere = ~(past.there | future.there)
     least = np.where(nowhere, np.min(logged[at]), 1.0)
     return np.asarray(
-        np.minimum.reduce([*bounds, least, SILENCE / np.maximum(silent, SILENCE)]),
+        # An arm not asked in g queries running hardly had a chance above 3 / g: it would have been
+        # asked with 95 %. If chances never change, the bound costs 8 % of the evidence.
+        np.minimum.reduce([*bounds, least, 3.0 / np.maximum(silent, 3.0)]),
         dtype=np.float64,
     )
 
@@ -179,13 +170,6 @@ def _count(log: Log) -> int:
     return int(np.max(log.people, initial=-1)) + 1
 
 
-# The mean of an arm in one context counts by as many answers as it rests on, that of the arm in
-# all contexts by this many.
-BORROWED = 10.0
-# Before anything is seen: one answer, half right.
-PRIOR = 0.5
-
-
 def expected_rewards(log: Log) -> Floats:
     """Return, for each query and arm, the mean reward seen before that query: n x K.
 
@@ -196,11 +180,13 @@ def expected_rewards(log: Log) -> Floats:
     everywhere = np.zeros(len(log), dtype=np.intp)
     seen = log.asked.astype(np.float64)
     counts, sums = before(seen, groups=everywhere), before(log.rewards, groups=everywhere)
-    general = (sums + PRIOR) / (counts + 1.0)
+    # Before anything is seen: one answer, half right.
+    general = (sums + 0.5) / (counts + 1.0)
     if len(log.context_names) == 1:
         return general
     counts, sums = before(seen, groups=log.contexts), before(log.rewards, groups=log.contexts)
-    return np.asarray((sums + BORROWED * general) / (counts + BORROWED), dtype=np.float64)
+    # The mean of the arm in all contexts counts by this many answers.
+    return np.asarray((sums + 10.0 * general) / (counts + 10.0), dtype=np.float64)
 
 
 def before(values: Floats, *, groups: Indices) -> Floats:
@@ -218,4 +204,4 @@ def before(values: Floats, *, groups: Indices) -> Floats:
 def settled_rewards(log: Log) -> Floats:
     """Return the mean reward of each arm over the whole log: K."""
     counts, sums = np.sum(log.asked, axis=0), np.sum(log.rewards, axis=0)
-    return np.asarray((sums + PRIOR) / (counts + 1.0), dtype=np.float64)
+    return np.asarray((sums + 0.5) / (counts + 1.0), dtype=np.float64)

@@ -24,9 +24,6 @@ from selection.policies import Policy, Prepared, Selection
 from selection.policies.arithmetic.sums import State, learn_in
 from selection.store.codec import prepared
 
-# c follows a policy that comes to agree with the log, over so many rows, this often.
-RATIOS_KEPT, RATIOS_BETWEEN = 500, 100
-
 # Called now and then; what it raises ends the replay.
 Tick = Callable[[], None]
 ROWS_BETWEEN_TICKS = 128
@@ -89,12 +86,12 @@ class _Lines:
         self._chances = np.zeros((len(log), len(log.arms)))
         self._answers = np.full(len(log), np.nan)
         self._several = False
-        self._last: tuple[Mapping[str, float], Floats] | None = None
 
     def propose(self, row: int, query: LoggedQuery, ready: Prepared) -> None:
         selection = together(ready)
         if selection is None:
-            self._chances[row] = self._line(ready.chances(query.features))
+            for arm, chance in ready.chances(query.features).items():
+                self._chances[row, self._place[arm]] = chance
             return
         self._several = True
         reward = self._candidate.rule.reward(query, asked=selection.arms, weights=ready.weights)
@@ -105,14 +102,6 @@ class _Lines:
         answers = self._answers if self._several else None
         return Proposal(chances=self._chances, answers=answers, trained_on=trained_on, pace=pace)
 
-    def _line(self, chances: Mapping[str, float]) -> Floats:
-        if self._last is None or self._last[0] is not chances:
-            line = np.zeros(len(self._place))
-            for arm, chance in chances.items():
-                line[self._place[arm]] = chance
-            self._last = (chances, line)
-        return self._last[1]
-
 
 class _Pace:
     """The share `c` of drawn rows that a policy takes; less if it would mostly draw other arms."""
@@ -121,7 +110,7 @@ class _Pace:
         # Before anything is learned arms are drawn alike.
         self._arms = max(1, len(log.arms))
         drawn = [q.asked[0].propensity * self._arms for q in log.queries if not q.certain]
-        self._ratios: deque[float] = deque(maxlen=RATIOS_KEPT)
+        self._ratios: deque[float] = deque(maxlen=500)
         self._since = 0
         self._asked: deque[str] = deque()
         self._counts: Counter[str] = Counter()
@@ -141,13 +130,13 @@ class _Pace:
         (entry,) = query.asked
         self._asked.append(entry.arm)
         self._counts[entry.arm] += 1
-        if len(self._asked) > RATIOS_KEPT:
+        if len(self._asked) > 500:
             self._counts[self._asked.popleft()] -= 1
         if chance <= 0.0:
             return
         self._ratios.append(entry.propensity / chance)
         self._since += 1
-        if self._since >= RATIOS_BETWEEN and len(self._ratios) == RATIOS_KEPT:
+        if self._since >= 100 and len(self._ratios) == 500:
             self.c, self._since = _low(self._ratios), 0
 
 

@@ -30,8 +30,6 @@ from selection.policies.arithmetic.sums import State
 from selection.store.codec import prepared
 
 WAIT_FOR_TURN_S = 5.0
-# Seconds of a processor.
-TIME_LIMIT_S = 10.0
 
 
 _turn = BoundedSemaphore(1)
@@ -104,7 +102,8 @@ def what_if(
     span: Span,
     targets: Iterable[WhatIfTarget] = (),
     usual: bool = True,
-    time_limit_s: float = TIME_LIMIT_S,
+    # Seconds of a processor.
+    time_limit_s: float = 10.0,
     clock: Callable[[], float] | None = None,
 ) -> Outlook:
     """Estimate what each target would have earned; with the `usual` ones first, if wanted.

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db.models import Q, QuerySet
 
 from selection.evaluation.logged import COLUMNS, AnswerRule, LoggedQuery, Outputs, logged
 from selection.kinds import INPUT
 from selection.models import Feedback
-
-READ = (*COLUMNS, "received_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +29,9 @@ def kept_feedback(application_id: int, *, span: Span, rule: AnswerRule) -> Kept:
     read: list[LoggedQuery] = []
     times: list[datetime] = []
     outputs, more = Outputs(), False
-    for row in _newest_first(application_id, span=span):
+    rows = _of(application_id, span=span, inputs=span.inputs).order_by("-position", "-id")
+    # One more than wanted tells whether there are more.
+    for row in rows.values(*COLUMNS, "received_at")[: span.rows + 1].iterator(chunk_size=2000):
         # Limit of all logged outputs together; older rows are left out beyond it.
         if len(read) == span.rows or outputs.size > (64 << 20):
             more = True
@@ -58,13 +56,6 @@ def kept_feedback(application_id: int, *, span: Span, rule: AnswerRule) -> Kept:
         more=more,
         others=_of(application_id, span=span, inputs=not span.inputs).exists(),
     )
-
-
-def _newest_first(application_id: int, *, span: Span) -> Iterator[dict[str, Any]]:
-    rows = _of(application_id, span=span, inputs=span.inputs)
-    # One more than wanted tells whether there are more.
-    latest = rows.order_by("-position", "-id").values(*READ)[: span.rows + 1]
-    yield from latest.iterator(chunk_size=2000)
 
 
 def _of(application_id: int, *, span: Span, inputs: bool) -> QuerySet[Feedback]:

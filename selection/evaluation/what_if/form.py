@@ -36,45 +36,43 @@ def _policies() -> list[tuple[str, str]]:
     return [("", "none"), *((name, f"{name}: {p.summary}") for name, p in POLICIES.items())]
 
 
+def _widget(kind: type[forms.Widget], name: str, **attrs: str) -> forms.Widget:
+    return kind(attrs={"data-testid": name, **attrs})
+
+
 class WhatIfForm(forms.Form):
     """Everything may be left as it is."""
 
     policy = forms.ChoiceField(
         required=False,
         choices=_policies,
-        widget=UnfoldAdminSelectWidget(attrs={"data-testid": "policy"}),
+        widget=_widget(UnfoldAdminSelectWidget, "policy"),
     )
     params = forms.CharField(
         required=False,
         max_length=1000,
-        widget=UnfoldAdminTextInputWidget(
-            attrs={"data-testid": "params", "placeholder": '{"eta": 0.1}'}
-        ),
+        widget=_widget(UnfoldAdminTextInputWidget, "params", placeholder='{"eta": 0.1}'),
     )
     kind = forms.ChoiceField(
         required=False,
         choices=[(QUERIES, "queries"), (INPUTS, "labelled inputs")],
-        widget=UnfoldAdminSelectWidget(attrs={"data-testid": "kind"}),
+        widget=_widget(UnfoldAdminSelectWidget, "kind"),
     )
     period = forms.ChoiceField(
         required=False,
         choices=[(key, words) for key, (words, _) in PERIODS.items()],
-        widget=UnfoldAdminSelectWidget(attrs={"data-testid": "period"}),
+        widget=_widget(UnfoldAdminSelectWidget, "period"),
     )
     context = forms.CharField(
         required=False,
         strip=False,
-        widget=UnfoldAdminTextInputWidget(
-            attrs={"data-testid": "context", "placeholder": "all contexts"}
-        ),
+        widget=_widget(UnfoldAdminTextInputWidget, "context", placeholder="all contexts"),
     )
     rows = forms.IntegerField(
         required=False,
         min_value=1,
         max_value=MOST_ROWS,
-        widget=UnfoldAdminIntegerFieldWidget(
-            attrs={"data-testid": "rows", "placeholder": f"{USUAL_ROWS}"}
-        ),
+        widget=_widget(UnfoldAdminIntegerFieldWidget, "rows", placeholder=f"{USUAL_ROWS}"),
     )
 
     def __init__(self, *args: Any, application: ApplicationSpec, **kwargs: Any) -> None:

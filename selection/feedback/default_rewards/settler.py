@@ -22,8 +22,6 @@ from selection.receipts import Receipt, ReceiptSigner
 from selection.store.redis_keys import REDIS_ERRORS
 
 SETTLED_AT_ONCE = 200
-# Later, the mark of feedback that did come might be gone, and it would count twice.
-LATEST_MS = (SEEN_MARGIN_S - 300) * 1000
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +123,7 @@ class Settler:
             # If the window was made shorter since, marks live shorter too.
             window_s = receipt.window_s or application.feedback_window_s
             over_ms = min(waiting.at_ms, receipt.issued_at_ms + window_s * 1000)
-            if now_ms - over_ms <= LATEST_MS:
+            # Later, the mark of feedback that did come might be gone, and it would count twice.
+            if now_ms - over_ms <= (SEEN_MARGIN_S - 300) * 1000:
                 receipts.append(receipt)
         return receipts

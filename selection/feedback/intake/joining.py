@@ -12,13 +12,13 @@ from typing import NamedTuple
 from msgspec import UnsetType
 from msgspec.structs import replace
 
-from core.errors import ClipperError, InvalidInput, InvalidReceipt, NotReady
+from core.errors import ClipperError, InvalidInput, NotReady
 from core.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem
 from selection.kinds import INPUT, RECEIPT, Kind
 from selection.policies import Policy
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, Spent
-from selection.rewards.losses import check_label, loss_of, loss_of_reward
+from selection.rewards.losses import check_label, loss_of
 from selection.store.redis_keys import GLOBAL_CONTEXT
 
 # Asks every arm of an application: (application, input as JSON text) -> outputs by arm.
@@ -46,24 +46,6 @@ def from_receipt(
     return JoinedPrediction(kind=kind, receipt=receipt, mark=receipt.nonce, complete=complete)
 
 
-def join(
-    item: FeedbackItem | ClipperError,
-    *,
-    receipt: Receipt | ClipperError | None,
-    stored: Mapping[bytes, Mapping[str, bytes]],
-) -> JoinedPrediction | ClipperError:
-    """Return the prediction of an item's receipt, or the error if there is none."""
-    if isinstance(item, ClipperError):
-        return item
-    assert receipt is not None  # noqa: S101 - items without one were predicted
-    if isinstance(receipt, ClipperError):
-        return receipt
-    prediction = from_receipt(receipt, stored=stored.get(receipt.nonce))
-    if bytes(item.label) and not prediction.complete:
-        return InvalidReceipt("query_id: the outputs of this query are no longer kept")
-    return prediction
-
-
 async def predict(
     application: ApplicationSpec,
     item: FeedbackItem,
@@ -83,7 +65,7 @@ async def predict(
         return error
     if not outputs:
         return NotReady("no model answered for this input; send it again")
-    return _of_input(
+    return of_input(
         application,
         item,
         now_ms=now_ms,
@@ -93,14 +75,7 @@ async def predict(
     )
 
 
-def counted_before(
-    application: ApplicationSpec, item: FeedbackItem, *, now_ms: int
-) -> JoinedPrediction:
-    """Stand for a labelled input whose mark is there: no arm is asked about it again."""
-    return _of_input(application, item, now_ms=now_ms)
-
-
-def _of_input(
+def of_input(
     application: ApplicationSpec,
     item: FeedbackItem,
     *,
@@ -109,6 +84,7 @@ def _of_input(
     spent: tuple[Spent, ...] = (),
     features: tuple[float, ...] = (),
 ) -> JoinedPrediction:
+    """Return the prediction of a labelled input; without `arms`, of one that has counted."""
     receipt = Receipt(
         nonce=os.urandom(NONCE_BYTES),
         issued_at_ms=now_ms,
@@ -168,7 +144,7 @@ def losses_of(
         return _rewarded(receipt, item.rewards)
     missing = application.missing_loss
     if isinstance(item.reward, int | float):
-        loss = loss_of_reward(item.reward)
+        loss = 1.0 - item.reward
         return {
             record.arm: loss
             if missing is None or record.output is not None or not prediction.complete
@@ -196,4 +172,4 @@ def _rewarded(receipt: Receipt, rewards: dict[str, float]) -> dict[str, float]:
         raise InvalidInput(
             f"rewards: {unasked[0]!r} was not asked; expected arms out of {', '.join(asked)}"
         )
-    return {arm: loss_of_reward(rewards[arm]) for arm in asked if arm in rewards}
+    return {arm: 1.0 - rewards[arm] for arm in asked if arm in rewards}

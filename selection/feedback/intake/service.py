@@ -27,11 +27,10 @@ from selection.feedback.intake.joining import (
     PredictArms,
     Price,
     charged,
-    counted_before,
     from_receipt,
-    join,
     losses_of,
     mark_of,
+    of_input,
     predict,
     prices_of,
 )
@@ -173,11 +172,7 @@ class FeedbackService:
         slice = Slice(self._turns)
         receipts = []
         for item in items:
-            receipts.append(
-                _attempt(self._verified, application, item.query_id, now_ms)
-                if isinstance(item, FeedbackItem) and isinstance(item.query_id, str)
-                else None
-            )
+            receipts.append(_attempt(self._verified, application, item, now_ms))
             await slice.pause()
         stored = await self._stored_outputs(r for r in receipts if isinstance(r, Receipt))
         marks = [mark_of(item, application=application) for item in items]
@@ -186,10 +181,17 @@ class FeedbackService:
 
         async def prediction(index: int) -> JoinedPrediction | ClipperError:
             item, receipt = items[index], receipts[index]
-            if isinstance(item, ClipperError) or receipt is not None:
-                return join(item, receipt=receipt, stored=stored)
+            if isinstance(item, ClipperError):
+                return item
+            if isinstance(receipt, ClipperError):
+                return receipt
+            if receipt is not None:
+                found = from_receipt(receipt, stored=stored.get(receipt.nonce))
+                if bytes(item.label) and not found.complete:
+                    return InvalidReceipt("query_id: the outputs of this query are no longer kept")
+                return found
             if marks[index] in counted:
-                return counted_before(application, item, now_ms=now_ms)
+                return of_input(application, item, now_ms=now_ms)
             return await predict(
                 application,
                 item,
@@ -206,8 +208,13 @@ class FeedbackService:
             tasks = [group.create_task(prediction(index)) for index in range(len(items))]
         return [task.result() for task in tasks]
 
-    def _verified(self, application: ApplicationSpec, token: str, now_ms: int) -> Receipt:
-        receipt = self._signer.verify(token)
+    def _verified(
+        self, application: ApplicationSpec, item: FeedbackItem | ClipperError, now_ms: int
+    ) -> Receipt | None:
+        """Return the receipt of an item; None of a labelled input."""
+        if isinstance(item, ClipperError) or not isinstance(item.query_id, str):
+            return None
+        receipt = self._signer.verify(item.query_id)
         if receipt.application_id != application.id:
             raise InvalidReceipt("query_id: issued for another application")
         # A window made longer since doesn't count: the receipt's mark may have expired already.

@@ -123,20 +123,11 @@ def _row(entry: StreamEntry, counted: CountedEntry) -> _Row:
 def feedback_values(event: FeedbackEvent, *, position: int, gone: Sequence[str]) -> Values:
     """Return the row, by field, that says all that the event says."""
     return {
-        "application_id": event.application_id,
-        "context": event.context,
-        "nonce": event.nonce,
-        "kind": event.kind,
+        **msgspec.structs.asdict(event),
         "issued_at": event.issued_at_ms,
         "received_at": event.received_at_ms,
         "label": event.label or "",
-        "reward": event.reward,
         "arms": [_arm(outcome) for outcome in event.arms],
-        "forced": event.forced,
-        "routed": event.routed,
-        "features": event.features,
-        "metrics": event.metrics,
-        "key": event.key,
         "position": position,
         "gone": gone,
     }
@@ -154,14 +145,9 @@ def _reset_values(event: ResetEvent, *, position: int) -> Values:
 
 
 def _arm(outcome: ArmOutcome) -> dict[str, object]:
-    values: dict[str, object] = {
-        "arm": outcome.arm,
-        "propensity": outcome.propensity,
-        "output": outcome.output,
-        "loss": outcome.loss,
-    }
-    if outcome.lateness or outcome.cost:
-        values |= {"lateness": outcome.lateness, "cost": outcome.cost}
+    values: dict[str, object] = msgspec.structs.asdict(outcome)
+    if not (outcome.lateness or outcome.cost):
+        del values["lateness"], values["cost"]
     return values
 
 

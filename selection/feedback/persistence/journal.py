@@ -143,7 +143,7 @@ def _shared(one: JournalUpdate) -> object:
 
 def _shared_by(update: Update) -> tuple[object, ...]:
     kinds = tuple(update.deltas)
-    return update.arms, update.routed, update.at_ms, update.keep, *update.warm_start, kinds
+    return update.arms, update.routed, update.at_ms, update.keep, update.warm_start, kinds
 
 
 def _left(

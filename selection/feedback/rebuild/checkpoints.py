@@ -9,9 +9,6 @@ import msgspec
 from selection.feedback.rebuild.replay import ReplayedContext
 from selection.models import StateCheckpoint
 
-ROWS_AT_ONCE = 500
-
-
 _decode = msgspec.msgpack.Decoder(ReplayedContext).decode
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -19,7 +16,7 @@ _encode = msgspec.msgpack.Encoder().encode
 def load(application_id: int) -> dict[str, ReplayedContext]:
     """Return what each context had learned."""
     rows = StateCheckpoint.objects.filter(application_id=application_id)
-    found = rows.values_list("context", "learned").iterator(chunk_size=ROWS_AT_ONCE)
+    found = rows.values_list("context", "learned").iterator(chunk_size=500)
     return {context: _decode(bytes(learned)) for context, learned in found}
 
 
@@ -30,8 +27,8 @@ def store(
     names = set(changed)
     rows = StateCheckpoint.objects.filter(application_id=application_id)
     gone = sorted(names - contexts.keys())
-    for start in range(0, len(gone), ROWS_AT_ONCE):
-        rows.filter(context__in=gone[start : start + ROWS_AT_ONCE]).delete()
+    for start in range(0, len(gone), 500):
+        rows.filter(context__in=gone[start : start + 500]).delete()
     StateCheckpoint.objects.bulk_create(
         [
             StateCheckpoint(
@@ -39,7 +36,7 @@ def store(
             )
             for name in sorted(names & contexts.keys())
         ],
-        batch_size=ROWS_AT_ONCE,
+        batch_size=500,
         update_conflicts=True,
         unique_fields=("application", "context"),
         update_fields=("learned",),

@@ -47,9 +47,6 @@ from selection.store.redis_keys import (
 )
 
 LOCK_WAIT_S = 60.0
-MARKED_AT_ONCE = 1000
-# Contexts written in one transaction, fewer each time that feedback came in between.
-WRITTEN_AT_ONCE = 128
 MOST_ATTEMPTS = 20_000
 
 
@@ -138,8 +135,8 @@ def restore_marks(client: redis.Redis, application: ApplicationSpec) -> None:
     rows = Feedback.objects.filter(application_id=application.id, received_at__gte=now - life)
     # Nobody has a receipt of a labelled input.
     counted = rows.exclude(kind=INPUT).order_by().values_list("nonce", "issued_at")
-    receipts = counted.iterator(chunk_size=MARKED_AT_ONCE)
-    while some := list(islice(receipts, MARKED_AT_ONCE)):
+    receipts = counted.iterator(chunk_size=1000)
+    while some := list(islice(receipts, 1000)):
         with client.pipeline(transaction=False) as pipe:
             for nonce, issued_at in some:
                 left_s = (issued_at + life - now).total_seconds()
@@ -173,7 +170,8 @@ class _Writing:
         self._follow()
         left = self._contexts()
         differing: list[str] = []
-        at_once = WRITTEN_AT_ONCE
+        # Contexts written in one transaction, fewer each time that feedback came in between.
+        at_once = 128
         for _ in range(MOST_ATTEMPTS):
             if not left:
                 return differing
@@ -189,7 +187,7 @@ class _Writing:
                 at_once = max(1, at_once // 2)
                 self._follow()
             else:
-                at_once = min(2 * at_once, WRITTEN_AT_ONCE)
+                at_once = min(2 * at_once, 128)
                 differing += [context for context in some if not same[context]]
                 for context in some:
                     del left[context]

@@ -24,9 +24,6 @@ from selection.store.scripts import Script, ScriptCall
 
 Fields = Mapping[bytes, bytes]
 
-# The last entry of a stream that was never written to.
-NO_ENTRY = "0-0"
-
 # KEYS  stream, state, contexts
 # ARGV  the last entry expected, '1' to write, context, when it was last used, its TTL, that of a
 #       state that holds nothing but counts of queries, then the fields and their values.
@@ -76,7 +73,8 @@ return found
 def last_entry(client: redis.Redis) -> str:
     """Return the id of the last entry that the stream ever got, also if it has left again."""
     if not client.exists(STREAM):
-        return NO_ENTRY
+        # The last entry of a stream that was never written to.
+        return "0-0"
     info: Any = client.xinfo_stream(STREAM)
     return str(info["last-generated-id"].decode())
 

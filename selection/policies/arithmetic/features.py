@@ -17,8 +17,6 @@ Features = Sequence[float] | Mapping[str, float | str]
 
 # Larger features would drown all others, and their products could overflow.
 LARGEST_FEATURE = 1e6
-MOST_NAMED = 1024
-LONGEST_NAME = 256
 
 
 def encode(features: Features, *, dimensions: int, buckets: int) -> tuple[float, ...]:
@@ -40,17 +38,17 @@ def encode(features: Features, *, dimensions: int, buckets: int) -> tuple[float,
 
 
 def _named(features: Mapping[str, float | str], *, buckets: int) -> tuple[float, ...]:
-    if len(features) > MOST_NAMED:
-        raise BadRequest(f"features: expected at most {MOST_NAMED} names, got {len(features)}.")
+    if len(features) > 1024:
+        raise BadRequest(f"features: expected at most 1024 names, got {len(features)}.")
     sums = [0.0] * buckets
     for name, value in features.items():
         if isinstance(value, str):
             name, x = f"{name}={value}", 1.0
         else:
             x = _check(value)
-        if len(name) > LONGEST_NAME:
+        if len(name) > 256:
             raise BadRequest(
-                f"features: expected names and texts of at most {LONGEST_NAME} characters together."
+                "features: expected names and texts of at most 256 characters together."
             )
         bucket, sign = _place(name, buckets=buckets)
         sums[bucket] += sign * x

@@ -113,8 +113,6 @@ def divergence(p: Array, q: Array) -> Array:
 AT_FIRST = -2.0
 # Differences count as so many labels at most.
 DIFFERENCES_COUNT = 100.0
-# No prediction is quite impossible, as arms don't move exactly together.
-SELDOM = 0.01
 
 
 class Forecast(NamedTuple):
@@ -146,7 +144,8 @@ def forecast(counts: Array, rewards: Array, *, levels: Array, lately: int) -> Fo
 
 
 def _possible(means: Array) -> Array:
-    return np.clip(means, SELDOM, 1.0 - SELDOM)
+    # No prediction is quite impossible, as arms don't move exactly together.
+    return np.clip(means, 0.01, 0.99)
 
 
 def _logistic(x: float) -> float:

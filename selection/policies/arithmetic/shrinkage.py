@@ -17,7 +17,6 @@ from selection.policies.arithmetic.sums import (
     StatisticKind,
     Statistics,
     Vector,
-    WarmStart,
     join,
     join_all,
 )
@@ -29,7 +28,6 @@ COUNTED = 0.3
 # Before contexts have shown how much they differ, everybody's counts as ten observations; pairs of
 # observations outweigh that from twenty on.
 FIRST_STRENGTH, FIRST_PAIRS = 10.0, 20.0
-WEAKEST, STRONGEST = 1.0, 1000.0
 
 
 class Everybody(NamedTuple):
@@ -46,15 +44,13 @@ class Everybody(NamedTuple):
         arms: Iterable[str],
         *,
         statistics: tuple[StatisticKind, ...],
-        warm_start: WarmStart,
+        warm_start: float,
     ) -> Everybody:
         arms = tuple(arms)
         rewards = join(general, arms, statistic=REWARDS, warm_start=warm_start)
         pairs = join(general, arms, statistic=PAIRS, warm_start=warm_start)
         return cls(
-            statistics=rewards
-            if statistics == (REWARDS,)
-            else join_all(general, arms, statistics=statistics, warm_start=warm_start),
+            statistics=join_all(general, arms, statistics=statistics, warm_start=warm_start),
             rewards=rewards,
             strength=strength(rewards, pairs),
         )
@@ -69,9 +65,9 @@ def strength(rewards: Statistics, pairs: Statistics) -> float:
             count += paired
             covariance += products - earlier * later / paired
     between = covariance / count
-    if between * (1.0 + STRONGEST / COUNTED) <= within:
-        return STRONGEST
-    return max(COUNTED * (within / between - 1.0), WEAKEST)
+    if between * (1.0 + 1000.0 / COUNTED) <= within:
+        return 1000.0
+    return max(COUNTED * (within / between - 1.0), 1.0)
 
 
 def _variance(rewards: Iterable[Vector]) -> float:

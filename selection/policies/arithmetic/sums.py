@@ -72,12 +72,6 @@ class State:
         return self.sums.get(statistic.name, {})
 
 
-class WarmStart(NamedTuple):
-    """The share of its predecessor's sums that a new version takes over."""
-
-    version_share: float = 0.5
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
     """The change that one piece of feedback makes to a state.
@@ -91,7 +85,7 @@ class Update:
     observed: tuple[str, ...]
     deltas: Mapping[StatisticKind, Statistics]
     keep: float
-    warm_start: WarmStart
+    warm_start: float
     at_ms: int = 0
 
 
@@ -214,7 +208,7 @@ def join(
     arms: Iterable[str],
     *,
     statistic: StatisticKind,
-    warm_start: WarmStart,
+    warm_start: float,
     routed: Iterable[str] = (),
 ) -> dict[str, Vector]:
     """Return the sums of each arm, newcomers included."""
@@ -245,7 +239,7 @@ def join_all(
     arms: Iterable[str],
     *,
     statistics: Iterable[StatisticKind],
-    warm_start: WarmStart,
+    warm_start: float,
 ) -> dict[str, Vector]:
     """Return the sums of each arm as `join` does, one kind's behind the other's."""
     arms = tuple(arms)
@@ -271,12 +265,12 @@ def _inherited(
     routed: Container[str],
     mean: float,
     statistic: StatisticKind,
-    warm_start: WarmStart,
+    warm_start: float,
 ) -> Vector:
     former = None if statistic.evidence else predecessor(arm, own, routed=routed)
     if former is None:
         return (mean,) * statistic.width
-    return tuple(mean + warm_start.version_share * (x - mean) for x in own[former])
+    return tuple(mean + warm_start * (x - mean) for x in own[former])
 
 
 def rewards(losses: Mapping[str, float]) -> dict[str, Vector]:

@@ -13,8 +13,6 @@ DRAWS = 16
 # The root of a number drawn evenly from 0 to 1 that the square of the width is multiplied by: most
 # draws are near the whole width, so that no arm that could be best is left for long.
 SKEW = 0.3
-# Fewer observations count as none, with a bound of 1.
-NEVER = 1e-6
 
 
 def highest_bound(
@@ -35,9 +33,10 @@ def upper_bounds(known: Belief, *, exploration: Array) -> Array:
 
     z**2 = 2 * exploration * log(1 + n / n_i), for n_i observations of the arm and n of all.
     """
-    counts = np.maximum(known.counts, NEVER)
+    # Fewer observations count as none, with a bound of 1.
+    counts = np.maximum(known.counts, 1e-6)
     means = known.rewards / counts
     z2 = 2.0 * exploration[:, None] * np.log1p(counts.sum() / counts)
     spread = np.sqrt(z2 * (means * (1.0 - means) / counts + z2 / (4.0 * counts * counts)))
     bounds = (means + z2 / (2.0 * counts) + spread) / (1.0 + z2 / counts)
-    return np.where(known.counts < NEVER, 1.0, bounds)
+    return np.where(known.counts < 1e-6, 1.0, bounds)

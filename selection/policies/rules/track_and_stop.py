@@ -23,10 +23,6 @@ from selection.policies.policy import (
 )
 from selection.policies.rules.thompson import LEAST_CHANCE, likely_best
 
-# Before the end this part of queries goes to the arm that is likely the best, the rest to the
-# likeliest of the others (Russo's beta; a half is at most twice as slow as the best part).
-TO_THE_FIRST = 0.5
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackAndStop(Policy):
@@ -84,9 +80,7 @@ def top_two(likely: Mapping[str, float]) -> dict[str, float]:
     }
     odds = {arm: likely[arm] / others[arm] if others[arm] > 0.0 else 0.0 for arm in likely}
     total = math.fsum(odds.values())
+    # Russo's beta is a half: at most twice as slow as the best part.
     return normalised(
-        {
-            arm: chance * (TO_THE_FIRST + (1.0 - TO_THE_FIRST) * (total - odds[arm]))
-            for arm, chance in likely.items()
-        }
+        {arm: chance * (0.5 + 0.5 * (total - odds[arm])) for arm, chance in likely.items()}
     )

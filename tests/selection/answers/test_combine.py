@@ -75,12 +75,6 @@ def test_text_that_is_not_json_agrees_with_itself_only() -> None:
     assert vote(a=b"1", b=b"NaN", c=b"NaN").confidence == pytest.approx(0.5)
 
 
-def test_a_tie_goes_to_the_first_name_in_whatever_order_answers_came() -> None:
-    even = dict.fromkeys(ASKED, 1 / 3)
-    assert vote(weights=even, c=b"3", b=b"2", a=b"1").output == b"1"
-    assert vote(weights=even, asked=("c:1", "b:1", "a:1"), a=b"1", b=b"2", c=b"3").output == b"1"
-
-
 def test_arms_that_weigh_nothing_are_counted() -> None:
     assert vote(weights={}, a=b"7", b=b"7", c=b"1") == (b"7", pytest.approx(2 / 3))
     assert mean(weights={}, a=b"1", b=b"3").output == b"2.0"

@@ -77,11 +77,6 @@ def test_whatever_a_package_fails_with_the_models_failed(
         combine({"a:1": b"1"}, weights=WEIGHTS, asked=ASKED, how="tested")
 
 
-def test_a_way_to_combine_whose_package_is_gone_is_named() -> None:
-    with pytest.raises(ModelFailed, match="no way to combine is named 'gone': expected vote, sco"):
-        combine({"a:1": b"1"}, weights=WEIGHTS, asked=ASKED, how="gone")
-
-
 def test_packages_are_found_by_their_entry_points_and_a_broken_one_is_left_out(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -17,14 +17,11 @@ def loss(label: bytes, output: bytes, of: str, *, expression: str) -> float:
     [
         ("abs(label - output) / 10", b"3", b"8", 0.5),
         ("label - output", b"3", b"8", 0.0),
-        ("output * 5", b"3", b"8", 1.0),
         ("1 if output == label else 0.25", b'"a"', b'"b"', 0.25),
-        ("label != output", b'"a"', b'"b"', 1.0),
         ("abs(label['x'] - output['x'])", b'{"x":1}', b'{"x":0.5}', 0.5),
         ("max(0, 1 - output[0]) / len(output)", b"0", b"[0.5, 1]", 0.25),
         ("output in label", b"[1,2]", b"2", 1.0),
         ("sqrt(sum(output) ** 2) / 10", b"0", b"[1,2]", 0.3),
-        ("not output", b"0", b"0", 1.0),
     ],
 )
 def test_a_formula_judges_and_its_result_is_cut(
@@ -40,12 +37,10 @@ def test_a_formula_judges_and_its_result_is_cut(
         ("label / output", b"1", b"0"),
         ("output ** 999 ** 9", b"1", b"9"),
         ("label - output", b'"a"', b"1"),
-        ("output[3]", b"1", b"[1]"),
         ("output", b"1", b"[1]"),
         ("(output - 9) ** 0.5", b"1", b"1"),
         ("output * 9999", b"1", b'"ab"'),
         ("log(output)", b"1", b"0"),
-        ("sum(output)", b"1", b'"12"'),
         ("output", b"1", b"1" + b"0" * 400),
     ],
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
@@ -11,7 +9,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from selection.store.large_outputs import ENTRY_BYTES, OutputStore
 from selection.store.write_behind import WRITTEN_AT_ONCE
-from tests.redis_server import redis_server
 from tests.selection.eventually import eventually
 
 OUTPUTS = {"svm:2": b"[1,2,3]", "tree:1": b'"seven"'}
@@ -29,24 +26,6 @@ async def test_beyond_its_capacity_the_oldest_are_given_up(aredis: Redis) -> Non
     for nonce in (b"1", b"2", b"3"):
         outputs.keep(nonce, outputs={"a:1": b"x" * 100}, ttl_s=60)
     assert list(await outputs.fetch([b"1", b"2", b"3"])) == [b"2", b"3"]
-
-
-async def test_what_waits_while_redis_is_away_is_written_when_it_is_back(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.INFO, "selection.store.large_outputs")
-    with redis_server() as server:
-        async with Redis.from_url(server.url, retry=None) as client:
-            outputs = OutputStore(client)
-            await outputs.start()
-            server.kill()
-            outputs.keep(b"one", outputs=OUTPUTS, ttl_s=60)
-            await eventually(lambda: bool(caplog.records))
-            server.start()
-            await eventually(lambda: not outputs.waiting)
-            assert await outputs.fetch([b"one"]) == {b"one": OUTPUTS}
-            assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"]
-            await outputs.stop()
 
 
 async def test_beyond_the_budget_those_that_would_expire_first_give_way(aredis: Redis) -> None:

@@ -68,15 +68,6 @@ async def test_a_context_that_only_counted_queries_still_starts_from_the_global_
     await eventually(lambda: weight(store, application, context="ann") == FROM_GLOBAL)
 
 
-async def test_what_was_learned_here_counts_at_once(
-    aredis: Redis, application: ApplicationSpec
-) -> None:
-    store = SelectionStore(aredis)  # not started: nothing is read
-    weight(store, application)
-    store.learned(1, context="", state=MOVED)
-    assert weight(store, application) > 0.99
-
-
 async def test_a_read_begun_before_something_was_learned_does_not_undo_it(
     aredis: Redis, application: ApplicationSpec
 ) -> None:
@@ -127,16 +118,6 @@ async def test_contexts_are_read_in_one_call_that_a_new_redis_learns(
     await store.refresh([(1, context) for context in contexts])
     seen = [weight(store, application, context=context) for context in contexts]
     assert seen == sorted(set(seen))
-
-
-async def test_the_last_counts_are_written_on_stop(
-    aredis: Redis, application: ApplicationSpec
-) -> None:
-    store = SelectionStore(aredis, flush_interval_s=3600)
-    await store.start()
-    store.count_queries(application, context="", arms=("svm:2",))
-    await store.stop()
-    assert await aredis.hget(GLOBAL, "q:svm:2") == b"1"
 
 
 async def test_it_describes_weights_chances_and_counts(

@@ -40,8 +40,6 @@ class Watch:
         self.weights = {"svm": 0.5, "forest": 0.5}
         self.readings: dict[str, Any] = {}
         self.policy = "exp4"
-        self.recommendation: dict[str, Any] | None = None
-        self.intervals: dict[str, Any] = {}
 
     def take(self) -> SelectionSnapshot | None:
         observed = self.observed()
@@ -51,18 +49,10 @@ class Watch:
         self.now += timedelta(seconds=10)
         state = {
             "policy": self.policy,
-            "recommendation": self.recommendation,
+            "recommendation": None,
             "arms": [
-                {
-                    "model": model,
-                    "version": "1",
-                    "weight": weight,
-                    "probability": 1.0,
-                    "queries": 0,
-                    "feedback": 0,
-                    "reward": None,
-                    "reward_interval": self.intervals.get(model),
-                }
+                {"model": model, "version": "1", "weight": weight, "probability": 1.0}
+                | {"queries": 0, "feedback": 0, "reward": None, "reward_interval": None}
                 for model, weight in self.weights.items()
             ],
         }

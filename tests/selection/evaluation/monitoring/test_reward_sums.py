@@ -7,14 +7,11 @@ from typing import Any
 import pytest
 
 from selection.evaluation.logged import AnswerRule, LoggedQuery, Outputs, logged
-from selection.evaluation.monitoring.reward_sums import RewardSums, Trust, earned_by, tally
+from selection.evaluation.monitoring.reward_sums import Trust, earned_by
 from selection.rewards.losses import make_loss
 
 ANY = Trust(weights={}, probabilities={})
 VOTES = AnswerRule(loss=make_loss(), how="vote")
-
-
-# What was earned.
 
 
 def arm(
@@ -23,20 +20,13 @@ def arm(
     return {"arm": name, "propensity": propensity, "output": output, "loss": loss}
 
 
-def told(*arms: dict[str, Any], **how: Any) -> LoggedQuery:
-    """Return one piece of feedback as it is read back; it says something."""
-    query = read_back(*arms, **how)
-    assert query is not None
-    return query
-
-
-def read_back(
+def told(
     *arms: dict[str, Any],
     label: str | None = "7",
     reward: float | None = None,
     on_query: bool = True,
-) -> LoggedQuery | None:
-    """Return one piece of feedback as it is read back; None where it says nothing."""
+) -> LoggedQuery:
+    """Return one piece of feedback as it is read back."""
     row = {
         "arms": arms,
         "label": label if reward is None else None,
@@ -47,7 +37,9 @@ def read_back(
         "features": [],
         "kind": "receipt" if on_query else "input",
     }
-    return logged(row, outputs=Outputs(), rule=VOTES)
+    query = logged(row, outputs=Outputs(), rule=VOTES)
+    assert query is not None
+    return query
 
 
 def test_what_asking_took_goes_off_the_reward_of_the_answer() -> None:
@@ -100,17 +92,3 @@ def test_a_labelled_input_earned_what_the_arms_that_would_have_been_asked_did() 
     one = Trust(weights={}, probabilities={"a:1": 0.3, "b:1": 0.7})
 
     assert earned_by(told(*arms, on_query=False), trust=one, rule=VOTES) == pytest.approx(0.3)
-
-
-def test_an_arm_that_gave_no_answer_is_no_voter_but_has_its_loss() -> None:
-    arms = (arm("a:1", output="7", loss=0.0), arm("b:1", output=None, loss=0.8))
-
-    earned, sums = tally([told(*arms)], trust=ANY, rule=VOTES)
-
-    assert earned == RewardSums(1.0, 1.0)
-    assert sums["b:1"] == (1.0, pytest.approx(0.2))
-    assert "c:1" not in sums
-
-
-def test_feedback_that_says_nothing_of_any_arm_is_left_out() -> None:
-    assert read_back(arm("a:1", output=None, loss=None)) is None

@@ -48,12 +48,6 @@ def test_an_expectation_never_knows_its_own_row_nor_later_ones() -> None:
     assert model[:, 1] == pytest.approx([0.5, 0.5, 0.25, 0.25])
 
 
-def test_an_expectation_follows_the_context_as_answers_there_grow() -> None:
-    rows = [asked({"a": r}, propensity=0.5, context=c) for r, c in ((1.0, "x"), (0.0, "y")) * 100]
-    model = expected_rewards(log_of(rows, arms=["a"]))
-    assert model[-2, 0] > 0.9 > 0.1 > model[-1, 0]
-
-
 def test_where_all_arms_were_asked_rewards_are_seen() -> None:
     rows = [asked({"a": x, "b": y}) for x, y in ((1.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0))]
     found = alone(log_of(rows), "a")
@@ -151,14 +145,6 @@ def test_people_who_keep_their_arm_count_for_as_much_as_they_differ(
     ]
     found = alone(log_of(rows), "a")
     assert found.effective_rows == pytest.approx(1000 if alike else 20, rel=0.15)
-
-
-def test_queries_without_key_and_context_are_of_strangers() -> None:
-    kept = [
-        asked({"ab"[i % 2]: 1.0}, propensity=0.5, routed="ab", key=f"{i % 2}") for i in range(60)
-    ]
-    others = [asked({"a": float(i % 2)}, propensity=0.5, routed="ab") for i in range(3)]
-    assert log_of([*kept, *others]).people.tolist() == [*[0, 1] * 30, 2, 3, 4]
 
 
 def test_contexts_whose_arms_are_drawn_for_each_query_are_many_queries() -> None:

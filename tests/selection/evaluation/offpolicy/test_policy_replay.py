@@ -139,15 +139,6 @@ def test_features_decide_where_the_policy_takes_them() -> None:
     assert plain.best.value < 0.6
 
 
-@pytest.mark.parametrize("features", [(), (1.0, 2.0)])
-def test_a_policy_of_features_learns_nothing_from_queries_with_others(
-    features: tuple[float, ...],
-) -> None:
-    log = log_of([asked({"a": 1.0, "b": 0.0}, features=features) for _ in range(50)])
-    proposal = learning(log, candidate("auto", arms="ab", dimensions=1), uniforms=uniforms(0, 50))
-    assert proposal.chances[-1] == pytest.approx([0.5, 0.5])
-
-
 def test_a_long_replay_can_be_ended() -> None:
     class OutOfTime(Exception):
         pass

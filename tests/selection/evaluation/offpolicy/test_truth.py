@@ -7,7 +7,6 @@ import pytest
 
 from selection.evaluation.offpolicy.estimate import Estimate, Proposal, estimate
 from selection.evaluation.offpolicy.evidence import evidence_of
-from selection.evaluation.offpolicy.intervals import Verdict
 from tests.selection.evaluation.offpolicy.logs import logged_by
 
 ACCURACIES = {"best": 0.92, "good": 0.85, "fair": 0.7}
@@ -57,16 +56,6 @@ def test_doubly_robust_is_right_on_average(
     truth = float(np.dot(chances, list(ACCURACIES.values())))
     found = estimated.values_of(chances)[:, 0]
     assert abs(found.mean() - truth) < 3.5 * found.std() / SEEDS**0.5 + 0.003
-
-
-def test_exp3_tells_apart_arms_that_it_hardly_asked() -> None:
-    log = logged_by("exp3", accuracies=ACCURACIES, queries=6000, seed=1, floor=0.2)
-    found = [estimate(evidence_of(log), Proposal(chances=np.eye(3)[[k]])) for k in range(3)]
-    for one, accuracy in zip(found, ACCURACIES.values(), strict=True):
-        assert one.best.value == pytest.approx(accuracy, abs=0.06)
-        assert one.best.low <= accuracy <= one.best.high
-    assert found[0].verdict == Verdict.ENOUGH
-    assert found[0].best.low > found[2].best.high
 
 
 def test_all_answers_seen_are_the_direct_mean_to_the_last_digit() -> None:

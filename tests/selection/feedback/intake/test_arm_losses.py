@@ -73,24 +73,6 @@ async def test_answers_are_judged_as_the_application_says(
     assert [a.loss for a in event.arms] == pytest.approx(expected)
 
 
-async def test_an_item_that_a_formula_fails_on_is_refused_alone(caller: Caller) -> None:
-    application = application_spec(loss="expression", loss_expression="1 / (output - label)")
-    bad, good = caller.label(b"7"), caller.label(b"5")
-    result = await caller.send(bad, good, application=application)
-    assert result.accepted == 1
-    (rejected,) = result.rejected
-    assert (rejected.index, rejected.code) == (0, "invalid_input")
-    assert "float division by zero" in rejected.error
-
-
-async def test_items_of_an_array_that_nobody_knows_are_left_out(
-    caller: Caller, aredis: Redis
-) -> None:
-    item = caller.label(b"[7, null]", outputs=(b"[7, 1]", b"[7, 2]", b"[1, 2]"))
-    await caller.send(item)
-    assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": -0.3}
-
-
 # --- what an answer took ---------------------------------------------------------------------
 
 PRICED = application_spec(lateness_price=0.5, cost_price=0.01, policy_params=EXACT)
@@ -155,10 +137,3 @@ async def test_one_of_the_kind_of_any_answer_is_taken(
     caller: Caller, label: bytes, outputs: tuple[bytes, ...]
 ) -> None:
     assert (await caller.send(caller.label(label, outputs=outputs))).accepted == 1
-
-
-async def test_a_loss_that_compares_otherwise_takes_labels_of_any_kind(caller: Caller) -> None:
-    lengths = application_spec(loss="expression", loss_expression="len(label) + 0 * output")
-    outputs = (b"1", b"7", None)
-    result = await caller.send(caller.label(b"[]", outputs=outputs), application=lengths)
-    assert result.accepted == 1, result.rejected

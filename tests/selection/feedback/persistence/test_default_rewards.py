@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from msgspec import Raw
@@ -24,15 +24,11 @@ from selection.store.large_outputs import OutputStore
 from selection.store.selection_store import SelectionStore
 from serving.testing import application_spec
 from tests.redis_server import redis_server
-from tests.selection.caller import ARMS, EXACT, events, log_weights
+from tests.selection.caller import ARMS, EXACT, events, log_weights, no_model
 from tests.selection.eventually import eventually
 
 WINDOW_S = 60
 APP = application_spec(default_reward=0.5, feedback_window_s=WINDOW_S, policy_params=EXACT)
-
-
-async def no_model(application: ApplicationSpec, text: bytes) -> NoReturn:
-    raise AssertionError("no arm should be asked")
 
 
 @dataclass

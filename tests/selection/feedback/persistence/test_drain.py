@@ -15,7 +15,7 @@ from registry.models import Application
 from selection.feedback.events import ArmOutcome, FeedbackEvent, ResetEvent
 from selection.feedback.persistence import drain as persist
 from selection.feedback.persistence.drain import drain_feedback, persist_feedback
-from selection.feedback.persistence.stream import in_order, position_text
+from selection.feedback.persistence.stream import position_text
 from selection.models import Feedback, StateReset
 
 STREAM, REJECTED = "clipper:feedback", "clipper:feedback:rejected"
@@ -99,14 +99,6 @@ def test_a_row_holds_what_learning_from_it_again_takes(
     assert row.metrics == {"clicked": 1.0}
     assert row.gone == ["bob", "é"]
     assert position_text(row.position) == "1700000000123-7"
-
-
-def test_positions_keep_the_order_of_the_stream() -> None:
-    entries = ["0-0", "0-1", "1-0", "1700000000123-0", "1700000000123-9", "1700000000124-0"]
-    positions = [in_order(entry) for entry in entries]
-    assert positions == sorted(set(positions))
-    assert [position_text(position) for position in positions] == entries
-    assert in_order("8796093022207-1048575") == 2**63 - 1  # in the year 2248
 
 
 def reset(digits: Application, context: str | None = "ann") -> ResetEvent:

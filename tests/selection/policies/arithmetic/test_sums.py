@@ -17,7 +17,6 @@ from selection.policies.arithmetic.sums import (
     State,
     StatisticKind,
     Update,
-    WarmStart,
     beside_level,
     join,
     learn,
@@ -26,7 +25,7 @@ from selection.policies.arithmetic.sums import (
     rewards,
 )
 
-HALF = WarmStart(version_share=0.5)
+HALF = 0.5
 ARMS = ("knn:1", "svm:2", "tree:1")
 
 

@@ -9,7 +9,6 @@ from random import Random
 import numpy as np
 import pytest
 
-from selection.policies.arithmetic.memories import KEEPS, MEMORIES, NUMBERS
 from selection.policies.arithmetic.memory_choice import (
     DISAGREE,
     Belief,
@@ -70,16 +69,6 @@ def test_the_chances_are_how_often_each_bound_is_highest() -> None:
 
 
 # --- memories ---------------------------------------------------------------------------------
-
-
-def test_each_memory_fades_at_its_own_pace_and_the_last_by_the_arms_own_labels() -> None:
-    state = taught([("a:1", 1.0), ("b:1", 0.0), ("a:1", 0.5)])
-    sums = np.array(state.of(MEMORIES)["a:1"]).reshape(len(KEEPS), NUMBERS)
-    times = np.array(KEEPS) ** 2
-    times[-1] = KEEPS[-1]
-    assert sums[:, 0] == pytest.approx(times + 1.0)
-    assert sums[:, 1] == pytest.approx(times + 0.5)
-    assert sums[:, 2] == pytest.approx(times**2 + 1.0)
 
 
 def test_the_longest_memory_holds_until_a_shorter_one_disagrees() -> None:

@@ -76,16 +76,6 @@ def _floor(*arms: str) -> dict[str, float]:
     return dict.fromkeys(arms, 0.02 / 3)
 
 
-def test_a_new_version_inherits_no_evidence() -> None:
-    state = State({"ev": {"svm:1": known(seen=500, right=450)}, "rew": {"svm:1": (500, 450, 450)}})
-
-    joined = join(
-        state, ["svm:2"], statistic=EVIDENCE, warm_start=make_policy("exp3", {}).warm_start
-    )
-
-    assert joined == {"svm:2": (0.0,) * 6}
-
-
 def test_evidence_never_fades_and_knows_since_when_it_counts() -> None:
     state = State()
     for number in range(3):
