@@ -67,11 +67,11 @@ def metric_families() -> list[Metric]:
 def metrics(about: str) -> str:
     """Return the metrics `clipper_{about}_*`; of `process`, all that no other table has."""
     rows = [
-        [code(name), metric.type, metric.documentation, codes(_labels(metric))]
+        [code(name), metric.type, metric.documentation + _by(metric)]
         for name, metric in _named().items()
         if _about(name) == about
     ]
-    return table(["metric", "type", "what it is", "labels"], rows)
+    return table(["metric", "type", "what it is"], rows)
 
 
 def _named() -> dict[str, Metric]:
@@ -84,9 +84,11 @@ def _about(name: str) -> str:
     return about if about in ("application", "arm", "version") else "process"
 
 
-def _labels(metric: Metric) -> list[str]:
+def _by(metric: Metric) -> str:
+    """Return the labels beside those of its table."""
     found = {label for sample in metric.samples for label in sample.labels}
-    return sorted(found - {"le", "process"})
+    others = sorted(found - {"le", "process", "application", "version"})
+    return f", by {codes(others)}" if others else ""
 
 
 def policies() -> str:

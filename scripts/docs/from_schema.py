@@ -38,17 +38,17 @@ def endpoints(tag: str) -> str:
     rows = [
         [
             code(f"{method} {path}"),
-            operation["summary"] + _parameters(operation),
-            _success(operation),
+            operation["summary"] + _parameters(operation) + _success(operation),
         ]
         for method, path, operation in found
     ]
-    head = ["endpoint", "what it does", "answers"]
+    head = ["endpoint", "what it does"]
     return "\n".join([table(head, rows), *_bodies(found)])
 
 
 def _success(operation: Schema) -> str:
-    return ", ".join(status for status in operation["responses"] if status.startswith("2"))
+    statuses = [status for status in operation["responses"] if status.startswith("2")]
+    return "" if statuses == ["200"] else f": {' or '.join(statuses)}"
 
 
 def _parameters(operation: Schema) -> str:
