@@ -25,7 +25,6 @@ def process_rows(
 
 
 def _row(document: Document, *, kind: str) -> dict[str, Any]:
-    # A process of an older release tells less.
     pid, host = document.get("pid"), document.get("host")
     where = f" on {host}" if host else ""
     code = ", compiled" if document.get("compiled") else ""

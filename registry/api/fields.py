@@ -212,7 +212,7 @@ class ModelBody(Body):
 
 
 def said_of(column: Any) -> str:
-    """What a column says of itself, and what it may be where it is one of several."""
+    """Return the help text of a column, with its values if it has choices."""
     values = values_of(column)
     return f"{help_of(column, empty='null')} {_listed(values) if values else ''}".strip()
 

@@ -132,7 +132,7 @@ class ApplicationChange(ModelBody):
 
 
 class ChangeWithObjective(ApplicationChange):
-    """What may change of an application, and of its objective."""
+    """A change of an application and of its objective."""
 
     slo_ms = Number(
         validators=SLO_MS,
@@ -148,14 +148,14 @@ class ChangeWithObjective(ApplicationChange):
 
 
 class ApplicationPatch(ChangeWithObjective):
-    """What may change of an application, and of its objective."""
+    """A change of an application and of its objective."""
 
     has_default_output = Flag(
         required=False, help_text="false removes the default output: such queries then fail."
     )
 
     def changes(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The changes of the application and of its objective, as services take them."""
+        """Return the changes of the application and of its objective."""
         changes: dict[str, Any] = dict(self.validated_data)
         objective = {
             theirs: changes.pop(ours) for ours, theirs in OBJECTIVE_NAMES.items() if ours in changes
@@ -191,7 +191,7 @@ class DeclaredApplication(ChangeWithObjective):
     allow_signature_change = Flag(required=False, help_text=SIGNATURE_HELP)
 
     def declared(self) -> dict[str, Any]:
-        """What is declared, as services take it."""
+        """Return the declaration as services take it."""
         said: dict[str, Any] = dict(self.validated_data)
         apart = {name: said.pop(name) for name in APART if name in said}
         routes = said.pop("routes", None)
@@ -329,7 +329,7 @@ BATCH_WAIT_HELP = "How long to wait for a fuller batch: 0 sends at once, auto le
 
 
 class VersionPatch(ModelBody):
-    """What may change while a version serves. null clears a bound or a limit."""
+    """A change of how a version runs; null clears a bound or a limit."""
 
     batch_wait_ms = NumberOrAuto(required=False, allow_null=True, help_text=BATCH_WAIT_HELP)
     secret = SecretText(

@@ -1,7 +1,7 @@
-"""What a management key that is bound to applications reaches; others reach everything.
+"""Reach of management keys that are bound to applications.
 
-It sees its applications, and the models that these route to. It changes a model only where no
-other application routes to it. What isn't its own looks as if it weren't there.
+Such a key sees its applications and the models they route to, and changes only models that no other
+application routes to. Anything else looks as if it weren't there.
 """
 
 from __future__ import annotations

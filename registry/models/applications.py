@@ -27,7 +27,7 @@ POLICY_HELP = (
 
 
 class Combine(models.TextChoices):
-    """The ways to combine that come with Clipper; installed packages may add more."""
+    """Ways to combine that come with Clipper; installed packages may add more."""
 
     VOTE = "vote", "weighted vote over labels (classification)"
     SCORES = "scores", "weighted mean of class scores (classification)"
@@ -45,7 +45,7 @@ class Loss(models.TextChoices):
 
 
 class Priority(models.TextChoices):
-    """Who goes first where a model has more queries than it can answer; in that order."""
+    """The order of applications at a model with more queries than it can answer."""
 
     HIGH = "high", "high: before the others"
     NORMAL = "normal", "normal"
@@ -247,7 +247,7 @@ class Application(models.Model):
 
     @property
     def default_value(self) -> Any:
-        """The default output as a Python value; None also where there is none."""
+        """Return the default output as a Python value, None also for none."""
         return msgspec.json.decode(self.default_output) if self.default_output else None
 
 

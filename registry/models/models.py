@@ -40,7 +40,7 @@ def bounds_of(*, fewest: int | None, most: int | None) -> tuple[int, int] | None
 
 
 class Batching(models.TextChoices):
-    """How the size of batches is found; the engine's controllers have these names."""
+    """Ways to find the size of batches, by the names of the engine's controllers."""
 
     AIMD = "aimd", "aimd: grows while answers come in time, backs off when they don't"
     QUANTILE_REGRESSION = (

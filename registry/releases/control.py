@@ -21,8 +21,6 @@ KEY = "clipper:control"
 KEPT_S = 7 * 86_400.0
 # Rounds are a second apart, and one may take five on a machine that has other things to do.
 SILENT_AFTER_S = 10.0
-# A list for people to read.
-MOST_HOLDERS = 20
 NO_SLOTS: Mapping[str, Slots] = MappingProxyType({})
 # By kind of device: what to do where no slot is free.
 REMEDIES: Mapping[str, str] = {
@@ -49,7 +47,7 @@ class Slots(msgspec.Struct, frozen=True, kw_only=True):
     def holders(self) -> str:
         """Name those with most replicas first: `tree:1 x 4, svm:2 x 3`."""
         ranked = sorted(self.replicas.items(), key=lambda item: (-item[1], item[0]))
-        named = [f"{arm} x {count}" for arm, count in ranked[:MOST_HOLDERS]]
+        named = [f"{arm} x {count}" for arm, count in ranked[:20]]
         more = len(ranked) - len(named)
         return ", ".join([*named, f"{more} more"] if more else named)
 
@@ -114,8 +112,4 @@ async def read_control_async(client: redis.asyncio.Redis) -> Control:
 def _control(text: bytes | None, *, left_ms: int) -> Control:
     if text is None:
         return Control(age_s=None)
-    try:
-        last = _decoder.decode(text)
-    except msgspec.MsgspecError:  # of another release of Clipper
-        return Control(age_s=None)
-    return Control(age_s=max(0.0, KEPT_S - left_ms / 1000), last=last)
+    return Control(age_s=max(0.0, KEPT_S - left_ms / 1000), last=_decoder.decode(text))

@@ -24,7 +24,7 @@ def signature_fault(release: Release) -> str:
         return ""
     for other, what in _beside(version.model):
         if found := _difference(version, other):
-            fault = _told(found, version=version, other=other, what=what)
+            fault = _describe(found, version=version, other=other, what=what)
             return f"{fault} Deploy it with {ALLOW} where that is meant."
     return ""
 
@@ -59,7 +59,7 @@ def _check_new(routes: Collection[Route], *, before: Collection[tuple[int, int |
         for other in (route.served for route in routes):
             if other is not None and (found := _difference(version, other)):
                 what = f"another arm of {route.application}"
-                fault = _told(found, version=version, other=other, what=what)
+                fault = _describe(found, version=version, other=other, what=what)
                 raise Conflict(
                     f"E{fault[1:]} Over REST, {ALLOW} has it so where that is meant.",
                     application=route.application.name,
@@ -90,10 +90,6 @@ def _beside(model: Model) -> Iterator[tuple[ModelVersion, str]]:
 
 
 def _difference(version: ModelVersion, other: ModelVersion) -> Difference | None:
-    """Compare by count of numbers, which may be known alone, and by signature."""
-    ours, theirs = version.n_features, other.n_features
-    if None not in (ours, theirs) and ours != theirs:
-        return Difference(f"{theirs} numbers", "takes", f"takes {ours}")
     return difference(_signature(version), _signature(other))
 
 
@@ -101,5 +97,5 @@ def _signature(version: ModelVersion) -> Mapping[str, Any]:
     return msgspec.json.decode(version.signature, type=dict) if version.signature else {}
 
 
-def _told(found: Difference, *, version: ModelVersion, other: ModelVersion, what: str) -> str:
+def _describe(found: Difference, *, version: ModelVersion, other: ModelVersion, what: str) -> str:
     return f"expected {found.expected}, as {other} {found.does}, {what}; {version} {found.got}."

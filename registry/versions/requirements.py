@@ -1,7 +1,7 @@
-"""What a version needs installed, as the lines of a requirements.txt say it: read and checked.
+"""Requirements of a version: the lines of a requirements.txt that name packages.
 
-Of such a file only what names packages is taken. An option could name another index, a path or a
-URL other files of this machine; the operator's settings say where packages come from.
+Options, paths and URLs could name other files of this machine or another index; the operator's
+settings say where packages come from.
 """
 
 from __future__ import annotations

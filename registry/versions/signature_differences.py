@@ -87,7 +87,7 @@ def _shape_of(part: Mapping[str, Any]) -> str:
 
 
 def _fits(shape: list[int | None], other: list[int | None]) -> bool:
-    """Whether what has the other's shape has this one too, as far as both say."""
+    """Say whether the other's shape fits this one, as far as both say."""
     return len(shape) == len(other) and all(
         None in sizes or sizes[0] == sizes[1] for sizes in zip(shape, other, strict=True)
     )

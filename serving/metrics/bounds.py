@@ -45,8 +45,7 @@ class Shown:
         arms = {
             (application, arm): counts
             for application, values in applications.items()
-            # A process of an older release counts less.
-            for arm, counts in values.get("arms", {}).items()
+            for arm, counts in values["arms"].items()
         }
         asked = {arm: values for arm, values in versions.items() if _is_asked(values)}
         calls = {arm: sum(values[name] for name in CALLS) for arm, values in asked.items()}

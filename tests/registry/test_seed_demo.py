@@ -21,7 +21,7 @@ from pytest_django.fixtures import Settings
 from registry import services
 from registry.artifacts.store import ArtifactStore
 from registry.demo.classifiers import DemoVersion
-from registry.demo.digits import held_out, training
+from registry.demo.digits import held_out
 from registry.models import ApiKey, Application, Model, ModelVersion, Release
 
 pytestmark = pytest.mark.django_db
@@ -78,16 +78,6 @@ def test_it_makes_models_applications_and_access(tmp_path: Path, settings: Setti
         assert secret not in printed
 
 
-def test_the_applications_ask_all_five(tmp_path: Path) -> None:
-    seed()
-    for name, policy in (("digits", "exp4"), ("digits-single", "exp3")):
-        application = Application.objects.with_everything().get(name=name)
-        assert application.policy == policy
-        assert (application.slo.latency_ms, application.default_value) == (50.0, -1)
-        assert [route.model.name for route in application.routes.all()] == MODELS
-        assert {route.pinned_version for route in application.routes.all()} == {None}
-
-
 def test_the_first_versions_are_deployed_and_two_second_ones_wait() -> None:
     seed()
     deployed = Release.objects.order_by("id").select_related("version__model")
@@ -114,14 +104,6 @@ def test_the_vote_is_good_and_the_models_differ() -> None:
     assert right["svm-linear:2"] < right["svm-linear:1"] - 0.1
     assert right["mlp:2"] > right["mlp:1"]
     assert all(isinstance(answers[0].item(), int) for answers in said.values())
-
-
-def test_what_is_held_out_is_never_learnt_from() -> None:
-    seen = {image.tobytes() for image in training()[0]}
-    images, labels = held_out()
-    assert len(images) == len(labels) == 540
-    assert not any(image.tobytes() in seen for image in images)
-    assert (images.min(), images.max()) == (0.0, 16.0)
 
 
 def test_seeding_again_keeps_everything(tmp_path: Path) -> None:

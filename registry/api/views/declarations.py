@@ -67,7 +67,7 @@ class DeclaredSteps(Body):
 
 
 class RefusedOut(serializers.Serializer[Any]):
-    """What can't be as declared, and why."""
+    """A step that can't be taken, and why."""
 
     action = serializers.CharField()
     kind = serializers.CharField()

@@ -80,14 +80,6 @@ def test_the_list_comes_in_pages(manager: Api, teach: Teach) -> None:
     assert manager("get", f"{CONTEXTS}?limit=0").status_code == 400
 
 
-def test_contexts_unused_for_too_long_are_not_listed(
-    manager: Api, teach: Teach, server_redis: redis.Redis, digits: Application
-) -> None:
-    teach("ann", "bob")
-    server_redis.zadd(contexts_key(digits.pk), {"ann": 1.0})
-    assert [row["context"] for row in manager("get", CONTEXTS).json()] == ["bob"]
-
-
 # --- forgetting -------------------------------------------------------------------------------
 
 

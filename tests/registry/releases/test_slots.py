@@ -75,13 +75,6 @@ def test_a_deploy_that_no_version_can_make_room_for_is_refused(
     assert "CLIPPER_CPU_SLOTS" in answer.json()["error"]
 
 
-def test_a_version_with_several_replicas_makes_room_for_a_deploy(
-    v1: ModelVersion, server_redis: redis.Redis
-) -> None:
-    note(server_redis, a=20, b=1)
-    assert services.deploy(version=v1, by=BY).is_open
-
-
 def test_what_was_scaled_to_nothing_since_the_round_is_in_nobodys_way(
     v1: ModelVersion, server_redis: redis.Redis
 ) -> None:

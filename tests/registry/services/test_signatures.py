@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -17,23 +18,31 @@ from tests.registry.conftest import BY, AddVersion, Api, link, passed
 pytestmark = pytest.mark.django_db
 
 LIVE_DIFFERS = (
-    "expected 64 numbers, as svm:1 takes, which is live; svm:2 takes 32. "
+    "expected 64 numbers, as svm:1 takes, which is live; svm:2 takes 32 numbers. "
     "Deploy it with allow_signature_change where that is meant."
 )
 BESIDE_DIFFERS = (
-    "expected 32 numbers, as tree:1 takes, an arm beside it; svm:1 takes 64. "
+    "expected 32 numbers, as tree:1 takes, an arm beside it; svm:1 takes 64 numbers. "
     "Deploy it with allow_signature_change where that is meant."
 )
 ARMS_DIFFER = (
-    "Expected 64 numbers, as svm:1 takes, another arm of digits; tree:1 takes 32. "
+    "Expected 64 numbers, as svm:1 takes, another arm of digits; tree:1 takes 32 numbers. "
     "Over REST, allow_signature_change has it so where that is meant."
 )
+
+
+def found(takes: int | None) -> dict[str, Any]:
+    """What a check finds of a version that takes so many numbers."""
+    if takes is None:
+        return {}
+    signature = {"input_type": "doubles", "inputs": [{"shape": [takes]}]}
+    return {"n_features": takes, "signature": json.dumps(signature)}
 
 
 def go_live(version: ModelVersion, *, takes: int | None, **how: Any) -> Release:
     """Deploy a version whose check finds that it takes so many numbers."""
     release = services.deploy(version=version, by=BY, **how)
-    passed(version, n_features=takes)
+    passed(version, **found(takes))
     services.begin_release(release=release)
     services.complete_release(release=release)
     return release
@@ -126,7 +135,7 @@ def test_an_arm_that_comes_while_the_replicas_start_is_compared(
     digits: Application, svm: Model, v1: ModelVersion, tree: ModelVersion
 ) -> None:
     release = services.deploy(version=v1, by=BY)
-    passed(v1, n_features=64)
+    passed(v1, **found(64))
     services.begin_release(release=release)
     assert release.state == "starting"
     link(digits, model=tree.model, by=BY)
@@ -151,7 +160,7 @@ def test_a_rollback_to_what_was_never_live_is_compared_unless_told_otherwise(
 ) -> None:
     go_live(v1, takes=64)
     release = services.roll_back(model=svm, to=v2, by=BY)
-    passed(v2, n_features=32)
+    passed(v2, **found(32))
     services.begin_release(release=release)
     assert (release.state, release.error) == ("failed", LIVE_DIFFERS)
     release = services.roll_back(model=svm, to=v2, by=BY, allow_signature_change=True)
@@ -244,7 +253,7 @@ def test_over_rest_a_release_says_what_it_was_allowed(
     assert manager("post", url, {"allow_signature_change": 1}).status_code == 400
     answer = manager("post", url, allow)
     assert (answer.status_code, answer.json()["allow_signature_change"]) == (202, True)
-    passed(v2, n_features=32)
+    passed(v2, **found(32))
     services.begin_release(release=Release.objects.latest("id"))
     assert Release.objects.latest("id").state == "starting"
 

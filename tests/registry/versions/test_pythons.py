@@ -60,16 +60,6 @@ def test_one_asked_for_that_does_not_fit_is_refused(required: str, asked: str) -
         python_for(required, asked=asked, there=nobody_asks)
 
 
-def test_where_none_fits_those_that_are_here_are_named() -> None:
-    with pytest.raises(PythonUnavailable) as refused:
-        python_for(">=3.99", asked="", there=there)
-    named = str(refused.value)
-    assert f"{OTHERS[0]}.5" in named
-    assert platform.python_version() in named
-    assert "3.9.18" not in named
-    assert named.endswith("requires >=3.99")
-
-
 @pytest.mark.parametrize("required", ["3.12", "^3.11", ">=3.12; rm"])
 def test_what_specifies_no_versions_is_refused(required: str) -> None:
     with pytest.raises(InvalidRequiresPython, match="Expected versions of Python"):
