@@ -15,7 +15,7 @@ import msgspec
 
 from core.errors import BadRequest, ClipperError, RequestTimeout, Saturated
 from serving.http.asgi import UNEXPECTED, error_headers
-from serving.http.connections import Answerable, Connections
+from serving.http.connections import Connections
 from serving.http.exchange import CLIENT_FIELD, MOST_UNREAD_BYTES, STATUS_LINES, Exchange
 from serving.http.limits import MAX_HEAD_BYTES, Limits, Unfinished
 from serving.http.lingering import linger
@@ -57,8 +57,8 @@ class HttpConnection(asyncio.Protocol):
         self._head: Any = None
         self._parts: list[bytes] = []
         self._length = self._missing = 0
-        # The question or the exchange that is being answered.
-        self._question: Answerable | None = None
+        # The query or the exchange that is being answered.
+        self._question: Any = None
         self._body = b""
         self._exchange: Exchange | None = None
         self._keep_alive = True
@@ -191,7 +191,6 @@ class HttpConnection(asyncio.Protocol):
         return True
 
     def _take_body(self, exchange: Exchange, data: bytes) -> None:
-        """Take a part of the body that the application reads; keep what is behind it."""
         request = exchange.request
         if request.complete:
             self._keep(data)
@@ -319,7 +318,6 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def is_last(self) -> bool:
-        """Return whether the request that is being answered is the last one of the connection."""
         return self.shared.closing and not self.ahead
 
     def client_of(self, request: Request) -> Address | None:
@@ -408,7 +406,6 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Return whether no request is under way, nor a part of one."""
         waits = self._question is not None or self._exchange is not None or self.write_paused
         return not (waits or self._begun or self._head is not None or self.ahead)
 
@@ -434,8 +431,12 @@ class HttpConnection(asyncio.Protocol):
         elif self._has_ended or self._question is not None:
             return
         elif self.unfinished.since:
-            if now >= self.unfinished.until:
-                self._judge_body(now)
+            if now < self.unfinished.until:
+                return
+            if self.unfinished.enough or self.read_paused:
+                self.unfinished.begin_window(now=now)
+            else:
+                self._give_up(RequestTimeout("Expected the body of the request sooner."))
         elif self._exchange is not None:
             return
         elif self._head_since:
@@ -443,13 +444,6 @@ class HttpConnection(asyncio.Protocol):
                 self._give_up(RequestTimeout("Expected the head of a request sooner."))
         elif now >= self._active_at + self.limits.idle_s:
             self.close()
-
-    def _judge_body(self, now: float) -> None:
-        """Go on if enough came, or if the application didn't take what came."""
-        if self.unfinished.enough or self.read_paused:
-            self.unfinished.begin_window(now=now)
-        else:
-            self._give_up(RequestTimeout("Expected the body of the request sooner."))
 
 
 def _address(place: Any) -> Address | None:

@@ -14,14 +14,6 @@ from serving.http.asgi import Endpoint
 from serving.http.limits import Limits
 
 
-class Answerable(Protocol):
-    """A question that is open."""
-
-    def when_settled(self, then: Callable[[], None]) -> None: ...
-
-    def abandon(self) -> None: ...
-
-
 class DirectAnswers(Protocol):
     """Answers plain requests from their bytes, without a task."""
 
@@ -29,7 +21,7 @@ class DirectAnswers(Protocol):
         """Return a known head, the length of its body and the request's id."""
 
     def begin(self, head: Any, body: bytes, *, arrived: float) -> Any:
-        """Return the open question; None if the application has to answer."""
+        """Return the open query; None if the application has to answer."""
 
     def answer(self, question: Any, *, body: bytes) -> bytes:
         """Return the JSON of the answer to a settled question; raise ClipperError if it failed."""
@@ -88,7 +80,6 @@ class Connections:
             await asyncio.wait(self.tasks)
 
     def count_refusal(self, reason: str) -> None:
-        """Count a connection that is ended for what its client does."""
         self._refusals[reason] += 1
 
     def start(self, work: Any) -> asyncio.Task[Any]:
@@ -99,5 +90,4 @@ class Connections:
         return task
 
     def renew_date(self) -> None:
-        """Bring the line that dates responses up to date."""
         self.date = b"date: %b\r\n" % formatdate(time(), usegmt=True).encode()

@@ -67,7 +67,6 @@ class Unfinished:
 
     @property
     def until(self) -> float:
-        """Return when the window is over."""
         return self.since + self._limits.body_s
 
     @property
@@ -87,7 +86,6 @@ class Unfinished:
         self.since, self._brought = now, 0
 
     def bring(self, size: int) -> None:
-        """Count bytes that came within the window."""
         self._brought += size
 
     def end(self) -> None:

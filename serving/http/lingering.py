@@ -33,9 +33,6 @@ def linger(protocol: asyncio.Protocol, *, transport: asyncio.Transport) -> None:
     """Close what `protocol` served; a client that is still sending may read the answer first."""
     if transport.is_closing():
         return
-    if not transport.can_write_eof():
-        transport.close()
-        return
     transport.set_protocol(Lingering(protocol, transport=transport))
     try:
         transport.write_eof()

@@ -126,7 +126,6 @@ class Request:
 
     @property
     def routed_path(self) -> str:
-        """Return the path as routes see it."""
         path = self.path.decode("ascii")
         return unquote(path) if "%" in path else path
 
