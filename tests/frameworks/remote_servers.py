@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import statistics
 import tempfile
 import time
@@ -111,29 +110,6 @@ def test_callers_hardly_notice_that_it_is_killed(
     assert first["default"] + away["default"] <= 2 * PHASE * 0.1
     reasons = {one.body["default_explanation"] for one in load.after(killed_at) if one.default}
     assert any(servers[name].place in reason for reason in reasons), reasons
-
-
-def test_callers_hardly_notice_that_one_hangs(
-    stack: Stack, servers: dict[str, Server], bandit: str
-) -> None:
-    """Not Triton: its Python backend, held still for longer, crashes when it goes on."""
-    images, _ = held_out()
-    with Load(stack, application=bandit, inputs=images.tolist(), pause_s=HARDLY_S) as load:
-        together = phase(load)
-        held_at = time.monotonic()
-        servers["mlserver"].signal(signal.SIGSTOP)
-        first, away = phase(load), phase(load)
-        servers["mlserver"].signal(signal.SIGCONT)
-        back_at = time.monotonic()
-        eventually(
-            lambda: often_answered_by("mlserver:1", load=load, since=back_at),
-            seconds=60,
-            what="it is back",
-        )
-        back = phase(load)
-    tell(load, since=held_at, together=together, first=first, away=away, back=back)
-    assert load.errors == []
-    assert first["default"] + away["default"] <= 2 * PHASE * 0.1
 
 
 def often_answered_by(arm: str, *, load: Load, since: float) -> list[Seen]:

@@ -11,12 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serving.container.child.child_process import ChildPredictor
 from serving.container.failures.container_errors import ArtifactInvalid
-from serving.container.runtimes import runs_code
-from serving.container.spec import LoadSpec
 from serving.rpc.frames.codec import AnswerStatus
-from tests.serving.container.artifacts import answered, load_as, save, zipped
+from tests.serving.container.artifacts import answered, load_as, zipped
 
 ROWS = np.random.default_rng(0).random((60, 4))
 BINARY = (ROWS[:, 0] > 0.5).astype(int)
@@ -105,14 +102,6 @@ def test_what_is_missing_goes_the_way_that_was_learned(
     assert answered(predictor, rows) == classifier.predict_proba([[np.nan, 0.5, 0.5, 0.5]]).tolist()
 
 
-def test_a_row_of_the_wrong_width_fails_alone(content: bytes, artifact_file: Path) -> None:
-    bad, good = load_as("catboost", content, at=artifact_file).answer_batch(
-        [b"[1,2,3]", b"[1,2,3,4]"]
-    )
-    assert bad == (AnswerStatus.INVALID_INPUT, b"expected 4 numbers, got 3")
-    assert good.status is AnswerStatus.OK
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -135,16 +124,3 @@ def test_a_file_that_is_cut_off_is_refused(
 ) -> None:
     with pytest.raises(ArtifactInvalid, match="got a file that was cut off"):
         load_as("catboost", content[: int(len(content) * share)], at=artifact_file)
-
-
-def test_a_model_runs_confined_in_a_process_of_its_own(
-    content: bytes, classifier: Any, artifact_file: Path
-) -> None:
-    """CatBoost believes what a file's trees say, so that one may be an attack on it."""
-    assert runs_code("catboost", allow_pickle=False)
-    saved = save(content, at=artifact_file)
-    predictor = ChildPredictor(LoadSpec(runtime="catboost", input_type="doubles", **saved))
-    try:
-        assert answered(predictor, ROWS) == np.ravel(classifier.predict(ROWS)).tolist()
-    finally:
-        predictor.close()

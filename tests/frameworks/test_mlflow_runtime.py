@@ -17,12 +17,9 @@ from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, Schema, TensorSpec
 from sklearn.linear_model import LogisticRegression
 
-from serving.container.child.child_process import ChildPredictor
 from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed
-from serving.container.runtimes import runs_code
-from serving.container.spec import LoadSpec
 from serving.rpc.frames.codec import AnswerStatus
-from tests.serving.container.artifacts import answered, load_as, save, zipped
+from tests.serving.container.artifacts import answered, load_as, zipped
 
 FRAME = pd.DataFrame(np.random.default_rng(0).random((30, 3)), columns=["age", "income", "visits"])
 LABELS = (FRAME.age > 0.5).astype(int)
@@ -110,25 +107,6 @@ def test_probabilities_are_those_of_the_model_within(
         load_as("mlflow", of_code("model_input"), at=artifact_file, method="predict_proba")
 
 
-def test_a_model_runs_confined_in_a_process_of_its_own(
-    artifact: bytes, model: LogisticRegression, artifact_file: Path
-) -> None:
-    assert runs_code("mlflow", allow_pickle=False)
-    saved = save(artifact, at=artifact_file)
-    predictor = ChildPredictor(LoadSpec(runtime="mlflow", input_type="doubles", **saved))
-    try:
-        assert answered(predictor, FRAME.to_numpy()) == model.predict(FRAME).tolist()
-    finally:
-        predictor.close()
-
-
-def test_a_missing_column_is_named(artifact: bytes, artifact_file: Path) -> None:
-    predictor = load_as("mlflow", artifact, at=artifact_file, input_type="json")
-    (bad,) = predictor.answer_batch([b'{"age": 0.5, "income": 0.1}'])
-    assert bad.status is not AnswerStatus.OK
-    assert b"missing inputs ['visits']" in bad.payload
-
-
 def test_a_column_may_be_missing_where_the_model_takes_nan(
     artifact: bytes, artifact_file: Path
 ) -> None:
@@ -141,13 +119,6 @@ def test_a_column_may_be_missing_where_the_model_takes_nan(
     counting = of_code("model_input.isna().sum(axis=1).tolist()", inputs=names)
     predictor = load_as("mlflow", counting, at=artifact_file, input_type="columns")
     assert predictor.answer_batch([row]) == [(AnswerStatus.OK, b"1")]
-
-
-def test_a_row_of_the_wrong_width_fails_alone(artifact: bytes, artifact_file: Path) -> None:
-    predictor = load_as("mlflow", artifact, at=artifact_file)
-    bad, good = predictor.answer_batch([b"[1,2]", b"[1,2,3]"])
-    assert bad == (AnswerStatus.INVALID_INPUT, b"expected 3 numbers, got 2")
-    assert good.status is AnswerStatus.OK
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,9 @@ import numpy as np
 import pytest
 import tensorflow
 
-from serving.container.child.child_process import ChildPredictor
 from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed, PickleRefused
-from serving.container.runtimes import runs_code
-from serving.container.spec import LoadSpec
 from serving.rpc.frames.codec import AnswerStatus
-from tests.serving.container.artifacts import answered, load_as, save, zipped
+from tests.serving.container.artifacts import answered, load_as, zipped
 
 keras = tensorflow.keras
 ROWS = np.random.default_rng(0).random((20, 4)).astype(np.float32)
@@ -91,19 +88,6 @@ def test_a_model_answers_with_outputs_probabilities_and_labels(
     assert np.mean(answered(predictor, ROWS) == ROWS[:, :3].argmax(axis=1)) > 0.8
 
 
-def test_a_model_runs_confined_in_a_process_of_its_own(
-    keras_file: bytes, net: Any, artifact_file: Path
-) -> None:
-    assert runs_code("tensorflow", allow_pickle=False)
-    spec = LoadSpec(runtime="tensorflow", input_type="floats", **save(keras_file, at=artifact_file))
-    predictor = ChildPredictor(spec)
-    try:
-        expected = net(ROWS, training=False).numpy()
-        assert np.allclose(answered(predictor, ROWS), expected, atol=1e-5)
-    finally:
-        predictor.close()
-
-
 def test_an_image_may_come_nested_or_as_its_pixels(artifact_file: Path) -> None:
     model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.GlobalMaxPooling2D()])
     content = kept(model, at=artifact_file)
@@ -146,14 +130,6 @@ def test_texts_are_taken_and_given(artifact_file: Path) -> None:
     content = exported(Greeting(), at=artifact_file)
     predictor = load_as("tensorflow", content, at=artifact_file, input_type="strings")
     assert answered(predictor, ["ann", "bob"]) == ["hi ann", "hi bob"]
-
-
-def test_a_row_of_the_wrong_width_fails_alone(artifact: bytes, artifact_file: Path) -> None:
-    bad, good = load_as("tensorflow", artifact, at=artifact_file).answer_batch(
-        [b"[1,2,3]", b"[1,2,3,4]"]
-    )
-    assert bad == (AnswerStatus.INVALID_INPUT, b"expected 4 numbers, got 3")
-    assert good.status is AnswerStatus.OK
 
 
 def test_a_value_that_is_no_number_fails_alone(artifact_file: Path) -> None:
@@ -234,8 +210,3 @@ def test_a_graphics_card_that_is_not_there_is_missed(
 def test_what_is_no_model_is_refused(content: bytes, message: str, artifact_file: Path) -> None:
     with pytest.raises(ArtifactInvalid, match=message):
         load_as("tensorflow", content, at=artifact_file)
-
-
-def test_a_file_that_is_cut_off_is_refused(artifact: bytes, artifact_file: Path) -> None:
-    with pytest.raises(ArtifactInvalid, match="expected a file of model"):
-        load_as("tensorflow", artifact[: len(artifact) // 2], at=artifact_file)

@@ -12,11 +12,8 @@ import pytest
 import torch
 import transformers
 
-from serving.container.child.child_process import ChildPredictor
-from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed, PickleRefused
-from serving.container.runtimes import runs_code
-from serving.container.spec import LoadSpec
-from tests.serving.container.artifacts import answered, load_as, save, zipped
+from serving.container.failures.container_errors import ArtifactInvalid, PickleRefused
+from tests.serving.container.artifacts import answered, load_as, zipped
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "a"]
 TEXTS = ["good film", "bad", "a bad film", "unheard of"]
@@ -90,19 +87,6 @@ def test_a_classifier_answers_with_labels_and_probabilities(
     predictor.close()
 
 
-def test_a_model_runs_confined_in_a_process_of_its_own(
-    classifier: tuple[bytes, Any], artifact_file: Path
-) -> None:
-    assert runs_code("transformers", allow_pickle=False)
-    content, pipeline = classifier
-    spec = LoadSpec(runtime="transformers", input_type="strings", **save(content, at=artifact_file))
-    predictor = ChildPredictor(spec)
-    try:
-        assert answered(predictor, TEXTS) == [pipeline(text)[0]["label"] for text in TEXTS]
-    finally:
-        predictor.close()
-
-
 @pytest.mark.parametrize(
     ("kind", "task", "row", "has"),
     [
@@ -167,13 +151,6 @@ def test_nothing_is_fetched(classifier: tuple[bytes, Any], artifact_file: Path) 
         config = archive.read("pipeline/config.json")
     with pytest.raises(ArtifactInvalid, match="for text-classification that transformers loads"):
         load_as("transformers", zipped({"config.json": config}), at=artifact_file)
-
-
-def test_a_graphics_card_that_is_not_there_is_missed(
-    classifier: tuple[bytes, Any], artifact_file: Path
-) -> None:
-    with pytest.raises(LoadFailed, match="PyTorch has no access to cuda:0"):
-        load_as("transformers", classifier[0], at=artifact_file, device="cuda:0")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -20,11 +19,6 @@ FILES = compiling.modules()
 def classes(file: str) -> list[ast.ClassDef]:
     tree = ast.parse((compiled.ROOT / file).read_text())
     return [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-
-
-def test_there_is_something_to_compile() -> None:
-    assert len(FILES) > 40
-    assert {"serving/engine/engine.py", "serving/query/query.py"} <= set(FILES)
 
 
 def test_no_struct_is_compiled_as_it_would_lose_its_options() -> None:
@@ -66,12 +60,6 @@ def test_a_process_that_answers_loads_nothing_of_it_before_it_may_be_compiled() 
     loaded = set(told.stdout.split())
     assert "core.compiled" in loaded
     assert not loaded & set(names)
-
-
-def test_missing_headers_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": str(tmp_path)})
-    with pytest.raises(SystemExit, match=r"Python\.h is missing; install the headers"):
-        compiling.check_headers()
 
 
 @pytest.fixture
@@ -116,23 +104,3 @@ def test_what_cannot_be_imported_is_not_used(builds: Path) -> None:
     with pytest.raises(SystemExit, match=r"can't be imported: ImportError: .*_queue"):
         compiling.put_to_use(made_in(builds, name="_queue", code=b"no code"), digest=digest)
     assert compiled.build() is None
-
-
-def test_one_make_compile_waits_for_another(
-    builds: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    builds.mkdir(parents=True)
-    took: list[str] = []
-
-    def wait() -> None:
-        with compiling.alone(builds):
-            took.append("second")
-
-    second = Thread(target=wait)
-    with compiling.alone(builds):
-        second.start()
-        while "waits for another" not in capsys.readouterr().out:
-            second.join(0.01)
-        took.append("first")
-    second.join(60.0)
-    assert took == ["first", "second"]

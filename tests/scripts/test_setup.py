@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -115,15 +114,6 @@ def test_requirements_are_installed_once(checkout: Checkout) -> None:
     assert second.stdout == ""
 
 
-def test_changed_requirements_are_installed_again(checkout: Checkout) -> None:
-    checkout.set_up()
-    with (checkout.root / "requirements.txt").open("a") as requirements:
-        requirements.write("# one more\n")
-    checkout.set_up()
-
-    assert len(checkout.installed()) == 2
-
-
 def test_an_environment_of_another_python_is_made_anew(checkout: Checkout) -> None:
     checkout.set_up()
     checkout.interpreter("python3.13", version="3.13")
@@ -144,13 +134,6 @@ def test_uv_is_the_pinned_one_and_is_installed_once(checkout: Checkout) -> None:
     assert wanted.count("==") == 1
     assert "--hash=sha256:" in wanted.splitlines()[-1]
     assert len(checkout.installed()) == 2
-
-
-def test_what_runs_is_compiled_and_what_is_tested_compiles_itself(checkout: Checkout) -> None:
-    checkout.set_up("--dev")
-    assert not [call for call in checkout.installed() if "--compile-bytecode" in call]
-    checkout.set_up()
-    assert "--compile-bytecode" in checkout.installed()[-1]
 
 
 def test_where_uv_can_t_install_something_pip_does(checkout: Checkout) -> None:
@@ -203,20 +186,3 @@ def test_who_is_not_root_is_told_what_to_install(checkout: Checkout) -> None:
         "setup: Chromium (for the browser tests) is missing; "
         "install it: sudo apt-get install --no-install-recommends chromium-headless-shell\n"
     )
-
-
-def test_elsewhere_than_on_debian_it_names_the_thing(checkout: Checkout) -> None:
-    assert "Chromium (for the browser tests) is missing" in checkout.set_up("--dev").stderr
-
-
-def test_what_a_command_prints_is_all_that_is_printed_where_another_make_calls_this_one(
-    tmp_path: Path,
-) -> None:
-    makefile = tmp_path / "Makefile"
-    makefile.write_text(f"pipeline:\n\t@make -C {ROOT} help\n")
-    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    said = subprocess.run(
-        ["make", "-f", makefile], cwd=tmp_path, env=env, capture_output=True, check=True
-    ).stdout
-    assert said.startswith(b"make COMMAND")
-    assert b"directory" not in said

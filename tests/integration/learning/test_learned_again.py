@@ -10,7 +10,7 @@ import httpx
 import redis
 
 from tests.integration.conftest import Digits
-from tests.integration.stack import Stack, eventually, post
+from tests.integration.stack import Stack, post
 
 USERS = ("", "ann", "bob")
 
@@ -104,18 +104,3 @@ def test_what_was_reset_stays_forgotten(stack: Stack, patient: str, digits: Digi
     assert {arm["feedback"] for arm in stack.learned(patient, context="bob")} != {0}
     assert stack.rebuilt(patient).endswith("; Redis has the same.")
     assert {arm["feedback"] for arm in stack.learned(patient, context="ann")} == {0}
-
-
-def test_a_reset_is_followed_by_queries_within_a_moment(
-    stack: Stack, patient: str, digits: Digits
-) -> None:
-    teach(stack, patient, digits, rounds=3)
-    with stack.client() as client:
-        path = f"/api/v1/applications/{patient}/selection"
-        assert client.delete(path, params={"all": "true"}).status_code == 204
-
-        def even() -> bool:
-            weights = {arm["weight"] for arm in stack.learned(patient, context="")}
-            return len(weights) == 1
-
-        eventually(even, seconds=90, what="all arms are trusted alike")

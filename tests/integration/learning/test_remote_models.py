@@ -117,25 +117,6 @@ def test_callers_hardly_notice_that_one_of_three_is_away(
     assert any("127.0.0.1" in kind["error"] for kind in errors)
 
 
-def test_an_ensemble_of_near_and_far_models_agrees_with_the_labels(
-    remote_stack: Stack, digits: Digits
-) -> None:
-    inputs, labels = digits
-    models = ["svm-linear", "far-triton", "far-mlflow"]
-    name = application(remote_stack, "together", policy="exp4", models=models)
-    with remote_stack.client() as client:
-        batch = post(client, f"{name}/predict", {"input_batch": inputs[:200]})
-        answers = batch["batch_predictions"]
-        told = [
-            {"query_id": answer["query_id"], "label": label}
-            for answer, label in zip(answers, labels[:200], strict=True)
-        ]
-        assert post(client, f"{name}/feedback", {"feedback": told})["accepted"] == 200
-    right = [a["output"] == label for a, label in zip(answers, labels[:200], strict=True)]
-    assert statistics.mean(right) > 0.85
-    assert all(set(answer["models"]) == {TRITON, MLFLOW, LOCAL} for answer in answers)
-
-
 def test_the_secret_is_nowhere_but_in_the_request(remote_stack: Stack, triton: StandIn) -> None:
     assert any(asked.headers.get("authorization") == f"Bearer {SECRET}" for asked in triton.asked)
     hidden = [path for path in remote_stack.var.rglob("*") if path.is_file()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -101,23 +101,6 @@ def test_each_kind_has_loaded_what_it_serves(stack: Stack, kind: str, expected: 
         maps = Path(f"/proc/{process.pid}/maps").read_text()
         assert "python" in maps
         assert bool(NOT_OF_PREDICT.search(maps)) is expected
-
-
-def test_both_kinds_tell_of_themselves(
-    stack: Stack, record_property: Callable[[str, object], None]
-) -> None:
-    def told() -> set[str]:
-        text = httpx.get(f"{stack.url}/metrics", timeout=30).text
-        return set(re.findall(r'clipper_web_resident_bytes\{process="(\d+)-', text))
-
-    pids = {
-        kind: {str(process.pid) for process in stack.web_processes(kind)}
-        for kind in ("predict", "console")
-    }
-    assert all(pids.values())
-    eventually(
-        lambda: told() >= pids["predict"] | pids["console"], seconds=90, what="both kinds told"
-    )
 
 
 def test_queries_are_answered_by_compiled_code_where_it_is_of_these_sources(stack: Stack) -> None:

@@ -50,16 +50,19 @@ def wait_for_more(load: Load) -> None:
 def test_restarts_under_load_cause_no_error_and_no_default(
     stack: Stack, patient: str, digits: Digits
 ) -> None:
+    control = stack.pid_of("control")
+    only = [option for program in NO_REPLICAS for option in ("--only", program)]
     with Load(stack, application=patient, inputs=digits[0], threads=CLIENTS) as load:
         eventually(lambda: load.count() > 50, seconds=60, what="load")
         for _ in range(ROUNDS):
             (before,) = stack.web_processes()
-            restart(stack, "--only", "predict")
+            restart(stack, *only)
             (after,) = stack.web_processes()
             assert after.pid != before.pid
             wait_for_more(load)
     assert load.errors == []
     assert load.defaults == []
+    assert stack.pid_of("control") not in (0, control)
 
 
 @pytest.mark.long
@@ -146,18 +149,3 @@ async def test_a_websocket_client_goes_on_in_the_next_process(
             answer = await session.predict([*digits[0][0][:-1], asked * 1e-9])
             assert not answer.default
         await restarting
-
-
-def test_a_restart_of_what_has_no_replicas_leaves_a_stack_that_works(
-    stack: Stack, patient: str, digits: Digits
-) -> None:
-    before = stack.pid_of("control")
-    only = [option for program in NO_REPLICAS for option in ("--only", program)]
-    said = restart(stack, *only)
-    assert "predict: restarted in" in said
-    assert "console: restarted in" in said
-    assert "control: restarted in" in said
-    assert stack.pid_of("control") not in (0, before)
-    eventually(stack.ready, seconds=60, what="ready")
-    with stack.client() as client:
-        assert not post(client, f"{patient}/predict", {"input": digits[0][0]})["default"]

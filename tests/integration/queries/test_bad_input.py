@@ -24,72 +24,54 @@ def ask(
         return client.post(path, content=content)
 
 
-def assert_error(response: httpx.Response, *, status: int, code: str, says: str) -> None:
+def assert_error(response: httpx.Response, *, status: int, code: str) -> None:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
     body = response.json()
     assert body.keys() - {"query_id"} == {"error", "code", "details"}
     assert body["code"] == code
-    assert says in body["error"]
 
 
 @pytest.mark.parametrize(
-    ("content", "code", "says"),
+    ("content", "code"),
     [
-        (b'{"input": [1, 2', "invalid_json", "truncated"),
-        (b"{}", "malformed", "either input or input_batch"),
-        (json.dumps({"input": [0] * 63}).encode(), "invalid_input", "expected 64 numbers, got 63"),
-        (b'{"input": [1], "tiemout_ms": 5}', "unknown_field", "expected only input, input_batch"),
-        (b'{"input": [1], "context": "\xff"}', "invalid_json", "UTF-8"),
-        (b'{"input": ' + b"[" * 100_000, "invalid_json", ""),
+        (b'{"input": [1, 2', "invalid_json"),
+        (b"{}", "malformed"),
+        (json.dumps({"input": [0] * 63}).encode(), "invalid_input"),
+        (b'{"input": [1], "tiemout_ms": 5}', "unknown_field"),
+        (b'{"input": [1], "context": "\xff"}', "invalid_json"),
+        (b'{"input": ' + b"[" * 100_000, "invalid_json"),
     ],
 )
-def test_a_malformed_body_is_a_400(stack: Stack, content: bytes, code: str, says: str) -> None:
-    assert_error(ask(stack, content), status=400, code=code, says=says)
+def test_a_malformed_body_is_a_400(stack: Stack, content: bytes, code: str) -> None:
+    assert_error(ask(stack, content), status=400, code=code)
 
 
-def test_an_unknown_application_is_a_404(stack: Stack) -> None:
-    response = ask(stack, b'{"input":[1]}', path="/api/v1/applications/nothing/predict")
-    assert_error(response, status=404, code="not_found", says="'nothing'")
-
-
-@pytest.mark.parametrize("path", ["/api/v1/nothing", "/nothing"])
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_an_unknown_url_is_a_404_in_json(stack: Stack, method: str, path: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status", "code"),
+    [
+        ("POST", "/api/v1/applications/nothing/predict", {}, 404, "not_found"),
+        ("GET", "/api/v1/nothing", {}, 404, "not_found"),
+        ("POST", "/nothing", {}, 404, "not_found"),
+        ("POST", PREDICT, {"Authorization": b""}, 401, "unauthenticated"),
+        ("POST", PREDICT, {"Authorization": b"Api-Key wrong"}, 401, "unauthenticated"),
+        ("POST", PREDICT, {"Authorization": b"Api-Key \xff"}, 401, "unauthenticated"),
+        ("GET", PREDICT, {}, 405, "method_not_allowed"),
+        ("POST", PREDICT, {"Content-Encoding": b"gzip"}, 415, "unsupported_encoding"),
+    ],
+)
+def test_each_mistake_has_its_status_and_code(
+    stack: Stack, method: str, path: str, headers: dict[str, Any], status: int, code: str
+) -> None:
     with stack.client() as client:
-        response = client.request(method, path)
-    assert_error(response, status=404, code="not_found", says=path)
-
-
-def test_no_key_is_a_401(stack: Stack) -> None:
-    response = ask(stack, b'{"input":[1]}', headers={})
-    assert_error(response, status=401, code="unauthenticated", says="Api-Key")
-    assert response.headers["www-authenticate"].startswith("Api-Key")
-
-
-@pytest.mark.parametrize("value", ["Api-Key wrong", "Api-Key \xff"])
-def test_an_unknown_key_is_a_401(stack: Stack, value: str) -> None:
-    response = ask(stack, b'{"input":[1]}', headers={"Authorization": value.encode("latin-1")})
-    assert_error(response, status=401, code="unauthenticated", says="")
+        response = client.request(method, path, content=b'{"input":[1]}', headers=headers)
+    assert_error(response, status=status, code=code)
 
 
 def test_a_key_without_the_scope_is_a_403(stack: Stack) -> None:
     key = stack.new_key("feedback-only", scopes="feedback")
     response = ask(stack, b'{"input":[1]}', headers={"Authorization": f"Api-Key {key}"})
-    assert_error(response, status=403, code="forbidden", says="predict")
-
-
-def test_a_get_is_a_405(stack: Stack) -> None:
-    with stack.client() as client:
-        response = client.get(PREDICT)
-    assert_error(response, status=405, code="method_not_allowed", says="POST")
-    assert response.headers["allow"] == "POST"
-
-
-def test_a_compressed_body_is_a_415(stack: Stack) -> None:
-    headers = stack.headers | {"Content-Encoding": "gzip"}
-    response = ask(stack, b"\x1f\x8b", headers=headers)
-    assert_error(response, status=415, code="unsupported_encoding", says="gzip")
+    assert_error(response, status=403, code="forbidden")
 
 
 def test_a_hundred_megabytes_are_refused_before_they_are_read(stack: Stack) -> None:

@@ -10,11 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from tests.chromium import chromium
 from tests.integration.conftest import Digits
 from tests.integration.stack import Stack
-
-__all__ = ["chromium"]
 
 ASK = """async ([url, body, key]) => {
   const headers = {"Content-Type": "application/json", "X-Request-ID": "page-1"};

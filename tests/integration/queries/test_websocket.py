@@ -88,10 +88,3 @@ async def test_a_bad_message_gets_an_error_and_the_socket_stays_open(
         assert answer["code"] == code
         again = await exchange(socket, {"id": 6, "input": digits[0][0]})
         assert again[6]["type"] == "prediction"
-
-
-async def test_an_unknown_application_is_told_on_the_socket(stack: Stack, digits: Digits) -> None:
-    address = stack.url.replace("http", "ws") + "/ws/v1/applications/nothing"
-    async with connect(address, additional_headers=stack.headers) as socket:
-        answer = await exchange(socket, {"id": 1, "input": digits[0][0]})
-    assert answer[1]["code"] == "not_found"

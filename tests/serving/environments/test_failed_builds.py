@@ -65,16 +65,6 @@ def test_it_is_told_again_and_not_tried_for_a_while_unless_asked_for(
     assert not refused(environments).remembered
 
 
-def test_it_is_tried_at_once_where_a_wheel_has_come(
-    environments: Environments, tmp_path: Path
-) -> None:
-    refused(environments)
-    make_wheel(tmp_path / "wheels", "grill")
-    os.utime(tmp_path / "wheels", (time.time() + 1, time.time() + 1))  # clocks may be coarse
-    environments.prepare(GRILL).release()
-    assert list(environments.root.glob("*.failed")) == []
-
-
 def test_it_is_tried_at_once_where_a_wheel_has_come_while_it_was_built(
     environments: Environments, tmp_path: Path
 ) -> None:

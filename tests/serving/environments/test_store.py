@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pytest
 from core.file_lock import FileLock
 from serving.container.failures.container_errors import EnvironmentFailed
 from serving.environments.spec import stack_python
-from serving.environments.store import MADE_OF, STAGING, Environments, HeldEnvironment
+from serving.environments.store import MADE_OF, STAGING, Environments
 from tests.long import beginning_of
 from tests.serving.environments.wheels import make_wheel, needs, offline
 
@@ -74,14 +73,6 @@ def test_two_versions_of_one_package_lie_side_by_side(
     assert made_of.bytes > 0 < made_of.seconds
 
 
-def test_all_of_it_is_compiled_but_tests(environments: Environments, tmp_path: Path) -> None:
-    files = {"oven/__init__.py": "", "oven/tests/test_oven.py": "", "oven/contests.py": ""}
-    make_wheel(tmp_path / "wheels", "oven", files=files)
-    folder = built(environments, "oven")
-    compiled = {path.name.partition(".")[0] for path in folder.rglob("oven*/**/*.pyc")}
-    assert compiled == {"__init__", "contests"}
-
-
 def test_what_it_holds_can_be_run_by_the_user_of_a_model(
     environments: Environments, wheels: Path
 ) -> None:
@@ -95,15 +86,6 @@ def test_what_it_holds_can_be_run_by_the_user_of_a_model(
     assert (folder / "bin").stat().st_mode & 0o005 == 0o005
     assert module.stat().st_mode & 0o004 == 0o004
     assert environments.root.stat().st_mode & 0o077 == 0
-
-
-def test_equal_requirements_share_one_that_is_built_once(
-    environments: Environments, wheels: Path
-) -> None:
-    first = environments.prepare(needs("toaster == 1.5  # the old one"))
-    second = environments.prepare(needs("\n\ntoaster==1.5"))
-    assert (first.built, second.built) == (True, False)
-    assert first.folder == second.folder
 
 
 def test_requirements_that_come_to_the_same_packages_share_one(
@@ -123,14 +105,6 @@ def test_requirements_that_come_to_the_same_packages_share_one(
     loose.release()
     assert environments.remove(pinned.folder.name)
     assert environments.prepare(needs("oven")).built
-
-
-def test_one_that_other_requirements_need_stays(tmp_path: Path, wheels: Path) -> None:
-    environments = Environments(tmp_path / "environments", rules=offline(tmp_path, most=1))
-    built(environments, "toaster==1.9")
-    built(environments, "toaster")
-    with pytest.raises(EnvironmentFailed, match="keeps at most 1"):
-        environments.prepare(needs("toaster==1.5"), keep=lambda: [needs("toaster").digest])
 
 
 def test_a_build_says_what_it_does(environments: Environments, wheels: Path) -> None:
@@ -177,14 +151,6 @@ def test_a_damaged_one_is_built_anew(environments: Environments, wheels: Path, d
     assert left_behind(environments) == []
 
 
-def test_a_damaged_one_is_built_anew_while_others_are_still_in_it(
-    environments: Environments, wheels: Path
-) -> None:
-    held = environments.prepare(needs("toaster==1.5"))
-    next(held.folder.glob("lib/*/site-packages/toaster.py")).unlink()
-    assert version_in(environments.prepare(needs("toaster==1.5")).folder) == "1.5"
-
-
 def test_what_can_t_be_installed_fails_in_uv_s_words_and_leaves_nothing(
     environments: Environments, wheels: Path
 ) -> None:
@@ -202,13 +168,6 @@ def test_what_can_t_go_with_a_container_s_own_needs_says_so(
     assert "a container itself needs msgspec<1,>=0.18.6 and numpy<3,>=1.26" in said
 
 
-def test_what_a_version_pins_wins_over_what_a_container_would_take(
-    environments: Environments, tmp_path: Path, wheels: Path
-) -> None:
-    make_wheel(wheels, "numpy", "1.26.4")
-    assert version_in(built(environments, "numpy<2"), "numpy") == "1.26.4"
-
-
 def test_without_a_wheel_of_what_a_container_only_wishes_for_it_is_built_all_the_same(
     environments: Environments, wheels: Path
 ) -> None:
@@ -216,17 +175,6 @@ def test_without_a_wheel_of_what_a_container_only_wishes_for_it_is_built_all_the
     folder = built(environments, "toaster==1.5")
     assert version_in(folder) == "1.5"
     assert list(folder.glob("lib/*/site-packages/pysimdjson*")) == []
-
-
-def test_what_does_not_compile_is_no_error(environments: Environments, wheels: Path) -> None:
-    make_wheel(wheels, "oven", files={"oven_of_tomorrow.py": "def bake -> cake"})
-    log = environments.log_of(built(environments, "oven").name)
-    assert ("+ oven==1.0" in log, "rror" in log) == (True, False)
-
-
-def test_a_wheel_for_another_python_is_none(environments: Environments, wheels: Path) -> None:
-    make_wheel(wheels, "fryer", "1.0", tag="cp36-cp36m-manylinux1_x86_64")
-    assert "fryer" in refusal(environments, "fryer")
 
 
 def test_sources_are_built_only_where_that_is_allowed(
@@ -269,22 +217,6 @@ def test_the_one_used_least_recently_goes_but_none_that_is_in_use_or_kept(
         environments.prepare(needs("c"), keep=lambda: [needs("a").digest, needs("d").digest])
     held.release()
     environments.prepare(needs("c"), afresh=True).release()
-
-
-def test_one_that_is_in_use_is_not_removed(environments: Environments, wheels: Path) -> None:
-    held = environments.prepare(needs("toaster==1.5"))
-    assert not environments.remove(held.folder.name)
-    held.release()
-    assert environments.remove(held.folder.name)
-    assert digests(environments) == []
-    assert left_behind(environments) == []
-
-
-def test_a_damaged_one_is_built_anew_where_no_more_fit(tmp_path: Path, wheels: Path) -> None:
-    environments = Environments(tmp_path / "environments", rules=offline(tmp_path, most=1))
-    folder = built(environments, "toaster==1.5")
-    next(folder.glob("lib/*/site-packages/toaster.py")).unlink()
-    assert version_in(built(environments, "toaster==1.5")) == "1.5"
 
 
 def test_what_has_to_stay_is_asked_only_where_something_has_to_go(
@@ -336,25 +268,6 @@ def test_whoever_asks_may_give_it_up_and_nothing_is_left(
         environments.prepare(needs("toaster"), meanwhile=give_up)
     assert (digests(environments), left_behind(environments)) == ([], [])
     environments.prepare(needs("toaster")).release()
-
-
-def test_two_that_build_one_at_the_same_moment_build_it_once(
-    environments: Environments, wheels: Path
-) -> None:
-    found: list[HeldEnvironment] = []
-    builders = [
-        threading.Thread(target=lambda: found.append(environments.prepare(needs("toaster"))))
-        for _ in range(3)
-    ]
-    for builder in builders:
-        builder.start()
-    for builder in builders:
-        builder.join()
-    assert len(found) == 3
-    assert len({environment.folder for environment in found}) == 1
-    assert [environment.built for environment in found].count(True) == 1
-    assert environments.log_of(found[0].folder.name).count("+ toaster==1.9") == 1
-    assert left_behind(environments) == []
 
 
 def test_one_at_a_time_is_built_on_a_host(environments: Environments, wheels: Path) -> None:

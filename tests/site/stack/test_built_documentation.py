@@ -45,18 +45,6 @@ def is_free(log: Path) -> bool:
     return True
 
 
-def test_what_is_newer_than_its_pages_is_not_built_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    layout = layout_of(tmp_path / "var", port=8000)
-    make_folders(layout)
-    built = tmp_path / "index.html"
-    built.write_text("built")
-    monkeypatch.setattr(site_files, "BUILT", built)
-    with site_files.docs_built_meanwhile(layout):
-        assert not (layout.logs / "docs.log").exists()
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="a kind of scheduling of Linux")
 def test_it_is_built_in_idle_time_and_stops_at_a_failure(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

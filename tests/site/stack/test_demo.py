@@ -16,7 +16,6 @@ from clipper_site.stack import demo
 from clipper_site.stack.layout import Layout, layout_of, make_folders, remove_run_dir
 
 ANSWER = {"default": False, "output": 4, "confidence": 0.8, "models": {"svm:1": 4}}
-DEFAULT = {"default": True, "output": -1, "default_explanation": "no model is connected"}
 KNOWN = {
     "url": "http://127.0.0.1:1",
     "api_key": "key",
@@ -89,15 +88,6 @@ def test_questions_carry_the_key_and_print_the_answers(
     assert "4, 80% sure" in printed
     assert "(right)" in printed
     assert "svm:1 says 4; 2.0 ms" in printed
-
-
-def test_a_default_answer_is_shown_as_one(
-    layout: Layout, web: FakeWeb, capsys: pytest.CaptureFixture[str]
-) -> None:
-    web.answer = DEFAULT
-    demo.ask_questions(layout)
-
-    assert "no model is connected" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

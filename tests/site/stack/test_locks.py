@@ -48,11 +48,6 @@ def test_a_taken_folder_is_refused_with_one_line(tmp_path: Path) -> None:
     assert "A stack already runs on" in refused.stderr
 
 
-def test_where_both_are_taken_the_port_is_named(taken_port: int, tmp_path: Path) -> None:
-    with sole_stack_of(tmp_path):
-        assert f"Port {taken_port}" in start_stack(var=tmp_path, port=taken_port).stderr
-
-
 def test_a_port_just_left_is_free() -> None:
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -63,13 +58,6 @@ def test_a_port_just_left_is_free() -> None:
             listener.accept()[0].close()  # the side that closes first keeps TIME_WAIT
 
     refuse_taken_port("127.0.0.1", port=port)
-
-
-def test_the_folder_is_free_again_after_the_block(tmp_path: Path) -> None:
-    with sole_stack_of(tmp_path):
-        pass
-    with sole_stack_of(tmp_path):
-        pass
 
 
 def hold(var: Path, held: object) -> None:

@@ -88,10 +88,6 @@ def test_a_stubborn_process_is_killed_and_reported(start: Starter, tmp_path: Pat
     assert child.wait(5) == -signal.SIGKILL
 
 
-def test_nothing_there_is_nothing_done(tmp_path: Path) -> None:
-    assert not end_all(lambda: processes_of(tmp_path), grace_seconds=20).found
-
-
 def test_children_of_a_killed_program_are_orphans(start: Starter, tmp_path: Path) -> None:
     program = start(WITH_A_CHILD)
     child = int(first_line(program))
@@ -120,16 +116,6 @@ child.wait()
     while processes_of(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def test_who_ends_orphans_loads_nothing_for_it_but_what_finds_them() -> None:
-    """It lives as long as the stack, and each module takes memory."""
-    look = "import sys, clipper_site.stack.processes; "
-    look += "print(*(n for n in sys.modules if 'stack.' in n))"
-    done = subprocess.run(
-        [sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
-    assert set(done.stdout.split()) == {"clipper_site.stack.processes"}
 
 
 PAYLOAD = "processname:predict groupname:predict from_state:RUNNING expected:0 pid:7"

@@ -104,17 +104,6 @@ def test_the_server_on_path_comes_first(tmp_path: Path, monkeypatch: pytest.Monk
     assert redis_server.find_server() == server
 
 
-def test_valkey_will_do_where_there_is_no_redis(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    valkey = fake_server(tmp_path, version="8.1.1", name="Valkey")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert redis_server.find_server() == valkey
-    assert redis_server.major_version(valkey) == 8
-    redis = fake_server(tmp_path, version="8.0.2")
-    assert redis_server.find_server() == redis
-
-
 def test_an_older_server_never_hides_newer_files(
     layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,11 +126,6 @@ def test_its_memory_has_a_limit_that_can_be_set(layout: Layout) -> None:
     assert redis_server.default_max_bytes() >= redis_server.LEAST_BYTES
     redis_server.write_config(layout, max_bytes=100 << 20)
     assert f"maxmemory {100 << 20}\n" in layout.redis_config.read_text()
-
-
-@pytest.mark.parametrize(("text", "expected"), [("", None), ("0", None), (str(64 << 20), 64 << 20)])
-def test_the_limit_is_read(text: str, expected: int | None) -> None:
-    assert redis_server.max_bytes_of({"CLIPPER_REDIS_MAX_BYTES": text}) == expected
 
 
 @pytest.mark.parametrize("text", ["1", "1GB", "-1", "1e9"])

@@ -45,13 +45,6 @@ def test_where_the_new_process_cannot_start_it_says_why(tmp_path: Path) -> None:
     assert "(ImportError: no module of this name)" in said
 
 
-def test_without_a_stack_it_ends_with_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["--var", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == f"clipper: No stack runs in '{tmp_path}'.\n"
-
-
 class OverUnixSocket(SimpleXMLRPCRequestHandler):
     disable_nagle_algorithm = False
 
@@ -130,15 +123,6 @@ def replace_worker(var: Path, *, move: Moved) -> None:
     Replacing("cpu-worker", supervisor=supervisor, logs=Path("log"), move=move).run()
 
 
-def test_a_worker_that_has_ended_meanwhile_is_not_replaced(
-    pair: PlayedSupervisord, tmp_path: Path
-) -> None:
-    pair.states["cpu-worker"] = "BACKOFF"
-    with pytest.raises(StackError, match="cpu-worker has ended meanwhile"):
-        replace_worker(tmp_path, move=Moved())
-    assert pair.states["cpu-worker-2"] == "STOPPED"
-
-
 def test_a_worker_is_stopped_when_its_replicas_have_moved_to_the_other_program(
     pair: PlayedSupervisord, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,15 +171,6 @@ def test_a_restart_that_was_broken_off_is_brought_to_its_end_first(
         "cpu-worker: cpu-worker has moved",
         "cpu-worker: cpu-worker-2 has moved",
     ]
-
-
-def test_what_an_earlier_restart_left_and_cannot_move_is_told_of_its_worker(
-    pair: PlayedSupervisord, tmp_path: Path
-) -> None:
-    pair.states["cpu-worker-2"] = "RUNNING"
-    with pytest.raises(StackError, match="cpu-worker was not restarted, and goes on as it is: svm"):
-        replace_worker(tmp_path, move=Moved(broken=["cpu-worker"]))
-    assert pair.states == {"cpu-worker": "RUNNING", "cpu-worker-2": "RUNNING"}
 
 
 def test_one_restart_at_a_time_replaces_what_a_stack_runs(

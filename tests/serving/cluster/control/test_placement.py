@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from registry.releases.control import Slots
 from serving.cluster.control.placement import Placement, occupancy, slots_needed
-from serving.cluster.membership.records import ReplicaState
 from serving.cluster.membership.workers import WorkerRecord
 from tests.serving.cluster.samples import a_demand, a_record
 
@@ -30,12 +29,6 @@ def test_whoever_is_free_takes_as_many_as_there_are_slots() -> None:
     assert where.is_full("cpu")
 
 
-def test_a_replica_that_is_queued_takes_a_slot() -> None:
-    queued = [a_record(f"q{n}", state=ReplicaState.QUEUED) for n in range(2)]
-    where = Placement(workers=[ONE], records=queued, failed_on={})
-    assert where.place(a_demand()) is None
-
-
 def test_after_a_failure_on_one_host_another_one_with_the_most_free_slots_is_named() -> None:
     third = WorkerRecord(id="h3", host="h3", host_id="h3", queue="replicas.cpu", slots=3)
     where = placement(ONE, OTHER, third, failed={"h1"})
@@ -53,13 +46,6 @@ def test_one_that_failed_everywhere_has_to_wait() -> None:
     assert not placement(failed={"h1"}).is_held_back(a_demand())
 
 
-def test_a_slot_for_another_device_is_none() -> None:
-    beside = WorkerRecord(id="h1g", host="h1", host_id="h1", queue="replicas.gpu", slots=1)
-    where = placement(ONE, beside, taken="h1 h1")
-    assert where.place(a_demand()) is None
-    assert where.place(a_demand(device="gpu")) == "replicas.gpu"
-
-
 def test_what_leaves_a_worker_that_retires_gets_a_slot_before_anything_else() -> None:
     records = [a_record("r1", worker="old", host_id="h1"), a_record("r2", worker="old")]
     where = Placement(workers=[OLD, ONE], records=records, failed_on={})
@@ -73,19 +59,6 @@ def test_where_one_leaves_a_host_the_next_one_starts_there_if_it_can() -> None:
     assert placement(ONE, OTHER).place(demand) == "replicas.cpu.h1"
     assert placement(ONE, OTHER, taken="h1 h1").place(demand) == "replicas.cpu"
     assert placement(ONE, OTHER, failed={"h1"}).place(demand) == "replicas.cpu.h2"
-
-
-def test_slots_are_counted_and_those_who_have_them_named() -> None:
-    records = [
-        a_record("r1"),
-        a_record("r2", model="tree"),
-        a_record("r3", model="tree"),
-        a_record("r4", state=ReplicaState.QUEUED),
-        a_record("r5", device="cuda:0"),
-    ]
-    assert occupancy("cpu", workers=[ONE, OTHER, GPU], records=records) == Slots(
-        total=4, replicas={"svm:1": 1, "tree:1": 2}
-    )
 
 
 def test_what_is_only_kept_warm_needs_no_slot() -> None:

@@ -25,36 +25,6 @@ QUEUED, LOADING, READY = ReplicaState.QUEUED, ReplicaState.LOADING, ReplicaState
 DRAINING, FAILED = ReplicaState.DRAINING, ReplicaState.FAILED
 
 
-def test_a_missing_replica_is_started() -> None:
-    assert plan(demands=[a_demand()], records=[]) == Plan(starts=(a_demand(),))
-
-
-def test_nothing_is_done_where_all_is_as_wanted() -> None:
-    assert not plan(demands=[a_demand()], records=[a_record()])
-
-
-@pytest.mark.parametrize("state", [QUEUED, LOADING])
-def test_a_replica_on_its_way_is_not_started_twice(state: ReplicaState) -> None:
-    assert not plan(demands=[a_demand()], records=[a_record(state=state)])
-
-
-@pytest.mark.parametrize("state", [DRAINING, FAILED])
-def test_a_replica_that_is_leaving_or_failed_is_replaced(state: ReplicaState) -> None:
-    assert plan(demands=[a_demand()], records=[a_record(state=state)]).starts == (a_demand(),)
-
-
-def test_an_unwanted_version_is_drained() -> None:
-    assert plan(demands=[], records=[a_record("r1")]).drains == ("r1",)
-
-
-def test_a_replica_of_an_earlier_generation_is_drained_and_replaced() -> None:
-    demand = a_demand(generation=2)
-
-    steps = plan(demands=[demand], records=[a_record("old", generation=1)])
-
-    assert steps == Plan(starts=(demand,), drains=("old",))
-
-
 def test_the_youngest_of_too_many_is_drained() -> None:
     records = [a_record("old", queued_at=1.0), a_record("young", queued_at=2.0)]
 

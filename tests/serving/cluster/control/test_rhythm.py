@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 
 import pytest
-from django.db import connection
 
 from serving.cluster.control.rhythm import Rhythm
 from tests.serving.cluster.wait_until import wait_for
@@ -35,29 +33,6 @@ def test_what_fails_is_said_once_and_tried_again(caplog: pytest.LogCaptureFixtur
 
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert "away" in caplog.text
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_database_is_left_open_until_a_call_fails() -> None:
-    opened: list[sqlite3.Connection] = []
-
-    def work() -> None:
-        connection.ensure_connection()
-        opened.append(connection.connection)
-        if len(opened) == 2:
-            raise OSError("away")
-
-    rhythm = Rhythm(work, interval_s=0.01, name="test")
-    rhythm.start()
-    wait_for(lambda: len(opened) >= 4)
-    rhythm.stop()
-    rhythm.join(within_s=60)
-    first, second, third, fourth = opened[:4]
-    assert first is second
-    assert third is fourth is not first
-    for one in (first, opened[-1]):
-        with pytest.raises(sqlite3.ProgrammingError):
-            one.execute("SELECT 1")
 
 
 def test_it_ends_after_the_call_under_way() -> None:

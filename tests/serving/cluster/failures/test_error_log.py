@@ -31,16 +31,6 @@ def test_a_kind_of_error_is_there_once_with_how_often_and_when(client: redis.Red
     assert (known.error, known.traceback, known.phase) == ("ValueError: no", "line 3", Phase.SERVE)
 
 
-def test_the_latest_come_first_and_phases_are_told_apart(client: redis.Redis) -> None:
-    log = ErrorLog(client)
-
-    log.add(7, [a_failure(last_at=300.0)], phase=Phase.CHECK)
-    log.add(7, [a_failure(last_at=100.0), a_failure("other", last_at=200.0)], phase=Phase.SERVE)
-
-    assert [known.last_at for known in log.read(7)] == [300.0, 200.0, 100.0]
-    assert log.read(8) == []
-
-
 def test_the_oldest_give_way_and_all_are_forgotten_in_time(client: redis.Redis) -> None:
     log = ErrorLog(client)
 

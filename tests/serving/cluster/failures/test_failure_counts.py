@@ -50,6 +50,7 @@ def test_each_failure_doubles_the_pause_on_its_host(
     pauses = []
     for _ in range(3):
         failures.note(1, host_id="h1")
+        failures.note(1, host_id="h1")  # another replica, of the same cause
         pauses.append(client.pttl("clipper:backoff:1:h1") / 1000)
         client.delete("clipper:backoff:1:h1")
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-import skops.io
-from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import BaggingClassifier
 
 from registry.models import ModelVersion
 from serving.cluster.failures.output_log import last_lines, logs_of_version
@@ -86,23 +83,5 @@ def test_a_model_of_its_own_code_that_prints_goes_on_answering(
         disk.free()
         assert not any(LOST in line for line in lines(stack, version))
         ask(peer, 1)
-        wait_for(lambda: any(LOST in line for line in lines(stack, version)), what="it is told")
-    assert [one.id for one in stack.wait_for_replicas(version)] == [record.id]
-
-
-def test_a_scikit_learn_model_that_prints_goes_on_answering(stack: Stack, disk: SmallDisk) -> None:
-    # joblib then tells of each batch.
-    bag = BaggingClassifier(
-        DummyClassifier(strategy="constant", constant=1), n_estimators=2, verbose=1
-    ).fit([[0.0], [1.0]] * 5, [0, 1] * 5)
-    version = stack.add_artifact("bag", runtime="sklearn", content=skops.io.dumps(bag))
-    record = deployed(stack, version)
-    with Peer(record.address) as peer:
-        ask(peer, 0)
-        wait_for(lambda: "[Parallel(" in "".join(lines(stack, version)), what="it is logged")
-        disk.fill()
-        assert [ask(peer, 1) for _ in range(QUERIES)] == [b"1"] * QUERIES
-        disk.free()
-        ask(peer, 0)
         wait_for(lambda: any(LOST in line for line in lines(stack, version)), what="it is told")
     assert [one.id for one in stack.wait_for_replicas(version)] == [record.id]

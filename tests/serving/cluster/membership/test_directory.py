@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
 import redis
-from redis.asyncio import Redis
 
 from serving.cluster.membership.directory import (
     INDEX_KEY,
     RECORD_KEY,
     REPLICAS_CHANNEL,
     Directory,
-    read_directory,
 )
 from serving.cluster.membership.records import ReplicaState
-from tests.serving.cluster.samples import SEAL, a_record
+from tests.serving.cluster.samples import a_record
 
 QUEUED = ReplicaState.QUEUED
-
-
-def test_a_record_is_read_as_it_was_written(directory: Directory) -> None:
-    record = a_record(address="unix:/run/r-1.sock", last_error="no", heartbeat_at=1.5)
-
-    directory.announce(record)
-
-    assert directory.read() == [record]
-
-
-def test_a_record_that_is_not_renewed_expires(
-    directory: Directory, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("serving.cluster.membership.directory.RECORD_TTL_S", 30.0)
-    directory.announce(a_record())
-
-    assert 0 < client.pttl(RECORD_KEY + "r1") <= 30_000
-    client.pexpire(RECORD_KEY + "r1", 0)
-    assert directory.read() == []
 
 
 def test_a_failed_record_stays_for_a_minute(directory: Directory, client: redis.Redis) -> None:
@@ -75,13 +53,6 @@ def test_changes_of_state_are_published_and_heartbeats_are_not(
     assert [message and message["data"] for message in heard] == [b"r1", b"r2"]
 
 
-def test_only_those_asked_to_drain_are_named(directory: Directory) -> None:
-    directory.ask_to_drain(["r1"])
-
-    assert directory.asked_to_drain(["r1", "r2"]) == {"r1"}
-    assert directory.asked_to_drain([]) == frozenset()
-
-
 def test_expired_entries_leave_the_index_and_others_stay(
     directory: Directory, client: redis.Redis
 ) -> None:
@@ -102,13 +73,3 @@ def test_a_directory_that_all_have_left_is_as_good_as_new(directory: Directory) 
     assert not directory.is_virgin()
     directory.remove(["r1"])
     assert directory.is_virgin()
-
-
-async def test_web_processes_read_the_same(directory: Directory, redis_socket: str) -> None:
-    directory.announce(a_record("r1"))
-    directory.announce(a_record("r2"))
-
-    async with Redis(unix_socket_path=redis_socket) as aredis:
-        records, _ = await read_directory(aredis, seal=SEAL)
-
-    assert sorted(record.id for record in records) == ["r1", "r2"]

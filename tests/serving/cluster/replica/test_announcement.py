@@ -58,11 +58,6 @@ def test_what_was_asked_of_an_earlier_worker_with_the_same_id_is_no_request_of_i
     assert queues.taken_from == set()
 
 
-def test_a_request_that_nobody_renews_is_forgotten(client: redis.Redis) -> None:
-    ask_to_retire(client, "w1")
-    assert 0 < client.pttl("clipper:retire:w1") <= 30_000
-
-
 def test_one_that_is_being_stopped_is_no_worker_any_more(client: redis.Redis) -> None:
     worker = Announcement(RECORD, consumer=Queues(), client=client)
     worker.renew()

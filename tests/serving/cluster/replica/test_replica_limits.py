@@ -12,7 +12,7 @@ from registry import services
 from registry.models import ModelVersion
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.container.sandbox.family import read_processes
-from serving.rpc.frames.codec import AnswerStatus, encode_predict
+from serving.rpc.frames.codec import encode_predict
 from tests.serving.cluster.peer import Peer
 from tests.serving.cluster.running_stack import BY, Stack, is_gone
 from tests.serving.cluster.wait_until import wait_for
@@ -131,21 +131,6 @@ def test_a_model_over_its_memory_limit_is_ended_and_replaced(stack: Stack) -> No
     stack.retire("hoards")
 
 
-def test_what_orphans_hold_counts_and_ends_with_their_replica(stack: Stack) -> None:
-    version, record = deployed(stack, "forks", memory_limit_mb=256)
-    with Peer(record.address) as peer:
-        group = int(peer.ask(row(FORK_TWICE, 1))[0].payload)
-    assert not is_gone(record.pid)
-
-    sent(record, FORK_TWICE, 2)
-
-    failed = wait_for_the_failed(stack, version)
-    assert "more than its memory limit of 256 MiB" in (failed.last_error or "")
-    wait_for(lambda: not _in_group(group), what="the orphans have ended")
-    stack.wait_for_replicas(version, apart_from=[record])
-    stack.retire("forks")
-
-
 def test_orphans_end_with_a_replica_that_is_killed(stack: Stack) -> None:
     version, record = deployed(stack, "killed")
     with Peer(record.address) as peer:
@@ -163,19 +148,6 @@ def test_orphans_end_with_a_replica_that_is_killed(stack: Stack) -> None:
 
 def _in_group(group: int) -> list[int]:
     return [pid for pid, process in read_processes().items() if process.group == group]
-
-
-def test_far_more_than_the_limit_is_refused_to_the_model_at_once(stack: Stack) -> None:
-    version, record = deployed(stack, "greedy", memory_limit_mb=256)
-
-    with Peer(record.address) as peer:
-        greedy, modest = peer.ask(row(HOARD_MIB, 4096), row(1))
-
-    assert greedy.status is AnswerStatus.MODEL_FAILED
-    assert b"MemoryError" in greedy.payload
-    assert modest.payload == b"1"
-    assert [r.id for r in stack.wait_for_replicas(version)] == [record.id]
-    stack.retire("greedy")
 
 
 @pytest.mark.parametrize(

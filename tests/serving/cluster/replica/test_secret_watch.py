@@ -11,8 +11,7 @@ from pytest_django.fixtures import Settings
 
 from registry import services
 from registry.models import ModelVersion
-from serving.cluster.replica.secret_watch import SecretWatch, SendsSecret
-from serving.container.remote.predictor import RemotePredictor
+from serving.cluster.replica.secret_watch import SecretWatch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -72,7 +71,3 @@ def test_one_that_cannot_be_read_leaves_the_one_before(version: ModelVersion) ->
     with watching(version, sealed=had) as taken:
         services.set_secret(version=version, secret="readable", by=BY)
         assert taken.get(timeout=WITHIN_S) == "readable"
-
-
-def test_a_remote_model_sends_one() -> None:
-    assert issubclass(RemotePredictor, SendsSecret)

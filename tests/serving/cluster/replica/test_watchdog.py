@@ -11,8 +11,6 @@ import pytest
 
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.replica.watchdog import (
-    MOST_SLOTS,
-    SLOT_BYTES,
     Watched,
     WatchedPredictor,
     WatchTable,
@@ -60,15 +58,6 @@ def test_a_model_that_loads_for_too_long_is_told(table: WatchTable) -> None:
     assert reasons(table, after_s=121.0) == []
 
 
-def test_a_replica_between_two_batches_may_wait_for_ever(table: WatchTable) -> None:
-    slot = table.slot(0)
-    slot.hold(a_charge())
-    slot.begin(5.0)
-    slot.end()
-
-    assert reasons(table, after_s=1e6) == []
-
-
 def test_a_replica_that_has_gone_is_watched_no_more(table: WatchTable) -> None:
     slot = table.slot(0)
     slot.hold(a_charge())
@@ -88,30 +77,6 @@ def test_what_a_process_holds_counts_from_where_it_began(table: WatchTable) -> N
     taken = re.fullmatch(r"the model takes (\d+) MiB, more than its .* of 128 MiB", reason)
     assert taken is not None
     assert int(taken[1]) > 1024
-
-
-def test_a_process_that_has_ended_holds_nothing(table: WatchTable) -> None:
-    gone = a_record(pid=2**22 + 1, state=READY)
-    table.slot(0).hold(a_charge(record=gone, memory_limit_mb=128))
-
-    assert reasons(table) == []
-
-
-@pytest.mark.parametrize("index", [MOST_SLOTS, MOST_SLOTS + 7])
-def test_a_slot_beyond_the_table_harms_nobody(table: WatchTable, index: int) -> None:
-    slot = table.slot(index)
-    slot.hold(a_charge())
-    slot.begin(0.0)
-
-    assert reasons(table, after_s=1.0) == []
-
-
-def test_a_record_too_large_for_its_slot_leaves_the_next_one_alone(table: WatchTable) -> None:
-    table.slot(0).hold(a_charge(record=a_record(last_error="x" * SLOT_BYTES)))
-    table.slot(0).begin(0.0)
-    table.slot(1).hold(a_charge())
-
-    assert reasons(table, after_s=1.0) == []
 
 
 class Failing:

@@ -170,32 +170,6 @@ def test_replicas_outlive_a_killed_redis(stack: Stack, version: ModelVersion) ->
     stack.wait_for_replicas(version)
 
 
-def test_a_release_whose_validation_died_is_validated_again(
-    stack: Stack, version: ModelVersion
-) -> None:
-    slow = stack.add_artifact(
-        "slow",
-        runtime="python",
-        content=b"import time\n"
-        b"class Predictor:\n"
-        b"    def __init__(self, path): time.sleep(2)\n"
-        b"    def pred_batch(self, inputs): return [0] * len(inputs)\n",
-    )
-    release = stack.deploy(slow)
-    control = stack.workers["control"]
-    # A fork of the server that the check has started.
-    wait_for(lambda: len(control.children(recursive=True)) > 1, what="a check")
-    forks = control.children(recursive=True)
-
-    control.kill()
-    control.wait(timeout=40)
-
-    wait_for(lambda: all(is_gone(process.pid) for process in forks), what="no orphans")
-    stack.start_worker("control")
-    stack.wait_for_release(release, state="live")
-    stack.retire("slow")
-
-
 def test_a_control_worker_that_hangs_is_known_by_its_last_round(
     stack: Stack, version: ModelVersion
 ) -> None:

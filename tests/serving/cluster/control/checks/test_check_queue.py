@@ -44,17 +44,6 @@ def test_what_a_release_waits_for_goes_first(rounds: Rounds) -> None:
     assert second.is_open
 
 
-@pytest.mark.usefixtures("server_info")
-def test_where_one_is_tried_out_at_a_time_the_others_say_so(client: redis.Redis) -> None:
-    rounds = Rounds(client, most_checks=1)
-    releases = [services.deploy(version=make_version(f"model-{n}"), by=BY) for n in range(2)]
-    rounds.run()
-    rounds.run()
-    told = [Release.objects.get(pk=release.pk).progress for release in releases]
-    assert told == ["being tried out", "waiting for another check"]
-    assert len(rounds.checking) == 1
-
-
 @pytest.mark.parametrize(("available_mb", "begun"), [(16_000, 2), (6_000, 1), (0, 1)])
 def test_a_second_one_runs_if_both_fit_into_half_of_the_memory(
     rounds: Rounds, monkeypatch: pytest.MonkeyPatch, available_mb: int, begun: int

@@ -105,12 +105,6 @@ def test_one_parent_forks_all_of_them(tmp_path: Path, server: ForkServer) -> Non
     assert told[0][1] != told[1][1]
 
 
-def test_no_two_of_them_draw_the_same_numbers(tmp_path: Path, server: ForkServer) -> None:
-    draw = "import random, numpy; print(random.random(), numpy.random.random())"
-    first, second = (told_by(draw, tmp_path, server).split()[:2] for _ in range(2))
-    assert not {*first} & {*second}
-
-
 def test_nothing_of_the_environment_or_of_files_reaches_it(
     tmp_path: Path, server: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,15 +150,6 @@ def test_kept_inputs_lie_in_no_file_that_a_killed_worker_would_leave(tmp_path: P
     assert not trial.output.strip()
 
 
-def test_what_the_model_raised_is_the_fault(tmp_path: Path) -> None:
-    version, artifact = a_version(tmp_path, construct="raise ValueError('no weights')")
-
-    fault = try_out(version, artifact=artifact).fault
-
-    assert fault is not None
-    assert "ValueError: no weights" in fault
-
-
 def test_what_it_raised_is_the_fault_however_many_bytes_its_words_take(tmp_path: Path) -> None:
     words = "\N{SNOWMAN}" * 1900
     version, artifact = a_version(tmp_path, construct=f"raise OSError({words!r})")
@@ -234,16 +225,6 @@ def test_a_model_that_fails_to_answer_tells_where(tmp_path: Path, answer: str, l
     assert trial.failure is not None
     assert last in trial.failure.error
     assert trial.failure.traceback.endswith(f"    def pred_batch(self, inputs): {answer}\n{last}")
-
-
-def test_a_line_that_is_no_python_is_shown(tmp_path: Path) -> None:
-    version, artifact = a_version(tmp_path, construct="}")
-
-    trial = try_out(version, artifact=artifact)
-
-    assert trial.failure is not None
-    assert 'File "predictor.py", line 3\n    def __init__(self, path): }' in trial.failure.traceback
-    assert trial.failure.traceback.splitlines()[1] in str(trial.fault)
 
 
 def test_a_refusal_of_ours_shows_nothing_of_where_it_was_found_out(tmp_path: Path) -> None:

@@ -26,11 +26,6 @@ def wanted(records: Sequence[ReplicaRecord], *demands: Demand) -> list[tuple[int
     return [(demand.replicas, demand.near) for demand in found]
 
 
-def test_a_version_gets_one_more_on_the_same_host_before_one_leaves() -> None:
-    records = [a_record(**OLD)]
-    assert wanted(records, a_demand()) == [(2, "h1")]
-
-
 def test_versions_move_one_after_the_other_those_that_are_only_warm_last() -> None:
     records = [a_record("r1", **OLD), a_record("r2", version_id=2, **OLD)]
     warm, asked = a_demand(warm_until=9.0), a_demand(version_id=2)
@@ -79,10 +74,6 @@ def test_a_version_that_was_scaled_down_ends_no_move_of_another_one() -> None:
     assert not plan(demands=found.demands, records=records)
 
 
-def test_nothing_moves_off_a_worker_that_stays() -> None:
-    assert wanted([a_record(**NEW)], a_demand()) == [(1, "")]
-
-
 @pytest.mark.parametrize(
     ("state", "reached", "drains"),
     [
@@ -112,14 +103,6 @@ def test_a_version_that_answers_elsewhere_waits_for_no_slot_that_is_not_there() 
 
     assert drained() == drained("gpu") == drained("cpu", reached=frozenset()) == ()
     assert drained("cpu") == ("old",)
-
-
-def test_the_only_one_stays_if_no_other_one_gets_a_slot() -> None:
-    records = [a_record("old", **OLD)]
-    found = replica_moves(
-        [a_demand()], records=records, retiring=RETIRING, reached=set(), full={"cpu"}
-    )
-    assert found.drains == ()
 
 
 @given(

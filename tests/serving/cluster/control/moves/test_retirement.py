@@ -171,12 +171,6 @@ def test_a_worker_that_dies_meanwhile_has_not_retired(world: World) -> None:
         world.retire(world.heeds, dies)
 
 
-def test_what_is_no_worker_cannot_retire(world: World) -> None:
-    withdraw_worker(world.client, OLD)
-    with pytest.raises(RetirementFailed, match="no such worker takes replicas on this host"):
-        world.retire()
-
-
 def test_the_command_names_what_is_in_the_way(redis_socket: str, client: redis.Redis) -> None:
     with (
         override_settings(REDIS_URL=f"unix://{redis_socket}"),

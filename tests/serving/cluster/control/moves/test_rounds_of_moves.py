@@ -45,18 +45,6 @@ def test_its_replica_leaves_when_another_one_has_answered_every_web_process(
     assert not retiring.run()
 
 
-def test_what_fails_to_start_beside_it_is_counted_and_waits_for_its_pause(
-    retiring: Rounds, live: ModelVersion
-) -> None:
-    retiring.run()
-    ((started, _),) = retiring.started
-    retiring.directory.remove([started])
-    retiring.failures.note(live.pk, host_id="h1", reason="no memory")
-
-    assert not retiring.run()
-    assert retiring.failed(live) == 1
-
-
 def test_what_waits_for_a_slot_beside_it_ends_nobody_s_grace(
     retiring: Rounds, live: ModelVersion
 ) -> None:
@@ -96,20 +84,3 @@ def a_live_version(name: str) -> ModelVersion:
     version.model.live_version = version
     version.model.save()
     return version
-
-
-def test_what_waits_may_have_what_those_that_move_leave_over(
-    rounds: Rounds, live: ModelVersion
-) -> None:
-    other = a_live_version("tree")
-    rounds.announce(live, "r1", worker="old")
-    rounds.dismiss("h1")
-    rounds.employ("h1", id="old", slots=1, retiring=True)
-    rounds.employ("h1", id="new", slots=2)
-    rounds.run()
-    assert {record.version_id for record in rounds.records().values()} == {live.pk, other.pk}
-
-
-def test_once_nobody_asks_it_to_retire_nothing_moves(retiring: Rounds, live: ModelVersion) -> None:
-    retiring.employ("h1", id="old", slots=1, retiring=False)
-    assert not retiring.run()

@@ -19,16 +19,6 @@ def check_of(release: Release) -> VersionCheck:
     return VersionCheck.objects.get(version=release.version_id)
 
 
-def test_a_pending_release_is_validated_once(rounds: Rounds) -> None:
-    release = services.deploy(version=make_version(), by=BY)
-
-    rounds.run()
-    rounds.run()
-
-    assert rounds.checking == [check_of(release).pk]
-    assert not rounds.started
-
-
 def test_a_release_whose_validation_was_lost_is_validated_again(
     rounds: Rounds, client: redis.Redis
 ) -> None:
@@ -84,17 +74,6 @@ def test_a_release_goes_live_when_its_replica_has_answered_every_web_process(
     release.refresh_from_db()
     assert release.state == Release.State.LIVE
     assert release.model.live_version_id == release.version_id
-
-
-def test_a_release_that_nobody_could_ask_yet_waits_for_a_web_process(
-    rounds: Rounds, starting: tuple[Release, str]
-) -> None:
-    release, _ = starting
-    rounds.run(after_s=600)
-
-    release.refresh_from_db()
-    assert release.state == Release.State.STARTING
-    assert release.progress == "1 of 1 replicas ready, waiting for a web process to ask them"
 
 
 def test_a_release_that_one_web_process_cannot_reach_says_so_and_is_given_up(
@@ -167,21 +146,6 @@ def test_a_release_fails_on_one_host_only_where_there_is_another(
     release.refresh_from_db()
     assert release.state == Release.State.STARTING
     assert "failed 5 times on app1, next try in 16 s: no artifact" in release.progress
-
-
-def test_releases_say_that_they_are_tried_out_or_wait_for_it(rounds: Rounds) -> None:
-    releases = [services.deploy(version=make_version(f"model-{n}"), by=BY) for n in range(3)]
-
-    rounds.run()
-    rounds.run(after_s=12)
-
-    for release in releases:
-        release.refresh_from_db()
-    assert [release.progress for release in releases] == [
-        "being tried out for 10 s",
-        "being tried out for 10 s",
-        "waiting for another check",
-    ]
 
 
 def test_a_release_whose_replicas_keep_failing_is_given_up(

@@ -17,7 +17,7 @@ from serving.cluster.control.scaling.autoscaler import (
     Decision,
     Situation,
 )
-from serving.cluster.control.scaling.version_load import Counters, Reading, load_between
+from serving.cluster.control.scaling.version_load import Counters, Reading
 from serving.engine.stats import LATENCY_BOUNDS
 from tests.serving.cluster.control.scaling.load_simulation import Simulation
 
@@ -119,33 +119,11 @@ def test_an_easy_half_minute_takes_one_replica_away() -> None:
     assert found[-1] == 1
 
 
-def test_replicas_stay_where_one_less_would_be_too_busy() -> None:
-    found = Counting().decisions(SETTLED + 2 * int(WINDOW_DOWN_S), of={"early": 100, "busy_s": 0.7})
-
-    assert set(found) == {None}
-
-
-def test_an_idle_version_goes_to_its_fewest_at_once() -> None:
-    found = Counting().decisions(SETTLED + int(WINDOW_DOWN_S), of={}, wanted=8, ready=8, fewest=2)
-
-    assert found[-1] == 2
-
-
 @pytest.mark.parametrize(("wanted", "expected"), [(0, 1), (9, 8)])
 def test_a_number_outside_the_bounds_is_brought_inside(wanted: int, expected: int) -> None:
     decision = Counting().decide(wanted=wanted, ready=0)
 
     assert decision == Decision(replicas=expected, reason="outside its bounds")
-
-
-def test_without_a_reading_nothing_is_decided_and_the_evidence_starts_anew() -> None:
-    counting = Counting()
-    counting.decisions(SETTLED + 1, of=PRESSED)
-
-    counting.second(**PRESSED)
-    assert counting.decide({}) is None
-
-    assert counting.decisions(3, of=PRESSED) == [None, None, 4]
 
 
 def test_stale_readings_decide_nothing() -> None:
@@ -156,15 +134,6 @@ def test_stale_readings_decide_nothing() -> None:
     for _ in range(40):
         counting.now += 1
         assert counting.decide(stale) is None
-
-
-def test_counters_that_begin_anew_are_no_load() -> None:
-    counting = Counting()
-    counting.decisions(SETTLED + 1, of=PRESSED)
-    before = counting.reading
-    fresh = {"web-1": Counters(at=counting.now + 1)}
-
-    assert load_between(before, fresh) is None
 
 
 def test_a_rate_that_was_too_much_is_not_tried_again() -> None:

@@ -25,7 +25,6 @@ from tests.serving.cluster.samples import a_record
 
 pytestmark = pytest.mark.django_db
 
-BY = services.Actor.of_command("test")
 SLO_MS = 100.0
 # Enough for what was before the change to settle, and for three readings.
 ROUNDS_UP = int(SETTLE_S) + 4
@@ -130,12 +129,15 @@ def test_an_idle_version_goes_down_to_its_fewest(
     assert list(rounds(scaling, web, version, number=ROUNDS_DOWN))[-1] == 1
 
 
-@pytest.mark.parametrize("how", ["off", "starting", "dead"])
+@pytest.mark.parametrize("how", ["off", "starting", "dead", "warm"])
 def test_a_number_that_nothing_speaks_for_is_left_alone(
     scaling: Scaling, web: Web, version: ModelVersion, how: str
 ) -> None:
     if how == "off":
         ModelVersion.objects.update(max_replicas=None)
+    if how == "warm":
+        Model.objects.update(live_version=None)
+        ModelVersion.objects.update(warm_until=timezone.now() + timedelta(seconds=600))
     if how == "starting":
         Release.objects.create(
             model=version.model, version=version, kind="deploy", state=Release.State.STARTING
@@ -147,15 +149,6 @@ def test_a_number_that_nothing_speaks_for_is_left_alone(
         scaling.run(records=ready(version), now=web.now)
 
     assert replicas(version) == 2
-
-
-def test_a_version_that_is_only_warm_keeps_its_number_for_a_rollback(
-    scaling: Scaling, web: Web, version: ModelVersion
-) -> None:
-    Model.objects.update(live_version=None)
-    ModelVersion.objects.update(warm_until=timezone.now() + timedelta(seconds=600))
-
-    assert set(rounds(scaling, web, version, number=ROUNDS_DOWN)) == {2}
 
 
 def test_a_number_that_a_person_set_meanwhile_stays(
