@@ -35,6 +35,6 @@ def test_a_new_row_is_a_command_with_its_help_and_completion(
     assert 'toast) words="' in completion
     assert "--slices" in completion
     assert "### `clipper toast`\n\nToast some slices." in client_commands()
-    assert "| `--slices SLICES` | how many (1) |" in client_commands()
+    assert "- `--slices SLICES`: how many (1)" in client_commands()
     terminal.types("tosat", code=1)
     assert "did you mean 'toast'" in terminal.complaint
