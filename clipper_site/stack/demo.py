@@ -1,8 +1,4 @@
-"""The demo as `make run` shows it: seeded once, then asked a few real questions.
-
-It is a courtesy. Whoever deleted the demo's application or revoked its key keeps a stack that
-starts: what is missing is said in one line.
-"""
+"""The demo as `make run` shows it: seeded once, then asked a few real questions."""
 
 from __future__ import annotations
 
@@ -33,10 +29,7 @@ class Scan(NamedTuple):
 
 
 def seed_once(layout: Layout, *, environment: Mapping[str, str]) -> bool:
-    """On the first start train, register and deploy; later ones keep all, the port excepted.
-
-    Returns whether there is a demo; where there is none a line has said why.
-    """
+    """On the first start train, register and deploy; later ones keep all, the port excepted."""
     try:
         if not layout.demo.exists():
             manage("seed_demo", environment=environment)
@@ -73,10 +66,7 @@ def scans(positions: Sequence[int]) -> list[Scan]:
 
 
 def ask_questions(layout: Layout) -> None:
-    """Send some scans to the demo application and print them above its answers.
-
-    One that doesn't answer, deleted or changed since, is said in one line.
-    """
+    """Send some scans to the demo application and print them above its answers."""
     path = f"/api/v1/applications/{APPLICATION}/predict"
     try:
         api_key = _known(layout)["api_key"]
@@ -91,14 +81,9 @@ def ask_questions(layout: Layout) -> None:
             say(f"The demo application '{APPLICATION}' isn't there as it was: {reply.words()}")
             return
         replies.append(reply)
-    _show(asked, replies=replies)
-
-
-def _show(asked: Sequence[Scan], *, replies: Sequence[Reply]) -> None:
     say(f"Asking the application '{APPLICATION}' what some handwritten digits are:\n")
     for scan, reply in zip(asked, replies, strict=True):
         say(f"  a {scan.digit}: {_verdict(reply, digit=scan.digit)}")
-    say(_detail(replies[0].body))
 
 
 def _verdict(reply: Reply, *, digit: int) -> str:
@@ -108,13 +93,6 @@ def _verdict(reply: Reply, *, digit: int) -> str:
     confidence = reply.body.get("confidence")
     sure = f", {confidence:.0%} sure" if confidence is not None else ""
     return f"{reply.body['output']:g}{sure} ({verdict})"
-
-
-def _detail(answer: dict[str, Any]) -> str:
-    if answer["default"]:
-        return f"\n  The first one in detail: {answer.get('default_explanation', answer)}"
-    votes = ", ".join(f"{arm} says {output:g}" for arm, output in answer["models"].items())
-    return f"\n  The first one in detail: {votes}; {answer['latency_ms']:.1f} ms."
 
 
 def summary(layout: Layout) -> list[str]:

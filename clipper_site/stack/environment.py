@@ -35,11 +35,7 @@ DEFAULTS = {
 
 
 def cpu_slots(*, memory: int, cores: int) -> int:
-    """Return how many replicas the CPU worker holds at once unless a setting says so.
-
-    At most 8 a core, and one in each 256 MiB: a replica takes 25 to 130 MiB and its model. At least
-    8, for the demo, a release and some models of one's own.
-    """
+    """Return how many replicas the CPU worker holds at once unless a setting says so."""
     return max(8, min(memory // (256 << 20), cores * 8, 64))
 
 
@@ -128,10 +124,7 @@ def without_others(shell: Mapping[str, str], *, stack: Mapping[str, str]) -> dic
 
 
 def set_otherwise(shell: Mapping[str, str], *, stack: Mapping[str, str]) -> list[str]:
-    """Return the settings that this shell has, and the stack has otherwise or not at all.
-
-    There are none where the shell has read the `env.sh` of another stack: those are that one's.
-    """
+    """Return the settings that this shell has, and the stack has otherwise or not at all."""
     if not stack or shell.get("CLIPPER_VAR", "") not in ("", stack["CLIPPER_VAR"]):
         return []
     return sorted(

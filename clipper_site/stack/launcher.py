@@ -24,24 +24,25 @@ from clipper_site.stack.layout import (
     LISTENS_ON,
     ROOT,
     Layout,
+    held_port,
     keep_secret,
     layout_of,
     make_folders,
     make_var,
+    refuse_taken_port,
     remove_run_dir,
+    sole_stack_of,
     usable_console_port,
     usable_host,
     usable_port,
     usable_var,
 )
-from clipper_site.stack.locks import held_port, refuse_taken_port, sole_stack_of
 from clipper_site.stack.processes import end_all, processes_of
 from clipper_site.stack.site_files import collect_static, docs_built_meanwhile
 from clipper_site.stack.supervision import manage, report, supervisord
 from clipper_site.stack.terminal import StackError, StopRequested, say
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-LEFTOVER_GRACE_SECONDS = 10.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,17 +99,9 @@ def _request_stop(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def claimed(layout: Layout, *, console_port: int = 0) -> Iterator[int]:
-    """Folder and ports are this stack's alone in the block, and free of a crashed one's rest.
-
-    Yields the descriptor that listens on the stack's port.
-    """
+    """Folder and ports are this stack's alone in the block, and free of a crashed one's rest."""
     with ExitStack() as held:
-        try:
-            held.enter_context(sole_stack_of(layout.var))
-        except StackError:
-            # Where both are taken, the port is the more telling line.
-            refuse_taken_port(layout.host, port=layout.port)
-            raise
+        held.enter_context(sole_stack_of(layout.var))
         end_leftovers(layout, whose="an earlier start")
         listening = held.enter_context(held_port(layout.host, port=layout.port))
         if console_port:
@@ -118,7 +111,7 @@ def claimed(layout: Layout, *, console_port: int = 0) -> Iterator[int]:
 
 def end_leftovers(layout: Layout, *, whose: str) -> None:
     """Stop what still runs though its supervisord doesn't, and say so if there was any."""
-    ended = end_all(lambda: processes_of(layout.var), grace_seconds=LEFTOVER_GRACE_SECONDS)
+    ended = end_all(lambda: processes_of(layout.var), grace_seconds=10.0)
     if ended.left:
         raise StackError(f"Processes {sorted(ended.left)} of {whose} can't be ended.")
     if ended.found:

@@ -1,7 +1,9 @@
-"""Place of one stack: its folders, address and files, and the command that starts it."""
+"""Place of one stack: its folders, files, locks and port, and the command that starts it."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
 import random
@@ -11,7 +13,8 @@ import shutil
 import socket
 import stat
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -33,6 +36,9 @@ LONGEST_SOCKET_NAME = 50
 
 # Characters that stand for themselves in a URL.
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~+-]+")
+
+# supervisord closes the descriptors below it in each program that it starts (`minfds`).
+FIRST_KEPT_DESCRIPTOR = 128
 
 PRIVATE_FOLDER = 0o700
 PRIVATE_FILE = 0o600
@@ -106,10 +112,7 @@ def layout_of(var: Path, *, port: int, host: str = HOST) -> Layout:
 
 
 def run_dir_of(var: Path) -> Path:
-    """The folder for sockets: inside `var`, or a short private one.
-
-    That is where the path is too long, or has what means something else in the URL of a socket.
-    """
+    """The folder for sockets: inside `var`, or a short private one."""
     inside = var / "run"
     fits = len(os.fsencode(inside)) + LONGEST_SOCKET_NAME <= LONGEST_SOCKET_PATH
     if fits and PLAIN_PATH.fullmatch(str(inside)):
@@ -154,10 +157,7 @@ def make_private(folder: Path) -> None:
 
 
 def remove_run_dir(layout: Layout) -> None:
-    """Remove the folder of sockets of a stack that has ended, if it lies outside `var`.
-
-    Only this stack's own folder, and only while it is still a private one of this user.
-    """
+    """Remove the folder of sockets of a stack that has ended, if it lies outside `var`."""
     if layout.run_dir.parent != layout.var and layout.run_dir.exists():
         make_private(layout.run_dir)
         shutil.rmtree(layout.run_dir)
@@ -218,10 +218,7 @@ def usable_console_port(text: str, *, beside: int) -> int:
 
 
 def usable_var(text: str) -> Path:
-    """Read the path of a folder for the state; raises StackError where no stack could live there.
-
-    Spaces, "#", "?" and letters of any language are fine.
-    """
+    """Read the path of the folder for the state; raises StackError for an unusable one."""
     if not text.strip():
         raise StackError("VAR is empty; expected a folder for the state, such as var.")
     # Where a link leads to, or where we are, counts too: processes are given the whole path.
@@ -244,20 +241,14 @@ def start_command(
     demo: bool = True,
     python: str = sys.executable,
 ) -> list[str]:
-    """Return the command that runs a stack in `var` until it gets SIGINT or SIGTERM.
-
-    `root` is the checkout whose code it runs, `python` the interpreter with what that needs.
-    """
+    """Return the command that runs a stack in `var` until it gets SIGINT or SIGTERM."""
     script = root / "scripts" / "run_stack.py"
     command = [python, str(script), "--port", str(port), "--var", str(var)]
     return command if demo else [*command, "--no-demo"]
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, and that the system gives to nobody by itself.
-
-    Until the stack listens, connections of others are given ports; one of these could be it.
-    """
+    """Return a port that nobody listens on, and that the system gives to nobody by itself."""
     given = Path("/proc/sys/net/ipv4/ip_local_port_range")
     first = int(given.read_text().split()[0]) if given.exists() else 0
     others = range(10_000, first)
@@ -268,3 +259,68 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def sole_stack_of(var: Path) -> Iterator[None]:
+    """Hold the folder's lock; the kernel lets go of it however this process ends."""
+    taken = "A stack already runs on {var} (process {owner}): stop it, or choose another VAR."
+    with _held(var, file="lock", taken=taken):
+        yield
+
+
+@contextmanager
+def sole_restart_of(var: Path) -> Iterator[None]:
+    """Hold the lock of who replaces processes of its stack: two would end each other's new ones."""
+    taken = "A restart of the stack on {var} is under way already (process {owner}): wait for it."
+    with _held(var, file="restart.lock", taken=taken):
+        yield
+
+
+@contextmanager
+def _held(var: Path, *, file: str, taken: str) -> Iterator[None]:
+    descriptor = os.open(var / file, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(descriptor, 32, 0).decode() or "unknown"
+            raise StackError(taken.format(var=var, owner=owner)) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def refuse_taken_port(host: str, *, port: int, name: str = "make run PORT") -> None:
+    """Raise StackError if a port can't be listened on; `name` is what sets it."""
+    _listen(host, port=port, name=name).close()
+
+
+@contextmanager
+def held_port(host: str, *, port: int) -> Iterator[int]:
+    """Listen on the stack's port while the block runs, and yield the descriptor to inherit."""
+    with closing(_listen(host, port=port, name="make run PORT")) as listening:
+        inherited = fcntl.fcntl(listening, fcntl.F_DUPFD, FIRST_KEPT_DESCRIPTOR)
+        try:
+            yield inherited
+        finally:
+            os.close(inherited)
+
+
+def _listen(host: str, *, port: int, name: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    # Connections of a previous run in TIME_WAIT don't count.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(4096)
+    except OSError as error:
+        listening.close()
+        reason = "is taken" if error.errno == errno.EADDRINUSE else f"can't be used ({error})"
+        raise StackError(
+            f"Port {port} on {host} {reason}: choose another, e.g. {name}={port + 1}."
+        ) from None
+    return listening

@@ -20,8 +20,6 @@ from pathlib import Path
 # Marks each process of a stack, so that what a crash left behind can be found and stopped.
 MARK = "CLIPPER_STACK"
 SESSION_FILE = "supervisord.session"
-PR_SET_PDEATHSIG = 1
-LOOK_AGAIN_SECONDS = 0.05
 KILL_SECONDS = 5.0
 
 
@@ -34,7 +32,7 @@ def dying_with_its_parent() -> Callable[[], None] | None:
     prctl = ctypes.CDLL(None).prctl
 
     def tie() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        prctl(1, signal.SIGTERM)
         if os.getppid() != launcher:  # it died in between
             os._exit(1)
 
@@ -42,11 +40,7 @@ def dying_with_its_parent() -> Callable[[], None] | None:
 
 
 def processes_of(var: Path) -> list[int]:
-    """Every process of the stack on `var` (Linux; elsewhere none).
-
-    Its own programs carry its mark. Models know nothing of it, but can't leave the session of their
-    supervisord.
-    """
+    """Every process of the stack on `var` (Linux; elsewhere none)."""
     mark = f"{MARK}={var}".encode()
     models = {pid for pid in in_session(_noted_session(var, mark=mark)) if _is_confined(pid)}
     return [
@@ -128,10 +122,7 @@ class Ended:
 
 
 def end_all(find: Callable[[], list[int]], *, grace_seconds: float) -> Ended:
-    """End whatever `find` finds: TERM, and after the grace time KILL.
-
-    It is asked anew each time, since a process may have started another meanwhile.
-    """
+    """End whatever `find` finds: TERM, and after the grace time KILL."""
     found = find()
     _send(found, signal_number=signal.SIGTERM)
     stubborn = _wait_until_gone(find, seconds=grace_seconds)
@@ -151,7 +142,7 @@ def _wait_until_gone(find: Callable[[], list[int]], *, seconds: float) -> list[i
     """Wait until nothing is found, at most so long; returns what is still there."""
     deadline = time.monotonic() + seconds
     while (left := find()) and time.monotonic() < deadline:
-        time.sleep(LOOK_AGAIN_SECONDS)
+        time.sleep(0.05)
     return left
 
 
@@ -169,11 +160,7 @@ def listen() -> None:
 
 
 def events() -> Iterator[str]:
-    """Yield what supervisord tells of each event, which counts as handled by the next one.
-
-    That is its protocol for listeners, over standard input and output. What supervisor brings for
-    it would take this process 5 MiB, for as long as the stack lives.
-    """
+    """Yield what supervisord tells of each event, which counts as handled by the next one."""
     while True:
         print("READY", flush=True)
         header = sys.stdin.readline()
@@ -187,8 +174,6 @@ def events() -> Iterator[str]:
 def orphans_of(var: Path) -> list[int]:
     """Processes whose group has lost its leader: each program leads the group of its children, and
     each model that of its own.
-
-    Models don't carry the stack's mark, but have the session of supervisord, this process's parent.
     """
     session = os.getppid() if os.getsid(0) == os.getppid() else 0
     return [pid for pid in {*processes_of(var), *in_session(session)} if _is_orphan(pid)]

@@ -15,7 +15,6 @@ from clipper_site.stack.terminal import StackError, say
 # At the one address of the stack.
 LIVE_AT = {"the predict process": "/health/live", "the console": "/health/console"}
 LIVE_SECONDS = 60.0
-READY_SECONDS = 180.0
 
 
 class Reply(NamedTuple):
@@ -84,12 +83,9 @@ def _checks(reply: Reply) -> Mapping[str, str]:
 
 
 def wait_until_ready(
-    layout: Layout, *, supervisord: subprocess.Popen[bytes], seconds: float = READY_SECONDS
+    layout: Layout, *, supervisord: subprocess.Popen[bytes], seconds: float = 180.0
 ) -> str | None:
-    """Until database, Redis and the routed models are reachable, as the predict process sees them.
-
-    Returns what still lacks after that time: only in a running stack can it be repaired.
-    """
+    """Wait until the predict process is ready; return what is lacking if it never is."""
 
     def what_lacks() -> str | None:
         reply = get(layout, path="/health/ready")

@@ -82,11 +82,7 @@ def write_config(layout: Layout, *, max_bytes: int | None = None) -> None:
 
 
 def url(layout: Layout) -> str:
-    """Return the URL of the private Redis, with its password.
-
-    The socket's mode keeps other users out, the password a `command` artifact, which runs as this
-    one and may open sockets.
-    """
+    """Return the URL of the private Redis, with its password."""
     return f"unix://:{keep_secret(layout.redis_password)}@{layout.redis_socket}?db=0"
 
 

@@ -1,8 +1,4 @@
-"""`make restart`: replaces the processes of a running stack, one kind after the other.
-
-Those that answer come first, one by one, so that the code and the settings of an upgrade are tried
-out on one process before anything else changes: where that can't start, all goes on as before.
-"""
+"""`make restart`: replaces the processes of a running stack, one kind after the other."""
 
 from __future__ import annotations
 
@@ -19,11 +15,11 @@ from clipper_site.stack.layout import (
     LISTENS_ON,
     Layout,
     layout_of,
+    sole_restart_of,
     usable_host,
     usable_port,
     usable_var,
 )
-from clipper_site.stack.locks import sole_restart_of
 from clipper_site.stack.site_files import collect_static
 from clipper_site.stack.supervision import Program, Supervisor, lines_of, manage
 from clipper_site.stack.terminal import StackError, say
@@ -36,8 +32,6 @@ MASTERS = ("predict", "console")
 PLAIN = ("control",)
 # Of each there are two programs, of which one runs.
 WORKERS = ("cpu-worker", "gpu-worker")
-# A master says something whenever a process starts, is ready or has ended.
-SILENCE_SECONDS = 90.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -154,7 +148,8 @@ def _restart(running: Sequence[str], *, layout: Layout, supervisor: Supervisor) 
 def replace(program: str, *, orders: Path) -> None:
     """Have a master replace its processes, and say how that goes."""
     try:
-        for line in ordered(RESTART, path=orders, seconds=SILENCE_SECONDS):
+        # A master says something whenever a process starts, is ready or has ended.
+        for line in ordered(RESTART, path=orders, seconds=90.0):
             say(f"{program}: {line}")
     except OrderFailed as error:
         raise StackError(

@@ -31,10 +31,7 @@ COMMAND = (sys.executable, "-m", "scripts.docs.background")
 
 @contextmanager
 def docs_built_meanwhile(layout: Layout) -> Iterator[None]:
-    """Have the documentation built while the block runs; what isn't done by its end is given up.
-
-    Whoever builds holds a lock of the log, by which the console sees that it is under way.
-    """
+    """Have the documentation built while the block runs; what isn't done by its end is given up."""
     if _is_current():
         yield
         return

@@ -23,17 +23,13 @@ CONFIG = Path(__file__).with_name("supervisord.conf")
 # The programs' stopwaitsecs added up, and a little: they stop one after the other.
 STOP_SECONDS = 280.0
 COMMAND_STOP_SECONDS = 5.0
-TAIL_LINES = 12
 
 
 @contextmanager
 def supervisord(
     layout: Layout, *, environment: Mapping[str, str], listening: int
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs while the block does; afterwards it and all its programs have ended.
-
-    It inherits `listening`, a descriptor for one of its programs.
-    """
+    """Runs while the block does; afterwards it and all its programs have ended."""
     with (layout.logs / "supervisord.err").open("ab") as errors:
         arguments = ["-m", f"{__package__}.supervisord", "-c", str(CONFIG)]
         child = _start(arguments, environment=environment, output=errors, pass_fds=[listening])
@@ -131,7 +127,7 @@ def report(layout: Layout, *, environment: Mapping[str, str]) -> str:
 
 
 def _tail(file: Path) -> str:
-    lines = file.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+    lines = file.read_text(errors="replace").splitlines()[-12:]
     return "\n".join([f"--- {file}", *lines])
 
 

@@ -15,8 +15,6 @@ from pathlib import Path
 
 from supervisor.loggers import RotatingFileHandler  # type: ignore[import-untyped]
 
-STANDARD_ERROR = 2
-
 
 class UnfailingError(io.TextIOBase):
     """Standard error for those who can't do anything about it where it can't be written."""
@@ -26,7 +24,7 @@ class UnfailingError(io.TextIOBase):
 
     def write(self, text: str) -> int:
         with suppress(OSError):
-            os.write(STANDARD_ERROR, text.encode(errors="replace"))
+            os.write(2, text.encode(errors="replace"))
         return len(text)
 
 

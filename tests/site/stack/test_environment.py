@@ -50,14 +50,6 @@ def test_it_holds_every_name_that_supervisord_conf_reads(layout: Layout) -> None
     assert names - {LISTENING} <= set(environment)  # the launcher adds it, once it listens
 
 
-def test_a_redis_of_ours_listens_in_the_run_dir(layout: Layout) -> None:
-    environment = environment_of(layout, secret_key="k", redis_server=SERVER, base={})
-
-    password = layout.redis_password.read_text()
-    assert environment["REDIS_URL"] == f"unix://:{password}@{layout.run_dir}/redis.sock?db=0"
-    assert environment["CLIPPER_REDIS_OURS"] == "true"
-
-
 def test_a_redis_of_theirs_stays_theirs(layout: Layout) -> None:
     base = {"REDIS_URL": "redis://:password@redis.example:6379/0"}
     environment = environment_of(layout, secret_key="k", redis_server=None, base=base)

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from clipper_site.stack.layout import ROOT, free_port
-from clipper_site.stack.locks import held_port
+from clipper_site.stack.layout import ROOT, free_port, held_port
 from tests.serving.master import served
 from tests.serving.master.served import BEHAVIOUR
 

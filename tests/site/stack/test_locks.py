@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clipper_site.stack.layout import free_port, start_command
-from clipper_site.stack.locks import refuse_taken_port, sole_stack_of
+from clipper_site.stack.layout import free_port, refuse_taken_port, sole_stack_of, start_command
 from clipper_site.stack.terminal import StackError
 
 

@@ -89,13 +89,6 @@ def test_what_a_stack_that_is_ready_lacks_is_told(tmp_path: Path) -> None:
 
 LIVE = 200, {"live": True}
 REDIS_AWAY = 503, {"error": "Not ready.", "details": {"checks": {"redis": "cannot be reached"}}}
-REDIS_THERE = 503, {"error": "Not ready.", "details": {"checks": {"redis": "ok"}}}
-
-
-def test_it_is_live_once_redis_takes_commands(tmp_path: Path, supervisord: Popen[bytes]) -> None:
-    answers = (LIVE, LIVE, REDIS_AWAY, LIVE, LIVE, REDIS_THERE)
-    with web_process(*answers, var=tmp_path) as layout:
-        readiness.wait_until_live(layout, supervisord=supervisord)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from xmlrpc.server import SimpleXMLRPCDispatcher, SimpleXMLRPCRequestHandler
 
 import pytest
 
-from clipper_site.stack.layout import layout_of
-from clipper_site.stack.locks import sole_restart_of
+from clipper_site.stack.layout import layout_of, sole_restart_of
 from clipper_site.stack.restart import Replacing, main, replace
 from clipper_site.stack.supervision import Program, Supervisor
 from clipper_site.stack.terminal import StackError
