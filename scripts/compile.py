@@ -1,8 +1,4 @@
-"""`make compile`: compile what a query goes through to native code, by mypyc.
-
-It takes about a minute of two cores and a C compiler. Predict processes that start afterwards
-(`make restart`) use it as long as no source file is changed (`core.compiled`).
-"""
+"""`make compile`: compile what a query goes through to native code, by mypyc."""
 
 from __future__ import annotations
 
@@ -46,7 +42,6 @@ PATTERNS = (
 LEFT_OUT = {
     "serving/query/prediction.py",
 }
-JOBS = 2
 # Imports all that is compiled in a folder. One module knows others that aren't, and need Django.
 IMPORTS = """
 import sys
@@ -160,7 +155,7 @@ def build(files: list[str], *, into: Path) -> None:
     extensions = mypycify(files, target_dir=str(into / "c"))
     command = Distribution({"ext_modules": extensions}).get_command_obj("build_ext")
     command.build_lib, command.build_temp = str(into / "modules"), str(into / "objects")
-    command.parallel = JOBS
+    command.parallel = 2
     command.ensure_finalized()
     try:
         command.run()

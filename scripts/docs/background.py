@@ -1,7 +1,4 @@
-"""Install what the documentation is built with and build it, in time that nobody else wants.
-
-`make run` starts this once the stack is ready. What it prints is the log that /docs/ points to.
-"""
+"""Install what the documentation is built with and build it, in time that nobody else wants."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Build the documentation into build/docs, where the running stack serves it (`make docs`).
-
-Beside it first, and in its place only when it is whole: who is reading goes on reading.
-"""
+"""Build the documentation into build/docs, where the running stack serves it (`make docs`)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -15,7 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from scripts.docs.generated import filled
 from scripts.docs.root_pages import ROOT, SITE_PATHS, relinked
-from scripts.docs.scripts_apart import scripts_apart
+
+# With an attribute it is a file already, or no script at all but data.
+INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -36,3 +40,16 @@ def on_post_build(*, config: MkDocsConfig) -> None:
 
 def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:
     return scripts_apart(output, site=Path(config.site_dir), base=get_relative_url(".", page.url))
+
+
+def scripts_apart(page: str, *, site: Path, base: str) -> str:
+    """Move inline scripts into files below `site`, which `base` leads to: no page runs others."""
+
+    def apart(script: re.Match[str]) -> str:
+        name = f"assets/inline/{sha256(script[1].encode()).hexdigest()[:16]}.js"
+        file = site / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(script[1])
+        return f'<script src="{base}/{name}"></script>'
+
+    return INLINE.sub(apart, page)

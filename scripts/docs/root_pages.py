@@ -25,11 +25,7 @@ def source_of(page: str) -> str:
 
 
 def relinked(text: str, *, page: str) -> str:
-    """Return the text of a page with links as the site has them.
-
-    A link to a page of the site leads there, wherever the two files lie in the repository. A link
-    to a file that the site doesn't have becomes that file's path.
-    """
+    """Return the text of a page with links as the site has them."""
     kept = FENCE.findall(text)
     parts = FENCE.split(text)
     changed = [LINK.sub(lambda link: _link(link, page=page), part) for part in parts]

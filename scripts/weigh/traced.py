@@ -1,8 +1,4 @@
-"""Modules and crossings of one traced query and one traced label.
-
-A module counts if one of its functions runs. A crossing is a call of a function by a function of
-another module; both belong to the product. Doubles, drivers and clients don't count.
-"""
+"""Modules and crossings of one traced query and one traced label."""
 
 from __future__ import annotations
 

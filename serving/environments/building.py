@@ -32,11 +32,6 @@ from serving.rpc.text import safe_text
 LOW_PRIORITY = ("nice", "-n", "10")
 LOG_BYTES = 256 * 1024
 LOOK_S = 0.5
-# How often the size of what there is so far is counted, file by file.
-COUNT_S = 2.0
-# uv says why in its last lines.
-LAST_LINES = 12
-WORDS = 1500
 # What an operator's network needs, beside what a model may know of the environment.
 NETWORK = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),
@@ -82,7 +77,8 @@ class BuildLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lines: deque[str] = deque(maxlen=LAST_LINES)
+        # uv says why in its last lines.
+        self._lines: deque[str] = deque(maxlen=12)
         self._room = LOG_BYTES
         path.write_text("")
 
@@ -109,7 +105,7 @@ class BuildLog:
         lines = [line.strip(DRAWN) for line in self._lines.copy()]
         begin = next((i for i, line in enumerate(lines) if line.startswith("error:")), 0)
         said = " ".join(line for line in lines[begin:] if line)
-        return safe_text(said.removeprefix("error:").strip() or "it said nothing", most=WORDS)
+        return safe_text(said.removeprefix("error:").strip() or "it said nothing", most=1500)
 
 
 class Build:
@@ -259,7 +255,8 @@ class Build:
         self._meanwhile(self._text)
         if time.monotonic() > self._deadline:
             raise EnvironmentFailed(f"it took longer than {self._rules.build_s:g} s")
-        if time.monotonic() >= self._counted + COUNT_S:
+        # How often the size of what there is so far is counted, file by file.
+        if time.monotonic() >= self._counted + 2.0:
             self._counted = time.monotonic()
             self._check_room()
 

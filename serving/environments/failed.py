@@ -1,8 +1,4 @@
-"""Builds that failed, each kept in a file until one of the same environment succeeds.
-
-Until a pause is over nobody tries the build again: the same requirements would fail again. A build
-is tried at once if the operator's rules or the folder of wheels have changed.
-"""
+"""Builds that failed, each kept in a file until one of the same environment succeeds."""
 
 from __future__ import annotations
 

@@ -39,10 +39,7 @@ class Rules:
         return 2 * self.build_s + 30.0
 
     def mark(self) -> str:
-        """Another one where what these allow, or what there is in a folder of wheels, is another.
-
-        It tells nothing of the credentials in them.
-        """
+        """Return a digest that changes with these rules and with the folder of wheels."""
         said = [repr(self), *(str(time) for time in _changed_at(self.wheelhouse))]
         return hashlib.sha256("\n".join(said).encode()).hexdigest()
 

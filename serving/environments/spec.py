@@ -41,10 +41,7 @@ class EnvironmentSpec:
 
 
 def environment_of(version: VersionSpec) -> EnvironmentSpec | None:
-    """The environment to build for a version; None where it runs in the stack's.
-
-    It does where the stack's own Python is the one asked for and has all that is required.
-    """
+    """The environment to build for a version; None where it runs in the stack's."""
     if version.runtime in self_contained() or not (version.requirements or version.python):
         return None
     # What its upload was allowed stays allowed.

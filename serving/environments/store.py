@@ -97,9 +97,7 @@ class Environments:
     ) -> HeldEnvironment:
         """Return the environment, built where it isn't there as a whole; held until released.
 
-        `keep`, asked where there is too little room, are the digests of requirements whose
-        environments stay. `afresh`: try a build again that has just failed. Raises
-        EnvironmentFailed, and whatever `meanwhile` does.
+        Raises EnvironmentFailed, and whatever `meanwhile` does.
         """
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         built = False

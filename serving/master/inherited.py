@@ -18,8 +18,6 @@ REPLACES = "CLIPPER_MASTER_REPLACES"
 READY = b"ready\n"
 FAILED = b"failed "
 RETIRE = b"retire\n"
-# Characters of a failure that are passed on.
-MOST_WORDS = 1000
 
 
 def described(sockets: Mapping[str, socket.socket]) -> str:
@@ -45,7 +43,7 @@ class Inherited:
 
     def failed(self, why: str) -> None:
         """Say what is in the way, in one line."""
-        words = " ".join(why.split())[:MOST_WORDS]
+        words = " ".join(why.split())[:1000]
         self._say(b"%b%b\n" % (FAILED, words.encode(errors="replace")))
 
     def must_retire(self) -> bool:

@@ -1,8 +1,4 @@
-"""The sockets that a master listens on for its processes, which take connections from them.
-
-The master keeps them open for as long as it lives. So a connection that comes while processes are
-replaced, or none is there, waits for the next one instead of being refused.
-"""
+"""The sockets that a master listens on for its processes, which take connections from them."""
 
 from __future__ import annotations
 
@@ -15,9 +11,6 @@ from pathlib import Path
 
 # As many wait to be accepted; a process that comes up takes them all at once.
 BACKLOG = 4096
-# A master that was killed has processes that still listen until they have noticed.
-BIND_SECONDS = 10.0
-BIND_AGAIN_SECONDS = 0.05
 UNIX = "unix:"
 # Whoever started the master listens already, and goes on when the master dies.
 INHERITED = "fd:"
@@ -56,7 +49,8 @@ def _listen_on_tcp(host: str, *, port: int) -> socket.socket:
     )[0]
     listening = socket.socket(family, kind, protocol)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    until = time.monotonic() + BIND_SECONDS
+    # Processes of a master that was killed listen until they have noticed.
+    until = time.monotonic() + 10.0
     while True:
         try:
             listening.bind(place)
@@ -66,7 +60,7 @@ def _listen_on_tcp(host: str, *, port: int) -> socket.socket:
             if error.errno != errno.EADDRINUSE or time.monotonic() > until:
                 listening.close()
                 raise
-            time.sleep(BIND_AGAIN_SECONDS)
+            time.sleep(0.05)
 
 
 def _listen_on_unix(path: Path) -> socket.socket:

@@ -29,15 +29,6 @@ LAME_DUCK_S = 8
 # So long where another process is there already: long enough for most uploads.
 RETIRE_S = 65.0
 KILLED_S = 1.0
-# Whoever waits for a restart gives it up after some silence.
-WAITING_S = 15.0
-# One that has lived for so long has not failed at the start. Else the next one has to wait: the
-# first not at all, each further one twice as long.
-STEADY_S = 10.0
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
-# So often at most: where they die for days, the number is too large for a float.
-DOUBLINGS = 10
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +125,8 @@ class Master:
         """Wait until no other restart is under way; whoever asked hears of it meanwhile."""
         while True:
             try:
-                async with asyncio.timeout(WAITING_S):
+                # `make restart` gives up after some silence.
+                async with asyncio.timeout(15.0):
                     await self._replacing.acquire()
                 return
             except TimeoutError:
@@ -265,12 +257,13 @@ class Master:
 
 
 def _is_steady(child: Child | None) -> bool:
-    return child is not None and child.is_ready and monotonic() - child.started_at >= STEADY_S
+    return child is not None and child.is_ready and monotonic() - child.started_at >= 10.0
 
 
 def pause_after(failures: int) -> float:
     """Return how long the next process waits where so many have died soon, one after the other."""
     if not failures:
         return 0.0
-    doubled: float = FIRST_PAUSE_S * 2 ** min(failures - 1, DOUBLINGS)
-    return min(LONGEST_PAUSE_S, doubled)
+    # After days of deaths the power would be too large for a float.
+    doubled: float = 0.5 * 2 ** min(failures - 1, 10)
+    return min(30.0, doubled)

@@ -1,8 +1,4 @@
-"""HTTP client for one server: kept connections, each to an address that was checked first.
-
-It parses with llhttp and costs 45 µs of a core per request; httpcore, which lets one choose the
-address as well, costs 600.
-"""
+"""HTTP client for one server: kept connections, each to an address that was checked first."""
 
 from __future__ import annotations
 
@@ -36,12 +32,7 @@ from serving.rpc.text import safe_text
 
 # A server that can't be connected to is asked once until it answers again.
 MOST_RETRIES = 2
-FIRST_PAUSE_S = 0.05
 MASK = "•••"
-# A server may have closed a connection that was idle for longer.
-IDLE_S = 30.0
-# An address that answers nothing must not take the time of a host's other addresses.
-DIAL_S = 1.0
 _JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
@@ -98,8 +89,7 @@ class HttpClient:
     ) -> HttpAnswer:
         """POST a body, or GET without one; return the answer, whose status is 2xx.
 
-        Its body has at most `most` bytes. Retries until the loop's `deadline`; raises
-        RemoteFailure.
+        Retries until the loop's `deadline`; raises RemoteFailure.
         """
         async with self._slots:
             tries = 1 if self._unreachable else 1 + MOST_RETRIES
@@ -116,7 +106,7 @@ class HttpClient:
                     return self._check(answer, secret=secret)
                 except RemoteFailure as failure:
                     # Never the same pause for all that wait.
-                    usual = FIRST_PAUSE_S * 2.0 ** (number - 1) * (0.5 + random.random())  # noqa: S311
+                    usual = 0.05 * 2.0 ** (number - 1) * (0.5 + random.random())  # noqa: S311
                     pause = max(usual, failure.after_s)
                     if number == tries or not failure.passes or _now() + pause >= deadline:
                         raise
@@ -167,7 +157,8 @@ class HttpClient:
         """Return the connection used last, unless it was opened for another secret: the address is
         checked for a secret when a connection is opened.
         """
-        oldest = time.monotonic() - IDLE_S
+        # A server may have closed a connection that was idle for longer.
+        oldest = time.monotonic() - 30.0
         while self._idle:
             since, exchange, opened_for = self._idle.pop()
             if not exchange.closed and since > oldest and opened_for is secret:
@@ -185,7 +176,9 @@ class HttpClient:
             addresses = await self._allowed_addresses(secret)
             for address in addresses[:-1]:
                 with suppress(OSError):  # a timeout is one
-                    async with asyncio.timeout(DIAL_S):
+                    # An address that answers nothing must not take the time of a host's other
+                    # addresses.
+                    async with asyncio.timeout(1.0):
                         return await self._dial(address)
             return await self._dial(addresses[-1])
         except (OSError, UnicodeError) as error:

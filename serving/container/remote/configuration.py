@@ -1,7 +1,4 @@
-"""Configuration of a remote version, which as JSON is its artifact.
-
-It never holds the secret, which is kept apart.
-"""
+"""Configuration of a remote version, which as JSON is its artifact."""
 
 from __future__ import annotations
 
@@ -17,7 +14,6 @@ from serving.container.inputs.examples import MOST_NESTED, is_nested_deep
 from serving.rpc.text import safe_text
 
 PROTOCOLS = ("open-inference", "mlflow", "openai", "json")
-TIMEOUT_MS = 5000.0
 LONGEST_TIMEOUT_MS = 600_000.0
 MOST_CONCURRENCY = 64
 LONGEST_URL = 2000
@@ -43,7 +39,7 @@ class RemoteConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
     url: str
     protocol: Literal["open-inference", "mlflow", "openai", "json"]
-    timeout_ms: float = TIMEOUT_MS
+    timeout_ms: float = 5000.0
     concurrency: int | None = None
     template: Any = None
     output: str = ""

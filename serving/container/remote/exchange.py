@@ -44,10 +44,7 @@ class HttpExchange(asyncio.Protocol):
         self._begin()
 
     def ask(self, request: bytes, *, most: int = LARGEST_BODY) -> asyncio.Future[HttpAnswer]:
-        """Send a request; the future is the answer's, or has a RemoteFailure.
-
-        An answer whose body has more than `most` bytes is read no further.
-        """
+        """Send a request; the future is the answer's, or has a RemoteFailure."""
         self._most = min(most, LARGEST_BODY)
         assert self._transport is not None  # noqa: S101  # it is connected
         self._begin()

@@ -22,8 +22,6 @@ from serving.container.remote.failures import HostRefused
 
 SETTING = "CLIPPER_REMOTE_HOSTS"
 ANY = "*"
-# A form that waits for a name to be looked up waits no longer.
-LOOKUP_S = 3.0
 _NAME = re.compile(r"(\*\.)?[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?)*")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -154,7 +152,8 @@ def resolve_in_time(host: str, *, port: int) -> list[Address]:
     # The resolver's own limits are far longer, and it can't be interrupted.
     thread = threading.Thread(target=look_up, name="resolve", daemon=True)
     thread.start()
-    thread.join(LOOKUP_S)
+    # A form that waits for a name to be looked up waits no longer.
+    thread.join(3.0)
     return list(found)
 
 

@@ -32,8 +32,6 @@ from serving.rpc.frames.codec import MAX_OUTPUT, Answer, AnswerStatus, failed
 
 T = TypeVar("T")
 
-# Requests under way at once where each input is one and the version doesn't say.
-USUAL_CONCURRENCY = 8
 # A server's answer for one input; the output may be written more shortly.
 MAX_ANSWER = 2 * MAX_OUTPUT
 NOT_ASKED = "not asked any more, as for an input of the same batch {}"
@@ -107,9 +105,8 @@ class RemotePredictor:
         self.failures = RecentFailures()
         self._example = example
         self._dialect = dialect_of(configuration, input_type=self.input_type)
-        self._most = configuration.concurrency or (
-            USUAL_CONCURRENCY if self._dialect.one_by_one else 1
-        )
+        # Requests under way at once where each input is one and the version doesn't say.
+        self._most = configuration.concurrency or (8 if self._dialect.one_by_one else 1)
         self._timeout_s = min(configuration.timeout_ms / 1000.0, terms.batch_s)
         self._batch_s = terms.batch_s
         self._search_s = search_s

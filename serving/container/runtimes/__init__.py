@@ -146,10 +146,7 @@ def _added() -> Iterable[EntryPoint]:
 
 
 def runs_code(runtime: str, *, allow_pickle: bool) -> bool:
-    """Return whether loading such a version runs code of its artifact in the loading process.
-
-    An executable never is in that process.
-    """
+    """Return whether loading such a version runs code of its artifact in the loading process."""
     return allow_pickle or runtime not in (*data_only(), "command")
 
 
@@ -159,10 +156,7 @@ def data_only() -> list[str]:
 
 
 def self_contained() -> list[str]:
-    """Return the runtimes whose artifacts bring all that they need, or have nothing to load.
-
-    A replica's own process serves them: no code of the version runs in it.
-    """
+    """Return the runtimes whose artifacts bring all that they need, or have nothing to load."""
     return [name for name, runtime in RUNTIMES.items() if runtime.self_contained]
 
 

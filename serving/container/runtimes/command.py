@@ -38,7 +38,6 @@ from serving.rpc.text import safe_text
 
 ENTRY = "container"
 STOPPED_WITHIN_S = 5.0
-LONGEST_LINE = 8192
 
 logger = logging.getLogger(__name__)
 
@@ -197,11 +196,7 @@ class _Child:
         self._watching.join(STOPPED_WITHIN_S)
 
     def _watch(self) -> None:
-        """Its end is that of its replica.
-
-        What it has forked has its pipes and its socket open, so that only its end itself can be
-        waited for.
-        """
+        """Its end is that of its replica."""
         code = self._process.wait()
         end_group(self._process)
         self._ready.set()
@@ -212,7 +207,7 @@ class _Child:
     def _read(self) -> None:
         """Its first line says that it listens, the others are log."""
         with required_pipe(self._process.stdout) as stdout:
-            for line in iter(lambda: stdout.readline(LONGEST_LINE), b""):
+            for line in iter(lambda: stdout.readline(8192), b""):
                 if self._ready.is_set():
                     logger.info("container: %s", safe_text(line.decode(errors="replace").rstrip()))
                 self._ready.set()

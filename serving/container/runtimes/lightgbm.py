@@ -1,8 +1,4 @@
-"""LightGBM models in its own text format, alone or in a zip with the names of their classes.
-
-The text holds no code: trees, and the name of an objective that LightGBM looks up in itself.
-Pickled models are refused.
-"""
+"""LightGBM models in its own text format, alone or in a zip with the names of their classes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""ONNX models, on ONNX Runtime, alone or in a zip with the files that hold their tensors.
-
-A model is a graph of operators that ONNX Runtime has; it can name no library. Models in ONNX
-Runtime's own format, which says where in memory things are, aren't read.
-"""
+"""ONNX models, on ONNX Runtime, alone or in a zip with the files that hold their tensors."""
 
 from __future__ import annotations
 
@@ -63,7 +59,6 @@ EXTERNAL = re.compile(r"external", re.IGNORECASE)
 ALL_TENSORS = "(save it with save_as_external_data=False, or zip it with the files that it names)"
 # A batch is filled up to as many rows as the model takes at once.
 MOST_AT_ONCE = 1 << 16
-ONLY_FATAL = 4  # what a run fails of is raised, and needs no log
 
 
 class OnnxModel(FrameworkModel):
@@ -89,10 +84,7 @@ class OnnxModel(FrameworkModel):
         return in_batches(inputs, size=self._batch, ask=self._ask)
 
     def _with_nulls(self, signature: Signature, *, example: str) -> Signature:
-        """With what the model makes of null, which is NaN and in most models leads to NaN.
-
-        As a label hides that, the model is asked for all of its outputs that are numbers.
-        """
+        """With what the model makes of null, which is NaN and in most models leads to NaN."""
         scores = [node.name for node in self._session.get_outputs() if node.type in SCORES]
         if signature.input_type != COLUMNS or not scores:
             return signature
@@ -130,7 +122,7 @@ def _open(model: Path, *, spec: LoadSpec) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = spec.threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = ONLY_FATAL
+    options.log_severity_level = 4
     # Threads that wait in a loop take the core that the next model needs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = _providers(spec.device)

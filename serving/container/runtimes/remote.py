@@ -1,8 +1,4 @@
-"""A model that lives behind HTTP already: it is asked there, and nothing of it runs here.
-
-The artifact is its configuration (`serving/container/remote/configuration.py`); which hosts it may
-be asked at is the operator's word, its secret comes apart.
-"""
+"""A model that lives behind HTTP already: it is asked there, and nothing of it runs here."""
 
 from __future__ import annotations
 

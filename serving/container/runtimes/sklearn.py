@@ -163,10 +163,7 @@ def _read(spec: LoadSpec) -> Any:
 
 
 def _read_pickle(spec: LoadSpec) -> Any:
-    """Map the arrays of a large uncompressed file of joblib instead of reading them.
-
-    Replicas of one host then share their memory, but for what a model writes into.
-    """
+    """Map the arrays of a large uncompressed file of joblib instead of reading them."""
     if spec.artifact.stat().st_size >= MAPPED_FROM_BYTES and spec.starts_with(UNCOMPRESSED):
         with suppress(OSError):  # such as of more arrays than the kernel maps
             return joblib.load(spec.artifact, mmap_mode="c")

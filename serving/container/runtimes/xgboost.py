@@ -1,8 +1,4 @@
-"""XGBoost models in its own formats, JSON and UBJSON.
-
-Neither holds code: trees or weights, and the names of objectives that XGBoost looks up in itself.
-Pickled models are refused.
-"""
+"""XGBoost models in its own formats, JSON and UBJSON."""
 
 from __future__ import annotations
 

@@ -40,10 +40,7 @@ class TensorAnswer:
         self._tail = tail
 
     def rows_of(self, name: str, *, count: int) -> list[Any]:
-        """One value for each input, of the output with this name, or of the first one.
-
-        What has one number per input is that number, however many axes it was written with.
-        """
+        """One value for each input, of the output with this name, or of the first one."""
         at, values = 0, None
         for output in self._outputs:
             size = self._binary_size(output)
