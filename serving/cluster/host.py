@@ -14,12 +14,7 @@ PID_NAMESPACE = Path("/proc/self/ns/pid")
 
 @cache
 def host_id() -> str:
-    """Name this host as it has been since it booted, or this container since it began.
-
-    Containers may have the name of their host, or one and the same name, and yet process ids of
-    their own. The name takes part as well, as a machine that was cloned while it ran has the boot
-    id of the other.
-    """
+    """Name this host as it has been since it booted, or this container since it began."""
     parts = (*_kernel_ids(), socket.gethostname())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 HOSTS_KEY = "clipper:environments"
 COUNTS_KEY = "clipper:environment-counts"
 LOG_KEY = "clipper:environment-log:"
-LOG_KEPT_S = 30 * 86_400
-LOG_CHARACTERS = 32_768
 # The progress of a build begins like this.
 BUILDING = "building its environment"
 BUILDS, FAILURES, MILLISECONDS = "builds", "failures", "milliseconds"
@@ -181,11 +179,11 @@ def _understood(texts: Iterable[bytes]) -> Iterable[HostEnvironments]:
 def _publish_build(environments: Environments, *, digest: str, counts: dict[str, int]) -> None:
     """Publish the counts and the log of a build, if Redis is there."""
     client = redis_client()
-    log = environments.log_of(digest)[-LOG_CHARACTERS:]
+    log = environments.log_of(digest)[-32_768:]
     with suppress(redis.RedisError, OSError):
         with client.pipeline() as pipe:
             for name, more in counts.items():
                 pipe.hincrby(COUNTS_KEY, name, more)
-            pipe.set(LOG_KEY + digest, log, ex=LOG_KEPT_S)
+            pipe.set(LOG_KEY + digest, log, ex=30 * 86_400)
             pipe.execute()
         publish(client, environments)

@@ -18,10 +18,7 @@ from serving.container.remote.hosts import AllowedHosts, resolve_in_time
 
 
 def artifact_of(configuration: Mapping[str, Any], input_type: str, secret: str) -> bytes:
-    """Return the artifact of a remote version. Raises BadRequest if the operator forbids its host.
-
-    The address is checked again whenever a replica connects.
-    """
+    """Return the artifact of a remote version; raises BadRequest for a forbidden host."""
     # It loads NumPy, without which other processes do.
     from serving.container.remote.protocols import dialect_of
 

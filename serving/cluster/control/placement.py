@@ -55,10 +55,7 @@ class Placement:
         return self._left(kind) <= 0
 
     def place(self, demand: Demand, *, moves: bool = False) -> str | None:
-        """Return the queue for its next replica, None if no slot is free for it.
-
-        It is that of one host if others have failed it, or if it should start near another one.
-        """
+        """Return the queue for its next replica, None if no slot is free for it."""
         kind = demand.device
         if self._left(kind) - (0 if moves else self._leaving[kind]) <= 0:
             return None
@@ -88,10 +85,7 @@ class Placement:
 def occupancy(
     device: str, *, workers: Sequence[WorkerRecord], records: Iterable[ReplicaRecord]
 ) -> Slots:
-    """Return the slots for a device and the replicas that have one.
-
-    Slots of workers that retire count neither way: nobody gets one there.
-    """
+    """Return the slots for a device and the replicas that have one."""
     retiring = {worker.id for worker in workers if worker.retiring}
     arms = Counter(
         f"{record.model}:{record.version}"

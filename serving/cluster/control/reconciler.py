@@ -44,15 +44,6 @@ from serving.cluster.queues import queue_at
 if TYPE_CHECKING:
     import redis
 
-# A Redis that has just come back may have lost every record while it was away: replicas get this
-# long to write themselves down again before any of them is missed.
-SETTLE_S = 3.0
-# A slot was free for a queued replica: one that has not taken it by then never will.
-LOST_AFTER_S = 30.0
-# A version that has waited so long for a slot gets that of another one.
-TAKES_AFTER_S = 2.0
-# A replica that should move has no slot to expect after so long.
-FULL_AFTER_S = 10.0
 # A version stays warm for this long, again and again, while the one that replaced it isn't ready.
 FALLBACK_KEPT_S = 60.0
 # A record whose seal doesn't fit is shown for this long.
@@ -129,7 +120,7 @@ class Reconciler:
             full={
                 kind
                 for kind in KINDS
-                if placement.is_full(kind) and self._ages.of(kind, now=now) > FULL_AFTER_S
+                if placement.is_full(kind) and self._ages.of(kind, now=now) > 10.0
             },
         )
         steps = plan(
@@ -143,16 +134,14 @@ class Reconciler:
         return steps
 
     def _is_settled(self) -> bool:
-        """Return whether the directory can be believed.
-
-        An empty one that this process never saw otherwise belongs to a stack that just starts.
-        """
+        """Return whether the directory can be believed."""
         server = cast("dict[str, object]", self._redis.info("server"))
         run = str(server["run_id"])
         if run != self._trusted_run:
             uptime_s = float(cast(int, server["uptime_in_seconds"]))
             starting = not self._trusted_run and self._directory.is_virgin()
-            if uptime_s < SETTLE_S and not starting:
+            # Replicas get this long to write themselves down again in a Redis that comes back.
+            if uptime_s < 3.0 and not starting:
                 return False
             self._trusted_run = run
         return True
@@ -174,11 +163,12 @@ class Reconciler:
             if not worker.retiring
             for queue in (worker.queue, queue_at(worker.queue, host_id=worker.host_id))
         }
+        # A slot was free for each: one that hasn't taken it by then never will.
         lost = [
             record.id
             for record in records
             if record.state is ReplicaState.QUEUED
-            and (self._ages.of(record.id, now=now) > LOST_AFTER_S or record.queue not in served)
+            and (self._ages.of(record.id, now=now) > 30.0 or record.queue not in served)
         ]
         for replica_id in lost:
             logger.warning("task lost replica=%s", replica_id)
@@ -196,10 +186,7 @@ class Reconciler:
         ]
 
     def _note_success(self, demands: Sequence[Demand], *, records: Sequence[ReplicaRecord]) -> None:
-        """Forget the failures of versions that have every replica they should.
-
-        One that is ready says nothing of the others, which may fail for want of memory.
-        """
+        """Forget the failures of versions that have every replica they should."""
         ready = _ready(records)
         loaded = {
             demand.version_id
@@ -251,10 +238,7 @@ class Reconciler:
     def _carry_out(
         self, steps: Plan, *, moving: ReplicaMoves, placement: Placement, now: float
     ) -> tuple[Plan, list[Demand]]:
-        """Do as many of the steps as there are slots for, and return them.
-
-        Return as well what has waited for a slot for long enough to get another version's.
-        """
+        """Do as many of the steps as there are slots for, and return them."""
         self._directory.remove(steps.drops)
         self._directory.ask_to_drain(steps.drains)
         started: list[Demand] = []
@@ -268,7 +252,7 @@ class Reconciler:
             elif (
                 not moves
                 and placement.is_full(demand.device)
-                and self._ages.of(f"{demand.version_id} waits", now=now) > TAKES_AFTER_S
+                and self._ages.of(f"{demand.version_id} waits", now=now) > 2.0
             ):
                 waiting.append(demand)
         steps = replace(steps, starts=tuple(started))
@@ -310,10 +294,7 @@ class Reconciler:
         records: Sequence[ReplicaRecord],
         fallbacks: frozenset[int],
     ) -> None:
-        """End the grace time of the version with the least of it for those that wait for a slot.
-
-        If none has any, a version without a replica gets a slot of the one that has most.
-        """
+        """End the grace time of the version with the least of it for those that wait for a slot."""
         version_id = version_to_evict(
             waiting=waiting, demands=demands, records=records, fallbacks=fallbacks
         )

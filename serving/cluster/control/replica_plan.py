@@ -49,11 +49,7 @@ def plan(
     records: Iterable[ReplicaRecord],
     held_back: Set[int] = frozenset(),
 ) -> Plan:
-    """Compare demand with supply, as if there were slots for all.
-
-    Every version gets its first replica before any gets its second, and the warm ones come last.
-    Versions in `held_back` failed lately and get no new replica yet.
-    """
+    """Compare demand with supply, as if there were slots for all."""
     wanted = {(demand.version_id, demand.generation): demand for demand in demands}
     supply: dict[tuple[int, int], list[ReplicaRecord]] = defaultdict(list)
     for record in records:
@@ -84,11 +80,7 @@ def version_to_evict(
     records: Sequence[ReplicaRecord],
     fallbacks: Set[int] = frozenset(),
 ) -> int | None:
-    """Choose the warm version whose slot one of those `waiting` should get, None for none.
-
-    Nothing is evicted while a replica drains: its slot comes free in a moment. Versions in
-    `fallbacks` still answer for their models, and make room for those models alone.
-    """
+    """Choose the warm version whose slot one of those `waiting` should get, None for none."""
     needy = {(demand.device, demand.model) for demand in waiting if demand.warm_until is None}
     devices = {device for device, _ in needy} - _freeing(records)
     holding = {record.version_id for record in records if record.is_supply}
@@ -106,11 +98,7 @@ def version_to_evict(
 def replica_to_preempt(
     *, waiting: Iterable[Demand], demands: Sequence[Demand], records: Sequence[ReplicaRecord]
 ) -> str | None:
-    """Choose a replica of the version with most, for one `waiting` that has none; None for none.
-
-    A version that was scaled beyond all slots would otherwise keep the others from coming back.
-    Nobody gives its last replica, and nothing is taken while a replica drains.
-    """
+    """Choose a replica of the version with most, for one `waiting` that has none; None for none."""
     device_of = {demand.version_id: demand.device for demand in demands}
     supply = [r for r in records if r.is_supply and r.version_id in device_of]
     held = Counter(record.version_id for record in supply)

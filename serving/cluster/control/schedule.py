@@ -25,20 +25,15 @@ from serving.cluster.membership.directory import own_directory
 from serving.cluster.queues import CONTROL_QUEUE
 from serving.cluster.replica.tasks import serve_replica
 
-THIN_INTERVAL_S = 60.0
-PRUNE_INTERVAL_S = 600.0
-# Time for the jobs under way to end when the worker is stopped.
-ROUNDS_END_WITHIN_S = 5.0
 ROUND_LOCK = "clipper:lock:reconcile"
-# Longer than a round ever takes; a control process that dies within one blocks the next this long.
-ROUND_TTL_S = 5.0
 
 _rhythms: list[Rhythm] = []
 
 
 def reconcile() -> None:
     """Do one round, unless another is under way, and note it."""
-    with exclusively(ROUND_LOCK, ttl_s=ROUND_TTL_S) as lock:
+    # Longer than a round takes; one that dies within it blocks the next this long.
+    with exclusively(ROUND_LOCK, ttl_s=5.0) as lock:
         if lock is None:
             return
         try:
@@ -68,16 +63,13 @@ def _reconciler() -> Reconciler:
 
 
 def new_rhythms() -> list[Rhythm]:
-    """Return the rhythms of one control worker, not started yet.
-
-    Several workers may have them: of each job only one is at it at a time.
-    """
+    """Return the rhythms of one control worker, not started yet."""
     return [
         Rhythm(reconcile, interval_s=1.0, name="reconcile"),
         Rhythm(drain_feedback, interval_s=1.0, name="persist_feedback"),
         Rhythm(snapshot_selection, interval_s=float(STEP_S), name="snapshot_selection"),
-        Rhythm(thin_selection_history, interval_s=THIN_INTERVAL_S, name="thin_history"),
-        Rhythm(prune_old_feedback, interval_s=PRUNE_INTERVAL_S, name="prune_feedback"),
+        Rhythm(thin_selection_history, interval_s=60.0, name="thin_history"),
+        Rhythm(prune_old_feedback, interval_s=600.0, name="prune_feedback"),
     ]
 
 
@@ -99,4 +91,4 @@ def stop_rounds(**_: Any) -> None:
 @worker_shutdown.connect
 def end_rounds(**_: Any) -> None:
     for rhythm in _rhythms:
-        rhythm.join(within_s=ROUNDS_END_WITHIN_S)
+        rhythm.join(within_s=5.0)

@@ -32,8 +32,6 @@ LOCK = "clipper:lock:snapshots"
 THINNING_LOCK = "clipper:lock:thinning"
 # A round that dies holding the lock delays the next one by so long.
 LOCK_TTL_S = 60.0
-# After each piece of the feedback that is read, as long as others want the cores.
-PAUSE_S = 0.01
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +75,7 @@ def _snapshots() -> int:
         )
         for (application, weights), state in zip(routed, states, strict=True)
     ]
-    taken = take_snapshots(observed, now=now, pause=Backoff(pause_s=PAUSE_S))
+    taken = take_snapshots(observed, now=now, pause=Backoff(pause_s=0.01))
     publish_alarms(redis_client(), all_alarms())
     return len(taken)
 

@@ -1,8 +1,4 @@
-"""The last errors of each version in Redis: each kind once, with how often, and when last.
-
-They come from checks, from loading and from replicas that serve. Bounded in number and in bytes,
-and forgotten a few days after the last one.
-"""
+"""The last errors of each version in Redis: each kind once, with how often, and when last."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The output of one replica's model, in a bounded file of its own.
-
-Whatever writes to the process's descriptors 1 and 2 ends there, C code and child processes
-included. Our own log goes on to the worker's, and is in the replica's file as well.
-"""
+"""The output of one replica's model, in a bounded file of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +13,6 @@ from serving.rpc.text import safe_text
 
 # Looked at each second: a model may write more than that in between.
 MOST_BYTES = 1 << 20
-MOST_FILES = 100
 SUFFIX = ".log"
 EARLIER = ".log.1"
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -35,10 +30,7 @@ class ReplicaLog:
         self._is_caught = False
 
     def catch_output(self) -> None:
-        """Send all that this process writes from now on into the file, if there is room for one.
-
-        Our own log goes on to the worker's as well.
-        """
+        """Send all that this process writes from now on into the file, if there is room for one."""
         try:
             descriptor = self._open()
         except OSError as error:
@@ -88,7 +80,7 @@ def log_of(folder: Path, *, model: str, version: str, replica_id: str) -> Replic
     return ReplicaLog(folder / f"{model}@{version}@{replica_id}{SUFFIX}")
 
 
-def forget_oldest(folder: Path, *, most: int = MOST_FILES) -> None:
+def forget_oldest(folder: Path, *, most: int = 100) -> None:
     """Remove the files that were written to longest ago."""
     files = sorted(folder.glob(f"*{SUFFIX}"), key=_written_at)
     for file in files[: max(0, len(files) - most + 1)]:

@@ -1,9 +1,4 @@
-"""The directory of live replicas in Redis, with their addresses and states.
-
-A replica writes its own record each second, and Redis forgets it three seconds after the last time.
-The reconciler writes a record as `queued`, and the process that becomes the replica claims it.
-Records whose seal doesn't fit were written by neither: nobody acts on them.
-"""
+"""The directory of live replicas in Redis, with their addresses and states."""
 
 from __future__ import annotations
 
@@ -31,8 +26,6 @@ REPLICAS_CHANNEL = "clipper:replicas:changes"
 
 HEARTBEAT_S = 1.0
 RECORD_TTL_S = 3.0
-FAILED_TTL_S = 60.0
-DRAIN_TTL_S = 60
 
 NOT_OURS = "its record was not written by this stack: the seal does not fit"
 
@@ -96,7 +89,7 @@ class Directory:
     def announce(self, record: ReplicaRecord) -> None:
         """Write a record in a new state and tell everyone; a failed one stays for a minute."""
         failed = record.state is ReplicaState.FAILED
-        self._write(record, ttl_s=FAILED_TTL_S if failed else RECORD_TTL_S, publish=True)
+        self._write(record, ttl_s=60.0 if failed else RECORD_TTL_S, publish=True)
 
     def bury(self, record: ReplicaRecord) -> None:
         """Tell everyone that a replica is dead: listed as failed as long as it takes to be seen."""
@@ -117,7 +110,7 @@ class Directory:
     def ask_to_drain(self, ids: Iterable[str]) -> None:
         with self._redis.pipeline() as pipe:
             for replica_id in ids:
-                pipe.set(DRAIN_KEY + replica_id, 1, ex=DRAIN_TTL_S)
+                pipe.set(DRAIN_KEY + replica_id, 1, ex=60)
             pipe.execute()
 
     def asked_to_drain(self, ids: Sequence[str]) -> frozenset[str]:

@@ -1,8 +1,4 @@
-"""The view that each web process has of the replicas: those it reaches, and why it doesn't others.
-
-A web process writes its view each second and at every change, and Redis forgets it a few seconds
-after the last time. A replica counts as reached when it has answered all web processes that live.
-"""
+"""Each web process's view of the replicas: those that it reaches, and why not the others."""
 
 from __future__ import annotations
 
@@ -81,10 +77,7 @@ async def read_views_async(client: redis.asyncio.Redis) -> list[WebView]:
 
 
 def reached(replica_ids: Collection[str], *, views: Sequence[WebView]) -> int:
-    """Return how many of these replicas have answered, by the web process that reached the fewest.
-
-    Where no web process lives nobody has asked, so none has answered.
-    """
+    """Return how many of these replicas every web process has reached, 0 without any."""
     counts = (sum(map(view.has_proven, replica_ids)) for view in views)
     return min(counts, default=0)
 

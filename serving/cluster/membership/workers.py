@@ -1,8 +1,4 @@
-"""The Celery workers that take replicas, and their slots: each writes its record every second.
-
-A worker can be asked to retire: it takes no more replicas, and the control worker moves those that
-it has to others. The request holds as long as somebody renews it.
-"""
+"""The Celery workers that take replicas, and their slots: each writes its record every second."""
 
 from __future__ import annotations
 
@@ -21,9 +17,6 @@ WORKERS = ExpiringKeys(index="clipper:workers", prefix=WORKER_KEY)
 # A busy machine may keep one from saying so for several seconds.
 WORKER_TTL_S = 10.0
 RETIRE_KEY = "clipper:retire:"
-RETIRE_TTL_S = 30.0
-# One that has no replica any more is to be ended, and gets none for so long.
-RETIRED_TTL_S = 3600.0
 
 
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,12 +62,13 @@ def read_workers(client: redis.Redis) -> list[WorkerRecord]:
 
 def ask_to_retire(client: redis.Redis, worker: str) -> None:
     """Ask a worker, by its id, to retire, for the next seconds."""
-    client.set(RETIRE_KEY + worker, 1, px=int(RETIRE_TTL_S * 1000))
+    client.set(RETIRE_KEY + worker, 1, px=int(30.0 * 1000))
 
 
 def keep_retired(client: redis.Redis, worker: str) -> None:
     """Keep a worker that has retired from taking replicas until somebody ends it."""
-    client.set(RETIRE_KEY + worker, 1, px=int(RETIRED_TTL_S * 1000))
+    # One that has no replica any more is to be ended, and gets none for so long.
+    client.set(RETIRE_KEY + worker, 1, px=int(3600.0 * 1000))
 
 
 def take_back_request(client: redis.Redis, worker: str) -> None:

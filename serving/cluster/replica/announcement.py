@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import redis
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class TakesTasks(Protocol):
-    """The part of Celery's consumer that has the queues of its worker."""
-
-    def add_task_queue(self, queue: str) -> object: ...
-
-    def cancel_task_queue(self, queue: str) -> object: ...
-
-
 class Announcement:
     """One worker's record, kept up in its main process as long as it takes replicas.
 
@@ -40,7 +32,7 @@ class Announcement:
     control worker moves that as well.
     """
 
-    def __init__(self, record: WorkerRecord, *, consumer: TakesTasks, client: Redis) -> None:
+    def __init__(self, record: WorkerRecord, *, consumer: Any, client: Redis) -> None:
         self.record = record
         self._consumer = consumer
         self._redis = client

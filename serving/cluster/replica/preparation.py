@@ -25,8 +25,7 @@ def artifact_at_hand(
 ) -> Iterator[Path]:
     """Yield the artifact's file, which stays as long as the block lasts.
 
-    Its record says meanwhile how far the fetch has come. Raises ArtifactUnreadable where it can't
-    be had, and GivenUp.
+    Raises ArtifactUnreadable where it can't be had, and GivenUp.
     """
     preparation = Preparation(heartbeat, drain=drain)
     opened = files.opened(digest, tell=lambda fetching: preparation.tell(fetching.text))

@@ -8,8 +8,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,7 @@ from serving.cluster.replica.drain_request import DrainRequest
 from serving.cluster.replica.heartbeat import Heartbeat
 from serving.cluster.replica.preparation import GivenUp, Preparation, artifact_at_hand
 from serving.cluster.replica.reports import Reports
-from serving.cluster.replica.secret_watch import SecretWatch, SendsSecret
+from serving.cluster.replica.secret_watch import SecretWatch
 from serving.cluster.replica.watchdog import Slot, Watched, WatchedPredictor, watch_over
 from serving.container.child.child_process import ChildPredictor
 from serving.container.child.model_process import ForkServer
@@ -54,8 +53,6 @@ if TYPE_CHECKING:
 # Web processes may take this long to finish with a draining replica. Well below the time that
 # supervisord gives the worker to stop.
 DRAIN_S = 10.0
-# A remote model's batch is given up by itself before its replica is ended for it.
-WITHIN_HUNG = 0.75
 
 logger = logging.getLogger(__name__)
 
@@ -82,13 +79,14 @@ class Assignment:
 
     def load_spec(self, artifact: Path) -> LoadSpec:
         """Raises Unsealable for its secret."""
+        # A remote model's batch is given up by itself before its replica is ended for it.
         return load_spec(
             self.version,
             artifact=artifact,
             device=self.record.device,
             # The search for inputs that break the model ends well before it counts as hung.
             search_s=min(SEARCH_S, self.hung_s / 4),
-            batch_s=self.hung_s * WITHIN_HUNG,
+            batch_s=self.hung_s * 0.75,
             **secret_fields(self.version, sealed=self.sealed),
             # Its check has asked. One that serves goes on where a later release is installed.
             allow_stale_libraries=True,
@@ -124,10 +122,7 @@ def claim(queued: ReplicaRecord, *, directory: Directory, device: str) -> Replic
 
 
 def device_name(kind: str, *, slot: int, visible: str | None) -> str:
-    """Name the device of a worker's slot: "cpu", or "cuda:i" among the devices it may see.
-
-    `visible` is CUDA_VISIBLE_DEVICES; CUDA counts from 0 within it.
-    """
+    """Name the device of a worker's slot: "cpu", or "cuda:i" among the devices it may see."""
     if kind == "cpu":
         return "cpu"
     devices = [name for name in (visible or "").split(",") if name.strip()]
@@ -183,7 +178,7 @@ class ReplicaProcess:
                 predictor = self._load(artifact, environment=self._prepare())
                 self._reports.follow(predictor.failures)
                 with (
-                    self._secret_followed(predictor),
+                    self._secret_watch(predictor),
                     asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
                 ):
                     runner.run(self._serve(predictor))
@@ -270,22 +265,12 @@ class ReplicaProcess:
             )
         )
 
-    @contextmanager
-    def _secret_followed(self, predictor: Predictor) -> Iterator[None]:
+    def _secret_watch(self, predictor: Predictor) -> AbstractContextManager[object]:
         """Have a remote model take up other secrets of its version while the block lasts."""
-        if not isinstance(predictor, SendsSecret):
-            yield
-            return
-        watch = SecretWatch(
-            version_id=self._version.id,
-            sealed=self._assignment.sealed,
-            take_up=predictor.take_up,
-        )
-        watch.start()
-        try:
-            yield
-        finally:
-            watch.stop()
+        if (take_up := getattr(predictor, "take_up", None)) is None:
+            return nullcontext()
+        sealed = self._assignment.sealed
+        return SecretWatch(version_id=self._version.id, sealed=sealed, take_up=take_up)
 
     async def _serve(self, predictor: Predictor) -> None:
         self._drain_when_cut()

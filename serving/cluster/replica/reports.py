@@ -14,8 +14,6 @@ from serving.cluster.failures.output_log import ReplicaLog
 from serving.cluster.membership.records import ReplicaRecord
 from serving.container.failures.recent_failures import Failure, RecentFailures
 
-INTERVAL_S = 1.0
-
 logger = logging.getLogger(__name__)
 
 
@@ -55,7 +53,7 @@ class Reports:
         self._write([failure], phase=Phase.SERVE)
 
     def _run(self) -> None:
-        while not self._over.wait(INTERVAL_S):
+        while not self._over.wait(1.0):
             self._log.rotate()
             self._pass_on()
 

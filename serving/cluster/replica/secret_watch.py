@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Self
 
 from django.db import Error as DatabaseError
 from django.db import connections
@@ -16,14 +16,6 @@ from registry.security.sealing import Unsealable, unseal
 LOOK_EACH_S = 2.0
 
 logger = logging.getLogger(__name__)
-
-
-@runtime_checkable
-class SendsSecret(Protocol):
-    """A predictor whose server is sent a secret."""
-
-    def take_up(self, secret: str) -> None:
-        """Send this one from now on; called in another thread."""
 
 
 class SecretWatch:
@@ -37,10 +29,11 @@ class SecretWatch:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="secret", daemon=True)
 
-    def start(self) -> None:
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
 

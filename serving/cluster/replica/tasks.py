@@ -123,11 +123,7 @@ def note_lost_replica(
 
 
 def _read_version(version_id: int, *, generation: int) -> tuple[VersionSpec | None, str]:
-    """Read the version in this generation, and its sealed secret.
-
-    It is all that a replica needs from the database, unless an environment has to give way or its
-    secret is replaced.
-    """
+    """Read the version in this generation, and its sealed secret."""
     rows = ModelVersion.objects.select_related("model")
     row = rows.filter(pk=version_id, generation=generation).first()
     spec = None if row is None else version_spec(row)

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -31,13 +31,12 @@ from serving.container.sandbox.limits import fault_of
 from serving.rpc.frames.codec import Answer
 
 if TYPE_CHECKING:
+    from serving.container.child.child_process import ChildPredictor
     from serving.container.predictor import BatchPredictor
 
 # More than one worker's slots on one machine; untouched pages cost nothing.
 MOST_SLOTS = 256
 SLOT_BYTES = 4096
-# How often a replica looks at a model that works in a process of its own.
-LOOK_S = 1.0
 # Monotonic time by which the work under way should be done, 0.0 where there is none, and how long
 # that work may take; written alone for each batch, so it is a structure of its own.
 _WORK = struct.Struct("@dd")
@@ -85,10 +84,7 @@ class WatchTable:
         return Slot(self._memory, offset=index * SLOT_BYTES)
 
     def violations(self, *, now: float) -> list[Violation]:
-        """Return the replicas that are over a limit at this monotonic time.
-
-        A process may have ended since it wrote: the caller makes sure that it is its child.
-        """
+        """Return the replicas that are over a limit at this monotonic time."""
         found = []
         slots = ((index, self._watched(index * SLOT_BYTES)) for index in range(MOST_SLOTS))
         held = [(index, watched) for index, watched in slots if watched is not None]
@@ -208,23 +204,14 @@ class WatchedPredictor:
                     self._slot.end()
 
 
-class Elsewhere(Protocol):
-    """A model in a process of its own, and for how long it has been at the batch under way."""
-
-    @property
-    def busy_for(self) -> float: ...
-
-
-def watch_over(model: Elsewhere, *, slot: Slot, at_most_s: float) -> None:
-    """From now on, on the running loop: note where a batch of the model's takes longer than this.
-
-    Not before: what it is at now may be over by the time that somebody reads of it.
-    """
+def watch_over(model: ChildPredictor, *, slot: Slot, at_most_s: float) -> None:
+    """Note on the running loop, from now on, if a batch of the model takes longer than this."""
     busy_for = model.busy_for
     if busy_for > at_most_s:
         slot.begin(at_most_s, since_s=busy_for)
+    # How often a replica looks at a model that works in a process of its own.
     asyncio.get_running_loop().call_later(
-        min(LOOK_S, at_most_s / 4),
+        min(1.0, at_most_s / 4),
         lambda: watch_over(model, slot=slot, at_most_s=at_most_s),
     )
 

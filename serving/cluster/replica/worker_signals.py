@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import socket
 import time
 from contextlib import suppress
 from typing import Any
 
+import redis
 from billiard.process import current_process
 from billiard.util import get_pdeathsig  # type: ignore[attr-defined]  # its stubs lack it
 from celery.signals import (
@@ -22,14 +24,16 @@ from django.conf import settings
 
 from core.imports import uncollected
 from core.redis.redis_client import redis_client
+from serving.cluster.failures.endings import count_failure, declare_failed, log_end
 from serving.cluster.host import host_id
+from serving.cluster.membership.records import ReplicaState
 from serving.cluster.membership.workers import WorkerRecord, worker_id
 from serving.cluster.parent import Lifeline, die_with_parent
 from serving.cluster.queues import REPLICA_QUEUES, queue_at
 from serving.cluster.replica.announcement import Announcement
-from serving.cluster.replica.enforcement import end
-from serving.cluster.replica.watchdog import Slot, WatchTable
+from serving.cluster.replica.watchdog import Slot, Violation, WatchTable
 from serving.container.child.model_process import ForkServer
+from serving.rpc.connection import remove_socket
 
 # Imported before the forks: their memory is shared, and a replica starts a second sooner.
 PRELOADED = ("serving.cluster.replica.replica_process",)
@@ -134,15 +138,30 @@ def _end_those_over_a_limit(pool: Any) -> None:
     if _table is not None:
         for violation in _table.violations(now=time.monotonic()):
             if violation.record.pid in pool.info["processes"]:
-                end(violation)
+                _end_replica(violation)
         _table.end_leftovers()
 
 
-def preload() -> None:
-    """Start the fork server, and import what replicas need.
+def _end_replica(violation: Violation) -> None:
+    """Kill a child of this process, whose id is its own until it is waited for, and say so."""
+    record, reason, slot = violation
+    logger.error("ending replica=%s pid=%d: %s", record.id, record.pid, reason)
+    try:
+        # First, so that nobody replaces it too soon.
+        count_failure(record, reason=reason, lasting=record.state is not ReplicaState.LOADING)
+        log_end(record, reason=reason)
+    except redis.RedisError as error:
+        logger.warning("failure not counted version=%d: %s", record.version_id, error)
+    finally:
+        os.kill(record.pid, signal.SIGKILL)
+        slot.clear()
+    if record.address:
+        remove_socket(record.address)
+    declare_failed(record, reason=reason)
 
-    No collection in a fork needs to touch, and so copy, the pages of what is loaded here.
-    """
+
+def preload() -> None:
+    """Start the fork server, and import what replicas need."""
     global _fork_server
     if _fork_server is None:
         _fork_server = ForkServer(imports_sklearn=settings.CLIPPER_PRELOAD_SKLEARN)

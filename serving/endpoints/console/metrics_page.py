@@ -13,7 +13,7 @@ from registry.releases.control import read_control_async
 from registry.releases.restarts import read_restarts_async
 from selection.store.health_alarms import read_alarms_async
 from selection.store.redis_keys import redis_needed
-from serving.cluster.failures.check_counts import read_checks_async
+from serving.cluster.failures.failure_counts import read_checks_async
 from serving.cluster.host_environments import read_numbers_async
 from serving.http.asgi import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
 from serving.metrics.exposition import exposition

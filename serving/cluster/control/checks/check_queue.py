@@ -1,9 +1,4 @@
-"""Checks of versions: those that a release waits for first, then those of what was uploaded.
-
-They run elsewhere in this process's pool, at most so many at a time, and those whose environments
-have to be built first beside them. A key in Redis is held for each, so that another control worker
-leaves it alone, and takes it up where this one dies.
-"""
+"""Checks of versions: those that a release waits for first, then those of what was uploaded."""
 
 from __future__ import annotations
 
@@ -44,9 +39,6 @@ PROCESS_BYTES = 512 << 20
 BYTES_PER_BYTE = 3
 # Each holds a thread of the control worker, which has ten.
 MOST_HELD = 8
-# Of versions that no release waits for: the rest is for those that somebody waits for.
-MOST_UPLOADED = 1
-QUEUED_TTL_S = 60
 RUNNING_TTL_S = 10
 # One that takes longer is said to, in steps of so many seconds.
 STEP_S = 5
@@ -92,11 +84,12 @@ class Checks:
             uploaded = sum(one.version_id not in places for one in alike)
             if check in held or len(alike) >= most or len(held) >= MOST_HELD:
                 continue
-            if of_upload and uploaded >= MOST_UPLOADED:
+            # The other places are for versions that a release waits for.
+            if of_upload and uploaded >= 1:
                 continue
             if held and _needed_bytes(held) + _needed_bytes([check]) > free:
                 break  # a smaller one behind it doesn't overtake it
-            if self._redis.set(checking_key(check.pk), QUEUED, nx=True, ex=QUEUED_TTL_S):
+            if self._redis.set(checking_key(check.pk), QUEUED, nx=True, ex=60):
                 self._begin(check.pk)
                 held.append(check)
 
@@ -139,10 +132,7 @@ def _needed_bytes(checks: Iterable[VersionCheck]) -> int:
 
 
 def take_up(client: redis.Redis, check_id: int) -> bool:
-    """Hold a check that was queued; False where it is under way already.
-
-    One that waits in the queue for longer than its key lives is queued again. Raises RedisError.
-    """
+    """Hold a check that was queued; False where it is under way already. Raises RedisError."""
     with client.pipeline(transaction=True) as pipe:
         pipe.getset(checking_key(check_id), RUNNING)
         pipe.expire(checking_key(check_id), RUNNING_TTL_S)

@@ -33,9 +33,9 @@ from serving.cluster.control.checks.version_trial import (
     failed_trial,
     try_out,
 )
-from serving.cluster.failures.check_counts import count_check
 from serving.cluster.failures.endings import REASON_CHARACTERS
 from serving.cluster.failures.error_log import ErrorLog, Phase
+from serving.cluster.failures.failure_counts import count_check
 from serving.cluster.host_environments import needs_build, own_environments, prepare
 from serving.cluster.remote_versions import secret_fields
 from serving.cluster.replica.worker_signals import lifeline
@@ -52,8 +52,7 @@ from serving.environments.spec import environment_of
 from serving.rpc.text import safe_text
 
 # A server that has forked no check for this long ends: it holds some 100 MiB.
-IDLE_S = 20.0
-FORK_SERVER = ForkServer(nice=NICE, idle_s=IDLE_S)
+FORK_SERVER = ForkServer(nice=NICE, idle_s=20.0)
 
 logger = logging.getLogger(__name__)
 

@@ -31,10 +31,7 @@ class KeptInputs:
 
 
 def find_kept_inputs(version: ModelVersion, *, client: redis.Redis) -> KeptInputs:
-    """Return inputs of the live version that applications keep, as many of each, ROWS together.
-
-    Nothing without a live version, nor for a remote one: others may be paid for its answers.
-    """
+    """Return inputs of the live version that applications keep, as many of each, ROWS together."""
     live = _live_version(version)
     if live is None or version.runtime == REMOTE:
         return KeptInputs(arm="", rows=[])

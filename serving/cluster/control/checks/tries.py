@@ -9,7 +9,6 @@ from django.db import InterfaceError, OperationalError
 AWAY = (OperationalError, InterfaceError, redis.RedisError)
 TRIES_KEY = "clipper:release-tries:"
 MOST_TRIES = 3
-FORGOTTEN_AFTER_S = 3600
 
 
 class Tries:
@@ -25,7 +24,7 @@ class Tries:
         key = f"{self._prefix}{number}"
         with self._redis.pipeline() as pipe:
             pipe.incr(key)
-            pipe.expire(key, FORGOTTEN_AFTER_S)
+            pipe.expire(key, 3600)
             count, _ = pipe.execute()
         return int(count)
 

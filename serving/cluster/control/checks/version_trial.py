@@ -38,12 +38,6 @@ from serving.container.sandbox.limits import fault_of, process_bytes
 from serving.container.spec import LoadSpec
 from serving.rpc.text import CUT, safe_text
 
-POLL_S = 1.0
-# Within which a process says where it is that was told to end.
-TOLD_WITHIN_S = 1.0
-# Of what it writes, this much of the beginning and as much of the end.
-KEPT_BYTES = 8192
-
 NOTHING_TOLD = CheckReport()
 
 # Replicas on this machine go first.
@@ -86,9 +80,7 @@ def try_out(
 ) -> Trial:
     """Have a process load the version and answer; returns how it went.
 
-    The process runs in this environment, None: in the stack's, where the `server` forks it. It
-    also answers the inputs that were `kept`, and says how far it agrees. Calls `meanwhile` each
-    second; what that raises ends the process under test. `here` are further fields of its LoadSpec.
+    Calls `meanwhile` each second; what that raises ends the process under test.
     """
     seconds = version.load_timeout_s + (SECONDS if kept else 0.0)
     spec = load_spec(version, artifact=artifact, trial=True, **here)
@@ -101,7 +93,7 @@ def try_out(
             ) as process,
         ):
             told = Tail(process.stdout, most=LONGEST_LINE)
-            written = Tail(process.stderr, most=KEPT_BYTES)
+            written = Tail(process.stderr, most=8192)
             try:
                 code = _watched(
                     process,
@@ -130,7 +122,7 @@ def _watched(
     """Wait for its end; None if its time is over before. Raises _OverLimit."""
     deadline = time.monotonic() + seconds
     base_bytes: int | None = None
-    while (code := process.wait(POLL_S)) is None and time.monotonic() < deadline:
+    while (code := process.wait(1.0)) is None and time.monotonic() < deadline:
         meanwhile()
         if process.pid is not None:
             if base_bytes is None and (base_bytes := _told_base(told.head)) is not None:
@@ -139,7 +131,7 @@ def _watched(
     if code is None:
         # It says what it is doing (`serving.container.failures.crashes`).
         process.send_signal(signal.SIGABRT)
-        process.wait(TOLD_WITHIN_S)
+        process.wait(1.0)
     return code
 
 
@@ -206,11 +198,7 @@ def _started(
     server: ForkServer | None,
     environment: ModelEnvironment | None,
 ) -> Iterator[ModelProcess]:
-    """Check a version, confined to a folder that goes with it, at most as long as the block lasts.
-
-    It reads its secret, less than a pipe holds, on its standard input. It doesn't outlive this
-    thread, which waits for it.
-    """
+    """Check a version, confined to a folder that goes with it, while the block lasts."""
     arguments = ["check", "--tell-base", *spec.options()]
     if largest is not None:
         arguments.append(f"--largest={largest}")

@@ -1,8 +1,4 @@
-"""A worker that gets SIGTERM lets its replicas move to other workers before it ends.
-
-If the whole stack is stopped, the web processes go first: nobody asks these replicas any more, and
-the worker ends at once. It also ends at once if no other worker could take them.
-"""
+"""A worker that gets SIGTERM lets its replicas move to other workers before it ends."""
 
 from __future__ import annotations
 

@@ -34,11 +34,7 @@ def replica_moves(
     reached: Set[str],
     full: Set[str] = frozenset(),
 ) -> ReplicaMoves:
-    """Say what brings the replicas of the workers `retiring` (ids) elsewhere.
-
-    `reached` are the replicas that have answered every web process. `full` are the kinds of slots
-    of which none has been free for long: a version that answers elsewhere waits for no more there.
-    """
+    """Say what brings the replicas of the workers `retiring` (ids) elsewhere."""
     present: dict[tuple[int, int], list[ReplicaRecord]] = {}
     for record in records:
         if record.is_supply:

@@ -1,9 +1,4 @@
-"""Has a worker retire, and follows how its replicas move to others, until it has none.
-
-The control worker moves them. What is done here is to ask for it, again and again, to say how it
-goes, and to give it up where it doesn't go on: then the worker takes replicas as before, and what
-has moved stays where it is.
-"""
+"""Has a worker retire, and follows how its replicas move to others, until it has none."""
 
 from __future__ import annotations
 
@@ -31,10 +26,6 @@ if TYPE_CHECKING:
 LOOK_AGAIN_S = 0.5
 # So long nothing may happen while nothing loads, which has limits of its own.
 PATIENCE_S = 60.0
-MOST_FAILURES = 3
-# So long no replica must show: what the worker took last may not have begun, and a directory that
-# was lost is written anew.
-SETTLED_S = 2.0
 
 
 class RetirementFailed(Exception):
@@ -59,12 +50,7 @@ class Retirement:
     _known: WorkerRecord | None = None
 
     def run(self) -> Iterator[str]:
-        """Yield how it goes, a line each; raises RetirementFailed.
-
-        What waits for a slot gives way from the first line on, so that another worker may be
-        started after it. Afterwards the worker has no replica, and gets none for an hour: it may be
-        ended.
-        """
+        """Yield how it goes, a line each; raises RetirementFailed."""
         done = False
         try:
             self._own()
@@ -100,7 +86,8 @@ class Retirement:
                 yield f"{gone.model}:{gone.version} has moved, {len(left)} left"
             if left or not own.retiring:
                 empty_since = self.clock()
-            elif self.clock() - empty_since >= SETTLED_S:
+            # What the worker took last may not have begun.
+            elif self.clock() - empty_since >= 2.0:
                 return
             now = sorted((r.id, r.state, r.preparing) for r in records)
             if now != seen or any(r.state is ReplicaState.LOADING for r in records):
@@ -113,7 +100,7 @@ class Retirement:
     def _refuse_failures(self, left: Sequence[ReplicaRecord]) -> None:
         for record in left:
             count, text = self._failures(record)
-            if count - self._failed_before.get(record.version_id, 0) >= MOST_FAILURES:
+            if count - self._failed_before.get(record.version_id, 0) >= 3:
                 raise RetirementFailed(
                     f"{record.model}:{record.version} could not be started beside the replica "
                     f"that answers, and goes on in that: {text}"

@@ -27,17 +27,8 @@ from serving.container.failures.container_errors import explain
 from serving.rpc.text import safe_text
 
 READY_WITHIN_S = 120.0
-# After that one ready replica is enough: the others may be waiting for slots.
-ALL_READY_WITHIN_S = 20.0
-MAX_FAILURES = 3
 # Progress names the time of a model that loads for longer, in steps of this many seconds.
 LOADING_STEP_S = 5
-# A replica that loads for too long is waited for this much longer: its worker ends it first.
-LOADING_GRACE_S = 10.0
-
-NOT_FORWARD = "it could not be brought forward, tried {} times"
-
-NOT_LOADED = "no replica has loaded within {:g} s"
 
 logger = logging.getLogger(__name__)
 
@@ -105,9 +96,8 @@ class Progress:
 
     @property
     def is_live(self) -> bool:
-        return self.reached >= max(1, self.wanted) or (
-            self.reached > 0 and self.age_s >= ALL_READY_WITHIN_S
-        )
+        # The others may be waiting for slots.
+        return self.reached >= max(1, self.wanted) or (self.reached > 0 and self.age_s >= 20.0)
 
     @property
     def fault(self) -> str:
@@ -115,11 +105,13 @@ class Progress:
         if self.ready:
             unreached = self.obstacle and not self.reached and self.ready_s >= self.reached_within_s
             return self.obstacle if unreached else ""
-        if self.failures >= MAX_FAILURES:
+        if self.failures >= 3:
             return self.load_error or f"its replicas failed {self.failures} times"
         if self.loading_s is not None:
-            overdue = self.loading_s >= self.load_timeout_s + LOADING_GRACE_S
-            return self.load_error or NOT_LOADED.format(self.load_timeout_s) if overdue else ""
+            # Its worker ends it first.
+            overdue = self.loading_s >= self.load_timeout_s + 10.0
+            late = f"no replica has loaded within {self.load_timeout_s:g} s"
+            return (self.load_error or late) if overdue else ""
         # What prepares takes its time, and gives up by itself.
         if self.preparing or self.age_s < READY_WITHIN_S:
             return ""
@@ -286,6 +278,9 @@ def trying(release: Release, *, tries: Tries) -> Iterator[None]:
         count = tries.count(release.pk)
         logger.exception("release not brought forward release=%d try=%d", release.pk, count)
         if count >= MOST_TRIES:
-            fail(release, reason=f"{NOT_FORWARD.format(count)}: {explain(error)}")
+            fail(
+                release,
+                reason=f"it could not be brought forward, tried {count} times: {explain(error)}",
+            )
     else:
         tries.forget(release.pk)

@@ -88,10 +88,7 @@ class Scaling:
 
 
 def _autoscaled(*, now: float) -> list[ModelVersion]:
-    """Return the versions to scale: asked ones, not while a release of their model starts.
-
-    One that is only kept warm keeps its number, for a rollback.
-    """
+    """Return the versions to scale: asked ones, not while a release of their model starts."""
     if not ModelVersion.objects.filter(max_replicas__isnull=False).exists():
         return []
     starting = Release.objects.filter(state=Release.State.STARTING).values("model")

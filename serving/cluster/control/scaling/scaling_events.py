@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     import redis
 
 CHANGE_KEY = "clipper:autoscaled:"
-# Told for so long; the log has all of them.
-CHANGE_TTL_S = 3600
 
 
 class ReplicaChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +26,7 @@ _decoder = msgspec.json.Decoder(ReplicaChange)
 
 
 def note_change(client: redis.Redis, change: ReplicaChange, *, version_id: int) -> None:
-    client.set(f"{CHANGE_KEY}{version_id}", msgspec.json.encode(change), ex=CHANGE_TTL_S)
+    client.set(f"{CHANGE_KEY}{version_id}", msgspec.json.encode(change), ex=3600)
 
 
 def last_changes(client: redis.Redis, version_ids: Iterable[int]) -> dict[int, ReplicaChange]:

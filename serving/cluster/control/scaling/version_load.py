@@ -10,9 +10,6 @@ from typing import Any, NamedTuple
 from core.counters import growth
 from serving.engine.stats import LATENCY_BOUNDS, quantile
 
-# Of the waits: what most queries had to stand, without the few that chance held up.
-DELAY_QUANTILE = 0.9
-
 
 class Counters(NamedTuple):
     """Counters of one web process for one version, at its time `at`."""
@@ -71,10 +68,7 @@ def reading_of(arm: str, *, published: Iterable[Mapping[str, Any]]) -> Reading:
 
 
 def load_between(before: Reading, after: Reading) -> Load | None:
-    """Return what happened from one reading to the other.
-
-    None if that can't be known: other processes, one that began to count anew, no time passed.
-    """
+    """Return what happened from one reading to the other."""
     if not after or before.keys() != after.keys():
         return None
     pairs = [(before[process], after[process]) for process in after]
@@ -88,7 +82,7 @@ def load_between(before: Reading, after: Reading) -> Load | None:
         elapsed_s=elapsed_s / len(pairs),
         sent=sum(together),
         lost=int(lost),
-        delay_s=quantile(together, bounds=LATENCY_BOUNDS, q=DELAY_QUANTILE),
+        delay_s=quantile(together, bounds=LATENCY_BOUNDS, q=0.9),
         busy_s=busy_s,
         waiting=sum(new.waiting for _, new in pairs),
     )
