@@ -1,7 +1,4 @@
-"""An environment for each framework whose tests aren't run in ours, built as versions' are.
-
-They lie in the user's cache, so that a fresh clone finds them.
-"""
+"""An environment for each framework whose tests aren't run in ours, built as versions' are."""
 
 from __future__ import annotations
 

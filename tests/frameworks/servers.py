@@ -1,7 +1,4 @@
-"""Servers of others as they are: MLServer, Triton and MLflow, each with a model of digits.
-
-Each comes from PyPI into an environment of its own, as frameworks do, and runs as a process.
-"""
+"""Servers of others as they are: MLServer, Triton and MLflow, each with a model of digits."""
 
 from __future__ import annotations
 
@@ -171,11 +168,7 @@ class Server:
         return {"runtime": "remote", "protocol": self.kind.protocol, "url": url}
 
     def start(self) -> None:
-        """Start it, and again where it ends by itself before it is ready.
-
-        Triton's Python backend gives up for a lock (`boost::interprocess::lock_exception`) where it
-        was kept from the processor for a while.
-        """
+        """Start it, and again where it ends by itself before it is ready."""
         what = f"{self.kind.name} is up, see {self._log}"
         for _ in range(STARTS - 1):
             self._launch()

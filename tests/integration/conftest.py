@@ -36,10 +36,7 @@ Digits = tuple[list[list[float]], list[int]]
 
 @pytest.fixture(scope="session")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack after its first start, which takes the longest: the others go on from a copy of it.
-
-    Its sockets would not fit into its folder: a Unix socket's path has 108 bytes at most.
-    """
+    """A stack after its first start; the others go on from a copy of it."""
     started = Stack(var=tmp_path_factory.mktemp("a-rather-long-name-" * 6) / "var")
     try:
         started.start()
@@ -107,10 +104,7 @@ def digits() -> Digits:
 
 @pytest.fixture(scope="package")
 def patient(stack: Stack) -> str:
-    """The demo's five models with an objective of three seconds.
-
-    What is late here was dropped; within the demo's 50 ms a busy test machine looks like a fault.
-    """
+    """The demo's five models with an objective of three seconds."""
     return make_application(stack, name="patient", policy="exp4")
 
 

@@ -42,10 +42,7 @@ class Checkout:
         return log.read_text().splitlines() if log.exists() else []
 
     def interpreter(self, name: str, *, version: str) -> None:
-        """One of that version: makes environments of itself, notes what pip and uv would install.
-
-        Its pip is told what `pip.list` says, and knows of uv alone how to install it.
-        """
+        """Add one that makes environments of itself and notes what pip and uv would install."""
         executable(
             self.path / name,
             f"""#!/bin/sh

@@ -1,9 +1,4 @@
-"""Whatever a client without a key sends, the others are answered meanwhile.
-
-While a burst is sent, a neighbour asks one question after the other. How long the process that
-answers worked before it answered one of them is taken from its processor time, which tells the same
-on a busy machine.
-"""
+"""Whatever a client without a key sends, the others are answered meanwhile."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The process that answers queries, watched by a neighbour that asks it all the while.
-
-How long it worked before it answered the neighbour is taken from its processor time, which tells
-the same on a busy machine.
-"""
+"""The process that answers queries, watched by a neighbour that asks it all the while."""
 
 from __future__ import annotations
 

@@ -19,10 +19,7 @@ EXPRESSION = re.compile(r"\$\{\{ *(?:(?:secrets|vars)\.(\w+)|github\.(sha)) *\}\
 
 
 def scripts_of(name: str, text: str) -> list[str]:
-    """The script of each of its jobs, as on the main branch; none where it is no pipeline.
-
-    Secrets and variables are those of the shell that runs it.
-    """
+    """The script of each of its jobs, as on the main branch; none where it is no pipeline."""
     if name.startswith(".github/workflows/"):
         return [_script(_of_github(job)) for job in yaml.safe_load(text)["jobs"].values()]
     if name == ".gitlab-ci.yml":

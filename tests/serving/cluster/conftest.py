@@ -55,12 +55,7 @@ def hosts() -> Hosts | None:
 def stack(
     request: pytest.FixtureRequest, hosts: Hosts | None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[Stack]:
-    """A running stack; this process uses its registry, artifacts and Redis meanwhile.
-
-    A module's SETTINGS are its processes' and WORKERS those that it starts; a module that has
-    either, or hosts, or an OWN_STACK, gets one that no other module has seen. All others share one,
-    and leave nothing running there.
-    """
+    """A running stack; this process uses its registry, artifacts and Redis meanwhile."""
     module = request.module
     if hosts or any(hasattr(module, name) for name in ("SETTINGS", "WORKERS", "OWN_STACK")):
         empty = request.getfixturevalue("django_db_setup")

@@ -1,7 +1,4 @@
-"""A real stack: Redis, a worker for replicas, a control worker, a registry.
-
-Of a web process there is the part that replicas know: what connects to them and says so.
-"""
+"""A real stack: Redis, a worker for replicas, a control worker, a registry."""
 
 from __future__ import annotations
 
@@ -249,11 +246,7 @@ class Stack:
 
 
 def constant(answer: int, *, width: int = 2) -> bytes:
-    """A graph that says this of each row of so many numbers.
-
-    It is data alone, which a replica's own process loads, as it does most of scikit-learn's; ONNX
-    Runtime takes a tenth of the time for it.
-    """
+    """A graph that says this of each row of so many numbers."""
     row = helper.make_tensor_value_info("row", TensorProto.DOUBLE, [None, width])
     said = helper.make_tensor_value_info("said", TensorProto.INT64, [None])
     value = helper.make_tensor("value", TensorProto.INT64, [1], [answer])

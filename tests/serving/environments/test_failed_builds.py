@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -62,20 +60,6 @@ def test_it_is_told_again_and_not_tried_for_a_while_unless_asked_for(
     assert (str(again), again.remembered) == (str(first), True)
     assert not refused(environments, afresh=True).remembered
     grown_older(environments, by_s=PAUSE_S)
-    assert not refused(environments).remembered
-
-
-def test_it_is_tried_at_once_where_a_wheel_has_come_while_it_was_built(
-    environments: Environments, tmp_path: Path
-) -> None:
-    make_wheel(tmp_path / "wheels", "toaster")
-
-    def come(progress: str) -> None:
-        """Not the one that is needed: whether this build would see that is chance."""
-        os.utime(tmp_path / "wheels", (time.time() + 1, time.time() + 1))
-
-    with pytest.raises(EnvironmentFailed):
-        environments.prepare(GRILL, meanwhile=come)
     assert not refused(environments).remembered
 
 

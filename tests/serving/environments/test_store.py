@@ -7,14 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from core.file_lock import FileLock
 from serving.container.failures.container_errors import EnvironmentFailed
-from serving.environments.spec import stack_python
 from serving.environments.store import MADE_OF, STAGING, Environments
 from tests.long import beginning_of
 from tests.serving.environments.wheels import make_wheel, needs, offline
@@ -105,18 +103,6 @@ def test_requirements_that_come_to_the_same_packages_share_one(
     loose.release()
     assert environments.remove(pinned.folder.name)
     assert environments.prepare(needs("oven")).built
-
-
-def test_a_build_says_what_it_does(environments: Environments, wheels: Path) -> None:
-    said: list[str] = []
-    environments.prepare(needs("toaster"), meanwhile=said.append).release()
-    stages = list(dict.fromkeys(text.partition(":")[0] for text in said))
-    assert [stage for stage in stages if not stage.startswith("installing")] == [
-        f"looking for Python {stack_python()}",
-        "resolving",
-        "downloading 4 packages",
-        "compiling",
-    ]
 
 
 def test_what_it_holds_has_none_of_the_stack_s_packages(
@@ -219,20 +205,6 @@ def test_the_one_used_least_recently_goes_but_none_that_is_in_use_or_kept(
     environments.prepare(needs("c"), afresh=True).release()
 
 
-def test_what_has_to_stay_is_asked_only_where_something_has_to_go(
-    tmp_path: Path, wheels: Path
-) -> None:
-    """It is in the database, which may be away."""
-
-    def away() -> list[str]:
-        raise ConnectionError("no database")
-
-    environments = Environments(tmp_path / "environments", rules=offline(tmp_path, most=1))
-    environments.prepare(needs("toaster==1.5"), keep=away).release()
-    with pytest.raises(EnvironmentFailed, match="no database"):
-        environments.prepare(needs("toaster==1.9"), keep=away)
-
-
 def test_the_bytes_of_all_are_bounded(tmp_path: Path, wheels: Path) -> None:
     environments = Environments(tmp_path / "environments", rules=offline(tmp_path))
     first = built(environments, "toaster==1.5").name
@@ -250,12 +222,6 @@ def test_one_that_takes_too_many_bytes_is_given_up(tmp_path: Path, wheels: Path)
     rules = offline(tmp_path, largest_bytes=100)
     said = refusal(Environments(tmp_path / "environments", rules=rules), "toaster")
     assert "it takes more than 100 bytes" in said
-
-
-def test_a_disk_that_is_short_stops_it(tmp_path: Path, wheels: Path) -> None:
-    rules = offline(tmp_path, min_free_bytes=1 << 60)
-    said = refusal(Environments(tmp_path / "environments", rules=rules), "toaster")
-    assert "bytes free, of which" in said
 
 
 def test_whoever_asks_may_give_it_up_and_nothing_is_left(
@@ -282,29 +248,6 @@ def test_one_at_a_time_is_built_on_a_host(environments: Environments, wheels: Pa
 
     environments.prepare(needs("toaster"), meanwhile=tell).release()
     assert said[0] == "waiting for another build on this host"
-
-
-def test_who_waits_for_others_waits_as_long_as_one_build_may_take(
-    tmp_path: Path, wheels: Path
-) -> None:
-    """For the one that is being built and for one of the host's turns together."""
-    environments = Environments(tmp_path / "environments", rules=offline(tmp_path, build_s=0.3))
-    environments.root.mkdir()
-    building = FileLock.take(environments.root / f"{needs('toaster').digest}.build.lock")
-    slot = FileLock.take(environments.root / "slot-0.lock")
-    assert building is not None
-    assert slot is not None
-    said: list[str] = []
-
-    def tell(progress: str) -> None:
-        said.append(progress)
-        time.sleep(environments.rules.build_s)
-        building.release()
-
-    with pytest.raises(EnvironmentFailed, match="others were being built on this host"):
-        environments.prepare(needs("toaster"), meanwhile=tell)
-    assert len(said) == 1  # no time is left to wait for the host's turn
-    slot.release()
 
 
 BUILDER = """

@@ -1,7 +1,4 @@
-"""A process such as a master runs: it answers each connection with its process id.
-
-How it behaves is the word in the file that its environment names, read as it starts.
-"""
+"""A process such as a master runs: it answers each connection with its process id."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from pytest_django.fixtures import Settings
 
 from serving.master.__main__ import parser
 from serving.master.listening import listen
-from serving.master.master import DRAIN_S, LAME_DUCK_S, LONGEST_PAUSE_S, pause_after
-from serving.master.orders import PASSWORD, OrderFailed, ordered
+from serving.master.master import DRAIN_S, LAME_DUCK_S
+from serving.master.orders import PASSWORD, OrderFailed
 from serving.metrics.exposition import exposition
 from serving.metrics.masters import KEEPS_DYING, dying, read_masters
 from tests.serving.master.running import SECONDS, Running, gone, running, until
@@ -70,13 +70,6 @@ def test_a_restart_replaces_every_process_and_nobody_is_turned_away(two: Running
     assert before.isdisjoint(two.children())
     assert len(two.children()) == 2
     assert [line.split()[2] for line in said] == ["starts", "is", "has"] * 2
-
-
-def test_hangup_replaces_them_too(master: Running) -> None:
-    (before,) = master.children()
-    master.process.send_signal(signal.SIGHUP)
-    until(lambda: gone({before}), what="the old process ends")
-    assert master.answer() != before
 
 
 def test_however_often_hangup_comes_each_restart_is_a_whole_one(two: Running) -> None:
@@ -147,12 +140,6 @@ def test_what_masters_count_is_published_where_they_answer(master: Running, tmp_
     assert 'kind="console"' not in text
 
 
-def test_pauses_grow_to_their_longest_and_stay_there_for_days() -> None:
-    pauses = [pause_after(failures) for failures in range(10)]
-    assert pauses == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, *[LONGEST_PAUSE_S] * 3]
-    assert pause_after(100_000) == LONGEST_PAUSE_S
-
-
 @pytest.mark.parametrize(("set_to", "lame_duck_s"), [("20", 20), ("0", 0), ("", LAME_DUCK_S)])
 def test_processes_have_their_time_to_be_seen_draining_beside_that_to_drain(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, set_to: str, lame_duck_s: int
@@ -217,11 +204,6 @@ def test_no_socket_leaks_from_one_generation_to_the_next(master: Running) -> Non
     until(lambda: descriptors() == before, what="as many descriptors as before")
 
 
-def test_an_order_that_nobody_knows_is_refused(master: Running) -> None:
-    with pytest.raises(OrderFailed, match="dance"):
-        list(ordered("dance", path=master.orders, seconds=SECONDS))
-
-
 def test_an_order_without_the_password_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,8 +216,3 @@ def test_an_order_without_the_password_is_refused(
                 master.restart()
         monkeypatch.setenv(PASSWORD, "secret")
         assert master.counts()["replaced"] == 0
-
-
-def test_where_no_master_is_the_order_fails(tmp_path: Path) -> None:
-    with pytest.raises(OrderFailed, match="No such file"):
-        list(ordered("restart", path=tmp_path / "nobody", seconds=SECONDS))

@@ -8,7 +8,7 @@ import pytest
 import redis
 from django.utils import timezone
 
-from registry.models import Model, ModelVersion
+from registry.models import ModelVersion
 from serving.cluster.membership.records import ReplicaState
 from tests.serving.cluster.control.rounds import Rounds, make_version
 
@@ -124,18 +124,6 @@ def test_one_that_was_asked_to_drain_is_not_asked_for_again(
 
     assert rounds.run().drains == ("r2",)
     assert not rounds.run()
-
-
-def test_a_version_is_kept_through_its_grace_time_and_not_longer(
-    rounds: Rounds, live: ModelVersion
-) -> None:
-    Model.objects.update(live_version=None)
-    ModelVersion.objects.update(warm_until=timezone.now() + timedelta(seconds=60))
-    rounds.announce(live)
-
-    assert not rounds.run()
-    ModelVersion.objects.update(warm_until=timezone.now())
-    assert rounds.run().drains == ("r1",)
 
 
 @pytest.mark.parametrize("ready", [False, True])

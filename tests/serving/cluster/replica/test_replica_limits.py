@@ -190,16 +190,6 @@ def test_a_replica_has_as_many_threads_as_its_version_says(stack: Stack, threads
     stack.retire(version.model.name)
 
 
-def test_a_model_too_large_for_its_limit_fails_its_release(stack: Stack) -> None:
-    content = HARMFUL.replace(b"(64, 64)", b"(8192, 8192)", 1)
-    version = stack.add_artifact("large", runtime="python", content=content, memory_limit_mb=200)
-
-    release = stack.wait_for_release(stack.deploy(version), state="failed")
-
-    assert "more than its memory limit of 200 MiB; it held " in release.error
-    assert "Unable to allocate 512. MiB" in release.error
-
-
 def test_a_model_has_the_time_to_load_that_its_version_gives_it(stack: Stack) -> None:
     content = CRASHES_IN_A_REPLICA % b"__import__('time').sleep(600)"
     slow = stack.add_artifact("slow", runtime="python", content=content, load_timeout_s=10)

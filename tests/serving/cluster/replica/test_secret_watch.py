@@ -41,12 +41,8 @@ def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 def watching(version: ModelVersion, *, sealed: str) -> Iterator[Queue[str]]:
     """Yield what is taken up of the version's secrets by one that has this."""
     taken: Queue[str] = Queue()
-    watch = SecretWatch(version_id=version.pk, sealed=sealed, take_up=taken.put)
-    watch.start()
-    try:
+    with SecretWatch(version_id=version.pk, sealed=sealed, take_up=taken.put):
         yield taken
-    finally:
-        watch.stop()
 
 
 @pytest.mark.usefixtures("server_redis")

@@ -22,9 +22,10 @@ from registry.releases.control import read_control
 from serving.cluster.membership.directory import RECORD_KEY
 from serving.cluster.membership.records import ReplicaState
 from serving.rpc.frames.codec import Answer, AnswerStatus, FrameType
+from tests.processes import command_of
 from tests.serving.cluster.control.scaling.played_web import Web
 from tests.serving.cluster.peer import Peer
-from tests.serving.cluster.running_stack import SLOTS, Stack, is_gone
+from tests.serving.cluster.running_stack import BY, SLOTS, Stack, constant, is_gone
 from tests.serving.cluster.wait_until import wait_for
 
 pytestmark = pytest.mark.timeout(600)
@@ -226,3 +227,51 @@ def test_a_worker_told_to_stop_drains_its_replicas_first(
     assert not (stack.run / f"r-{record.id[:12]}.sock").exists()
     stack.start_worker("cpu")
     stack.wait_for_replicas(version, apart_from=[record])
+
+
+def width(version: ModelVersion) -> int | None:
+    version.refresh_from_db()
+    return version.n_features
+
+
+def test_a_model_of_32_features_does_not_replace_one_of_64(stack: Stack) -> None:
+    pixels = stack.add_artifact("pixels", runtime="onnx", content=constant(0, width=64))
+    stack.deploy_and_wait(pixels)
+    halved = stack.add_artifact("pixels", runtime="onnx", content=constant(0, width=32))
+
+    release = stack.wait_for_release(stack.deploy(halved), state="failed")
+
+    assert release.error == (
+        "expected 64 numbers, as pixels:1 takes, which is live; pixels:2 takes 32. "
+        "Deploy it with allow_signature_change where that is meant."
+    )
+    assert (width(pixels), width(halved)) == (64, 32)
+    assert not stack.replicas(halved)
+    (record,) = stack.wait_for_replicas(pixels)
+    with Peer(record.address) as peer:
+        (answer,) = peer.ask(b"[" + b",".join([b"0"] * 64) + b"]")
+    assert answer.payload == b"0"
+
+    meant = services.deploy(version=halved, by=BY, allow_signature_change=True)
+
+    stack.wait_for_release(meant, state="live")
+    stack.retire("pixels")
+
+
+FORK_SERVER = "serving.container.child.fork_server"
+
+
+def fork_servers(stack: Stack) -> list[psutil.Process]:
+    children = [child for worker in stack.workers.values() for child in worker.children()]
+    return [child for child in children if FORK_SERVER in command_of(child)]
+
+
+def test_replicas_are_replaced_when_their_fork_server_is_killed(stack: Stack) -> None:
+    version = stack.add_version("forked", answer=1)
+    stack.deploy_and_wait(version)
+    (record,) = stack.wait_for_replicas(version)
+    (server,) = [one for one in fork_servers(stack) if one.children()]
+    server.kill()
+    stack.wait_for_replicas(version, apart_from=[record])
+    assert server.pid not in {one.pid for one in fork_servers(stack)}
+    stack.retire("forked")

@@ -1,7 +1,4 @@
-"""A stack on two hosts without a shared disk: what is started on each, and asked of them.
-
-The hosts are network namespaces, each with a folder of its own; the web processes are whole ones.
-"""
+"""A stack on two hosts without a shared disk: what is started on each, and asked of them."""
 
 from __future__ import annotations
 
@@ -47,10 +44,9 @@ def start_web(stack: Stack) -> None:
 
 def _server(kind: str, stack: Stack) -> list[str]:
     """What runs a process of a kind."""
-    arrivals = f"arrivals=unix:{stack.run / kind}.sock"
     http = f"http={WEB_ADDRESS}:{PORT}" if kind == "predict" else f"http=unix:{stack.run}/http.sock"
     command = [sys.executable, "-m", "serving.http.server", f"clipper_site.{kind}_asgi:application"]
-    return ["-m", "serving.master", kind, "--listen", http, "--listen", arrivals, "--", *command]
+    return ["-m", "serving.master", kind, "--listen", http, "--", *command]
 
 
 def start_away(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,11 @@ from registry.artifacts.copies import Copies
 from registry.models import ModelVersion
 from registry.releases.slots import known_slots
 from registry.services import RouteRequest
-from tests.serving.cluster.running_stack import BY, Hosts, Stack
+from tests.serving.cluster.running_stack import BY, Stack
 from tests.serving.cluster.two_hosts import apart
 from tests.serving.cluster.two_hosts.apart import AWAY, HERE, ask, consoles, kill, on
-from tests.serving.cluster.two_hosts.network_namespaces import Link, inside, linked_namespaces
+from tests.serving.cluster.two_hosts.large import MB, Passage
+from tests.serving.cluster.two_hosts.network_namespaces import Link
 from tests.serving.cluster.wait_until import wait_for
 
 # `registry/artifacts/test_fetching` has a fetch and what can break it, `test_hosts_apart` a stack
@@ -32,17 +34,9 @@ class Predictor:
 """
 SIZE = 8 << 20
 HALF = SIZE // 2
-
-
-@pytest.fixture(scope="module")
-def link() -> Iterator[Link]:
-    with linked_namespaces() as link:
-        yield link
-
-
-@pytest.fixture(scope="module")
-def hosts(link: Link) -> Hosts:
-    return Hosts(web=(), replicas=inside(link.web, host=HERE))
+LARGE = int(os.environ.get("LARGE_ARTIFACT_BYTES", 256 * MB))
+# What none of it may take: a fraction of the artifact.
+MOST_MB = 64
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +62,26 @@ def version(stack: Stack) -> ModelVersion:
     return stack.add_artifact("apart", runtime="python", content=content)
 
 
+def test_memory_stays_flat_from_the_client_to_the_replica_on_another_host(
+    stack: Stack, link: Link, tmp_path: Path
+) -> None:
+    passage = Passage.to(stack, link, folder=tmp_path)
+    small = passage.deployed("small", passage.file(33 * MB))
+    path = passage.file(LARGE)
+    large = passage.deployed("large", path)
+    form = passage.sent_by_curl("large", path, version="curl")
+    print(f"{LARGE / MB:.0f} MB: {large.above(small)} MB more, live after {large.seconds:.0f} s")
+    print(f"by a form: {form.above(small)} MB more, there after {form.seconds:.0f} s")
+    assert max(large.above(small).values()) < MOST_MB
+    assert max(form.above(small).values()) < MOST_MB
+    stack.retire("small", "large")
+
+
 def test_an_interrupted_fetch_is_gone_on_with_once_there_is_a_way(
     stack: Stack, link: Link, version: ModelVersion, copies: Copies
 ) -> None:
     artifact = (stack.var / "artifacts" / version.digest[:2] / version.digest).read_bytes()
+    before = sent(stack)
     part = copies.part_of(version.digest)
     part.parent.mkdir(parents=True)
     part.write_bytes(artifact[:HALF])
@@ -84,8 +94,13 @@ def test_an_interrupted_fetch_is_gone_on_with_once_there_is_a_way(
     stack.wait_for_release(release, state="live")
     assert copies.path_of(version.digest).read_bytes() == artifact
     assert not part.exists()
-    (console,) = wait_for(lambda: [one for one in consoles(stack) if one["artifacts"]["sent"]])
-    assert console["artifacts"]["sent_bytes"] == HALF
+    wait_for(lambda: sent(stack) == (before[0] + 1, before[1] + HALF), what="one fetch of the rest")
+
+
+def sent(stack: Stack) -> tuple[int, int]:
+    """Return how many artifacts the console has sent, and their bytes."""
+    (console,) = consoles(stack)
+    return console["artifacts"]["sent"], console["artifacts"]["sent_bytes"]
 
 
 def slots() -> int:
@@ -104,7 +119,7 @@ def test_it_scales_to_both_hosts_with_one_fetch_and_outlives_one_of_them(
         routes=[RouteRequest(model="apart")],
         by=BY,
     )
-    before = slots()
+    before, fetched = slots(), sent(stack)
     stack.start_worker("cpu")
     wait_for(lambda: slots() > before, within_s=60, what="the slots of this host are known")
     services.scale(version=version, replicas=slots() - 1, by=BY)
@@ -114,8 +129,7 @@ def test_it_scales_to_both_hosts_with_one_fetch_and_outlives_one_of_them(
         what="replicas on both hosts",
     )
     assert not (stack.var / "artifact-copies").exists()
-    (console,) = consoles(stack)
-    assert console["artifacts"]["sent"] == 1
+    assert sent(stack) == fetched
     assert predicted(link) == 7
 
     kill(stack, f"cpu@{AWAY}")

@@ -1,13 +1,9 @@
-"""Two hosts without a shared disk build the environment of one version, each from where it can.
-
-The second can't reach its index at first. Once it can, it serves alone when the first is killed.
-"""
+"""Two hosts without a shared disk build the environment of one version, each from where it can."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +12,13 @@ from registry import services
 from registry.models import ModelVersion
 from serving.cluster.failures.failure_counts import failure_texts
 from serving.cluster.host_environments import read_hosts
-from tests.serving.cluster.running_stack import BY, Hosts, Stack
+from tests.serving.cluster.running_stack import BY, Stack
 from tests.serving.cluster.two_hosts import apart
 from tests.serving.cluster.two_hosts.apart import AWAY, HERE, kill, on
 from tests.serving.cluster.two_hosts.network_namespaces import (
     WEB_ADDRESS,
     Link,
     inside,
-    linked_namespaces,
 )
 from tests.serving.cluster.wait_until import wait_for
 from tests.serving.environments.wheels import make_wheel, repack
@@ -41,17 +36,6 @@ class Predictor:
     def __init__(self, path): pass
     def pred_batch(self, inputs): return [toaster.__version__] * len(inputs)
 """
-
-
-@pytest.fixture(scope="module")
-def link() -> Iterator[Link]:
-    with linked_namespaces() as link:
-        yield link
-
-
-@pytest.fixture(scope="module")
-def hosts(link: Link) -> Hosts:
-    return Hosts(web=(), replicas=inside(link.web, host=HERE))
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,8 @@
-"""A replica on another host is live once web processes reach it, whatever is in the way before.
-
-The hosts are network namespaces; worker, replica and web process are real.
-"""
+"""A replica on another host is live once web processes reach it, whatever is in the way before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -16,7 +13,6 @@ from tests.serving.cluster.two_hosts.network_namespaces import (
     REPLICA_ADDRESS,
     Link,
     inside,
-    linked_namespaces,
 )
 from tests.serving.cluster.wait_until import wait_for
 
@@ -27,12 +23,6 @@ SETTINGS = {
     "CLIPPER_ADVERTISE_HOST": REPLICA_ADDRESS,
     "CLIPPER_REPLICA_PORTS": f"{PORTS[0]}-{PORTS[-1]}",
 }
-
-
-@pytest.fixture(scope="module")
-def link() -> Iterator[Link]:
-    with linked_namespaces() as link:
-        yield link
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,11 @@ FOUR = (Status.OK, b"4")
 
 
 @pytest.fixture(scope="module")
+def hosts() -> None:
+    """All of the stack is on this host."""
+
+
+@pytest.fixture(scope="module")
 def version(stack: Stack) -> ModelVersion:
     found = stack.add_version("svm", answer=4)
     stack.deploy_and_wait(found)

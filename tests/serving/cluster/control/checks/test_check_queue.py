@@ -6,9 +6,7 @@ import pytest
 import redis
 
 from registry import services
-from registry.api.serializers import CheckOut
 from registry.models import ModelVersion, Release, VersionCheck
-from tests.redis_server import fresh_redis_client
 from tests.serving.cluster.control.rounds import BY, Rounds, make_version
 
 pytestmark = pytest.mark.django_db
@@ -85,17 +83,6 @@ def test_a_build_holds_no_check_up(client: redis.Redis) -> None:
         "building its environment: waiting for another build",
         "being tried out",
     ]
-
-
-def test_a_version_says_what_its_check_does(server_redis: redis.Redis) -> None:
-    check = an_upload("svm")
-    with fresh_redis_client():
-        assert CheckOut(check).data["progress"] == "waiting for another check"
-        server_redis.set(f"clipper:checking:{check.pk}", "building its environment: resolving")
-        assert CheckOut(check).data["progress"] == "building its environment: resolving"
-    services.pass_check(check=check)
-    check.refresh_from_db()
-    assert CheckOut(check).data["progress"] == ""
 
 
 def test_a_release_waits_for_the_check_of_its_upload(rounds: Rounds) -> None:

@@ -99,21 +99,6 @@ def test_a_release_that_one_web_process_cannot_reach_says_so_and_is_given_up(
     assert (release.state, release.error) == (Release.State.FAILED, said)
 
 
-def test_a_release_without_a_slot_says_so_while_it_waits(
-    rounds: Rounds, live: ModelVersion
-) -> None:
-    rounds.employ("h1", slots=1)
-    rounds.announce(live)
-    version = make_version("tree", validated_at=timezone.now())
-    release = services.deploy(version=version, by=BY)
-    rounds.run()
-
-    rounds.run()
-
-    release.refresh_from_db()
-    assert release.progress == "no free slot on queue replicas.cpu (1 of 1 in use by svm:1 x 1)"
-
-
 def test_a_release_that_no_worker_takes_says_so_at_once(rounds: Rounds) -> None:
     rounds.dismiss("h1")
     release = services.deploy(version=make_version(validated_at=timezone.now()), by=BY)

@@ -108,10 +108,6 @@ def test_queries_that_wait_for_idle_replicas_need_no_more_of_them() -> None:
     assert set(found) == {None}
 
 
-def test_nothing_is_added_while_a_replica_is_still_to_come() -> None:
-    assert set(Counting().decisions(SETTLED + 6, of=PRESSED, ready=1)) == {None}
-
-
 def test_an_easy_half_minute_takes_one_replica_away() -> None:
     found = Counting().decisions(SETTLED + int(WINDOW_DOWN_S), of=AT_EASE)
 
@@ -124,16 +120,6 @@ def test_a_number_outside_the_bounds_is_brought_inside(wanted: int, expected: in
     decision = Counting().decide(wanted=wanted, ready=0)
 
     assert decision == Decision(replicas=expected, reason="outside its bounds")
-
-
-def test_stale_readings_decide_nothing() -> None:
-    counting = Counting()
-    counting.decisions(SETTLED + 1, of=PRESSED)
-    stale = counting.reading
-
-    for _ in range(40):
-        counting.now += 1
-        assert counting.decide(stale) is None
 
 
 def test_a_rate_that_was_too_much_is_not_tried_again() -> None:
