@@ -12,9 +12,17 @@ from django import template
 from django.utils import timezone
 from django.utils.timesince import timesince
 
+from core.version import VERSION
+
 register = template.Library()
 
 MINUTE_S = 60
+
+
+@register.simple_tag
+def version() -> str:
+    """Return the version of the product."""
+    return VERSION
 
 
 @register.filter
