@@ -66,12 +66,11 @@ def metric_families() -> list[Metric]:
 
 def metrics(about: str) -> str:
     """Return the metrics `clipper_{about}_*`; of `process`, all that no other table has."""
-    rows = [
-        [code(name), metric.type, metric.documentation + _by(metric)]
+    return "\n".join(
+        f"- {code(name)} ({metric.type}): {metric.documentation}{_by(metric)}"
         for name, metric in _named().items()
         if _about(name) == about
-    ]
-    return table(["metric", "type", "what it is"], rows)
+    )
 
 
 def _named() -> dict[str, Metric]:

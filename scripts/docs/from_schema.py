@@ -8,7 +8,7 @@ from typing import Any
 
 from drf_spectacular.generators import SchemaGenerator
 
-from scripts.docs.tables import code, codes, table
+from scripts.docs.tables import code, codes
 
 Schema = dict[str, Any]
 
@@ -35,20 +35,17 @@ def endpoints(tag: str) -> str:
         for method, operation in methods.items()
         if tag in operation["tags"]
     ]
-    rows = [
-        [
-            code(f"{method} {path}"),
-            operation["summary"] + _parameters(operation) + _success(operation),
-        ]
+    lines = [
+        f"- {code(f'{method} {path}')}: {operation['summary']}{_parameters(operation)}"
+        f"{_success(operation)}"
         for method, path, operation in found
     ]
-    head = ["endpoint", "what it does"]
-    return "\n".join([table(head, rows), *_bodies(found)])
+    return "\n".join([*lines, "", *_bodies(found)])
 
 
 def _success(operation: Schema) -> str:
     statuses = [status for status in operation["responses"] if status.startswith("2")]
-    return "" if statuses == ["200"] else f": {' or '.join(statuses)}"
+    return "" if statuses == ["200"] else f" → {' or '.join(statuses)}"
 
 
 def _parameters(operation: Schema) -> str:

@@ -1,26 +1,24 @@
-"""The settings as tables: names, defaults and bounds as they are read, texts from beside them."""
+"""The settings as lists: names, defaults and bounds as they are read, texts from beside them."""
 
 from __future__ import annotations
 
 from clipper_site.settings import ENV
 from clipper_site.settings.texts import DEFAULTS, LAUNCHER, SECTIONS
-from scripts.docs.tables import code, table
+from scripts.docs.tables import code
 
 UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
 def variables(section: str) -> str:
-    """Return one section of `SECTIONS` as a table."""
-    rows = [
-        [code(name), _default(name) + _bound(name), text]
+    """Return one section of `SECTIONS` as a list."""
+    return "\n".join(
+        f"- {code(name)} ({_default(name)}{_bound(name)}): {text}"
         for name, text in SECTIONS[section].items()
-    ]
-    return table(["variable", "default", "what it is for"], rows)
+    )
 
 
 def launcher() -> str:
-    rows = [[code(name), text] for name, text in LAUNCHER.items()]
-    return table(["variable", "what it is for"], rows)
+    return "\n".join(f"- {code(name)}: {text}" for name, text in LAUNCHER.items())
 
 
 def _bound(name: str) -> str:

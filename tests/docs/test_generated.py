@@ -37,7 +37,7 @@ def test_what_is_committed_is_what_the_code_says(file: Path) -> None:
 def test_no_cell_is_empty_that_should_say_something(name: str) -> None:
     text = generators()[name]()
     lines = rows(text)
-    assert len(lines) > 2 or "\n- `" in text
+    assert len(lines) > 2 or "- `" in text
     head: list[str] = []
     for line, following in zip(lines, [*lines[1:], []], strict=bool(lines)):
         if following and set(following) == {"---"}:
