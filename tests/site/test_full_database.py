@@ -157,8 +157,8 @@ def test_over_rest_it_is_the_one_error_shape(disk: SmallDisk, browser: Client) -
     fill(disk)
     refused = add()
     assert refused.status_code == 507
-    told = json.loads(refused.content)
-    assert (told["code"], told["details"]) == ("insufficient_storage", {})
+    body = json.loads(refused.content)
+    assert (body["code"], told["details"]) == ("insufficient_storage", {})
     assert browser.get("/api/v1/models/", headers=headers).json() == []
 
     disk.free()

@@ -94,9 +94,9 @@ async def test_what_opens_no_websocket_is_refused_and_ended(
     it = Sockets()
     async with running(it), client_of(it) as client:
         await client.send(HEAD + rest)
-        told = await asyncio.wait_for(client.reader.read(), SECONDS)
-    assert told.startswith(b"HTTP/1.1 400 ")
-    assert b'"code":"malformed"' in told
+        response = await asyncio.wait_for(client.reader.read(), SECONDS)
+    assert response.startswith(b"HTTP/1.1 400 ")
+    assert b'"code":"malformed"' in response
     assert it.serving.metrics.refusals == {"malformed": 1}
     assert "Traceback" not in caplog.text
 

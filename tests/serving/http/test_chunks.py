@@ -41,8 +41,8 @@ class Ends:
 
 @given(body=bodies(), cuts=st.lists(st.integers(1, 400), max_size=8))
 def test_the_end_is_where_the_parser_has_it(body: bytes, cuts: list[int]) -> None:
-    told, chunks = Ends(), Chunks()
-    parser = httptools.HttpRequestParser(told)
+    message, chunks = Ends(), Chunks()
+    parser = httptools.HttpRequestParser(message)
     parser.feed_data(HEAD)
     places = sorted({cut for cut in cuts if cut < len(body)})
     whole = body + NEXT
@@ -50,12 +50,12 @@ def test_the_end_is_where_the_parser_has_it(body: bytes, cuts: list[int]) -> Non
     for part in parts[:-1]:
         assert chunks.end_in(part) == len(part)
         parser.feed_data(part)
-        assert not told.ended
+        assert not message.ended
     last = parts[-1]
     end = chunks.end_in(last)
     assert end == len(last) - len(NEXT)
     parser.feed_data(last[:end])
-    assert told.ended
+    assert message.ended
 
 
 def test_what_a_chunk_holds_is_passed_over() -> None:

@@ -35,7 +35,7 @@ def master(tmp_path: Path) -> Iterator[Running]:
 
 
 class Client:
-    """Asks over one connection, which it makes anew only where it was told that it must."""
+    """Asks over one connection, which it makes anew only where the answer says so."""
 
     def __init__(self, master: Running) -> None:
         self._connection = HTTPConnection("127.0.0.1", master.port, timeout=SECONDS)

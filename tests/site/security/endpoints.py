@@ -76,7 +76,7 @@ ENDPOINTS = [
     Endpoint("GET", "models/ocr/versions/1/log"),
     Endpoint("GET", "replicas/r1/log"),
 ]
-# By POST, as what it is told is long.
+# By POST, as the question is long.
 ONLY_READ = ("declarations/check",)
 # What everybody has of their own, where they may upload at all.
 OWN = (f"uploads/{DIGEST}",)

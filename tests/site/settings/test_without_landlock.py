@@ -1,4 +1,4 @@
-"""Where the kernel has no Landlock a person is told, and models are kept from what still can be."""
+"""Without Landlock the checks say so, and models are confined by what is left."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ async def test_a_client_that_leaves_is_waited_for_no_more(management: Management
 async def test_a_change_is_followed_before_it_is_answered(
     method: str, path: str, status: int, waits: bool
 ) -> None:
-    told: list[Any] = []
+    order: list[Any] = []
 
     async def management(scope: Scope, receive: Receive, send: Send) -> None:
         await send_body(send, b"{}", status=status)
@@ -196,11 +196,11 @@ async def test_a_change_is_followed_before_it_is_answered(
         raise AssertionError
 
     async def send(message: Any) -> None:
-        told.append(message.get("status", "body"))
+        order.append(message.get("status", "body"))
 
     async def followed() -> None:
-        told.append("followed")
+        order.append("followed")
 
     following = with_followed_changes(management, followed=followed)
     await following({"method": method, "path": path}, receive, send)
-    assert told == ["followed"] * waits + [status, "body"]
+    assert order == ["followed"] * waits + [status, "body"]

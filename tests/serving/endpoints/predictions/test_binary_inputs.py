@@ -43,22 +43,22 @@ def test_only_inputs_of_bytes_come_as_they_are() -> None:
 
 @given(st.binary(max_size=300))
 def test_a_body_is_the_input(content: bytes) -> None:
-    told = asked(
+    result = asked(
         content, kind=b"application/octet-stream", query=b"context=u1&key=k1&timeout_ms=20"
     )
-    assert bytes(told.input) == as_input(content)
-    assert (told.context, told.key, told.timeout_ms) == ("u1", "k1", 20.0)
+    assert bytes(result.input) == as_input(content)
+    assert (result.context, result.key, result.timeout_ms) == ("u1", "k1", 20.0)
 
 
 @given(st.lists(st.binary(max_size=60), min_size=1, max_size=4))
 def test_the_files_of_a_form_are_the_inputs(contents: list[bytes]) -> None:
-    told = asked(form(*contents, context="u1", explain="true"))
+    result = asked(form(*contents, context="u1", explain="true"))
     texts = [as_input(content) for content in contents]
     if len(texts) == 1:
-        assert bytes(told.input) == texts[0]
+        assert bytes(result.input) == texts[0]
     else:
-        assert [bytes(input) for input in told.input_batch or ()] == texts
-    assert (told.context, told.explain) == ("u1", True)
+        assert [bytes(input) for input in result.input_batch or ()] == texts
+    assert (result.context, result.explain) == ("u1", True)
 
 
 @pytest.mark.parametrize(
@@ -96,10 +96,10 @@ def test_what_is_no_request_is_refused(
 )
 def test_any_form_is_read_or_refused(pieces: list[bytes], tail: bytes) -> None:
     try:
-        told = asked(b"".join(pieces) + tail)
+        result = asked(b"".join(pieces) + tail)
     except ClipperError:
         return
-    assert told.input_batch or bytes(told.input)
+    assert result.input_batch or bytes(result.input)
 
 
 async def test_bytes_take_the_ordinary_way_and_json_the_short_one() -> None:
