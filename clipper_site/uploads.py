@@ -11,11 +11,9 @@ import io
 import logging
 from collections import deque
 from collections.abc import Mapping, MutableMapping
-from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
@@ -31,7 +29,7 @@ from registry.artifacts.disk_space import need_room
 from registry.artifacts.incoming import IncomingArtifact
 from registry.artifacts.store import ArtifactStore
 from registry.databases import told
-from serving.http.asgi import Endpoint, Receive, Scope, Send, error_headers, header
+from serving.http.asgi import Endpoint, Receive, Scope, Send, header, send_body, send_error
 
 ADMITTED_WITHIN_S = 10.0
 # Of a body the thread that parses takes so much at a time, as each time wakes it up and the event
@@ -43,8 +41,6 @@ FULL_BYTES = 128 << 10
 PAUSE_S = 0.01
 # Between two messages of a body.
 SILENT_S = 60.0
-# A refused client that is still sending needs so long at most to see why.
-LINGER_S = 2.0
 RETRY_AFTER_S = 5.0
 
 Message = MutableMapping[str, Any]
@@ -85,7 +81,7 @@ class Uploads:
             await self._admitted(scope, size=size)
             body = await self._let_in(size, receive=receive)
         except ClipperError as error:
-            await _refuse(scope, receive, send, error=error)
+            await _refuse(scope, send, error=error)
             return
         try:
             await self._application({**scope, SCOPE_KEY: body}, body.after, send)
@@ -132,7 +128,7 @@ class IncomingBody(io.RawIOBase):
         self._chunks: deque[bytes] = deque()
         self._more = True
         self._gone = False
-        self._told = False
+        self._has_ended_body = False
         self._ended = asyncio.Event()
         self._incoming: list[IncomingArtifact] = []
 
@@ -193,8 +189,8 @@ class IncomingBody(io.RawIOBase):
 
     async def after(self) -> Message:
         """Tell the application that it has all there is; what it reads it reads from the file."""
-        if not self._told:
-            self._told = True
+        if not self._has_ended_body:
+            self._has_ended_body = True
             return {"type": "http.request", "body": b"", "more_body": False}
         await self._ended.wait()
         return {"type": "http.disconnect"}
@@ -248,25 +244,11 @@ def _admit(scope: Scope) -> None:
         close_old_connections()
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, *, error: ClipperError) -> None:
-    """Answer without keeping the body, and close once the client has had time to see it."""
-    status, headers, body = _refusal(scope, error=error)
-    headers += [(b"content-length", b"%d" % len(body)), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": True})
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LINGER_S):
-            while (message := await receive())["type"] == "http.request":
-                if not message.get("more_body"):
-                    break
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _refusal(scope: Scope, *, error: ClipperError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Return status, headers and body; who isn't signed in to the console is sent to do so."""
+async def _refuse(scope: Scope, send: Send, *, error: ClipperError) -> None:
+    """Answer without reading the body; somebody who isn't signed in to the console is sent to."""
     path = str(scope["path"])
     if isinstance(error, Unauthenticated) and path.startswith(reverse("admin:index")):
         sign_in = f"{reverse('admin:login')}?next={quote(path)}"
-        return 302, [(b"location", sign_in.encode())], b""
-    headers = [header for header in error_headers(error) if header[0] != b"connection"]
-    return error.status, headers, msgspec.json.encode(error.body())
+        await send_body(send, b"", status=302, headers=[(b"location", sign_in.encode())])
+    else:
+        await send_error(send, error)

@@ -158,7 +158,7 @@ def test_over_rest_it_is_the_one_error_shape(disk: SmallDisk, browser: Client) -
     refused = add()
     assert refused.status_code == 507
     body = json.loads(refused.content)
-    assert (body["code"], told["details"]) == ("insufficient_storage", {})
+    assert (body["code"], body["details"]) == ("insufficient_storage", {})
     assert browser.get("/api/v1/models/", headers=headers).json() == []
 
     disk.free()
