@@ -116,7 +116,7 @@ ARTIFACTS = {
     " Needs `requirements-s3.txt`; credentials come from the usual variables of AWS.",
     "CLIPPER_S3_ENDPOINT": "Address of the server, such as `https://minio.example.com:9000`.",
     "CLIPPER_S3_REGION": "Region of the bucket.",
-    "CLIPPER_S3_PREFIX": "What the names of all artifacts in the bucket begin with.",
+    "CLIPPER_S3_PREFIX": "Prefix of the names of all artifacts in the bucket.",
     "CLIPPER_ARTIFACTS_BACKEND": "Any other [storage of"
     " Django](https://docs.djangoproject.com/en/5.2/topics/files/), by its class:"
     " `storages.backends.gcloud.GoogleCloudStorage`.",
@@ -171,7 +171,7 @@ LAUNCHER = {
     "CLIPPER_GPU_WORKER": "`true` where `CLIPPER_GPU_SLOTS` is not 0.",
     "CLIPPER_CONSOLE_LISTENS": "Where the console listens beside its Unix sockets, made of"
     " `CLIPPER_CONSOLE_PORT`.",
-    "CLIPPER_CONTROL_PASSWORD": "What `supervisorctl` and `make restart` prove themselves by, from"
+    "CLIPPER_CONTROL_PASSWORD": "Password of `supervisorctl` and `make restart`, from"
     " `var/control_password`.",
     "CLIPPER_LISTENING": "The descriptor that listens on the stack's port, which the predict master"
     " inherits.",

@@ -35,7 +35,7 @@ CONCURRENCY_HELP = "Requests of a replica under way at once."
 class RemoteFields(Body):
     """Fields of a remote model."""
 
-    url = Text(help_text="Of a remote model: http or https, without credentials.", required=False)
+    url = Text(help_text="For a remote model: http or https, without credentials.", required=False)
     protocol = Text(help_text="One of open-inference, mlflow, openai, json.", required=False)
     secret = SecretText(
         required=False, allow_blank=True, help_text="Kept sealed, and shown to nobody again."
@@ -47,7 +47,7 @@ class RemoteFields(Body):
         required=False, allow_null=True, help_text='The body, with "$input" or "$inputs" in it.'
     )
     output = Text(
-        required=False, allow_blank=True, help_text="Which part of an answer is the output."
+        required=False, allow_blank=True, help_text="The part of an answer that is the output."
     )
 
     def remote(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class NewVersion(RemoteFields, ModelBody):
     sha256 = Text(
         required=False,
         allow_blank=True,
-        help_text="Of the file, in hexadecimal. Another one is refused.",
+        help_text="The digest of the file, in hexadecimal. Another file is refused.",
     )
     requires_python = Text(
         required=False,
@@ -83,7 +83,9 @@ class NewVersion(RemoteFields, ModelBody):
         help_text="The Pythons that it runs on, such as >=3.12: one that is here is chosen.",
     )
     example = Text(required=False, allow_blank=True, help_text="An input, as JSON.")
-    signature = Text(required=False, allow_blank=True, help_text="What its inputs are, as JSON.")
+    signature = Text(
+        required=False, allow_blank=True, help_text="The shape of its inputs, as JSON."
+    )
     batch_wait_ms = FormNumberOrAuto(required=False, allow_null=True, help_text=BATCH_WAIT_HELP)
     timeout_ms = serializers.FloatField(required=False, help_text=TIMEOUT_HELP)
     concurrency = serializers.IntegerField(
@@ -134,7 +136,7 @@ class NewRemoteVersion(RemoteFields, ModelBody):
         required=False, allow_null=True, help_text="An input. Each check has it answered."
     )
     signature = serializers.JSONField(
-        required=False, allow_null=True, help_text="What its inputs are."
+        required=False, allow_null=True, help_text="The shape of its inputs."
     )
     batch_wait_ms = NumberOrAuto(required=False, allow_null=True, help_text=BATCH_WAIT_HELP)
 

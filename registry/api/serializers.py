@@ -288,12 +288,14 @@ class VersionOut(serializers.ModelSerializer[ModelVersion]):
     model = serializers.CharField(source="model.name")
     batch_wait_ms = NumberOrAuto()
     example = StoredJson(help_text="An input; null where none was given.")
-    signature = StoredJson(help_text="What its inputs are; null where that isn't known yet.")
+    signature = StoredJson(help_text="The shape of its inputs; null if that isn't known yet.")
     live = serializers.BooleanField(source="is_live")
     remote = serializers.DictField(
-        read_only=True, allow_null=True, help_text="Of a remote version, what was said; else null."
+        read_only=True,
+        allow_null=True,
+        help_text="The configuration of a remote version; else null.",
     )
-    has_secret = serializers.SerializerMethodField(help_text="Whether it is asked with one.")
+    has_secret = serializers.SerializerMethodField(help_text="True if it has a secret.")
     check = CheckOut(
         source="last_check",
         read_only=True,
@@ -333,7 +335,9 @@ class VersionPatch(ModelBody):
 
     batch_wait_ms = NumberOrAuto(required=False, allow_null=True, help_text=BATCH_WAIT_HELP)
     secret = SecretText(
-        required=False, allow_blank=True, help_text=f"Of a remote version, write-only. {AFTERWARDS}"
+        required=False,
+        allow_blank=True,
+        help_text=f"For a remote version, write-only. {AFTERWARDS}",
     )
 
     class Meta:

@@ -111,7 +111,7 @@ class Application(models.Model):
         max_length=1000,
         blank=True,
         validators=[validate_origins],
-        help_text="Whose pages may ask from a browser: origins such as https://shop.example with "
+        help_text="Origins of pages that may ask from a browser, such as https://shop.example with "
         "spaces between them, or * for all. Empty: none.",
     )
     feedback_window_s = models.PositiveIntegerField(
@@ -126,7 +126,7 @@ class Application(models.Model):
         blank=True,
         validators=[MinValueValidator(1)],
         help_text="How long the table keeps feedback, at least as long as it is taken and an hour. "
-        "What was learned from it stays. Empty: for good.",
+        "The state learned from it stays. Empty: for good.",
     )
     keep_outputs_s = models.PositiveIntegerField(
         "keep outputs (s)",
@@ -154,7 +154,7 @@ class Application(models.Model):
         max_length=8,
         choices=Priority.choices,
         default=Priority.NORMAL,
-        help_text="Whose queries go first where a model has more than it can answer in time.",
+        help_text="Order of queries if a model has more than it can answer in time.",
     )
     loss = models.CharField(
         max_length=16,
@@ -184,20 +184,20 @@ class Application(models.Model):
         null=True,
         blank=True,
         validators=[validate_finite, *between(0.0, 1.0)],
-        help_text="What a prediction counts as that got no feedback within the feedback window. "
+        help_text="Reward of a prediction without feedback within the feedback window. "
         "Empty: as nothing.",
     )
     lateness_price = models.FloatField(
         "price of a second",
         default=0.0,
         validators=[validate_finite, *between(0.0, 1e6)],
-        help_text="What each second that a model took takes off its reward.",
+        help_text="Price of a second: it is taken off the reward of a model.",
     )
     cost_price = models.FloatField(
         "price of cost",
         default=0.0,
         validators=[validate_finite, *between(0.0, 1e6)],
-        help_text="What each unit of a version's cost takes off its reward.",
+        help_text="Price of a unit of a version's cost: it is taken off the reward.",
     )
     context_ttl_s = models.PositiveIntegerField(
         "contexts kept (s)",

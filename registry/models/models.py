@@ -161,7 +161,7 @@ class ModelVersion(models.Model):
         blank=True,
         # Below 128 a Python process with numpy in it doesn't come up.
         validators=between(128, 1 << 20),
-        help_text="What the model may take in each replica's process. Empty: no limit.",
+        help_text="Most memory of the model in each replica's process. Empty: no limit.",
     )
     threads = models.PositiveSmallIntegerField(
         default=1,
@@ -177,12 +177,12 @@ class ModelVersion(models.Model):
     cost = models.FloatField(
         default=0.0,
         validators=[validate_finite, *between(0.0, 1e6)],
-        help_text="What one query costs, in a unit of yours: applications may set a price on it.",
+        help_text="Cost of one query, in a unit of yours: applications may set a price on it.",
     )
     method = models.CharField(
         max_length=63,
         blank=True,
-        help_text="What of the model is asked, such as predict_proba. Empty: predict.",
+        help_text="The method that is asked, such as predict_proba. Empty: predict.",
     )
     requirements = models.TextField(
         blank=True,
@@ -204,7 +204,7 @@ class ModelVersion(models.Model):
     )
     signature = models.TextField(
         blank=True,
-        help_text="What its inputs are, as JSON. Empty: what the check finds out.",
+        help_text="The shape of its inputs, as JSON. Empty: what the check finds out.",
     )
     allow_stale_libraries = models.BooleanField(
         default=False,

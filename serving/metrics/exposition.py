@@ -107,7 +107,7 @@ OF_PROCESSES: tuple[tuple[Kind, str, str, str, str], ...] = (
         "",
         "compiled",
         "clipper_web_compiled",
-        "Whether a process that answers queries runs compiled code (1), or the Python (0)",
+        "1 if a process that answers queries runs compiled code, 0 if the Python",
     ),
 )
 OF_LOOP = {
@@ -207,7 +207,7 @@ def _of_cluster(
     yield _family(
         GAUGE,
         "clipper_application_health_alarm",
-        "Whether a check of an experiment's health raises an alarm: 1, or 0",
+        "1 if a check of an experiment's health raises an alarm, else 0",
         ["application", "check"],
         (
             ([application, check], float(alarming))

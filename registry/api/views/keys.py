@@ -66,7 +66,7 @@ class NewKeyOut(KeyOut):
 
 
 class NewKey(Body):
-    name = Text(help_text="Who uses it.")
+    name = Text(help_text="The user of the key.")
     scopes = serializers.ListField(child=Text(), help_text=SCOPES_HELP)
     applications = serializers.ListField(
         child=Text(),

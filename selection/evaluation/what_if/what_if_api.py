@@ -53,7 +53,7 @@ class WhatIfIn(Body):
         help_text="true: look at labelled inputs, instead of queries; they are never mixed.",
     )
     context = Text(  # type: ignore[assignment]  # a field's name, not the serializer's own context
-        required=False, allow_blank=True, help_text="Of this context only."
+        required=False, allow_blank=True, help_text="Only feedback in this context."
     )
     since = PastMoment(required=False, help_text="Feedback that came then or later.")
     until = PastMoment(required=False, help_text="Feedback that came before then.")

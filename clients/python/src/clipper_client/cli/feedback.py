@@ -203,7 +203,7 @@ COMMANDS = [
     Command(
         name="feedback",
         help="say what was right, or how good an answer was: of one query, or of a file",
-        more="Of a file it prints how many were accepted, known already and rejected, with their "
+        more="For a file it prints how many were accepted, known already and rejected, with their "
         "lines, and exits with 1 if any was rejected. A file counts once, however often it is "
         "given under its name.",
         arguments=[

@@ -195,7 +195,7 @@ COMMANDS = [
     Command(
         name="delete",
         help="delete an application, a model or a version",
-        more="Asks first, unless --yes is given. What is in use stays, and it says by whom.",
+        more="Asks first, unless --yes is given. Names what still uses it, and leaves that alone.",
         arguments=[
             arg("kind", "what it is", choices=tuple(LOST)),
             arg("name", "its name; of a version MODEL:VERSION"),
