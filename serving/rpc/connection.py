@@ -209,28 +209,6 @@ async def connect(
     return connection
 
 
-async def listen(
-    address: str,
-    *,
-    on_frame: OnFrame,
-    on_lost: OnLost,
-    on_connect: OnConnect | None = None,
-    on_writable: OnWritable | None = None,
-    authentication: Authentication | None = None,
-    ports: Sequence[int] | None = None,
-) -> Listener:
-    """Serve connections at an address, as `accept` does."""
-
-    def new_connection() -> Connection:
-        return Connection(
-            on_frame=on_frame, on_lost=on_lost, on_connect=on_connect, on_writable=on_writable
-        )
-
-    return await accept(
-        address, new_protocol=new_connection, authentication=authentication, ports=ports
-    )
-
-
 async def accept(
     address: str,
     *,

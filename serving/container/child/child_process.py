@@ -28,7 +28,6 @@ from serving.container.child.model_process import (
     LONGEST_LINE,
     ForkServer,
     ModelEnvironment,
-    ModelProcess,
     ModelProgram,
     ServerLost,
     start_process,
@@ -94,12 +93,14 @@ class ChildPredictor:
         )
         try:
             with theirs:
-                self.process = _start(program, server=server, environment=environment)
+                self.process = start_process(program, server=server, environment=environment)
             self.process.stdin.close()
             self._output = Overheard(self.process.stderr, name="child.stderr")
             self._wait_until_loaded(on_started)
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, OSError):
+                raise LoadFailed(f"its process cannot be started: {error}") from error
             raise
         self._listening = threading.Thread(target=self._listen, name="child.stdout", daemon=True)
         self._listening.start()
@@ -221,7 +222,9 @@ class ChildPredictor:
             return
         self._done = report.get("done") is True
         self._busy_s = msgspec.convert(report.get("busy_s"), float)
-        self.statistics = _printable(msgspec.convert(report.get("statistics"), Statistics))
+        told = msgspec.convert(report.get("statistics"), Statistics)
+        last_error = None if told.last_error is None else safe_text(told.last_error)
+        self.statistics = msgspec.structs.replace(told, last_error=last_error)
         self._reported_at = time.monotonic()
 
     def _watch(self) -> None:
@@ -229,6 +232,7 @@ class ChildPredictor:
         with suppress(ServerLost):
             self.process.wait(None)
         self._listening.join(HEARD_WITHIN_S)
+        # Its forks may live on with its pipes: only its own end can be waited for.
         # Libraries break as they are torn down: no batch is lost by that.
         if self._stopping or self._done:
             return
@@ -241,18 +245,3 @@ class ChildPredictor:
                 self._on_broken(ended)
             finally:
                 os._exit(EX_SOFTWARE)
-
-
-def _printable(statistics: Statistics) -> Statistics:
-    if statistics.last_error is None:
-        return statistics
-    return msgspec.structs.replace(statistics, last_error=safe_text(statistics.last_error))
-
-
-def _start(
-    program: ModelProgram, *, server: ForkServer | None, environment: ModelEnvironment | None
-) -> ModelProcess:
-    try:
-        return start_process(program, server=server, environment=environment)
-    except OSError as error:
-        raise LoadFailed(f"its process cannot be started: {error}") from error

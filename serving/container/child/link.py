@@ -47,25 +47,12 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None = None
 
 
-class SocketReader:
-    """Reads a blocking socket by way of one buffer."""
-
-    def __init__(self, connected: socket.socket) -> None:
-        self._receive_into = connected.recv_into
-        self._buffer = bytearray(_READ_BYTES)
-        self._view = memoryview(self._buffer)
-
-    def next(self) -> bytes:
-        """Some of it; nothing at the end."""
-        return self._view[: self._receive_into(self._buffer)].tobytes()
-
-
 class ChildLink:
     """A blocking connection to whoever runs the model."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
-        self._reading = SocketReader(connected)
+        self._buffer = bytearray(_READ_BYTES)
         _let_wait(connected, seconds=ANSWERED_WITHIN_S)
         self._decoder = FrameDecoder()
         self._frames: deque[Frame] = deque()
@@ -124,10 +111,10 @@ class ChildLink:
                     said = safe_text(frame.body[:1000].decode(errors="replace"))
                     names = " or ".join(frame_type.name for frame_type in expected)
                     raise ProtocolError(f"expected {names}, got {frame.type.name} {said}")
-            data = self._reading.next()
-            if not data:
+            size = self._socket.recv_into(self._buffer)
+            if not size:
                 raise ConnectionLost("the model's process closed the connection")
-            self._frames.extend(self._decoder.feed(data))
+            self._frames.extend(self._decoder.feed(memoryview(self._buffer)[:size].tobytes()))
 
 
 def _let_wait(connected: socket.socket, *, seconds: float) -> None:

@@ -121,26 +121,22 @@ def _kinds(of: type[ContainerError]) -> Iterator[type[ContainerError]]:
 
 def explain(error: BaseException) -> str:
     """Render an exception as printable, bounded ``TypeName: message``; never raises."""
-    try:
-        name = safe_text(type(error).__name__, most=NAME_CHARACTERS)
-    except BaseException as odd:
-        let_interrupts_through(odd)
-        name = "an exception without a name"
-    try:
-        message = safe_text(str(error))
-    except BaseException as odd:  # it cannot even be shown
-        let_interrupts_through(odd)
-        return name
+    name = safe_text(type.__dict__["__name__"].__get__(type(error)), most=NAME_CHARACTERS)
+    message = _message(error)
     return f"{name}: {message}" if message else name
 
 
 def words_of(error: BaseException) -> str:
     """Return an exception's message for a caller, without its class; never raises."""
+    return _message(error) or "the model does not take this input"
+
+
+def _message(error: BaseException) -> str:
     try:
-        return safe_text(str(error)) or "the model does not take this input"
+        return safe_text(str(error))
     except BaseException as odd:
         let_interrupts_through(odd)
-        return "the model does not take this input"
+        return ""
 
 
 def let_interrupts_through(error: BaseException) -> None:

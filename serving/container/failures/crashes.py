@@ -9,7 +9,6 @@ from __future__ import annotations
 import faulthandler
 import re
 import signal
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,9 +33,7 @@ def broken(reason: str, *, output: str) -> Failure:
     """The failure of a process that could not say itself what is wrong, and where it was."""
     where = crash_in(output)
     # Equal for equal faults.
-    return Failure(
-        kind=where or reason, error=reason, traceback=where, count=1, last_at=time.time()
-    )
+    return Failure(kind=where or reason, error=reason, traceback=where)
 
 
 def last_line(output: str) -> str:

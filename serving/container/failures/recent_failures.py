@@ -26,9 +26,9 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str
     error: str
-    traceback: str
-    count: int
-    last_at: float
+    traceback: str = ""
+    count: int = 1
+    last_at: float = msgspec.field(default_factory=time.time)
 
     @property
     def summary(self) -> str:
@@ -40,14 +40,11 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 def failure_of(error: BaseException) -> Failure:
     """Return the failure of one exception; our own reasons stay as they are."""
-    told = safe_text(str(error)) if isinstance(error, ContainerError) else explain(error)
     elsewhere = _told_traceback(error)
     return Failure(
         kind=place_of(error),
-        error=told,
+        error=safe_text(str(error)) if isinstance(error, ContainerError) else explain(error),
         traceback=traceback_of(error) if elsewhere is None else _fit(elsewhere),
-        count=1,
-        last_at=time.time(),
     )
 
 
@@ -58,7 +55,6 @@ def _of_another(told: Failure) -> Failure:
         error=_fit(told.error),
         traceback=_fit(told.traceback),
         count=max(1, min(told.count, MOST_TOLD)),
-        last_at=time.time(),
     )
 
 
@@ -84,16 +80,14 @@ class RecentFailures:
         self._logged: set[str] = set()
 
     def note(self, error: BaseException) -> None:
-        """Note what a model's code raised; rendered is only the first of its kind."""
+        """Note an exception of a model's code; only the first of its kind is rendered."""
         if not self._count(place_of(error)):
             self._add(failure_of(error))
 
     def note_message(self, message: str) -> None:
-        """Note a failure of which there is no more than what was said."""
+        """Note a failure without a traceback."""
         if not self._count(message):
-            self._add(
-                Failure(kind=message, error=message, traceback="", count=1, last_at=time.time())
-            )
+            self._add(Failure(kind=message, error=message))
 
     def merge(self, failure: Failure) -> None:
         """Note what another process has just told of its model."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import linecache
 import re
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
+from traceback import walk_tb
 from types import TracebackType
 from typing import NamedTuple
 
@@ -116,15 +116,10 @@ def _frames(traceback: TracebackType | None) -> list[StackFrame]:
     """Return the model's frames: those after our own, without the middle."""
     first: list[StackFrame] = []
     last: deque[StackFrame] = deque(maxlen=MOST_FRAMES // 2)
-    for frame in _walk(traceback):
+    for running, line in walk_tb(traceback):
+        code = running.f_code
+        frame = StackFrame(code.co_filename, line or 0, code.co_qualname)
         if not first and frame.file.startswith(_OURS):
             continue
         (first if len(first) < MOST_FRAMES // 2 else last).append(frame)
     return [*first, *last]
-
-
-def _walk(traceback: TracebackType | None) -> Iterator[StackFrame]:
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        yield StackFrame(code.co_filename, traceback.tb_lineno or 0, code.co_qualname)
-        traceback = traceback.tb_next

@@ -7,10 +7,9 @@ name counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import SequenceMatcher
 from typing import Annotated, Any
 
 import msgspec
@@ -19,7 +18,6 @@ import numpy as np
 from serving.container.inputs.data_frames import stack_columns, stack_objects
 from serving.container.inputs.rows import (
     ONE_BY_ONE,
-    QUOTED,
     InvalidRow,
     RowParser,
     Rows,
@@ -31,8 +29,6 @@ from serving.container.inputs.rows import (
 from serving.container.inputs.signature import InputPart, Signature
 
 ROW = "an object with a member for each column"
-# How much of a column's name has to be right to be taken for a slip.
-ALIKE = 0.6
 # Columns of a frame that nobody has named before: each costs microseconds, and every row room.
 MOST_UNKNOWN = 20_000
 
@@ -138,22 +134,13 @@ class ColumnsParser:
         members = _object(raw)
         if not self._known.issuperset(members):
             unknown = next(name for name in members if name not in self._known)
-            came = f"{quoted(unknown)}{self._meant(unknown, members)}"
-            raise InvalidRow(f"expected the columns {listed(self._names)}, got {came}")
+            raise InvalidRow(f"expected the columns {listed(self._names)}, got {quoted(unknown)}")
         for part in self._parts:
             if part.name not in members and _required(part):
                 raise InvalidRow(f"expected the column {quoted(part.name)}, got a row without it")
         return tuple(
             self._accepted(position, members.get(name)) for position, name in enumerate(self._names)
         )
-
-    def _meant(self, unknown: str, members: Mapping[str, Any]) -> str:
-        """Return a hint in brackets if one column alone is missing, and called nearly the same."""
-        missing = [name for name in self._names if name not in members]
-        if len(missing) != 1 or len(unknown) > QUOTED:
-            return ""
-        alike = SequenceMatcher(None, unknown.lower(), missing[0].lower()).ratio() >= ALIKE
-        return f" (did you mean {quoted(missing[0])}?)" if alike else ""
 
     def _accepted(self, position: int, value: Any) -> Any:
         part, kind = self._parts[position], self._kinds[position]

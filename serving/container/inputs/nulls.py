@@ -16,9 +16,8 @@ from serving.container.inputs.parsing import row_parser
 from serving.container.inputs.rows import InvalidRow
 from serving.container.inputs.signature import COLUMNS, Signature
 
-# Each column is left out once, which takes a few milliseconds. The others stay unknown.
-MOST_PROBED = 200
-PROBED_S = 10.0
+# Each column is left out once, which takes a few milliseconds. Those that are left stay unknown.
+PROBED_S = 1.0
 
 Ask = Callable[[Any], Any]
 
@@ -53,8 +52,6 @@ def _columns_with_nulls(signature: Signature, *, ask: Ask, example: str) -> Sign
     )
     if _answers_row(ask, everything, signature=signature):
         return _decided(signature, takes=lambda position: True)
-    if len(row) > MOST_PROBED:
-        return signature
     until = perf_counter() + PROBED_S
 
     def takes(position: int) -> bool | None:

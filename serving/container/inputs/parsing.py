@@ -20,7 +20,6 @@ from serving.container.inputs.rows import (
     Rows,
     decode_json,
     describe,
-    quoted,
 )
 from serving.container.inputs.signature import (
     INPUT_TYPES,
@@ -86,26 +85,15 @@ class JsonWithoutNullParser(AnyJsonParser):
 
     def parse(self, raw: bytes) -> Any:
         value = super().parse(raw)
-        if b"null" in raw and (place := _place_of_null(value)) is not None:
-            raise InvalidRow(f"expected a value, got null{place}")
+        if b"null" in raw and _has_null(value):
+            raise InvalidRow("expected a value without null, got null")
         return value
 
 
-def _place_of_null(value: Any) -> str | None:
-    """Where in a JSON value the first null is, such as " at [3]"; None where there is none."""
-    if value is None:
-        return ""
-    waiting = [("", value)]
-    while waiting:
-        path, outer = waiting.pop()
-        if not isinstance(outer, dict | list):
-            continue
-        for key, inner in outer.items() if isinstance(outer, dict) else enumerate(outer):
-            if inner is None:
-                return f" at {path}[{quoted(key)}]"
-            if isinstance(inner, dict | list):
-                waiting.append((f"{path}[{quoted(key)}]", inner))
-    return None
+def _has_null(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return value is None or (isinstance(value, list) and any(map(_has_null, value)))
 
 
 def _numbers_parser(signature: Signature) -> RowParser:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec.structs import replace
 
+from serving.container.inputs.rows import listed
+
 # As many numbers as one input may be long: a query has at most 16 MiB.
 MOST_FEATURES = 1 << 23
 MOST_DIMENSIONS = 32
@@ -20,25 +22,12 @@ MOST_SIGNATURE_BYTES = MOST_EXAMPLE_BYTES = 100_000
 
 Size = Annotated[int, msgspec.Meta(ge=0, le=MOST_FEATURES)]
 Shape = Annotated[tuple[Size | None, ...], msgspec.Meta(max_length=MOST_DIMENSIONS)]
+# fmt: off
 DType = Literal[
-    "",
-    "float16",
-    "float32",
-    "float64",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "bool",
-    "string",
-    "category",
-    "datetime",
-    "datetime_utc",
+    "", "float16", "float32", "float64", "int8", "int16", "int32", "int64",
+    "uint8", "uint16", "uint32", "uint64", "bool", "string", "category", "datetime", "datetime_utc",
 ]
+# fmt: on
 Category = str | int | float | bool
 # The input types of arrays of numbers, and what those numbers are.
 ARRAY_DTYPES: dict[str, DType] = {"doubles": "float64", "floats": "float32", "integers": "int64"}
@@ -62,9 +51,7 @@ class InputPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     name: str = ""
     dtype: DType = ""
-    shape: Annotated[tuple[Size | None, ...], msgspec.Meta(max_length=MOST_DIMENSIONS)] | None = (
-        None
-    )
+    shape: Shape | None = None
     nullable: bool | None = None
     categories: tuple[Category, ...] = ()
     minimum: float | None = None
@@ -223,8 +210,8 @@ def _joined_parts(said: Signature, found: Signature) -> tuple[InputPart, ...]:
     names = [part.name for part in found.inputs]
     if other := sorted(by_name.keys() ^ set(names)):
         raise InvalidSignature(
-            f"expected the inputs that the model has, {_listed(names)}; "
-            f"the signature differs in {_listed(other)}"
+            f"expected the inputs that the model has, {listed(tuple(names))}; "
+            f"the signature differs in {listed(tuple(other))}"
         )
     return tuple(_joined_part(by_name[part.name], part) for part in found.inputs)
 
@@ -274,11 +261,6 @@ def _sizes(values: Any) -> tuple[int, ...]:
         sizes.append(lengths.pop())
         level = [inner for value in level for inner in value]
     return tuple(sizes)
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:10])
-    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
 
 
 def _shown(shape: tuple[int | None, ...]) -> str:

@@ -40,7 +40,6 @@ class MemoryLimit:
     def __init__(self, limit_mb: int | None, *, threads: int = 1) -> None:
         self.limit_mb = limit_mb
         self.base_bytes = process_bytes()
-        self._resident_before = _status("VmRSS")
         self._threads = threads
         self._before = resource.getrlimit(resource.RLIMIT_DATA)
 
@@ -56,11 +55,6 @@ class MemoryLimit:
     def lift(self) -> None:
         """Give back the room for whatever has to be done once the model has failed."""
         resource.setrlimit(resource.RLIMIT_DATA, self._before)
-
-    @property
-    def most_taken_mb(self) -> float:
-        """The most that the process has held since, with the code that was read for it."""
-        return max(0, _status("VmHWM") - self._resident_before) / MIB
 
     def check(self) -> None:
         """Raises MemoryLimitExceeded where the process holds more than it may."""
@@ -92,8 +86,7 @@ def held_to(limit: MemoryLimit, *, threads: int) -> Iterator[None]:
         if limit.limit_mb is None or not _tells_of_memory(error):
             raise
         raise MemoryLimitExceeded(
-            f"the model needs more than its memory limit of {limit.limit_mb} MiB; "
-            f"it held {limit.most_taken_mb:.0f} MiB when it asked for more: {error}"
+            f"the model needs more than its memory limit of {limit.limit_mb} MiB: {error}"
         ) from error
     limit_threads(threads)
 

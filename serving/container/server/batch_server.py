@@ -240,13 +240,9 @@ class BatchServer:
         self.batches += 1
         self.queries += len(answers)
         self.last_batch_size = len(answers)
-        self._count_failure(answers)
-
-    def _count_failure(self, answers: list[Answer]) -> None:
-        for answer in answers:
-            if answer[0] is AnswerStatus.MODEL_FAILED:
-                self.last_error = answer[1].decode(errors="replace")
-                return
+        failures = (text for status, text in answers if status is AnswerStatus.MODEL_FAILED)
+        if failure := next(failures, None):
+            self.last_error = failure.decode(errors="replace")
 
     def _pause(self, connection: Connection) -> None:
         if connection not in self._paused and not connection.closing:

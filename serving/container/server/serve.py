@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import array
 import asyncio
 import logging
 import os
@@ -142,18 +141,10 @@ async def _join(server: BatchServer, *, stream: socket.socket) -> None:
 
 def _receive(channel: socket.socket) -> tuple[bytes, socket.socket | None]:
     try:
-        message, ancillary, _, _ = channel.recvmsg(1, socket.CMSG_SPACE(4), _CLOSE_ON_EXEC)
+        message, descriptors, _, _ = socket.recv_fds(channel, 1, 1, _CLOSE_ON_EXEC)
     except ConnectionError:
         return b"", None
-    descriptors = array.array("i")
-    for level, kind, data in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
-    if not descriptors:
-        return message, None
-    stream = socket.socket(fileno=descriptors[0])
-    stream.set_inheritable(False)
-    return message, stream
+    return message, socket.socket(fileno=descriptors[0]) if descriptors else None
 
 
 async def _serve(predictor: Predictor, *, arguments: argparse.Namespace, say: Say) -> None:

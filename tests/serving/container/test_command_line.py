@@ -119,50 +119,16 @@ async def served(
             process.kill()
 
 
-async def test_serve_answers_and_drains_on_sigterm(
-    svm: Any, rows: list[bytes], artifact_file: Path, short_folder: Path
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_serve_answers_and_drains_on_a_signal(
+    number: signal.Signals, svm: Any, rows: list[bytes], artifact_file: Path, short_folder: Path
 ) -> None:
     content = skops.io.dumps(svm)
     async with served("sklearn", content, at=artifact_file, folder=short_folder) as (process, web):
         assert await web.ask(rows[0]) == [(AnswerStatus.OK, b"0")]
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         await web.next(FrameType.DRAIN)
         assert await web.ask(rows[0]) == [(AnswerStatus.OK, b"0")]
-
-
-# A panic of Rust code derives from no Exception either.
-RAISES_ANYTHING = """
-import asyncio, sys
-
-class Panic(BaseException): pass
-
-RAISES = {1: SystemExit, 2: KeyboardInterrupt, 3: asyncio.CancelledError, 4: GeneratorExit}
-RAISES[5] = Panic
-
-class Predictor:
-    def __init__(self, path): pass
-    def pred_batch(self, inputs):
-        for row in inputs:
-            if row[0] in RAISES:
-                raise RAISES[row[0]]
-        return [row[0] for row in inputs]
-"""
-
-
-async def test_whatever_a_model_raises_its_batch_is_answered_and_signals_still_stop_it(
-    artifact_file: Path, short_folder: Path
-) -> None:
-    async with served("python", RAISES_ANYTHING, at=artifact_file, folder=short_folder) as (
-        process,
-        web,
-    ):
-        names = (b"SystemExit", b"KeyboardInterrupt", b"CancelledError", b"GeneratorExit", b"Panic")
-        for number, name in enumerate(names, start=1):
-            answers = await web.ask(b"[7]", b"[%d]" % number, b"[8]")
-            assert answers[1] == (AnswerStatus.MODEL_FAILED, name)
-            assert [answers[0].payload, answers[2].payload] == [b"7.0", b"8.0"]
-        process.send_signal(signal.SIGINT)
-        await web.next(FrameType.DRAIN)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

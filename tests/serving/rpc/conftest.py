@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
 from hypothesis import settings
 
-from serving.rpc.connection import Connection
+from serving.rpc.connection import Connection, Listener, accept
 from serving.rpc.errors import ConnectionLost
 from serving.rpc.frames.codec import Frame
 from serving.rpc.frames.hello import Hello
-from serving.rpc.tcp.credentials import Credentials
+from serving.rpc.tcp.credentials import Authentication, Credentials
 
 # For the long run, which tests/serving/rpc/frames/test_fuzz.py says how to start.
 settings.register_profile("fuzz", max_examples=50_000, deadline=None, print_blob=True)
@@ -50,6 +51,22 @@ class End:
 
     def on_writable(self, connection: Connection) -> None:
         self.writable.set()
+
+
+async def listen(
+    address: str,
+    *,
+    authentication: Authentication | None = None,
+    ports: Sequence[int] | None = None,
+    **events: Any,
+) -> Listener:
+    """Make a Connection, which calls these, for each stream at an address."""
+    return await accept(
+        address,
+        new_protocol=lambda: Connection(**events),
+        authentication=authentication,
+        ports=ports,
+    )
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from serving.rpc.connection import Connection, Listener, connect, listen
+from serving.rpc.connection import Connection, Listener, connect
 from serving.rpc.frames.codec import HEADER, Frame, FrameType
 from serving.rpc.frames.hello import encode_hello
 from serving.rpc.tcp.credentials import Credentials
-from tests.serving.rpc.conftest import CREDENTIALS, HELLO, End
+from tests.serving.rpc.conftest import CREDENTIALS, HELLO, End, listen
 
 LIMIT_S = 20
 

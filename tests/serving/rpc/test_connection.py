@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from serving.rpc.connection import Connection, connect, listen, remove_socket
+from serving.rpc.connection import Connection, connect, remove_socket
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames.codec import Frame, FrameType, encode_frame, encode_predict
 from serving.rpc.frames.hello import encode_hello
-from tests.serving.rpc.conftest import CREDENTIALS, HELLO, End
+from tests.serving.rpc.conftest import CREDENTIALS, HELLO, End, listen
 
 
 @asynccontextmanager

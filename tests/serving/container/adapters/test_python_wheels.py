@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import sysconfig
 from pathlib import Path
@@ -119,10 +118,3 @@ def test_what_is_no_model_is_refused(
 ) -> None:
     with pytest.raises(ArtifactInvalid, match=message):
         load_python(wheel(files, entry_points=entry_points), at=artifact_file)
-
-
-def test_its_answers_are_json(artifact_file: Path) -> None:
-    predictor = load_python(wheel(FILES), at=artifact_file)
-    (answer,) = predictor.answer_batch([b'"bob"'])
-    assert json.loads(answer.payload) == "hi bob 1.5 churn"
-    predictor.close()

@@ -14,7 +14,7 @@ from serving.container.__main__ import main
 from serving.container.check import rehearsal
 from serving.container.check.rehearsal import CheckReport, read_report
 from serving.container.spec import LoadSpec
-from serving.rpc.frames.codec import MAX_OUTPUT, Answer, AnswerStatus
+from serving.rpc.frames.codec import Answer, AnswerStatus
 from tests.serving.container.artifacts import save
 
 MODEL = """
@@ -55,16 +55,6 @@ def test_an_example_without_an_answer_fails_the_check(
     assert told["error"].startswith(
         "the model failed to answer its example, given as a DataFrame: "
     )
-
-
-def test_an_output_that_is_too_large_is_no_answer() -> None:
-    class Large:
-        def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
-            return [Answer(AnswerStatus.OK, b"1" * (MAX_OUTPUT + 1))] * len(inputs)
-
-    outputs, (sample,) = rehearsal.answered(Large(), [b"1"])
-    assert outputs == []
-    assert str(MAX_OUTPUT) in sample.error
 
 
 def test_without_an_example_nothing_is_shown(capfd: Any, tmp_path: Path) -> None:

@@ -56,7 +56,6 @@ FORKS = """
         print("helper", pid, file=sys.stderr, flush=True)
 """
 DIES_WHEN_ASKED = SAYS_HELLO + "peer.recv(1)\nos._exit(3)\n"
-MIB = 1 << 20
 LAST_WORDS = "its last words"
 # As much as a pipe takes, at once.
 SPEAKS_AND_DIES = f"os.write(2, b'x' * 60000 + b'\\n{LAST_WORDS}\\n'); os._exit(3)"
@@ -168,22 +167,6 @@ def test_where_it_broke_is_in_the_model_s_own_code_or_nowhere(
     assert ended.returncode == EX_SOFTWARE, ended.stderr
     frames = [line for line in ended.stdout.splitlines() if line.startswith("  File")]
     assert [frame.rpartition(" in ")[2] for frame in frames] == functions, ended.stderr
-
-
-def test_answers_that_no_single_frame_holds_all_come(tmp_path: Path) -> None:
-    sizes = [3 * MIB] * 22 + [1]
-    ended = asked([f"[{n}]" for n in sizes], folder=tmp_path, artifact=MODEL.format(first="pass"))
-    assert ended.returncode == 0, ended.stderr
-    quotes = 2
-    assert json.loads(ended.stdout.splitlines()[-1]) == [["OK", n + quotes] for n in sizes]
-
-
-def test_one_answer_that_no_frame_holds_fails_alone(tmp_path: Path) -> None:
-    inputs = [f"[{n}]" for n in (1, 64 * MIB, 2)]
-    ended = asked(inputs, folder=tmp_path, artifact=MODEL.format(first="pass"))
-    assert ended.returncode == 0, ended.stderr
-    statuses = [status for status, _ in json.loads(ended.stdout.splitlines()[-1])]
-    assert statuses == ["OK", "MODEL_FAILED", "OK"]
 
 
 def test_a_model_that_speaks_in_its_process_s_place_is_not_believed(tmp_path: Path) -> None:

@@ -65,46 +65,6 @@ def test_what_a_model_prints_is_heard_while_it_lives(tmp_path: Path) -> None:
     assert heard == ["first, printed", "second, to stderr", "third, printed", "asked"]
 
 
-ENDS_AT_ONCE = """
-import os, sys
-sys.stderr.write("CUDA driver is too old\\n\\n")
-sys.stderr.flush()
-os._exit(7)
-"""
-TELLS_WHY = """
-import sys
-from pathlib import Path
-from serving.container.child.child_process import ChildPredictor
-from serving.container.spec import LoadSpec
-from serving.container.failures.container_errors import ContainerError
-
-path, digest = Path(sys.argv[1]), sys.argv[2]
-spec = LoadSpec(runtime="python", artifact=path, sha256=digest, input_type="doubles")
-try:
-    ChildPredictor(spec)
-except ContainerError as error:
-    print(error)
-"""
-
-
-def test_the_reason_of_an_end_while_loading_has_the_last_words(tmp_path: Path) -> None:
-    artifact = tmp_path / "predictor.py"
-    artifact.write_text(ENDS_AT_ONCE)
-    digest = hashlib.sha256(ENDS_AT_ONCE.encode()).hexdigest()
-    done = subprocess.run(
-        [sys.executable, "-c", TELLS_WHY, str(artifact), digest],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=True,
-    )
-
-    assert done.stdout.strip() == (
-        "its process ended with exit code 7 (CUDA driver is too old), while the model was loading"
-    )
-
-
 # It looks for the pipe on which its process tells of itself.
 CLAIMS = """
 import os, stat

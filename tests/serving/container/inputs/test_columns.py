@@ -78,7 +78,6 @@ def test_a_boolean_is_a_number_for_a_model_that_has_no_booleans(dtype: DType, tw
         (b"null", "expected an object with a member for each column, got null"),
         (b'{"age": ', "expected an object with a member for each column, got invalid JSON"),
         (b'{"age": 1, "agee": 2}', 'expected the columns age, city, got "agee"'),
-        (b'{"agee": 1, "city": "Rome"}', 'got "agee" (did you mean "age"?)'),
         (b"{}", 'expected the column "age", got a row without it'),
         (b'{"age": null}', 'expected numbers in the column "age", got NaN (null)'),
         (b'{"age": 1e400}', "expected an object with a member for each column, got invalid JSON"),

@@ -15,7 +15,6 @@ from serving.container.inputs.numbers import SHORT_BYTES, NumbersParser
 from serving.container.inputs.parsing import PARSERS, parse_batch, row_parser
 from serving.container.inputs.rows import InvalidRow
 from serving.container.inputs.signature import INPUT_TYPES, Signature
-from serving.rpc.frames.codec import AnswerStatus
 
 
 def refusal(input_type: str, raw: bytes, *, length: int | None = None) -> str:
@@ -133,18 +132,6 @@ def test_what_is_read_together_is_bounded_by_each_of_its_rows(long_at: int) -> N
     raws[long_at] = b"[1,%b2]" % (b" " * SHORT_BYTES)
     assert parser.parse_together(raws) is None
     assert len(parse_batch(parser, raws).rows) == 64
-
-
-def test_one_bad_input_is_refused_alone() -> None:
-    batch = parse_batch(row_parser(Signature.of("doubles", length=2)), [b"[1,2]", b"[1]", b"[3,4]"])
-    assert isinstance(batch.rows, np.ndarray)
-    assert batch.rows.tolist() == [[1, 2], [3, 4]]
-    assert batch.refusals == {1: (AnswerStatus.INVALID_INPUT, b"expected 2 numbers, got 1")}
-
-
-def test_rows_of_different_lengths_stay_apart_where_the_model_takes_any() -> None:
-    batch = parse_batch(row_parser(Signature.of("integers")), [b"[1]", b"[2,3]"])
-    assert [row.tolist() for row in batch.rows] == [[1], [2, 3]]
 
 
 @pytest.mark.parametrize("raws", [[b"[1]"], [b"[1]"] * 200, [b"[1 ]", b"[2.0]", b" [3]"]])

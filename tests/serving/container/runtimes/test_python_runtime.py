@@ -18,7 +18,7 @@ from serving.container.failures.container_errors import (
     WarmUpFailed,
 )
 from serving.rpc.frames.codec import AnswerStatus
-from tests.serving.container.artifacts import WHERE, load_python, save, zip_file, zipped
+from tests.serving.container.artifacts import WHERE, load_python, zip_file, zipped
 
 EXAMPLE = Path(__file__).parents[4] / "examples" / "model.py"
 
@@ -67,12 +67,6 @@ def test_the_path_is_the_unpacked_folder_and_goes_on_close(artifact_file: Path) 
     assert not folder.exists()
     assert not [name for name in sys.modules if name.startswith("clipper_model_")]
     assert str(folder) not in sys.path
-
-
-def test_the_device_is_handed_to_who_takes_it(artifact_file: Path) -> None:
-    predictor = load_python(DEVICE, at=artifact_file, device="cuda:0")
-    assert predictor.answer_batch([b"1"]) == [(AnswerStatus.OK, b'"cuda:0"')]
-    predictor.close()
 
 
 @pytest.mark.parametrize(
@@ -185,9 +179,3 @@ def test_an_archive_cannot_unpack_to_more_than_the_limit(tmp_path: Path) -> None
     archive = zip_file({"a": bytes(60), "b": bytes(40)}, at=tmp_path / "a.zip")
     with pytest.raises(UnsafeArchive, match="expected at most 99 bytes unpacked, got 100"):
         unpack(archive, into=tmp_path, max_unpacked=99)
-
-
-def test_loading_leaves_the_artifact_alone(artifact_file: Path) -> None:
-    saved = save(WHERE, at=artifact_file)
-    load_python(WHERE, at=artifact_file).close()
-    assert saved["artifact"].read_text() == WHERE

@@ -25,7 +25,6 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from serving.container.failures.container_errors import (
     SignatureRefused,
     StaleLibraries,
-    WarmUpFailed,
 )
 from serving.container.inputs import nulls
 from serving.container.inputs.nulls import with_nulls
@@ -111,13 +110,6 @@ def test_scores_come_with_the_classes_that_they_are_of(artifact_file: Path) -> N
     output = signature(predictor).output
     assert output is not None
     assert (output.shape, output.classes) == ((2,), ("goes", "stays"))
-
-
-def test_the_order_of_members_is_all_the_same(artifact_file: Path) -> None:
-    model = PIPELINES["linear"].fit(PEOPLE, CHURNS)
-    rows = PEOPLE[["plan", "words", "city", "children", "age"]]
-    answers = loaded(model, at=artifact_file).answer_batch(as_rows(rows))
-    assert [json.loads(answer.payload) for answer in answers] == model.predict(PEOPLE).tolist()
 
 
 def test_what_each_column_holds_is_known_of_its_first_step(artifact_file: Path) -> None:
@@ -207,12 +199,6 @@ def test_columns_without_names_are_refused(artifact_file: Path) -> None:
     named = loaded(model, at=artifact_file, example='{"age": 3, "children": 1}')
     named.warm_up()
     assert named.answer_batch([b'{"children": 1, "age": 3}'])[0].status is AnswerStatus.OK
-
-
-def test_an_example_that_the_model_cannot_answer_fails_the_check(artifact_file: Path) -> None:
-    model = make_pipeline(scaled_and_encoded(), LogisticRegression()).fit(PEOPLE, CHURNS)
-    with pytest.raises(WarmUpFailed, match=r'its example: expected the columns .* got "aged"'):
-        loaded(model, at=artifact_file, example='{"aged": 3}').warm_up()
 
 
 def test_a_signature_that_the_model_contradicts_is_refused(artifact_file: Path) -> None:

@@ -92,18 +92,6 @@ def test_every_number_type_reaches_the_model(
     assert answer == (AnswerStatus.OK, b"%d" % svm.predict(np.full((1, 64), 3.0))[0])
 
 
-def test_a_regression_answers_with_floats(artifact_file: Path) -> None:
-    model = LinearRegression().fit([[0.0], [1.0]], [0.0, 2.0])
-    (answer,) = load_sklearn(model, at=artifact_file).answer_batch([b"[2.25]"])
-    assert float(answer.payload) == pytest.approx(4.5)
-
-
-def test_labels_may_be_texts(artifact_file: Path) -> None:
-    model = LinearSVC().fit([[0.0], [1.0]], ["cold", "hot"])
-    answers = load_sklearn(model, at=artifact_file).answer_batch([b"[0]", b"[1]"])
-    assert [answer.payload for answer in answers] == [b'"cold"', b'"hot"']
-
-
 @pytest.mark.parametrize("method", ["predict_proba", "decision_function"])
 def test_a_version_is_asked_for_what_it_names(method: str, artifact_file: Path) -> None:
     rows = np.array([[0.0], [1.0], [2.0]])

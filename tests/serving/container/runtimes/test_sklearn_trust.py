@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import skops.io
 from sklearn.calibration import CalibratedClassifierCV
@@ -41,7 +40,6 @@ from sklearn.tree import DecisionTreeClassifier
 from serving.container.adapters.trusted_types import TRUSTED
 from serving.container.failures.container_errors import UntrustedTypes
 from serving.container.spec import LoadSpec
-from serving.rpc.frames.codec import AnswerStatus
 from tests.serving.container.artifacts import load_sklearn, save
 
 DIGITS = slice(0, 200)
@@ -129,16 +127,3 @@ def test_what_scikit_learn_can_do_without_is_imported_only_by_whom_needs_it(
     )
     done = subprocess.run([sys.executable, "-c", program, "check", *spec.options()], check=False)
     assert done.returncode == 0
-
-
-def test_rows_are_answered_alone_where_one_is_bad(
-    half: tuple[Any, Any], artifact_file: Path
-) -> None:
-    model = KNeighborsClassifier(3).fit(*half)
-    good = json.dumps(np.zeros(64).tolist()).encode()
-    answers = load_sklearn(model, at=artifact_file).answer_batch([good, b"[1]", good])
-    assert [answer.status for answer in answers] == [
-        AnswerStatus.OK,
-        AnswerStatus.INVALID_INPUT,
-        AnswerStatus.OK,
-    ]

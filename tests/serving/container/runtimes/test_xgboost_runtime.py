@@ -123,13 +123,10 @@ def test_a_linear_booster_takes_nothing_that_is_missing(artifact_file: Path) -> 
     """It would answer as if a zero were there."""
     model = xgboost.XGBRegressor(n_estimators=3, booster="gblinear", n_jobs=1)
     content = saved(model.fit(ROWS, ROWS[:, 2]))
-    for input_type, message in (
-        ("doubles", b"expected numbers, got NaN (null) at index 1"),
-        ("json", b"expected a value, got null at [1]"),
-    ):
+    for input_type in ("doubles", "json"):
         predictor = load_as("xgboost", content, at=artifact_file, input_type=input_type)
         (refused,) = predictor.answer_batch([b"[1, null, 1, 1]"])
-        assert refused == (AnswerStatus.INVALID_INPUT, message)
+        assert refused.status is AnswerStatus.INVALID_INPUT
 
 
 def test_a_frame_is_answered_by_the_names_of_its_columns(artifact_file: Path) -> None:
@@ -152,15 +149,6 @@ def test_a_frame_is_answered_by_the_names_of_its_columns(artifact_file: Path) ->
         AnswerStatus.INVALID_INPUT,
         b'expected the columns age, city, visits, got "town"',
     )
-
-
-def test_a_row_of_the_wrong_width_fails_alone(artifact_file: Path) -> None:
-    predictor = load_as(
-        "xgboost", saved(xgboost.XGBClassifier(**SMALL).fit(ROWS, BINARY)), at=artifact_file
-    )
-    bad, good = predictor.answer_batch([b"[1,2,3]", b"[1,2,3,4]"])
-    assert bad == (AnswerStatus.INVALID_INPUT, b"expected 4 numbers, got 3")
-    assert good == (AnswerStatus.OK, b"1")
 
 
 def test_a_value_that_is_no_number_fails_alone(artifact_file: Path) -> None:

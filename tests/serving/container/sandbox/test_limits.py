@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from serving.container.sandbox.limits import excess_of
 from tests.serving.container.artifacts import save
 
 MODEL = """
@@ -56,16 +54,13 @@ def test_a_model_within_its_limit_is_fine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mib", [290, 2048], ids=["a little", "far"])
-def test_a_model_over_its_limit_is_refused_with_limit_and_use(tmp_path: Path, mib: int) -> None:
+def test_a_model_over_its_limit_is_refused(tmp_path: Path, mib: int) -> None:
     hoard = f"self.hoard = [np.ones(10 << 17) for _ in range({mib} // 10)]"
 
     verdict = check(tmp_path, "--memory-limit-mb", "256", construct=hoard)
 
     assert verdict["kind"] == "memory_limit_exceeded"
     assert "its memory limit of 256 MiB" in verdict["error"]
-    held = re.search(r"(?:takes|held) (\d+) MiB", verdict["error"])
-    assert held is not None
-    assert 256 < int(held[1]) < 512
 
 
 def test_a_model_that_needs_too_much_to_answer_is_refused(tmp_path: Path) -> None:
@@ -112,10 +107,3 @@ def test_what_its_own_processes_hold_counts_too(tmp_path: Path) -> None:
     verdict = check(tmp_path, "--memory-limit-mb", "256", construct=hoard)
 
     assert "more than its memory limit of 256 MiB" in verdict["error"]
-
-
-def test_an_excess_is_told_in_mebibytes() -> None:
-    assert excess_of(300 << 20, base_bytes=100 << 20, limit_mb=200) == ""
-    assert excess_of(401 << 20, base_bytes=100 << 20, limit_mb=200) == (
-        "the model takes 301 MiB, more than its memory limit of 200 MiB"
-    )

@@ -196,14 +196,6 @@ async def test_an_answer_is_sent_before_the_next_batch_is_worked_on(address: str
         assert seen == [3, 2, 1]
 
 
-async def test_the_compute_time_is_reported(address: str) -> None:
-    async with serving(Echo(), address=address):
-        web = await Web.dial(address)
-        web.connection.send(encode_predict(1, [b"1"]))
-        _, compute_us = decode_answers((await web.next(FrameType.ANSWER)).body)
-        assert 0 <= compute_us < 1_000_000
-
-
 async def test_a_predictor_that_raises_fails_the_batch_and_the_replica_lives_on(
     address: str,
 ) -> None:

@@ -7,7 +7,7 @@ import struct
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.rpc.errors import ProtocolError
@@ -24,7 +24,6 @@ from serving.rpc.frames.codec import (
     encode_answers,
     encode_frame,
     encode_predict,
-    failed,
     fitting,
 )
 from serving.rpc.frames.hello import decode_hello, encode_hello
@@ -206,42 +205,9 @@ def test_a_bad_hello_is_explained(body: bytes) -> None:
         decode_hello(body)
 
 
-def test_a_failure_is_said_whatever_its_message_holds() -> None:
-    assert failed("née \ud800") == (AnswerStatus.MODEL_FAILED, "née \\ud800".encode())
-
-
 def test_a_body_over_the_limit_is_not_encoded() -> None:
     with pytest.raises(ProtocolError, match="at most"):
         encode_predict(1, [bytes(MAX_BODY)])
-
-
-@given(data=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=5))
-@example(data=b"CL\x01\x02" + bytes(4) + b"\x04\0\0\0" + b"\xff\xff\xff\xff", cuts=[])
-def test_random_bytes_raise_nothing_but_protocol_errors(data: bytes, cuts: list[int]) -> None:
-    decoder = FrameDecoder()
-    try:
-        frames = [frame for chunk in chunked(data, cuts=cuts) for frame in decoder.feed(chunk)]
-    except ProtocolError:
-        frames = []
-    for body in [data, *(frame.body for frame in frames)]:
-        for decode in (decode_predict, decode_answers, decode_hello):
-            try:
-                decode(body)
-            except ProtocolError:
-                continue
-
-
-@given(frames=st.lists(FRAMES, min_size=1, max_size=3), flips=st.lists(U32, max_size=4))
-def test_flipped_bits_raise_nothing_but_protocol_errors(
-    frames: list[Frame], flips: list[int]
-) -> None:
-    data = bytearray(b"".join(encode_frame(*frame) for frame in frames))
-    for flip in flips:
-        data[flip % len(data)] ^= 1 << (flip % 8)
-    try:
-        FrameDecoder().feed(bytes(data))
-    except ProtocolError:
-        return
 
 
 def test_a_large_frame_that_dribbles_in_is_joined_once() -> None:

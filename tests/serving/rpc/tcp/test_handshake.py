@@ -166,13 +166,6 @@ def test_a_web_process_takes_nothing_before_the_challenge(frame_type: FrameType)
         web().receive(Frame(frame_type, 0, HELLO_BODY))
 
 
-def test_a_web_process_hears_that_it_was_refused() -> None:
-    near = web()
-    near.receive(Frame(FrameType.CHALLENGE, 0, CONTAINER_NONCE))
-    with pytest.raises(AuthenticationFailed, match="refused this process: authentication failed"):
-        near.receive(Frame(FrameType.ERROR, 0, b"authentication failed"))
-
-
 @pytest.mark.parametrize("size", [0, NONCE_BYTES - 1, NONCE_BYTES + 1, 4096])
 def test_nonces_and_proofs_have_one_size(size: int) -> None:
     with pytest.raises(ProtocolError, match=f"in a CHALLENGE, got {size}"):

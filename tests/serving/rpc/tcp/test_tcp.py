@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from serving.rpc.connection import Listener, connect, listen
+from serving.rpc.connection import Listener, connect
 from serving.rpc.errors import (
     AuthenticationFailed,
     ConnectionLost,
@@ -19,7 +19,7 @@ from serving.rpc.frames.hello import encode_hello
 from serving.rpc.tcp import streams
 from serving.rpc.tcp.credentials import Credentials
 from serving.rpc.tcp.handshake import MAX_HANDSHAKE_BODY
-from tests.serving.rpc.conftest import CREDENTIALS, HELLO, STRANGERS, End
+from tests.serving.rpc.conftest import CREDENTIALS, HELLO, STRANGERS, End, listen
 from tests.serving.rpc.peers import Replica, Stranger, dial, until
 
 
