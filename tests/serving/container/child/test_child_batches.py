@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ import pytest
 from serving.cluster.parent import process_lives
 from serving.container.child.link import EX_SOFTWARE
 from tests.serving.cluster.wait_until import wait_for
+from tests.serving.container.artifacts import run_python
 from tests.serving.container.runtimes.test_command_runtime import SAYS_HELLO
-from tests.serving.container.test_command_line import ROOT
 
 # Loads the artifact as a replica does, asks it, and prints how each input was answered.
 REPLICA = """
@@ -67,14 +66,7 @@ def asked(
     path = folder / "artifact"
     path.write_text(artifact)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return subprocess.run(
-        [sys.executable, "-c", REPLICA, runtime, str(path), digest, json.dumps(inputs)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
+    return run_python(REPLICA, runtime, path, digest, json.dumps(inputs))
 
 
 @pytest.mark.parametrize(
@@ -156,14 +148,7 @@ def test_where_it_broke_is_in_the_model_s_own_code_or_nowhere(
     path = tmp_path / "artifact"
     path.write_text(BREAKS)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    ended = subprocess.run(
-        [sys.executable, "-c", TOLD, str(path), digest, asked_for],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
+    ended = run_python(TOLD, path, digest, asked_for)
     assert ended.returncode == EX_SOFTWARE, ended.stderr
     frames = [line for line in ended.stdout.splitlines() if line.startswith("  File")]
     assert [frame.rpartition(" in ")[2] for frame in frames] == functions, ended.stderr

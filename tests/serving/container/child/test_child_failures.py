@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 from serving.container.failures.recent_failures import MOST_KINDS
-from tests.serving.container.test_command_line import ROOT
+from tests.serving.container.artifacts import run_python
 
 # Each input fails in a line of its own, with words that take several bytes a letter.
 MODEL = """
@@ -56,17 +54,8 @@ def _told(folder: Path, *, then: str) -> list[int]:
     )
     artifact = folder / "predictor.py"
     artifact.write_text(model)
-    done = subprocess.run(
-        [
-            *(sys.executable, "-c", REPLICA.replace("{then}", then)),
-            *(str(artifact), hashlib.sha256(model.encode()).hexdigest(), str(MOST_KINDS)),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
+    digest = hashlib.sha256(model.encode()).hexdigest()
+    done = run_python(REPLICA.replace("{then}", then), artifact, digest, MOST_KINDS)
     assert done.returncode == 0, done.stderr[-2000:]
     lengths: list[int] = json.loads(done.stdout)
     return lengths

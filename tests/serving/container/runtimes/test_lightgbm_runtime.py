@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,7 @@ import pytest
 
 from serving.container.failures.container_errors import ArtifactInvalid
 from serving.container.inputs.signature import signature_of
-from tests.serving.container.artifacts import answered, load_as, zipped
-from tests.serving.container.test_command_line import ROOT
+from tests.serving.container.artifacts import answered, load_as, run_python, zipped
 
 ROWS = np.random.default_rng(0).random((60, 4))
 BINARY = (ROWS[:, 0] > 0.5).astype(int)
@@ -159,14 +156,7 @@ def test_a_frame_is_answered_where_lightgbm_knows_nothing_of_pandas(artifact_fil
     artifact_file.write_bytes(saved(booster))
     digest = hashlib.sha256(artifact_file.read_bytes()).hexdigest()
     rows = json.dumps(frame.to_dict("records"))
-    done = subprocess.run(
-        [sys.executable, "-c", ANSWERS, str(artifact_file), digest, rows],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=True,
-    )
+    done = run_python(ANSWERS, artifact_file, digest, rows)
     expected: Any = booster.predict(frame)
     assert list(map(float, json.loads(done.stdout))) == expected.tolist()
 

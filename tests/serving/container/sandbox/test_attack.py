@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import pytest
 from tests.long import beginning_of
 from tests.serving.container.sandbox.attacker import CANARY, SEARCHES
 from tests.serving.container.sandbox.changed import FILES, WAYS
+from tests.serving.container.sandbox.confined_programs import filtered
 
 PACKAGE = "tests.serving.container.sandbox"
 ROOT = Path(__file__).resolve().parents[4]
@@ -33,9 +33,6 @@ WAYS_TO_LOOK = ["replica", "check", "executed replica", "executed check"]
 CONFINED = [way for way in WAYS if way != "here"]
 NOBODY = 65534
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Landlock is Linux's")
-filtered = pytest.mark.skipif(
-    platform.machine() not in ("x86_64", "aarch64"), reason="filters of system calls"
-)
 
 
 def run(module: str, how: str, folder: Path, *, command: tuple[str, ...] = ()) -> Any:

@@ -12,13 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.container.sandbox.confined import (
-    Confinement,
-    confined_command,
-    has_landlock,
-    scrubbed_environment,
-)
-from tests.serving.container.test_command_line import ROOT
+from serving.container.sandbox.confined import Confinement, has_landlock
+from tests.serving.container.artifacts import ROOT
+from tests.serving.container.sandbox.confined_programs import run_confined
 
 PROGRAM = """
 import asyncio, json, multiprocessing, os, resource, shutil, socket, subprocess, sys, tempfile
@@ -124,19 +120,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="nothing is conf
 def test_what_libraries_do_for_themselves_works(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    done = subprocess.run(
-        confined_command(
-            [sys.executable, str(program), str(tmp_path)], Confinement(write=[tmp_path])
-        ),
-        cwd=ROOT,
-        env=scrubbed_environment(os.environ, home=tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-        process_group=0,
-    )
-    assert done.returncode == 0, done.stderr
+    command = [sys.executable, program, tmp_path]
+    done = run_confined(command, Confinement(write=[tmp_path]), process_group=0)
     assert json.loads(done.stdout) == {
         "copies": ["1", "1"],
         "cache": "weights",
@@ -157,10 +142,8 @@ def test_only_who_installs_programs_makes_them_executable(tmp_path: Path, modes:
     program.write_text("#!/bin/sh")
     program.chmod(0o600)
     command = ["/bin/chmod", "700", str(program)]
-    confined = confined_command(
-        command, Confinement(write=[tmp_path], modes=modes, keeps_user=True)
-    )
-    subprocess.run(confined, cwd=ROOT, check=True, process_group=0)
+    confinement = Confinement(write=[tmp_path], modes=modes, keeps_user=True)
+    run_confined(command, confinement, process_group=0)
     assert program.stat().st_mode & 0o777 == (0o700 if modes else 0o600)
 
 
@@ -170,16 +153,14 @@ def test_a_folder_on_the_path_that_cannot_be_searched_is_left_out(tmp_path: Path
     setpriv = shutil.which("setpriv")
     # Root may search all but for this.
     unprivileged = [setpriv, "--bounding-set=-all"] if os.getuid() == 0 and setpriv else []
-    confined = confined_command(["/bin/echo", "runs"], Confinement(write=[tmp_path / "own"]))
-    done = subprocess.run(
-        [*unprivileged, *confined],
-        cwd=ROOT,
-        env=os.environ | {"PATH": f"{hidden / 'bin'}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
+    path = f"{hidden / 'bin'}:{os.environ['PATH']}"
+    done = run_confined(
+        ["/bin/echo", "runs"],
+        Confinement(write=[tmp_path / "own"]),
+        by=unprivileged,
+        env=os.environ | {"PATH": path},
     )
-    assert done.stdout == "runs\n", done.stderr
+    assert done.stdout == "runs\n"
 
 
 # Confines itself as on a kernel whose Landlock is of this version.

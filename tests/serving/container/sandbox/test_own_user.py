@@ -14,9 +14,10 @@ from typing import Any
 import psutil
 import pytest
 
-from serving.container.sandbox.confined import Confinement, confined_command, scrubbed_environment
+from serving.container.sandbox.confined import Confinement, confined_command
 from serving.container.sandbox.own_user import FIRST_USER
-from tests.serving.container.test_command_line import ROOT
+from tests.serving.container.artifacts import ROOT
+from tests.serving.container.sandbox.confined_programs import run_confined
 
 PROGRAM = r"""
 import getpass, json, os, shutil, sys
@@ -69,17 +70,8 @@ def folders(folder: Path) -> tuple[Path, Path]:
 
 def run(folder: Path) -> tuple[dict[str, Any], str]:
     own, package = folders(folder)
-    program = [sys.executable, "-c", PROGRAM, str(own), str(package)]
-    done = subprocess.run(
-        confined_command(program, Confinement(write=[own], read=[package])),
-        cwd=ROOT,
-        env=scrubbed_environment(os.environ, home=own),
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    program = [sys.executable, "-c", PROGRAM, own, package]
+    done = run_confined(program, Confinement(write=[own], read=[package]))
     said: dict[str, Any] = json.loads(done.stdout)
     return said, done.stderr
 
@@ -106,9 +98,8 @@ def test_it_stays_root_where_its_parent_could_not_follow_it(tmp_path: Path) -> N
         pytest.skip("nothing takes a capability away here")
     own = tmp_path / "own"
     own.mkdir()
-    confined = confined_command(["/usr/bin/id", "-u"], Confinement(write=[own]))
-    command = [setpriv, "--bounding-set=-sys_ptrace", *confined]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    by = [setpriv, "--bounding-set=-sys_ptrace"]
+    done = run_confined(["/usr/bin/id", "-u"], Confinement(write=[own]), by=by)
     assert done.stdout == "0\n"
 
 
