@@ -25,7 +25,7 @@ from serving.container.failures.container_errors import ContainerError, WarmUpFa
 from serving.container.failures.crashes import tell_of_crashes
 from serving.container.failures.output import stream_to
 from serving.container.failures.recent_failures import failure_of, with_last_traceback
-from serving.container.inputs.signature import output_shape, signature_of, tellable
+from serving.container.inputs.signature import output_shape, signature_of, storable
 from serving.container.loading import load_predictor
 from serving.container.predictor import Predictor
 from serving.container.runtimes import find_runtime
@@ -46,13 +46,13 @@ def main(argv: list[str] | None = None) -> int:
             arguments.run(arguments, say=say)
         except ContainerError as error:
             failure = failure_of(error)
-            told = {"error": failure.error, "traceback": failure.traceback}
-            say({"ok": False, "kind": error.kind} | told)
+            why = {"error": failure.error, "traceback": failure.traceback}
+            say({"ok": False, "kind": error.kind} | why)
             return 1
         except (InvalidAddress, OSError) as error:
             say({"ok": False, "error": str(error), "kind": "address"})
             return 1
-        except BaseException as error:  # told to whoever asked
+        except BaseException as error:
             say({"ok": False, "error": explain(error), "kind": "unexpected"})
             return 1
     return 0
@@ -69,7 +69,7 @@ def check(arguments: argparse.Namespace, *, say: Say) -> None:
         loaded = time.perf_counter()
         predictor.warm_up()
         warmed = time.perf_counter()
-        told = _rehearsed(predictor, arguments=arguments)
+        results = _rehearsed(predictor, arguments=arguments)
     predictor.close()
     say(
         {
@@ -77,7 +77,7 @@ def check(arguments: argparse.Namespace, *, say: Say) -> None:
             "load_ms": round((loaded - started) * 1000, 3),
             "warm_ms": round((warmed - loaded) * 1000, 3),
         }
-        | told
+        | results
     )
 
 
@@ -104,16 +104,16 @@ def answer(arguments: argparse.Namespace, *, say: Say) -> None:
         say({"base_bytes": process_bytes()})
         predictor = _load_for_good(arguments)
         keep_freed_memory()
-        say({"ok": True} | _told(predictor))
+        say({"ok": True} | _description(predictor))
         answer_streams(predictor, channel=channel, say=say)
         predictor.close()
 
 
-def _told(predictor: Predictor) -> dict[str, Any]:
+def _description(predictor: Predictor) -> dict[str, Any]:
     signature = signature_of(predictor, input_type=predictor.input_type)
     return {
         "n_features": predictor.n_features,
-        "signature": msgspec.to_builtins(tellable(signature)),
+        "signature": msgspec.to_builtins(storable(signature)),
     }
 
 
@@ -133,10 +133,10 @@ def _rehearsed(predictor: Predictor, *, arguments: argparse.Namespace) -> dict[s
         latency=timed(predictor, inputs[0], largest=arguments.largest) if timing else (),
         kept=agreement(predictor, read_rows(arguments.kept)) if arguments.kept else None,
     )
-    told = msgspec.structs.replace(signature, output=output)
+    signature = msgspec.structs.replace(signature, output=output)
     return {
         "n_features": predictor.n_features,
-        "signature": msgspec.to_builtins(tellable(told)),
+        "signature": msgspec.to_builtins(storable(signature)),
         "report": msgspec.to_builtins(report),
     }
 

@@ -27,7 +27,6 @@ from serving.rpc.frames.codec import Answer, AnswerStatus, failed
 
 logger = logging.getLogger(__name__)
 
-WARM_UP_SIZES = (1, 8)
 # The name of the exception by which a model refuses an input.
 INVALID_INPUT = "InvalidInput"
 NOT_ASKED = "the model failed on a batch, and finding out on which of its inputs took too long"
@@ -162,7 +161,7 @@ class ModelPredictor:
         return with_last_traceback(WarmUpFailed(reason), noted=self.failures)
 
     def _try_row(self, row: bytes) -> str | None:
-        for size in WARM_UP_SIZES:
+        for size in (1, 8):
             for answer in self.answer_batch([row] * size):
                 if answer.status is not AnswerStatus.OK:
                     return answer.payload.decode()

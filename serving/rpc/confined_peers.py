@@ -38,8 +38,8 @@ def is_model(connected: socket.socket) -> bool:
     """Return whether a confined process of this container connected to an unconfined one."""
     if not hasattr(socket, "SO_PEERCRED"):  # not on Linux
         return False
-    told = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, _, _ = _CREDENTIALS.unpack(told)
+    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, _, _ = _CREDENTIALS.unpack(credentials)
     return pid > 0 and not _is_confined(os.getpid()) and _is_confined(pid)
 
 

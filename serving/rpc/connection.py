@@ -25,8 +25,6 @@ from serving.rpc.text import safe_text
 
 # A batch of 64 inputs of 6 KB fits in one piece: fewer wake-ups on both sides.
 SOCKET_BUFFER = 1024 * 1024
-WRITE_HIGH = 1024 * 1024
-WRITE_LOW = 256 * 1024
 
 OnConnect = Callable[["Connection"], None]
 OnFrame = Callable[["Connection", Frame], None]
@@ -39,7 +37,7 @@ class Connection(asyncio.Protocol):
     """Calls on_frame for each frame and on_lost exactly once.
 
     on_lost gets None only if this end called close() or abort(). A ProtocolError, from the decoder
-    or raised by on_frame, is told to the peer in an ERROR frame and ends the connection.
+    or raised by on_frame, is sent to the peer in an ERROR frame and ends the connection.
     """
 
     def __init__(
@@ -104,7 +102,7 @@ class Connection(asyncio.Protocol):
         if self.closing:  # whoever dialled has given up
             transport.abort()
             return
-        transport.set_write_buffer_limits(high=WRITE_HIGH, low=WRITE_LOW)
+        transport.set_write_buffer_limits(high=1024 * 1024, low=256 * 1024)
         sock = transport.get_extra_info("socket")
         _tune(sock)
         self.writable = True

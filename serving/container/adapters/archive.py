@@ -16,7 +16,6 @@ from serving.container.failures.container_errors import ArtifactInvalid, UnsafeA
 
 MAX_FILES = 10_000
 MAX_UNPACKED = 4 * 1024**3
-CHUNK = 1024 * 1024
 PREFIX = "clipper-model-"
 _NAME = re.compile(rf"{PREFIX}(\d+)-")
 
@@ -64,7 +63,7 @@ def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, *, into: Path, lim
     written = 0
     with archive.open(member) as source, target.open("wb") as sink:
         # The sizes that an archive declares are claims: count what comes out.
-        while chunk := source.read(CHUNK):
+        while chunk := source.read(1024 * 1024):
             written += len(chunk)
             if written > limit:
                 raise UnsafeArchive(

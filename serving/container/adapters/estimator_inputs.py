@@ -22,8 +22,6 @@ from serving.container.inputs.signature import (
     Signature,
 )
 
-MOST_CLASSES = 100
-MOST_CATEGORIES = 200
 ENCODERS = ("OneHotEncoder", "OrdinalEncoder", "TargetEncoder")
 TEXT = ("CountVectorizer", "TfidfVectorizer", "HashingVectorizer")
 # Steps that only pass their inputs on to the one inside them.
@@ -47,7 +45,7 @@ def taken_by(estimator: Any, *, input_type: str, method: str) -> Signature:
 
 def _output_of(estimator: Any, *, method: str) -> OutputShape | None:
     classes = getattr(estimator, "classes_", None)
-    if not isinstance(classes, np.ndarray) or not 0 < classes.size <= MOST_CLASSES:
+    if not isinstance(classes, np.ndarray) or not 0 < classes.size <= 100:
         return None
     names = _known(classes)
     if len(names) < classes.size:
@@ -121,7 +119,7 @@ def _categories(encoder: Any) -> tuple[Iterable[Any], Iterable[bool]]:
 def _encoded(categories: Any, closed: bool) -> InputPart:
     known = _known(categories)
     dtype = _dtype_of(known)
-    if not closed or len(known) > MOST_CATEGORIES:
+    if not closed or len(known) > 200:
         return InputPart(dtype=dtype)
     return InputPart(dtype=dtype, nullable=len(known) < len(categories), categories=known)
 

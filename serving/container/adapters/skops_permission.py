@@ -1,4 +1,4 @@
-"""The permission to run code that a scikit-learn artifact takes, told without loading it."""
+"""The permission to run code that a scikit-learn artifact takes, found without loading it."""
 
 from __future__ import annotations
 

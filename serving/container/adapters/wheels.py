@@ -40,8 +40,8 @@ class Wheel:
 
     def entry(self, *, class_name: str) -> tuple[str, str]:
         """The module to import, and the class in it."""
-        if told := self._entry_point():
-            return told
+        if entry := self._entry_point():
+            return entry
         there = sorted(
             path.stem
             for path in self._folder.iterdir()
@@ -55,12 +55,12 @@ class Wheel:
         return there[0], class_name
 
     def _entry_point(self) -> tuple[str, str] | None:
-        told = ConfigParser(delimiters=("=",), interpolation=None)
+        entries = ConfigParser(delimiters=("=",), interpolation=None)
         try:
-            told.read_string(self._text("entry_points.txt"))
+            entries.read_string(self._text("entry_points.txt"))
         except Error as error:
             raise ArtifactInvalid(f"expected a wheel's entry points: {error}") from error
-        found = list(dict(told[ENTRY_POINTS]).values()) if ENTRY_POINTS in told else []
+        found = list(dict(entries[ENTRY_POINTS]).values()) if ENTRY_POINTS in entries else []
         if not found:
             return None
         match = _ENTRY.fullmatch(found[0])

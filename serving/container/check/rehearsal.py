@@ -23,7 +23,6 @@ MADE_UP_TEXT = b'"a text"'
 SHOWN_CHARACTERS = 2000
 # The sizes of batches whose time is taken, beside the largest.
 SIZES = (1, 8)
-MOST_BATCHES = 100
 # For each size. A model that is slower is asked this often all the same.
 SECONDS, FEWEST_BATCHES = 0.2, 3
 # A size of which so many would take longer, as it took over the one before, is left out.
@@ -71,8 +70,8 @@ def answered(
     samples = []
     for raw, answer in zip(inputs, answers, strict=True):
         text = _shown(answer.payload)
-        told = {"output": text} if answer.status is AnswerStatus.OK else {"error": text}
-        samples.append(Sample(input=_shown(raw), **told))
+        result = {"output": text} if answer.status is AnswerStatus.OK else {"error": text}
+        samples.append(Sample(input=_shown(raw), **result))
     return outputs, samples
 
 
@@ -94,7 +93,7 @@ def _timed(predictor: BatchPredictor, batch: list[bytes], *, seconds: float) -> 
     import numpy as np
 
     times: list[float] = []
-    while len(times) < MOST_BATCHES and (sum(times) < seconds or len(times) < FEWEST_BATCHES):
+    while len(times) < 100 and (sum(times) < seconds or len(times) < FEWEST_BATCHES):
         started = perf_counter()
         predictor.answer_batch(batch)
         times.append(perf_counter() - started)
@@ -107,10 +106,10 @@ def _timed(predictor: BatchPredictor, batch: list[bytes], *, seconds: float) -> 
     )
 
 
-def read_report(told: object) -> CheckReport:
+def read_report(report: object) -> CheckReport:
     """The report of a process that ran somebody's code, as far as it is one."""
     try:
-        return msgspec.convert(told, CheckReport)
+        return msgspec.convert(report, CheckReport)
     except (msgspec.ValidationError, TypeError):
         return CheckReport()
 

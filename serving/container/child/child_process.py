@@ -36,15 +36,13 @@ from serving.container.failures.container_errors import LoadFailed, error_of
 from serving.container.failures.crashes import broken, last_line, process_end
 from serving.container.failures.output import Overheard
 from serving.container.failures.recent_failures import Failure, RecentFailures
-from serving.container.inputs.signature import Signature, read_told, told_features
+from serving.container.inputs.signature import Signature, read_reported, reported_features
 from serving.container.sandbox.limits import process_bytes
 from serving.container.spec import LoadSpec
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames.codec import Answer
 from serving.rpc.text import safe_text
 
-STOPPED_WITHIN_S = 5.0
-HEARD_WITHIN_S = 1.0
 # A child reports each second. One whose model keeps the interpreter to itself can't.
 SILENT_S = 3.0
 # The end of a reason for a process that could not give one itself.
@@ -146,7 +144,7 @@ class ChildPredictor:
             self._link.close()
         self.admissions.close()  # for the child the end of its work
         if hasattr(self, "process"):
-            self.wait_drained(STOPPED_WITHIN_S)
+            self.wait_drained(5.0)
             self.process.end()
             if hasattr(self, "_output"):
                 self._output.wait()
@@ -176,8 +174,8 @@ class ChildPredictor:
             raise error_of({"error": reason, "traceback": ended.traceback})
         if not report.get("ok"):
             raise error_of(report)
-        self.n_features = told_features(report.get("n_features"))
-        self.signature = read_told(report.get("signature"), input_type=self.input_type)
+        self.n_features = reported_features(report.get("n_features"))
+        self.signature = read_reported(report.get("signature"), input_type=self.input_type)
 
     def _poll(self) -> int | None:
         with suppress(ServerLost):
@@ -222,16 +220,16 @@ class ChildPredictor:
             return
         self._done = report.get("done") is True
         self._busy_s = msgspec.convert(report.get("busy_s"), float)
-        told = msgspec.convert(report.get("statistics"), Statistics)
-        last_error = None if told.last_error is None else safe_text(told.last_error)
-        self.statistics = msgspec.structs.replace(told, last_error=last_error)
+        reported = msgspec.convert(report.get("statistics"), Statistics)
+        last_error = None if reported.last_error is None else safe_text(reported.last_error)
+        self.statistics = msgspec.structs.replace(reported, last_error=last_error)
         self._reported_at = time.monotonic()
 
     def _watch(self) -> None:
         """End this process with the child, unless that was to end."""
         with suppress(ServerLost):
             self.process.wait(None)
-        self._listening.join(HEARD_WITHIN_S)
+        self._listening.join(1.0)
         # Its forks may live on with its pipes: only its own end can be waited for.
         # Libraries break as they are torn down: no batch is lost by that.
         if self._stopping or self._done:

@@ -32,7 +32,6 @@ from serving.container.spec import LoadSpec
 ROOT = Path(__file__).resolve().parents[3]
 # A failure's line: its traceback and its message, with each letter escaped.
 LONGEST_LINE = 1 << 18
-LARGEST_NEWS = 1 << 10
 ENDED_WITHIN_S = 5.0
 
 
@@ -195,7 +194,7 @@ class ForkedProcess:
 
     def _read_news(self) -> None:
         try:
-            text = self._link.recv(LARGEST_NEWS)
+            text = self._link.recv(1 << 10)
         except ConnectionError as error:
             raise ServerLost(str(error)) from error
         if not text:

@@ -25,7 +25,6 @@ from typing import ClassVar
 
 from serving.rpc.text import safe_text
 
-NAME_CHARACTERS = 200
 # Advice in the words of REST, of the Python client and of the command line.
 ALLOW_PICKLE = (
     'upload it with allow_pickle=true (client.deploy(..., fields={"allow_pickle": True}), '
@@ -40,7 +39,7 @@ class ContainerError(Exception):
     # True if the model's own code raised its cause, false if something refused the model.
     of_model: ClassVar[bool] = False
     # The traceback that another process reported with it, "" for none.
-    told_traceback: str | None = None
+    reported_traceback: str | None = None
 
 
 class UnknownRuntime(ContainerError):
@@ -104,12 +103,12 @@ class WarmUpFailed(ContainerError):
     of_model = True
 
 
-def error_of(told: Mapping[str, object]) -> ContainerError:
-    """Return the error that another process has told by its kind and its words."""
+def error_of(report: Mapping[str, object]) -> ContainerError:
+    """Return the error that another process reported by its kind and its words."""
     kinds = {kind.kind: kind for kind in _kinds(ContainerError)}
-    kind = kinds.get(str(told.get("kind")), LoadFailed)
-    error = kind(str(told.get("error", "it said nothing of why")))
-    error.told_traceback = str(told.get("traceback", ""))
+    kind = kinds.get(str(report.get("kind")), LoadFailed)
+    error = kind(str(report.get("error", "it said nothing of why")))
+    error.reported_traceback = str(report.get("traceback", ""))
     return error
 
 
@@ -121,7 +120,7 @@ def _kinds(of: type[ContainerError]) -> Iterator[type[ContainerError]]:
 
 def explain(error: BaseException) -> str:
     """Render an exception as printable, bounded ``TypeName: message``; never raises."""
-    name = safe_text(type.__dict__["__name__"].__get__(type(error)), most=NAME_CHARACTERS)
+    name = safe_text(type.__dict__["__name__"].__get__(type(error)), most=200)
     message = _message(error)
     return f"{name}: {message}" if message else name
 

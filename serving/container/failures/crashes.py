@@ -57,7 +57,7 @@ def crash_in(output: str) -> str:
     broken = list(_BROKEN.finditer(output))
     if not broken:
         return ""
-    frames = _FRAME.findall(output[broken[-1].end() :])[::-1]  # told from the innermost outwards
+    frames = _FRAME.findall(output[broken[-1].end() :])[::-1]  # the innermost comes first
     ours = [number for number, (file, _, _) in enumerate(frames) if file.startswith(_OURS)]
     if ours and frames[ours[-1]][0] in (_PROGRAM, _LOOP):
         return ""  # it waited for a batch

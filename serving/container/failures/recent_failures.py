@@ -12,11 +12,10 @@ from serving.container.failures.container_errors import ContainerError, WarmUpFa
 from serving.container.failures.tracebacks import MOST_CHARACTERS, innermost, place_of, traceback_of
 from serving.rpc.text import safe_text
 
-# Kinds of failures that are told apart between two looks.
+# Kinds of failures that are distinguished between two reports.
 MOST_KINDS = 20
 # Failures that another process may have counted in that time.
-MOST_TOLD = 1 << 32
-SUMMARY_CHARACTERS = 1000
+MOST_COUNTED = 1 << 32
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +33,13 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     def summary(self) -> str:
         """The error and, where the model's own code raised it, where that was."""
         frames = innermost(self.traceback)
-        error = safe_text(self.error, most=SUMMARY_CHARACTERS)
+        error = safe_text(self.error, most=1000)
         return f"{error}\n\n{frames}" if frames else error
 
 
 def failure_of(error: BaseException) -> Failure:
     """Return the failure of one exception; our own reasons stay as they are."""
-    elsewhere = _told_traceback(error)
+    elsewhere = _reported_traceback(error)
     return Failure(
         kind=place_of(error),
         error=safe_text(str(error)) if isinstance(error, ContainerError) else explain(error),
@@ -48,13 +47,13 @@ def failure_of(error: BaseException) -> Failure:
     )
 
 
-def _of_another(told: Failure) -> Failure:
+def _of_another(reported: Failure) -> Failure:
     """Bound a failure that a model's process reported."""
     return Failure(
-        kind=_fit(told.kind),
-        error=_fit(told.error),
-        traceback=_fit(told.traceback),
-        count=max(1, min(told.count, MOST_TOLD)),
+        kind=_fit(reported.kind),
+        error=_fit(reported.error),
+        traceback=_fit(reported.traceback),
+        count=max(1, min(reported.count, MOST_COUNTED)),
     )
 
 
@@ -62,11 +61,11 @@ def _fit(text: str) -> str:
     return safe_text(text, most=MOST_CHARACTERS)
 
 
-def _told_traceback(error: BaseException | None) -> str | None:
+def _reported_traceback(error: BaseException | None) -> str | None:
     """Return the traceback that was reported with an error or its cause, or None."""
     while isinstance(error, ContainerError):
-        if error.told_traceback is not None:
-            return error.told_traceback
+        if error.reported_traceback is not None:
+            return error.reported_traceback
         error = error.__cause__
     return None
 
@@ -90,7 +89,7 @@ class RecentFailures:
             self._add(Failure(kind=message, error=message))
 
     def merge(self, failure: Failure) -> None:
-        """Note what another process has just told of its model."""
+        """Note what another process reported of its model."""
         failure = _of_another(failure)
         with self._lock:
             known = self._kinds.get(failure.kind)
@@ -128,5 +127,5 @@ class RecentFailures:
 def with_last_traceback(error: WarmUpFailed, *, noted: RecentFailures) -> WarmUpFailed:
     """The error of a model that gave no answer, with the traceback of what was noted last."""
     failures = noted.take()
-    error.told_traceback = failures[-1].traceback if failures else ""
+    error.reported_traceback = failures[-1].traceback if failures else ""
     return error

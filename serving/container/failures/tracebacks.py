@@ -18,11 +18,7 @@ from serving.container.failures.container_errors import (
 from serving.rpc.text import safe_text
 
 MOST_FRAMES = 24  # of each exception, half of them the innermost
-MOST_CAUSES = 3
 MOST_CHARACTERS = 8000
-PLACE_CHARACTERS = 300
-LAST_LINES = 12
-LINE_CHARACTERS = 200
 
 # Frames that lead to a model's own code.
 _OURS = (f"{Path(__file__).resolve().parents[1]}/", "<frozen importlib")
@@ -63,7 +59,7 @@ def shown_file(file: str) -> str:
 def innermost(traceback: str) -> str:
     """The last frames of a rendered traceback, without the exception's own text."""
     frames = [line for line in traceback.splitlines() if line.startswith("  ")]
-    return "\n".join(safe_text(line, most=LINE_CHARACTERS) for line in frames[-LAST_LINES:])
+    return "\n".join(safe_text(line, most=200) for line in frames[-12:])
 
 
 def place_of(error: BaseException) -> str:
@@ -71,7 +67,7 @@ def place_of(error: BaseException) -> str:
     try:
         frames = _frames(_of_model(error).__traceback__)
         place = f"{shown_file(frames[-1].file)}:{frames[-1].line}" if frames else "nowhere"
-        return safe_text(f"{type(error).__name__} at {place}", most=PLACE_CHARACTERS)
+        return safe_text(f"{type(error).__name__} at {place}", most=300)
     except BaseException as odd:
         let_interrupts_through(odd)
         return "an exception that cannot be looked at"
@@ -86,7 +82,7 @@ def _of_model(error: BaseException) -> BaseException:
 def _chain(error: BaseException) -> list[BaseException]:
     """Return the exception after its causes."""
     chain = [error]
-    while len(chain) < MOST_CAUSES:
+    while len(chain) < 3:
         last = chain[-1]
         context = None if last.__suppress_context__ else last.__context__
         cause = last.__cause__ or context

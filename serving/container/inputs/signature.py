@@ -122,25 +122,25 @@ def read_signature(text: str | bytes, *, input_type: str) -> Signature:
     return signature
 
 
-def read_told(told: object, *, input_type: str) -> Signature:
-    """The signature that a process tells which runs somebody's code, as far as it is one."""
+def read_reported(reported: object, *, input_type: str) -> Signature:
+    """Return the signature that a model's process reported, an empty one if it is invalid."""
     try:
-        return read_signature(msgspec.json.encode(told), input_type=input_type)
+        return read_signature(msgspec.json.encode(reported), input_type=input_type)
     except (InvalidSignature, TypeError, ValueError, RecursionError):
         return Signature(input_type=input_type)
 
 
-def tellable(signature: Signature) -> Signature:
-    """The signature; one that is too long to be told says nothing of its inputs."""
+def storable(signature: Signature) -> Signature:
+    """Return the signature, without its inputs if it is too long to store."""
     if len(signature.encoded().encode()) <= MOST_SIGNATURE_BYTES:
         return signature
     return Signature(input_type=signature.input_type, output=signature.output)
 
 
-def told_features(told: object) -> int | None:
-    """Return that number; None where none was told, or nothing that can be one."""
-    fits = type(told) is int and 0 <= told <= MOST_FEATURES
-    return told if fits else None  # type: ignore[return-value]  # it is an int where it fits
+def reported_features(reported: object) -> int | None:
+    """Return a reported number of features; None if it can't be one."""
+    fits = type(reported) is int and 0 <= reported <= MOST_FEATURES
+    return reported if fits else None  # type: ignore[return-value]  # it is an int where it fits
 
 
 def joined(said: Signature, found: Signature) -> Signature:

@@ -35,9 +35,9 @@ def read_processes() -> dict[int, Process]:
     """Return every process that runs, by its id; none on a system without /proc."""
     found = {}
     for name in (folder.name for folder in Path("/proc").glob("[0-9]*")):
-        with suppress(OSError), open(f"/proc/{name}/stat", "rb", 0) as told:  # noqa: PTH123  # faster
+        with suppress(OSError), open(f"/proc/{name}/stat", "rb", 0) as file:  # noqa: PTH123  # faster
             # "pid (name) state parent group ...", where the name may hold spaces and brackets.
-            state, parent, group, *rest = told.read().rpartition(b")")[2].split()
+            state, parent, group, *rest = file.read().rpartition(b")")[2].split()
             threads = int(rest[14])
             # The first thread may have ended while others go on.
             if state not in b"ZX" or threads > 1:

@@ -43,8 +43,8 @@ def used_bytes(pid: int) -> int:
     with suppress(OSError):  # it has ended, or is another user's
         folder = Path(f"/proc/{pid}/root{SHARED_MEMORY}")
         if folder.stat().st_dev != SHARED_MEMORY.stat().st_dev:
-            told = os.statvfs(folder)
-            return (told.f_blocks - told.f_bfree) * told.f_frsize
+            usage = os.statvfs(folder)
+            return (usage.f_blocks - usage.f_bfree) * usage.f_frsize
     return 0
 
 

@@ -29,7 +29,6 @@ from serving.rpc.frames.hello import Hello
 from serving.rpc.tcp.credentials import Credentials, replica_tls
 from serving.rpc.tcp.tcp_listen import TcpListen
 
-REPORT_S = 1.0
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # Linux; elsewhere a moment later
 
 Say = Callable[[dict[str, Any]], None]
@@ -85,7 +84,7 @@ async def _answer(predictor: Predictor, *, channel: socket.socket, say: Say) -> 
 
     def keep_reporting() -> None:
         while True:
-            time.sleep(REPORT_S)
+            time.sleep(1.0)
             report()
 
     threading.Thread(target=keep_reporting, name="reports", daemon=True).start()

@@ -32,7 +32,7 @@ from serving.container.child.model_process import (
 from serving.container.failures.crashes import broken, process_end
 from serving.container.failures.output import CHUNK, READ_WITHIN_S
 from serving.container.failures.recent_failures import Failure
-from serving.container.inputs.signature import read_told, told_features
+from serving.container.inputs.signature import read_reported, reported_features
 from serving.container.sandbox.family import read_processes
 from serving.container.sandbox.limits import fault_of, process_bytes
 from serving.container.spec import LoadSpec
@@ -236,8 +236,8 @@ def _verdict(told: str, *, output: str, code: int, version: VersionSpec) -> Tria
     try:
         last = json.loads(told.strip().rpartition("\n")[2])
         if last["ok"]:
-            n_features = told_features(last.get("n_features"))
-            signature = read_told(last.get("signature"), input_type=version.input_type)
+            n_features = reported_features(last.get("n_features"))
+            signature = read_reported(last.get("signature"), input_type=version.input_type)
             return Trial(
                 fault=None,
                 n_features=n_features,

@@ -17,16 +17,16 @@ from serving.container.inputs.signature import (
     Signature,
     joined,
     output_shape,
+    read_reported,
     read_signature,
-    read_told,
-    tellable,
-    told_features,
+    reported_features,
+    storable,
 )
 
 
 @pytest.mark.parametrize("told", [None, -1, MOST_FEATURES + 1, 64.0, True, "64", [64]])
 def test_anything_else_counts_as_not_told(told: object) -> None:
-    assert told_features(told) is None
+    assert reported_features(told) is None
 
 
 AGE = InputPart(name="age", dtype="float64", nullable=True)
@@ -40,7 +40,7 @@ def columns(*parts: InputPart) -> Signature:
 def test_a_signature_survives_its_text() -> None:
     signature = columns(AGE, CITY)
     assert read_signature(signature.encoded(), input_type="columns") == signature
-    assert read_told(msgspec.to_builtins(signature), input_type="columns") == signature
+    assert read_reported(msgspec.to_builtins(signature), input_type="columns") == signature
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_signature_survives_its_text() -> None:
 def test_what_is_no_signature_is_refused(input_type: str, text: str, message: str) -> None:
     with pytest.raises(InvalidSignature, match=message):
         read_signature(text, input_type=input_type)
-    assert read_told(text, input_type=input_type) == Signature(input_type=input_type)
+    assert read_reported(text, input_type=input_type) == Signature(input_type=input_type)
 
 
 def test_what_was_said_is_completed_by_what_the_model_knows() -> None:
@@ -134,11 +134,11 @@ def test_outputs_have_a_shape_in_common() -> None:
 
 def test_a_signature_that_is_too_long_says_nothing_of_the_inputs() -> None:
     short = columns(*(InputPart(name=f"column {number}") for number in range(100)))
-    assert tellable(short) == short
+    assert storable(short) == short
     output = OutputShape(kind="number")
     parts = tuple(InputPart(name=f"column {number}", dtype="float64") for number in range(5000))
     long = Signature(input_type="columns", inputs=parts, output=output)
-    assert tellable(long) == Signature(input_type="columns", output=output)
+    assert storable(long) == Signature(input_type="columns", output=output)
 
 
 @pytest.mark.parametrize(
