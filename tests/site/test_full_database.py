@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sqlite3
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -142,6 +144,10 @@ def test_what_a_web_process_holds_open_can_be_read_by_each_new_connection(
     with pytest.raises(OperationalError) as refused:
         list(User.objects.all())
     assert told(refused.value).status == 507
+    # Django doesn't close a connection whose first statement fails, of which Python 3.13 warns.
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        del refused
+        gc.collect()
 
 
 def test_over_rest_it_is_the_one_error_shape(disk: SmallDisk, browser: Client) -> None:
