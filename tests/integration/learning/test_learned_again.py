@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
-from collections.abc import Iterator
-
-import httpx
 import redis
 
 from tests.integration.conftest import Digits
@@ -41,37 +36,6 @@ def known(stack: Stack, application: str) -> dict[str, dict[str, tuple[float, in
         }
         for user in USERS
     }
-
-
-@contextlib.contextmanager
-def signed_in(stack: Stack) -> Iterator[httpx.Client]:
-    with stack.client(headers={}, follow_redirects=True) as client:
-        sign_in(client, stack)
-        yield client
-
-
-def sign_in(client: httpx.Client, stack: Stack) -> None:
-    client.get("/admin/login/")
-    form = {
-        "username": stack.demo["admin_user"],
-        "password": stack.demo["admin_password"],
-        "csrfmiddlewaretoken": next(v for k, v in client.cookies.items() if "csrf" in k),
-    }
-    client.post("/admin/login/", data=form, headers={"Referer": stack.url})
-
-
-def test_rest_and_console_agree_on_the_weights(stack: Stack, patient: str, digits: Digits) -> None:
-    teach(stack, patient, digits)
-    with signed_in(stack) as console:
-        for user, arms in known(stack, patient).items():
-            page = console.get(
-                f"/admin/applications/{patient}/contexts/", params={"context": user}
-            ).text
-            shown = dict(
-                re.findall(r'learned-arm"><th scope="row">([^<]+)</th>.*?width: ([\d.]+)%', page)
-            )
-            expected = {arm: str(round(weight * 100, 1)) for arm, (weight, _) in arms.items()}
-            assert shown == expected
 
 
 def test_what_redis_lost_is_learned_again_and_served_at_once(

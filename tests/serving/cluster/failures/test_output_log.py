@@ -17,9 +17,6 @@ from serving.cluster.failures.output_log import (
     log_of,
     logs_of_version,
 )
-from serving.rpc.frames.codec import Answer, AnswerStatus, encode_answers
-from tests.serving.container.artifacts import save
-from tests.serving.container.runtimes.test_command_runtime import SAYS_HELLO
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -83,33 +80,6 @@ def test_a_full_file_gives_way_to_a_new_one_and_the_one_before_is_kept(tmp_path:
     assert file.read_text() == "new\n"
     assert last_lines(file, lines=2) == ["end", "new"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["svm@2@abc.log", "svm@2@abc.log.1"]
-
-
-def test_what_an_executable_complains_of_goes_into_the_new_file_too(tmp_path: Path) -> None:
-    answer = encode_answers(1, [Answer(AnswerStatus.OK, b"1")], compute_us=0)
-    program = SAYS_HELLO + (
-        "peer.recv(65536)\n"
-        "print('complaint', file=sys.stderr, flush=True)\n"
-        f"peer.sendall({answer!r})\n"
-        "peer.recv(1)\n"
-    )
-    artifact = save(program, at=tmp_path / "container")
-    run(
-        tmp_path,
-        "from serving.container.loading import load_predictor\n"
-        "from serving.container.spec import LoadSpec\n"
-        f"artifact = Path({str(artifact['artifact'])!r})\n"
-        f"kept = {{'sha256': {artifact['sha256']!r}, 'input_type': 'doubles'}}\n"
-        "predictor = load_predictor(LoadSpec(runtime='command', artifact=artifact, **kept))\n"
-        f"os.write(1, b'x' * {MOST_BYTES} + b'\\n')\n"
-        "log.rotate()\n"
-        "assert predictor.answer_batch([b'[1]'])[0].payload == b'1'\n"
-        "predictor.close()",
-    )
-
-    file = find_log(tmp_path, replica_id="abc")
-    assert file is not None
-    assert file.read_text() == "complaint\n"
 
 
 def test_output_goes_on_to_the_worker_s_log_where_there_is_no_room_for_a_file(

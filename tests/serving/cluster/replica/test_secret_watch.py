@@ -58,12 +58,3 @@ def test_it_takes_up_each_secret_once_and_what_was_set_before_it_looked(
             services.set_secret(version=version, secret=secret, by=BY)
             assert taken.get(timeout=WITHIN_S) == secret
         assert taken.empty()
-
-
-@pytest.mark.usefixtures("server_redis")
-def test_one_that_cannot_be_read_leaves_the_one_before(version: ModelVersion) -> None:
-    had = version.secret
-    ModelVersion.objects.filter(pk=version.pk).update(secret="no sealed text")
-    with watching(version, sealed=had) as taken:
-        services.set_secret(version=version, secret="readable", by=BY)
-        assert taken.get(timeout=WITHIN_S) == "readable"

@@ -65,14 +65,6 @@ def crowd(stack: Stack) -> ModelVersion:
     return version
 
 
-def test_a_version_for_cpus_never_takes_a_gpu_slot(stack: Stack, crowd: ModelVersion) -> None:
-    stack.wait_for_rounds(2)
-    cpu = stack.wait_for_replicas(crowd, count=SLOTS)
-
-    assert {psutil.Process(record.pid).ppid() for record in cpu} == {stack.workers["cpu"].pid}
-    assert {record.device for record in cpu} == {"cpu"}
-
-
 def test_a_deploy_that_finds_no_slot_says_so_and_gets_one_of_whoever_has_most(
     stack: Stack, crowd: ModelVersion
 ) -> None:

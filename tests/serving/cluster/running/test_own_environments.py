@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from registry.models import ModelVersion
-from serving.cluster.host_environments import own_environments, read_hosts, read_log
+from serving.cluster.host_environments import own_environments
 from serving.environments.spec import EnvironmentSpec, environment_of, stack_python
 from serving.environments.store import Environments
 from serving.testing import version_spec
@@ -22,22 +22,6 @@ from tests.serving.cluster.running_stack import Stack
 pytestmark = pytest.mark.timeout(600)
 
 OLD = "scikit-learn==1.5.2"
-# Its words tell where it runs.
-WHERE = b"""
-import sys
-import sklearn
-
-class Predictor:
-    def __init__(self, path):
-        try:
-            import django
-        except ImportError:
-            django = None
-        self.where = [sklearn.__version__, sys.version[:4], django is None]
-
-    def pred_batch(self, inputs):
-        return [self.where] * len(inputs)
-"""
 PYTHON = b"""
 import sys
 
@@ -116,24 +100,3 @@ def test_another_python_serves_beside_the_stack_s(stack: Stack) -> None:
     stack.deploy_and_wait(version)
     assert answer_of(stack, version) == other
     stack.retire("other")
-
-
-def test_what_can_t_be_built_fails_its_release_alone(stack: Stack) -> None:
-    good = stack.add_version("pair", answer=4)
-    stack.deploy_and_wait(good)
-    bad = stack.add_artifact(
-        "pair", runtime="python", content=WHERE, requirements="numpy==1.24\nscikit-learn==1.5.2"
-    )
-
-    release = stack.wait_for_release(stack.deploy(bad), state="failed")
-
-    assert release.error.startswith("its environment could not be built: No solution found")
-    assert "a container itself needs" in release.error
-    assert "numpy==1.24" in release.output
-    assert answer_of(stack, good) == 4
-    (host,) = read_hosts(stack.client)
-    digest = spec_of(bad.requirements, runtime="python").digest
-    (known,) = [kept for kept in host.environments if kept.digest == digest]
-    assert known.error == release.error
-    assert "numpy==1.24" in read_log(stack.client, digest)
-    stack.retire("pair")

@@ -42,18 +42,6 @@ class Predictor:
     def pred_batch(self, inputs):
         return [0] * len(inputs)
 """
-FAILS_ITS_CHECK = b"""
-import sys
-
-def weights():
-    raise KeyError("weights\\0")
-
-class Predictor:
-    def __init__(self, path):
-        sys.stderr.write("reading weights\\n")
-        weights()
-    def pred_batch(self, inputs): ...
-"""
 
 
 def errors_of(stack: Stack, version_id: int) -> list[KnownError]:
@@ -100,15 +88,3 @@ def test_what_fails_in_every_replica_ends_its_release_with_where_it_failed(stack
     assert known.count >= 1
     file = logs_of_version(stack.var / "log" / "replicas", model="unloadable", version="1")[0]
     assert "about to fail" in last_lines(file, lines=100)
-
-
-def test_what_fails_its_check_says_where_and_what_it_wrote(stack: Stack) -> None:
-    version = stack.add_artifact("unfit", runtime="python", content=FAILS_ITS_CHECK)
-
-    release = stack.wait_for_release(stack.deploy(version), state="failed")
-
-    assert release.error.startswith(r"Predictor(path) failed: KeyError: 'weights\x00'")
-    assert 'File "predictor.py", line 5, in weights' in release.error
-    assert release.output == "reading weights\n"
-    (known,) = errors_of(stack, version.pk)
-    assert known.phase is Phase.CHECK

@@ -25,7 +25,7 @@ from serving.rpc.frames.codec import Answer, AnswerStatus, FrameType
 from tests.processes import command_of
 from tests.serving.cluster.control.scaling.played_web import Web
 from tests.serving.cluster.peer import Peer
-from tests.serving.cluster.running_stack import BY, SLOTS, Stack, constant, is_gone
+from tests.serving.cluster.running_stack import SLOTS, Stack, is_gone
 from tests.serving.cluster.wait_until import wait_for
 
 pytestmark = pytest.mark.timeout(600)
@@ -227,35 +227,6 @@ def test_a_worker_told_to_stop_drains_its_replicas_first(
     assert not (stack.run / f"r-{record.id[:12]}.sock").exists()
     stack.start_worker("cpu")
     stack.wait_for_replicas(version, apart_from=[record])
-
-
-def width(version: ModelVersion) -> int | None:
-    version.refresh_from_db()
-    return version.n_features
-
-
-def test_a_model_of_32_features_does_not_replace_one_of_64(stack: Stack) -> None:
-    pixels = stack.add_artifact("pixels", runtime="onnx", content=constant(0, width=64))
-    stack.deploy_and_wait(pixels)
-    halved = stack.add_artifact("pixels", runtime="onnx", content=constant(0, width=32))
-
-    release = stack.wait_for_release(stack.deploy(halved), state="failed")
-
-    assert release.error == (
-        "expected 64 numbers, as pixels:1 takes, which is live; pixels:2 takes 32. "
-        "Deploy it with allow_signature_change where that is meant."
-    )
-    assert (width(pixels), width(halved)) == (64, 32)
-    assert not stack.replicas(halved)
-    (record,) = stack.wait_for_replicas(pixels)
-    with Peer(record.address) as peer:
-        (answer,) = peer.ask(b"[" + b",".join([b"0"] * 64) + b"]")
-    assert answer.payload == b"0"
-
-    meant = services.deploy(version=halved, by=BY, allow_signature_change=True)
-
-    stack.wait_for_release(meant, state="live")
-    stack.retire("pixels")
 
 
 FORK_SERVER = "serving.container.child.fork_server"

@@ -14,17 +14,14 @@ from threading import Thread
 from typing import Any
 
 import pytest
-import redis
 from pytest_django.fixtures import Settings
 
 from registry import services
 from registry.models import VersionCheck
 from serving.cluster.control.checks.check_task import check_version
 from serving.cluster.failures.error_log import ErrorLog
-from serving.cluster.host_environments import own_environments, prepare, read_hosts
+from serving.cluster.host_environments import own_environments
 from serving.cluster.parent import Lifeline
-from serving.environments.spec import environment_of
-from serving.testing import version_spec
 from tests.clients.refusals.cases import Refusal
 from tests.clients.refusals.of_environments import LARGEST, OF_ENVIRONMENTS
 from tests.serving.environments.wheels import make_wheel, wheelhouse
@@ -149,23 +146,3 @@ def test_what_takes_the_permission_to_run_code_says_so_before_anything_is_built(
     assert list(own_environments().kept()) == []
     (kept,) = ErrorLog(server_redis).read(version.pk)
     assert kept.error == check.error
-
-
-@pytest.mark.django_db(transaction=True)
-def test_versions_whose_requirements_come_to_the_same_are_told_to_share_one(
-    server_redis: redis.Redis, tmp_path: Path, settings: Settings
-) -> None:
-    settings.CLIPPER_PIP_NO_INDEX = True
-    rows = []
-    for number, text in enumerate(["toaster\nbread==2.0", "bread==2.0", "toaster"]):
-        version = version_spec(model="m", version=str(number), requirements=text, runtime="python")
-        held = prepare(version, afresh=True, meanwhile=lambda progress: None)
-        assert held is not None
-        held.release()
-        spec = environment_of(version)
-        assert spec is not None
-        rows.append((held.folder.name, held.built, spec.digest))
-    assert [built for _, built, _ in rows] == [True, True, False]
-    (host,) = read_hosts(server_redis)
-    shared = {kept.digest: set(kept.specs) for kept in host.environments}
-    assert shared == {rows[0][0]: {rows[0][2], rows[2][2]}, rows[1][0]: {rows[1][2]}}

@@ -55,32 +55,3 @@ def test_what_waits_for_a_slot_beside_it_ends_nobody_s_grace(
     retiring.run(after_s=5.0)
     warm.refresh_from_db()
     assert warm.warm_until == until
-
-
-def test_what_moves_gets_a_slot_before_what_only_waited(rounds: Rounds, live: ModelVersion) -> None:
-    """Or it would have none to move to, and the worker could not retire."""
-    others = [a_live_version(name) for name in ("tree", "knn")]
-    rounds.announce(live, "r1", worker="old")
-    rounds.announce(others[0], "r2", worker="old")
-    rounds.dismiss("h1")
-    rounds.employ("h1", id="old", slots=2, retiring=True)
-    assert not rounds.run()
-
-    rounds.employ("h1", id="new", slots=2)
-    rounds.run()
-    for leaving, version in (("r1", live), ("r2", others[0])):
-        ((started, _),) = rounds.started
-        rounds.announce(version, started, worker="new")
-        rounds.see("r2", started)
-        assert rounds.run().drains == (leaving,)
-        rounds.directory.remove([leaving])
-        rounds.started.clear()
-        rounds.run()
-    assert rounds.started == []  # what only waited still does, as every slot is taken
-
-
-def a_live_version(name: str) -> ModelVersion:
-    version = make_version(name)
-    version.model.live_version = version
-    version.model.save()
-    return version
