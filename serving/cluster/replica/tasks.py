@@ -1,4 +1,4 @@
-"""The Celery task that is a replica, and what is told of one whose process was lost."""
+"""The Celery task that is a replica, and the report of one whose process was lost."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def note_lost_replica(
         loading = record.state is ReplicaState.LOADING
         reason = f"{how}, {WHILE_LOADING}" if loading else how
         note_death(record, reason=reason)
-        if f"exitcode {EX_SOFTWARE}" not in how:  # that of one that has told of its model's
+        if f"exitcode {EX_SOFTWARE}" not in how:  # it has reported its model's end
             log_end(record, reason=reason)
 
 

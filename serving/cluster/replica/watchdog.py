@@ -1,4 +1,4 @@
-"""What a worker's main process knows of its replicas without their help: a table in shared memory.
+"""Table in shared memory by which a worker's main process watches its replicas.
 
 A replica whose model never returns, and holds the interpreter meanwhile, can neither beat nor end
 itself, and one that takes too much memory may not find enough to say so. Each replica therefore

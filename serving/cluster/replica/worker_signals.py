@@ -1,4 +1,4 @@
-"""What a Celery worker does beside running tasks: prepare its forks, pass on its shutdown."""
+"""Celery signals of a worker: prepare its forks, watch them, pass on its shutdown."""
 
 from __future__ import annotations
 

@@ -92,12 +92,12 @@ def try_out(
                 spec, largest=largest, kept=kept, server=forks, environment=environment
             ) as process,
         ):
-            told = Tail(process.stdout, most=LONGEST_LINE)
+            verdict = Tail(process.stdout, most=LONGEST_LINE)
             written = Tail(process.stderr, most=8192)
             try:
                 code = _watched(
                     process,
-                    told=told,
+                    verdict=verdict,
                     limit_mb=version.memory_limit_mb,
                     seconds=seconds,
                     meanwhile=meanwhile,
@@ -108,13 +108,13 @@ def try_out(
     if code is None:
         fault = f"the model did not load and answer within {seconds:g} s"
         return failed_trial(fault, output=written.text())
-    return _verdict(told.text(), output=written.text(), code=code, version=version)
+    return _read_verdict(verdict.text(), output=written.text(), code=code, version=version)
 
 
 def _watched(
     process: ModelProcess,
     *,
-    told: Tail,
+    verdict: Tail,
     limit_mb: int | None,
     seconds: float,
     meanwhile: Callable[[], object],
@@ -125,7 +125,7 @@ def _watched(
     while (code := process.wait(1.0)) is None and time.monotonic() < deadline:
         meanwhile()
         if process.pid is not None:
-            if base_bytes is None and (base_bytes := _told_base(told.head)) is not None:
+            if base_bytes is None and (base_bytes := _base_bytes(verdict.head)) is not None:
                 base_bytes = min(base_bytes, process_bytes(process.pid))
             _check_limits(process.pid, base_bytes=base_bytes, limit_mb=limit_mb)
     if code is None:
@@ -142,15 +142,15 @@ def _check_limits(pid: int, *, base_bytes: int | None, limit_mb: int | None) -> 
         raise _OverLimit(fault)
 
 
-def _told_base(head: bytes) -> int | None:
-    """Return what it held before its model, which is the first that it tells."""
+def _base_bytes(head: bytes) -> int | None:
+    """Return the bytes that it held before its model, from its first line."""
     with suppress(ValueError, KeyError, TypeError, RecursionError):
         return int(json.loads(head.partition(b"\n")[0])["base_bytes"])
     return None
 
 
 def failed_trial(fault: str, *, output: str = "") -> Trial:
-    """Of a model that didn't say itself what is wrong, with where it was if its output says so."""
+    """Return the trial of a model that didn't say what is wrong, with where it was if known."""
     failure = broken(fault, output=output)
     return Trial(fault=failure.summary, output=output, failure=failure)
 
@@ -172,7 +172,7 @@ class Tail:
         self._thread.start()
 
     def text(self) -> str:
-        """What there is once the process has ended, printable."""
+        """Return what was written once the process has ended, printable."""
         self._thread.join(READ_WITHIN_S)  # it may have left somebody behind who holds the pipe
         gap = CUT.format(self._left_out).encode() if self._left_out else b""
         whole = self.head + gap + bytes(self._tail)
@@ -232,9 +232,9 @@ def _nameless(rows: Sequence[Row]) -> Iterator[int]:
         yield file.fileno()
 
 
-def _verdict(told: str, *, output: str, code: int, version: VersionSpec) -> Trial:
+def _read_verdict(text: str, *, output: str, code: int, version: VersionSpec) -> Trial:
     try:
-        last = json.loads(told.strip().rpartition("\n")[2])
+        last = json.loads(text.strip().rpartition("\n")[2])
         if last["ok"]:
             n_features = reported_features(last.get("n_features"))
             signature = read_reported(last.get("signature"), input_type=version.input_type)

@@ -69,7 +69,7 @@ class Leaving:
 
         def wait(seconds: float) -> None:
             if self._over.wait(seconds):
-                raise RetirementFailed("the worker was told to end at once")
+                raise RetirementFailed("the worker has to end at once")
             if time.monotonic() > deadline:
                 raise RetirementFailed(f"they have not all moved within {self._within_s:g} s")
 

@@ -111,7 +111,7 @@ class Retirement:
         return sum(failures.count for failures in found), "; ".join(f.text for f in found)
 
     def _obstacle(self, left: Sequence[ReplicaRecord], *, records: Sequence[ReplicaRecord]) -> str:
-        """Return what is in the way, as far as can be told."""
+        """Return what is in the way, as far as it is known."""
         if not self._own().retiring:
             return f"the worker hangs: it went on taking replicas for {self.patience_s:g} s"
         names = ", ".join(sorted({f"{record.model}:{record.version}" for record in left}))
