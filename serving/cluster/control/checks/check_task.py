@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 from collections.abc import Mapping, Sequence
@@ -53,6 +54,7 @@ from serving.rpc.text import safe_text
 
 # A server that has forked no check for this long ends: it holds some 100 MiB.
 FORK_SERVER = ForkServer(nice=NICE, idle_s=20.0)
+atexit.register(FORK_SERVER.end)
 
 logger = logging.getLogger(__name__)
 
