@@ -62,12 +62,12 @@ class SelectionView(ManagementView):
     )
     def delete(self, request: Request, application: str) -> Response:
         found = find_application(request, name=application)
-        context = _wanted(request)
+        context = _parse_context(request)
         forget(redis_client(), found, context=context, by=actor_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def _wanted(request: Request) -> str | None:
+def _parse_context(request: Request) -> str | None:
     """Return the context to reset, None for all. Raises BadRequest unless just one was asked."""
     given: dict[str, Any] = {name: request.query_params[name] for name in request.query_params}
     if given == {"all": "true"}:

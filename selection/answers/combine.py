@@ -23,7 +23,7 @@ import msgspec
 from core.errors import ModelFailed
 from selection.answers.imputation import Averages, Values, shape
 from selection.answers.json_values import best_class, class_scores, decode, numbers, same_value_key
-from selection.policies.policy import normalised
+from selection.policies.policy import normalise
 
 VOTE, SCORES, MEAN, MEDIAN = "vote", "scores", "mean", "median"
 
@@ -174,7 +174,7 @@ def _with_stand_ins(
             average = averages.of(arm, kind=kind)
             if average is not None and shape(average) == expected:
                 complete[arm] = average
-    shares = normalised({arm: answers.weights.get(arm, 0.0) for arm in complete})
+    shares = normalise({arm: answers.weights.get(arm, 0.0) for arm in complete})
     return [(value, shares[arm]) for arm, value in complete.items()]
 
 
@@ -213,7 +213,7 @@ def custom(name: str, function: CustomCombine) -> Callable[[Answers], Combined]:
             # Any pair will do, and any number: compiled code would refuse those of numpy.
             pair: Any = function(
                 {arm: decode(answers.predictions[arm]) for arm in arms},
-                normalised({arm: answers.weights.get(arm, 0.0) for arm in arms}),
+                normalise({arm: answers.weights.get(arm, 0.0) for arm in arms}),
             )
             output, confidence = pair
             if not 0.0 <= confidence <= 1.0:

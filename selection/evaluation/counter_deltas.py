@@ -26,23 +26,23 @@ def counted_since(before: Readings, after: Readings) -> dict[str, Counts]:
             earlier = known.get(arm, ())
             grown = growth(() if went_back(earlier, counts) else earlier, counts)
             if any(grown):
-                total[arm] = summed(total.get(arm), grown)
+                total[arm] = sum_counts(total.get(arm), grown)
     return total
 
 
-def remembered(before: Readings, after: Readings) -> dict[str, ByArm]:
+def keep_last_readings(before: Readings, after: Readings) -> dict[str, ByArm]:
     """Return the last reading of every process, those of the longest gone left out."""
     gone = {process: arms for process, arms in before.items() if process not in after}
     return {**dict(list(gone.items())[-REMEMBERED:]), **after}
 
 
-def added(*parts: ByArm) -> dict[str, Counts]:
+def add_counts(*parts: ByArm) -> dict[str, Counts]:
     total: dict[str, Counts] = {}
     for part in parts:
         for arm, counts in part.items():
-            total[arm] = summed(total.get(arm), counts)
+            total[arm] = sum_counts(total.get(arm), counts)
     return total
 
 
-def summed(known: Counts | None, other: Counts) -> Counts:
+def sum_counts(known: Counts | None, other: Counts) -> Counts:
     return list(other) if known is None else [a + b for a, b in zip(known, other, strict=True)]

@@ -75,7 +75,7 @@ class ExportView(ManagementView):
     )
     def get(self, request: Request, application: str) -> HttpResponse:
         found = find_application(request, name=application)
-        wanted = _wanted(request)
+        wanted = _parse_span(request)
         kind = KINDS[wanted.kind]
         page = kind.page(found, wanted)
         media_type = _accepted(request)
@@ -88,7 +88,7 @@ class ExportView(ManagementView):
         return response
 
 
-def _wanted(request: Request) -> ExportSpan:
+def _parse_span(request: Request) -> ExportSpan:
     asked = request.query_params
     known = [parameter.name for parameter in PARAMETERS]
     if unknown := sorted(set(asked) - set(known)):

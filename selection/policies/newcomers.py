@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from selection.policies.arithmetic.sums import Statistics
-from selection.policies.policy import evenly, highest, normalised
+from selection.policies.policy import evenly, highest, normalise
 
 NEWCOMERS = (0.1, 1e-3, 1.0, "share for all versions without feedback, once others have some")
 
@@ -24,7 +24,7 @@ def new_among(statistics: Statistics) -> frozenset[str]:
     return frozenset(arm for arm, vector in statistics.items() if vector[0] < 1.0)
 
 
-def limited(
+def limit_newcomers(
     chances: Mapping[str, float],
     *,
     new: frozenset[str],
@@ -38,16 +38,14 @@ def limited(
     share = math.fsum(chances[arm] for arm in new)
     if share <= newcomers:
         return chances
-    others = (
-        normalised({a: x for a, x in chances.items() if a not in new}) if not known else known()
-    )
+    others = normalise({a: x for a, x in chances.items() if a not in new}) if not known else known()
     return {
         arm: newcomers * chance / share if arm in new else (1.0 - newcomers) * others[arm]
         for arm, chance in chances.items()
     }
 
 
-def favoured(
+def favour_highest(
     scores: Mapping[str, float], *, new: frozenset[str], newcomers: float
 ) -> Mapping[str, float]:
     """Return equal chances for the arms of the highest score, limited for `new` arms."""
@@ -57,4 +55,4 @@ def favoured(
         return evenly(highest(known), among=scores)
 
     best = evenly(highest(scores), among=scores)
-    return limited(best, new=new, newcomers=newcomers, known=among_known)
+    return limit_newcomers(best, new=new, newcomers=newcomers, known=among_known)

@@ -278,10 +278,10 @@ def shares(statistics: Statistics) -> dict[str, float]:
         arm: math.exp(max(weight - highest, LOWEST_EXPONENT))
         for arm, (weight,) in statistics.items()
     }
-    return normalised(scaled)
+    return normalise(scaled)
 
 
-def normalised(weights: Mapping[str, float]) -> dict[str, float]:
+def normalise(weights: Mapping[str, float]) -> dict[str, float]:
     """Return the weights divided by their sum; equal shares where nothing weighs anything."""
     total = math.fsum(weights.values())
     if total <= 0.0:
@@ -289,7 +289,7 @@ def normalised(weights: Mapping[str, float]) -> dict[str, float]:
     return {arm: weight / total for arm, weight in weights.items()}
 
 
-def floored(chances: Mapping[str, float], *, floor: float) -> dict[str, float]:
+def add_floor(chances: Mapping[str, float], *, floor: float) -> dict[str, float]:
     """Return the chances mixed with a share of exploration, spread evenly."""
     even = floor / len(chances)
     return {arm: (1.0 - floor) * chance + even for arm, chance in chances.items()}
@@ -309,7 +309,7 @@ def highest(scores: Mapping[str, float]) -> list[str]:
 
 def trust(statistics: Statistics) -> dict[str, float]:
     """Return shares in proportion to mean rewards, by Laplace's rule of succession."""
-    return normalised({arm: (v[1] + 1.0) / (v[0] + 2.0) for arm, v in statistics.items()})
+    return normalise({arm: (v[1] + 1.0) / (v[0] + 2.0) for arm, v in statistics.items()})
 
 
 def down_of(shares: Mapping[str, float], *, factors: Factors) -> frozenset[str]:

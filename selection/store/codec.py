@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from core.specs import ApplicationSpec
 from selection.policies import Policy, Prepared
-from selection.policies.arithmetic.shrinkage import Everybody, shrunk
+from selection.policies.arithmetic.shrinkage import Everybody, shrink
 from selection.policies.arithmetic.sums import (
     EVIDENCE,
     REWARDS,
@@ -129,7 +129,7 @@ def known_of(
         return own
     everybody = Everybody.of(general, arms, statistics=statistics, warm_start=warm_start)
     seen = join(state, arms, statistic=REWARDS, warm_start=warm_start)
-    return shrunk(own, everybody, seen=seen, relative=policy.statistic.relative)
+    return shrink(own, everybody, seen=seen, relative=policy.statistic.relative)
 
 
 def _recommendation(found: Recommendation | None) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ async def replicated(client: Redis, *, replicas: int) -> None:
     """Return once so many replicas have all that was written before. Raises `Unavailable`."""
     if replicas:
         async with client.pipeline(transaction=False) as pipe:
-            _, reached = await _asked(pipe, replicas=replicas).execute()
+            _, reached = await _ask_replicas(pipe, replicas=replicas).execute()
         _check(int(reached), replicas=replicas)
 
 
@@ -31,11 +31,11 @@ def replicated_blocking(client: redis.Redis, *, replicas: int) -> None:
     """Do the same where waiting is allowed."""
     if replicas:
         with client.pipeline(transaction=False) as pipe:
-            _, reached = _asked(pipe, replicas=replicas).execute()
+            _, reached = _ask_replicas(pipe, replicas=replicas).execute()
         _check(int(reached), replicas=replicas)
 
 
-def _asked(pipe: AnyPipeline, *, replicas: int) -> AnyPipeline:
+def _ask_replicas(pipe: AnyPipeline, *, replicas: int) -> AnyPipeline:
     # WAIT speaks of what its own connection has last had copied, and nothing of the others'. What
     # is published is copied too, behind all that was written before.
     pipe.publish(CHANNEL, "")

@@ -14,7 +14,7 @@ from selection.feedback.persistence.journal import FeedbackJournal, JournalUpdat
 from selection.policies import make_policy
 from selection.store.query_counts import QueryCounts
 from selection.store.redis_keys import QUERIES, state_key
-from tests.selection.updates import journal_update, told
+from tests.selection.updates import feedback_update, journal_update
 
 
 class Live:
@@ -34,7 +34,7 @@ class Live:
     ) -> bool:
         """Give feedback, and say whether it was counted."""
         losses = losses or {"svm:1": 1.0}
-        one = told(
+        one = feedback_update(
             self.policy,
             losses,
             context=context,

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from selection.feedback.persistence.journal import FeedbackJournal
 from selection.policies import make_policy
-from tests.selection.updates import told
+from tests.selection.updates import feedback_update
 
 ARMS = ("svm:2", "tree:1")
 POLICY = make_policy("exp3", {})
@@ -23,7 +23,7 @@ def observe_many(socket: str, seed: int, count: int, application_id: int = 1) ->
             for number in range(0, count, 5):
                 await journal.append(
                     [
-                        told(
+                        feedback_update(
                             POLICY,
                             {ARMS[(seed + i) % 2]: (number + seed + i) % 7 / 7},
                             context=("", "ann")[(number + i) % 2],

@@ -69,10 +69,10 @@ def alike(draw: st.DrawFn, *, most: int) -> list[tuple[str, Update]]:
 
 
 def _deltas(draw: st.DrawFn, statistic: StatisticKind, observed: tuple[str, ...]) -> Statistics:
-    told = draw(st.lists(st.sampled_from(observed), unique=True))
+    taught = draw(st.lists(st.sampled_from(observed), unique=True))
     if statistic.levelled:
-        return beside_level({arm: draw(shares) for arm in told})
-    return {arm: tuple(draw(numbers) for _ in range(statistic.width)) for arm in told}
+        return beside_level({arm: draw(shares) for arm in taught})
+    return {arm: tuple(draw(numbers) for _ in range(statistic.width)) for arm in taught}
 
 
 def journal_update(
@@ -103,7 +103,7 @@ def journal_update(
     return JournalUpdate(mark=nonce, event=event, update=update, **(fields | bounds))
 
 
-def told(
+def feedback_update(
     policy: Policy,
     losses: Mapping[str, float],
     *,

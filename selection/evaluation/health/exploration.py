@@ -8,7 +8,7 @@ import msgspec
 
 from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding
 from selection.policies import Policy
-from selection.policies.policy import normalised
+from selection.policies.policy import normalise
 
 
 class Exploration(msgspec.Struct):
@@ -38,7 +38,9 @@ class Exploration(msgspec.Struct):
         if collapsed:
             arm = collapsed[0]
             had = _percent(self.calls.get(arm, 0.0) / total)
-            return Finding(ALARM, share, f"{arm} got {had} of the latest calls, {_kept(kept[arm])}")
+            return Finding(
+                ALARM, share, f"{arm} got {had} of the latest calls, {_share_words(kept[arm])}"
+            )
         return Finding(
             GOOD, share, f"{lowest} got the fewest, {_percent(share)} of the latest calls"
         )
@@ -61,11 +63,11 @@ class Exploration(msgspec.Struct):
 def kept_for(policy: Policy, *, weights: Mapping[str, float]) -> dict[str, float | None]:
     """Return the share of calls that each arm should at least have."""
     if not policy.learns:
-        return {arm: share or None for arm, share in normalised(weights).items()}
+        return {arm: share or None for arm, share in normalise(weights).items()}
     return dict.fromkeys(weights, float(getattr(policy, "floor", 0.0)) / len(weights))
 
 
-def _kept(share: float | None) -> str:
+def _share_words(share: float | None) -> str:
     return f"where {_percent(share)} is kept for it" if share else "and nothing is kept for it"
 
 

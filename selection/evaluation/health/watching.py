@@ -64,7 +64,7 @@ class Watch:
                 context=row["context"],
                 issued_at=row["issued_at"].timestamp(),
                 received_at=row["received_at"].timestamp(),
-                metrics={**row["metrics"], **_taken(asked)},
+                metrics={**row["metrics"], **_deductions(asked)},
                 awaited=row["kind"] != INPUT,
             )
         )
@@ -95,7 +95,7 @@ class Watch:
         means = self._checks.guardrails.means(tuple(self._experiment.weights))
         row.guardrails = [guardrail._asdict() for guardrail in means]
         row.sums = msgspec.to_builtins(self._checks)
-        row.readings = counter_deltas.remembered(row.readings, readings)
+        row.readings = counter_deltas.keep_last_readings(row.readings, readings)
         row.at = self._now
         return row
 
@@ -152,7 +152,7 @@ _UNSEEN: dict[str, Any] = {
 }
 
 
-def _taken(asked: Mapping[str, Any]) -> dict[str, float]:
+def _deductions(asked: Mapping[str, Any]) -> dict[str, float]:
     """Return what went off the reward of an arm, where its application sets a price."""
     if "lateness" not in asked:
         return {}

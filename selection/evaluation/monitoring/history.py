@@ -120,7 +120,7 @@ def _totals(
     """Return what the period comes to by arm, those that are routed at its end first."""
     if not rows:
         return []
-    counts = counter_deltas.added(*(row.counts for row in rows))
+    counts = counter_deltas.add_counts(*(row.counts for row in rows))
     asked = sum(numbers[0] for numbers in counts.values())
     names = dict.fromkeys((*rows[-1].arms, *arms_of(rows)))
     return [

@@ -69,7 +69,7 @@ def take_snapshots(
     for each in observed:
         last = found.get(each.application.id)
         if last is None or last.unread or _differs(last, each):
-            taken.append(_taken(each, last=last, now=now, pause=pause))
+            taken.append(_take(each, last=last, now=now, pause=pause))
     return [snapshot for snapshot in taken if snapshot is not None]
 
 
@@ -87,7 +87,7 @@ def _differs(last: SelectionSnapshot, observed: ObservedApplication) -> bool:
     return then != now or bool(counter_deltas.counted_since(last.readings, observed.readings))
 
 
-def _taken(
+def _take(
     observed: ObservedApplication,
     *,
     last: SelectionSnapshot | None,
@@ -128,11 +128,13 @@ def _taken(
         earned=earned,
         rewards=rewards,
         recommendation=observed.state["recommendation"],
-        readings=counter_deltas.remembered(last.readings if last else {}, observed.readings),
+        readings=counter_deltas.keep_last_readings(
+            last.readings if last else {}, observed.readings
+        ),
         last_feedback=known,
     )
     health = watch.concluded(counts=counts, too_late=observed.too_late, latency=observed.latency)
-    return snapshot if _saved(snapshot, health=health) else None
+    return snapshot if _save(snapshot, health=health) else None
 
 
 def _before_first(application_id: int, *, now: datetime) -> int:
@@ -143,7 +145,7 @@ def _before_first(application_id: int, *, now: datetime) -> int:
 
 
 @transaction.atomic
-def _saved(snapshot: SelectionSnapshot, *, health: ExperimentHealth) -> bool:
+def _save(snapshot: SelectionSnapshot, *, health: ExperimentHealth) -> bool:
     """Save it where its application is still there, which it then is until the end of this."""
     rows = Application.objects.select_for_update(no_key=True).filter(pk=snapshot.application_id)
     if rows.first() is None:
@@ -217,7 +219,7 @@ def merge(rows: Sequence[SelectionSnapshot]) -> SelectionSnapshot:
     """Return the last of some neighbours, in order, with what happened in all of them."""
     *_, last = rows
     last.since = rows[0].since
-    last.counts = counter_deltas.added(*(row.counts for row in rows))
+    last.counts = counter_deltas.add_counts(*(row.counts for row in rows))
     last.earned = add(row.earned for row in rows)
     last.rewards = add_by_arm(row.rewards for row in rows)
     return last

@@ -61,7 +61,7 @@ def learning(
     return lines.proposal(trained_on=pupil.updates, pace=pace)
 
 
-def averaged(proposals: Sequence[Proposal], *, settled: Floats) -> Proposal:
+def average_proposals(proposals: Sequence[Proposal], *, settled: Floats) -> Proposal:
     """Return what a policy does on average over several times that it learned from one log."""
     first = proposals[0]
     if len(proposals) == 1 or first.answers is not None or not len(first.chances):

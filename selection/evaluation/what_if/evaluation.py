@@ -21,8 +21,13 @@ from selection.evaluation.offpolicy.estimate import Estimate, Proposal, estimate
 from selection.evaluation.offpolicy.evidence import evidence_of, spread_of
 from selection.evaluation.offpolicy.intervals import Verdict, plain
 from selection.evaluation.offpolicy.log import Floats, Log, log_of
-from selection.evaluation.offpolicy.policy_replay import Candidate, averaged, learning, together
-from selection.evaluation.what_if.feedback_span import Kept, Span, kept_feedback
+from selection.evaluation.offpolicy.policy_replay import (
+    Candidate,
+    average_proposals,
+    learning,
+    together,
+)
+from selection.evaluation.what_if.feedback_span import KeptFeedback, Span, kept_feedback
 from selection.evaluation.what_if.targets import UNIFORM, WhatIfTarget, check_targets, usual_targets
 from selection.inference import Interval
 from selection.policies import make_policy
@@ -131,7 +136,7 @@ class Evaluation:
         spec: ApplicationSpec,
         *,
         weights: Mapping[str, float],
-        kept: Kept,
+        kept: KeptFeedback,
         span: Span,
         until: float,
         clock: Callable[[], float],
@@ -224,7 +229,7 @@ class Evaluation:
             proposals.append(learning(self._log, candidate, uniforms=uniforms, tick=self._tick))
             if proposals[0].answers is not None:
                 break  # what asks all arms leaves nothing to chance
-        return averaged(proposals, settled=self._evidence.settled)
+        return average_proposals(proposals, settled=self._evidence.settled)
 
     def _line(self, chances: Mapping[str, float]) -> Floats:
         line = np.zeros((1, len(self._log.arms)))

@@ -13,7 +13,7 @@ from selection.models import Feedback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class KeptFeedback:
     """Feedback read, oldest first. `whole` are rewards of answers that several arms made."""
 
     queries: tuple[LoggedQuery, ...]
@@ -24,7 +24,7 @@ class Kept:
     others: bool
 
 
-def kept_feedback(application_id: int, *, span: Span, rule: AnswerRule) -> Kept:
+def kept_feedback(application_id: int, *, span: Span, rule: AnswerRule) -> KeptFeedback:
     """Return the feedback of a span; rows whose caller chose the version aren't among it."""
     read: list[LoggedQuery] = []
     times: list[datetime] = []
@@ -44,7 +44,7 @@ def kept_feedback(application_id: int, *, span: Span, rule: AnswerRule) -> Kept:
     # Rewards of single arms and one of the answer as a whole look alike where all arms' are the
     # same; an application whose callers tell those of single arms shows it in other rows.
     by_arm = any(_is_by_arm(query) for query in read)
-    return Kept(
+    return KeptFeedback(
         queries=tuple(query for query in read if by_arm or not _is_whole(query)),
         whole=tuple(
             query.reward

@@ -126,7 +126,7 @@ def prices_of(receipt: Receipt, *, application: ApplicationSpec) -> dict[str, Pr
     }
 
 
-def charged(losses: Mapping[str, float], *, prices: Mapping[str, Price]) -> dict[str, float]:
+def charge(losses: Mapping[str, float], *, prices: Mapping[str, Price]) -> dict[str, float]:
     """Return losses with what each arm's price adds to its own: at most 1."""
     return {arm: min(loss + sum(prices.get(arm, FREE)), 1.0) for arm, loss in losses.items()}
 
@@ -141,7 +141,7 @@ def losses_of(
     """
     receipt = prediction.receipt
     if isinstance(item.rewards, dict):
-        return _rewarded(receipt, item.rewards)
+        return _reward_losses(receipt, item.rewards)
     missing = application.missing_loss
     if isinstance(item.reward, int | float):
         loss = 1.0 - item.reward
@@ -165,7 +165,7 @@ def losses_of(
     return losses
 
 
-def _rewarded(receipt: Receipt, rewards: dict[str, float]) -> dict[str, float]:
+def _reward_losses(receipt: Receipt, rewards: dict[str, float]) -> dict[str, float]:
     asked = [record.arm for record in receipt.arms]
     unasked = sorted(rewards.keys() - set(asked))
     if unasked:

@@ -26,7 +26,7 @@ from selection.feedback.intake.joining import (
     JoinedPrediction,
     PredictArms,
     Price,
-    charged,
+    charge,
     from_receipt,
     losses_of,
     mark_of,
@@ -253,7 +253,7 @@ class FeedbackService:
         assert isinstance(item, FeedbackItem)  # noqa: S101 - an error is its own prediction
         receipt = prediction.receipt
         prices = prices_of(receipt, application=application)
-        losses = charged(losses_of(prediction, item=item, application=application), prices=prices)
+        losses = charge(losses_of(prediction, item=item, application=application), prices=prices)
         update = None
         if losses and not receipt.forced:
             update = self._store.policy(application).update(

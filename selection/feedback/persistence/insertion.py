@@ -21,7 +21,7 @@ _as_json = msgspec.json.Encoder().encode
 def insert(model: type[models.Model], rows: Iterable[Values]) -> None:
     """Insert rows of values by field, moments in milliseconds; rows that are there are skipped."""
     fields = [field for field in model._meta.concrete_fields if not field.primary_key]
-    taken = [(field.attname, _prepared(field)) for field in fields]
+    taken = [(field.attname, _converter(field)) for field in fields]
     quoted = connection.ops.quote_name
     columns = ", ".join(quoted(str(field.column)) for field in fields)
     # Names are the model's own; all values are parameters.
@@ -37,7 +37,7 @@ def insert(model: type[models.Model], rows: Iterable[Values]) -> None:
             )
 
 
-def _prepared(field: models.Field[Any, Any]) -> Callable[[Any], Any]:
+def _converter(field: models.Field[Any, Any]) -> Callable[[Any], Any]:
     """Return what makes the database's value of one of ours."""
     if isinstance(field, models.JSONField):
         return _json

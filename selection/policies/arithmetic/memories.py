@@ -21,6 +21,6 @@ MEMORIES = StatisticKind(
 )
 
 
-def remembered(reward: float) -> Vector:
+def sums_of_reward(reward: float) -> Vector:
     """Return what one reward adds to the sums."""
     return (1.0, reward, 1.0) * len(KEEPS)

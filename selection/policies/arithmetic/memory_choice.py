@@ -31,7 +31,7 @@ class Belief(NamedTuple):
     rewards: Array
 
 
-def believed(vectors: Sequence[Vector]) -> Belief:
+def choose_beliefs(vectors: Sequence[Vector]) -> Belief:
     """Return what the arms' sums tell of them now: `MEMORIES`, and `LEVELS` behind them."""
     table = np.array(vectors, dtype=np.float64)
     counts, rewards, worth = _memories(table[:, : MEMORIES.width])

@@ -80,7 +80,7 @@ def _variance(rewards: Iterable[Vector]) -> float:
     return total / count
 
 
-def shrunk(
+def shrink(
     own: Statistics,
     everybody: Everybody,
     *,
@@ -91,13 +91,13 @@ def shrunk(
     if relative:
         known, observed = _most(everybody.rewards), max(_most(seen), 0.0)
         share = _share(known, own=observed, strength=everybody.strength)
-        decided = _decided(observed, worth=share * known, known=known)
+        decided = _decision_factor(observed, worth=share * known, known=known)
         return {
-            arm: _added(vector, everybody.statistics[arm], share=share, times=decided)
+            arm: _add(vector, everybody.statistics[arm], share=share, times=decided)
             for arm, vector in own.items()
         }
     return {
-        arm: _added(
+        arm: _add(
             vector,
             everybody.statistics[arm],
             share=_share(everybody.statistics[arm][0], own=vector[0], strength=everybody.strength),
@@ -106,7 +106,7 @@ def shrunk(
     }
 
 
-def _decided(observed: float, *, worth: float, known: float) -> float:
+def _decision_factor(observed: float, *, worth: float, known: float) -> float:
     """Return by what log-weights are multiplied, which are further apart the more was observed."""
     counted = observed + worth
     if counted <= 0.0:
@@ -114,7 +114,7 @@ def _decided(observed: float, *, worth: float, known: float) -> float:
     return 1.0 + max(known - counted, 0.0) * worth / counted**2
 
 
-def _added(vector: Vector, others: Vector, *, share: float, times: float = 1.0) -> Vector:
+def _add(vector: Vector, others: Vector, *, share: float, times: float = 1.0) -> Vector:
     # A list in between takes half the time: regressions have hundreds of numbers.
     added = [x + share * y for x, y in zip(vector, others, strict=True)]
     return tuple(added) if times == 1.0 else tuple([times * x for x in added])

@@ -14,7 +14,7 @@ from selection.policies.policy import (
     Prepared,
     Selection,
     down_of,
-    normalised,
+    normalise,
     parameter,
 )
 from selection.reliability import Factors, redistributed
@@ -70,7 +70,7 @@ class ABSplit(Policy):
     inherit: float = 0.0
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> KeyedArms:
-        weights = normalised(arms)
+        weights = normalise(arms)
         return KeyedArms.draw_one(
             weights=weights,
             probabilities=weights,

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from selection.policies.arithmetic.memories import MEMORIES, remembered
+from selection.policies.arithmetic.memories import MEMORIES, sums_of_reward
 from selection.policies.arithmetic.sums import LEVELS, StatisticKind, Statistics, Vector
-from selection.policies.newcomers import NEWCOMERS, limited, new_among
-from selection.policies.policy import Observation, Policy, Prepared, floored, normalised
+from selection.policies.newcomers import NEWCOMERS, limit_newcomers, new_among
+from selection.policies.policy import Observation, Policy, Prepared, add_floor, normalise
 
 if TYPE_CHECKING:
     from selection.policies.arithmetic.memory_choice import Belief
@@ -42,9 +42,9 @@ class AdaptiveUCB(Policy):
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         # NumPy is loaded where a policy needs it: other processes do without its memory.
-        from selection.policies.arithmetic.memory_choice import believed
+        from selection.policies.arithmetic.memory_choice import choose_beliefs
 
-        known = believed(list(statistics.values()))
+        known = choose_beliefs(list(statistics.values()))
         best = self._bounded(known, statistics)
         trusted = {
             arm: (rewards + 1.0) / (count + 2.0)
@@ -53,11 +53,11 @@ class AdaptiveUCB(Policy):
             )
         }
         return Prepared.draw_one(
-            weights=normalised(trusted), probabilities=floored(best, floor=self.floor)
+            weights=normalise(trusted), probabilities=add_floor(best, floor=self.floor)
         )
 
     def observe(self, seen: Observation) -> dict[str, Vector]:
-        return {arm: remembered(1.0 - loss) for arm, loss in seen.losses.items()}
+        return {arm: sums_of_reward(1.0 - loss) for arm, loss in seen.losses.items()}
 
     def reason(self, statistics: Statistics) -> str:
         from selection.policies.arithmetic.memory_choice import lengths
@@ -82,7 +82,7 @@ class AdaptiveUCB(Policy):
             shares = highest_bound(known, exploration=self.exploration, among=among)
             return dict(zip(statistics, shares, strict=True))
 
-        return limited(
+        return limit_newcomers(
             drawn(),
             new=new,
             newcomers=self.newcomers,

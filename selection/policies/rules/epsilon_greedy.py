@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from selection.policies.arithmetic.sums import Statistics, mean_reward
-from selection.policies.policy import Fading, Prepared, evenly, floored, highest, parameter, trust
+from selection.policies.policy import Fading, Prepared, add_floor, evenly, highest, parameter, trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,5 +32,5 @@ class EpsilonGreedy(Fading):
         best = highest(seen) if seen else list(arms)
         return Prepared.draw_one(
             weights=trust(statistics),
-            probabilities=floored(evenly(best, among=arms), floor=self.epsilon),
+            probabilities=add_floor(evenly(best, among=arms), floor=self.epsilon),
         )

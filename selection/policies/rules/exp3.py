@@ -12,7 +12,7 @@ from selection.policies.policy import (
     Exponential,
     Observation,
     Prepared,
-    floored,
+    add_floor,
     parameter,
     shares,
 )
@@ -32,7 +32,9 @@ class Exp3(Exponential):
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         weights = shares(statistics)
-        return Prepared.draw_one(weights=weights, probabilities=floored(weights, floor=self.floor))
+        return Prepared.draw_one(
+            weights=weights, probabilities=add_floor(weights, floor=self.floor)
+        )
 
     def observe(self, seen: Observation) -> dict[str, Vector]:
         return {

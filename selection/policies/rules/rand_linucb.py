@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from selection.policies.arithmetic.sums import Statistics
-from selection.policies.newcomers import limited
-from selection.policies.policy import floored
+from selection.policies.newcomers import limit_newcomers
+from selection.policies.policy import add_floor
 from selection.policies.rules.contextual import Contextual, Linear
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ class RandomisedBounds(Contextual):
     floor: float
 
     def chances_by(self, features: Sequence[float]) -> Mapping[str, float]:
-        chances = limited(
+        chances = limit_newcomers(
             self._highest(features),
             new=self.new,
             newcomers=self.newcomers,
             known=lambda: self._highest(features, among=[arm not in self.new for arm in self.arms]),
         )
-        return floored(chances, floor=self.floor)
+        return add_floor(chances, floor=self.floor)
 
     def _highest(
         self, features: Sequence[float], *, among: Sequence[bool] | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from selection.policies.arithmetic.sums import Statistics
-from selection.policies.policy import Policy, Prepared, normalised
+from selection.policies.policy import Policy, Prepared, normalise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,5 +19,5 @@ class Static(Policy):
     learns: ClassVar[bool] = False
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
-        weights = normalised(arms)
+        weights = normalise(arms)
         return Prepared.draw_one(weights=weights, probabilities=weights)

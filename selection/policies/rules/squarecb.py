@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from selection.policies.arithmetic.sums import Statistics
-from selection.policies.newcomers import limited
+from selection.policies.newcomers import limit_newcomers
 from selection.policies.rules.contextual import Contextual, Linear
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class GapWeighted(Contextual):
         chances[best] = 0.0
         chances[best] = 1.0 - math.fsum(chances)
         drawn = dict(zip(self.arms, chances, strict=True))
-        return limited(drawn, new=self.new, newcomers=self.newcomers)
+        return limit_newcomers(drawn, new=self.new, newcomers=self.newcomers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

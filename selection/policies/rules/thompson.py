@@ -13,8 +13,8 @@ from selection.policies.policy import (
     LOWEST_EXPONENT,
     Fading,
     Prepared,
-    floored,
-    normalised,
+    add_floor,
+    normalise,
     parameter,
 )
 
@@ -35,7 +35,9 @@ class Thompson(Fading):
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         weights = likely_best(statistics)
-        return Prepared.draw_one(weights=weights, probabilities=floored(weights, floor=self.floor))
+        return Prepared.draw_one(
+            weights=weights, probabilities=add_floor(weights, floor=self.floor)
+        )
 
 
 def likely_best(statistics: Statistics) -> dict[str, float]:
@@ -50,6 +52,6 @@ def likely_best(statistics: Statistics) -> dict[str, float]:
             for count, rewards, *_ in statistics.values()
         ]
     )
-    return normalised(
+    return normalise(
         {arm: max(chance, LEAST_CHANCE) for arm, chance in zip(statistics, best, strict=True)}
     )

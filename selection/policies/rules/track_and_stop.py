@@ -10,15 +10,15 @@ from typing import ClassVar
 from selection.inference import ALPHA, confidence_in
 from selection.policies.arithmetic.sums import EVIDENCE, StatisticKind, Statistics, Vector, evidence
 from selection.policies.best_arm_proof import leader, rewards_of
-from selection.policies.newcomers import NEWCOMERS, limited, new_among
+from selection.policies.newcomers import NEWCOMERS, limit_newcomers, new_among
 from selection.policies.policy import (
     FLOOR,
     Observation,
     Policy,
     Prepared,
     Proof,
-    floored,
-    normalised,
+    add_floor,
+    normalise,
     parameter,
 )
 from selection.policies.rules.thompson import LEAST_CHANCE, likely_best
@@ -58,11 +58,13 @@ class TrackAndStop(Policy):
         if confidence_in(rewards, best=best, margin=self.epsilon) >= 1.0 - self.delta:
             settled = dict.fromkeys(statistics, LEAST_CHANCE) | {tuple(statistics)[best]: 1.0}
             return Prepared.draw_one(
-                weights=normalised(settled), probabilities=floored(settled, floor=self.floor)
+                weights=normalise(settled), probabilities=add_floor(settled, floor=self.floor)
             )
         likely = likely_best(statistics)
-        chances = limited(top_two(likely), new=new_among(statistics), newcomers=self.newcomers)
-        return Prepared.draw_one(weights=likely, probabilities=floored(chances, floor=self.floor))
+        chances = limit_newcomers(
+            top_two(likely), new=new_among(statistics), newcomers=self.newcomers
+        )
+        return Prepared.draw_one(weights=likely, probabilities=add_floor(chances, floor=self.floor))
 
 
 def top_two(likely: Mapping[str, float]) -> dict[str, float]:
@@ -81,6 +83,6 @@ def top_two(likely: Mapping[str, float]) -> dict[str, float]:
     odds = {arm: likely[arm] / others[arm] if others[arm] > 0.0 else 0.0 for arm in likely}
     total = math.fsum(odds.values())
     # Russo's beta is a half: at most twice as slow as the best part.
-    return normalised(
+    return normalise(
         {arm: chance * (0.5 + 0.5 * (total - odds[arm])) for arm, chance in likely.items()}
     )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from selection.policies.arithmetic.sums import Statistics
-from selection.policies.newcomers import NEWCOMERS, favoured, new_among
-from selection.policies.policy import FLOOR, Fading, Prepared, floored, parameter, trust
+from selection.policies.newcomers import NEWCOMERS, favour_highest, new_among
+from selection.policies.policy import FLOOR, Fading, Prepared, add_floor, parameter, trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +28,11 @@ class UCB1(Fading):
     newcomers: float = parameter(*NEWCOMERS)
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
-        best = favoured(
+        best = favour_highest(
             self.indices(statistics), new=new_among(statistics), newcomers=self.newcomers
         )
         return Prepared.draw_one(
-            weights=trust(statistics), probabilities=floored(best, floor=self.floor)
+            weights=trust(statistics), probabilities=add_floor(best, floor=self.floor)
         )
 
     def indices(self, statistics: Statistics) -> dict[str, float]:

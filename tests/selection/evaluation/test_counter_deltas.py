@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from selection.evaluation.counter_deltas import REMEMBERED, counted_since, remembered
+from selection.evaluation.counter_deltas import REMEMBERED, counted_since, keep_last_readings
 
 
 def test_growth_adds_up_over_processes() -> None:
@@ -29,7 +29,7 @@ def test_counters_that_went_back_were_begun_anew() -> None:
 
 def test_a_process_that_was_slow_to_publish_is_not_counted_twice() -> None:
     first = {"web-1": {"a:1": [10, 10, 0, 0]}}
-    missing = remembered(first, {})
+    missing = keep_last_readings(first, {})
 
     assert counted_since(missing, {"web-1": {"a:1": [11, 11, 0, 0]}}) == {"a:1": [1, 1, 0, 0]}
 
@@ -37,7 +37,7 @@ def test_a_process_that_was_slow_to_publish_is_not_counted_twice() -> None:
 def test_of_processes_that_are_gone_only_the_latest_are_remembered() -> None:
     readings: dict[str, Any] = {}
     for number in range(500):
-        readings = remembered(readings, {f"web-{number}": {}})
+        readings = keep_last_readings(readings, {f"web-{number}": {}})
 
     assert len(readings) == REMEMBERED + 1
     assert list(readings)[-1] == "web-499"

@@ -25,10 +25,10 @@ def test_a_label_on_a_query() -> None:
 
 
 def test_metrics_come_with_any_feedback_on_a_query_up_to_eight() -> None:
-    told = {f"metric_{number}": number / 8 for number in range(8)}
-    item = {"query_id": "abc", "label": 7, "metrics": told}
-    assert parse_item(json.dumps(item).encode()).metrics == told
-    item["metrics"] = told | {"one_more": 1}
+    metrics = {f"metric_{number}": number / 8 for number in range(8)}
+    item = {"query_id": "abc", "label": 7, "metrics": metrics}
+    assert parse_item(json.dumps(item).encode()).metrics == metrics
+    item["metrics"] = metrics | {"one_more": 1}
     with pytest.raises(BadRequest, match="length <= 8"):
         parse_item(json.dumps(item).encode())
 

@@ -12,7 +12,7 @@ from registry import services
 from scripts.docs.from_code import parameters, policies
 from selection.policies import POLICIES, make_policy
 from selection.policies.arithmetic.sums import State, Statistics, join_all, learn
-from selection.policies.policy import Policy, Prepared, highest, normalised, parameter
+from selection.policies.policy import Policy, Prepared, highest, normalise, parameter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Toaster(Policy):
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         best = highest({arm: vector[1] for arm, vector in statistics.items()})[0]
         chances = {arm: 1.0 if arm == best else self.browning for arm in arms}
-        return Prepared.draw_one(weights=normalised(chances), probabilities=normalised(chances))
+        return Prepared.draw_one(weights=normalise(chances), probabilities=normalise(chances))
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from selection.store import replication
 from selection.store.redis_keys import STREAM
 from selection.store.replication import replicated, replicated_blocking
 from tests.redis_server import RedisServer, redis_server
-from tests.selection.updates import told
+from tests.selection.updates import feedback_update
 
 EXP4 = make_policy("exp4", {})
 REPLICATED_WITHIN_S = 20.0
@@ -60,14 +60,14 @@ async def test_what_was_acknowledged_is_on_the_replica(in_step: Pair) -> None:
     async with Redis.from_url(in_step.primary.url) as client:
         journal = FeedbackJournal(client, replicas=1)
         for number in range(1, 21):
-            await journal.append([told(EXP4, {"svm:2": 1.0})])
+            await journal.append([feedback_update(EXP4, {"svm:2": 1.0})])
             with redis.Redis.from_url(in_step.replica.url) as replica:
                 assert replica.xlen(STREAM) == number
 
 
 async def test_where_too_few_have_it_it_is_to_be_sent_again_and_waits_again(in_step: Pair) -> None:
     async with Redis.from_url(in_step.primary.url) as client:
-        one = told(EXP4, {"svm:2": 1.0})
+        one = feedback_update(EXP4, {"svm:2": 1.0})
         before = await client.xlen(STREAM)
         with pytest.raises(Unavailable, match="1 of 2 replicas of Redis have it"):
             await FeedbackJournal(client, replicas=2).append([one])
@@ -98,7 +98,7 @@ async def test_no_connection_speaks_for_what_another_wrote(
         await replicated(other, replicas=1)
         monkeypatch.setattr(replication, "WAIT_MS", 50)
         with in_step.replica.stopped():
-            one = told(EXP4, {"svm:2": 1.0})
+            one = feedback_update(EXP4, {"svm:2": 1.0})
             await FeedbackJournal(client).append([one])
             with pytest.raises(Unavailable, match="0 of 1 replicas of Redis have it"):
                 await replicated(other, replicas=1)
@@ -120,7 +120,7 @@ async def test_while_feedback_waits_for_replicas_redis_can_be_asked_for_more(
         counted = await other.xlen(STREAM) + most
         with in_step.replica.stopped():
             several = [
-                asyncio.create_task(journal.append([told(EXP4, {"svm:2": 1.0})]))
+                asyncio.create_task(journal.append([feedback_update(EXP4, {"svm:2": 1.0})]))
                 for _ in range(most)
             ]
             while await other.xlen(STREAM) < counted:

@@ -72,10 +72,10 @@ class Watched:
         )
 
     def check(self, name: str) -> dict[str, Any]:
-        (found,) = (check for check in self.told()["checks"] if check["check"] == name)
+        (found,) = (check for check in self.health()["checks"] if check["check"] == name)
         return found
 
-    def told(self) -> dict[str, Any]:
+    def health(self) -> dict[str, Any]:
         return health_of(self.row)
 
 
@@ -98,7 +98,7 @@ def test_a_mismatch_is_told_since_when_with_its_reason(watched: Watched) -> None
 
     assert (mismatch["state"], mismatch["since"]) == ("alarm", began)
     assert mismatch["reason"].startswith("svm:1 has 100 of 120 labels")
-    assert watched.told()["state"] == "alarm"
+    assert watched.health()["state"] == "alarm"
 
 
 def test_what_is_no_matter_of_chance_is_left_out(watched: Watched) -> None:
@@ -145,7 +145,7 @@ def test_another_policy_or_arm_begins_anew_and_earlier_queries_have_no_part(
     watched.label("svm:1", times=100)
     watched.look()
     assert watched.check("mismatch")["state"] == "alarm"
-    since = watched.told()["experiment_since"]
+    since = watched.health()["experiment_since"]
 
     watched.weights = {"svm:2": 1.0, "forest:1": 1.0}
     watched.look()
@@ -153,7 +153,7 @@ def test_another_policy_or_arm_begins_anew_and_earlier_queries_have_no_part(
     watched.look()
 
     assert watched.check("mismatch")["reason"].startswith("0 labels of arms drawn by chance")
-    assert watched.told()["experiment_since"] > since
+    assert watched.health()["experiment_since"] > since
 
 
 def test_labelled_inputs_which_nobody_waits_for_are_not_quick_labels(watched: Watched) -> None:
@@ -186,7 +186,7 @@ def test_the_api_and_the_pages_tell_it(watched: Watched) -> None:
 
 
 def guardrails(watched: Watched) -> dict[tuple[str, str], dict[str, Any]]:
-    return {(one["metric"], one["arm"]): one for one in watched.told()["guardrails"]}
+    return {(one["metric"], one["arm"]): one for one in watched.health()["guardrails"]}
 
 
 def test_what_arms_do_beside_their_reward_is_told_with_intervals(watched: Watched) -> None:
@@ -198,15 +198,15 @@ def test_what_arms_do_beside_their_reward_is_told_with_intervals(watched: Watche
     watched.label("svm:1", times=10, metrics={"clicked": 0.0}, forced=True)
     watched.look()
 
-    told = guardrails(watched)
+    health = guardrails(watched)
 
-    clicked = told["clicked", "svm:1"]
+    clicked = health["clicked", "svm:1"]
     assert (clicked["number"], clicked["mean"]) == (40, 0.75)
     assert 0.4 < clicked["low"] < 0.75 < clicked["high"] < 1.0
-    assert told["clicked", "forest:1"]["mean"] == 0.0
-    assert told["taken for lateness", "svm:1"]["mean"] == 0.25
-    assert told["taken for cost", "svm:1"]["mean"] == 1.0  # cut
-    assert told["answered in time", "forest:1"]["mean"] == 1.0
-    assert told["latency, ms", "svm:1"]["mean"] == pytest.approx(5.0)
-    assert told["latency, ms", "svm:1"]["low"] is None
-    assert [one["metric"] for one in watched.told()["guardrails"]][-1] == "clicked"
+    assert health["clicked", "forest:1"]["mean"] == 0.0
+    assert health["taken for lateness", "svm:1"]["mean"] == 0.25
+    assert health["taken for cost", "svm:1"]["mean"] == 1.0  # cut
+    assert health["answered in time", "forest:1"]["mean"] == 1.0
+    assert health["latency, ms", "svm:1"]["mean"] == pytest.approx(5.0)
+    assert health["latency, ms", "svm:1"]["low"] is None
+    assert [one["metric"] for one in watched.health()["guardrails"]][-1] == "clicked"

@@ -132,8 +132,8 @@ def test_each_piece_of_feedback_is_in_exactly_one(watch: Watch) -> None:
     watch.take()
     watch.take()
 
-    told = [row.rewards["svm:1"] for row in SelectionSnapshot.objects.all()]
-    assert told == [[1.0, 1.0], [2.0, 1.0]]
+    rewards = [row.rewards["svm:1"] for row in SelectionSnapshot.objects.all()]
+    assert rewards == [[1.0, 1.0], [2.0, 1.0]]
 
 
 def test_feedback_from_before_the_first_one_is_in_none(watch: Watch) -> None:

@@ -13,7 +13,7 @@ from selection.evaluation.offpolicy.log import Log, log_of
 from selection.evaluation.offpolicy.policy_replay import (
     ROWS_BETWEEN_TICKS,
     Candidate,
-    averaged,
+    average_proposals,
     learning,
 )
 from selection.policies import make_policy
@@ -113,7 +113,7 @@ def test_what_chance_makes_of_a_policy_is_in_the_interval() -> None:
     log = logged_by("exp4", accuracies=ACCURACIES, queries=300, seed=3)
     acting, known = candidate("epsilon_greedy", arms=list(ACCURACIES)), evidence_of(log)
     times = [learning(log, acting, uniforms=uniforms(seed, 300)) for seed in range(4)]
-    together = averaged(times, settled=known.settled)
+    together = average_proposals(times, settled=known.settled)
     assert together.wander > 0.0
     assert together.trained_on == 300
     values = [estimate(known, proposal).best.value for proposal in times]

@@ -1,4 +1,4 @@
-"""Kept feedback, read and evaluated: real rows, real Redis."""
+"""KeptFeedback feedback, read and evaluated: real rows, real Redis."""
 
 from __future__ import annotations
 
@@ -147,9 +147,9 @@ def test_what_the_time_does_not_suffice_for_is_said_to_be_left_out(digits: Appli
     keep(digits, [asked({"svm:1": 1.0}, propensity=0.5, routed=ARMS) for _ in range(3000)])
     ticks = iter(range(10_000))
     outlook = what_if(digits, span=Span(), time_limit_s=10, clock=lambda: float(next(ticks)))
-    told = [one.estimate.explanation for one in outlook.results]
-    assert "the time" not in told[0]
-    assert "the time for this question was used up" in told[-1]
+    reasons = [one.estimate.explanation for one in outlook.results]
+    assert "the time" not in reasons[0]
+    assert "the time for this question was used up" in reasons[-1]
 
 
 def test_one_question_is_worked_out_at_a_time(

@@ -131,12 +131,12 @@ def test_json_lines_and_csv_say_the_same(digits: Application) -> None:
     table = answer(accept="text/csv, */*")
     assert lines.headers["Content-Type"] == "application/x-ndjson; charset=utf-8"
     assert table.headers["Content-Type"] == "text/csv; charset=utf-8"
-    told = [msgspec.json.decode(line) for line in lines.content.splitlines()]
-    assert told == answer().json()["rows"]
-    assert [row["context"] for row in told] == list(trouble)
-    assert [row["output"][0] for row in told] == list(trouble)
+    read_lines = [msgspec.json.decode(line) for line in lines.content.splitlines()]
+    assert read_lines == answer().json()["rows"]
+    assert [row["context"] for row in read_lines] == list(trouble)
+    assert [row["output"][0] for row in read_lines] == list(trouble)
     read = list(csv.DictReader(io.StringIO(table.content.decode(), newline=""), strict=True))
-    assert [_typed(row) for row in read] == told
+    assert [_typed(row) for row in read] == read_lines
 
 
 def _typed(row: dict[str, str]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def tell(digits: Application, *, rows: int) -> None:
 
 
 @pytest.fixture
-def told(digits: Application) -> Application:
+def labelled(digits: Application) -> Application:
     tell(digits, rows=60)
     return digits
 
@@ -61,7 +61,7 @@ def test_it_answers_what_the_usual_targets_would_have_earned(digits: Application
     assert (never["name"], never["verdict"], never["estimate"]) == ("bayes:1 alone", "none", None)
 
 
-def test_targets_are_answered_in_the_order_in_which_they_were_named(told: Application) -> None:
+def test_targets_are_answered_in_the_order_in_which_they_were_named(labelled: Application) -> None:
     targets = [
         {"policy": "uniform"},
         {"arm": "forest:1"},
@@ -77,9 +77,11 @@ def test_targets_are_answered_in_the_order_in_which_they_were_named(told: Applic
     ]
 
 
-def test_the_applications_own_parameters_are_meant_where_none_are_given(told: Application) -> None:
+def test_the_applications_own_parameters_are_meant_where_none_are_given(
+    labelled: Application,
+) -> None:
     services.update_application(
-        application=told, changes={"policy_params": {"eta": 0.7}}, by=services.SYSTEM
+        application=labelled, changes={"policy_params": {"eta": 0.7}}, by=services.SYSTEM
     )
     (own,) = post({"targets": [{"policy": "exp3"}]}).json()["estimates"]
     assert own["target"] == {"policy": "exp3", "params": {"eta": 0.7}}

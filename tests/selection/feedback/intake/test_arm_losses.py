@@ -1,4 +1,4 @@
-"""What each arm is told: by a label, by rewards of its own, and by having been too late."""
+"""Losses of each arm: by a label, by rewards of its own, and by having been too late."""
 
 from __future__ import annotations
 

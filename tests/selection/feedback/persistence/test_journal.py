@@ -21,7 +21,7 @@ from selection.store.codec import StateRecord, parse_record
 from selection.store.query_counts import QueryCounts
 from selection.store.redis_keys import pack_vector, state_key
 from tests.selection.observer import ARMS, POLICY, observe_many
-from tests.selection.updates import alike, journal_update, learned, told
+from tests.selection.updates import alike, feedback_update, journal_update, learned
 
 CONTEXTS = "clipper:contexts:1"
 EXP4 = make_policy("exp4", {})
@@ -44,7 +44,9 @@ def test_evidence_begins_anew_at_the_same_label_both_ways(
 ) -> None:
     rewards = [1.0, 0.8, 1.0, 0.9] * 15 + [0.1, 0.0] * 20 + [0.7] * 5
     entries = [
-        told(EXP4, {"svm:1": 1.0 - r, "knn:1": 0.5}, context="ann" if n % 3 else "", at_ms=10 + n)
+        feedback_update(
+            EXP4, {"svm:1": 1.0 - r, "knn:1": 0.5}, context="ann" if n % 3 else "", at_ms=10 + n
+        )
         for n, r in enumerate(rewards)
     ]
 
@@ -102,8 +104,8 @@ async def test_of_two_predecessors_known_alike_the_last_by_its_bytes_is_followed
 ) -> None:
     before = {"tree:a1": 0.25, "tree:a-1": 0.25, "knn:1": 1.0}  # a locale may sort them otherwise
     journal = FeedbackJournal(aredis)
-    await journal.append([told(EXP4, before)])
-    await journal.append([told(EXP4, {"tree:b": 0.5}, routed=("tree:b", "knn:1"))])
+    await journal.append([feedback_update(EXP4, before)])
+    await journal.append([feedback_update(EXP4, {"tree:b": 0.5}, routed=("tree:b", "knn:1"))])
     replay = replayed(stream, EXP4)
     assert replay.contexts[""].state == stored(stream).state
 
@@ -144,7 +146,7 @@ def unseen(stream: redis.Redis) -> list[bytes]:
 async def test_what_was_counted_changes_nothing_when_it_comes_again(
     aredis: Redis, stream: redis.Redis
 ) -> None:
-    one = told(EXP4, {"svm:2": 1.0}, context="ann")
+    one = feedback_update(EXP4, {"svm:2": 1.0}, context="ann")
     journal = FeedbackJournal(aredis)
     await journal.append([one])
     before = {key: stream.dump(key) for key in unseen(stream)}
@@ -153,7 +155,7 @@ async def test_what_was_counted_changes_nothing_when_it_comes_again(
 
 
 async def test_of_two_alike_in_one_request_one_counts(aredis: Redis, stream: redis.Redis) -> None:
-    one, other = (told(EXP4, {"svm:2": 1.0}, context="ann") for _ in range(2))
+    one, other = (feedback_update(EXP4, {"svm:2": 1.0}, context="ann") for _ in range(2))
     left = await FeedbackJournal(aredis).append([one, one, other, one])
     assert [states is not None for states in left] == [True, False, True, False]
     assert stored(stream, "ann").feedback == stored(stream).feedback == {"svm:2": 2}
@@ -164,7 +166,11 @@ async def test_of_two_alike_in_one_request_one_counts(aredis: Redis, stream: red
 async def test_what_teaches_nothing_counts_between_what_does(
     aredis: Redis, stream: redis.Redis
 ) -> None:
-    entries = [told(EXP4, {"svm:2": 1.0}), journal_update("", None), told(EXP4, {"svm:2": 0.0})]
+    entries = [
+        feedback_update(EXP4, {"svm:2": 1.0}),
+        journal_update("", None),
+        feedback_update(EXP4, {"svm:2": 0.0}),
+    ]
     first, second, third = await FeedbackJournal(aredis).append(entries)
     assert (second, first is None, third is None) == ({}, False, False)
     assert await FeedbackJournal(aredis).append(entries) == [None, None, None]
@@ -182,7 +188,7 @@ DAY_MS = 86_400_000
 async def teach(aredis: Redis, *contexts: str, at_ms: int = NOW_MS, **bounds: Any) -> None:
     journal = FeedbackJournal(aredis)
     for number, context in enumerate(contexts):
-        one = told(EXP4, {"svm:2": 1.0}, context=context, at_ms=at_ms + number, **bounds)
+        one = feedback_update(EXP4, {"svm:2": 1.0}, context=context, at_ms=at_ms + number, **bounds)
         await journal.append([one])
 
 

@@ -1,4 +1,4 @@
-"""What is told of arms that have changed together: by differences, and how likely that is."""
+"""Forecasts of arms that have changed together: by differences, and how likely that is."""
 
 from __future__ import annotations
 

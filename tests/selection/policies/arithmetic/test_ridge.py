@@ -48,8 +48,8 @@ def penalised(matrix: Array) -> Array:
     return matrix + np.diag(2.0 + np.diag(matrix) / LARGEST_BESIDE)
 
 
-def same(told: Array, expected: Array) -> bool:
-    return np.allclose(told, expected, rtol=0.0, atol=1e-9)
+def same(solved: Array, expected: Array) -> bool:
+    return np.allclose(solved, expected, rtol=0.0, atol=1e-9)
 
 
 @pytest.mark.parametrize("features", [1, 5, 32])
@@ -63,10 +63,10 @@ def test_regressions_are_those_of_arms_solved_one_by_one(seed: int, features: in
         [shared + i @ (y @ x - x.T @ x @ shared) for i, (x, y) in zip(inverses, arms, strict=True)]
     )
     vectors, d = vectors_of(arms), features + 1
-    told = Ridge.of(vectors, dimensions=d, ridge=2.0)
+    solved = Ridge.of(vectors, dimensions=d, ridge=2.0)
     assert same(coefficients_of(vectors, dimensions=d, ridge=2.0), drawn)
-    assert same(told.coefficients, drawn)
-    assert same(told.inverses, np.concatenate(inverses))
+    assert same(solved.coefficients, drawn)
+    assert same(solved.inverses, np.concatenate(inverses))
 
 
 @pytest.mark.parametrize("largest", [1.0, 1e6])
@@ -74,9 +74,9 @@ def test_a_large_feature_draws_no_other_coefficient_to_nothing(largest: float) -
     luck = random.Random(1)
     rows = [(1.0, luck.uniform(0.0, largest), luck.uniform(-1.0, 1.0)) for _ in range(500)]
     sums = [sums_of(rows, [0.5 + 0.3 * x for _, _, x in rows])] * 2
-    for told in (
+    for solved in (
         Ridge.of(sums, dimensions=3, ridge=1e-3).coefficients,
         coefficients_of(sums, dimensions=3, ridge=1e-3),
     ):
-        for constant, _, other in told:
+        for constant, _, other in solved:
             assert (constant, other) == pytest.approx((0.5, 0.3), rel=1e-3)

@@ -10,7 +10,7 @@ from selection.policies import make_policy
 from selection.policies.arithmetic.shrinkage import (
     COUNTED,
     Everybody,
-    shrunk,
+    shrink,
 )
 from selection.policies.arithmetic.sums import (
     REWARDS,
@@ -64,7 +64,7 @@ def observed(count: float) -> Statistics:
 def test_log_weights_of_as_many_labels_as_all_have_are_nobody_else_s(count: float) -> None:
     own = {"a:1": (-1.0,), "b:1": (0.0,)}
     share = max(80.0 - count, 0.0) / 80.0
-    assert shrunk(own, LOGS, seen=observed(count), relative=True) == {
+    assert shrink(own, LOGS, seen=observed(count), relative=True) == {
         "a:1": pytest.approx((-1.0 - 4.0 * share,)), "b:1": pytest.approx((-40.0 * share,))
     }  # fmt: skip
 

@@ -12,7 +12,7 @@ import pytest
 from selection.policies.arithmetic.memory_choice import (
     DISAGREE,
     Belief,
-    believed,
+    choose_beliefs,
     divergence,
     longest_that_holds,
 )
@@ -84,7 +84,7 @@ def test_the_longest_memory_holds_until_a_shorter_one_disagrees() -> None:
 def test_without_change_nothing_is_forgotten() -> None:
     luck = Random(1)
     state = taught(drawn(luck, "a:1", 0.9, times=2000))
-    counts, rewards = believed([sums_of(state)["a:1"]])
+    counts, rewards = choose_beliefs([sums_of(state)["a:1"]])
     assert counts.tolist() == [pytest.approx(2000.0)]
     assert rewards[0] / counts[0] == pytest.approx(0.9, abs=0.02)
 
@@ -118,7 +118,7 @@ def before_levels(state: State) -> State:
 
 
 def mean_of_last(state: State) -> float:
-    counts, rewards = believed(list(sums_of(state).values()))
+    counts, rewards = choose_beliefs(list(sums_of(state).values()))
     return float(rewards[-1] / counts[-1])
 
 

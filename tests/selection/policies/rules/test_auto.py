@@ -71,6 +71,6 @@ def test_features_that_it_does_not_expect_are_refused() -> None:
 
 
 def test_and_of_which_versions_it_forgot_something() -> None:
-    told = AUTO.reason(after(AUTO, [1.0] * 300 + [0.0] * 60))
-    assert "svm:1 (the last " in told
-    assert "knn:1" not in told
+    reason = AUTO.reason(after(AUTO, [1.0] * 300 + [0.0] * 60))
+    assert "svm:1 (the last " in reason
+    assert "knn:1" not in reason

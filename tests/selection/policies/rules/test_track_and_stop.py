@@ -41,7 +41,7 @@ def applied(state: State) -> Prepared:
     return POLICY.prepare(join(state, ARMS, statistic=EVIDENCE, warm_start=POLICY.warm_start), ARMS)
 
 
-def told(state: State) -> Recommendation:
+def recommended(state: State) -> Recommendation:
     found = recommend(
         join(state, ARMS, statistic=EVIDENCE, warm_start=POLICY.warm_start), proof=POLICY.proof
     )
@@ -98,11 +98,11 @@ def played(state: State, *, labels: int, right: dict[str, float], luck: random.R
 def test_it_says_what_is_best_and_reopens_where_that_fails() -> None:
     luck = random.Random(3)
     settled = played(State(), labels=400, right={"knn:1": 0.95, "svm:1": 0.6}, luck=luck)
-    before = told(settled)
+    before = recommended(settled)
 
     fallen = played(settled, labels=25, right={"knn:1": 0.1, "svm:1": 0.6}, luck=luck)
-    after = told(fallen)
-    found = told(played(fallen, labels=400, right={"knn:1": 0.1, "svm:1": 0.6}, luck=luck))
+    after = recommended(fallen)
+    found = recommended(played(fallen, labels=400, right={"knn:1": 0.1, "svm:1": 0.6}, luck=luck))
 
     assert (before.arm, before.state, before.labels) == ("knn:1", "best", 400)
     assert before.confidence >= 0.95
