@@ -21,7 +21,7 @@ from selection.store.learned_contexts import describe_context
 from selection.store.redis_keys import contexts_key, state_key
 from selection.store.selection_store import SelectionStore
 from tests.registry.conftest import Api, go_live
-from tests.selection.updates import told
+from tests.selection.updates import feedback_update
 
 SELECTION, CONTEXTS = "applications/digits/selection", "applications/digits/contexts"
 Teach = Callable[..., None]
@@ -37,7 +37,7 @@ def teach(server_redis: redis.Redis, redis_socket: str, digits: Application) -> 
     async def append(contexts: tuple[str, ...], loss: float) -> None:
         async with Redis(unix_socket_path=redis_socket) as client:
             for number, context in enumerate(contexts):
-                one = told(
+                one = feedback_update(
                     policy,
                     {"svm:1": loss},
                     context=context,

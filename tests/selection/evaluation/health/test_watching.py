@@ -2,94 +2,52 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from registry import services
 from selection.evaluation.health.watching import SETTLING_S, health_of
-from selection.evaluation.monitoring.snapshots import ObservedApplication, take_snapshots
-from selection.models import Feedback
-from serving.testing import application_spec
+from tests.selection.evaluation.observed import Observed
 
 pytestmark = pytest.mark.django_db
 
-NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
+class Watched(Observed):
+    """An application whose arms answer a hundred queries between two looks."""
 
-class Watched:
-    """An application of two arms, looked at every ten seconds."""
-
-    def __init__(self) -> None:
-        self.row = services.create_application(
-            name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM
-        )
-        self.now = NOON
-        self.spec: dict[str, Any] = {"policy": "ab_split", "feedback_window_s": 3600}
-        self.weights = {"svm:1": 1.0, "forest:1": 1.0}
-        self.asked = 0
-        self.too_late = 0
+    asked = too_late = 0
 
     def look(self) -> None:
-        self.now += timedelta(seconds=10)
         self.asked += 100
-        spec = application_spec(id=self.row.pk, **self.spec)
-        arms = [
-            {"model": arm.partition(":")[0], "version": "1", "weight": 0.5, "probability": 0.5}
-            | {"queries": 0, "feedback": 0, "reward": None, "reward_interval": None}
-            for arm in self.weights
-        ]
-        observed = ObservedApplication(
-            application=spec,
-            state={"policy": spec.policy, "arms": arms, "recommendation": None},
-            readings={"web": {arm: [self.asked, self.asked, 0, 0] for arm in self.weights}},
-            weights=self.weights,
-            too_late={"web": self.too_late},
-            latency={"web": {"svm:1": [self.asked, self.asked * 2_000, 10, 30_000]}},
-        )
-        take_snapshots([observed], now=self.now)
-
-    def label(self, arm: str, *, times: int = 1, **changes: Any) -> None:
-        number = Feedback.objects.count()
-        Feedback.objects.bulk_create(
-            Feedback(
-                **{
-                    "application": self.row,
-                    "nonce": f"n{number + n}",
-                    "kind": "receipt",
-                    "issued_at": self.now,
-                    "received_at": self.now + timedelta(seconds=5),
-                    "label": "7",
-                    "routed": list(self.weights),
-                    "arms": [{"arm": arm, "propensity": 0.5, "output": "7", "loss": 0.0}],
-                }
-                | changes
-            )
-            for n in range(times)
-        )
+        self.counted = {
+            "readings": {"web": {arm: [self.asked, self.asked, 0, 0] for arm in self.weights}},
+            "too_late": {"web": self.too_late},
+            "latency": {"web": {"svm:1": [self.asked, self.asked * 2_000, 10, 30_000]}},
+        }
+        self.take()
 
     def check(self, name: str) -> dict[str, Any]:
         (found,) = (check for check in self.health()["checks"] if check["check"] == name)
         return found
 
     def health(self) -> dict[str, Any]:
-        return health_of(self.row)
+        return health_of(self.application)
 
 
 @pytest.fixture
 def watched(transactional_db: None) -> Watched:
-    watched = Watched()
+    watched = Watched(policy="ab_split", feedback_window_s=3600)
     watched.look()
     watched.now += timedelta(seconds=SETTLING_S)
     return watched
 
 
 def test_a_mismatch_is_told_since_when_with_its_reason(watched: Watched) -> None:
-    watched.label("svm:1", times=100)
-    watched.label("forest:1", times=20)
+    watched.label({"svm:1": 0.0}, times=100)
+    watched.label({"forest:1": 0.0}, times=20)
     watched.look()
     began = watched.now.isoformat()
     watched.look()
@@ -104,11 +62,11 @@ def test_a_mismatch_is_told_since_when_with_its_reason(watched: Watched) -> None
 def test_what_is_no_matter_of_chance_is_left_out(watched: Watched) -> None:
     sure = [{"arm": "svm:1", "propensity": 1.0, "output": "7", "loss": 0.0}]
     both = [*sure, {"arm": "forest:1", "propensity": 1.0, "output": "7", "loss": 0.0}]
-    watched.label("svm:1", times=50, forced=True)
-    watched.label("svm:1", times=50, kind="default", label="", reward=0.0)
-    watched.label("svm:1", times=50, kind="input", arms=both)
-    watched.label("svm:1", times=50, arms=both)
-    watched.label("svm:1", times=50, arms=sure)
+    watched.label({"svm:1": 0.0}, times=50, forced=True)
+    watched.label({"svm:1": 0.0}, times=50, kind="default", label="", reward=0.0)
+    watched.label({"svm:1": 0.0}, times=50, kind="input", arms=both)
+    watched.label({"svm:1": 0.0}, times=50, arms=both)
+    watched.label({"svm:1": 0.0}, times=50, arms=sure)
     watched.look()
     assert watched.check("mismatch")["reason"].startswith("0 labels of arms drawn by chance")
 
@@ -116,13 +74,13 @@ def test_what_is_no_matter_of_chance_is_left_out(watched: Watched) -> None:
 def test_contexts_kept_with_one_arm_count_once_and_are_exposed_by_a_second(
     watched: Watched,
 ) -> None:
-    watched.label("svm:1", times=400, context="ann")
+    watched.label({"svm:1": 0.0}, times=400, context="ann")
     watched.look()
     assert watched.check("mismatch")["reason"].startswith("1 labels of arms")
     assert watched.check("exposure")["state"] == "good"
     for user in range(5):
-        watched.label("svm:1", context=f"user-{user}")
-        watched.label("forest:1", context=f"user-{user}")
+        watched.label({"svm:1": 0.0}, context=f"user-{user}")
+        watched.label({"forest:1": 0.0}, context=f"user-{user}")
     watched.look()
     assert watched.check("exposure")["state"] == "alarm"
 
@@ -132,8 +90,8 @@ def test_a_key_is_kept_whatever_the_policy_and_context(watched: Watched) -> None
     watched.look()
     watched.now += timedelta(seconds=SETTLING_S)
     for user in range(5):
-        watched.label("svm:1", key=f"user-{user}", context="en")
-        watched.label("forest:1", key=f"user-{user}", context="en")
+        watched.label({"svm:1": 0.0}, key=f"user-{user}", context="en")
+        watched.label({"forest:1": 0.0}, key=f"user-{user}", context="en")
     watched.look()
     assert watched.check("exposure")["state"] == "alarm"
     assert watched.check("mismatch")["reason"].startswith("5 labels of arms")
@@ -142,14 +100,14 @@ def test_a_key_is_kept_whatever_the_policy_and_context(watched: Watched) -> None
 def test_another_policy_or_arm_begins_anew_and_earlier_queries_have_no_part(
     watched: Watched,
 ) -> None:
-    watched.label("svm:1", times=100)
+    watched.label({"svm:1": 0.0}, times=100)
     watched.look()
     assert watched.check("mismatch")["state"] == "alarm"
     since = watched.health()["experiment_since"]
 
     watched.weights = {"svm:2": 1.0, "forest:1": 1.0}
     watched.look()
-    watched.label("svm:1", times=100)
+    watched.label({"svm:1": 0.0}, times=100)
     watched.look()
 
     assert watched.check("mismatch")["reason"].startswith("0 labels of arms drawn by chance")
@@ -157,9 +115,9 @@ def test_another_policy_or_arm_begins_anew_and_earlier_queries_have_no_part(
 
 
 def test_labelled_inputs_which_nobody_waits_for_are_not_quick_labels(watched: Watched) -> None:
-    watched.label("svm:1", times=40)
+    watched.label({"svm:1": 0.0}, times=40)
     watched.label(
-        "svm:1", times=1_000, kind="input", issued_at=watched.now, received_at=watched.now
+        {"svm:1": 0.0}, times=1_000, kind="input", issued_at=watched.now, received_at=watched.now
     )
     watched.too_late = 11
     watched.look()
@@ -168,7 +126,7 @@ def test_labelled_inputs_which_nobody_waits_for_are_not_quick_labels(watched: Wa
 
 
 def test_the_api_and_the_pages_tell_it(watched: Watched) -> None:
-    watched.label("svm:1", times=100)
+    watched.label({"svm:1": 0.0}, times=100)
     watched.look()
     client = Client()
     client.force_login(User.objects.create_superuser("owner"))
@@ -192,10 +150,10 @@ def guardrails(watched: Watched) -> dict[tuple[str, str], dict[str, Any]]:
 def test_what_arms_do_beside_their_reward_is_told_with_intervals(watched: Watched) -> None:
     price = {"lateness": 0.25, "cost": 1.5}
     priced = [{"arm": "svm:1", "propensity": 0.5, "output": "7", "loss": 0.0} | price]
-    watched.label("svm:1", times=30, metrics={"clicked": 1.0}, arms=priced)
-    watched.label("svm:1", times=10, metrics={"clicked": 0.0})
-    watched.label("forest:1", times=10, metrics={"clicked": 0.0})
-    watched.label("svm:1", times=10, metrics={"clicked": 0.0}, forced=True)
+    watched.label({"svm:1": 0.0}, times=30, metrics={"clicked": 1.0}, arms=priced)
+    watched.label({"svm:1": 0.0}, times=10, metrics={"clicked": 0.0})
+    watched.label({"forest:1": 0.0}, times=10, metrics={"clicked": 0.0})
+    watched.label({"svm:1": 0.0}, times=10, metrics={"clicked": 0.0}, forced=True)
     watched.look()
 
     health = guardrails(watched)

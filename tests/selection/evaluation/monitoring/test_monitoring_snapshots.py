@@ -2,94 +2,39 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
-from registry import services
 from registry.models import Application
 from selection.evaluation.monitoring.history import Period, history
-from selection.evaluation.monitoring.snapshots import (
-    ObservedApplication,
-    take_snapshots,
-    thin_snapshots,
-)
-from selection.models import Feedback, SelectionSnapshot
-from serving.testing import application_spec
+from selection.evaluation.monitoring.snapshots import take_snapshots, thin_snapshots
+from selection.models import SelectionSnapshot
+from tests.selection.evaluation.observed import NOON, Observed
 
 pytestmark = pytest.mark.django_db
 
-NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
-
-@pytest.fixture
-def digits() -> Application:
-    return services.create_application(
-        name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM
-    )
-
-
-class Watch:
-    """Takes snapshots of an application ten seconds apart."""
-
-    def __init__(self, application: Application) -> None:
-        self.application = application
-        self.now = NOON
-        self.weights = {"svm": 0.5, "forest": 0.5}
-        self.readings: dict[str, Any] = {}
-        self.policy = "exp4"
-
-    def take(self) -> SelectionSnapshot | None:
-        observed = self.observed()
-        return next(iter(take_snapshots([observed], now=self.now)), None)
-
-    def observed(self) -> ObservedApplication:
-        self.now += timedelta(seconds=10)
-        state = {
-            "policy": self.policy,
-            "recommendation": None,
-            "arms": [
-                {"model": model, "version": "1", "weight": weight, "probability": 1.0}
-                | {"queries": 0, "feedback": 0, "reward": None, "reward_interval": None}
-                for model, weight in self.weights.items()
-            ],
-        }
-        spec = application_spec(id=self.application.pk)
-        return ObservedApplication(application=spec, state=state, readings=self.readings)
-
-    def tell(self, *, svm: float, forest: float, forced: bool = False) -> None:
-        """Let one piece of feedback arrive, with the losses of both."""
-        Feedback.objects.create(
-            application=self.application,
-            nonce=f"n{Feedback.objects.count()}",
-            kind="receipt",
-            issued_at=self.now,
-            received_at=self.now + timedelta(seconds=5),
-            label="7",
-            forced=forced,
-            routed=["svm:1", "forest:1"],
-            arms=[
-                {"arm": "svm:1", "propensity": 1, "output": f"{7 + svm:g}", "loss": svm},
-                {"arm": "forest:1", "propensity": 1, "output": f"{7 + forest:g}", "loss": forest},
-            ],
-        )
+class Watch(Observed):
+    def tell(self, *, svm: float, forest: float, **changes: Any) -> None:
+        self.label({"svm:1": svm, "forest:1": forest}, **changes)
 
     def whole(self) -> dict[str, Any]:
         return history(self.application, period=Period(since=NOON, until=self.now))
 
 
 @pytest.fixture
-def watch(digits: Application) -> Watch:
-    return Watch(digits)
+def watch() -> Watch:
+    return Watch(policy="exp4")
 
 
 def test_the_first_is_always_taken_and_then_only_where_something_changed(watch: Watch) -> None:
     assert watch.take() is not None
     assert watch.take() is None
 
-    watch.weights = {"svm": 0.25, "forest": 0.75}
+    watch.weights = {"svm:1": 0.25, "forest:1": 0.75}
     second = watch.take()
 
     assert second is not None
@@ -101,24 +46,17 @@ def test_the_first_is_always_taken_and_then_only_where_something_changed(watch: 
 def test_of_many_applications_those_that_do_nothing_are_passed_over_at_once(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    watches = [
-        Watch(
-            services.create_application(
-                name=f"idle-{number}", input_type="doubles", slo_ms=50, by=services.SYSTEM
-            )
-        )
-        for number in range(5)
-    ]
+    watches = [Watch(f"idle-{number}") for number in range(5)]
 
     def take() -> list[int]:
-        observed = [watch.observed() for watch in watches]
+        observed = [watch.observe() for watch in watches]
         return [row.application_id for row in take_snapshots(observed, now=watches[0].now)]
 
     assert take() == [watch.application.pk for watch in watches]
     with django_assert_num_queries(1):
         assert take() == []
     watches[1].tell(svm=0.0, forest=1.0)
-    watches[3].readings = {"web": {"svm:1": [3, 2, 1, 0]}}
+    watches[3].counted["readings"] = {"web": {"svm:1": [3, 2, 1, 0]}}
     assert take() == [watches[1].application.pk, watches[3].application.pk]
     with django_assert_num_queries(1):
         assert take() == []
@@ -159,9 +97,9 @@ def test_a_version_that_its_caller_chose_says_nothing_of_the_policy(watch: Watch
 
 
 def test_the_trust_from_before_the_feedback_decides_what_was_earned(watch: Watch) -> None:
-    watch.weights = {"svm": 0.9, "forest": 0.1}
+    watch.weights = {"svm:1": 0.9, "forest:1": 0.1}
     watch.take()
-    watch.weights = {"svm": 0.1, "forest": 0.9}  # what the feedback itself has shown
+    watch.weights = {"svm:1": 0.1, "forest:1": 0.9}  # what the feedback itself has shown
     watch.tell(svm=1.0, forest=0.0)
     row = watch.take()
 
@@ -181,8 +119,8 @@ def a_day(watch: Watch) -> None:
         watch.now = NOON - timedelta(hours=hours)
         for _ in range(6):
             watch.tell(svm=0.0, forest=1.0)
-            asked = watch.readings.get("web", {}).get("svm:1", [0, 0, 0, 0])[0] + 2
-            watch.readings = {"web": {"svm:1": [asked, asked, 0, 0]}}
+            asked = watch.counted["readings"].get("web", {}).get("svm:1", [0, 0, 0, 0])[0] + 2
+            watch.counted["readings"] = {"web": {"svm:1": [asked, asked, 0, 0]}}
             watch.take()
 
 
@@ -217,8 +155,8 @@ def test_a_history_has_a_line_of_points_and_what_it_comes_to(watch: Watch) -> No
     watch.take()
     for _ in range(40):
         watch.tell(svm=0.0, forest=1.0)
-    watch.weights = {"svm": 0.2, "forest": 0.8}
-    watch.readings = {"web": {"svm:1": [40, 36, 4, 0], "forest:1": [40, 30, 0, 10]}}
+    watch.weights = {"svm:1": 0.2, "forest:1": 0.8}
+    watch.counted["readings"] = {"web": {"svm:1": [40, 36, 4, 0], "forest:1": [40, 30, 0, 10]}}
     watch.take()
 
     whole = watch.whole()
@@ -238,9 +176,9 @@ def test_a_history_has_a_line_of_points_and_what_it_comes_to(watch: Watch) -> No
 
 
 def test_an_arm_that_left_is_still_told_of(watch: Watch) -> None:
-    watch.readings = {"web": {"forest:1": [5, 5, 0, 0]}}
+    watch.counted["readings"] = {"web": {"forest:1": [5, 5, 0, 0]}}
     watch.take()
-    del watch.weights["forest"]
+    del watch.weights["forest:1"]
     watch.take()
 
     svm, forest = watch.whole()["arms"]
@@ -251,7 +189,7 @@ def test_an_arm_that_left_is_still_told_of(watch: Watch) -> None:
 
 def test_a_long_period_is_merged_into_fewer_points(watch: Watch) -> None:
     for number in range(400):
-        watch.readings = {"web": {"svm:1": [number + 1, number + 1, 0, 0]}}
+        watch.counted["readings"] = {"web": {"svm:1": [number + 1, number + 1, 0, 0]}}
         watch.take()
 
     whole = watch.whole()
