@@ -100,7 +100,7 @@ async def socket_alone(scope: Scope, receive: Receive, send: Send) -> None:
 @asynccontextmanager
 async def application(replaces: bool) -> AsyncIterator[Connections]:
     """Run all that answers queries."""
-    _tell_of_code()
+    _log_kind_of_code()
     keep_freed_memory()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     runtime = new_runtime()
@@ -125,7 +125,7 @@ async def application(replaces: bool) -> AsyncIterator[Connections]:
         yield connections
 
 
-def _tell_of_code() -> None:
+def _log_kind_of_code() -> None:
     if compiled.in_use():
         logger.info("runs compiled code")
     elif why := compiled.unused():

@@ -61,7 +61,7 @@ class PredictionHead:
         )
 
 
-Found = tuple[PredictionHead, int, bytes]
+KnownHead = tuple[PredictionHead, int, bytes]
 
 
 class Heads:
@@ -76,7 +76,7 @@ class Heads:
         # How many snapshots there have been: an old one is kept by nothing that is remembered.
         self._seen = 0
         # By all of their bytes, and by those without the digits of the length.
-        self._repeated: dict[bytes, Found] = {}
+        self._repeated: dict[bytes, KnownHead] = {}
         self._parsed: dict[bytes, PredictionHead] = {}
 
     @property
@@ -84,7 +84,7 @@ class Heads:
         """Return how many heads are remembered."""
         return len(self._repeated) + len(self._parsed)
 
-    def find(self, raw: bytes) -> Found | None:
+    def find(self, raw: bytes) -> KnownHead | None:
         """Return a head, the length of its body in bytes and the request's id.
 
         Return None unless it is a plain POST for predictions with a length and a key that may.
@@ -101,7 +101,7 @@ class Heads:
         until = found[0].allowed_until
         return found if until is FOREVER or until > time() else None
 
-    def _checked(self, raw: bytes, found: Found) -> Found | None:
+    def _checked(self, raw: bytes, found: KnownHead) -> KnownHead | None:
         """Compare a head with the present registry, and parse it anew if it no longer holds."""
         head = found[0]
         if not head.holds_in(self._snapshot):
@@ -113,7 +113,7 @@ class Heads:
         head.checked = self._seen
         return found
 
-    def _remembered(self, raw: bytes) -> Found | None:
+    def _remembered(self, raw: bytes) -> KnownHead | None:
         """Take in a head that is new in its length or in what differs by design; parse others."""
         start, end = length_at(raw)
         length = raw[start:end]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving.http.front_server import PATH, SECONDS, Front, client_of, request, running
+from tests.serving.http.front_server import PATH, SECONDS, Front, client_of, request, running, until
 
 OTHER = b"/other"
 FIELDS = b"".join(b"X-%d: a\r\n" % number for number in range(300))
@@ -88,13 +88,10 @@ async def test_a_body_with_a_length_past_all_memory_holds_what_came(path: bytes)
     async with running(it) as server:
         async with client_of(it) as client:
             await client.send(data + b"a" * 100)
-            while not server.connections.open:
-                await asyncio.sleep(0.002)
-            while not it.limits.held:
-                await asyncio.sleep(0.002)
+            await until(lambda: server.connections.open)
+            await until(lambda: it.limits.held)
             assert it.limits.held <= 100
-        while server.connections.open:
-            await asyncio.sleep(0.002)
+        await until(lambda: not server.connections.open)
         assert it.limits.held == 0
 
 
@@ -142,8 +139,7 @@ async def test_what_follows_a_body_that_came_during_its_answer_has_none() -> Non
         assert b"\r\nconnection: close\r\n" in head
         await client.send(asked[-1:] + request(path=b"/next"))
         (connection,) = server.connections.open
-        while not connection.ahead:
-            await asyncio.sleep(0.001)
+        await until(lambda: connection.ahead)
         it.answers_early = False
         it.may_answer.set()
         assert await asyncio.wait_for(client.reader.read(), SECONDS) == it.answer

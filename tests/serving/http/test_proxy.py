@@ -16,7 +16,7 @@ import pytest
 
 from serving.http import proxy
 from serving.master.listening import listen
-from tests.serving.http.front_server import Client, client_of, request, running, sent
+from tests.serving.http.front_server import Client, client_of, request, running, sent, until
 from tests.serving.http.two_kinds import TwoKinds, two
 
 __all__ = ["two"]
@@ -106,11 +106,9 @@ async def test_a_slow_reader_holds_the_console_up_and_no_memory(two: TwoKinds) -
         transport: Any = client.writer.transport
         transport.pause_reading()
         await client.send(request(path=ADMIN))
-        while not two.console.asked:
-            await asyncio.sleep(0.001)
+        await until(lambda: two.console.asked)
         (connection,) = predict.connections.open
-        while not connection.write_paused:
-            await asyncio.sleep(0.001)
+        await until(lambda: connection.write_paused)
         for _ in range(50):
             await asyncio.sleep(0.002)
             assert connection.transport.get_write_buffer_size() < MIB
@@ -172,10 +170,8 @@ async def test_a_client_that_leaves_is_missed_by_the_console(two: TwoKinds) -> N
     async with two.running() as (_, console):
         async with client_of(two.predict) as client:
             await client.send(request(path=ADMIN))
-            while not two.console.asked:
-                await asyncio.sleep(0.001)
-        while console.connections.open:
-            await asyncio.sleep(0.001)
+            await until(lambda: two.console.asked)
+        await until(lambda: not console.connections.open)
         two.console.may_answer.set()
 
 

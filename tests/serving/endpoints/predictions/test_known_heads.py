@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from serving.endpoints.predictions.known_heads import Found, Heads
+from serving.endpoints.predictions.known_heads import Heads, KnownHead
 from serving.testing import application_spec, key_spec
 from tests.serving.http.front_server import Front, request
 
 
-def found(heads: Heads, head: bytes) -> Found:
+def found(heads: Heads, head: bytes) -> KnownHead:
     known = heads.find(head)
     assert known is not None
     return known
