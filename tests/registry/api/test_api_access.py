@@ -57,13 +57,6 @@ def test_an_expired_key_is_useless_at_once(manager: Api) -> None:
     assert "expired" in answer.json()["error"]
 
 
-@pytest.mark.parametrize("path", ["applications/", "models/", "models/svm/releases/"])
-def test_a_key_without_the_scope_is_forbidden(predictor: Api, path: str) -> None:
-    answer = predictor("get", path)
-    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
-    assert answer.json()["details"]["required"] == "read"
-
-
 def test_a_bound_key_manages_its_application(bound_manager: Api) -> None:
     assert bound_manager("get", "applications/digits").status_code == 200
     changed = bound_manager("patch", "applications/digits/slo", {"latency_ms": 10})

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from registry import services
-from registry.models import Application, Model, ModelVersion
+from registry.models import Model, ModelVersion
 from tests.registry.conftest import Api
 
 VERSION = "models/svm/versions/1"
@@ -48,17 +47,6 @@ def test_a_wrong_value_is_refused_at_its_field(
     answer = manager("patch", VERSION, change)
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
     assert list(answer.json()["details"]["fields"]) == list(change)
-
-
-def test_only_those_who_may_change_versions_do(
-    predictor: Api, editor: Api, stranger: Api, bound_manager: Api, v1: ModelVersion
-) -> None:
-    assert stranger("patch", VERSION, {"threads": 2}).status_code == 401
-    for caller in (predictor, editor):
-        assert caller("patch", VERSION, {"threads": 2}).status_code == 403
-    services.replace_routes(application=Application.objects.get(), routes=[], by=services.SYSTEM)
-    assert bound_manager("patch", VERSION, {"threads": 2}).status_code == 404
-    assert ModelVersion.objects.get().threads == 1
 
 
 def test_an_upload_says_how_it_runs(manager: Api, svm: Model) -> None:

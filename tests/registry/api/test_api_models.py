@@ -30,15 +30,7 @@ def stored(folder: Path) -> list[str]:
 def test_it_registers_a_model(manager: Api) -> None:
     answer = manager("post", "models/", {"name": "svm", "input_type": "doubles"})
     assert (answer.status_code, answer["Location"]) == (201, "/api/v1/models/svm")
-    body = answer.json()
-    assert body.pop("created_at")
-    assert body == {
-        "name": "svm",
-        "input_type": "doubles",
-        "description": "",
-        "live_version": None,
-        "versions": [],
-    }
+    assert (answer.json()["live_version"], answer.json()["versions"]) == (None, [])
 
 
 @pytest.mark.parametrize(

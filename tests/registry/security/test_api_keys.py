@@ -107,12 +107,6 @@ def test_a_key_that_manages_revokes_itself_but_no_other_that_does(manager: Api) 
     assert manager("get", "keys/").status_code == 401
 
 
-def test_a_bound_key_sees_none(manager: Api, digits: Application) -> None:
-    bound = Api(key=make_key(applications=[digits]))
-    assert bound("get", "keys/").status_code == 403
-    assert bound("post", "keys/", CI).status_code == 403
-
-
 def test_there_is_no_key_of_a_number_that_none_has(manager: Api) -> None:
     for number in ("999999", str(2**63)):
         assert manager("get", f"keys/{number}").status_code == 404

@@ -72,19 +72,6 @@ def test_a_newer_deploy_supersedes_one_under_way(
     assert second.state == "pending"
 
 
-def test_a_failed_release_leaves_the_old_version_live(
-    svm: Model, v1: ModelVersion, v2: ModelVersion
-) -> None:
-    go_live(v1)
-    release = services.deploy(version=v2, by=BY)
-    services.fail_release(release=release, error="it is a picture of a cat")
-    assert (states(), live(svm)) == ([("1", "live"), ("2", "failed")], "1")
-    again = services.deploy(version=v2, by=BY)
-    services.begin_release(release=again)
-    v2.refresh_from_db()
-    assert v2.load_error == ""
-
-
 def test_a_rollback_to_a_warm_version_is_a_change_of_one_pointer(
     svm: Model, v1: ModelVersion, v2: ModelVersion
 ) -> None:
@@ -98,16 +85,6 @@ def test_a_rollback_to_a_warm_version_is_a_change_of_one_pointer(
     assert states() == [("1", "superseded"), ("2", "superseded"), ("1", "live")]
     v1.refresh_from_db()
     assert (v1.generation, v1.warm_until) == (generation, None)
-
-
-def test_what_was_rolled_back_stays_warm_too(
-    svm: Model, v1: ModelVersion, v2: ModelVersion
-) -> None:
-    go_live(v1)
-    go_live(v2)
-    services.roll_back(model=svm, by=BY)
-    assert services.roll_back(model=svm, by=BY).version == v2
-    assert live(svm) == "2"
 
 
 def test_a_rollback_after_a_rollback_goes_further_back_not_to_what_was_broken(

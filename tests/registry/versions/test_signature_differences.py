@@ -49,48 +49,24 @@ def test_it_does(version: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "other", "expected", "got"),
+    ("version", "other"),
     [
-        (doubles(2), doubles(3), "3 numbers", "takes 2 numbers"),
-        (columns(AGE), columns(AGE, CITY), "the column 'city'", "doesn't know it"),
-        (
-            columns(AGE, INCOME | {"nullable": False}),
-            columns(AGE),
-            "no column 'income'",
-            "can't do without it",
-        ),
-        (
-            columns(AGE),
-            columns(AGE | {"nullable": True}),
-            "a row without 'age'",
-            "can't do without",
-        ),
-        (columns(AGE | {"dtype": "string"}), columns(AGE), "numbers in 'age'", "takes strings"),
-        (
-            tensor({"shape": [2, 4]}),
-            tensor({"shape": [2, 3]}),
-            "a tensor of the shape [2, 3]",
-            "takes a tensor of the shape [2, 4]",
-        ),
-        (tensor({"name": "a"}, {"name": "b"}), tensor({"name": "a"}), "no tensor 'b'", "can't do"),
+        (doubles(2), doubles(3)),
+        (columns(AGE), columns(AGE, CITY)),
+        (columns(AGE, INCOME | {"nullable": False}), columns(AGE)),
+        (columns(AGE), columns(AGE | {"nullable": True})),
+        (columns(AGE | {"dtype": "string"}), columns(AGE)),
+        (tensor({"shape": [2, 4]}), tensor({"shape": [2, 3]})),
+        (tensor({"name": "a"}, {"name": "b"}), tensor({"name": "a"})),
         (
             doubles(3, output={"kind": "array", "shape": [2]}),
             doubles(3, output={"kind": "number"}),
-            "outputs of the kind number",
-            "gives the kind array",
         ),
         (
             doubles(3, output={"kind": "array", "shape": [2]}),
             doubles(3, output={"kind": "array", "shape": [3]}),
-            "outputs of the shape [3]",
-            "gives [2]",
         ),
     ],
 )
-def test_it_does_not(
-    version: dict[str, Any], other: dict[str, Any], expected: str, got: str
-) -> None:
-    found = difference(version, other)
-    assert found is not None
-    assert found.expected == expected
-    assert got in found.got
+def test_it_does_not(version: dict[str, Any], other: dict[str, Any]) -> None:
+    assert difference(version, other) is not None
