@@ -28,7 +28,7 @@ from registry.api.upload_handler import SCOPE_KEY, admit, takes_uploads
 from registry.artifacts.disk_space import need_room
 from registry.artifacts.incoming import IncomingArtifact
 from registry.artifacts.store import ArtifactStore
-from registry.databases import told
+from registry.databases import database_error
 from serving.http.asgi import Endpoint, Receive, Scope, Send, header, send_body, send_error
 
 ADMITTED_WITHIN_S = 10.0
@@ -98,7 +98,7 @@ class Uploads:
         except DatabaseError as error:
             # On a full disk SQLite can't even be read where nobody has it open.
             await asyncio.to_thread(need_room, size)
-            raise told(error) from error
+            raise database_error(error) from error
 
     async def _let_in(self, size: int, *, receive: Receive) -> IncomingBody:
         if len(self._open) >= settings.CLIPPER_UPLOADS_AT_ONCE:

@@ -18,7 +18,7 @@ PERHAPS_FULL = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 POSTGRESQL_DISK_FULL = "53100"
 
 
-def told(error: BaseException) -> ClipperError:
+def database_error(error: BaseException) -> ClipperError:
     """Return a database's error as ours."""
     if is_full(error):
         return InsufficientStorage(

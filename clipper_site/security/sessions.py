@@ -10,7 +10,7 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from registry.databases import is_full, told
+from registry.databases import database_error, is_full
 
 
 class SessionMiddleware(DjangoSessionMiddleware):
@@ -27,7 +27,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
             if not is_full(error):
                 raise
             if request.session.session_key != request.COOKIES.get(settings.SESSION_COOKIE_NAME):
-                raise told(error) from error
+                raise database_error(error) from error
             return _said_at_once(request, response)
 
 

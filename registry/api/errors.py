@@ -41,15 +41,13 @@ from core.errors import (
     Unauthenticated,
     UnsupportedEncoding,
 )
-from registry.databases import told as database_error
+from registry.databases import database_error
 from registry.services.rows import bad_request, refusal
 
 # What people look at; every other URL is for programs.
 PAGES = ("admin", "docs", "feedback", "static")
 
 UNFORESEEN = "Something went wrong on our side; the log says what."
-# Of pages that tell of an error.
-TITLES = {503: "The database is away", 507: "The disk is full"}
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +139,8 @@ def server_error_page(request: HttpRequest) -> HttpResponseBase:
     if is_json_path(request):
         return error_response(known or ClipperError(UNFORESEEN))
     if known is not None:
-        return error_page(request, known, title=TITLES.get(known.status, "That didn't work"))
+        titles = {503: "The database is away", 507: "The disk is full"}
+        return error_page(request, known, title=titles.get(known.status, "That didn't work"))
     return defaults.server_error(request)
 
 

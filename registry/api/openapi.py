@@ -12,10 +12,6 @@ from core import errors
 from core.errors import ClipperError
 
 ERROR = {"$ref": "#/components/schemas/ErrorBody"}
-OF_EVERYBODY = (errors.Unauthenticated, errors.Forbidden, errors.TooManyRequests)
-OF_A_BODY = (errors.BadRequest, errors.BodyTooLarge, errors.UnsupportedEncoding)
-OF_A_CHANGE = (errors.Conflict, errors.PreconditionFailed)
-WRITES = ("put", "patch", "post", "delete")
 
 
 class Schema(AutoSchema):
@@ -68,15 +64,16 @@ def error_responses(kinds: Iterable[type[ClipperError]]) -> dict[str, Any]:
 
 
 def _errors_of(path: str, method: str, operation: dict[str, Any]) -> Iterator[type[ClipperError]]:
-    yield from OF_EVERYBODY
+    yield from (errors.Unauthenticated, errors.Forbidden, errors.TooManyRequests)
     yield from (errors.Unavailable, ClipperError)
     if "{" in path:
         yield errors.NotFound
     if operation.get("parameters"):
         yield errors.BadRequest
-    if method in WRITES:
-        yield from OF_A_CHANGE
+    if method != "get":
+        yield from (errors.Conflict, errors.PreconditionFailed)
     if (body := operation.get("requestBody")) is not None:
-        yield from (*OF_A_BODY, errors.UnknownField, errors.InvalidJson)
+        yield from (errors.BadRequest, errors.UnknownField, errors.InvalidJson)
+        yield from (errors.BodyTooLarge, errors.UnsupportedEncoding)
         if "multipart/form-data" in body["content"]:
             yield from (errors.Saturated, errors.InsufficientStorage)

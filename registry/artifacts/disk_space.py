@@ -44,3 +44,11 @@ def full_disk_is_507() -> Iterator[None]:
         if error.errno not in FULL:
             raise
         raise InsufficientStorage("The disk is full; make room and send it again.") from error
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all of it. Raises InsufficientStorage for a full disk."""
+    left = memoryview(content)
+    with full_disk_is_507():
+        while left:
+            left = left[os.write(descriptor, left) :]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from core.errors import FetchFailed, InsufficientStorage, NotFound
 from registry.artifacts.copies import Copies
-from registry.artifacts.disk_space import full_disk_is_507
+from registry.artifacts.disk_space import full_disk_is_507, write_all
 from registry.artifacts.sources import Source, SourceFailed
 
 # A fetch fails when nothing has come for this long; the next one goes on from there.
@@ -118,7 +118,7 @@ class Fetcher:
                 self.copies.make_room(arriving.size - _size(part))
                 with full_disk_is_507():
                     for chunk in arriving.chunks:
-                        _append(part, chunk)
+                        write_all(part, chunk)
                         written = _size(part)
                         tell(Fetching(arrived=written, size=arriving.size))
                         if written > arriving.size:
@@ -146,9 +146,3 @@ def _digest_of(part: int) -> str:
     with open(part, "rb", closefd=False) as file:
         file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _append(part: int, chunk: bytes) -> None:
-    left = memoryview(chunk)
-    while left:
-        left = left[os.write(part, left) :]

@@ -12,7 +12,7 @@ from typing import IO
 from django.core.files.uploadedfile import UploadedFile
 
 from core.errors import BodyTooLarge, ClipperError
-from registry.artifacts.disk_space import full_disk_is_507
+from registry.artifacts.disk_space import full_disk_is_507, write_all
 
 # It has no digest yet.
 PREFIX = ".incoming-"
@@ -88,10 +88,7 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
             raise BodyTooLarge(
                 f"Expected an artifact of at most {self._limit} bytes.", limit=self._limit
             )
-        with full_disk_is_507():
-            left = memoryview(chunk)
-            while left:
-                left = left[os.write(self.fileno(), left) :]
+        write_all(self.fileno(), chunk)
         self._sha256.update(chunk)
         self.received += len(chunk)
         self.size = self.received

@@ -132,14 +132,18 @@ def _replace_routes(
     # Before the present ones go: what they pin runs already.
     wanted = [_new_route(application, request=request, by=by) for request in routes]
     application.routes.all().delete()
-    return [_saved(route) for route in wanted]
+    for route in wanted:
+        checked(route)
+        route.save()
+    return wanted
 
 
 @contextmanager
 def _changing(application: Application, *, by: Actor) -> Iterator[None]:
     """Lock and record the application while its parts change."""
     with registry_write:
-        _touch(application)
+        # Changes of its parts follow in order.
+        locked(application).save(update_fields=["updated_at"])
         with audited(application, by=by):
             yield
 
@@ -152,11 +156,6 @@ def json_text(value: Any) -> str:
 def _check(application: Application) -> None:
     check_policy(application.policy, params=application.policy_params)
     checked(application, unique=False)
-
-
-def _touch(application: Application) -> None:
-    """Lock the application, so that changes of its parts follow in order."""
-    locked(application).save(update_fields=["updated_at"])
 
 
 def _new_route(application: Application, *, request: RouteRequest, by: Actor) -> Route:
@@ -172,9 +171,3 @@ def _new_route(application: Application, *, request: RouteRequest, by: Actor) ->
         role=request.role,
         weight=request.weight,
     )
-
-
-def _saved(route: Route) -> Route:
-    checked(route)
-    route.save()
-    return route

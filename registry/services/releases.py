@@ -34,8 +34,6 @@ from registry.services.checks import check_holds, needs_check, request_check
 from registry.services.rows import locked, refresh
 from registry.services.signatures import ALLOW, signature_fault
 
-# No row has this number: what a release was about has been deleted.
-GONE = 0
 EXAMPLE_WANTED = "Give a version an example of its inputs, and its check has it answer that."
 
 
@@ -104,13 +102,13 @@ def begin_release(*, release: Release) -> None:
     """Let replicas start, or fail by signature, unless the release was superseded."""
     if not _refresh(release):
         return
-    now = timezone.now()
-    version = ModelVersion.objects.filter(pk=release.version_id or GONE)
     if _fails_by_signature(release):
         return
+    now = timezone.now()
+    version = ModelVersion.objects.filter(pk=release.target.pk)
     if not wanted(version, now=now).exists():
         version.update(generation=F("generation") + 1)
-        record_changes(VERSION, [release.version_id or GONE])
+        record_changes(VERSION, [release.target.pk])
     version.update(load_error="")
     release.state = Release.State.STARTING
     release.started_at = now
@@ -191,7 +189,7 @@ def _agreement(
 def complete_release(*, release: Release) -> None:
     """Switch traffic to ready replicas, or fail by signature, unless it was superseded."""
     if _refresh(release) and not _fails_by_signature(release):
-        model = Model.objects.get(pk=release.model_id or GONE)
+        model = Model.objects.get(pk=release.target.model_id)
         with audited(model, by=SYSTEM, reason=f"release {release.pk}, asked by {release.by_label}"):
             _go_live(release)
 
@@ -199,16 +197,13 @@ def complete_release(*, release: Release) -> None:
 @registry_write
 def fail_release(*, release: Release, error: str) -> None:
     """Give it up with the reason; the old version goes on serving."""
-    if not _refresh(release):
-        return
-    _fail(release, error=error)
-    ModelVersion.objects.filter(pk=release.version_id or GONE).update(load_error=error)
+    if _refresh(release):
+        _end(release, state=Release.State.FAILED, error=error)
+        ModelVersion.objects.filter(pk=release.target.pk).update(load_error=error)
 
 
-def _fail(release: Release, *, error: str) -> None:
-    release.state = Release.State.FAILED
-    release.error = error
-    release.ended_at = timezone.now()
+def _end(release: Release, *, state: str, error: str) -> None:
+    release.state, release.error, release.ended_at = state, error, timezone.now()
     release.save(update_fields=["state", "error", "ended_at"])
 
 
@@ -216,7 +211,7 @@ def _fails_by_signature(release: Release) -> bool:
     """Fail a release whose version takes what it may not; return whether it did."""
     fault = signature_fault(release)
     if fault:
-        _fail(release, error=fault)
+        _end(release, state=Release.State.FAILED, error=fault)
     return bool(fault)
 
 
@@ -288,10 +283,8 @@ def _call_off(model: Model, *, by: Actor, reason: str) -> Release | None:
     current = locked(model)
     release = Release.objects.filter(model=model).open().with_versions().first()
     if release is not None:
-        release.state = Release.State.SUPERSEDED
-        release.ended_at = timezone.now()
-        release.error = f"Called off by {by.label}" + (f": {reason}" if reason else ".")
-        release.save(update_fields=["state", "ended_at", "error"])
+        why = f"Called off by {by.label}" + (f": {reason}" if reason else ".")
+        _end(release, state=Release.State.SUPERSEDED, error=why)
         record_done(
             current,
             by=by,
@@ -305,7 +298,7 @@ def _call_off(model: Model, *, by: Actor, reason: str) -> Release | None:
 def _go_live(release: Release) -> None:
     """Switch the model's pointer; only the version that it leaves stays warm, for its slots."""
     now = timezone.now()
-    model = Model.objects.get(pk=release.model_id or GONE)
+    model = Model.objects.get(pk=release.target.model_id)
     Release.objects.filter(model=model).live().update(state=Release.State.SUPERSEDED, ended_at=now)
     model.versions.filter(warm_until__isnull=False).update(warm_until=None)
     if model.live_version_id is not None:

@@ -20,7 +20,7 @@ from django.test import Client
 
 from clipper_site.held_database import held_open
 from registry import services
-from registry.databases import told
+from registry.databases import database_error
 from registry.models import ApiKey, Model
 from registry.services import Actor
 from tests.site import manage
@@ -143,7 +143,7 @@ def test_what_a_web_process_holds_open_can_be_read_by_each_new_connection(
     disk.fill()
     with pytest.raises(OperationalError) as refused:
         list(User.objects.all())
-    assert told(refused.value).status == 507
+    assert database_error(refused.value).status == 507
     # Django doesn't close a connection whose first statement fails, of which Python 3.13 warns.
     with warnings.catch_warnings(action="ignore", category=ResourceWarning):
         del refused
@@ -206,7 +206,7 @@ TOLD = """
 import django
 django.setup()
 from django.db import OperationalError, connection
-from registry.databases import told
+from registry.databases import database_error
 
 for code in ("53100", "55P03"):
     try:
@@ -214,5 +214,5 @@ for code in ("53100", "55P03"):
             f"DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END $$"
         )
     except OperationalError as error:
-        print(told(error).status)
+        print(database_error(error).status)
 """

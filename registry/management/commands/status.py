@@ -113,9 +113,4 @@ def table(heads: Row, *, rows: Sequence[Row]) -> str:
         return "  none"
     lines = [heads, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    return "\n".join(_laid_out(line, widths=widths) for line in lines)
-
-
-def _laid_out(line: Row, *, widths: Sequence[int]) -> str:
-    cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-    return ("  " + "  ".join(cells)).rstrip()
+    return "\n".join("  " + "  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
