@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -87,9 +86,8 @@ class RouteIn(Body):
     role = Text(required=False, help_text=choices_of(Route, "role"))
     weight = Number(required=False)
 
-
-def route_requests(bodies: list[Mapping[str, Any]]) -> list[RouteRequest]:
-    return [RouteRequest(**body) for body in bodies]
+    def to_internal_value(self, data: Any) -> RouteRequest:
+        return RouteRequest(**super().to_internal_value(data))
 
 
 class ApplicationOut(serializers.ModelSerializer[Application]):
@@ -135,16 +133,22 @@ class ChangeWithObjective(ApplicationChange):
     """A change of an application and of its objective."""
 
     slo_ms = Number(
+        source="latency_ms",
         validators=SLO_MS,
         required=False,
         help_text="Every query is answered within this time. Needed where it isn't there yet.",
     )
     slo_target = Number(
+        source="target",
         required=False,
         validators=validators_of(ServiceLevelObjective, "target"),
         help_text="Share of queries to answer in time.",
     )
-    slo_window = Text(required=False, help_text=choices_of(ServiceLevelObjective, "window"))
+    slo_window = Text(
+        source="window",
+        required=False,
+        help_text=choices_of(ServiceLevelObjective, "window"),
+    )
 
 
 class ApplicationPatch(ChangeWithObjective):
@@ -157,9 +161,7 @@ class ApplicationPatch(ChangeWithObjective):
     def changes(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the changes of the application and of its objective."""
         changes: dict[str, Any] = dict(self.validated_data)
-        objective = {
-            theirs: changes.pop(ours) for ours, theirs in OBJECTIVE_NAMES.items() if ours in changes
-        }
+        objective = {name: changes.pop(name) for name in OBJECTIVE if name in changes}
         wanted = changes.pop("has_default_output", None)
         if wanted is False and "default_output" in changes:
             raise serializers.ValidationError(
@@ -192,19 +194,13 @@ class DeclaredApplication(ChangeWithObjective):
 
     def declared(self) -> dict[str, Any]:
         """Return the declaration as services take it."""
-        said: dict[str, Any] = dict(self.validated_data)
-        apart = {name: said.pop(name) for name in APART if name in said}
-        routes = said.pop("routes", None)
-        fields = {OBJECTIVE_NAMES.get(name, name): value for name, value in said.items()}
-        wanted = None if routes is None else route_requests(routes)
-        return {**apart, "fields": fields, "routes": wanted}
+        fields: dict[str, Any] = dict(self.validated_data)
+        apart = ("input_type", "allow_signature_change", "routes")
+        return {name: fields.pop(name) for name in apart if name in fields} | {"fields": fields}
 
 
 # What a declaration calls the parts of an objective.
-OBJECTIVE_NAMES = {"slo_ms": "latency_ms", "slo_target": "target", "slo_window": "window"}
-AS_DECLARED = {theirs: ours for ours, theirs in OBJECTIVE_NAMES.items()}
-# What isn't a field that can be changed.
-APART = ("input_type", "allow_signature_change")
+AS_DECLARED = {"latency_ms": "slo_ms", "target": "slo_target", "window": "slo_window"}
 
 
 class DeclaredApplicationOut(ApplicationOut):

@@ -21,7 +21,6 @@ from registry.api.serializers import (
     ObjectiveOut,
     RouteIn,
     RouteOut,
-    route_requests,
 )
 from registry.api.views.base import ManagementView, etag, find_application, flag, schema
 from registry.api.visibility import applications_for, check_routes, check_urgency
@@ -38,9 +37,8 @@ class ApplicationsView(ManagementView):
 
     @schema("Create an application", body=NewApplication, answer=ApplicationOut, status=201)
     def post(self, request: Request) -> Response:
-        fields = self.body(NewApplication)
-        routes = route_requests(fields.pop("routes", []))
-        created = services.create_application(routes=routes, by=actor_of(request), **fields)
+        body = self.body(NewApplication)
+        created = services.create_application(by=actor_of(request), **body)
         shown = find_application(request, name=created.name)
         return self.created(shown, ApplicationOut, name=shown.name)
 
@@ -69,7 +67,7 @@ class ApplicationView(ManagementView):
     def put(self, request: Request, application: str) -> Response:
         found = self.declared_row(find_application, name=application)
         wanted = self.validated(DeclaredApplication).declared()
-        check_routes(request, routes=wanted["routes"] or ())
+        check_routes(request, routes=wanted.get("routes", ()))
         if found is not None:
             check_urgency(request, application=found, changes=wanted["fields"])
         with self.if_unchanged(found):
@@ -143,7 +141,7 @@ class RoutesView(ManagementView):
             raise BadRequest("Expected an array of routes.")
         wanted = RouteIn(data=request.data, many=True)
         wanted.is_valid(raise_exception=True)
-        routes = route_requests(wanted.validated_data)
+        routes = wanted.validated_data
         check_routes(request, routes=routes)
         allowed = {ALLOW: flag(request, ALLOW)}
         with self.if_unchanged(found):

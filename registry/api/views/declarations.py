@@ -182,7 +182,7 @@ def _version(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None
 def _application(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
     found = view.declared_row(find_application, name=name)
     wanted = view.validated(DeclaredApplication, said).declared()
-    check_routes(view.request, routes=wanted["routes"] or ())
+    check_routes(view.request, routes=wanted.get("routes", ()))
     if found is not None:
         check_urgency(view.request, application=found, changes=wanted["fields"])
     services.declare_application(name=name, application=found, by=_by(view.request), **wanted)
