@@ -46,21 +46,39 @@ def declare_application(
     `fields` are those of the application and of its objective. Raises Conflict for another input
     type, and what each of the changes raises; then none is made.
     """
-    same: dict[str, Any] = {
-        "fields": fields,
-        "allow_signature_change": allow_signature_change,
-        "by": by,
-    }
     if application is None:
         try:
-            return _create(name, input_type=input_type, routes=routes or (), **same)
+            return _create(
+                name,
+                fields=fields,
+                routes=routes or (),
+                input_type=input_type,
+                allow_signature_change=allow_signature_change,
+                by=by,
+            )
         except Conflict:
             # Another caller may just have declared the same.
             rows = Application.objects.with_everything().filter(name=name)
             if (application := rows.first()) is None:
                 raise
     _check_input_type(application, input_type=input_type)
-    return _change(application, routes=routes, **same)
+    changes = {
+        name: value for name, value in fields.items() if not _is(application, name, value=value)
+    }
+    own, objective = _parted(changes)
+    if own:
+        update_application(application=application, changes=own, by=by)
+    if objective:
+        set_objective(application=application, by=by, **objective)
+    if routes is None or _routes_of(application) == sorted(map(_route_key, routes)):
+        return Declared(created=False, changed=[*changes])
+    replace_routes(
+        application=application,
+        routes=routes,
+        allow_signature_change=allow_signature_change,
+        by=by,
+    )
+    return Declared(created=False, changed=[*changes, "routes"])
 
 
 @registry_write
@@ -70,8 +88,8 @@ def _create(
     fields: Mapping[str, Any],
     input_type: str | None,
     routes: Sequence[RouteRequest],
-    allow_signature_change: bool,
     by: Actor,
+    **options: Any,
 ) -> Declared:
     if input_type is None or "latency_ms" not in fields:
         raise BadRequest(f"Expected input_type and slo_ms, as {name} isn't there yet.")
@@ -81,40 +99,12 @@ def _create(
         input_type=input_type,
         slo_ms=objective["latency_ms"],
         routes=routes,
-        allow_signature_change=allow_signature_change,
         by=by,
         **own,
+        **options,
     )
     set_objective(application=created, by=by, **objective)
-    return Declared(created=True, changed=_names(fields, routes))
-
-
-def _change(
-    application: Application,
-    *,
-    fields: Mapping[str, Any],
-    routes: Sequence[RouteRequest] | None,
-    allow_signature_change: bool,
-    by: Actor,
-) -> Declared:
-    changes = {
-        name: value for name, value in fields.items() if not _is(application, name, value=value)
-    }
-    own, objective = _parted(changes)
-    if own:
-        update_application(application=application, changes=own, by=by)
-    if objective:
-        set_objective(application=application, by=by, **objective)
-    if routes is not None and _routes_of(application) == sorted(map(_route_key, routes)):
-        routes = None
-    if routes is not None:
-        replace_routes(
-            application=application,
-            routes=routes,
-            allow_signature_change=allow_signature_change,
-            by=by,
-        )
-    return Declared(created=False, changed=_names(changes, routes))
+    return Declared(created=True, changed=[*fields, "routes"])
 
 
 @registry_write
@@ -164,10 +154,6 @@ def _is(application: Application, name: str, *, value: Any) -> bool:
         return bool(application.default_output == json_text(value))
     row = application.slo if name in OBJECTIVE else application
     return bool(getattr(row, name) == value)
-
-
-def _names(fields: Mapping[str, Any], routes: Sequence[RouteRequest] | None) -> list[str]:
-    return [*fields, *([] if routes is None else ["routes"])]
 
 
 def _routes_of(application: Application) -> list[tuple[str, str, str, float]]:
