@@ -28,7 +28,7 @@ from console.admin.models import badge
 from console.admin.objectives import ObjectiveInline
 from console.admin.routes import RouteInline
 from console.application_pages import APPLICATION_PAGES
-from registry.models import ApiKey, Application
+from registry.models import ApiKey, Application, Route
 from registry.models.settable import settable
 from registry.services import arms_agreeing, delete_application
 from selection.policies import POLICIES
@@ -125,6 +125,14 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
 
     def delete_model(self, request: HttpRequest, obj: Application) -> None:
         delete_application(application=obj, by=actor(request))
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Routes have no page of their own, whose permission Django would ask for."""
+        rows, counts, missing, protected = super().get_deleted_objects(objs, request)
+        routed = Route.objects.filter(application__in=list(objs)).exists()
+        if routed and not request.user.has_perm("registry.delete_route"):
+            missing.add("route")
+        return rows, counts, missing, protected
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Application | None = None

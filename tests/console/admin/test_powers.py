@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from registry import services
-from registry.models import ApiKey
+from registry.models import ApiKey, Application
 from tests.registry.conftest import BY
 
 pytestmark = pytest.mark.django_db
@@ -61,6 +61,17 @@ def test_whoever_edits_people_makes_nobody_more_than_they_were() -> None:
     clerk.post(f"/admin/auth/user/{user.pk}/change/", form)
     user.refresh_from_db()
     assert not user.is_superuser
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_an_application_with_routes_is_deleted_only_by_those_who_may_delete_routes(
+    alone: bool, digits: Application
+) -> None:
+    codes = ["view_application", "delete_application"] + ([] if alone else ["delete_route"])
+    form = {"post": "yes"}
+    answer = member(*codes).post(f"/admin/registry/application/{digits.pk}/delete/", form)
+    assert answer.status_code == (403 if alone else 302)
+    assert Application.objects.filter(pk=digits.pk).exists() == alone
 
 
 @pytest.mark.parametrize("page", ["change", "password", "delete"])
