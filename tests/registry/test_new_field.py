@@ -35,7 +35,7 @@ with connection.schema_editor() as editor:
 
 from django.core.management import get_commands, load_command_class
 from django.test import Client
-from clipper_client.declarations.export import exported
+from clipper_client.declarations.state import exported
 from clipper_client.declarations.state import State
 from registry import services
 

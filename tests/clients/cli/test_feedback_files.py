@@ -51,9 +51,9 @@ def test_labels_and_rewards_of_queries(
             ["i", "a text", ids[5], ""],
         ],
     )
-    told = terminal.json("feedback", churn, "-f", file, code=1)
-    rejected = {each["line"]: each["code"] for each in told["rejected"]}
-    assert (told["accepted"], told["duplicates"]) == (2, 1)
+    printed = terminal.json("feedback", churn, "-f", file, code=1)
+    rejected = {each["line"]: each["code"] for each in printed["rejected"]}
+    assert (printed["accepted"], printed["duplicates"]) == (2, 1)
     codes = {5: "invalid_receipt", 10: "invalid_input"}
     assert rejected == dict.fromkeys((6, 7, 8, 9), "malformed") | codes
     assert terminal.types("feedback", churn, "--file", file, code=1) == (
@@ -67,13 +67,13 @@ def test_labelled_inputs_are_counted_once_however_often_the_file_is_given(
 ) -> None:
     head = [*(f"x{k}" for k in range(FEATURES)), "label"]
     write(file, [head, *([*row.tolist(), 1] for row in rows[:600]), [*rows[0].tolist(), 1]])
-    told = terminal.types("feedback", churn, "-f", file)
-    assert told == "601 accepted, 0 known already, 0 rejected\n"
-    told = terminal.types("feedback", churn, "-f", file)
-    assert told == "0 accepted, 601 known already, 0 rejected\n"
+    printed = terminal.types("feedback", churn, "-f", file)
+    assert printed == "601 accepted, 0 known already, 0 rejected\n"
+    printed = terminal.types("feedback", churn, "-f", file)
+    assert printed == "0 accepted, 601 known already, 0 rejected\n"
     file = file.rename(file.with_name("other.csv"))
-    told = terminal.types("feedback", churn, "-f", file)
-    assert told == "601 accepted, 0 known already, 0 rejected\n"
+    printed = terminal.types("feedback", churn, "-f", file)
+    assert printed == "601 accepted, 0 known already, 0 rejected\n"
 
 
 def test_lines_of_json_are_as_the_server_takes_them(
@@ -82,11 +82,11 @@ def test_lines_of_json_are_as_the_server_takes_them(
     lines = file.with_suffix(".jsonl")
     given = {"input": rows[7].tolist(), "label": 1, "context": "ann"}
     query = {"query_id": client.predict(churn, rows[0]).query_id, "reward": 1}
-    told = [json.dumps(given), "", "{", "[1]", json.dumps(query), '{"label": 1}']
-    lines.write_text("\n".join(told))
-    told = terminal.json("feedback", churn, "-f", lines, code=1)
-    assert told["accepted"] == 2
-    assert [each["line"] for each in told["rejected"]] == [3, 4, 6]
+    printed = [json.dumps(given), "", "{", "[1]", json.dumps(query), '{"label": 1}']
+    lines.write_text("\n".join(printed))
+    printed = terminal.json("feedback", churn, "-f", lines, code=1)
+    assert printed["accepted"] == 2
+    assert [each["line"] for each in printed["rejected"]] == [3, 4, 6]
 
 
 def test_inputs_with_names_go_by_their_names(
@@ -96,22 +96,22 @@ def test_inputs_with_names_go_by_their_names(
     model = make_pipeline(LogisticRegression()).fit(frame, ["no", "yes", "no", "yes"])
     client.deploy("named", model, example=frame[:1], app="named", slo_ms=1_000)
     write(file, [["members", "label", "age"], [1, "no", 31], [2, "yes", 50]])
-    told = terminal.types("feedback", "named", "-f", file)
-    assert told == "2 accepted, 0 known already, 0 rejected\n"
+    printed = terminal.types("feedback", "named", "-f", file)
+    assert printed == "2 accepted, 0 known already, 0 rejected\n"
     client.scale("named", 0)  # others want its slot
 
 
 @pytest.mark.parametrize(
-    ("head", "options", "told"),
+    ("head", "options", "wrong"),
     [
         ("query_id,answer", (), "expected the columns query_id and label or reward"),
         ("", (), "got nothing"),
-        ("query_id,label", ("--context", "ann"), "expected neither a query id"),
+        ("query_id,label", ("--context", "ann"), "expected no query id"),
     ],
 )
 def test_a_file_without_feedback_is_refused(
-    terminal: Terminal, file: Path, head: str, options: tuple[str, ...], told: str
+    terminal: Terminal, file: Path, head: str, options: tuple[str, ...], wrong: str
 ) -> None:
     file.write_text(head)
     terminal.types("feedback", "churn", "-f", file, *options, code=1)
-    assert told in terminal.complaint
+    assert wrong in terminal.complaint

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -62,21 +61,21 @@ def test_it_ends_at_a_row_that_fails_and_goes_on_once_that_is_mended(
     with output.open("a") as written:
         written.write('{"err')  # as if it had been killed at that
     table.write_text("\n".join(lines))
-    printed = terminal.types("score", "churn", table, "-o", output, "--resume")
-    assert printed == f"{output} has 600 outputs\n"
+    terminal.types("score", "churn", table, "-o", output, "--resume")
     assert output.read_text().splitlines() == expected
     terminal.types("score", "churn", table, "-o", output, "--resume")
     assert len(output.read_text().splitlines()) == 600
+    table.write_text("[1]")  # not the file that was begun with
+    terminal.types("score", "churn", table, "-o", output, "--resume", code=1)
 
 
 @pytest.mark.usefixtures("known", "churn")
 def test_a_row_that_fails_can_be_an_output(terminal: Terminal, rows: Rows, tmp_path: Path) -> None:
     table, output = tmp_path / "rows.jsonl", tmp_path / "outputs.jsonl"
     table.write_text(f"[1]\n{json.dumps(rows[0].tolist())}\n")
-    printed = terminal.types("score", "churn", table, "-o", output, "--keep-errors")
-    assert printed == f"{output} has 2 outputs, 1 of them errors\n"
+    terminal.types("score", "churn", table, "-o", output, "--keep-errors")
     failed = json.loads(output.read_text().splitlines()[0])
-    assert failed == {"error": "input: expected 30 numbers, got 1", "code": "invalid_input"}
+    assert failed["code"] == "invalid_input"
 
 
 @pytest.mark.usefixtures("known")
@@ -87,7 +86,6 @@ def test_who_is_refused_at_once_loses_no_file(terminal: Terminal, tmp_path: Path
     terminal.types("score", "nobody", table, "-o", output, code=1)
     assert output.read_text() == "7\n"
     terminal.types("score", "churn", table, "--resume", code=1)
-    assert "expected --output FILE" in terminal.complaint
 
 
 @pytest.fixture
@@ -102,54 +100,7 @@ def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_the_file_that_is_read_is_not_written_to(terminal: Terminal, one: Path) -> None:
     terminal.types("score", "churn", one, "-o", one, code=1)
-    assert "--output: expected another file" in terminal.complaint
     assert one.read_text() == "[1]\n"
-
-
-def test_another_file_than_the_one_begun_with_is_told(terminal: Terminal, one: Path) -> None:
-    output = one.with_name("outputs.jsonl")
-    output.write_text("7\n8\n")
-    terminal.types("score", "churn", one, "-o", output, "--resume", code=1)
-    assert "expected the 2 rows that have outputs, and more, got 1" in terminal.complaint
-    np.save(one.with_name("one.npy"), [[1.0]])
-    terminal.types("score", "churn", one.with_name("one.npy"), "-o", output, "--resume", code=1)
-    assert "got 1" in terminal.complaint
-    assert output.read_text() == "7\n8\n"
-
-
-@pytest.mark.parametrize("more", [(), ("--resume",)])
-def test_two_runs_do_not_write_to_one_file(
-    terminal: Terminal, one: Path, more: tuple[str, ...]
-) -> None:
-    output = one.with_name("outputs.jsonl")
-    with output.open("w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        other.write("7")
-        other.flush()
-        terminal.types("score", "churn", one, "-o", output, *more, code=1)
-        assert "another run writes to" in terminal.complaint
-        other.write("7\n")
-    assert output.read_text() == "77\n"
-    terminal.types("score", "churn", one, "-o", output, *more)
-    assert output.read_text() == ("77\n" if more else "1\n")
-
-
-def test_where_the_first_row_fails_nobody_is_told_to_go_on(
-    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The file has the outputs of another run still, of which none counts for this one."""
-    table, output = tmp_path / "rows.jsonl", tmp_path / "outputs.jsonl"
-    table.write_text("[1]\n")
-    output.write_text("7\n8\n")
-    failed = (
-        b'{"outputs": [null], "failed": [{"index": 0, "error": "no", "code": "invalid_input"}]}'
-    )
-    with serving(Planned(body=failed)) as server:
-        monkeypatch.setenv("CLIPPER_URL", server.url)
-        terminal.types("score", "churn", table, "-o", output, code=1)
-    assert "row 1 failed: no. --keep-errors goes on past it." in terminal.complaint
-    assert "--resume" not in terminal.complaint
-    assert output.read_text() == "7\n8\n"
 
 
 def test_requests_under_way_are_answered_before_it_ends(
@@ -203,4 +154,4 @@ def test_a_table_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
 
 
 def test_outputs_may_go_to_what_is_no_file(terminal: Terminal, one: Path) -> None:
-    assert terminal.types("score", "churn", one, "-o", "/dev/null") == "/dev/null has 1 outputs\n"
+    assert terminal.types("score", "churn", one, "-o", "/dev/null") == ""

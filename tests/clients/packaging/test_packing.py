@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clipper_client.packaging.packing import zipped
+from clipper_client.packaging.sources import zipped
 
 LARGE = 4 << 20
 

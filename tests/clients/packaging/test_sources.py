@@ -89,21 +89,6 @@ def test_a_build_for_cpus_stays_one() -> None:
     assert captured(["torch==2.13.0+cpu", "tqdm==4.70.1"]) == "torch==2.13.0+cpu\ntqdm==4.70.1\n"
 
 
-@pytest.mark.parametrize(
-    ("installed", "line"),
-    [
-        ("2.10.0a0+git1a2b", "torch>=2.10,<2.11"),
-        ("0.1.dev5+g1a2b", "torch>=0.1,<0.2"),
-        ("3.dev0+g1a2b", "torch>=3.0,<3.1"),
-        ("3rc1+g1a2b", "torch>=3.0,<3.1"),
-    ],
-)
-def test_what_was_built_before_a_release_is_named_by_its_minor_version(
-    installed: str, line: str
-) -> None:
-    assert pinned_exactly("torch", installed) == line
-
-
 def test_a_package_without_an_init_is_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,6 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
 from clipper_client import AsyncClient, Client, ClipperError
-from clipper_client.errors import UNREACHABLE
 
 SERVICE_RESTART, GOING_AWAY = 1012, 1001
 
@@ -94,4 +93,4 @@ def test_where_it_ends_for_another_reason_so_does_the_session(
             session.predict([number])
         with pytest.raises(ClipperError) as ended:
             session.predict([3])
-    assert ended.value.code == UNREACHABLE
+    assert ended.value.code == "unreachable"

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from clipper_client import Client, ClipperError
-from clipper_client.operations import uploading
+from clipper_client.operations import releases
+from clipper_client.transport import server
 from tests.integration.stack import Stack
 
 PIECE = 16 << 10
@@ -45,27 +46,27 @@ class FlakyLink:
                 threading.Thread(target=self._pass_on, args=(caller,), daemon=True).start()
 
     def _pass_on(self, caller: socket.socket) -> None:
-        with caller, socket.create_connection(self._to) as server, suppress(OSError):
-            threading.Thread(target=self._back, args=(server, caller), daemon=True).start()
+        with caller, socket.create_connection(self._to) as there, suppress(OSError):
+            threading.Thread(target=self._back, args=(there, caller), daemon=True).start()
             left = self.each
             while left > 0 and (chunk := caller.recv(min(4096, left))):
-                server.sendall(chunk)
+                there.sendall(chunk)
                 left -= len(chunk)
                 self.passed += len(chunk)
             self.cuts += left <= 0
-            for end in (caller, server):
+            for end in (caller, there):
                 end.shutdown(socket.SHUT_RDWR)
 
-    def _back(self, server: socket.socket, caller: socket.socket) -> None:
+    def _back(self, end: socket.socket, caller: socket.socket) -> None:
         with suppress(OSError):
-            while chunk := server.recv(65536):
+            while chunk := end.recv(65536):
                 caller.sendall(chunk)
 
 
 @pytest.fixture
 def link(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlakyLink]:
-    monkeypatch.setattr(uploading, "PIECES_FROM", SIZE)
-    monkeypatch.setattr(uploading, "PIECE_BYTES", PIECE)
+    monkeypatch.setattr(releases, "PIECES_FROM", SIZE)
+    monkeypatch.setattr(releases, "PIECE_BYTES", PIECE)
     link = FlakyLink(stack.url, each=3 * PIECE)
     yield link
     link.close()
@@ -95,7 +96,7 @@ def test_another_client_goes_on_with_what_is_there(
 ) -> None:
     file = artifact(tmp_path, "gone on with")
     with Client(link.url, key, retries=0) as client, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(uploading, "MORE_RETRIES", 0)
+        patch.setattr(server, "MORE_RETRIES", 0)
         link.each = 10 * PIECE
         with pytest.raises(ClipperError) as caught:
             client.deploy("pieces-again", file, input_type="doubles", wait=False)

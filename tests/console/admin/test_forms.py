@@ -10,14 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from registry import services
-from registry.models import (
-    ApiKey,
-    Application,
-    Model,
-    ModelVersion,
-    Route,
-    ServiceLevelObjective,
-)
+from registry.models import ApiKey, Application, Model, ModelVersion, Route, ServiceLevelObjective
 from registry.services import Actor
 from tests.registry.conftest import go_live
 from tests.registry.forms import application_fields, version_fields

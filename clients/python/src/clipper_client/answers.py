@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from base64 import urlsafe_b64decode
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from clipper_client.errors import UNEXPECTED_ANSWER, ClipperError, ClipperWarning
+from clipper_client.errors import ClipperError, ClipperWarning, unexpected
 from clipper_client.options import UNSET, given
+
+T = TypeVar("T")
 
 
 class QueryId(str):
@@ -18,19 +20,11 @@ class QueryId(str):
     __slots__ = ("application",)
     application: str
 
-    @classmethod
-    def of(cls, text: str, *, application: str) -> QueryId:
-        made = cls(text)
-        made.application = application
-        return made
-
 
 def query_of(query_id: str) -> str:
-    """Return the number of the query that a receipt is of, as exported rows have it.
-
-    A receipt is base64 of a MAC of 16 bytes and of msgpack, an array that begins with it.
-    """
+    """Return the number of the query that a receipt is of, as exported rows have it."""
     try:
+        # A receipt is base64 of a MAC of 16 bytes, and of an array in msgpack.
         padded = str(query_id) + "=" * (-len(query_id) % 4)
         number: bytes = msgspec.msgpack.decode(urlsafe_b64decode(padded)[16:])[0]
         return number.hex()
@@ -39,10 +33,7 @@ def query_of(query_id: str) -> str:
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """A prediction. `query_id` is what feedback is given by; `models` what each version said.
-
-    One input of a batch may fail alone: then `error` says why, and `output` raises it.
-    """
+    """A prediction; an input of a batch may fail alone, with an `error` that `output` raises."""
 
     given: Any = msgspec.field(default=None, name="output")
     query_id: str = ""
@@ -73,8 +64,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def output(self) -> Any:
         """The answer. Raises `error` where there is none."""
-        if self.code:
-            raise ClipperError(self.refused, code=self.code, details=self.details)
+        if (error := self.error) is not None:
+            raise error
         return self.given
 
     def as_dict(self) -> dict[str, Any]:
@@ -104,11 +95,6 @@ class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int = 0
     rejected: list[Rejection] = []
 
-    @property
-    def warnings(self) -> list[str]:
-        text = "This query had feedback already: the first piece counts, this one changes nothing."
-        return [text] if self.duplicates else []
-
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
     """One deploy or rollback; `state` is pending, starting, live, failed or superseded."""
@@ -137,11 +123,6 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def named_warnings(self) -> list[str]:
         return [f"{self.model}:{self.version}: {text}" for text in self.warnings]
-
-    def with_warnings(self, texts: list[str]) -> Release:
-        """Return the release with more warnings."""
-        report = {**self.report, "warnings": [*self.warnings, *texts]}
-        return msgspec.structs.replace(self, report=report) if texts else self
 
     @property
     def is_open(self) -> bool:
@@ -205,28 +186,29 @@ def parsed(shape: Any, value: Any) -> Any:
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
-        raise ClipperError(
-            f"Clipper answered something unexpected: {error}.", code=UNEXPECTED_ANSWER
-        ) from error
+        raise unexpected(error) from error
 
 
 def known_as(answer: Answer, *, application: str) -> Answer:
     """Return the answer with a query id that knows its application."""
     if not answer.query_id:
         return answer
-    query_id = QueryId.of(answer.query_id, application=application)
+    query_id = QueryId(answer.query_id)
+    query_id.application = application
     return msgspec.structs.replace(answer, query_id=query_id)
 
 
 def answers_in(body: bytes, *, application: str) -> list[Answer]:
     """Return the answers of a batch, in order."""
+    found = decoded(_batches, body).batch_predictions
+    return [known_as(answer, application=application) for answer in found]
+
+
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
-        found = _batches.decode(body).batch_predictions
-        return [known_as(answer, application=application) for answer in found]
+        return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ClipperError(
-            f"Clipper answered something unexpected: {error}.", code=UNEXPECTED_ANSWER
-        ) from error
+        raise unexpected(error) from error
 
 
 class _Batch(msgspec.Struct):

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import (
-    AsyncGenerator,
-    Callable,
-    Coroutine,
-    Iterable,
-    Mapping,
-)
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, Unpack
 from uuid import uuid4
@@ -40,9 +34,8 @@ from clipper_client.options import (
     given,
     model_path,
 )
-from clipper_client.transport.address import Address
 from clipper_client.transport.blocking import Blocking, blocking, iterating
-from clipper_client.transport.server import AsyncServer, BlockingServer, Server, run
+from clipper_client.transport.server import Address, AsyncServer, BlockingServer, Server, run
 from clipper_client.transport.session import AsyncSession, Session
 
 P = ParamSpec("P")
@@ -54,10 +47,8 @@ BATCH_ROWS = 5_000
 class AsyncClient:
     """Asks Clipper, and manages what it serves. Tasks of one event loop may share one.
 
-    `url` and `key` are by default those of CLIPPER_URL and CLIPPER_KEY. Each request may take
-    `timeout` seconds, and is sent again up to `retries` times if the server is busy or out of
-    reach. Connections are kept: use one client for many requests, and close it, or use
-    `async with`.
+    A request takes `timeout` seconds at most, and is sent again up to `retries` times if the
+    server is busy or out of reach. Close the client, or use `async with`.
     """
 
     _over: ClassVar[type[Server]] = AsyncServer
@@ -80,16 +71,10 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._server.close()
 
-    # --- Predictions --------------------------------------------------------------------------
-
     async def predict(self, app: str, row: Any, **options: Unpack[QueryOptions]) -> Answer:
-        """Ask an application about one input: a list, dict, array, row of a frame, text or bytes.
-
-        NaN is sent as null. For the options see QueryOptions.
-        """
+        """Ask an application about one input. For the options see QueryOptions."""
         body = encoded({"input": plain(row), **given(options)})
         found = await self._server.json("POST", application_path(app, "predict"), body=body)
         return known_as(parsed(Answer, found), application=app)
@@ -120,10 +105,8 @@ class AsyncClient:
     ) -> FeedbackResult:
         """Say what was right (`label`), or how good the answer was (`reward`, 0 to 1).
 
-        `metrics` are further numbers from 0 to 1 by their names, which teach nothing.
-        The first piece about a query counts; a second one changes nothing, and warns of that.
-        `app` is needed if the query id comes from elsewhere than this client's answers, and
-        with `row`, a labelled input that nobody has asked about. Raises if it is rejected.
+        `metrics` teach nothing. `app` is needed with `row`, an input that nobody has asked about,
+        or if the query id isn't of this client's answers. Raises ClipperError if it is rejected.
         """
         item = feedback_item(
             query_id, label=label, reward=reward, rewards=rewards, metrics=metrics, context=context
@@ -138,7 +121,9 @@ class AsyncClient:
         if result.rejected:
             first = result.rejected[0]
             raise ClipperError(first.error, code=first.code)
-        warn(result.warnings, blocks=self._server.blocks)
+        if result.duplicates:
+            text = "This query had feedback already: the first piece counts."
+            warn([text], blocks=self._server.blocks)
         return result
 
     async def feedback_batch(self, app: str, items: Iterable[Mapping[str, Any]]) -> FeedbackResult:
@@ -165,22 +150,16 @@ class AsyncClient:
         kinds: str | Iterable[str] = "feedback",
         frame: bool = True,
     ) -> Any:
-        """Return what is stored of an application as a DataFrame: feedback, if nothing is said.
+        """Return what is stored of an application as a DataFrame, or as a list of dicts.
 
-        Rows came from `since` on and before `until` (a time, how long ago as a timedelta or
-        `"7d"`), of these `versions`, as `model:version`. `kinds` is one of feedback, decisions and
-        predictions, or several. `frame=False` gives a list of dicts. All rows are held in memory.
+        Rows came from `since` on and before `until` (a time, a timedelta or `"7d"` ago). `kinds` is
+        one or several of feedback, decisions and predictions.
         """
         span: dict[str, Any] = {"since": since, "until": until, "versions": versions}
         return await exporting.export(self._server, app, kinds=kinds, frame=frame, **span)
 
     async def score(self, app: str, rows: Any, **options: Unpack[ScoringOptions]) -> list[Any]:
-        """Return a model's output for each of any number of rows, in order.
-
-        Unlike a prediction it isn't bound to the objective, waits behind queries, and leaves no
-        receipt. If rows fail it raises: at once if all of the first ones do, else at the end.
-        With `errors="keep"` a row that failed has its ClipperError as output.
-        """
+        """Return the outputs for any number of rows, in order. Raises `rows_failed` in the end."""
         scoring = Scoring(self._server, app, rows, **options)
         outputs: list[Any] = []
         async with aclosing(scoring.parts()) as parts:
@@ -192,10 +171,7 @@ class AsyncClient:
     async def score_each(
         self, app: str, rows: Any, **options: Unpack[ScoringOptions]
     ) -> AsyncGenerator[Any]:
-        """Yield what `score` returns, as it comes: neither rows nor outputs are kept.
-
-        Raises at the first row that failed, unless errors are kept.
-        """
+        """Yield what `score` returns, as it comes. Raises at the first row that failed."""
         scoring = Scoring(self._server, app, rows, **options)
         async with aclosing(scoring.parts()) as parts:
             async for part in parts:
@@ -205,18 +181,10 @@ class AsyncClient:
                     yield output
 
     def session(self, app: str) -> AsyncSession:
-        """Return a websocket to an application, to be opened with `async with`."""
         return AsyncSession(app, server=self._server)
 
-    # --- Models -------------------------------------------------------------------------------
-
     async def deploy(self, name: str, model: Any, **options: Unpack[DeployOptions]) -> Release:
-        """Make an estimator in memory, or a file or folder, the live version of a model.
-
-        Makes the model, its next version and the application `app` if they are missing. Raises
-        with the server's reason if the version doesn't go live. For the options see
-        DeployOptions.
-        """
+        """Make a model in memory, a file or a folder live. For the options see DeployOptions."""
         release = await Deployment(server=self._server, name=name, model=model, **options).done()
         warn(release.named_warnings, blocks=self._server.blocks)
         return release
@@ -234,7 +202,6 @@ class AsyncClient:
     async def scale(
         self, name: str, replicas: int, *, version: str | None = None
     ) -> dict[str, Any]:
-        """Set how many replicas serve the live version, or `version`."""
         body = encoded(given({"replicas": replicas, "version": version}))
         found: dict[str, Any] = await self._server.json(
             "POST", model_path(name, "scale"), body=body
@@ -242,7 +209,6 @@ class AsyncClient:
         return found
 
     async def status(self) -> Status:
-        """Return what there is: applications, models and live replicas."""
         lists = ("applications", "models", "replicas")
         found = {name: await releases.listed(self._server, name) for name in lists}
         status: Status = parsed(Status, found)
@@ -255,8 +221,6 @@ class AsyncClient:
         log: Log = parsed(Log, await self._server.json("GET", path, params={"lines": str(lines)}))
         return log
 
-    # --- Anything else ------------------------------------------------------------------------
-
     async def request(
         self,
         method: str,
@@ -266,10 +230,7 @@ class AsyncClient:
         params: Mapping[str, str] | None = None,
         extra_time_s: float = 0.0,
     ) -> Any:
-        """Ask any endpoint under /api/v1/; returns its JSON, None if there is no body.
-
-        `extra_time_s` is what the answer may take beyond the client's `timeout`.
-        """
+        """Ask any endpoint under /api/v1/; return its JSON, None if there is no body."""
         return await self._server.json(
             method,
             path if path.startswith("/") else f"/api/v1/{path}",
@@ -288,21 +249,13 @@ class AsyncClient:
         """Return the result of an operation over this client's server."""
         return await operation(self._server, *args, **kwargs)
 
-    def __repr__(self) -> str:
-        return f"AsyncClient({self.address})"
-
 
 class _OverBlocking(AsyncClient):
     _over = BlockingServer
 
 
 class Client(Blocking[AsyncClient]):
-    """Asks Clipper, and manages what it serves. Threads may share one.
-
-    `url` and `key` are by default those of CLIPPER_URL and CLIPPER_KEY. Each request may take
-    `timeout` seconds, and is sent again up to `retries` times if the server is busy or out of
-    reach. Connections are kept: use one client for many requests, and close it, or use `with`.
-    """
+    """The client whose methods wait. Threads may share one; close it, or use `with`."""
 
     def __init__(
         self,
@@ -331,7 +284,6 @@ class Client(Blocking[AsyncClient]):
     request = blocking(AsyncClient.request)
 
     def session(self, app: str) -> Session:
-        """Open a websocket to an application: less overhead for many small questions."""
         return Session(self._awaited.session(app))
 
     def run(
@@ -342,6 +294,3 @@ class Client(Blocking[AsyncClient]):
     ) -> T:
         """Return the result of an operation over this client's server."""
         return run(self._awaited.run(operation, *args, **kwargs))
-
-    def __repr__(self) -> str:
-        return f"Client({self.address})"

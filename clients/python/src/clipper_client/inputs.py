@@ -1,4 +1,4 @@
-"""Inputs as people have them, as JSON has them: arrays, rows of frames, dicts, bytes, NaN.
+"""Inputs as JSON has them, and the input type of a model by an example.
 
 NumPy, pandas and polars are recognised by what their objects can do: none of them is imported.
 """
@@ -7,29 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from itertools import islice
 from typing import Any, cast
 
 import msgspec
 
-from clipper_client.errors import INVALID_INPUT, ClipperError
+from clipper_client.errors import ClipperError
 
 # The server takes 16 MB in one request by default; a list of inputs has no more either.
 BODY_BYTES = 8 << 20
 
 
 def encoded(value: Any) -> bytes:
-    """Return one input, or any body that holds some, as JSON. Raises TypeError for what isn't one,
-    ClipperError for text that UTF-8 can't hold.
-
-    NaN, NaT and infinity become null, bytes base64, times ISO 8601.
-    """
+    """Return an input as JSON: NaN and NaT as null, bytes as base64, times as ISO 8601."""
     try:
         return _encoder.encode(plain(value))
     except UnicodeEncodeError as error:
         raise ClipperError(
             f"Expected text that UTF-8 can hold, got {error.object[error.start]!r} at character "
             f"{error.start}.",
-            code=INVALID_INPUT,
+            code="invalid_input",
         ) from error
 
 
@@ -68,11 +65,6 @@ def is_array(value: Any) -> bool:
     return hasattr(value, "tolist") and hasattr(value, "shape") and not is_series(value)
 
 
-def number_of_rows(rows: Any) -> int | None:
-    """Return how many inputs there are, None where only reading them all would tell."""
-    return len(rows) if hasattr(rows, "__len__") else None
-
-
 def rows_of(rows: Any) -> Iterator[Any]:
     """Return the inputs in many: rows of a frame are dicts, of an array lists."""
     for piece in pieces_of(rows, size=1024):
@@ -80,10 +72,7 @@ def rows_of(rows: Any) -> Iterator[Any]:
 
 
 def pieces_of(rows: Any, *, size: int) -> Iterator[list[Any]]:
-    """Return the inputs in lists of at most `size`, made only as they are taken.
-
-    Large inputs come in shorter ones.
-    """
+    """Yield the inputs in lists of at most `size`, large inputs in shorter ones."""
     if is_frame(rows):
         for start in range(0, len(rows), size):
             yield _records(rows, start=start, stop=start + size)
@@ -94,8 +83,6 @@ def pieces_of(rows: Any, *, size: int) -> Iterator[list[Any]]:
             yield rows[start : start + size].tolist()
     elif isinstance(rows, str | bytes | Mapping):
         raise TypeError(f"Expected many inputs, got a {type(rows).__name__}, which is one.")
-    elif hasattr(rows, "collect_schema"):
-        raise TypeError(f"Expected rows, got a {type(rows).__name__}: call its collect() first.")
     else:
         yield from _in_lists(iter(rows), size=size)
 
@@ -143,7 +130,6 @@ def _records(frame: Any, *, start: int, stop: int) -> list[Any]:
 
 
 def _as_plain(value: Any) -> Any:
-    """Return a value for a type that JSON doesn't know."""
     if is_array(value) or hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Mapping):
@@ -166,3 +152,67 @@ def _as_plain(value: Any) -> Any:
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_as_plain, decimal_format="number")
+
+
+# The deepest arrays that are a row, or rows, of numbers.
+ROWS = 2
+
+
+def input_type_of(example: Any, *, model: Any = None) -> str:
+    """Return the input type by an example, else by what the model was fitted on."""
+    if example is None and getattr(model, "tokenizer", None) is not None:
+        return "strings"
+    if example is None:
+        return "columns" if hasattr(model, "feature_names_in_") else "doubles"
+    if is_frame(example) or is_series(example):
+        return "columns"
+    if is_array(example):
+        return _of_array(example)
+    first = first_of(example)
+    if is_series(first) or isinstance(first, Mapping):
+        return "columns"
+    if isinstance(first, str):
+        return "strings"
+    if isinstance(first, bytes | bytearray):
+        return "bytes"
+    if is_array(first):
+        return _of_array(first, deepest=1)
+    return _of_list(first)
+
+
+def first_of(example: Any) -> Any:
+    """Return one input out of an example, which may be one input or several."""
+    if isinstance(example, str | bytes | bytearray | Mapping) or is_series(example):
+        return plain(example)
+    if is_frame(example):
+        return next(rows_of(example), None)
+    if is_array(example):
+        return example[0] if len(example.shape) > 1 or _kind(example) not in "biuf" else example
+    first = next(islice(example, 1), None) if hasattr(example, "__iter__") else example
+    return example if _is_number(first) else first
+
+
+def _of_array(array: Any, *, deepest: int = ROWS) -> str:
+    kind = _kind(array)
+    if kind not in "biuf":
+        return "strings" if kind in "UT" else "json"
+    if len(array.shape) > deepest:
+        return "tensor"
+    return "floats" if str(array.dtype).endswith("float32") else "doubles"
+
+
+def _kind(array: Any) -> str:
+    return str(getattr(array.dtype, "kind", "f"))
+
+
+def _of_list(row: Any) -> str:
+    if not isinstance(row, list | tuple):
+        return "json"
+    if all(_is_number(item) for item in row):
+        return "doubles"
+    return "tensor" if row and all(isinstance(item, list | tuple) for item in row) else "json"
+
+
+def _is_number(value: Any) -> bool:
+    # NumPy's numbers are arrays of no dimension.
+    return hasattr(value, "__float__") and not getattr(value, "shape", ())

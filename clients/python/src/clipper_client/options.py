@@ -28,10 +28,7 @@ class ScoringOptions(ScoreOptions, total=False):
 
 
 class QueryOptions(ScoreOptions, total=False):
-    """`key` names whom to keep with one version, a user say; `timeout_ms` shortens the objective,
-    `features` are for contextual policies, `explain` has the answer say where its time went, and
-    `models=False` leaves out what each model said.
-    """
+    """`key` names a user to keep with one version; `features` are for contextual policies."""
 
     key: str | None
     timeout_ms: float | None
@@ -54,13 +51,10 @@ def model_path(name: str, *rest: str) -> str:
 
 
 class DeployOptions(TypedDict, total=False):
-    """Options of `deploy` beside the model.
+    """Options of `deploy`; what is left out follows from the model or an `example` of its inputs.
 
-    Its `version` is the next number, `app` the application that is to ask it, with `slo_ms` and
-    `default_output`. A version that takes something else than the live one goes live only with
-    `allow_signature_change`. `wait` is for how many seconds at most, True ten minutes. `fields` are
-    further ones of the upload. The rest says what doesn't follow from the model, such as its
-    `runtime`, `method`, `input_type` and `requirements`, or from an `example` of its inputs.
+    `app` is the application that asks it; `wait` is seconds, True ten minutes; `fields` are
+    further ones of the upload.
     """
 
     version: str | None
@@ -76,5 +70,4 @@ class DeployOptions(TypedDict, total=False):
     allow_signature_change: bool
     wait: bool | float
     input_type: str | None
-    progress: bool | None
     fields: Mapping[str, Any]

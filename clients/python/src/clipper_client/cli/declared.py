@@ -1,35 +1,25 @@
-"""Commands about a file that declares models, applications and keys."""
+"""Commands about declarations (apply, diff, export), and the export of an application's data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import sys
+from pathlib import Path
+from typing import IO, Any
 
 from clipper_client.answers import Release
-from clipper_client.cli.command import (
-    Command,
-    Options,
-    Result,
-    arg,
-    complain,
-    flag,
-    print_line,
-    shown,
-)
+from clipper_client.cli.command import Command, Options, Result, arg, flag, repeated
+from clipper_client.cli.printing import complain, print_line, shown
 from clipper_client.client import Client
 from clipper_client.declarations.document import read
 from clipper_client.declarations.plan import Change
+from clipper_client.declarations.state import as_yaml, exported, state_of
 from clipper_client.declarations.steps import check_conflicts, check_possible, differences, take
+from clipper_client.operations.exporting import CSV, JSON_LINES, KINDS, first_page, page
 
 DIFFERS = 2
-SIGNS: Mapping[str, str] = {
-    "create": "+",
-    "change": "~",
-    "deploy": "~",
-    "delete": "-",
-    "revoke": "-",
-    "conflict": "!",
-}
+SIGNS = {"create": "+", "delete": "-", "revoke": "-", "conflict": "!"}
+WHAT = ("declarations", "data")
+ACCEPTED = {"csv": CSV, "jsonl": JSON_LINES}
 
 
 def _diff(client: Client, options: Options) -> Result:
@@ -65,7 +55,6 @@ def _changes(client: Client, options: Options) -> list[Change]:
 
 
 def _result_of(changes: list[Change], *, options: Options, code: int = 0) -> Result:
-    """Return what differs. Raises if it can't be applied."""
     text = "\n".join(map(_text_of, changes)) or "Nothing differs."
     if not options.json and any(change.action == "conflict" for change in changes):
         print_line(text)
@@ -76,10 +65,61 @@ def _result_of(changes: list[Change], *, options: Options, code: int = 0) -> Res
 
 def _text_of(change: Change) -> str:
     reason = f": {change.reason}" if change.reason else ""
-    lines = [f"{SIGNS[change.action]} {change.action} {change.kind} {change.name}{reason}"]
+    lines = [f"{SIGNS.get(change.action, '~')} {change.action} {change.kind} {change.name}{reason}"]
     for name, (old, new) in change.fields.items():
         lines.append(f"    {name}: {shown(old)} -> {shown(new)}")
     return "\n".join(lines)
+
+
+def _export(client: Client, options: Options) -> Result | int:
+    if options.what == "data":
+        return _export_data(client, options)
+    keys = not options.no_keys
+    found = exported(client.run(state_of, None, keys=keys), keys=keys)
+    if options.output is None or options.json:
+        return Result(found, as_yaml(found).rstrip())
+    Path(options.output).write_text(as_yaml(found), encoding="utf-8")
+    return 0
+
+
+def _export_data(client: Client, options: Options) -> Result | int:
+    if options.app is None:
+        raise ValueError("Expected `clipper export data APP`, got no application.")
+    if options.json:
+        rows = client.export(
+            options.app,
+            since=options.since,
+            until=options.until,
+            versions=options.version,
+            kinds=options.kind,
+            frame=False,
+        )
+        return Result(rows, "")
+    if options.output is None:
+        _write(client, options, sys.stdout)
+    else:
+        with Path(options.output).open("w", encoding="utf-8", newline="") as target:
+            _write(client, options, target)
+    return 0
+
+
+def _write(client: Client, options: Options, target: IO[str]) -> None:
+    ending = Path(options.output or "").suffix[1:]
+    accept = ACCEPTED[options.format or (ending if ending in ACCEPTED else "csv")]
+    path: str | None = first_page(
+        options.app,
+        kind=options.kind,
+        since=options.since,
+        until=options.until,
+        versions=options.version,
+    )
+    first = True
+    while path is not None:
+        body, path = client.run(page, path, accept=accept)
+        text = body.decode()
+        # Each page of CSV begins with the columns.
+        target.write(text if first or accept == JSON_LINES else text.partition("\n")[2])
+        first = False
 
 
 FILE = (
@@ -91,10 +131,7 @@ COMMANDS = [
         name="apply",
         help="make models, applications and keys what a file declares",
         more="Shows what it changes. Said again, it changes nothing. Removes nothing unless asked.",
-        arguments=[
-            *FILE,
-            flag("--dry-run", "only show what would be done"),
-        ],
+        arguments=[*FILE, flag("--dry-run", "only show what would be done")],
         run=_apply,
     ),
     Command(
@@ -103,5 +140,22 @@ COMMANDS = [
         more="Exits with 2 if something differs, with 1 if apply would be refused.",
         arguments=FILE,
         run=_diff,
+    ),
+    Command(
+        name="export",
+        help="write declarations for apply, or an application's data",
+        more="Artifacts aren't in declarations: versions are named by their digests.",
+        arguments=[
+            arg("what", "the first if left out", nargs="?", choices=WHAT, default=WHAT[0]),
+            arg("app", "of data: the application", nargs="?"),
+            arg("-o --output", "standard output if left out", metavar="FILE"),
+            flag("--no-keys", "of declarations: leave the API keys out"),
+            arg("--since", "of data: ISO 8601 with a zone, or how long ago, as 7d", metavar="TIME"),
+            arg("--until", "of data: likewise", metavar="TIME"),
+            repeated("--version", "of data: only what this one answered", "MODEL:VERSION"),
+            arg("--kind", "of data: feedback if left out", choices=KINDS, default=KINDS[0]),
+            arg("--format", "of data: by the ending of --output, else csv", choices=list(ACCEPTED)),
+        ],
+        run=_export,
     ),
 ]

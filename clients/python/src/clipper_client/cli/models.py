@@ -8,56 +8,36 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from clipper_client.answers import Release, Replica
-from clipper_client.cli.command import (
-    Command,
-    Options,
-    Result,
-    arg,
-    complain,
-    either,
-    flag,
-    json_value,
-    pair,
-    print_line,
-    table,
-)
+from clipper_client.answers import Replica
+from clipper_client.cli.command import Command, Options, Result, arg, flag, json_arg, pair, repeated
+from clipper_client.cli.printing import print_line, table
 from clipper_client.client import Client
 from clipper_client.errors import ClipperError
-from clipper_client.operations.releases import ENOUGH_S, listed, live_version
-from clipper_client.options import UNSET, model_path
-
-FOLLOWED_S = 1.0
+from clipper_client.operations.releases import listed, live_version
+from clipper_client.options import UNSET
 
 
 def _status(client: Client, options: Options) -> Result:
     found = client.status()
-    applications = table(
-        ["application", "input type", "objective", "policy", "asks"],
+    applications = [
         [
-            [
-                app["name"],
-                app["input_type"],
-                f"{app['slo']['latency_ms']:g} ms",
-                app["policy"],
-                [_route(route) for route in app["routes"]],
-            ]
-            for app in found.applications
-        ],
+            app["name"],
+            app["input_type"],
+            f"{app['slo']['latency_ms']:g} ms",
+            app["policy"],
+            [_route(route) for route in app["routes"]],
+        ]
+        for app in found.applications
+    ]
+    models = [
+        [m["name"], m["live_version"], m["versions"][::-1], _replicas(m["name"], found.replicas)]
+        for m in found.models
+    ]
+    tables = (
+        table(["application", "input type", "objective", "policy", "asks"], applications),
+        table(["model", "live", "versions", "replicas"], models),
     )
-    models = table(
-        ["model", "live", "versions", "replicas"],
-        [
-            [
-                model["name"],
-                model["live_version"],
-                model["versions"][::-1],
-                _replicas(model["name"], found.replicas),
-            ]
-            for model in found.models
-        ],
-    )
-    return Result(found, "\n\n".join(filter(None, (applications, models))))
+    return Result(found, "\n\n".join(filter(None, tables)))
 
 
 def _route(route: dict[str, Any]) -> str:
@@ -79,25 +59,16 @@ def _deploy(client: Client, options: Options) -> Result:
         options.artifact,
         **said,
         requirements=options.requirements and Path(options.requirements).read_text("utf-8"),
-        wait=_seconds_to_wait(options),
+        wait=options.wait * (not options.no_wait),
         fields=dict(pair("--field", text) for text in options.field),
     )
-    return _result_of(release)
-
-
-def _result_of(release: Release) -> Result:
     return Result(release, str(release))
 
 
 def _rollback(client: Client, options: Options) -> Result:
-    wait = _seconds_to_wait(options)
-    return _result_of(
-        client.rollback(options.name, to=options.to, reason=options.reason, wait=wait)
-    )
-
-
-def _seconds_to_wait(options: Options) -> bool | float:
-    return False if options.no_wait else (True if options.wait is None else float(options.wait))
+    wait = options.wait * (not options.no_wait)
+    release = client.rollback(options.name, to=options.to, reason=options.reason, wait=wait)
+    return Result(release, str(release))
 
 
 def _scale(client: Client, options: Options) -> Result:
@@ -110,44 +81,29 @@ def _logs(client: Client, options: Options) -> Result:
     if options.follow:
         _follow(client, options)
     log = client.logs(options.name, version=options.version, lines=options.lines)
-    if not log.lines:
-        complain(f"replica {log.replica} of {options.name} has written nothing")
     return Result({"replica": log.replica, "lines": log.lines}, "\n".join(log.lines))
 
 
 def _follow(client: Client, options: Options) -> NoReturn:
     """Print what the replicas of a version write: of the live one, whichever that is by then."""
-    if options.version:
-        client.request("GET", model_path(options.name, "versions", options.version))
     ends: dict[str, int] = {}
     while True:
         wanted = options.version or client.run(live_version, options.name)
         for replica in client.run(listed, "replicas"):
             if (replica["model"], replica["version"]) == (options.name, wanted):
-                _print_new(client, replica, ends=ends, options=options)
-        if not ends:
-            complain(f"no replica of {options.name}:{wanted} has a log on the console's host yet")
-            ends[""] = 0
-        sleep(FOLLOWED_S)
+                _print_new(client, replica["id"], ends=ends, options=options)
+        sleep(1.0)
 
 
-def _print_new(
-    client: Client, replica: dict[str, Any], *, ends: dict[str, int], options: Options
-) -> None:
-    """Print the lines that came since `ends`, where the lines before end."""
-    name = replica["id"]
-    asked = {"after": str(ends.get(name, 0))} | (
-        {} if name in ends else {"lines": str(options.lines)}
-    )
+def _print_new(client: Client, name: str, *, ends: dict[str, int], options: Options) -> None:
+    lines = {} if name in ends else {"lines": str(options.lines)}
+    asked = {"after": str(ends.get(name, 0))} | lines
     try:
         found = client.request("GET", f"replicas/{name}/log", params=asked)
     except ClipperError as error:
         if error.code != "not_found":
             raise
         return  # it is on another host, or has gone
-    if name not in ends:
-        place = f"{replica['model']}:{replica['version']} on {replica['host']}"
-        complain(f"replica {name} of {place}:")
     ends[name] = found["end"]
     for line in found["lines"]:
         said = {"replica": name, "line": line}
@@ -157,16 +113,9 @@ def _print_new(
 NAME = arg("name", "of the model")
 REASON = arg("--reason", "kept in the history", default="")
 LIVE = arg("--version", "the live one if left out")
-WAITING = either(
+WAITING = (
     flag("--no-wait", "don't wait until it is live"),
-    arg(
-        "--wait",
-        "wait so many seconds at most; ten minutes without a number, and if left out",
-        type=float,
-        nargs="?",
-        const=ENOUGH_S,
-        metavar="S",
-    ),
+    arg("--wait", "seconds at most (600)", type=float, nargs="?", default=600.0, const=600.0),
 )
 COMMANDS = [
     Command(name="status", help="list applications, models and replicas", run=_status),
@@ -182,42 +131,22 @@ COMMANDS = [
             arg("--method", "what of the model is asked, such as predict_proba"),
             arg("--requirements", "a requirements.txt of what it needs", metavar="FILE"),
             arg("--input-type", "of a new model; by the example if left out"),
-            arg("--example", "one input", type=json_value, metavar="JSON"),
+            json_arg("--example", "one input"),
             arg("--app", "make this application too, if there is none"),
             arg("--slo-ms", "the application's objective", type=float, metavar="MS"),
-            arg(
-                "--default-output",
-                "the application's",
-                type=json_value,
-                default=UNSET,
-                metavar="JSON",
-            ),
+            json_arg("--default-output", "the application's", default=UNSET),
             arg("--replicas", "how many (1)", type=int, default=1, metavar="N"),
             REASON,
-            flag(
-                "--allow-signature-change",
-                "deploy it even if it takes other inputs than the live version",
-            ),
-            arg(
-                "--field",
-                "another field of the upload; may be given several times",
-                action="append",
-                default=[],
-                metavar="NAME=VALUE",
-            ),
-            WAITING,
+            flag("--allow-signature-change", "let it take other inputs than the live version"),
+            repeated("--field", "another field of the upload", "NAME=VALUE"),
+            *WAITING,
         ],
         run=_deploy,
     ),
     Command(
         name="rollback",
         help="make an earlier version live again",
-        arguments=[
-            NAME,
-            arg("--to", "the one before if left out", metavar="VERSION"),
-            REASON,
-            WAITING,
-        ],
+        arguments=[NAME, arg("--to", "the one before if left out"), REASON, *WAITING],
         run=_rollback,
     ),
     Command(
@@ -233,11 +162,7 @@ COMMANDS = [
             NAME,
             LIVE,
             arg("--lines", "at most (200)", type=int, default=200, metavar="N"),
-            flag(
-                "-f --follow",
-                "go on with what the replicas on the console's host write, until Ctrl-C; with "
-                "--json an object a line",
-            ),
+            flag("-f --follow", "go on until Ctrl-C; with --json an object a line"),
         ],
         run=_logs,
     ),

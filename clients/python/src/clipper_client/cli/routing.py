@@ -1,21 +1,12 @@
-"""Commands about the models that an application asks: its routes, and its policy."""
+"""Commands about an application's routes and policy, and what another policy would earn."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clipper_client.cli.command import (
-    Command,
-    Options,
-    Result,
-    arg,
-    flag,
-    pair,
-    parsed,
-    shown,
-    table,
-)
+from clipper_client.cli.command import Command, Options, Result, arg, flag, pair, parsed, repeated
+from clipper_client.cli.printing import shown, table
 from clipper_client.client import Client
 from clipper_client.declarations.state import route_of
 from clipper_client.errors import ClipperError
@@ -47,7 +38,7 @@ async def _change(server: Server, options: Options) -> None:
     path = application_path(options.app, "routes")
     response = await server.ask("GET", path)
     named = [_named(text, options) for text in options.models]
-    routes = _with(named, [route_of(each) for each in json_of(response)], options=options)
+    routes = _new_routes(named, [route_of(each) for each in json_of(response)], options=options)
     await server.ask(
         "PUT",
         path,
@@ -63,23 +54,17 @@ def _named(text: str, options: Options) -> Route:
     return route_of({"model": model, **given(said)})
 
 
-def _with(named: Sequence[Route], routes: list[Route], *, options: Options) -> list[Route]:
-    """Return the routes as they are to be."""
+def _new_routes(named: Sequence[Route], routes: list[Route], *, options: Options) -> list[Route]:
     if options.action == "set":
         return list(named)
     for route in named:
-        same = [each for each in routes if _arm(each) == _arm(route)]
-        if options.action == "remove":
-            if not same and route["version"] is None:
-                same = [each for each in routes if each["model"] == route["model"]]
-            if not same:
-                there = ", ".join(map(_arm, routes)) or "none"
-                raise ClipperError(
-                    f"{options.app} has no route to {_arm(route)}; it has {there}.",
-                    code="not_found",
-                )
-        routes = [each for each in routes if each not in same]
-        routes += [route] if options.action == "add" else []
+        kept = [each for each in routes if _arm(each) != _arm(route)]
+        if options.action == "remove" and len(kept) == len(routes):
+            there = ", ".join(map(_arm, routes)) or "none"
+            raise ClipperError(
+                f"{options.app} has no route to {_arm(route)}; it has {there}.", code="not_found"
+            )
+        routes = kept + ([route] if options.action == "add" else [])
     return routes
 
 
@@ -103,6 +88,32 @@ def _policy(client: Client, options: Options) -> Result:
     )
 
 
+def _what_if(client: Client, options: Options) -> Result:
+    body = {"targets": [{"policy": name} for name in options.policy]} if options.policy else {}
+    # A server that is short of cores may take two minutes.
+    path = application_path(options.app, "what-if")
+    found = client.request("POST", path, body, extra_time_s=120.0)
+    earned = found["earned"]
+    rows = [
+        (
+            each["name"],
+            _interval(each["estimate"]),
+            _interval(each["gain"], "+.3f"),
+            each["explanation"],
+        )
+        for each in found["estimates"]
+    ]
+    head = ("instead", "reward, 95 % interval", "gain on what was earned", "evidence")
+    text = f"{earned['rows']} answers with feedback earned {_interval(earned['value'])}\n"
+    return Result(found, (text + table(head, rows)).rstrip("\n"))
+
+
+def _interval(reward: Mapping[str, float] | None, form: str = ".3f") -> str:
+    if reward is None:
+        return "-"
+    return f"{reward['value']:{form}} ({reward['low']:{form}} to {reward['high']:{form}})"
+
+
 COMMANDS = [
     Command(
         name="route",
@@ -111,17 +122,9 @@ COMMANDS = [
         arguments=[
             arg("action", "what to do", choices=("list", "add", "set", "remove")),
             arg("app", "the application"),
-            arg(
-                "models",
-                "a model, or one version of it; set: these are all there are from then on",
-                nargs="*",
-                metavar="MODEL[:VERSION]",
-            ),
+            arg("models", "set: all there are", nargs="*", metavar="MODEL[:VERSION]"),
             arg("--weight", "of what add and set name (1)", type=float),
-            flag(
-                "--allow-signature-change",
-                "take a version that takes or gives something else than the others",
-            ),
+            flag("--allow-signature-change", "take a version with another signature"),
         ],
         run=_route,
     ),
@@ -131,15 +134,17 @@ COMMANDS = [
         arguments=[
             arg("app", "the application"),
             arg("policy", "the policy to set", nargs="?", metavar="POLICY"),
-            arg(
-                "--param",
-                "a parameter to set; may be given several times. The others stay, but for "
-                "those of another policy than the one that is set",
-                action="append",
-                default=[],
-                metavar="NAME=VALUE",
-            ),
+            repeated("--param", "a parameter to set; others of the same policy stay", "NAME=VALUE"),
         ],
         run=_policy,
+    ),
+    Command(
+        name="what-if",
+        help="estimate what each version alone, or another policy, would have earned",
+        arguments=[
+            arg("app", "the application"),
+            repeated("--policy", "instead of the versions", "NAME"),
+        ],
+        run=_what_if,
     ),
 ]

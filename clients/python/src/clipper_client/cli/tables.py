@@ -12,66 +12,68 @@ from typing import IO, Any
 
 import msgspec
 
+from clipper_client.client import Client
+from clipper_client.errors import ClipperError
+
 FORMATS = ("csv", "jsonl", "npy")
 STDIN = "-"
 
 
-def format_of(file: str, *, said: str | None) -> str:
+def format_of(file: str, *, said: str | None, known: tuple[str, ...] = FORMATS) -> str:
     """Return the format of a file, by its ending unless it is said."""
     found = said or Path(file).suffix.removeprefix(".").replace("ndjson", "jsonl") or "jsonl"
-    if found not in FORMATS:
-        raise ValueError(f"Expected a file of {', '.join(FORMATS)}, or --format, got {file}.")
+    if found not in known:
+        raise ValueError(f"Expected a file of {', '.join(known)}, or --format, got {file}.")
     return found
 
 
-def rows_in(file: str, *, format: str, columns: bool, skip: int) -> Any:
-    """Return the rows of a file after the first `skip`. Raises ValueError where it has fewer.
+def takes_columns(client: Client, app: str) -> bool:
+    """Return whether rows have names; a key that may not look at the application sends numbers."""
+    try:
+        found = client.request("GET", f"applications/{app}")
+    except ClipperError as error:
+        if error.status == 403:
+            return False
+        raise
+    return found["input_type"] in ("columns", "json")
 
-    Of CSV they are dicts where the model takes `columns`, else numbers.
-    """
+
+def rows_in(file: str, *, format: str, columns: bool, skip: int) -> Any:
     if format == "npy":
         import numpy as np
 
         array = np.load(file, mmap_mode="r", allow_pickle=False)
-        _check_rows(len(array), file=file, skip=skip)
-        return array[skip:]
-    rows = _csv_rows(file, columns=columns) if format == "csv" else _json_lines(file)
-    _check_rows(sum(1 for _ in islice(rows, skip)), file=file, skip=skip)
+        skipped, rows = min(skip, len(array)), array[skip:]
+    else:
+        rows = _csv_rows(file, columns=columns) if format == "csv" else _json_lines(file)
+        skipped = sum(1 for _ in islice(rows, skip))
+    if skipped < skip:
+        raise ValueError(f"{file}: expected at least the {skip:,} rows that have outputs.")
     return rows
-
-
-def _check_rows(rows: int, *, file: str, skip: int) -> None:
-    if rows < skip:
-        raise ValueError(
-            f"{file}: expected the {skip:,} rows that have outputs, and more, got {rows:,}; "
-            "is it the file that was begun with?"
-        )
 
 
 def _json_lines(file: str) -> Iterator[Any]:
     with opened(file) as lines:
-        for number, line in enumerate(lines, start=1):
+        for at, line in enumerate(lines, start=1):
             if line.strip():
                 try:
                     yield msgspec.json.decode(line)
                 except msgspec.DecodeError as error:
-                    raise ValueError(f"{file}, line {number}: expected JSON: {error}.") from error
+                    raise ValueError(f"{file}, line {at}: expected JSON: {error}.") from error
 
 
 def _csv_rows(file: str, *, columns: bool) -> Iterator[Any]:
-    """Yield the rows below the head; an empty cell is null."""
     with opened(file) as lines:
         reader = csv.reader(lines)
         head = next(reader, [])
         for cells in reader:
+            where = f"{file}, line {reader.line_num}"
             if len(cells) != len(head):
-                raise ValueError(
-                    f"{file}, line {reader.line_num}: expected {len(head)} cells, got {len(cells)}."
-                )
+                raise ValueError(f"{where}: expected {len(head)} cells, got {len(cells)}.")
             if columns:
                 yield dict(zip(head, map(cell, cells), strict=True))
             else:
-                yield [number(cell, where=f"{file}, line {reader.line_num}") for cell in cells]
+                yield [number(cell, where=where) for cell in cells]
 
 
 def cell(text: str) -> float | str | None:

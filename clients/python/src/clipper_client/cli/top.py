@@ -5,21 +5,27 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from math import inf
 from time import monotonic, sleep
 from typing import Any
 
-from clipper_client.cli.command import Command, Options, Result, arg, flag, print_line, table
+from clipper_client.cli.command import Command, Options, Result, arg, flag
+from clipper_client.cli.printing import print_line, table
 from clipper_client.client import Client
 from clipper_client.transport.server import Server
 
-CLEAR = "\x1b[2J\x1b[H"
 SAMPLE = re.compile(
     r"^clipper_(application|version)_(\w+?)(?:_total)?\{(.*)\} (\S+)$", re.MULTILINE
 )
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 # Labels over which values may be summed; sums over others would mix what isn't alike.
-OURS = {"process", "application", "version"}
+SUMMED = {"process", "application", "version"}
+BUCKET = "latency_seconds_bucket "
+QUANTILES = {"p50_ms": 0.5, "p99_ms": 0.99}
+# By the kind of row, metrics to show per second, and metrics to show as they are.
+SHOWN: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "application": (("queries", "defaults", "errors", "late", "scored"), ()),
+    "version": (("hits", "misses", "failed"), ("waiting", "in_flight")),
+}
 
 # By (kind, name), its numbers by their names.
 Counts = Mapping[str, float]
@@ -41,7 +47,7 @@ def _top(client: Client, options: Options) -> Result:
         text = "\n".join(tables) or "Nobody has asked anything yet."
         if options.once or options.json:
             return Result(rows, text)
-        print_line(f"{CLEAR}Clipper, per second; Ctrl-C ends it\n{text}")
+        print_line(f"\x1b[2J\x1b[HClipper, per second; Ctrl-C ends it\n{text}")
 
 
 async def _metrics(server: Server) -> str:
@@ -49,74 +55,42 @@ async def _metrics(server: Server) -> str:
 
 
 def numbers_in(text: str) -> Numbers:
-    """Return what Prometheus's text says of applications and versions, over all processes."""
+    """Return the numbers of applications and versions in Prometheus's text, over all processes."""
     numbers: dict[tuple[str, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for kind, metric, labels, value in SAMPLE.findall(text):
         found = dict(LABEL.findall(labels))
         bound = found.pop("le", "")
-        if found.keys() <= OURS and kind in found:
+        if found.keys() <= SUMMED and kind in found:
             numbers[kind, found[kind]][f"{metric} {bound}" if bound else metric] += float(value)
     return numbers
 
 
 def rates(before: Numbers, now: Numbers, *, seconds: float) -> dict[str, list[dict[str, Any]]]:
-    """Return per second what was counted in between, and what holds now."""
-
-    def rate(key: tuple[str, str], metric: str) -> float:
-        grown = now[key][metric] - before[key][metric]
-        return round(max(0.0, grown) / seconds, 1)
-
-    keys = sorted(now)
-    return {
-        "applications": [
-            {"application": name}
-            | {metric: rate((kind, name), metric) for metric in APPLICATION_RATES}
-            | {
-                f"{title}_ms": quantile(before[kind, name], now[kind, name], q=q)
-                for title, q in QUANTILES.items()
-            }
-            for kind, name in keys
-            if kind == "application"
-        ],
-        "versions": [
-            {"version": name}
-            | {metric: rate((kind, name), metric) for metric in VERSION_RATES}
-            | {metric: now[kind, name][metric] for metric in VERSION_GAUGES}
-            for kind, name in keys
-            if kind == "version"
-        ],
-    }
+    """Return what was counted in between per second, and what holds now."""
+    rows: dict[str, list[dict[str, Any]]] = {f"{kind}s": [] for kind in SHOWN}
+    for kind, name in sorted(now):
+        old, new = before[kind, name], now[kind, name]
+        counted, held = SHOWN[kind]
+        row: dict[str, Any] = {kind: name}
+        row |= {each: round(max(0.0, new[each] - old[each]) / seconds, 1) for each in counted}
+        row |= {each: new[each] for each in held}
+        if kind == "application":
+            row |= {title: quantile(old, new, q=q) for title, q in QUANTILES.items()}
+        rows[f"{kind}s"].append(row)
+    return rows
 
 
 def quantile(before: Counts, now: Counts, *, q: float) -> float | None:
-    """Return within how many milliseconds a share of the queries in between was answered.
-
-    Between the bounds of a histogram queries count as evenly spread. None without any.
-    """
-    counted = [
+    """Return the bucket's bound, in ms, within which this share was answered; None if none was."""
+    counted = sorted(
         (float(metric.removeprefix(BUCKET)), count - before[metric])
         for metric, count in now.items()
         if metric.startswith(BUCKET)
-    ]
-    counted.sort()
+    )
     total = counted[-1][1] if counted else 0.0
-    if total <= 0.0:
-        return None
-    low, below = 0.0, 0.0
-    for bound, count in counted:
-        if count >= q * total:
-            # Times beyond the last bound are only known to be that.
-            share = (q * total - below) / (count - below) if bound != inf else 0.0
-            return round((low + share * (bound - low if share else 0.0)) * 1e3, 1)
-        low, below = bound, count
-    return None
-
-
-BUCKET = "latency_seconds_bucket "
-QUANTILES = {"p50": 0.5, "p99": 0.99}
-APPLICATION_RATES = ("queries", "defaults", "errors", "late", "scored")
-VERSION_RATES = ("hits", "misses", "failed")
-VERSION_GAUGES = ("waiting", "in_flight")
+    within = (bound for bound, count in counted if total and count >= q * total)
+    bound = next(within, None)
+    return None if bound is None else round(bound * 1e3, 1)
 
 
 COMMANDS = [

@@ -6,26 +6,58 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
+import msgspec
 import yaml
+from msgspec import UNSET, UnsetType
 
-from clipper_client.errors import INVALID_DECLARATION, ClipperError
+from clipper_client.errors import ClipperError
 
-SECTIONS = ("models", "applications", "keys")
-MODEL_FIELDS = ("name", "input_type", "description", "versions", "live")
-KEY_FIELDS = ("name", "scopes", "applications", "expires_at", "run_code")
+T = TypeVar("T")
 # A version that lives behind HTTP: what says where it is takes the artifact's place.
 REMOTE = "remote"
 # YAML takes the version 1 for a number, and a date for a date; here all of them are text.
 TEXTS = ("version", "live", "expires_at", "name")
 
 
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    models: list[dict[str, Any]] | UnsetType | None = UNSET
+    applications: list[dict[str, Any]] | UnsetType | None = UNSET
+    keys: list[dict[str, Any]] | UnsetType | None = UNSET
+
+
+class _Entry(msgspec.Struct):
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class _Model(_Entry, forbid_unknown_fields=True, kw_only=True):
+    input_type: Any = None
+    description: Any = None
+    versions: list[dict[str, Any]] | None = None
+    live: str | None = None
+
+
+class _Route(msgspec.Struct):
+    model: str
+
+
+class _Application(_Entry, kw_only=True):
+    """The server knows best what else may stand in an application, and in a route."""
+
+    routes: list[_Route] | None = None
+
+
+class _Key(_Entry, forbid_unknown_fields=True, kw_only=True):
+    scopes: Any = None
+    applications: Any = None
+    expires_at: Any = None
+    run_code: Any = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredVersion:
-    """One version: an artifact to upload, the digest of one that has to be there, or neither of a
-    remote one. `secret_from` is the environment variable with what a remote model is asked with.
-    """
+    """One version: an artifact to upload, the digest of one that is there, or a remote one."""
 
     version: str
     fields: Mapping[str, Any]
@@ -75,46 +107,33 @@ def read(path: str | Path) -> Document:
     except OSError as error:
         raise _wrong(f"can't read {file}: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).replace(' in "<unicode string>",', " at").split())
-        raise _wrong(f"{file} isn't YAML: {reason}") from error
+        raise _wrong(f"{file} isn't YAML: {' '.join(str(error).split())}") from error
     return document_of(found, path=file)
 
 
 def document_of(found: Any, *, path: Path) -> Document:
     """Return the document of parsed YAML; paths in it are relative to the file's folder."""
-    sections = _mapping({} if found is None else found, where=str(path))
-    _check_names(sections, known=SECTIONS, where=str(path))
-    models = _named(sections, "models")
-    applications = _named(sections, "applications")
-    keys = _named(sections, "keys")
-    for name, entry in (applications or {}).items():
-        _check_routes(entry.get("routes"), where=f"applications.{name}.routes")
-    for name, entry in (keys or {}).items():
-        _check_names(entry, known=KEY_FIELDS, where=f"keys.{name}")
+    file = _shaped(_File, {} if found is None else found, where=str(path))
+    models = _named(file.models, "models", shape=_Model)
     return Document(
         models=None if models is None else tuple(_model(m, path=path) for m in models.values()),
-        applications=applications,
-        keys=keys,
+        applications=_named(file.applications, "applications", shape=_Application),
+        keys=_named(file.keys, "keys", shape=_Key),
     )
 
 
-def _check_routes(routes: Any, *, where: str) -> None:
-    """Check the shape alone: the server knows best what else may stand in a route."""
-    if not isinstance(routes, list | None):
-        raise _wrong(f"{where}: expected a list, as `- model: …`, got {routes!r}")
-    for route in routes or ():
-        if not isinstance(route, dict) or not isinstance(route.get("model"), str):
-            raise _wrong(f"{where}: expected the name of a model, as `- model: …`, got {route!r}")
+def _shaped(shape: type[T], found: Any, *, where: str) -> T:
+    try:
+        return msgspec.convert(found, shape)
+    except msgspec.ValidationError as error:
+        raise _wrong(f"{where}: {error}") from error
 
 
 def _model(entry: Mapping[str, Any], *, path: Path) -> DeclaredModel:
     where = f"models.{entry['name']}"
-    _check_names(entry, known=MODEL_FIELDS, where=where)
     listed = entry.get("versions")
     versions = None
     if listed is not None:
-        if not isinstance(listed, list):
-            raise _wrong(f"{where}.versions: expected a list, got {listed!r}")
         versions = tuple(_version(each, where=where, path=path) for each in listed)
     live = entry.get("live")
     if live is not None and versions is not None and live not in {v.version for v in versions}:
@@ -124,11 +143,9 @@ def _model(entry: Mapping[str, Any], *, path: Path) -> DeclaredModel:
 
 
 def _version(entry: Any, *, where: str, path: Path) -> DeclaredVersion:
-    fields = _texts(_mapping(entry, where=f"{where}.versions"))
+    fields = _texts(entry)
     if "version" not in fields:
         raise _wrong(f"{where}.versions: expected version in each, got {sorted(fields)}")
-    if str(fields.get("device", "")).partition(":")[0] == "cuda":
-        fields["device"] = "gpu"  # as it is shown
     version = fields.pop("version")
     artifact, digest = fields.pop("artifact", None), fields.pop("digest", None)
     given = [artifact, digest] if fields.get("runtime") != REMOTE else [artifact, digest, REMOTE]
@@ -147,19 +164,17 @@ def _version(entry: Any, *, where: str, path: Path) -> DeclaredVersion:
     )
 
 
-def _named(sections: Mapping[str, Any], section: str) -> dict[str, dict[str, Any]] | None:
-    """Return a section's entries by their names; None where there is no such section."""
-    if section not in sections:
+def _named(
+    listed: list[dict[str, Any]] | UnsetType | None, section: str, *, shape: type
+) -> dict[str, dict[str, Any]] | None:
+    """Return a section's entries by their names; None if there is no such section."""
+    if listed is UNSET:
         return None
-    listed = [] if sections[section] is None else sections[section]
-    if not isinstance(listed, list):
-        raise _wrong(f"{section}: expected a list, as `- name: …`, got {listed!r}")
     entries: dict[str, dict[str, Any]] = {}
-    for each in listed:
-        entry = _texts(_mapping(each, where=section))
-        name = entry.get("name")
-        if not name:
-            raise _wrong(f"{section}: expected a name in each, got {sorted(entry)}")
+    for each in listed or ():
+        entry = _texts(each)
+        name = _shaped(_Entry, entry, where=section).name
+        _shaped(shape, entry, where=f"{section}.{name}")
         if name in entries:
             raise _wrong(f"{section}: {name} stands there twice")
         entries[name] = entry
@@ -167,26 +182,9 @@ def _named(sections: Mapping[str, Any], section: str) -> dict[str, dict[str, Any
 
 
 def _texts(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: _text(value) if name in TEXTS and value is not None else value
-        for name, value in entry.items()
-    }
-
-
-def _text(value: Any) -> str:
-    return str(value.isoformat() if hasattr(value, "isoformat") else value)
-
-
-def _mapping(value: Any, *, where: str) -> dict[str, Any]:
-    if isinstance(value, dict) and all(isinstance(name, str) for name in value):
-        return value
-    raise _wrong(f"{where}: expected names with values, got {value!r}")
-
-
-def _check_names(entry: Mapping[str, Any], *, known: tuple[str, ...], where: str) -> None:
-    if unknown := sorted(entry.keys() - set(known)):
-        raise _wrong(f"{where}: expected only {', '.join(known)}, got {', '.join(unknown)}")
+    texts = {name: entry[name] for name in TEXTS if entry.get(name) is not None}
+    return {**entry, **{name: str(value) for name, value in texts.items()}}
 
 
 def _wrong(text: str) -> ClipperError:
-    return ClipperError(f"{text}.", code=INVALID_DECLARATION)
+    return ClipperError(f"{text}.", code="invalid_declaration")

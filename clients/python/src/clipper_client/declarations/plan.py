@@ -8,32 +8,17 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from clipper_client.declarations.document import DeclaredModel, DeclaredVersion, Document
-from clipper_client.declarations.state import (
-    Rows,
-    State,
-    as_declared,
-    route_of,
-)
+from clipper_client.declarations.state import COMPLETED, FIXED, Rows, State, as_declared, route_of
 
 Action = Literal["create", "change", "deploy", "delete", "revoke", "conflict"]
 Fields = Mapping[str, tuple[Any, Any]]
 
-# Fields that make a version what it is; it gets a new name if these change.
-FIXED = frozenset(
-    {"runtime", "device", "allow_pickle", "method", "requirements", "python"}
-    | {"example", "allow_stale_libraries"}
-)
-# Said when it is made, and completed by its check.
-COMPLETED = "signature"
 ARTICLES = {"application": "an"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One step: `fields` are those that differ, old and new; `body` is what the server is sent.
-
-    `version` is one to make, `key_id` the number of a key that is there.
-    """
+    """One step: `fields` that differ, old and new, and the `body` that is sent."""
 
     action: Action
     kind: Literal["model", "version", "application", "key"]
@@ -51,10 +36,7 @@ class Change:
 
 
 def plan(document: Document, *, state: State, prune: bool, own_key: str = "") -> list[Change]:
-    """Return the steps in the order in which they can be taken; none where nothing differs.
-
-    The caller's own key is not pruned: it is in use.
-    """
+    """Return the steps in order. The caller's own key is in use, and isn't pruned."""
     changes = [
         change for model in document.models or () for change in _of_model(model, state=state)
     ]
@@ -164,10 +146,7 @@ def _change(
 
 
 def _pruned(document: Document, *, state: State, own_key: str) -> Iterator[Change]:
-    """Yield what is there and isn't declared, of the sections that the file has.
-
-    Applications go first: they may ask the models, and pin the versions.
-    """
+    """Yield what isn't declared. Applications go first: they may ask models and pin versions."""
     if document.applications is not None:
         for name in sorted(state.applications.keys() - document.applications.keys()):
             yield Change(action="delete", kind="application", name=name)
@@ -203,7 +182,6 @@ def _same(old: Any, new: Any, *, name: str) -> bool:
 
 
 def _order(value: Any) -> str:
-    """Text to sort by that is the same for 1 and 1.0."""
     if isinstance(value, Mapping):
         return repr(sorted((name, _order(item)) for name, item in value.items()))
     return repr(float(value)) if isinstance(value, int | float) else repr(value)

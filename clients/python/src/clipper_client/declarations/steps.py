@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +11,9 @@ import msgspec
 from clipper_client.declarations.document import DeclaredVersion, Document
 from clipper_client.declarations.plan import Change, plan
 from clipper_client.declarations.state import state_of
-from clipper_client.errors import INVALID_DECLARATION, ClipperError
+from clipper_client.errors import ClipperError
 from clipper_client.inputs import encoded
-from clipper_client.operations.releases import released
-from clipper_client.operations.uploading import uploaded
+from clipper_client.operations.releases import released, uploaded
 from clipper_client.options import application_path, model_path
 from clipper_client.transport.server import Server
 
@@ -26,20 +24,6 @@ MOST_STEPS = 500
 STAND_IN = {"secret": "secret"}
 # The server's names of the actions that it judges; the others are `declare`.
 JUDGED = {"deploy": "deploy", "delete": "delete", "revoke": "delete"}
-# Steps of one request; a version is uploaded, and a release waited for.
-METHODS: Mapping[tuple[str, str], str] = {
-    ("create", "model"): "PUT",
-    ("change", "model"): "PUT",
-    ("create", "application"): "PUT",
-    ("change", "application"): "PUT",
-    ("create", "key"): "POST",
-    ("change", "key"): "PATCH",
-    ("change", "version"): "PATCH",
-    ("delete", "application"): "DELETE",
-    ("delete", "model"): "DELETE",
-    ("delete", "version"): "DELETE",
-    ("revoke", "key"): "DELETE",
-}
 
 
 async def differences(
@@ -89,7 +73,7 @@ def check_possible(changes: list[Change]) -> None:
             raise ClipperError(
                 f"Nothing was changed: expected the environment variable {variable}, which "
                 f"{change.name} takes its secret from.",
-                code=INVALID_DECLARATION,
+                code="invalid_declaration",
             )
 
 
@@ -119,7 +103,12 @@ async def take(server: Server, change: Change) -> Any:
         path = application_path(name)
     else:
         path = model_path(name, *(["versions", version] if version else []))
-    method = METHODS[change.action, change.kind]
+    if change.action in ("delete", "revoke"):
+        method = "DELETE"
+    elif change.kind in ("model", "application"):
+        method = "PUT"
+    else:
+        method = "POST" if change.action == "create" else "PATCH"
     said = {"name": name, **change.body} if method == "POST" else change.body
     body = None if method == "DELETE" else encoded(dict(said))
     repeatable = method in ("PUT", "DELETE")

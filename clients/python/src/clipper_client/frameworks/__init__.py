@@ -5,18 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
-from clipper_client.frameworks import mlflow, native, python, sklearn, torch
+from clipper_client.errors import unsupported
+from clipper_client.frameworks import native, python
 from clipper_client.frameworks.base import Framework, Saved, Saving
 
 # The first that recognises a model saves it: a special case of another stands before it.
-FRAMEWORKS: tuple[Framework, ...] = (
-    mlflow.FRAMEWORK,
-    *native.FRAMEWORKS,
-    torch.FRAMEWORK,
-    sklearn.FRAMEWORK,
-    python.FRAMEWORK,
-)
+FRAMEWORKS: tuple[Framework, ...] = (*native.FRAMEWORKS, *python.FRAMEWORKS)
 
 
 def framework_of(model: Any) -> Framework:
@@ -29,10 +23,9 @@ def framework_of(model: Any) -> Framework:
     if isinstance(model, type):
         got = f"the class {model.__qualname__} in place of an instance"
     names = ", ".join(framework.name for framework in FRAMEWORKS)
-    raise ClipperError(
+    raise unsupported(
         f"Expected a model of {names}, or the path of an artifact with runtime=, got {got}. "
-        "A function or a class with pred_batch(inputs) can be anything.",
-        code=UNSUPPORTED_MODEL,
+        "A function or a class with pred_batch(inputs) can be anything."
     )
 
 

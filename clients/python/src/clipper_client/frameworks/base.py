@@ -20,11 +20,10 @@ class Saving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """An artifact, and what it is: its runtime, and the distributions that the model needs.
+    """An artifact with its runtime and requirements: names, or whole lines.
 
-    `requirements` are names, or whole lines where somebody has written them down; `written` is all
-    of a requirements.txt that came with it, which then counts alone. `requires_python` are the
-    versions of Python that it says it runs on. `has_method`: it asks the method that was said.
+    `written` is a requirements.txt that came with it, and counts alone. `has_method`: the artifact
+    asks the method itself.
     """
 
     path: Path

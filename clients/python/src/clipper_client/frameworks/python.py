@@ -1,7 +1,4 @@
-"""Python: a class with pred_batch, an instance of one, or a function, as a zip of its source.
-
-So does anything else with predict that no framework here knows, as a pickle.
-"""
+"""scikit-learn by skops, code of one's own by its source, anything else with predict by pickle."""
 
 from __future__ import annotations
 
@@ -18,18 +15,24 @@ from pathlib import Path
 from types import FunctionType
 from typing import IO, Any
 
-from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
-from clipper_client.frameworks.base import Framework, Saved, Saving
-from clipper_client.packaging.packing import LEFT_OUT, zipped
-from clipper_client.packaging.requirements import distributions_of
-from clipper_client.packaging.sources import MAIN, extract, imported_in, is_local, package_of
+from clipper_client.errors import unsupported
+from clipper_client.frameworks.base import Framework, Saved, Saving, is_of
+from clipper_client.packaging.requirements import distributions_of, packages_in
+from clipper_client.packaging.sources import (
+    LEFT_OUT,
+    MAIN,
+    extract,
+    imported_in,
+    is_local,
+    package_of,
+    zipped,
+)
 
 ENTRY = "predictor.py"
 # The module for what comes from a script or notebook.
 SOURCE = "model_source"
-# The server makes one Predictor, and gives its constructor these by their names, as far as it takes
-# them: the folder that the artifact was unpacked into, and the device.
-GIVEN = ("path", "device")
+# Types of these the server judges by their names; of others a skops file holds only the names.
+KNOWN = ("sklearn", "numpy", "scipy", "functools")
 LAMBDA = (lambda: None).__name__
 CLASS = "from {module} import {name} as Predictor\n"
 PICKLED = """
@@ -73,25 +76,24 @@ def _is_own_code(model: Any) -> bool:
 
 def _save(model: Any, folder: Path, saving: Saving) -> Saved:
     if not _is_own_code(model):
-        return save_estimator(model, folder=folder, method=saving.method)
+        return _save_estimator(model, folder=folder, method=saving.method)
     is_class = isinstance(model, type)
     code = model if is_class or inspect.isfunction(model) else type(model)
     module, name = code.__module__, code.__qualname__
     if name.endswith(LAMBDA):
-        raise _refused("Expected a function with a name, got a lambda: define it with def.")
+        raise unsupported("Expected a function with a name, got a lambda: define it with def.")
     if "." in name:
-        raise _refused(f"Expected a class or function at the top of its module, got {name}.")
+        raise unsupported(f"Expected a class or function at the top of its module, got {name}.")
     if not is_class:
         method = "__call__" if code is model else "pred_batch"
         return _pickled_model(model, folder=folder, method=method)
-    _check_constructor(model)
     own = {name} if module == MAIN else set[str]()
     module = SOURCE if own else module
     entry = CLASS.format(module=module, name=name)
     return _packed(folder, entry=entry, own=own, imported={module})
 
 
-def save_estimator(model: Any, *, folder: Path, method: str | None) -> Saved:
+def _save_estimator(model: Any, *, folder: Path, method: str | None) -> Saved:
     """Save an estimator as a pickle, with the code that it has of the script or local modules."""
     saved = _pickled_model(model, folder=folder, method=method or "predict")
     return replace(saved, has_method=True)
@@ -107,9 +109,7 @@ def _pickled_model(model: Any, *, folder: Path, method: str) -> Saved:
 
 
 def _packed(folder: Path, *, entry: str, own: set[str], imported: Iterable[str] = ()) -> Saved:
-    """Pack the entry with the code that it needs: the definitions of `own` in the script, and the
-    local modules that these, the pickles and the entry import.
-    """
+    """Pack the entry with the definitions of `own` and the local modules that it needs."""
     contents = folder / "contents"
     contents.mkdir(exist_ok=True)
     modules = set(imported)
@@ -120,31 +120,12 @@ def _packed(folder: Path, *, entry: str, own: set[str], imported: Iterable[str] 
     if not (contents / ENTRY).exists():
         (contents / ENTRY).write_text(entry, "utf-8")
     elif entry != CLASS.format(module="predictor", name="Predictor"):
-        raise _refused(f"Expected modules of other names than {ENTRY}, where the server begins.")
+        raise unsupported(f"Expected modules of other names than {ENTRY}, where the server begins.")
     return Saved(
         path=zipped(contents, to=folder / "model.zip"),
         runtime="python",
         requirements=tuple(distributions_of(others)),
     )
-
-
-def _check_constructor(model: type) -> None:
-    """Raise ClipperError if it needs something that the server can't give it."""
-    for parameter in inspect.signature(model).parameters.values():
-        optional = parameter.default is not parameter.empty or parameter.kind in (
-            parameter.VAR_POSITIONAL,
-            parameter.VAR_KEYWORD,
-        )
-        if not optional and parameter.name.lstrip("_") not in GIVEN:
-            raise _refused(
-                f"Expected a constructor that takes {' and '.join(GIVEN)} at most, got one of "
-                f"{model.__name__} with {parameter.name!r}: give it a default, or deploy an "
-                f"instance, {model.__name__}({parameter.name}=...)."
-            )
-
-
-def _refused(message: str) -> ClipperError:
-    return ClipperError(message, code=UNSUPPORTED_MODEL)
 
 
 def _extracted(names: set[str], *, to: Path) -> set[str]:
@@ -198,7 +179,7 @@ def _pickled(values: Any, *, of: str) -> tuple[bytes, _Pickler]:
     try:
         pickler.dump(values)
     except Exception as error:  # whatever a value's own code raises
-        raise _refused(f"What {of} refers to can't be sent: {error}.") from error
+        raise unsupported(f"What {of} refers to can't be sent: {error}.") from error
     return file.getvalue(), pickler
 
 
@@ -229,4 +210,30 @@ def _copied(module: Any, *, to: Path) -> Iterable[str]:
     return found - {source.stem}
 
 
-FRAMEWORK = Framework("python", _is_python, _save)
+def _is_estimator(model: Any) -> bool:
+    return is_of(model, "sklearn") and hasattr(model, "get_params")
+
+
+def _save_sklearn(model: Any, folder: Path, saving: Saving) -> Saved:
+    try:
+        import skops.io
+    except ImportError as error:
+        raise unsupported(
+            "Saving a scikit-learn model takes skops, which isn't installed here: pip install skops"
+        ) from error
+    path = folder / "model.skops"
+    skops.io.dump(model, path)
+    names = skops.io.get_untrusted_types(file=path)
+    if any(name.partition(".")[0] not in KNOWN for name in names):
+        return _save_estimator(model, folder=folder, method=saving.method)
+    return Saved(
+        path=path,
+        runtime="sklearn",
+        requirements=("scikit-learn", *packages_in(model)),
+    )
+
+
+FRAMEWORKS = (
+    Framework("sklearn", _is_estimator, _save_sklearn),
+    Framework("python", _is_python, _save),
+)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,53 +12,29 @@ from msgspec import Raw
 
 from clipper_client import frameworks
 from clipper_client.answers import Release
-from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
+from clipper_client.errors import ClipperError, unsupported
 from clipper_client.frameworks.base import Saved, Saving
-from clipper_client.frameworks.mlflow import is_model_folder, save_folder
-from clipper_client.inputs import encoded, is_frame
-from clipper_client.operations.releases import released
-from clipper_client.operations.uploading import uploaded
+from clipper_client.frameworks.native import is_model_folder, save_folder
+from clipper_client.inputs import encoded, first_of, input_type_of, is_frame
+from clipper_client.operations.releases import released, uploaded
 from clipper_client.options import UNSET, application_path, given, model_path
-from clipper_client.packaging.packing import zipped
-from clipper_client.packaging.requirements import captured
-from clipper_client.packaging.written_requirements import Written, required_by
-from clipper_client.progress import Bar, Stages, wanted
-from clipper_client.signatures import first_of, input_type_of
+from clipper_client.packaging.requirements import captured, required_by
+from clipper_client.packaging.sources import zipped
 from clipper_client.transport.server import Server
 
-# The objective of a new application, unless another one is named.
-SLO_MS = 100.0
-# Somebody else may upload the same number at the same time.
-NUMBERS = 5
-# The runtimes of files by their endings.
-RUNTIMES: Mapping[str, str] = {
-    ".skops": "sklearn",
-    ".joblib": "sklearn",
-    ".pkl": "sklearn",
-    ".pickle": "sklearn",
-    ".ubj": "xgboost",
-    ".cbm": "catboost",
-    ".onnx": "onnx",
-    ".pt": "torch",
-    ".pt2": "torch",
-    ".keras": "tensorflow",
-    ".py": "python",
-    ".whl": "python",
+# By runtime, the endings of its files, and packages that load them as they are installed here.
+RUNTIMES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "sklearn": ((".skops", ".joblib", ".pkl", ".pickle"), ()),
+    "xgboost": ((".ubj",), ("xgboost",)),
+    "lightgbm": ((), ("lightgbm",)),
+    "catboost": ((".cbm",), ("catboost",)),
+    "onnx": ((".onnx",), ("onnxruntime",)),
+    "torch": ((".pt", ".pt2"), ("torch",)),
+    "tensorflow": ((".keras",), ("tensorflow", "keras")),
+    "transformers": ((), ("transformers", "torch")),
+    "python": ((".py", ".whl"), ()),
 }
-# Packages that load a file or folder, in the versions that are installed here.
-LOADED_BY: Mapping[str, tuple[str, ...]] = {
-    "xgboost": ("xgboost",),
-    "lightgbm": ("lightgbm",),
-    "catboost": ("catboost",),
-    "onnx": ("onnxruntime",),
-    "torch": ("torch",),
-    "tensorflow": ("tensorflow", "keras"),
-    "transformers": ("transformers", "torch"),
-}
-# The input type of rows with names.
-COLUMNS = "columns"
-# The runtimes of what lives behind HTTP already, and of code.
-REMOTE, PYTHON = "remote", "python"
+BY_ENDING = {ending: name for name, (endings, _) in RUNTIMES.items() for ending in endings}
 # The server takes an example of so many bytes.
 EXAMPLE_BYTES = 100_000
 
@@ -84,7 +59,6 @@ class Deployment:
     allow_signature_change: bool = False
     wait: bool | float = True
     input_type: str | None = None
-    progress: bool | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
 
     async def done(self) -> Release:
@@ -92,28 +66,21 @@ class Deployment:
             await self._check_application(self.app)
         if _is_url(self.model):
             known = await self._model()
-            version = await self._registered(known)
+            version = await self._register_remote(known)
         else:
             with TemporaryDirectory(prefix="clipper-") as folder:
                 saved = await self.server.work(lambda: self._saved(Path(folder)))
                 known = await self._model()
-                version = await self._uploaded(saved, known=known)
+                version = await self._upload(saved, known=known)
         release = await released(
             self.server,
             model_path(self.name, "versions", version, "deploy"),
-            body={
-                "reason": self.reason,
-                "allow_signature_change": self.allow_signature_change,
-            },
+            body={"reason": self.reason, "allow_signature_change": self.allow_signature_change},
             wait=self.wait,
-            watch=Stages().show if wanted(self.progress) else None,
         )
         if self.app is not None:
-            slo_ms = await self._route(self.app, input_type=known["input_type"])
-            release = release.with_warnings(_too_slow(release, slo_ms=slo_ms))
+            await self._route(self.app, input_type=known["input_type"])
         return release
-
-    # --- The artifact ---------------------------------------------------------------------------
 
     def _saved(self, folder: Path) -> Saved:
         if not isinstance(self.model, str | Path):
@@ -125,26 +92,21 @@ class Deployment:
             raise FileNotFoundError(f"There is no file {path}.")
         if path.is_dir():
             return self._packed(path, folder=folder)
-        runtime = self.runtime or RUNTIMES.get(path.suffix.lower())
+        runtime = self.runtime or BY_ENDING.get(path.suffix.lower())
         if runtime is None:
-            raise ClipperError(
-                f"Expected runtime=, as {path.name} doesn't say what it is.",
-                code=UNSUPPORTED_MODEL,
-            )
-        return _as_written(path, artifact=path, runtime=runtime)
+            raise unsupported(f"Expected runtime=, as {path.name} doesn't say what it is.")
+        return _saved_as(path, artifact=path, runtime=runtime)
 
     def _packed(self, path: Path, *, folder: Path) -> Saved:
         if self.runtime in (None, "mlflow") and is_model_folder(path):
             return save_folder(path, folder=folder)
         runtime = self.runtime or _runtime_of(path)
         packed = zipped(path, to=folder / "artifact.zip")
-        return _as_written(path, artifact=packed, runtime=runtime)
-
-    # --- The model and its version --------------------------------------------------------------
+        return _saved_as(path, artifact=packed, runtime=runtime)
 
     async def _model(self) -> dict[str, Any]:
         """Return the model as the server has it, made now if there is none."""
-        found = await self._found(model_path(self.name))
+        found = await self._existing(model_path(self.name))
         if found is not None:
             return found
         input_type = self.input_type or input_type_of(self.example, model=self.model)
@@ -154,10 +116,9 @@ class Deployment:
         )
         return made
 
-    async def _registered(self, known: Mapping[str, Any]) -> str:
-        """Make a version of a model that lives behind HTTP; returns its name."""
+    async def _register_remote(self, known: Mapping[str, Any]) -> str:
         version = self.version or str(_next_number(known["versions"]))
-        said: dict[str, Any] = {"runtime": REMOTE, "url": self.model, "replicas": self.replicas}
+        said: dict[str, Any] = {"runtime": "remote", "url": self.model, "replicas": self.replicas}
         # The server says which of these a remote model can't have.
         said |= given({"method": self.method, "requirements": self.requirements})
         if example := self._example():
@@ -167,63 +128,46 @@ class Deployment:
         await self.server.json("POST", path, body=body, repeatable=False)
         return version
 
-    async def _uploaded(self, saved: Saved, *, known: Mapping[str, Any]) -> str:
-        """Upload the artifact; returns the version's name."""
-        fields = self._form(saved, columns=known["input_type"] == COLUMNS)
+    async def _upload(self, saved: Saved, *, known: Mapping[str, Any]) -> str:
+        fields = self._form(saved, columns=known["input_type"] == "columns")
         number = _next_number(known["versions"])
-        for at in range(NUMBERS):
+        # Somebody else may upload the same number at the same time.
+        for at in range(5):
             version = self.version or str(number + at)
             try:
-                await self._upload(saved, fields={"version": version, **fields})
+                form = {"version": version, **fields}
+                await uploaded(self.server, self.name, saved.path, fields=form)
             except ClipperError as error:
-                if error.status != 409 or self.version is not None or at == NUMBERS - 1:
+                if error.status != 409 or self.version is not None or at == 4:
                     raise
             else:
                 return version
         raise AssertionError("the last attempt returns or raises")
 
-    async def _upload(self, saved: Saved, *, fields: Mapping[str, str]) -> None:
-        size = saved.path.stat().st_size
-        bar = Bar(f"bytes of {self.name}:{fields['version']}", total=size, shown=self.progress)
-        with closing(bar):
-            await uploaded(self.server, self.name, saved.path, fields=fields, progress=bar.show)
-
     def _form(self, saved: Saved, *, columns: bool) -> dict[str, str]:
-        """Return the form, with what environment and example tell where nothing else was said."""
-        method = None if saved.has_method else self.method
-        said = {"replicas": self.replicas, "method": method, **self.fields}
-        form = {name: text_of(value) for name, value in said.items() if value is not None}
-        if self.requirements is not None:
-            form["requirements"] = _lines(self.requirements)
-        found = {
-            "runtime": self.runtime or saved.runtime,
-            **self._found_out(saved, columns=columns),
-        }
-        return found | form
-
-    def _found_out(self, saved: Saved, *, columns: bool) -> dict[str, str]:
-        found: dict[str, str] = {}
+        """Return the form; environment and example say what nobody else says."""
+        found: dict[str, Any] = {"runtime": self.runtime or saved.runtime}
         # Rows with names are frames there, as far as what else it needs is brought along.
         framed = is_frame(self.example) or (columns and bool(saved.requirements))
         names = [*saved.requirements, *(["pandas"] if framed else [])]
-        if saved.written is not None or names:
+        if self.requirements is not None:
+            found["requirements"] = _lines(self.requirements)
+        elif saved.written is not None or names:
             found["requirements"] = captured(names) if saved.written is None else saved.written
-        if saved.requires_python:
-            found["requires_python"] = saved.requires_python
-        if example := self._example():
-            found["example"] = example.decode()
-        return found
+        found["requires_python"] = saved.requires_python or None
+        found["example"] = self._example().decode() or None
+        found["method"] = None if saved.has_method else self.method
+        found |= {"replicas": self.replicas, **self.fields}
+        return {name: text_of(value) for name, value in found.items() if value is not None}
 
     def _example(self) -> bytes:
         """Return the example's first input as JSON; nothing where it is larger than is taken."""
         example = b"" if self.example is None else encoded(first_of(self.example))
         return example if len(example) <= EXAMPLE_BYTES else b""
 
-    # --- The application ------------------------------------------------------------------------
-
     async def _check_application(self, app: str) -> None:
         """Raise before anything is uploaded if the application asks other models."""
-        found = await self._found(application_path(app))
+        found = await self._existing(application_path(app))
         models = [route["model"] for route in found["routes"]] if found else [self.name]
         if self.name not in models:
             raise ClipperError(
@@ -232,24 +176,18 @@ class Deployment:
                 code="conflict",
             )
 
-    async def _route(self, app: str, *, input_type: str) -> float | None:
-        """Make the application, or set what was asked for of one that is there.
-
-        Return the objective that was set, None if it stays as it was.
-        """
+    async def _route(self, app: str, *, input_type: str) -> None:
+        """Make the application, or set what was asked for of one that is there."""
         path = application_path(app)
         said = given({"slo_ms": self.slo_ms})
         if self.default_output is not UNSET:
             said["default_output"] = self.default_output
-        if await self._found(path) is None:
-            said = {"slo_ms": SLO_MS, "routes": [{"model": self.name}], **said}
-        elif not said:
-            return None
-        await self.server.json("PUT", path, body=encoded({"input_type": input_type, **said}))
-        return said.get("slo_ms")
+        if await self._existing(path) is None:
+            said = {"slo_ms": 100.0, "routes": [{"model": self.name}], **said}
+        if said:
+            await self.server.json("PUT", path, body=encoded({"input_type": input_type, **said}))
 
-    async def _found(self, path: str) -> dict[str, Any] | None:
-        """Return what is there; None if nothing is."""
+    async def _existing(self, path: str) -> dict[str, Any] | None:
         try:
             found: dict[str, Any] = await self.server.json("GET", path)
         except ClipperError as error:
@@ -259,27 +197,14 @@ class Deployment:
         return found
 
 
-def _too_slow(release: Release, *, slo_ms: float | None) -> list[str]:
-    """Return a warning if most single queries took longer in the check than the objective."""
-    times = release.report.get("latency") or [{"p50_ms": 0.0}]
-    single = times[0]["p50_ms"]
-    if slo_ms is None or single <= slo_ms:
-        return []
-    return [
-        f"A query took {single:g} ms in the check, longer than the objective of "
-        f"{slo_ms:g} ms: queries will get no answer in time. Set a longer one (slo_ms)."
-    ]
-
-
-def _as_written(path: Path, *, artifact: Path, runtime: str) -> Saved:
-    """Return what a file or folder is, with what one of Python says that it needs."""
-    written = required_by(path) if runtime == PYTHON else Written()
+def _saved_as(path: Path, *, artifact: Path, runtime: str) -> Saved:
+    written, python = required_by(path) if runtime == "python" else (None, "")
     return Saved(
         path=artifact,
         runtime=runtime,
-        requirements=LOADED_BY.get(runtime, ()),
-        written=written.requirements,
-        requires_python=written.python,
+        requirements=RUNTIMES.get(runtime, ((), ()))[1],
+        written=written,
+        requires_python=python,
     )
 
 
@@ -288,7 +213,6 @@ def _is_url(model: Any) -> bool:
 
 
 def text_of(value: Any) -> str:
-    """Return a value as a form's field has it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else encoded(value).decode()
@@ -303,7 +227,6 @@ def _lines(requirements: str | Iterable[str]) -> str:
 
 
 def _runtime_of(folder: Path) -> str:
-    """Return the runtime of a folder that doesn't say it: by what its files are called."""
     if (folder / "saved_model.pb").is_file():
         return "tensorflow"
     if (folder / "config.json").is_file():
@@ -312,7 +235,4 @@ def _runtime_of(folder: Path) -> str:
         return "onnx"
     if any(folder.rglob("*.py")):
         return "python"
-    raise ClipperError(
-        f"Expected runtime=, as the files in {folder} don't say what they are.",
-        code=UNSUPPORTED_MODEL,
-    )
+    raise unsupported(f"Expected runtime=, as the files in {folder} don't say what they are.")

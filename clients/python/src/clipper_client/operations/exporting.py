@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -18,13 +18,6 @@ JSON, JSON_LINES, CSV = "application/json", "application/x-ndjson", "text/csv"
 TIMES = ("asked_at", "received_at")
 
 
-class Page(NamedTuple):
-    """A page as the server wrote it, and the path of the next one, None after the last."""
-
-    body: bytes
-    next: str | None
-
-
 def first_page(
     name: str,
     *,
@@ -33,7 +26,6 @@ def first_page(
     until: Moment = None,
     versions: str | Iterable[str] = (),
 ) -> str:
-    """Return the path of the first page."""
     if isinstance(versions, str):
         versions = (versions,)
     said = given({"kind": kind, "since": _text_of(since), "until": _text_of(until)})
@@ -42,16 +34,16 @@ def first_page(
     return f"{application_path(name, 'export')}?{query}"
 
 
-async def page(server: Server, path: str, *, accept: str) -> Page:
+async def page(server: Server, path: str, *, accept: str) -> tuple[bytes, str | None]:
+    """Return a page as the server wrote it, and the path of the next one."""
     response = await server.ask("GET", path, headers={"accept": accept})
     link = response.headers.get("link")
-    return Page(response.content, link and link[link.index("<") + 1 : link.index(">")])
+    return response.content, link and link[link.index("<") + 1 : link.index(">")]
 
 
 async def export(
     server: Server, name: str, *, kinds: str | Iterable[str], frame: bool, **span: Any
 ) -> Any:
-    """Return all rows: as a frame, or as a list of dicts."""
     wanted = [kinds] if isinstance(kinds, str) else list(kinds)
     columns = dict.fromkeys(["kind"] if len(wanted) > 1 else [])
     rows: list[dict[str, Any]] = []

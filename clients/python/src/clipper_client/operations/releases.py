@@ -1,43 +1,81 @@
-"""Releases and the wait for their end, and lists of rows."""
+"""Uploads of artifacts, releases and the wait for their end, and lists of rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import msgspec
 
 from clipper_client.answers import Release, parsed
-from clipper_client.errors import NOT_LIVE_IN_TIME, RELEASE_FAILED, ClipperError
+from clipper_client.errors import ClipperError
 from clipper_client.inputs import encoded
 from clipper_client.options import model_path
-from clipper_client.transport.server import Server, settled
+from clipper_client.transport.server import Server, Upload, settled
+
+# From this size on it is sent in pieces; below, sending all of it again costs little.
+PIECES_FROM = 8 << 20
+# The server takes 2 MiB in one request.
+PIECE_BYTES = 2 << 20
+
+
+async def uploaded(server: Server, name: str, file: Path, *, fields: Mapping[str, str]) -> Any:
+    """Make a version of a model, with this file as its artifact and these fields of the form."""
+    upload = Upload(fields=fields, file=file)
+    size = await server.work(lambda: file.stat().st_size)
+    if size >= PIECES_FROM:
+        digest = await server.work(lambda: digest_of(file))
+        await _send_pieces(server, file, digest=digest, size=size)
+        upload = Upload(fields={**fields, "sha256": digest})
+    path = f"{model_path(name, 'versions')}/"
+    return await server.json("POST", path, upload=upload, repeatable=False)
+
+
+async def _send_pieces(server: Server, file: Path, *, digest: str, size: int) -> None:
+    path = f"/api/v1/uploads/{digest}"
+    there = await server.json("GET", f"{path}?total={size}", patient=True)
+    while (received := there["received"]) < size:
+        piece = await server.work(lambda: _read(file, received))
+        last = received + len(piece) - 1
+        headers = {
+            "content-type": "application/octet-stream",
+            "content-range": f"bytes {received}-{last}/{size}",
+        }
+        try:
+            there = await server.json("PUT", path, body=piece, headers=headers, patient=True)
+        except ClipperError as error:
+            # A piece whose answer was lost is there.
+            if error.status != 409 or "received" not in error.details:
+                raise
+            there = error.details
+
+
+def _read(file: Path, offset: int) -> bytes:
+    with file.open("rb") as opened:
+        opened.seek(offset)
+        return opened.read(PIECE_BYTES)
+
+
+def digest_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
 
 LIVE = "live"
-# One request waits so long at the server for a release to end, or as long where somebody watches.
-WAIT_S, WATCHED_S = 20.0, 1.0
-# True as `wait`.
-ENOUGH_S = 600.0
+# One request waits so long at the server for a release to end.
+WAIT_S = 20.0
 # The server answers at once if too many wait there.
 PAUSE_S = 0.5
-# A release goes on while the server restarts.
-MORE_RETRIES = 4
 
 
 async def released(
-    server: Server,
-    path: str,
-    *,
-    body: Mapping[str, Any],
-    wait: bool | float,
-    watch: Callable[[Release], None] | None = None,
+    server: Server, path: str, *, body: Mapping[str, Any], wait: bool | float
 ) -> Release:
-    """Ask for a release, and wait until it has ended; raises if it didn't go live.
-
-    `watch` is called each second with how far it is.
-    """
-    until = monotonic() + (ENOUGH_S if wait is True else wait)
+    """Ask for a release, and wait until it has ended. Raises ClipperError if it didn't go live."""
+    until = monotonic() + (600.0 if wait is True else wait)
     found = await server.json("POST", path, body=encoded(dict(body)), repeatable=False)
     release: Release = parsed(Release, found)
     if not wait:
@@ -45,13 +83,8 @@ async def released(
     # One that is live at once is waited for too: until the server answers queries by it.
     wanted = release.is_open or release.state == LIVE
     while wanted and (left := until - monotonic()) > 0:
-        longest_s, watched = WAIT_S, False
-        if watch is not None and release.is_open:
-            watch(release)
-            longest_s, watched = WATCHED_S, True
-        release = await _ended(server, release, within_s=min(longest_s, left))
-        # Seen after a second it may be live before the server answers by it.
-        wanted = release.is_open or (watched and release.state == LIVE)
+        release = await _ended(server, release, within_s=min(WAIT_S, left))
+        wanted = release.is_open
     return _checked(release)
 
 
@@ -64,7 +97,7 @@ async def _ended(server: Server, release: Release, *, within_s: float) -> Releas
             model_path(release.model, "releases", str(release.id)),
             params={"wait": f"{within_s:.3f}"},
             extra_time_s=within_s,
-            more_retries=MORE_RETRIES,
+            patient=True,
         ),
     )
     if found.is_open and monotonic() - began < min(PAUSE_S, within_s):
@@ -73,17 +106,16 @@ async def _ended(server: Server, release: Release, *, within_s: float) -> Releas
 
 
 def _checked(release: Release) -> Release:
-    """Return a live release; raise for any other."""
     if release.state == LIVE:
         return release
     arm, details = f"{release.model}:{release.version}", msgspec.to_builtins(release)
     if release.is_open:
         progress = release.progress or release.state
         raise ClipperError(
-            f"{arm} isn't live yet: {progress}.", code=NOT_LIVE_IN_TIME, details=details
+            f"{arm} isn't live yet: {progress}.", code="not_live_in_time", details=details
         )
     reason = release.error or "another release took its place"
-    raise ClipperError(f"{arm} didn't go live: {reason}", code=RELEASE_FAILED, details=details)
+    raise ClipperError(f"{arm} didn't go live: {reason}", code="release_failed", details=details)
 
 
 async def listed(server: Server, path: str) -> list[dict[str, Any]]:

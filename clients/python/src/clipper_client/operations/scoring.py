@@ -1,7 +1,8 @@
-"""A model's outputs for any number of rows: in order, a few requests at a time, flat in memory."""
+"""Outputs for any number of rows: in order, a few requests at a time, flat in memory."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, closing
 from time import monotonic
@@ -9,10 +10,10 @@ from typing import Any, Unpack
 
 import msgspec
 
-from clipper_client.errors import INVALID_INPUT, ROWS_FAILED, UNEXPECTED_ANSWER, ClipperError
-from clipper_client.inputs import bodies_of, is_frame, number_of_rows, pieces_of
+from clipper_client.answers import decoded
+from clipper_client.errors import ClipperError
+from clipper_client.inputs import bodies_of, pieces_of
 from clipper_client.options import Errors, ScoreOptions, application_path, given
-from clipper_client.progress import Bar
 from clipper_client.transport.server import Server
 
 # The first request is small; the next ones grow until each takes about this long. A model of 10 ms
@@ -63,14 +64,10 @@ class Scoring:
         self._done = 0
         self._failed: list[int] = []
         self._first_error: ClipperError | None = None
-        self._bar = Bar("rows", total=number_of_rows(rows), shown=progress)
+        self._bar = Bar(total=len(rows) if hasattr(rows, "__len__") else None, shown=progress)
 
     async def parts(self) -> AsyncGenerator[list[Any]]:
-        """Yield the outputs of one request after the other, an error for each row that failed.
-
-        Raises if no row has had an output so far, unless errors are to be kept: what is wrong
-        with all of the first rows is wrong with the others, too.
-        """
+        """Yield the outputs of each request. Raises if no row so far had one."""
         operations = (self._scored(piece) for piece in self._pieces())
         with closing(self._bar):
             async with aclosing(self._server.in_order(operations, at_once=AT_ONCE)) as parts:
@@ -87,21 +84,10 @@ class Scoring:
             return
         error, first = self._first_error, self._failed[0]
         raise ClipperError(
-            f"{len(self._failed)} of {self._done} rows failed, row {first} first: "
-            f"{error.message.removesuffix('.')}. {self._advice(error)}",
-            code=ROWS_FAILED,
+            f"{len(self._failed)} of {self._done} rows failed, row {first} first: {error.message}",
+            code="rows_failed",
             details={"rows": self._failed, "first": {"code": error.code}},
         )
-
-    def _advice(self, error: ClipperError) -> str:
-        if len(self._failed) < self._done:
-            return 'With errors="keep" the others\' outputs are returned.'
-        if error.code == INVALID_INPUT and is_frame(self._rows):
-            return (
-                "Rows of a frame are sent with the names of its columns; "
-                "where a model takes numbers alone, pass frame.to_numpy()."
-            )
-        return "As none had an output, no more were asked."
 
     def _outputs_of(self, part: _Part) -> list[Any]:
         start, outputs = self._done, part.outputs
@@ -139,14 +125,28 @@ class Scoring:
 
     async def _answered(self, body: bytes) -> _Part:
         response = await self._server.ask("POST", self._path, body=body, extra_time_s=SERVER_S)
-        try:
-            return _part.decode(response.content)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ClipperError(
-                f"Clipper answered something unexpected: {error}.", code=UNEXPECTED_ANSWER
-            ) from error
+        return decoded(_part, response.content)
 
     def _adapt(self, rows: int, *, seconds: float) -> None:
         """Grow to twice the size at most: the first request may have found everything cold."""
         fitting = int(rows * PIECE_S / max(seconds, 1e-3))
         self._piece_rows = max(1, min(MOST_ROWS, fitting, 2 * max(rows, self._piece_rows)))
+
+
+class Bar:
+    """Draws the number of rows done, of `total` if that is known, if it is `shown`."""
+
+    def __init__(self, *, total: int | None, shown: bool) -> None:
+        self._of = "" if total is None else f" of {total:,}"
+        self._shown = shown
+        self._began = monotonic()
+
+    def show(self, done: int) -> None:
+        if self._shown:
+            rate = done / max(monotonic() - self._began, 1e-3)
+            text = f"\r{done:,}{self._of} rows, {rate:,.0f}/s "
+            print(text, end="", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self._shown:
+            print(file=sys.stderr)

@@ -1,23 +1,30 @@
-"""Requirements of a model as installed here: `name==version` for each distribution."""
+"""Requirements of a model: as installed here, or as its files say."""
 
 from __future__ import annotations
 
 import re
 import sys
+import tomllib
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from email.parser import HeaderParser
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path
 from typing import Any
 
-# To find out which distributions modules come from takes a second: these are met most often.
-RENAMED = {"sklearn": "scikit-learn", "yaml": "PyYAML", "PIL": "pillow"}
+import yaml
+
+from clipper_client.errors import unsupported
+
+# A requirement of an extra, which nobody has asked for.
+_EXTRA = re.compile(r";.*\bextra\s*==")
 # Files of the first three are made without them, and read by any release: theirs may be the newest.
 # A frame of polars is one of pandas on the server.
 LOADERS = ("onnxruntime", "lightgbm", "catboost", "pandas")
 # A build of PyTorch that needs no GPU and brings nothing for one.
 CPU_BUILD = "cpu"
 _LOCAL = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[^+\s;]+\+\S+)$")
-_RELEASE = re.compile(r"\d+(?:\.\d+)*")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
@@ -38,9 +45,7 @@ def _available(line: str) -> str:
 
 
 def pinned(name: str) -> str | None:
-    """Return a distribution with its version; None where it isn't installed here, nor needed to
-    load what was made without it.
-    """
+    """Return a distribution with its version; None if it isn't installed here, nor needed there."""
     try:
         installed = version(name)
     except PackageNotFoundError:
@@ -53,15 +58,10 @@ def pinned(name: str) -> str | None:
 
 
 def pinned_exactly(name: str, installed: str) -> str:
+    # An index has its own build of a release such as 2.9.0+cu126; PyPI's of PyTorch brings 3 GB for
+    # a GPU, which a build for CPUs doesn't need.
     public, _, local = installed.partition("+")
-    if not local or _RELEASE.fullmatch(public):
-        # Any index has its own build of a release such as 2.9.0+cu126; a later 2.9.1 may be only
-        # where the builds are that take a GPU. PyPI's own 2.9.0 of PyTorch brings 3 GB for one.
-        return f"{name}=={installed if local == CPU_BUILD else public}"
-    # A build before a release, as 2.10.0a0+git1a2b, is on no index: a near one has to do.
-    release = _RELEASE.match(public)
-    major, minor, *_ = [*(release[0] if release else "0").split("."), "0"]
-    return f"{name}>={major}.{minor},<{major}.{int(minor) + 1}"
+    return f"{name}=={installed if local == CPU_BUILD else public}"
 
 
 def packages_in(model: Any) -> Iterator[str]:
@@ -74,20 +74,10 @@ def packages_in(model: Any) -> Iterator[str]:
 def distributions_of(modules: Iterable[str]) -> Iterator[str]:
     """Yield the distributions that modules come from; those of the standard library from none."""
     for module in sorted(set(modules) - sys.stdlib_module_names):
-        name = RENAMED.get(module, module)
-        yield from [name] if _is_installed(name) else _distributions().get(module, [])[:1]
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        version(name)
-    except PackageNotFoundError:
-        return False
-    return True
+        yield from _distributions().get(module, [])[:1]
 
 
 def _roots(value: Any) -> Iterator[str]:
-    """Yield the top-level modules of a value's class, and of what it holds."""
     if isinstance(value, list | tuple):
         for item in value:
             yield from _roots(item)
@@ -106,3 +96,44 @@ def _key(line: str) -> str:
 @cache
 def _distributions() -> Mapping[str, list[str]]:
     return packages_distributions()
+
+
+def required_by(path: Path) -> tuple[str | None, str]:
+    """Return the requirements that a folder or wheel states, and its versions of Python."""
+    try:
+        if path.is_dir():
+            return _of_folder(path)
+        return _of_wheel(path) if zipfile.is_zipfile(path) else (None, "")
+    except ValueError as error:
+        raise unsupported(f"Can't read the requirements in {path.name}: {error}") from error
+
+
+def pip_part(conda: Path) -> list[str]:
+    """Return what pip is to install of a `conda.yaml`, such as MLflow's."""
+    found = yaml.safe_load(conda.read_text(encoding="utf-8")) or {}
+    parts = [part for part in found.get("dependencies", []) if isinstance(part, dict)]
+    return [str(line) for part in parts for line in part.get("pip", [])]
+
+
+def _of_folder(folder: Path) -> tuple[str | None, str]:
+    listed, project = folder / "requirements.txt", folder / "pyproject.toml"
+    found = {}
+    if project.is_file():
+        found = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {})
+    lines = listed.read_text(encoding="utf-8") if listed.is_file() else None
+    required = _lines(found.get("dependencies", [])) if lines is None else lines
+    return required, str(found.get("requires-python", ""))
+
+
+def _of_wheel(wheel: Path) -> tuple[str | None, str]:
+    with zipfile.ZipFile(wheel) as packed:
+        found = [name for name in packed.namelist() if name.endswith(".dist-info/METADATA")]
+        if not found:
+            return None, ""
+        metadata = HeaderParser().parsestr(packed.read(found[0]).decode())
+    required = [line for line in metadata.get_all("Requires-Dist", []) if not _EXTRA.search(line)]
+    return _lines(required), str(metadata.get("Requires-Python", ""))
+
+
+def _lines(required: list[str]) -> str | None:
+    return "".join(f"{line}\n" for line in required) if required else None

@@ -1,23 +1,21 @@
-"""The source of what was written in a script or a notebook, with all that it refers to.
-
-A module that can be imported is sent as it is. `__main__` can't: to import it would run the script
-again, with the very call that deploys. So of a script or a notebook only those definitions are
-taken that the class or function refers to, and of other names the values that they have now.
-"""
+"""The source of what was written in a script or a notebook, and folders as zips."""
 
 from __future__ import annotations
 
 import ast
 import builtins
 import inspect
+import shutil
 import sys
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from clipper_client.errors import UNSUPPORTED_MODEL, ClipperError
+from clipper_client.errors import unsupported
 from clipper_client.packaging.requirements import distributions_of
 
 MAIN = "__main__"
@@ -36,17 +34,13 @@ class Extract:
 
 
 def extract(*names: str, main: ModuleType | None = None) -> Extract:
-    """Return the definitions of these in the running script or notebook, and what they refer to.
-
-    Raises ClipperError for one that has no definition there.
-    """
+    """Return the definitions of these in the script or notebook, and what they refer to."""
     module = main or sys.modules[MAIN]
     tree = ast.parse(_text_of(module))
     defined = {bound: node for node in tree.body for bound in _bound_by(node)}
     if unknown := set(names) - defined.keys():
-        raise ClipperError(
-            f"Expected a definition of {min(unknown)} in the script or notebook, found none.",
-            code=UNSUPPORTED_MODEL,
+        raise unsupported(
+            f"Expected a definition of {min(unknown)} in the script or notebook, found none."
         )
     wanted, values = _closure(names, defined=defined, there=vars(module))
     code = _code([node for node in tree.body if node in wanted and not _is_future(node)])
@@ -85,9 +79,7 @@ def package_of(module: ModuleType) -> Path:
     else:
         file = inspect.getsourcefile(root)
     if file is None:
-        raise ClipperError(
-            f"Expected a module with source code, got {module.__name__}.", code=UNSUPPORTED_MODEL
-        )
+        raise unsupported(f"Expected a module with source code, got {module.__name__}.")
     path = Path(file)
     return path.parent if path.name == "__init__.py" else path
 
@@ -102,16 +94,14 @@ def _text_of(module: ModuleType) -> str:
         return "\n".join(_python_of(cell) for cell in cells)
     file = getattr(module, "__file__", None)
     if file is None:
-        raise ClipperError(
+        raise unsupported(
             "Expected a class of a module, a script or a notebook: what is typed at the prompt "
-            "has no source. Put it into a file.",
-            code=UNSUPPORTED_MODEL,
+            "has no source. Put it into a file."
         )
     return Path(file).read_text(encoding="utf-8")
 
 
 def _python_of(cell: str) -> str:
-    """Return a cell without its magic; one that isn't Python is left out."""
     lines = [line for line in cell.splitlines() if not line.lstrip().startswith(NOT_PYTHON)]
     text = "\n".join(lines)
     try:
@@ -143,7 +133,6 @@ def _closure(
 
 
 def _bound_by(node: ast.stmt) -> Iterator[str]:
-    """Yield the names that a statement gives a meaning to."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield node.name
     elif isinstance(node, ast.Import | ast.ImportFrom):
@@ -166,3 +155,34 @@ def _literal(node: ast.Assign | ast.AnnAssign) -> bool:
 
 def _is_future(node: ast.stmt) -> bool:
     return isinstance(node, ast.ImportFrom) and node.module == "__future__"
+
+
+# The earliest that a zip can say: the time of packing would change the digest.
+EPOCH = (1980, 1, 1, 0, 0, 0)
+LEFT_OUT = ("__pycache__", ".git", ".venv", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache")
+PIECE_BYTES = 1 << 20
+# A file whose first piece gets no smaller than this share is stored: weights (0.93 as float32) take
+# twenty times as long to compress.
+WORTH_COMPRESSING = 0.9
+
+
+def zipped(folder: Path, *, to: Path) -> Path:
+    """Pack a folder's files, without its own name in front."""
+    with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder)
+            if not set(name.parts) & set(LEFT_OUT) and path.is_file():
+                _add(packed, path, name=str(name))
+    return to
+
+
+def _add(packed: zipfile.ZipFile, file: Path, *, name: str) -> None:
+    entry = zipfile.ZipInfo(name, date_time=EPOCH)
+    entry.external_attr = 0o644 << 16
+    with file.open("rb") as source:
+        piece = source.read(PIECE_BYTES)
+        if len(zlib.compress(piece, 1)) < WORTH_COMPRESSING * len(piece):
+            entry.compress_type = zipfile.ZIP_DEFLATED
+        source.seek(0)
+        with packed.open(entry, "w", force_zip64=True) as target:
+            shutil.copyfileobj(source, target, PIECE_BYTES)

@@ -1,31 +1,70 @@
-"""The server as the clients see it: requests with retries, blocking or on an event loop.
-
-Each operation is written once, as a coroutine over a `Server`. The plain client runs it over a
-`BlockingServer`, of which nothing ever suspends: see `run`.
-"""
+"""The server as the clients see it: requests with retries, blocking or on an event loop."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from inspect import isawaitable
 from itertools import count
-from threading import Event, Thread
+from pathlib import Path
+from threading import Lock, Thread
 from typing import Any, ClassVar, TypeVar
 
 import httpx
 import msgspec
 import websockets.asyncio.client
 import websockets.sync.client
+from websockets.exceptions import WebSocketException
 
-from clipper_client.errors import UNEXPECTED_ANSWER, UNREACHABLE, ClipperError
-from clipper_client.transport.address import Address
-from clipper_client.transport.upload import Upload
+from clipper_client.errors import ClipperError
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+class Address:
+    """URL and API key of a server; the environment has the defaults of both."""
+
+    def __init__(self, url: str | None, *, key: str | None) -> None:
+        self.url = (url or os.environ.get("CLIPPER_URL") or DEFAULT_URL).rstrip("/")
+        self.key = key if key is not None else os.environ.get("CLIPPER_KEY")
+        if not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"Expected an address that starts with http, got {self.url!r}.")
+        if self.key and not (self.key.isascii() and self.key.isprintable()):
+            raise ValueError("Expected a key of printable ASCII characters.")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Api-Key {self.key}"} if self.key else {}
+
+    def socket(self, path: str) -> str:
+        return "ws" + self.url.removeprefix("http") + path
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Raise ClipperError for whatever keeps a request or a message from being answered."""
+        try:
+            yield
+        except httpx.InvalidURL as error:
+            raise ValueError(f"Expected an address, got {self.url!r}: {error}") from error
+        except (httpx.HTTPError, WebSocketException, OSError) as error:
+            never_sent = isinstance(error, _NEVER_SENT)
+            if isinstance(error, httpx.TimeoutException | TimeoutError) and not never_sent:
+                raise ClipperError(f"{self.url} didn't answer in time.", code="timeout") from error
+            raise ClipperError(
+                f"Can't reach Clipper at {self.url}: {error or type(error).__name__}.",
+                code="unreachable",
+                details={"never_sent": never_sent},
+            ) from error
+
 
 T = TypeVar("T")
 Operation = Coroutine[Any, Any, T]
@@ -34,20 +73,47 @@ CONNECT_S = 5.0
 # The server's Retry-After counts up to here.
 LONGEST_PAUSE_S = 30.0
 FIRST_PAUSE_S = 0.1
+# Nothing may happen for so long between two pieces of an upload.
+SILENCE_S = 120.0
+# More retries if the server restarts or a network is away, for a minute or so.
+MORE_RETRIES = 6
 LATER = (429, 503)
 # With these 503 says that nothing was begun; others may come after a write whose answer was lost.
 NOTHING_BEGUN = ("saturated", "not_ready", "process_away")
 JSON = {"content-type": "application/json"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A multipart form with one file or none; nothing at all without fields."""
+
+    fields: Mapping[str, str] = field(default_factory=dict)
+    file: Path | None = None
+
+    @contextmanager
+    def opened(self) -> Iterator[dict[str, Any]]:
+        """Yield the arguments of httpx; the file is open meanwhile."""
+        timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
+        if not self.fields:
+            yield {}
+        elif self.file is None:
+            # A form without a file would be sent in another encoding.
+            parts = [(name, (None, value)) for name, value in self.fields.items()]
+            yield {"files": parts, "timeout": timeout}
+        else:
+            with self.file.open("rb") as file:
+                files = {"artifact": (self.file.name, file, "application/octet-stream")}
+                yield {"data": dict(self.fields), "files": files, "timeout": timeout}
+
+
 class Server(ABC):
     """One Clipper; subclasses say how to wait, and how to do several things at once."""
 
     blocks: ClassVar[bool] = False
-    # An httpx client, a function that opens a websocket, and a class of events.
+    # An httpx client, a function that opens a websocket, and a class of locks.
     _http: Any
     _connect: Callable[..., Any]
-    event: Callable[[], Any]
+    lock: Callable[[], Any]
     sleep: Callable[[float], Any]
 
     def __init__(self, address: Address, *, timeout_s: float, retries: int) -> None:
@@ -71,13 +137,12 @@ class Server(ABC):
         headers: Mapping[str, str] | None = None,
         repeatable: bool = True,
         extra_time_s: float = 0.0,
-        more_retries: int = 0,
+        patient: bool = False,
     ) -> httpx.Response:
         """Return a successful response. Raises ClipperError with the server's words for any other.
 
-        A request is sent again if the server said later, or if nothing can have come of it;
-        `repeatable` ones, of which a second does no more than the first, also if it broke off.
-        `extra_time_s` is added to the client's timeout.
+        A request is sent again if the server says later, or if nothing can have come of it; a
+        `repeatable` one also if its connection broke. `extra_time_s` is added to the timeout.
         """
         read_s = self.timeout_s + extra_time_s
         arguments: dict[str, Any] = {
@@ -87,16 +152,16 @@ class Server(ABC):
             "timeout": httpx.Timeout(read_s, connect=min(CONNECT_S, read_s)),
             "content": body,
         } | ({"params": dict(params)} if params else {})
+        retries = self._retries + MORE_RETRIES * patient
         for attempt in count():
             try:
                 with self.address.failures(), (upload or Upload()).opened() as files:
                     response = await self._send(arguments | files)
-                self.address.check(response)
                 if response.is_success:
                     return response
                 raise refusal(response)
             except ClipperError as error:
-                if attempt >= self._retries + more_retries or not _may_repeat(error, repeatable):
+                if attempt >= retries or not _may_repeat(error, repeatable):
                     raise
                 pause_s = pause_of(attempt, retry_after_s=error.retry_after_s)
             await settled(self.sleep(pause_s))
@@ -105,10 +170,7 @@ class Server(ABC):
     async def in_order(
         self, operations: Iterable[Operation[T]], *, at_once: int
     ) -> AsyncGenerator[T]:
-        """Run many operations, a few at once, and yield their results in order.
-
-        None goes on after the end, unless that is Ctrl-C, after which nobody waits for answers.
-        """
+        """Run operations, a few at once, and yield results in order; none goes on after the end."""
         running: deque[Any] = deque()
         try:
             for operation in operations:
@@ -128,11 +190,9 @@ class Server(ABC):
         return response
 
     async def close(self) -> None:
-        """Close the connections."""
         await settled(self._http.close() if self.blocks else self._http.aclose())
 
     async def connect(self, path: str) -> Any:
-        """Open a websocket."""
         connecting = self._connect(
             self.address.socket(path),
             additional_headers=self.address.headers,
@@ -167,7 +227,7 @@ class BlockingServer(Server):
         super().__init__(address, timeout_s=timeout_s, retries=retries)
         self._http = httpx.Client(base_url=address.url, headers=address.headers)
         self._connect = websockets.sync.client.connect
-        self.event, self.sleep = Event, time.sleep
+        self.lock, self.sleep = Lock, time.sleep
 
     async def receive(self, socket: Any) -> str | bytes:
         text: str | bytes = socket.recv(timeout=self.timeout_s)
@@ -200,7 +260,7 @@ class AsyncServer(Server):
         super().__init__(address, timeout_s=timeout_s, retries=retries)
         self._http = httpx.AsyncClient(base_url=address.url, headers=address.headers)
         self._connect = websockets.asyncio.client.connect
-        self.event, self.sleep = asyncio.Event, asyncio.sleep
+        self.lock, self.sleep = asyncio.Lock, asyncio.sleep
 
     async def receive(self, socket: Any) -> str | bytes:
         text: str | bytes = await asyncio.wait_for(socket.recv(), self.timeout_s)
@@ -251,13 +311,13 @@ def json_of(response: httpx.Response) -> Any:
 
 
 def refusal(response: httpx.Response) -> ClipperError:
-    """Return what a response that isn't 2xx says."""
+    """Return the error of a response that isn't 2xx."""
     found = json_of(response) if response.content.startswith(b"{") else None
     if not isinstance(found, dict) or "error" not in found:
         return _no_clipper(response)
     return ClipperError(
         str(found["error"]),
-        code=str(found.get("code", UNEXPECTED_ANSWER)),
+        code=str(found.get("code", "unexpected_answer")),
         status=response.status_code,
         details=found.get("details") or {},
         retry_after_s=_retry_after(response),
@@ -265,18 +325,17 @@ def refusal(response: httpx.Response) -> ClipperError:
 
 
 def _no_clipper(response: httpx.Response) -> ClipperError:
-    shown = response.content[:80].decode(errors="replace")
     return ClipperError(
-        f"Expected an answer of Clipper, got status {response.status_code}: {shown!r}; "
-        "is the address that of a Clipper?",
-        code=UNEXPECTED_ANSWER,
+        f"Expected an answer of Clipper, got status {response.status_code}: "
+        f"{response.content[:80]!r}.",
+        code="unexpected_answer",
         status=response.status_code,
         retry_after_s=_retry_after(response),
     )
 
 
 def _may_repeat(error: ClipperError, repeatable: bool) -> bool:
-    if error.status not in LATER and error.code != UNREACHABLE:
+    if error.status not in LATER and error.code != "unreachable":
         return False
     nothing_begun = error.status == 429 or error.code in NOTHING_BEGUN
     return repeatable or nothing_begun or bool(error.details.get("never_sent"))
