@@ -108,19 +108,3 @@ def test_everything_is_reset_on_a_phone_too(
 
     expect(page.get_by_test_id("state")).to_contain_text("every arm is trusted alike")
     assert server_redis.keys(f"{state_key(digits.pk, '')}*") == []
-
-
-def test_who_may_only_look_is_offered_no_reset_and_gets_none(
-    sign_in: SignIn, viewer: User, digits: Application, server_redis: redis.Redis
-) -> None:
-    learned(server_redis, digits, svm=0.0, forest=2.0)
-    page = sign_in(viewer)
-    page.goto(PAGE)
-    expect(page.get_by_test_id("learned-arm")).to_have_count(2)
-    expect(page.get_by_test_id("reset-one")).to_have_count(0)
-    expect(page.get_by_test_id("reset-all")).to_have_count(0)
-    token = page.context.cookies()[0]
-    assert token
-    refused = page.request.get(f"{PAGE}reset/?all=1")
-    assert refused.status == 403
-    assert server_redis.exists(state_key(digits.pk, ""))

@@ -69,15 +69,3 @@ def test_the_theme_that_a_reader_chose_stays(read: Callable[..., Page]) -> None:
     page.get_by_title("Switch to the dark theme").click()
     page.goto("/docs/reference/settings/")
     assert page.evaluate("document.body.getAttribute('data-md-color-scheme')") == "slate"
-
-
-def test_where_it_has_not_been_built_the_page_says_how(
-    read: Callable[..., Page], settings: Any, tmp_path: Path
-) -> None:
-    settings.CLIPPER_DOCS = tmp_path
-    page = read()
-    answer = page.goto("/docs/")
-    assert answer is not None
-    assert answer.status == 404
-    expect(page.get_by_text("make docs").first).to_be_visible()
-    read.complaints.clear()  # type: ignore[attr-defined]  # the browser complains of the 404

@@ -117,20 +117,6 @@ def test_a_private_application_is_asked_with_the_key_that_was_entered(page: Page
     expect(page.get_by_test_id("key")).to_have_value("")
 
 
-def test_text_goes_as_text_and_context_along(page: Page) -> None:
-    make_application(name="language", input_type="strings", public=True)
-    api = Api(page)
-    page.goto("/feedback/language/")
-
-    expect(page.get_by_test_id("samples")).to_have_count(0)
-    page.get_by_test_id("input").fill("[guten Tag]")
-    page.get_by_test_id("context").fill("anna")
-    page.get_by_test_id("predict").click()
-
-    expect(page.get_by_test_id("output")).to_have_text("8")
-    assert api.asked[0][1] == {"input": "[guten Tag]", "context": "anna"}
-
-
 def test_painting_changes_the_numbers(page: Page) -> None:
     make_application(public=True)
     page.goto("/feedback/digits/")

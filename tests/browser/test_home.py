@@ -90,16 +90,6 @@ def trust(client: redis.Redis, application: Application, **log_weights: float) -
     client.hset(state_key(application.pk, GLOBAL_CONTEXT), mapping=fields)
 
 
-def test_an_empty_system_says_how_to_begin(sign_in: SignIn, owner: User) -> None:
-    page = sign_in(owner)
-    page.goto("/admin/")
-
-    expect(page.get_by_test_id("empty")).to_contain_text("Create an application")
-    page.get_by_role("link", name="Add application").click()
-
-    expect(page).to_have_url("/admin/registry/application/add/")
-
-
 def test_the_first_page_is_complete_without_its_script(
     sign_in: SignIn, owner: User, digits: Application, server_redis: redis.Redis
 ) -> None:

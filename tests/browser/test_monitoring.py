@@ -130,19 +130,3 @@ def test_it_follows_what_is_written_down(sign_in: SignIn, owner: User, digits: A
     expect(row(page, "svm:1").locator("[data-text=asked]")).to_have_text("7")
     drawn = "Chart.getChart(document.querySelector('[data-chart=weight]')).data.datasets.length"
     assert page.evaluate(drawn) == 1
-
-
-def test_it_is_reached_from_the_application_and_from_the_live_page(
-    sign_in: SignIn, owner: User, digits: Application
-) -> None:
-    page = sign_in(owner)
-    page.goto("/admin/")
-    page.get_by_test_id("application-digits").get_by_role("link", name="Monitoring").click()
-    expect(page).to_have_url("/admin/applications/digits/monitoring/")
-
-    page.get_by_role("link", name="Settings").first.click()
-    page.get_by_role("navigation", name="digits").get_by_role("link", name="Monitoring").click()
-
-    expect(page).to_have_url("/admin/applications/digits/monitoring/")
-    page.get_by_role("link", name="7 days").click()
-    expect(page.locator(".clp-periods [aria-current]")).to_have_text("7 days")

@@ -94,25 +94,6 @@ def test_a_failed_release_says_what_went_wrong_without_a_reload(
     expect(page.get_by_test_id("release-error")).to_have_text("no module named lightgbm")
 
 
-def test_a_roll_back_makes_the_version_before_live_at_once_while_it_is_warm(
-    sign_in: SignIn, owner: User, make_version: MakeVersion
-) -> None:
-    make_version(version="1", live=True)
-    make_version(version="2", live=True)
-    model = Model.objects.get()
-    page = sign_in(owner)
-
-    page.goto(f"/admin/registry/model/{model.pk}/change/")
-    page.get_by_test_id("rollback").click()
-    expect(page.get_by_test_id("from-version")).to_have_text("svm:2")
-    page.get_by_test_id("reason").fill("version 2 confuses 3 and 8")
-    page.get_by_test_id("confirm").click()
-
-    expect(page.get_by_test_id("release-state")).to_have_text("live")
-    model.refresh_from_db()
-    assert str(model.live_version) == "svm:1"
-
-
 def test_a_roll_back_goes_to_the_earlier_version_that_was_chosen(
     sign_in: SignIn, owner: User, make_version: MakeVersion
 ) -> None:
@@ -151,18 +132,6 @@ def test_after_a_roll_back_what_was_broken_is_not_the_one_suggested(
     expect(page.get_by_text("Choose the version to go back to.")).to_be_visible()
     model.refresh_from_db()
     assert str(model.live_version) == "svm:1"
-
-
-def test_a_roll_back_without_an_earlier_version_is_refused_with_a_message(
-    sign_in: SignIn, owner: User, make_version: MakeVersion
-) -> None:
-    make_version(live=True)
-    page = sign_in(owner)
-
-    page.goto(f"/admin/registry/model/{Model.objects.get().pk}/change/")
-    page.get_by_test_id("rollback").click()
-
-    expect(page.get_by_text("no earlier live version to roll back to")).to_be_visible()
 
 
 def test_the_live_version_is_scaled(

@@ -45,18 +45,6 @@ def row(page: Page, name: str) -> Locator:
     return page.get_by_test_id("estimate").filter(has=page.get_by_role("rowheader", name=name))
 
 
-def test_it_is_reached_from_the_applications_page(
-    sign_in: SignIn, owner: User, digits: Application
-) -> None:
-    page = sign_in(owner)
-    page.goto(f"/admin/registry/application/{digits.pk}/change/")
-    page.get_by_role("link", name="What if").click()
-
-    expect(page).to_have_url(re.compile(URL))
-    expect(page.get_by_test_id("feedback")).to_have_text("400")
-    expect(page.get_by_role("link", name="What if")).to_have_attribute("aria-current", "page")
-
-
 def test_every_arm_and_the_policies_are_listed_and_drawn(
     sign_in: SignIn, owner: User, untold: Application, log: Log
 ) -> None:
@@ -102,17 +90,6 @@ def test_a_policy_is_chosen_with_its_parameters_and_its_feedback(
     tops = page.get_by_test_id("form").locator("label").evaluate_all(first_row)
     assert len(tops) == 3
     assert len(set(tops)) == 1
-
-
-def test_a_wrong_parameter_is_told_next_to_its_field(
-    sign_in: SignIn, owner: User, digits: Application
-) -> None:
-    page = sign_in(owner)
-    page.goto(f"{URL}?policy=exp3&params=%7B%22eta%22%3A99%7D&rows=0")
-
-    expect(page.get_by_text("eta is 99: expected a number from")).to_be_visible()
-    expect(page.get_by_text("greater than or equal to 1")).to_be_visible()
-    expect(page.get_by_test_id("estimate")).to_have_count(6)
 
 
 def test_without_feedback_it_says_that_nothing_is_known(

@@ -9,9 +9,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from registry import services
-from registry.models import Application, Model, ModelVersion
+from registry.models import Model, ModelVersion
 from tests.registry.conftest import go_live
-from tests.registry.forms import application_fields, version_fields
+from tests.registry.forms import version_fields
 
 pytestmark = pytest.mark.django_db
 
@@ -80,26 +80,3 @@ def test_scaling_tells_the_bounds_and_keeps_to_them(
     owner.post(url, {"replicas": 4})
 
     assert ModelVersion.objects.get().replicas == 4
-
-
-def test_an_application_caches_as_its_page_says(owner: Client, digits: Application) -> None:
-    fields = application_fields(
-        **{
-            "policy": "exp4",
-            "cache_ttl_s": "1.5",
-            "priority": "high",
-            "slo-INITIAL_FORMS": "1",
-            "slo-0-id": digits.slo.pk,
-            "slo-0-application": digits.pk,
-        }
-    )
-    del fields["cache"]
-    url = f"/admin/registry/application/{digits.pk}/change/"
-    assert "the next query knows" in owner.get(url).content.decode()
-    refused = owner.post(url, {**fields, "cache_ttl_s": "0"})
-    assert "Expected 0.001 to 31536000, got 0.0." in refused.content.decode()
-    answer = owner.post(url, fields)
-
-    assert answer.status_code == 302
-    kept = Application.objects.get()
-    assert (kept.cache, kept.cache_ttl_s, kept.priority) == (False, 1.5, "high")

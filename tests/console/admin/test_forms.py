@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from registry import services
-from registry.models import ApiKey, Application, Model, ModelVersion, Route, ServiceLevelObjective
+from registry.models import ApiKey, Application, Model, ModelVersion, Route
 from registry.services import Actor
 from tests.registry.conftest import go_live
 from tests.registry.forms import application_fields, version_fields
@@ -131,21 +131,6 @@ def test_what_somebody_else_makes_at_the_same_moment_is_said(
     assert Application.objects.get() == digits
 
 
-def test_an_application_is_deleted_with_its_objective(owner: Client, digits: Application) -> None:
-    owner.post(f"/admin/registry/application/{digits.pk}/delete/", {"post": "yes"})
-
-    assert not Application.objects.exists()
-    assert not ServiceLevelObjective.objects.exists()
-
-
-def test_the_form_lists_all_that_a_policy_takes(owner: Client) -> None:
-    html = owner.get("/admin/registry/application/add/").content.decode()
-
-    listed = html.partition(">ucb1</dt>")[2].partition("</dl>")[0]
-    assert "exploration = 0.2 " in listed
-    assert "newcomers = 0.1 " in listed
-
-
 @pytest.mark.parametrize(
     ("path", "refusal"),
     [
@@ -179,22 +164,6 @@ def test_a_stored_version_changes_only_in_how_it_runs_and_its_notes(
     changed = ModelVersion.objects.get()
     assert (changed.replicas, changed.notes) == (4, "better")
     assert (changed.runtime, changed.version, changed.digest) == ("sklearn", "1", v1.digest)
-
-
-def test_a_version_being_deployed_is_kept_with_a_message(owner: Client, v1: ModelVersion) -> None:
-    services.deploy(version=v1, by=Actor(user=None, label="a test"))
-    answer = owner.post(
-        f"/admin/registry/modelversion/{v1.pk}/delete/", {"post": "yes"}, follow=True
-    )
-
-    assert "is being deployed" in answer.content.decode()
-    assert ModelVersion.objects.filter(pk=v1.pk).exists()
-
-
-def test_a_routed_model_is_kept(owner: Client, digits: Application, svm: Model) -> None:
-    answer = owner.get(f"/admin/registry/model/{svm.pk}/delete/")
-
-    assert "protected related objects" in answer.content.decode()
 
 
 def test_a_key_bound_to_an_application_asks_no_other(owner: Client, digits: Application) -> None:

@@ -64,8 +64,3 @@ def test_what_could_not_be_drawn_is_tried_again(drawing: Drawing) -> None:
     with pytest.raises(ValueError, match="no such table"):
         shared.latest()
     assert shared.latest() == {"number": 1}
-
-
-def test_without_a_word_each_page_has_a_picture_of_its_own(drawing: Drawing) -> None:
-    shared = SharedPicture(drawing)
-    assert [shared.latest()["number"] for _ in range(3)] == [1, 2, 3]

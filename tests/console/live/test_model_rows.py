@@ -14,11 +14,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from console.live.model_load import ModelLoad, load_of
-from console.live.model_rows import ALARMS_SHOWN, alarms, standing
+from console.live.model_rows import standing
 from console.live.picture import picture
 from registry import services
-from registry.models import Model, ModelVersion, Release
-from registry.releases.control import note_round
+from registry.models import Model, ModelVersion
 from registry.releases.restarts import LOOP, Restarts
 from serving.cluster.control.scaling.scaling_events import ReplicaChange, note_change
 from serving.metrics.published import VERSION_COUNTERS
@@ -122,20 +121,6 @@ def test_a_model_that_some_web_process_cannot_reach_does_not_keep_up() -> None:
     )
 
 
-def test_a_few_alarms_stand_at_the_head_of_the_page_and_the_others_are_counted() -> None:
-    text = {"state": "No replica is ready", "ready": "0 of 1", "bounds": ""}
-    rows = [
-        {"name": f"m{n}", "url": f"/m{n}", "state": "stopped", "text": text}
-        for n in range(ALARMS_SHOWN + 2)
-    ]
-
-    shown = alarms([*rows, {"name": "calm", "state": "good"}])
-
-    assert len(shown) == ALARMS_SHOWN + 1
-    assert shown[0]["text"] == {"what": "No replica is ready", "replicas": "0 of 1 ready"}
-    assert shown[-1]["name"] == "2 more models"
-
-
 # What the picture says of the registry and of Redis.
 
 
@@ -154,23 +139,6 @@ def the_model() -> dict[str, Any]:
     model: dict[str, Any]
     (model,) = picture()["models"]
     return model
-
-
-@pytest.mark.parametrize(
-    ("bounds", "words"),
-    [
-        ((None, None), ""),
-        ((1, 4), "may grow to 4"),
-        ((1, 2), "at its limit of 2"),
-        ((2, 2), ""),
-    ],
-)
-def test_a_model_tells_how_far_autoscaling_may_go(
-    live_version: ModelVersion, bounds: tuple[int | None, int | None], words: str
-) -> None:
-    ModelVersion.objects.update(min_replicas=bounds[0], max_replicas=bounds[1])
-
-    assert the_model()["text"]["bounds"] == words
 
 
 def test_a_model_tells_what_autoscaling_did_last_and_why(
@@ -197,34 +165,6 @@ def test_without_redis_nothing_is_said_of_replicas_and_nobody_is_alarmed(
         "—",
     )
     assert live["alarms"] == []
-
-
-@pytest.mark.parametrize(
-    ("state", "progress", "error", "said"),
-    [
-        ("starting", "waiting for a slot on queue replicas.gpu (2 of 2 in use)", "", "waiting"),
-        ("failed", "", "ImportError: no module\n  at line 3", "ImportError: no module"),
-        ("live", "2 of 2 replicas ready", "", ""),
-    ],
-)
-def test_a_release_tells_what_it_waits_for_or_why_it_failed(
-    live_version: ModelVersion,
-    server_redis: redis.Redis,
-    state: str,
-    progress: str,
-    error: str,
-    said: str,
-) -> None:
-    Release.objects.create(
-        model=live_version.model, version=live_version, kind="deploy", state=state,
-        progress=progress, error=error,
-    )  # fmt: skip
-
-    note_round(server_redis)
-    (release,) = picture()["releases"]
-    assert release["text"]["progress"].startswith(said)
-    assert bool(release["text"]["progress"]) == bool(said)
-    assert "\n" not in release["text"]["progress"]
 
 
 def test_more_models_and_applications_cost_no_more_queries(

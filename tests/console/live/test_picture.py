@@ -113,26 +113,6 @@ def test_an_application_stands_as_its_traffic_and_its_routes_say(
 
 
 @pytest.mark.parametrize(
-    ("recent", "state", "words"),
-    [
-        ({"queries": 100, "overloaded": 12}, "late", "12 % get no model's answer"),
-        ({"queries": 100, "overloaded": 60, "failed": 5}, "stopped", "65 % get no model's answer"),
-        ({"errors": 10, "timed_out": 10}, "stopped", "100 % get no model's answer"),
-        ({"queries": 50, "errors": 50, "refused": 50}, "late", "50 % get no model's answer"),
-        ({"queries": 100, "unsure": 90}, "good", "Within its objective"),
-        ({"queries": 1000, "overloaded": 5}, "good", "Within its objective"),
-    ],
-)
-def test_quick_default_answers_are_not_taken_for_a_kept_objective(
-    recent: dict[str, int], state: str, words: str
-) -> None:
-    counted = dict.fromkeys(APPLICATION_COUNTERS, 0) | recent
-    traffic = combined([document(p99_ms=2.0, recent=counted)], application="digits", arms=[])
-
-    assert standing(traffic, spec=digits(), arms=1) == (state, words)
-
-
-@pytest.mark.parametrize(
     ("worded", "expected"),
     [
         (formats.rate(9310.4), "9,310"),
@@ -177,11 +157,6 @@ def test_without_redis_the_registry_is_still_shown_with_the_reason(settings: Any
         for application in live["applications"]
     ] == [("digits", "stopped", "No model routed")]
     assert web["processes"] == formats.NOTHING
-
-
-def test_no_news_from_redis_is_not_taken_for_no_queries() -> None:
-    assert standing(None, spec=digits(), arms=1, reachable=False) == ("silent", "Unknown")
-    assert standing(None, spec=digits(), arms=1) == ("silent", "No queries yet")
 
 
 @pytest.mark.django_db

@@ -55,13 +55,6 @@ def test_contexts_come_in_pages(
     assert "?page=2" in last
 
 
-@pytest.mark.parametrize("page", ["0", "-1", "x", "1e9", "9" * 30])
-def test_a_page_that_there_cannot_be_is_the_first(
-    owner: Client, server_redis: redis.Redis, page: str
-) -> None:
-    assert owner.get(PAGE, {"page": page}).status_code == 200
-
-
 def test_what_cannot_be_a_context_is_told(owner: Client, server_redis: redis.Redis) -> None:
     html = owner.get(PAGE, {"context": "x" * 257}).content.decode()
     assert "expected at most 256 characters" in html

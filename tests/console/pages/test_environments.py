@@ -108,15 +108,6 @@ def test_one_that_nothing_needs_is_removed(owner: Client, digest: str) -> None:
     assert owner.delete(f"{API}/{digest}").status_code == 404
 
 
-def test_who_removed_one_is_in_the_audit_trail(owner: Client, digest: str) -> None:
-    owner.delete(f"{API}/{digest}")
-    (entry,) = owner.get("/api/v1/audit/").json()
-    assert (entry["by"], entry["action"], entry["kind"]) == ("owner", "delete", "environment")
-    assert entry["name"] == digest
-    assert entry["changes"]["requirements"] == [["toaster"], None]
-    assert entry["changes"]["hosts"] == [[socket.gethostname()], None]
-
-
 def test_one_of_before_this_host_booted_is_removed(
     owner: Client, digest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
