@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.contrib import admin
@@ -37,45 +36,25 @@ STEPS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One point of the progress line; `status` is done, current, failed, skipped or todo."""
-
-    name: str
-    explanation: str
-    status: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownProgress:
-    """How far a release is, as its page draws it and as that page asks for it each second."""
-
-    state: str
-    sentence: str
-    steps: tuple[Step, ...]
-    ended: bool
-    error: str
-    took: str
-
-
-def progress_of(release: Release) -> ShownProgress:
+def progress_of(release: Release) -> dict[str, Any]:
+    """Return how far a release is, as its page draws it and then asks for it each second."""
     reached, status = _position(release)
-    steps = tuple(
-        Step(
-            name=name,
-            explanation=explanation,
-            status="done" if index < reached else status if index == reached else "todo",
-        )
+    steps = [
+        {
+            "name": name,
+            "explanation": explanation,
+            "status": "done" if index < reached else status if index == reached else "todo",
+        }
         for index, (name, explanation) in enumerate(STEPS)
-    )
-    return ShownProgress(
-        state=release.state,
-        sentence=_sentence(release),
-        steps=steps,
-        ended=not release.is_open,
-        error=release.error,
-        took=_took(release),
-    )
+    ]
+    return {
+        "state": release.state,
+        "sentence": _sentence(release),
+        "steps": steps,
+        "ended": not release.is_open,
+        "error": release.error,
+        "took": _took(release),
+    }
 
 
 def _position(release: Release) -> tuple[int, str]:
@@ -140,7 +119,7 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
         release = get_object_or_404(Release.objects.with_versions(), pk=release_id)
         if not self.has_view_permission(request, release):
             return error_response(Forbidden("No permission to view releases."))
-        return JsonResponse(asdict(progress_of(release)))
+        return JsonResponse(progress_of(release))
 
     def change_view(
         self,

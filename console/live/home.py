@@ -24,9 +24,7 @@ PARTS = {
 
 
 class SharedPicture:
-    """The live picture as it was last drawn, for all open pages, each of which asks every two
-    seconds. It is drawn for each of them until somebody says for how long one may be shown.
-    """
+    """The live picture as it was last drawn, shared by all open pages."""
 
     def __init__(self, draw: Callable[[], dict[str, Any]]) -> None:
         self._draw = draw

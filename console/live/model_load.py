@@ -30,11 +30,7 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLoad:
-    """`waiting` and `in_flight` are of this moment, all else of the last seconds.
-
-    Rates are calls per second and add up; a 99th percentile is the worst process's. None where
-    nothing came to measure.
-    """
+    """Load in the last seconds, rates per second; `waiting` and `in_flight` are of this moment."""
 
     waiting: int = 0
     in_flight: int = 0

@@ -64,7 +64,6 @@ def alarms(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _more(number: int) -> list[dict[str, Any]]:
-    """The line for the alarms that there was no room for."""
     if number <= 0:
         return []
     name = f"{number} more model{'s' if number > 1 else ''}"
@@ -80,10 +79,7 @@ def standing(
     unreached: int = 0,
     restarts: Restarts | None = None,
 ) -> tuple[str, str]:
-    """Return how a deployed model stands: a stable word, and the words that people read.
-
-    Of the `ready` replicas, `unreached` can't be reached by some web process.
-    """
+    """Return how a deployed model stands: a stable word, and the words that people read."""
     refused = load.refused_rate if load else 0.0
     if ready == wanted == 0:
         return "silent", "Scaled to 0 replicas"

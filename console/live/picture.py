@@ -1,9 +1,4 @@
-"""The live picture of the whole system, put together from its three sources.
-
-What web processes publish, what selection has learned, and which replicas are there. Several web
-processes become one: counts and rates add up, the median is the mean of theirs weighted by their
-rates, and the 99th percentile is the worst of them, which is never better than the true one.
-"""
+"""The live picture of the whole system: what processes publish, selection and replicas."""
 
 from __future__ import annotations
 
@@ -58,10 +53,7 @@ MOST = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """Traffic of one application over all web processes.
-
-    `counts` since they started, `recent` in the last seconds: by the names of its counters.
-    """
+    """Traffic of one application: `counts` since the start, `recent` in the last seconds."""
 
     counts: Mapping[str, int]
     recent: Mapping[str, int]
@@ -116,11 +108,7 @@ def picture() -> dict[str, Any]:
 def combined(
     documents: Sequence[Document], *, application: str, arms: Iterable[str]
 ) -> Traffic | None:
-    """Add up what the web processes say of one application; None where none mentions it.
-
-    The cache belongs to versions, not to applications: `hits` and `misses` are those of the
-    application's arms, whoever asked them.
-    """
+    """Add up what the web processes say of one application; the hits are those of its arms."""
     mentions = [
         d["applications"][application] for d in documents if application in d["applications"]
     ]
@@ -149,10 +137,7 @@ def combined(
 def standing(
     traffic: Traffic | None, *, spec: ApplicationSpec, arms: int, reachable: bool = True
 ) -> tuple[str, str]:
-    """Return how an application stands: a stable word, and the words that people read.
-
-    Where Redis isn't `reachable`, no traffic doesn't mean that there is none.
-    """
+    """Return how an application stands: a stable word, and the words that people read."""
     if not spec.routes:
         return "stopped", "No model routed"
     if arms == 0:
@@ -362,7 +347,6 @@ def _releases() -> list[dict[str, Any]]:
 
 
 def _progress(release: Release) -> str:
-    """Return the wait of an open release, or the error of a failed one, in a line."""
     if release.is_open:
         return what_it_waits_for(release)
     return next(iter(release.error.splitlines()), "")

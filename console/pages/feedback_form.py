@@ -1,8 +1,4 @@
-"""The web form at /feedback/{app}/ where a person asks, and says whether the answer was right.
-
-The page itself holds no data and needs no login: its script calls the REST API with the key that
-the person enters, or with none where the application is public.
-"""
+"""The web form at /feedback/{app}/; its script calls the REST API with the person's own key."""
 
 from __future__ import annotations
 

@@ -32,10 +32,7 @@ _turn_of_known, _turn_of_others = threading.Lock(), threading.Lock()
 
 @never_cache
 def login(request: HttpRequest) -> HttpResponse:
-    """Answer 429 where an address, or a name, was tried too often; else Django's own page.
-
-    A failure is answered late, and later after a few failures.
-    """
+    """Answer 429 if an address, or a name, was tried too often; a failure is answered late."""
     if request.method != "POST":
         return admin.site.login(request)
     address = address_of(request)

@@ -118,9 +118,7 @@ def _summary(past: Mapping[str, Any]) -> dict[str, str]:
 def arm_shown(
     arm: Mapping[str, Any], *, tolerated: float, picture: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
-    """Return a row of the table; `tolerated` is the share of calls that may be missed, and
-    `picture` where its interval lies beside those of the others.
-    """
+    """Return a row of the table; a share of `tolerated` calls may be missed."""
     # Refused inputs are no fault of its own if every other arm refuses them too, and the counts
     # don't tell: it is shown, and has no part in how the arm stands.
     answered, missed = arm["answered"], arm["late"] + arm["failed"]

@@ -123,7 +123,6 @@ def _row(result: Result, *, chosen: bool) -> dict[str, Any]:
 
 
 def _details(result: Result) -> str:
-    """Say how the number came about."""
     found = result.estimate
     if found.method is None:
         return ""

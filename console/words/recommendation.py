@@ -32,11 +32,7 @@ def worded(found: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def pictured(intervals: Sequence[Mapping[str, float] | None]) -> list[dict[str, float] | None]:
-    """Return each interval as percentages of a scale that all of them share.
-
-    The scale goes from the lowest end to the highest: `left` and `width` of the bar, and where the
-    mean is (`at`).
-    """
+    """Return each interval's bar (`left`, `width`) and mean (`at`) in percent of a common scale."""
     known = [interval for interval in intervals if interval is not None]
     low = min((interval["low"] for interval in known), default=0.0)
     span = max((interval["high"] for interval in known), default=1.0) - low

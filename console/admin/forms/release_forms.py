@@ -22,9 +22,7 @@ EARLIER_VERSIONS_SHOWN = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionCard:
-    """One side of a change: a version, who made it live the last time, and whether a rollback
-    left it since.
-    """
+    """One side of a change: a version, its last release, and if a rollback left it since."""
 
     version: ModelVersion
     last_release: Release | None
@@ -53,15 +51,11 @@ class Change:
 
 
 def change_to(version: ModelVersion) -> Change:
-    """Return what deploying `version` would change."""
     return _change(version.model, choices=[version])
 
 
 def change_back(model: Model) -> Change:
-    """Return what rolling `model` back would change, and the versions it could go back to.
-
-    Raises Conflict where there is none.
-    """
+    """Return what rolling `model` back would change. Raises Conflict without a version for it."""
     return _change(model, choices=earlier_versions(model, most=EARLIER_VERSIONS_SHOWN))
 
 
