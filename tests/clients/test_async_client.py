@@ -37,12 +37,3 @@ async def test_a_session_has_many_questions_under_way(
         assert (await session.feedback(answers[0], label=1)).accepted == 1
         with pytest.raises(ClipperError, match="expected 30 numbers"):
             await session.predict([1.0])
-
-
-async def test_a_closed_session_says_so(stack: Stack, key: str, churn: str, rows: Rows) -> None:
-    async with AsyncClient(stack.url, key) as client:
-        async with client.session(churn) as session:
-            await session.predict(rows[0])
-        with pytest.raises(ClipperError) as caught:
-            await session.predict(rows[0])
-    assert caught.value.code == "unreachable"

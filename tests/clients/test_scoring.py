@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Iterator
 from itertools import cycle, islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from sklearn.linear_model import LogisticRegression
 
 from clipper_client import AsyncClient, Client, ClipperError
 from tests.clients.busy_server import Planned, serving
-from tests.clients.sources import source_of
 from tests.integration.stack import Stack
 
 Rows = NDArray[np.float64]
@@ -104,11 +102,6 @@ def test_outputs_come_up_to_the_row_that_failed(client: Client, churn: str, many
     assert isinstance([*client.score_each(churn, rows, errors="keep")][400], ClipperError)
 
 
-def test_what_is_one_input_is_no_table(client: Client, churn: str) -> None:
-    with pytest.raises(TypeError, match="many inputs"):
-        client.score(churn, "text")
-
-
 async def test_the_async_client_scores_the_same(
     stack: Stack, key: str, churn: str, many: Rows, linear: LogisticRegression
 ) -> None:
@@ -119,13 +112,3 @@ async def test_the_async_client_scores_the_same(
         with pytest.raises(ClipperError):
             await client.score(churn, [[1.0]] * 3_000)
         assert len(asyncio.all_tasks()) == 1
-
-
-def test_bytes_may_be_scored(client: Client, echo: str, tmp_path: Path) -> None:
-    source = tmp_path / "lengths.py"
-    source.write_text(source_of("lengths"))
-    client.deploy("lengths", source, input_type="bytes", app="lengths", slo_ms=1_000)
-    rows = [bytes(number) for number in range(600)]
-    assert client.score("lengths", iter(rows)) == list(range(600))
-    assert client.score("lengths", rows[:3], version="lengths:1") == [0, 1, 2]
-    assert client.score(echo, [b"a", b"b"]) == ["YQ==", "Yg=="]

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client import Client
-from clipper_client.cli.top import numbers_in, rates
 from tests.clients.terminal import Terminal
 from tests.integration.stack import Stack, eventually
 
@@ -107,14 +106,6 @@ def test_top_shows_what_is_there_now(terminal: Terminal, client: Client, rows: R
 
     eventually(lambda: "churn" in shown(), seconds=90, what="what was asked is shown")
     assert "VERSION" in terminal.types("top", "--every", "0.1", "--once")
-
-
-def test_rates_are_of_all_processes_in_between() -> None:
-    text = 'clipper_application_queries_total{application="a",process="%s"} %s\n'
-    before = numbers_in(text % ("1", 10) + text % ("2", 5))
-    now = numbers_in(text % ("1", 30) + text % ("2", 5.0) + text.replace('"a"', '"b"') % ("1", 4))
-    shown = rates(before, now, seconds=2.0)["applications"]
-    assert [(row["application"], row["queries"]) for row in shown] == [("a", 10.0), ("b", 2.0)]
 
 
 @pytest.mark.usefixtures("known")

@@ -7,7 +7,6 @@ import importlib
 import json
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,16 +118,6 @@ def test_an_onnx_model_is_written_as_it_is(tmp_path: Path) -> None:
     assert answers(found, X[:5].tolist(), input_type="floats") == model.predict(X[:5]).tolist()
 
 
-def test_what_is_like_nothing_says_what_could_be() -> None:
-    with pytest.raises(ClipperError, match="xgboost"):
-        framework_of(3)
-
-
-def test_a_class_in_place_of_an_instance_is_told() -> None:
-    with pytest.raises(ClipperError, match="the class LogisticRegression in place of an instance"):
-        framework_of(LogisticRegression)
-
-
 FOREIGN = """
 from sklearn.linear_model import LogisticRegression
 
@@ -158,17 +147,6 @@ def test_a_model_of_an_unknown_package_is_sent_as_it_is(
 def test_each_framework_is_recognised_by_its_own_row() -> None:
     assert len(FRAMEWORKS) == len({framework.name for framework in FRAMEWORKS}) > 8
     assert framework_of(xgboost.XGBClassifier()).name == "xgboost"  # an estimator of sklearn, too
-
-
-def test_the_same_files_make_the_same_zip(tmp_path: Path) -> None:
-    model = lightgbm.LGBMClassifier(n_estimators=2, min_child_samples=2, verbose=-1).fit(X, NAMED)
-    artifacts = []
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        artifacts.append(saved(model, tmp_path / name).path.read_bytes())
-    assert artifacts[0] == artifacts[1]
-    with zipfile.ZipFile(tmp_path / "a/model.zip") as packed:
-        assert packed.namelist() == ["classes.json", "model.txt"]
 
 
 SCRIPT = """

@@ -14,7 +14,6 @@ import pytest
 from clipper_client import AsyncClient, Client, ClipperError
 from clipper_client.operations.releases import released
 from clipper_client.transport.server import DEFAULT_URL, Address, BlockingServer, pause_of, run
-from clipper_site.stack.layout import free_port
 from tests.clients.busy_server import Planned, serving
 
 BUSY = Planned(503, b'{"error": "busy", "code": "saturated", "details": {}}', {"Retry-After": "0"})
@@ -96,15 +95,6 @@ def test_many_requests_share_a_connection() -> None:
         assert len(server.connections) == 1
 
 
-def test_nobody_there_is_said_in_a_line() -> None:
-    url = f"http://127.0.0.1:{free_port()}"
-    with Client(url, "k", retries=1) as client, pytest.raises(ClipperError) as caught:
-        client.predict("a", [1])
-    assert (caught.value.code, caught.value.status) == ("unreachable", 0)
-    assert url in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
 @pytest.mark.parametrize("status", [200, 404])
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"[]", b""])
 def test_another_server_is_recognised_as_such(status: int, body: bytes) -> None:
@@ -141,13 +131,6 @@ class PlayedServer(BlockingServer):
         if isinstance(answer, ClipperError):
             raise answer
         return answer
-
-
-def test_the_pause_is_the_one_that_the_server_asks_for() -> None:
-    later = httpx.Response(429, headers={"Retry-After": "3"}, content=OFTEN.body)
-    server = PlayedServer(later, httpx.Response(200, content=b"{}"))
-    run(server.ask("GET", "/"))
-    assert 3.0 <= server.pauses[0] <= 3.1
 
 
 def release(state: str, *, status: int = 200) -> httpx.Response:
