@@ -25,7 +25,6 @@ CLIENT = ROOT / "clients" / "python" / "src"
 WITHIN_S = 900.0
 # What follows the user's lines; the names in braces are the row's.
 AFTERWARDS = """
-_seconds = _time.perf_counter() - _began
 from clipper_client import ClipperError as _Error
 
 client = Client()
@@ -34,15 +33,13 @@ try:
     _refused = str(client.predict("{name}", {bad}).output)
 except _Error as _error:
     _refused = f"{{_error.status}} {{_error}}"
-_began = _time.perf_counter()
 _release = {again}
 _second = client.predict("{name}", {asked})
-_again = _time.perf_counter() - _began
 _beside = client.predict("{name}", {asked}, version="1")
 _back = client.rollback("{name}", reason="worse")
 _last = client.predict("{name}", {asked})
 print("\\n" + _json.dumps(dict(
-    seconds=_seconds, again_seconds=_again, answer=answer.output, expected=_first,
+    answer=answer.output, expected=_first,
     refused=_refused, second=_second.output, scores={scores}, beside=_beside.output,
     previous=_release.previous_version, back=(_back.version, _back.state, _back.reason),
     last=_last.output,
@@ -53,14 +50,11 @@ print("\\n" + _json.dumps(dict(
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """Observations of a user, for one row.
 
-    `seconds` are those from the model in memory to the first answer, `again_seconds` the same for
-    the second version, which finds its environment and takes the place of `previous`. `beside` is
-    what the first version answered meanwhile, `last` what the application did after the rollback,
-    whose version, state and reason are `back`.
+    `second` is the answer of the second version, which takes the place of `previous`, `beside` that
+    of the first meanwhile, `last` that after the rollback, whose version, state and reason are
+    `back`.
     """
 
-    seconds: float
-    again_seconds: float
     answer: Any
     expected: Any
     refused: str
@@ -90,8 +84,7 @@ def script(row: Row) -> str:
         asked=row.asked,
         scores=row.scores,
     )
-    clock = "import json as _json\nimport time as _time\n\n_began = _time.perf_counter()\n"
-    return f"{row.training}\n{clock}\n{row.deploying}\n{afterwards}"
+    return f"{row.training}\nimport json as _json\n{row.deploying}\n{afterwards}"
 
 
 def used(row: Row, *, python: Path, server: Server) -> Seen:

@@ -62,7 +62,6 @@ HEAVY: Mapping[str, tuple[Row, ...]] = {
     "catboost": (
         Row(
             name="catboost",
-            title="CatBoost",
             training=NUMBERS
             + "import catboost\n"
             + "model = catboost.CatBoostClassifier(iterations=5, verbose=0, "
@@ -76,7 +75,6 @@ HEAVY: Mapping[str, tuple[Row, ...]] = {
     "torch": (
         Row(
             name="torch",
-            title="PyTorch: a module, by torch.export",
             training=NUMBERS + NET,
             deploying=deploying("torch", example="X[:5]"),
             expected="logits()",
@@ -85,7 +83,6 @@ HEAVY: Mapping[str, tuple[Row, ...]] = {
         ),
         Row(
             name="torchscript",
-            title="PyTorch: TorchScript",
             training=NUMBERS + NET + "trained, model = model, torch.jit.script(model)\n",
             deploying=deploying("torchscript", example="X[:5]"),
             expected="logits()",
@@ -96,7 +93,6 @@ HEAVY: Mapping[str, tuple[Row, ...]] = {
     "tensorflow": (
         Row(
             name="keras",
-            title="Keras, on TensorFlow",
             training=NUMBERS + KERAS,
             deploying=deploying("keras", example="X[:5]"),
             expected="logits()",
@@ -105,7 +101,6 @@ HEAVY: Mapping[str, tuple[Row, ...]] = {
         ),
         Row(
             name="savedmodel",
-            title="TensorFlow: a SavedModel's folder",
             training=NUMBERS + KERAS + "model.export('net', verbose=False)\n",
             deploying=deploying("savedmodel", model='"net"', example="X[:5]"),
             expected="logits()",
@@ -116,7 +111,6 @@ HEAVY: Mapping[str, tuple[Row, ...]] = {
     "transformers": (
         Row(
             name="transformers",
-            title="Transformers: a pipeline",
             training=WORDS,
             deploying=deploying("transformers", example="texts", asked="texts[0]"),
             asked="texts[0]",
@@ -130,7 +124,6 @@ HEAVY: Mapping[str, tuple[Row, ...]] = {
     "mlflow": (
         Row(
             name="mlflow",
-            title="MLflow: a model's folder",
             training=NUMBERS
             + FLAVOUR
             + "mlflow.sklearn.save_model(trained, 'saved', input_example=frame[:2])\n",
@@ -146,7 +139,6 @@ HEAVY: Mapping[str, tuple[Row, ...]] = {
         ),
         Row(
             name="logged",
-            title="MLflow: a model that was logged",
             training=NUMBERS
             + FLAVOUR
             + "logged = mlflow.sklearn.log_model(trained, name='churn', input_example=frame[:2])\n"

@@ -18,7 +18,6 @@ class Row:
     """
 
     name: str
-    title: str
     training: str
     deploying: str
     expected: str
@@ -27,11 +26,10 @@ class Row:
     asked: str = "X[0]"
     bad: str = "X[0][:3]"
     refused: str = "400 input: expected 4 numbers, got 3"
-    kind_of_scores: str = "probabilities"
 
     @property
     def lines(self) -> int:
-        """Return the number of lines that the user writes; the first imports the client."""
+        """Return the number of lines that the user writes."""
         return len([line for line in self.deploying.splitlines() if line.strip()])
 
 
@@ -137,7 +135,6 @@ model, other = Weighted(np.arange(1.0, 5.0)), Weighted(np.arange(2.0, 10.0, 2.0)
 LIGHT = (
     Row(
         name="estimator",
-        title="scikit-learn: an estimator",
         training=NUMBERS
         + "from sklearn.ensemble import RandomForestClassifier\n"
         + "model = RandomForestClassifier(n_estimators=10, random_state=0).fit(X, y)\n",
@@ -148,7 +145,6 @@ LIGHT = (
     ),
     Row(
         name="pipeline",
-        title="scikit-learn: a Pipeline over a DataFrame",
         training=PIPELINE,
         deploying=deploying("pipeline", example="frame[:5]", asked="frame.iloc[0]"),
         asked="frame.iloc[0]",
@@ -160,7 +156,6 @@ LIGHT = (
     ),
     Row(
         name="xgboost",
-        title="XGBoost",
         training=NUMBERS
         + "import xgboost\n"
         + "model = xgboost.XGBClassifier(n_estimators=5).fit(X, y == 'stays')\n",
@@ -171,7 +166,6 @@ LIGHT = (
     ),
     Row(
         name="lightgbm",
-        title="LightGBM",
         training=NUMBERS
         + "import lightgbm\n"
         + "model = lightgbm.LGBMClassifier(n_estimators=5, verbose=-1).fit(X, y)\n",
@@ -182,7 +176,6 @@ LIGHT = (
     ),
     Row(
         name="onnx",
-        title="ONNX",
         training=NUMBERS
         + "from skl2onnx import to_onnx\n"
         + "from sklearn.linear_model import LogisticRegression\n"
@@ -196,37 +189,30 @@ LIGHT = (
     ),
     Row(
         name="function",
-        title="Python: a function",
         training=NUMBERS + FUNCTION,
         deploying=deploying("function", example="X[:5]"),
         expected="model(X[:1])[0]",
         again="client.deploy('function', other)",
         scores="other(X[:1])[0]",
-        kind_of_scores="",
     ),
     Row(
         name="object",
-        title="Python: an object",
         training=NUMBERS + PREDICTOR,
         deploying=deploying("object", example="X[:5]"),
         expected="model.pred_batch(X[:1])[0]",
         again="client.deploy('object', other)",
         scores="other.pred_batch(X[:1])[0]",
-        kind_of_scores="",
     ),
     Row(
         name="wheel",
-        title="Python: a wheel",
         training=NUMBERS + WHEEL,
         deploying=deploying("wheel", example="X[:5]"),
         expected="X[0].sum()",
         again="client.deploy('wheel', other)",
         scores="2 * X[0].sum()",
-        kind_of_scores="",
     ),
     Row(
         name="command",
-        title="a command (JavaScript)",
         training=COMMAND,
         deploying=deploying("command", runtime='"command"', example="rows", asked="rows[0]"),
         asked="rows[0]",
@@ -235,17 +221,14 @@ LIGHT = (
         scores="'large, too'",
         bad="[1.0]",
         refused="400 input: expected 2 numbers, got 1",
-        kind_of_scores="",
     ),
     Row(
         name="remote",
-        title="a server elsewhere (MLflow's protocol)",
         training=NUMBERS + SERVER,
         deploying=deploying("remote", fields='{"protocol": "mlflow"}', example="X[:5]"),
         expected="X[0].sum()",
         again="client.deploy('remote', other, fields={'protocol': 'mlflow'}, example=X[:5])",
         scores="2 * X[0].sum()",
-        kind_of_scores="",
     ),
 )
 # One is in `make test`: each takes three to eight seconds of CPU.

@@ -51,7 +51,6 @@ class Retirement:
 
     def run(self) -> Iterator[str]:
         """Yield how it goes, a line each; raises RetirementFailed."""
-        done = False
         try:
             self._own()
             ask_to_retire(self.client, self.worker)
@@ -59,10 +58,9 @@ class Retirement:
             self._wait_for_another()
             yield from self._follow_moves()
             keep_retired(self.client, self.worker)
-            done = True
-        finally:
-            if not done:
-                take_back_request(self.client, self.worker)
+        except BaseException:  # GeneratorExit as well
+            take_back_request(self.client, self.worker)
+            raise
 
     def _wait_for_another(self) -> None:
         deadline = self.clock() + self.other_within_s

@@ -38,15 +38,19 @@ print(urllib.request.urlopen(request, timeout=20).read().decode())
 def start_web(stack: Stack) -> None:
     for kind in KINDS:
         stack.start_process(kind, _server(kind, stack))
-    wait_for(lambda: consoles(stack), within_s=60, what="a console")
-    wait_for(lambda: read_published(stack.client), within_s=60, what="who answers queries")
+    wait_for(lambda: consoles(stack), within_s=180, what="a console")
+    wait_for(lambda: read_published(stack.client), within_s=180, what="who answers queries")
 
 
 def _server(kind: str, stack: Stack) -> list[str]:
-    """What runs a process of a kind."""
-    http = f"http={WEB_ADDRESS}:{PORT}" if kind == "predict" else f"http=unix:{stack.run}/http.sock"
+    """Return the arguments that run a process of a kind, as supervisord.conf has them."""
+    listens = [f"http={WEB_ADDRESS}:{PORT}"]
+    if kind == "console":
+        run = f"unix:{stack.run}"
+        listens = [f"http={run}/console-http.sock", f"proxied={run}/console.sock"]
+    options = [option for listen in listens for option in ("--listen", listen)]
     command = [sys.executable, "-m", "serving.http.server", f"clipper_site.{kind}_asgi:application"]
-    return ["-m", "serving.master", kind, "--listen", http, "--", *command]
+    return ["-m", "serving.master", kind, *options, "--", *command]
 
 
 def start_away(
