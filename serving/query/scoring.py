@@ -7,8 +7,6 @@ scoring doesn't change what queries are answered by.
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -27,15 +25,13 @@ from serving.engine.outcome import Outcome, Status
 from serving.query.budget import ANSWER_TOO_LARGE, MAX_ANSWER_BYTES
 from serving.query.fallback import NO_MODEL, error_for, why_default, why_none
 from serving.query.large_batches import MOST_SCORED, rows_open
+from serving.query.open_rows import REFUSED_PAUSE_S, OpenRows, Rows
 from serving.query.prediction import NOBODY, Choice, forced_on
 from serving.query.query import outputs_of
 from serving.query.resources import QueryResources
 
 # Rows are asked about, and waited for, so many at a time.
 GROUP = 32
-# Rows that found no room in a queue are asked about again after this long.
-REFUSED_PAUSE_S = 0.050
-
 _OK, _SATURATED = Status.OK, Status.SATURATED
 
 Outcomes = Sequence[Outcome | None]
@@ -46,13 +42,6 @@ class Scored(NamedTuple):
 
     outputs: list[bytes]
     failed: dict[int, ClipperError]
-
-
-class RowGroup(NamedTuple):
-    """Rows that are open, by their positions, and what gathers their outcomes, arm by arm."""
-
-    rows: list[int]
-    gather: Gather
 
 
 def scoring_choice(
@@ -91,10 +80,9 @@ def _by_policy(resources: QueryResources, application: ApplicationSpec, *, conte
 
 
 class Scoring:
-    """Asks about rows a group at a time, so that never more are open than keep the replicas busy.
+    """Asks about rows a group at a time, and asks again about those that found no room.
 
-    `check` raises for a row that can't be of the application's type. The loop is held for no more
-    than a slice at a time. Rows that found no room wait here, and are asked about again.
+    `check` raises for a row that can't be of the application's type.
     """
 
     def __init__(
@@ -112,62 +100,42 @@ class Scoring:
         self._application = application
         self._choice = choice
         self._arms = choice.selection.arms
-        self._rows = rows
+        self._inputs = rows
         self._check = check
         self._within_s = within_s
         self._deadline = monotonic() + within_s
-        self._slice = slice
         options = resources.router.arms(application).options
         self._options = replace(options, priority=LAST_PRIORITY, cached=False)
-        self._waiting = deque(range(len(rows)))
-        self._groups: dict[int, RowGroup] = {}
-        self._settled: deque[int] = deque()
-        self._found_no_room = False
+        self._gathers: dict[int, Gather] = {}
         self._scored = Scored([b"null"] * len(rows), {})
         self._bytes = 0
-        self._wake: asyncio.Future[None] | None = None
-
-    async def answer(self) -> Scored:
-        """Return what the rows come to; cancelled, abandon the rest."""
-        try:
-            while self._waiting or self._groups:
-                if self._settled:
-                    self._end(self._groups.pop(self._settled.popleft()))
-                elif self._found_no_room:
-                    await asyncio.sleep(REFUSED_PAUSE_S)
-                    self._found_no_room = False
-                elif self._waiting and len(self._groups) * GROUP < self._room():
-                    self._ask()
-                else:
-                    await self._something_settled()
-                await self._slice.pause()
-        finally:
-            for group in self._groups.values():
-                group.gather.abandon()
-        return self._scored
-
-    def _room(self) -> int:
-        resources = self._resources
-        return rows_open(
-            self._application,
+        room = partial(
+            rows_open,
+            application,
             router=resources.router,
             engine=resources.engine,
             version=None,
             most=MOST_SCORED,
         )
+        self._rows = OpenRows(
+            len(rows), ask=self._ask, end=self._end, room=room, slice=slice, group=GROUP
+        )
 
-    def _ask(self) -> None:
-        """Open the next rows as a group."""
-        taken = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
-        inputs = {row: self._input(row) for row in taken}
-        rows = [row for row, input in inputs.items() if input is not None]
+    async def answer(self) -> Scored:
+        """Return what the rows come to; cancelled, abandon the rest."""
+        await self._rows.answer()
+        return self._scored
+
+    def _ask(self, rows: Rows, settled: Callable[[], None]) -> Callable[[], None] | None:
+        inputs = {row: self._input(row) for row in rows}
+        rows[:] = [row for row in rows if inputs[row] is not None]
         if not rows:
-            return
-        resources, arms = self._resources, self._arms
-        gather = Gather(calls=len(rows) * len(arms), deadlines=resources.engine.deadlines)
+            return None
+        engine, arms = self._resources.engine, self._arms
+        gather = Gather(calls=len(rows) * len(arms), deadlines=engine.deadlines)
         targets = [self._choice.targets[arm] for arm in arms]
         for place, row in enumerate(rows):
-            resources.engine.ask(
+            engine.ask(
                 gather,
                 targets,
                 input=inputs[row] or b"",
@@ -175,13 +143,13 @@ class Scoring:
                 options=self._options,
                 first=place * len(arms),
             )
-        number = rows[0]
-        self._groups[number] = RowGroup(rows, gather)
-        gather.when_settled(partial(self._note, number), seconds=self._deadline - monotonic())
+        self._gathers[rows[0]] = gather
+        gather.when_settled(settled, seconds=self._deadline - monotonic())
+        return gather.abandon
 
     def _input(self, row: int) -> bytes | None:
         """Return a row's JSON text; None where it is of another type, which is noted."""
-        input = bytes(self._rows[row])
+        input = bytes(self._inputs[row])
         try:
             self._check(input)
         except ClipperError as error:
@@ -189,24 +157,16 @@ class Scoring:
             return None
         return input
 
-    def _note(self, number: int) -> None:
-        """Remember that it is settled: whoever settles a whole batch does no more than that."""
-        self._settled.append(number)
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
-
-    def _end(self, group: RowGroup) -> None:
-        outcomes, count = group.gather.outcomes, len(self._arms)
-        again: list[int] = []
-        for place, row in enumerate(group.rows):
+    def _end(self, rows: Rows) -> Rows:
+        outcomes, count = self._gathers.pop(rows[0]).outcomes, len(self._arms)
+        again: Rows = []
+        for place, row in enumerate(rows):
             first = outcomes[place * count]
             if count == 1 and first is not None and first.status == _OK:
                 self._keep(row, first.payload)
             elif not self._answered(row, outcomes[place * count : (place + 1) * count]):
                 again.append(row)
-        if again:
-            self._found_no_room = True
-            self._waiting.extendleft(reversed(again))
+        return again
 
     def _keep(self, row: int, output: bytes) -> None:
         """Note a row's output, or its failure if the answer would be too large."""
@@ -260,10 +220,3 @@ class Scoring:
             objective_ms=self._within_s * 1e3,
             seconds_until_calm=lambda: REFUSED_PAUSE_S,
         )
-
-    async def _something_settled(self) -> None:
-        self._wake = asyncio.get_running_loop().create_future()
-        try:
-            await self._wake  # each group has a deadline
-        finally:
-            self._wake = None

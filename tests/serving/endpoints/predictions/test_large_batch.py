@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from core.errors import Saturated
-from serving.endpoints.predictions import input_batches
+from serving.query import open_rows
 from serving.query.budget import LONGEST_BATCH_MS, SMALL_BATCH, batch_objective_ms
 from serving.query.large_batches import LEAST_OPEN, MAX_LARGE_BATCHES, allowance_for
 from serving.testing import PlayedServing, application_spec, teach, turn
@@ -79,7 +79,7 @@ async def test_a_single_query_goes_before_it() -> None:
 async def test_a_single_query_finds_room_in_a_queue_full_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(input_batches, "REFUSED_PAUSE_S", 0.001)
+    monkeypatch.setattr(open_rows, "REFUSED_PAUSE_S", 0.001)
     client = Client(queue_capacity=16)
     client.replica.writable = False
     sent = client.send(numbers(LARGE))
@@ -94,7 +94,7 @@ async def test_a_single_query_finds_room_in_a_queue_full_of_it(
 
 
 async def test_what_finds_no_room_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(input_batches, "REFUSED_PAUSE_S", 0.001)
+    monkeypatch.setattr(open_rows, "REFUSED_PAUSE_S", 0.001)
     client = Client(queue_capacity=4)
     before = [client.serving.begin(input=b"[%d]" % n) for n in range(1000, 1012)]
     sent = client.send(numbers(LARGE))
