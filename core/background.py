@@ -1,24 +1,21 @@
-"""Ends the tasks that an object keeps running behind it."""
+"""Background tasks of an object."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
 
-ASKED_AGAIN_AFTER_S = 0.1
-
 
 async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel tasks and return when all have ended, whatever they ended with.
+    """Cancel tasks and return when all have ended, however.
 
-    One may have to be asked again: before Python 3.12 `asyncio.wait_for`, which redis-py sends
-    with, forgets a cancellation that comes as its work is done.
+    Before Python 3.12 `asyncio.wait_for`, which redis-py uses, may forget a cancellation.
     """
     pending = set(tasks)
     while pending:
         for task in pending:
             task.cancel()
-        ended, pending = await asyncio.wait(pending, timeout=ASKED_AGAIN_AFTER_S)
+        ended, pending = await asyncio.wait(pending, timeout=0.1)
         for task in ended:
             if not task.cancelled():
-                task.exception()  # whoever ends it doesn't care any more
+                task.exception()  # retrieved, so that asyncio doesn't log it

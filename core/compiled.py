@@ -1,11 +1,9 @@
-"""Runs a module of which parts are compiled to native code, where `make compile` has been called.
+"""Runs a module with the parts that `make compile` has compiled to native code.
 
     python -m core.compiled serving.http.server clipper_site.predict_asgi:application
 
-What is compiled lies in a folder that is named by a digest of all source files, so that code which
-was made of other sources is never met; without that folder, and where it isn't whole or can't be
-loaded, the same Python runs: answers that are slower are better than none. A process imports what
-is compiled only where it says so first: others, those of models above all, have the Python.
+Compiled code lies in a folder named by a digest of all sources. The Python runs instead if that
+folder is missing, damaged or can't be loaded, and in processes that don't start this way.
 """
 
 from __future__ import annotations
@@ -27,25 +25,21 @@ from core.imports import uncollected
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILDS = ROOT / "build" / "compiled"
-# What compiled modules may know the insides of. `clipper_site` and `console` are above them.
+# Compiled modules may know the insides of these.
 SOURCES = ("core", "registry", "selection", "serving")
-# Says what is compiled, and how.
 RECIPE = "scripts/compile.py"
-# Run the Python, whatever there is: what `clipper_site.settings` takes for no.
+# The values that `clipper_site.settings` takes for no.
 VARIABLE, OFF = "CLIPPER_COMPILED", {"0", "false", "no", "off"}
-# Names of extension modules end so for this very interpreter.
+# The suffix of extension modules for this interpreter.
 SUFFIX = EXTENSION_SUFFIXES[0]
-# Holds the code of all modules, each of which has a small file beside it.
+# The code of all modules, each of which has a small file beside it.
 LIBRARY = f"*__mypyc{SUFFIX}"
-# The sizes of a build's files: of a file that lacks its end the machine would end the process.
+# Lists the sizes of a build's files: a truncated one would crash the process.
 CONTENTS = "contents"
 
 
 class CompiledModules(MetaPathFinder):
-    """Finds the modules that lie compiled in a folder, before their Python is found.
-
-    `refused` says why this process, which wanted them, doesn't have what is compiled.
-    """
+    """Finds compiled modules in a folder; `refused` says why this process has none."""
 
     refused: ClassVar[str] = ""
 
@@ -66,7 +60,7 @@ class CompiledModules(MetaPathFinder):
 
 
 def digest() -> str:
-    """Return what the sources as they are now are compiled under, by this interpreter."""
+    """Return the digest of the current sources and interpreter."""
     made_of = blake2b(SUFFIX.encode(), digest_size=16)
     for path in _sources():
         text = path.read_bytes()
@@ -82,7 +76,7 @@ def _sources() -> Iterator[Path]:
 
 
 def build() -> Path | None:
-    """Return the folder of what processes may use that start now; None where there is none."""
+    """Return the folder for processes that start now, if there is one."""
     if not _may_be_used():
         return None
     folder = BUILDS / digest()
@@ -90,13 +84,13 @@ def build() -> Path | None:
 
 
 def contents(folder: Path) -> str:
-    """Return the names and sizes of what is compiled there, a line each."""
+    """Return the sizes and names of the files there, a line each."""
     found = sorted(folder.rglob(f"*{SUFFIX}"))
     return "".join(f"{path.stat().st_size} {path.relative_to(folder)}\n" for path in found)
 
 
 def fault(folder: Path) -> str:
-    """Say why what is compiled there is not to be used, "" where it may be."""
+    """Say why the folder can't be used; "" if it can."""
     if not folder.is_dir():
         return "is of other sources"
     try:
@@ -107,7 +101,7 @@ def fault(folder: Path) -> str:
 
 
 def install() -> bool:
-    """Have what is imported from now on come compiled; tell whether there is any of it."""
+    """Import compiled modules from now on; return whether there are any."""
     if not _may_be_used():
         return False
     folder = BUILDS / digest()
@@ -127,12 +121,12 @@ def install() -> bool:
 
 
 def in_use() -> bool:
-    """Whether this process has what is compiled."""
+    """Return whether this process runs compiled code."""
     return any(isinstance(finder, CompiledModules) for finder in sys.meta_path)
 
 
 def unused() -> str:
-    """Say why something is compiled and this process, which wanted it, doesn't have it; or ""."""
+    """Say why this process doesn't run the code that is compiled; "" if it does."""
     return CompiledModules.refused
 
 

@@ -1,4 +1,4 @@
-"""What counters that only grow have counted between two readings of them."""
+"""Growth of counters between two readings."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from itertools import zip_longest
 
 
 def growth(before: Sequence[int], after: Sequence[int]) -> list[int]:
-    """Return by how much each has grown; one that wasn't there before has been 0."""
+    """Return by how much each has grown; a new one was 0."""
     return [now - was for was, now in zip_longest(before, after, fillvalue=0)]
 
 
 def went_back(before: Sequence[int], after: Sequence[int]) -> bool:
-    """Whether any is lower than it was: whoever counts has begun anew."""
+    """Return whether any is lower than before: its process has begun anew."""
     return any(now < was for was, now in zip_longest(before, after, fillvalue=0))

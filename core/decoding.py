@@ -1,4 +1,4 @@
-"""Decodes the JSON that clients send, or says in the one error shape what was wrong with it."""
+"""Decoding of clients' JSON, with errors in the one shape."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ SMALL_FIELD_BYTES = 512 << 10
 
 
 class Bounds:
-    """How many items the arrays of a body may have, and which of its fields have to be small.
+    """Bounds of a large body's arrays and fields, checked before it is decoded.
 
-    A large body is looked at before it is decoded: 16 MB may be 8 million values, which take a
-    second and half a GB to make.
+    16 MB may be 8 million values, which take a second and half a GB.
     """
 
     def __init__(self, *, items: Mapping[str, int], small: Collection[str]) -> None:
@@ -33,7 +32,7 @@ class Bounds:
         self._small = tuple(small)
 
     def check(self, body: bytes) -> None:
-        """Raise BadRequest where a body exceeds them."""
+        """Raise BadRequest if a body exceeds them."""
         if len(body) < LARGE_BODY_BYTES:
             return
         found = decoded(self._decoder, body)
@@ -44,16 +43,13 @@ class Bounds:
 
 
 def _array_of_up_to(most: int) -> Any:
-    """Return the type of an array that is refused at its first item too many.
-
-    A limit for a list would be looked at once all its items are made.
-    """
+    """Return the type of an array that is refused at its first item too many."""
     fields = [(f"item_{number}", msgspec.Raw, msgspec.Raw()) for number in range(most)]
     return msgspec.defstruct("Array", fields, array_like=True, forbid_unknown_fields=True)
 
 
 def decoded(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
-    """Raises InvalidJson for text that isn't JSON, UnknownField or BadRequest for a wrong shape."""
+    """Decode a body. Raises InvalidJson, UnknownField or BadRequest."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:

@@ -30,8 +30,8 @@ ClipperError 500 internal
 ├── DeadlineExceeded 504 deadline_exceeded
 └── InsufficientStorage 507 insufficient_storage
 
-They are raised with data where the fault is found and rendered once, at the boundary. What stands
-first in their docstrings is what the documentation says of them.
+They are raised with data and rendered once, at the boundary. The documentation quotes the first
+sentences of their docstrings.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Says once that something went away and once that it is back, however often it is tried."""
+"""Logs an outage once when it begins and once when it ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 
 
 class LogOnce:
-    """Call `began` on every failure and `ended` on every success: only a change is logged."""
+    """Logs only changes; call `began` on every failure and `ended` on every success."""
 
     def __init__(self, logger: logging.Logger, *, away: str, back: str) -> None:
         self._logger = logger

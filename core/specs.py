@@ -1,4 +1,4 @@
-"""The frozen values of one registry snapshot: all that the prediction path needs to know."""
+"""Frozen values of a registry snapshot, for the prediction path."""
 
 from __future__ import annotations
 

@@ -10,25 +10,25 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
-# What everybody else on the loop may have to wait for, in each of its turns.
+# The longest that others on the loop wait for a slice.
 SLICE_S = 0.001
 
 
 class Turns:
-    """Gives one slice in each turn of the loop, in order of asking; a web process has one."""
+    """Gives one slice in each turn of the loop, in order; a web process has one."""
 
     def __init__(self, *, slice_s: float = SLICE_S) -> None:
         self.slice_s = slice_s
         self._lock = asyncio.Lock()
 
     async def next(self) -> None:
-        """Return in a turn of the loop in which nobody else got a slice."""
+        """Wait for a turn of the loop without a slice for another."""
         async with self._lock:
             await asyncio.sleep(0)
 
 
 class Slice:
-    """One task's slices. `pause` between small pieces of work; it waits when a slice is over."""
+    """Slices of one task, which calls `pause` between small pieces of work."""
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
@@ -41,10 +41,7 @@ class Slice:
 
 
 class LaterWork:
-    """Short pieces of work for later turns of the loop: a slice in each turn, in order of asking.
-
-    A piece may ask for its next one, which goes behind those of all others.
-    """
+    """Short pieces of work for later turns of the loop: a slice in each turn, in order."""
 
     def __init__(self, *, slice_s: float = SLICE_S) -> None:
         self._slice_s = slice_s

@@ -1,8 +1,6 @@
-"""Who is alive, by keys in Redis that expire: no clock of any host takes part.
+"""Keys in Redis that expire unless their owner lives, with an index of each kind.
 
-Each kind has an index, a sorted set of ids (its scores say nothing), as nobody should search the
-whole of Redis. An id is dropped from it only when its key is gone by Redis's own expiry: hosts
-whose clocks differ agree on who lives.
+Only Redis' own clock takes part: hosts whose clocks differ agree on who lives.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ Record = TypeVar("Record")
 
 logger = logging.getLogger(__name__)
 
-# In one step, so that nobody is dropped who writes himself down in between.
+# In one step, so that no id is dropped that is written in between.
 FORGET_SCRIPT = """
 for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   if redis.call('EXISTS', ARGV[1] .. id) == 0 then redis.call('ZREM', KEYS[1], id) end
@@ -36,18 +34,18 @@ end
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpiringKeys:
-    """One kind: the key of its index, and that of each of them, which the id follows."""
+    """One kind: the key of its index, and the prefix of its ids' keys."""
 
     index: str
     prefix: str
 
     def write(self, pipe: Pipe, key_id: str, *, text: bytes, ttl_s: float | None) -> None:
-        """It lives for so long; None: until it is written anew or removed."""
+        """Write a key that lives for `ttl_s`; None: until it is removed."""
         pipe.set(self.prefix + key_id, text, px=None if ttl_s is None else int(ttl_s * 1000))
         pipe.zadd(self.index, {key_id: 0})
 
     def remove(self, pipe: Pipe, key_id: str) -> None:
-        """It leaves, before its key would have expired."""
+        """Remove a key before it expires."""
         pipe.delete(self.prefix + key_id)
         pipe.zrem(self.index, key_id)
 
@@ -56,7 +54,7 @@ class ExpiringKeys:
         client.eval(FORGET_SCRIPT, 1, self.index, self.prefix)
 
     def read(self, client: redis.Redis) -> list[bytes]:
-        """Return what is written at the keys of all ids that live, in no order."""
+        """Return the values of all living ids, in no order."""
         ids = cast("list[bytes]", client.zrange(self.index, 0, -1))
         return _there(client.mget(self._keys(ids)) if ids else [])
 

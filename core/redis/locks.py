@@ -1,4 +1,4 @@
-"""Locks in Redis: one process at a time does what only one may do."""
+"""Locks in Redis."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def exclusively(name: str, *, ttl_s: float, wait_s: float = 0.0) -> Iterator[Lock | None]:
-    """Yield the lock of this name, None where another has it for `wait_s`; it is released after.
+    """Yield the lock of this name, or None if another has it for `wait_s`; release it after.
 
-    One who dies inside keeps the others out for `ttl_s`; one who stays longer reacquires in time.
+    It expires after `ttl_s`; to keep it longer, reacquire it in time.
     """
     lock = redis_client().lock(name, timeout=ttl_s, blocking=False)
     held = lock.acquire(blocking=wait_s > 0, blocking_timeout=wait_s or None)

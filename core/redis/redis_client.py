@@ -1,4 +1,4 @@
-"""This process's blocking Redis client: for notices, tasks and pages, never for a query."""
+"""Blocking Redis client of a process: for notices, tasks and pages, never for a query."""
 
 from __future__ import annotations
 
@@ -14,11 +14,7 @@ TIMEOUT_S = 2.0
 
 @cache
 def redis_client() -> redis.Redis:
-    """Return the one client of this process.
-
-    One retry at once replaces a connection that a restarted Redis has closed. More, with pauses
-    in between, would only delay callers that try again by themselves or can do without.
-    """
+    """Return the client of this process; one retry replaces a connection that Redis closed."""
     return redis.Redis.from_url(
         settings.REDIS_URL,
         socket_timeout=TIMEOUT_S,

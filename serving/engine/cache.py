@@ -1,32 +1,26 @@
-"""The prediction cache: CLOCK eviction under a byte budget (paper §4.2)."""
+"""Prediction cache with CLOCK eviction under a byte budget (paper §4.2)."""
 
 from __future__ import annotations
 
 from array import array
 
-# What CPython spends on an entry beside the bytes of key and value: two bytes objects, their
-# places in the ring, and a place in the dictionary.
+# Bytes of an entry beside its key and value: two objects, their places in ring and dictionary.
 ENTRY_OVERHEAD = 208
-# A dictionary that grows, or that is full of deleted places, is copied as a whole while every query
-# waits: 6 to 13 ms at 200,000 entries. So many small ones take their turns.
+# A dictionary that grows is copied while every query waits: 6 to 13 ms at 200,000 entries.
 SHARDS = 64
-# One new entry makes so many others go at most, and the hand passes over so many marked ones for
-# each: 0.2 ms. Unbounded, one near a budget of 256 MB had everything evicted, for 687 ms.
+# A new entry evicts so many others at most, and the hand passes so many marked ones: 0.2 ms.
+# Unbounded, an entry near a budget of 256 MB evicted everything, for 687 ms.
 AT_ONCE = 256
 
 
 class PredictionCache:
-    """Maps a key to one model's output as JSON text. Holds at most `budget` bytes.
+    """Maps a key to one model's output as JSON text, in at most `budget` bytes.
 
-    CLOCK approximates LRU: a hit marks its entry, and the hand passes over a marked entry once,
-    unmarking it, before it evicts. Times are those of a monotonic clock, in seconds.
+    CLOCK approximates LRU: a hit marks its entry, and the hand unmarks a marked entry before it
+    evicts. An entry above 64 KiB and a sixteenth of the budget is not kept, nor one that would
+    evict more than `AT_ONCE` others; those go, so that it may be kept the next time.
 
-    An entry above 64 KiB and a sixteenth of the budget is not kept, nor is one that more than
-    `AT_ONCE` others would have to leave for: those are gone, so that it may be kept when it comes
-    again.
-
-    The ring lies in four parallel sequences of plain values instead of an object an entry: the
-    garbage collector has nothing to follow in them, however full the cache is.
+    The ring is four parallel sequences, in which the garbage collector has nothing to follow.
     """
 
     def __init__(self, *, budget: int) -> None:
@@ -44,7 +38,7 @@ class PredictionCache:
         return len(self._keys)
 
     def get(self, key: bytes, *, since: float = 0.0) -> bytes | None:
-        """Return what was put under `key`, where that was not before `since`."""
+        """Return what was put under `key` at `since` or later, in seconds of a monotonic clock."""
         slot = self._shards[key[-1] % SHARDS].get(key)
         if slot is None or self._kept_at[slot] < since:
             return None
@@ -52,7 +46,7 @@ class PredictionCache:
         return self._values[slot]
 
     def put(self, key: bytes, value: bytes, *, now: float) -> None:
-        """Remember `value`, where it is not too large."""
+        """Remember `value` if it is not too large."""
         slots = self._shards[key[-1] % SHARDS]
         known = slots.get(key)
         if known is not None:
@@ -68,7 +62,7 @@ class PredictionCache:
             gone = self._keys[slot]
             freed = len(gone) + len(self._values[slot]) + ENTRY_OVERHEAD
             if held - freed <= self.budget:
-                # Nearly always one goes for one that comes: it takes the place behind the hand.
+                # Nearly always one is enough: the new entry takes its place, behind the hand.
                 del self._shards[gone[-1] % SHARDS][gone]
                 slots[key] = slot
                 self._keys[slot], self._values[slot] = key, value
@@ -96,7 +90,7 @@ class PredictionCache:
             passed += 1
 
     def _remove(self, key: bytes, slot: int) -> None:
-        """Take an entry out; the last one takes its place, so that the ring has no gaps."""
+        """Remove an entry; the last one takes its place, so that the ring has no gaps."""
         del self._shards[key[-1] % SHARDS][key]
         self.bytes_held -= len(key) + len(self._values[slot]) + ENTRY_OVERHEAD
         last, value = self._keys.pop(), self._values.pop()

@@ -42,11 +42,7 @@ _COUNTERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec:
-    """Bounds of one engine: cache in bytes, queue per replica in rows and bytes,
-    batch in rows.
-
-    `batch_budget_s` gives every batch the same budget instead of one from the objectives.
-    """
+    """Bounds of one engine; `batch_budget_s` replaces the budget from the objectives."""
 
     cache_bytes: int = 16 << 20
     queue_capacity: int = 10_000
@@ -57,10 +53,7 @@ class EngineSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionSettings:
-    """How a version's queries are batched, and within which time they are to be answered.
-
-    The default is that of a version that no application routes to.
-    """
+    """Batching and objective of a version; the default is for one without a route."""
 
     batching: BatchingSpec = field(default_factory=BatchingSpec)
     answer_within_s: float = 0.048
@@ -71,7 +64,7 @@ DEFAULT_SETTINGS = VersionSettings()
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A version that may be asked, and the prefix of its keys in the prediction cache."""
+    """A version, and the prefix of its keys in the prediction cache."""
 
     version: VersionSpec
     key_prefix: bytes
@@ -82,10 +75,10 @@ class Target:
 
 
 def digest_of(input: bytes) -> bytes:
-    """Return 128 bits that tell an input from others, in this process alone.
+    """Return 128 bits that identify an input in this process.
 
-    They are two of Python's SipHashes, keyed at random: without the key nobody finds two inputs
-    that agree in both. SHA-256 takes twice as long, which was a sixth of a cache hit.
+    They are two SipHashes of Python with a random key, so that nobody can construct a collision.
+    SHA-256 takes twice as long, which was a sixth of a cache hit.
     """
     return DIGEST.pack(hash(input), hash(SALT + input))
 
@@ -93,8 +86,8 @@ def digest_of(input: bytes) -> bytes:
 class Engine:
     """Answers from the cache, joins identical calls in flight, or queues for a replica.
 
-    Everything here is synchronous and runs on one event loop; a Gather does the waiting. All
-    times are those of `clock`; `draw` gives numbers from 0 up to 1, by which replicas are chosen.
+    It is synchronous and runs on one event loop; a Gather waits. Times are those of `clock`; `draw`
+    returns random numbers from 0 up to 1.
     """
 
     def __init__(
@@ -124,10 +117,7 @@ class Engine:
         options: CallOptions = ORDINARY,
         first: int = 0,
     ) -> None:
-        """Get these versions' answers to `input` (raw JSON text) as outcomes from `first` on.
-
-        `deadline` is on the engine's clock.
-        """
+        """Ask these versions about `input` (JSON text); outcomes arrive from index `first` on."""
         now = self.clock()
         digest = digest_of(input) if options.cached else None
         index = first - 1
@@ -176,7 +166,7 @@ class Engine:
 
     @property
     def joinable(self) -> KeysView[bytes]:
-        """The keys of the calls that are not settled yet, which an identical one may join."""
+        """Return the keys of unsettled calls, which an identical one may join."""
         return self._in_flight.keys()
 
     # Replicas coming and going.
@@ -186,7 +176,7 @@ class Engine:
         return pool is not None and pool.connected
 
     def expect(self, version_ids: Iterable[int]) -> None:
-        """Queries for these versions wait for a replica; those for any other fail at once."""
+        """Let queries for these versions wait for a replica; those for any other fail at once."""
         expected = set(version_ids)
         for version_id in expected - self._pools.keys():
             self._pools[version_id] = self._new_pool(version_id)
@@ -220,16 +210,13 @@ class Engine:
         return replica
 
     def sweep(self) -> None:
-        """Once a second or so: let go of what expired waiting and of replicas that hang."""
+        """Drop what expired while waiting, and replicas that hang; call it about once a second."""
         now = self.clock()
         for pool in list(self._pools.values()):
             pool.sweep(now=now)
 
     def configure(self, settings: Mapping[int, VersionSettings | None]) -> None:
-        """Follow changed settings and objectives at once, replicas that are connected included.
-
-        Of the others it keeps what it was told; of a version that is None now it forgets all.
-        """
+        """Follow changed settings, for connected replicas too; None forgets a version."""
         for version_id, version in settings.items():
             if version is None:
                 self._settings.pop(version_id, None)
@@ -243,20 +230,18 @@ class Engine:
                 )
 
     def is_counted(self, version_id: int) -> bool:
-        """Tell whether a version has a replica here or has been asked: of others there is nothing
-        to tell, and there may be a thousand.
-        """
+        """Return whether a version has a replica here or has been asked."""
         stats = self.stats.get(version_id)
         asked = stats is not None and (stats.misses or stats.hits or stats.joined)
         return bool(asked) or self.connected(version_id)
 
     def _forget_unknown(self, version_id: int) -> None:
-        """Drop what was counted of a version that is neither in the registry nor asked."""
+        """Drop the counts of a version that is neither in the registry nor asked."""
         if version_id not in self._settings and version_id not in self._pools:
             self.stats.pop(version_id, None)
 
     def rows_at_once(self, version_id: int) -> int:
-        """Return how many rows, in no hurry, this version's replicas would take in a batch each."""
+        """Return how many rows of large batches this version's replicas take at once."""
         pool = self._pools.get(version_id)
         return 0 if pool is None else sum(replica.planner.bulk_cap for replica in pool.replicas)
 
@@ -271,12 +256,12 @@ class Engine:
         return 0 if pool is None else pool.in_flight
 
     def suspicions(self, version_id: int) -> Collection[Suspicion]:
-        """Return what this version's replicas may have died of, as far as that is open or known."""
+        """Return the inputs that this version's replicas may have died of."""
         pool = self._pools.get(version_id)
         return () if pool is None else pool.suspicions
 
     def seconds_behind(self, version_id: int) -> float:
-        """Return when a query that waits its turn now should be answered, as far as is known."""
+        """Return the expected seconds until a query that is queued now is answered."""
         pool = self._pools.get(version_id)
         return 0.0 if pool is None else pool.seconds_behind_all()
 
@@ -300,7 +285,7 @@ class Engine:
         )
 
     def settle(self, stats: VersionStats, call: Call, outcome: Outcome) -> None:
-        """A call has ended: remember a good answer, late or not, and tell who waits."""
+        """End a call: remember a good answer, late or not, and hand out the outcome."""
         key = call.key
         if key is not None:
             known = self._in_flight.pop(key, None)

@@ -1,4 +1,4 @@
-"""One question put to several versions, and the call that carries it to one of them."""
+"""Gather: a query's wait for several versions; and Call: what carries it to one of them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from serving.engine.outcome import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallOptions:
-    """On which terms an application's questions are asked.
+    """Terms of an application's queries.
 
-    Applications (`tenant`) have equal shares of a busy replica within one `priority`, of which
-    lower numbers go first. Where it is `cached`, an answer may come from the cache if it is at
-    most `max_age` seconds old.
+    Applications (`tenant`) have equal shares of a busy replica within one `priority`; lower numbers
+    go first. If `cached`, answers of up to `max_age` seconds may come from the cache.
     """
 
     tenant: int = 0
@@ -29,12 +28,12 @@ class CallOptions:
 
 
 ORDINARY = CallOptions()
-# What a large batch is asked with: every single query, of whichever application, goes before it.
+# Priority of large batches: every single query goes before them.
 LAST_PRIORITY = 3
 
 
 class Trace(NamedTuple):
-    """Where an answer came from ("cache", "joined" or "model"), and its stages in seconds."""
+    """Source of an answer ("cache", "joined" or "model"), and its stages in seconds."""
 
     source: str
     replica: str = ""
@@ -92,10 +91,9 @@ class Gather:
             self.traces[index] = trace
 
     def abandon(self) -> None:
-        """Nobody waits for the answer any more, and nobody is told.
+        """Stop waiting, and don't send what was for this query alone.
 
-        A call that was for this question alone is not sent any more; what is sent stays sent, and
-        its answer is remembered.
+        The answer to what is sent already is still remembered.
         """
         self._take_call()
         for call in self.calls:
@@ -103,7 +101,7 @@ class Gather:
         self.calls.clear()
 
     def when_settled(self, call: Callable[[], None], *, seconds: float) -> None:
-        """Call, once, when every outcome is there, at the latest after `seconds`."""
+        """Call once, when every outcome is there or `seconds` have passed."""
         if self.missing == 0 or seconds <= 0.0:
             call()
             return
@@ -111,7 +109,7 @@ class Gather:
         self._due = self._deadlines.watch(self, seconds=seconds, tell=self._settle)
 
     async def settled(self, *, seconds: float) -> None:
-        """Return when every outcome is there, at the latest after `seconds`."""
+        """Return when every outcome is there or `seconds` have passed."""
         if self.missing == 0 or seconds <= 0.0:
             return
         future = asyncio.get_running_loop().create_future()
@@ -130,7 +128,6 @@ class Gather:
             call()
 
     def _take_call(self) -> Callable[[], None] | None:
-        """Return whom to tell, who is told no more."""
         call, self._call = self._call, None
         if self._due is not None:
             self._due.pop(self, None)
@@ -144,10 +141,10 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 
 class Call:
-    """One input on its way to one version; identical questions in flight share it.
+    """One input on its way to one version, shared by identical queries in flight.
 
-    `key` is its key in the cache, None where its answer must not be kept there. Who joins it may
-    have more time than those before; `due` stays the deadline that its place in a queue is by.
+    `key` is its key in the cache, None if it must not be kept there. Joining may move the
+    `deadline`; `due` stays the one by which it is queued.
     """
 
     __slots__ = (
@@ -187,8 +184,7 @@ class Call:
         self.retried = self.sent = False
         self.traced = gather.traces is not None
         self.trace: Trace | None = None
-        # Nearly always one waits, whose place is not in a list: each takes memory that is cold by
-        # the time the answer comes. Those that joined it are behind.
+        # Nearly always one waits: a list would be memory that is cold when the answer comes.
         self.waiter: Gather | None = gather
         self._index = index
         self._joined: list[tuple[Gather, int]] | None = None
@@ -209,18 +205,18 @@ class Call:
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody still waits for it."""
+        """Return whether anybody still waits for it."""
         return self.waiter is not None or bool(self._joined)
 
     def release(self, gather: Gather) -> None:
-        """Forget a question whose caller has left."""
+        """Forget a query whose caller has left."""
         if self.waiter is gather:
             self.waiter = None
         if self._joined is not None:
             self._joined = [waiter for waiter in self._joined if waiter[0] is not gather]
 
     def answer(self, outcome: Outcome) -> None:
-        """Hand the outcome to everyone who waits for it."""
+        """Give the outcome to all that wait for it."""
         if self.trace is not None:
             self._hand_out_trace(self.trace)
         waiter, joined = self.waiter, self._joined

@@ -1,4 +1,4 @@
-"""The replicas of one version, and the queries that wait for one."""
+"""Pool of the replicas of one version, and the queries that wait for one."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from serving.engine.stats import VersionStats
 
 Settle = Callable[[Call, Outcome], None]
 
-# So much later than another replica one may answer a query whose batch it is about to send anyway:
-# a batch more costs the web process some 80 µs, and replicas that share cores the turns of these.
+# A replica with a batch to fill may answer so much later than another: a further batch costs the
+# web process some 80 µs.
 SHARED_BATCH_MARGIN = 1.25
 
 # Batches in a row of which nothing was answered, while other replicas of the version succeeded.
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Health:
-    """Record of one replica: it is ejected where it alone keeps failing, then let back in."""
+    """Failures of one replica: it is ejected if it alone keeps failing, then let back in."""
 
     back_at: float = 0.0
     failures: int = 0
@@ -48,10 +48,10 @@ class Health:
     others_before: int = 0
 
     def failed(self, *, successes: int) -> bool:
-        """Note a batch that failed whole; return whether the replica has to go.
+        """Note a batch that failed whole; return whether to eject the replica.
 
-        `successes` counts what the version's replicas answered together: where none of the
-        others succeeds either, the reason is the model or the input, and nothing is gained.
+        `successes` counts the batches of all replicas: if the others fail too, the reason is the
+        model or the input.
         """
         if self.failures == 0:
             self.others_before = successes
@@ -59,23 +59,21 @@ class Health:
         return self.failures >= FAILURES_TO_EJECT and successes > self.others_before
 
     def eject(self, *, now: float) -> None:
-        """Set when it may come back; the time doubles while it does not mend."""
+        """Set when it may come back; the time doubles with each ejection."""
         self.back_at = now + min(LONGEST_EJECTION_S, 2.0**self.ejections)
         self.ejections = min(self.ejections + 1, 5)
 
     def readmit(self, *, successes: int) -> None:
-        """Let it back on probation: one more failed batch is enough, if others succeed since."""
+        """Let it back on probation: one more failed batch ejects it again."""
         self.failures = FAILURES_TO_EJECT - 1
         self.others_before = successes
 
 
 class VersionPool:
-    """Hands each query to the replica that should answer it first; with none, queries wait here.
+    """Hands each query to the replica that should answer first; without one, queries wait here.
 
-    Of more than two replicas it looks at two, drawn at random: almost as good as looking at all,
-    and no crowd runs to the one that was idle a moment ago (Mitzenmacher 2001). One of the two is
-    the one that took the query before, as long as that fills a batch: what comes in a turn of the
-    loop shares one, where a row more takes next to nothing.
+    It compares two replicas drawn at random (Mitzenmacher 2001). One of them is the replica that
+    took the query before while it fills a batch, so that queries of one turn of the loop share it.
     """
 
     def __init__(
@@ -125,7 +123,7 @@ class VersionPool:
         return self._quarantine.suspicions.values()
 
     def submit(self, call: Call) -> None:
-        """Queue the call, or settle it at once where it cannot be answered in time."""
+        """Queue the call, or settle it at once if it cannot be answered in time."""
         if self._quarantine.suspicions and self._keeps_apart(call):
             return
         replicas = self._replicas
@@ -138,7 +136,7 @@ class VersionPool:
             return
         now = self.clock()
         if replica.too_late_for(call, now=now):
-            # Two slow ones may have been drawn, so the others are asked too.
+            # Two slow ones may have been drawn.
             others = (
                 r
                 for r in replicas
@@ -152,7 +150,7 @@ class VersionPool:
         replica.enqueue(call)
 
     def seconds_behind_all(self) -> float:
-        """Return when a query that waits its turn should be answered by the quickest replica."""
+        """Return the expected seconds until the quickest replica answers a query queued now."""
         now = self.clock()
         expected = [r.seconds_until_answer(behind=r.waiting, now=now) for r in self._replicas]
         return min(expected, default=0.0)
@@ -164,13 +162,13 @@ class VersionPool:
         self._ask_apart()
 
     def abandon(self) -> None:
-        """No replica is coming: settle what waits for one, and what one that leaves hands back."""
+        """Settle all that waits for a replica: none is coming."""
         self._abandoned = True
         for call in (*self._backlog.clear(), *self._quarantine.clear()):
             self.settle(call, NOT_CONNECTED)
 
     def sweep(self, *, now: float) -> None:
-        """Settle what has waited past its deadline; let back who was ejected long enough."""
+        """Settle expired calls, and readmit replicas that were ejected long enough."""
         for call in self._backlog.drop_left():
             self.settle(call, CANCELLED)
         for call in self._backlog.drop_expired(now=now):
@@ -194,9 +192,9 @@ class VersionPool:
         self._submit_all(calls)
 
     def lost(self, calls: list[Call], *, blamed: list[Call]) -> None:
-        """Ask those that died with a replica again: the blamed ones, of which it died, apart.
+        """Ask again what a replica died with: the `blamed` apart, the others as before.
 
-        The others were waiting behind them; one that loses a second replica so is given up.
+        Another one that loses a second replica is given up.
         """
         guilty = set(self._quarantine.blame(blamed, now=self.clock()))
         for call in blamed:
@@ -268,7 +266,7 @@ class VersionPool:
         self.settle(call, QUARANTINED)
 
     def _keeps_apart(self, call: Call) -> bool:
-        """Whether the call is not for the queues: it may be what replicas die of."""
+        """Keep a call out of the queues that may be what replicas die of; return whether it is."""
         if not self._quarantine.suspects(call):
             return False
         if self._quarantine.refuses(call, now=self.clock()):
@@ -282,7 +280,7 @@ class VersionPool:
         return True
 
     def _ask_apart(self) -> None:
-        """Have one replica, the least busy, ask the next suspects; the others go on meanwhile."""
+        """Have the least busy replica ask the next suspects."""
         if not self._replicas or any(
             replica.asks_apart for replica in (*self._health, *self._draining)
         ):
@@ -340,5 +338,5 @@ class VersionPool:
 
 
 def _fills_batch(replica: Replica) -> bool:
-    """Whether rows wait there for the end of this turn, with room for more in their batch."""
+    """Return whether rows wait there for the end of this turn, with room in their batch."""
     return replica.flush_scheduled and 0 < replica.queue.rows < replica.planner.cap

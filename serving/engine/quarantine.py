@@ -1,7 +1,4 @@
-"""Inputs that were with a replica when it died: asked again apart from all others, or refused.
-
-Pure: it reads no clock and sends nothing.
-"""
+"""Quarantine of inputs that were with a replica when it died: asked again apart, or refused."""
 
 from __future__ import annotations
 
@@ -12,18 +9,18 @@ from hashlib import sha256
 
 from serving.engine.gather import Call
 
-# A replica takes seconds to come back and a batch milliseconds: what died together is asked again
-# in eight parts rather than halves, so that 64 inputs cost three replicas at most, and 4,096 five.
+# A suspect batch is asked again in eight parts rather than halves, as a replica takes seconds to
+# come back: 64 inputs cost three replicas at most, and 4,096 five.
 PARTS = 8
-# Who killed alone, and was there when another replica died, is refused for so long.
+# An input that two replicas died of, one alone, is refused for so long.
 QUARANTINE_S = 300.0
-# Witnesses of deaths are remembered for twelve times as long, and at most so many of them.
+# Suspects are remembered twelve times as long, and at most so many of them.
 MAX_REMEMBERED = 8192
 
 
 @dataclass(slots=True)
 class Suspicion:
-    """Of how many deaths an input was a witness, and in what company it may be asked again."""
+    """Deaths that an input was present at, and with how many others it may be asked again."""
 
     company: int
     seen_at: float
@@ -32,10 +29,7 @@ class Suspicion:
 
 
 class Quarantine:
-    """What one version's replicas died of, as far as that is known.
-
-    `groups` wait for being asked, one after the other, each as a batch of its own.
-    """
+    """Suspects of one version, which wait in groups that are asked one after the other."""
 
     def __init__(self, *, capacity: int, max_bytes: int = 64 << 20) -> None:
         self.suspicions: dict[bytes, Suspicion] = {}
@@ -46,7 +40,7 @@ class Quarantine:
         self._groups: deque[list[Call]] = deque()
 
     def refuses(self, call: Call, *, now: float) -> bool:
-        """Whether the call's input killed a replica a while ago."""
+        """Return whether the input is refused for a while."""
         suspicion = self.suspicions.get(_identity(call))
         return suspicion is not None and suspicion.refused_until > now
 
@@ -54,7 +48,7 @@ class Quarantine:
         return _identity(call) in self.suspicions
 
     def blame(self, calls: list[Call], *, now: float) -> list[Call]:
-        """A replica died of one of these; return those that are refused from now on."""
+        """Note that a replica died of one of these; return those refused from now on."""
         company = max(1, len(calls) // PARTS)
         guilty = []
         for call in calls:
@@ -65,12 +59,12 @@ class Quarantine:
         return guilty
 
     def acquit(self, calls: Iterable[Call]) -> None:
-        """These were answered, by a replica that had nothing else."""
+        """Clear calls that a replica has answered."""
         for call in calls:
             self.suspicions.pop(_identity(call), None)
 
     def wait(self, call: Call) -> bool:
-        """Let a suspect wait in company that it may have; False where there's no room."""
+        """Let a suspect wait in a group; return False if there is no room."""
         size = len(call.input)
         if self.rows >= self._capacity or (self.rows and self._bytes + size > self._max_bytes):
             return False
@@ -85,13 +79,13 @@ class Quarantine:
         return True
 
     def next_group(self) -> list[Call]:
-        """Take out whom to ask next; empty where nobody waits."""
+        """Take out the next group to ask; empty if none waits."""
         group = self._groups.popleft() if self._groups else []
         self._note_gone(group)
         return group
 
     def drop(self, *, now: float) -> list[Call]:
-        """Take out of those who wait whose deadline has passed, and whom nobody waits for."""
+        """Take out calls that have expired or that nobody waits for."""
         gone = [c for group in self._groups for c in group if c.deadline <= now or not c.wanted]
         if gone:
             kept = [[c for c in group if c.deadline > now and c.wanted] for group in self._groups]
@@ -100,14 +94,14 @@ class Quarantine:
         return gone
 
     def clear(self) -> list[Call]:
-        """Take out everybody who waits."""
+        """Take out all that wait."""
         calls = [call for group in self._groups for call in group]
         self._groups.clear()
         self._note_gone(calls)
         return calls
 
     def forget(self, *, now: float) -> None:
-        """Forget what was long ago."""
+        """Forget old suspects."""
         while self.suspicions:
             first = next(iter(self.suspicions))
             if self.suspicions[first].seen_at + 12 * QUARANTINE_S > now:
@@ -138,5 +132,5 @@ class Quarantine:
 
 
 def _identity(call: Call) -> bytes:
-    """Return the input's key in the cache, or its digest where it has none."""
+    """Return the input's key in the cache, or its digest if it has none."""
     return call.key or sha256(call.input).digest()

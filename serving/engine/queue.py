@@ -1,11 +1,11 @@
-"""The calls that wait for one replica: by priority, in fair shares, by deadline."""
+"""Queue of calls for one replica: by priority, in fair shares, by deadline."""
 
 from __future__ import annotations
 
 import heapq
 from bisect import insort_right
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from serving.engine.gather import LAST_PRIORITY, Call
@@ -16,10 +16,7 @@ NOBODY: tuple[Call, ...] = ()
 
 
 class Taken(NamedTuple):
-    """The calls of the next batch, and those that go out of the queue without it.
-
-    It would have answered the `late` ones too late; nobody waits for the `left` ones any more.
-    """
+    """Calls of the next batch, those it would answer too `late`, and those whose callers `left`."""
 
     calls: list[Call]
     late: list[Call]
@@ -27,12 +24,11 @@ class Taken(NamedTuple):
 
 
 class CallQueue:
-    """A queue that one flooding application cannot keep from the others, bounded in rows and bytes.
+    """A fair queue, bounded in rows and bytes.
 
-    Every application (`tenant`) has a lane of its own, ordered by when its calls are `due`. Lanes
-    of a higher priority go first; those of the same one take turns row by row, by virtual time as
-    in start-time fair queueing (Goyal, Vin and Cheng 1996), so that a lane which was empty neither
-    has lost anything nor has saved up turns. Each priority has a virtual time of its own.
+    Each application (`tenant`) has a lane, ordered by when its calls are `due`. Lanes of a higher
+    priority go first; those of one priority take turns row by row, by start-time fair queueing
+    (Goyal, Vin and Cheng 1996): an empty lane neither loses turns nor saves them up.
     """
 
     def __init__(self, *, capacity: int, max_bytes: int = 64 << 20) -> None:
@@ -45,12 +41,12 @@ class CallQueue:
 
     @property
     def lanes(self) -> list[tuple[Call, ...]]:
-        """The calls of each lane that has any, in the order in which they are due."""
+        """Return the calls of each lane in the order in which they are due."""
         return [tuple(lane.calls) for lane in self._lanes.values()]
 
     @property
     def in_no_hurry(self) -> bool:
-        """Whether all that waits goes behind every query, as rows of large batches do."""
+        """Return whether only rows of large batches wait."""
         return all(lane.priority == LAST_PRIORITY for lane in self._lanes.values())
 
     @property
@@ -58,9 +54,9 @@ class CallQueue:
         return self.rows >= self.capacity or self.bytes_held >= self.max_bytes
 
     def push(self, call: Call) -> Sequence[Call]:
-        """Queue the call; return those that had to go for want of room, maybe this one.
+        """Queue the call; return those evicted for it, or the call itself.
 
-        A queue that is empty has room for one call, however large.
+        An empty queue takes one call of any size.
         """
         size = len(call.input)
         evicted: Sequence[Call] = NOBODY
@@ -85,7 +81,7 @@ class CallQueue:
         )
 
     def _make_room(self, call: Call) -> list[Call]:
-        """Take out whom the call may replace; it is the last of them where there are too few."""
+        """Evict calls for this one, which comes last if there are too few to evict."""
         evicted: list[Call] = []
         while not self._has_room(len(call.input)):
             last = max(self._lanes.values(), key=self._dispensable)
@@ -99,7 +95,7 @@ class CallQueue:
         return evicted
 
     def _gives_way(self, lane: _Lane, *, to: Call) -> bool:
-        """Among equals, only a lane that keeps as much as it makes room for has to give."""
+        """Return whether a call of the lane is evicted; among equals only of a fuller lane."""
         if lane.priority != to.priority:
             return lane.priority > to.priority
         own = self._lanes.get((to.priority, to.tenant))
@@ -111,7 +107,7 @@ class CallQueue:
         return max(rows / self.capacity, size / self.max_bytes)
 
     def _dispensable(self, lane: _Lane) -> tuple[int, float]:
-        """The later the priority and the fuller the lane, the less is lost with its last call."""
+        """Order lanes by how dispensable their last call is: low priority first, then fullness."""
         return lane.priority, self._part_of_room(len(lane.calls), lane.bytes_held)
 
     def _note_gone(self, lane: _Lane, call: Call) -> None:
@@ -120,10 +116,7 @@ class CallQueue:
         self.rows -= 1
 
     def take(self, *, rows: int, finish: float) -> Taken:
-        """Take up to `rows` calls that a batch may hold; `finish` is when it will be answered.
-
-        Calls whose deadline is not after `finish` are taken out too, as late.
-        """
+        """Take a batch of up to `rows` calls; those due by `finish`, when it ends, are late."""
         taken = Taken([], [], [])
         calls = taken.calls
         room, gone_bytes = MAX_BATCH_BYTES, 0
@@ -156,10 +149,7 @@ class CallQueue:
         return taken
 
     def ahead_of(self, call: Call) -> int:
-        """Return how many rows would be taken before this call, if it were pushed now.
-
-        It may be one fewer for each other lane, where the deadline decides whose turn comes first.
-        """
+        """Return how many rows go before this call if pushed now, give or take one per lane."""
         lanes = self._lanes
         own = lanes.get((call.priority, call.tenant))
         ahead = len(own.calls) if own is not None else 0
@@ -178,30 +168,26 @@ class CallQueue:
         return ahead
 
     def earliest_deadline(self) -> float:
-        """Return the first deadline there is; infinity in an empty queue."""
+        """Return the first deadline; infinity if the queue is empty."""
         return min((lane.calls[0].due for lane in self._lanes.values()), default=float("inf"))
 
     def drop_expired(self, *, now: float) -> list[Call]:
         """Take out every call whose deadline has passed."""
-        expired = []
-        for lane in list(self._lanes.values()):
-            for call in lane.drop_expired(now=now):
-                self._note_gone(lane, call)
-                expired.append(call)
-            if not lane.calls:
-                self._forget(lane)
-        return expired
+        return self._drop(lambda lane: lane.drop_expired(now=now))
 
     def drop_left(self) -> list[Call]:
-        """Take out every call that nobody waits for any more. It looks at all of them."""
-        left = []
+        """Take out every call without a waiting caller, after looking at all of them."""
+        return self._drop(_Lane.drop_left)
+
+    def _drop(self, drop: Callable[[_Lane], list[Call]]) -> list[Call]:
+        dropped = []
         for lane in list(self._lanes.values()):
-            for call in lane.drop_left():
+            for call in drop(lane):
                 self._note_gone(lane, call)
-                left.append(call)
+                dropped.append(call)
             if not lane.calls:
                 self._forget(lane)
-        return left
+        return dropped
 
     def clear(self) -> list[Call]:
         """Take out everything."""
@@ -217,7 +203,7 @@ class CallQueue:
 
 
 class _Round:
-    """The virtual time of one priority: the turn given last, and who left after having had it."""
+    """Virtual time of one priority: the last turn given, and tenants that left after it."""
 
     __slots__ = ("left", "turn")
 
@@ -226,12 +212,12 @@ class _Round:
         self.left: set[int] = set()
 
     def next_of(self, tenant: int) -> int:
-        """Return the turn at which a lane that (re)appears now goes."""
+        """Return the turn of a lane that (re)appears now."""
         return self.turn + (tenant in self.left)
 
 
 class _Lane:
-    """What one application has waiting; its `turn` grows with every row that it is given."""
+    """Waiting calls of one application; its `turn` grows with every row taken."""
 
     __slots__ = ("bytes_held", "calls", "priority", "round", "tenant", "turn")
 
@@ -250,7 +236,7 @@ class _Lane:
         self.turn += 1
 
     def leave(self) -> None:
-        """Remember a turn had in this round: whoever comes right back must not have it again."""
+        """Remember a turn of this round: a tenant that comes right back must not get it again."""
         if self.turn > self.round.turn:
             self.round.left.add(self.tenant)
 
@@ -263,10 +249,7 @@ class _Lane:
             insort_right(calls, call, key=_due_of)
 
     def drop_expired(self, *, now: float) -> list[Call]:
-        """Take out whose deadline has passed; who got more time meanwhile moves to its new place.
-
-        Whoever is due later cannot have expired, so that the rest need not be looked at.
-        """
+        """Take out expired calls, and move those that got more time to their new place."""
         expired = []
         while self.calls and self.calls[0].due <= now:
             call = self.calls.popleft()
@@ -288,7 +271,7 @@ class _Lane:
 
 
 class _Rank(NamedTuple):
-    """Orders lanes; no two agree in priority and share, so lanes are never compared themselves."""
+    """Order of lanes; no two agree in priority and tenant, so lanes are never compared."""
 
     priority: int
     turn: int

@@ -1,4 +1,4 @@
-"""One connected replica: its queue and the batches it is working on."""
+"""A connected replica: its queue and the batches it is working on."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from serving.rpc.frames.hello import Hello
 
 # While the replica ends one batch the next is already on its way, so that it never idles.
 PIPELINE = 2
-# It leaves this long before the one under way should be done: the wire takes 0.1 ms, a busy event
-# loop 2 ms. Sooner it would keep its place from queries that have to be answered earlier.
+# The next batch leaves this long before the one under way should end: the wire takes 0.1 ms, a busy
+# event loop 2 ms. Sooner it would take the place of queries with an earlier deadline.
 LEAD_S = 0.002
 # A replica that has not answered for this long, nor for ten times its budget, hangs.
 HUNG_S = 10.0
@@ -34,10 +34,9 @@ HUNG_S = 10.0
 
 @dataclass(slots=True)
 class Batch:
-    """Calls on their way to a replica; `expected` are the seconds that they should take alone.
+    """Calls on their way to a replica; `expected` is how many seconds they should take alone.
 
-    The first `answered` have their answers. `apart` are calls that may be what a replica died of:
-    nothing else is under way with them.
+    The first `answered` have their answers. Batches of suspects go `apart` from others.
     """
 
     calls: list[Call]
@@ -48,11 +47,11 @@ class Batch:
 
     @property
     def open(self) -> list[Call]:
-        """The calls that have no answer yet: the last ones."""
+        """Return the calls without an answer yet: the last ones."""
         return self.calls[self.answered :] if self.answered else self.calls
 
     def trace(self, calls: list[Call], *, by: str, now: float, model_seconds: float) -> None:
-        """Note where the time of these answers went, for those who asked for it."""
+        """Note the stages of these answers on traced calls."""
         for call in calls:
             if call.traced:
                 call.trace = Trace(
@@ -66,10 +65,7 @@ class Batch:
 
 
 class Link(Protocol):
-    """A connection to send frames over; what comes back is handed to the replica's `on_frame`.
-
-    However it ends, the replica's `on_lost` is called once.
-    """
+    """A connection; it calls the replica's `on_frame`, and `on_lost` once however it ends."""
 
     @property
     def writable(self) -> bool: ...
@@ -82,7 +78,7 @@ class Link(Protocol):
 
 
 class Owner(Protocol):
-    """The pool a replica belongs to: takes what a replica settles or cannot answer any more."""
+    """The pool of a replica."""
 
     clock: Callable[[], float]
     settle: Callable[[Call, Outcome], None]
@@ -106,8 +102,7 @@ class Owner(Protocol):
 class Replica:
     """Sends full batches while its pipeline has room, partial ones when its planner says so.
 
-    `batches` are those that it was sent and hasn't answered, by request id; `queue` waits, where
-    `flush_scheduled` only for the end of this turn of the loop.
+    `batches` are unanswered, by request id; a `flush_scheduled` comes after this turn of the loop.
     """
 
     def __init__(
@@ -141,7 +136,7 @@ class Replica:
 
     @property
     def load(self) -> int:
-        """Rows that a new query would have to wait for."""
+        """Return the rows that a new query would wait for."""
         return self.queue.rows + self._in_flight
 
     @property
@@ -153,7 +148,7 @@ class Replica:
         return self._alone or bool(self._apart)
 
     def ask_apart(self, calls: list[Call]) -> None:
-        """Send these as a batch of their own, before and after which nothing is under way."""
+        """Send these as a batch while nothing else is under way."""
         self._apart = calls
         self._schedule_flush()
 
@@ -163,7 +158,7 @@ class Replica:
 
     @property
     def needs_admission_check(self) -> bool:
-        """Whether so much waits that a new query might be answered too late."""
+        """Return whether so much waits that a new query might be too late."""
         return self.queue.rows + self._in_flight >= self.planner.ample_rows
 
     def enqueue(self, call: Call) -> None:
@@ -180,12 +175,12 @@ class Replica:
     # Expected times.
 
     def seconds_until_answer(self, *, behind: int, now: float) -> float:
-        """Return when a query that queues behind `behind` rows should be answered, from now on."""
+        """Return the expected seconds until a query behind `behind` rows is answered."""
         seconds = self.planner.queue_seconds(-(-(behind + 1) // self._at_once))
         return seconds + self._seconds_in_flight(now) if self.batches else seconds
 
     def too_late_for(self, call: Call, *, now: float) -> bool:
-        """Whether the call, queued now, should be answered only after its deadline."""
+        """Return whether the call, if queued now, is expected to miss its deadline."""
         rows = self.queue.ahead_of(call) + 1
         seconds = self.planner.last_seconds(-(-rows // self._at_once))
         if self.batches:
@@ -193,10 +188,7 @@ class Replica:
         return now + seconds > call.deadline
 
     def _seconds_in_flight(self, now: float) -> float:
-        """Return how long the batches that are under way should still keep it from the next one.
-
-        What is overdue may take as long again: a replica that hangs must not look idle.
-        """
+        """Return how long batches under way should still take; overdue ones as long again."""
         if self._at_once == 1:
             return abs(self._start_of_first + self._expected_in_flight - now)
         first = next(iter(self.batches.values()))
@@ -204,7 +196,7 @@ class Replica:
 
     @property
     def _start_of_first(self) -> float:
-        """When the replica began with the oldest batch."""
+        """Return when the replica began the oldest batch."""
         return self._start_of(next(iter(self.batches.values())))
 
     def _start_of(self, batch: Batch) -> float:
@@ -212,20 +204,20 @@ class Replica:
 
     @property
     def _is_full(self) -> bool:
-        """Whether it works on as many batches as it can at once."""
+        """Return whether it works on as many batches as it can at once."""
         return len(self.batches) >= self._at_once
 
     # Its end, slow or sudden.
 
     def drain(self) -> None:
-        """Leave the pool and hand back what is not sent yet; close once all sent is answered."""
+        """Leave the pool, hand back the queue, and close once all sent is answered."""
         self._draining = True
         self._owner.drains(self)
         self.hand_back_queue()
         self._close_when_idle()
 
     def hand_back_queue(self) -> None:
-        """Give what is not sent yet to the other replicas."""
+        """Give unsent calls to the other replicas."""
         self._stop_timer()
         apart, self._apart = self._apart, []
         self._owner.take_back(apart)
@@ -236,7 +228,7 @@ class Replica:
         self._connection.close()
 
     def sweep(self, *, now: float) -> None:
-        """Let go of what need not be asked any more."""
+        """Drop calls that need not be asked any more."""
         for call in self.queue.drop_left():
             self._owner.settle(call, CANCELLED)
         self.drop_expired(now=now)
@@ -248,7 +240,7 @@ class Replica:
             self._stop_timer()
 
     def abort_if_hung(self, *, now: float) -> bool:
-        """Cut the link to a replica whose oldest batch is overdue beyond all measure."""
+        """Cut the link if the oldest batch is far overdue; return whether it is."""
         limit = max(HUNG_S, 10 * self.planner.budget)
         self._hung = any(now - batch.sent_at > limit for batch in self.batches.values())
         if self._hung:
@@ -270,7 +262,7 @@ class Replica:
             )
 
     def on_lost(self, error: ConnectionLost | None) -> None:
-        """Hand back everything unanswered; what it was working on may have been the reason."""
+        """Hand back all that is unanswered, and blame the batch it was working on."""
         blamed, *others = [batch.open for batch in self.batches.values()] or [[]]
         if error is None and not self._hung:  # this end closed the link
             blamed, others = [], [blamed, *others]
@@ -305,7 +297,7 @@ class Replica:
         self._close_when_idle()
 
     def _on_part(self, frame: Frame) -> None:
-        """Settle the first of those that are open; the rest of the batch is still to come."""
+        """Settle the first open calls of a batch."""
         batch = self._batch_of(frame)
         answers, compute_us = decode_answers(frame.body)
         most = len(batch.open) - 1
@@ -325,7 +317,7 @@ class Replica:
         return batch
 
     def _learn(self, batch: Batch, *, answers: list[Answer], model_seconds: float) -> None:
-        """Learn from the time this batch took by itself, not from its wait behind another."""
+        """Learn from the time the batch took by itself, without its wait behind another."""
         now = self._clock()
         started = self._start_of(batch)
         seconds = now - started
@@ -342,7 +334,7 @@ class Replica:
     # Sending.
 
     def _schedule_flush(self) -> None:
-        """Flush after this turn of the loop, so that all that arrives in it shares a batch."""
+        """Flush after this turn of the loop, so that what arrives in it shares a batch."""
         if not self.flush_scheduled and len(self.batches) < self._room:
             self.flush_scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -382,7 +374,7 @@ class Replica:
             self._owner.answered_apart([])
 
     def _held_until(self, now: float) -> float:
-        """Return until when the next batch has to wait, unless an answer comes before."""
+        """Return until when to hold the next batch, unless an answer comes before."""
         planner = self.planner
         wait = planner.wait_s
         partial = wait > 0.0 and self.queue.rows < planner.cap
@@ -402,7 +394,7 @@ class Replica:
         return min(max(self._waiting_since, self._free_since) + wait, last_moment)
 
     def _send_next(self) -> None:
-        """Send the next batch, without those calls that it would answer too late."""
+        """Send the next batch, without calls that it would answer too late."""
         self._stop_timer()
         now = finish = self._clock()
         rows = self.planner.bulk_cap if self.queue.in_no_hurry else self.planner.cap

@@ -1,8 +1,4 @@
-"""How long the event loop of a web process keeps all waiting, and what the registry takes of it.
-
-A timer comes twenty times a second, and how late it comes is how long a query that arrived at that
-moment would have waited before anybody looked at it.
-"""
+"""Lag of a web process's event loop, and the time that following the registry takes."""
 
 from __future__ import annotations
 
@@ -18,7 +14,7 @@ LAG_INTERVAL_S = 0.05
 
 
 class LoopWatch:
-    """What one web process has seen of its event loop, and of the registry's readings."""
+    """Histograms of one web process's event loop and of its readings of the registry."""
 
     def __init__(self) -> None:
         self.lag = latency_histogram()
@@ -26,7 +22,7 @@ class LoopWatch:
         self.apply = latency_histogram()
 
     async def run(self) -> None:
-        """Observe the lag for as long as the process lives."""
+        """Observe how late a timer comes, for as long as the process lives."""
         while True:
             due = monotonic() + LAG_INTERVAL_S
             await asyncio.sleep(LAG_INTERVAL_S)

@@ -1,4 +1,4 @@
-"""Counts of web processes and of the cluster in the text format that Prometheus reads."""
+"""Counts of web processes and of the cluster in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -36,79 +36,25 @@ Samples = Iterable[tuple[list[str], float]]
 # A row for each number of a process: its section in the document ("" for the document itself) and
 # its key there, its name and text.
 OF_PROCESSES: tuple[tuple[Kind, str, str, str, str], ...] = (
-    (GAUGE, "", "rss_bytes", "clipper_web_resident_bytes", "Resident memory of a web process"),
-    (GAUGE, "redis", "used_bytes", "clipper_redis_used_bytes", "Memory that Redis uses"),
-    (
-        GAUGE,
-        "redis",
-        "max_bytes",
-        "clipper_redis_max_bytes",
-        "Memory that Redis may use; 0: no limit",
-    ),
-    (GAUGE, "redis", "outputs_bytes", "clipper_outputs_kept_bytes", "Large outputs kept in Redis"),
-    (
-        COUNTER,
-        "redis",
-        "outputs_evicted",
-        "clipper_outputs_evicted",
-        "Large outputs that gave way in Redis before their time",
-    ),
-    (
-        COUNTER,
-        "redis",
-        "outputs_dropped",
-        "clipper_outputs_dropped",
-        "Large outputs that never got to Redis",
-    ),
-    (
-        COUNTER,
-        "redis",
-        "due_dropped",
-        "clipper_due_dropped",
-        "Predictions that get no default reward",
-    ),
-    (
-        COUNTER,
-        "directory",
-        "refused",
-        "clipper_replica_records_refused",
-        "Records of replicas that this stack did not write",
-    ),
-    (
-        COUNTER,
-        "artifacts",
-        "sent",
-        "clipper_artifacts_sent",
-        "Artifacts that a web process sent to other hosts",
-    ),
-    (
-        COUNTER,
-        "artifacts",
-        "sent_bytes",
-        "clipper_artifacts_sent_bytes",
-        "Bytes of artifacts that it sent to them",
-    ),
+    (GAUGE, "", "rss_bytes", "web_resident_bytes", "Resident memory of a web process"),
+    (GAUGE, "redis", "used_bytes", "redis_used_bytes", "Memory that Redis uses"),
+    (GAUGE, "redis", "max_bytes", "redis_max_bytes", "Memory that Redis may use; 0: no limit"),
+    (GAUGE, "redis", "outputs_bytes", "outputs_kept_bytes", "Large outputs kept in Redis"),
+    (COUNTER, "redis", "outputs_evicted", "outputs_evicted", "Large outputs evicted early"),
+    (COUNTER, "redis", "outputs_dropped", "outputs_dropped", "Large outputs never kept in Redis"),
+    (COUNTER, "redis", "due_dropped", "due_dropped", "Predictions that get no default reward"),
+    (COUNTER, "directory", "refused", "replica_records_refused", "Forged records of replicas"),
+    (COUNTER, "artifacts", "sent", "artifacts_sent", "Artifacts sent to other hosts"),
+    (COUNTER, "artifacts", "sent_bytes", "artifacts_sent_bytes", "Bytes of artifacts sent"),
     (
         COUNTER,
         "artifacts",
         "refused",
-        "clipper_artifact_requests_refused",
-        "Requests for artifacts from whoever didn't prove to be a host of the cluster",
+        "artifact_requests_refused",
+        "Refused to strangers",
     ),
-    (
-        GAUGE,
-        "registry",
-        "left_out",
-        "clipper_registry_rows_left_out",
-        "Rows of the registry that a process can't read, and so leaves out",
-    ),
-    (
-        GAUGE,
-        "",
-        "compiled",
-        "clipper_web_compiled",
-        "1 if a process that answers queries runs compiled code, 0 if the Python",
-    ),
+    (GAUGE, "registry", "left_out", "registry_rows_left_out", "Unreadable rows of the registry"),
+    (GAUGE, "", "compiled", "web_compiled", "Compiled code answers queries (1), or Python (0)"),
 )
 OF_LOOP = {
     "lag": ("clipper_web_loop_lag_seconds", "Time that a timer of the event loop came late"),
@@ -149,20 +95,18 @@ def exposition(
     health: Alarms | None = None,
     masters: Mapping[str, MasterCounts] | None = None,
 ) -> bytes:
-    """Render the documents in Prometheus' text format; `process` tells the web processes apart.
+    """Render the documents, and what the cluster has counted, in Prometheus' text format.
 
-    `control_age_s` is how old the control worker's last round is, None if nobody knows of one;
-    `restarts` are those of versions by their names, `environments` counts those built, `checks`
-    how checks of versions ended, `health` which checks of experiments raise an alarm, `masters`
-    what those of web processes counted.
+    `control_age_s` is the age of the control worker's last round, None if none is known. `restarts`
+    are by version, `checks` by how they ended, `health` by application, `masters` by kind.
     """
-    told = list(documents)
+    documents = list(documents)
     registry = CollectorRegistry()
     for collect in (
         lambda: _of_cluster(control_age_s, restarts or {}, checks or {}, health or {}),
         lambda: _of_hosts(environments or {}, masters or {}),
-        lambda: _of_processes(told),
-        lambda: _of_shown([Shown.of(document) for document in told]),
+        lambda: _of_processes(documents),
+        lambda: _of_shown([Shown.of(document) for document in documents]),
     ):
         registry.register(_Collected(collect))
     return generate_latest(registry)
@@ -231,7 +175,7 @@ def _of_processes(documents: list[dict[str, Any]]) -> Iterator[Metric]:
     for kind, section, key, name, text in OF_PROCESSES:
         sections = [(d["id"], d.get(section, {}) if section else d) for d in documents]
         samples = (([process], values[key]) for process, values in sections if key in values)
-        yield _family(kind, name, text, ["process"], samples)
+        yield _family(kind, f"clipper_{name}", text, ["process"], samples)
     yield _family(
         COUNTER,
         "clipper_web_refusals",

@@ -1,9 +1,7 @@
-"""What a web process counts, and how the processes share it.
+"""Counters of a web process, and the documents with which processes share them.
 
-Counting is raising a number in memory. Once a second each process publishes its numbers in Redis
-(`clipper:web:{id}`, gone 5 s after the process), where any process can read all of them: the
-index `clipper:webs` holds their ids (`core/redis/expiring_keys.py`). Those of the console do
-the same beside it.
+Each process publishes its numbers in Redis once a second (`clipper:web:{id}`, gone 5 s after the
+process), for any process to read.
 """
 
 from __future__ import annotations
@@ -38,15 +36,15 @@ KEY_PREFIX = "clipper:web:"
 TTL_S = 5
 INDEX = "clipper:webs"
 WEBS = ExpiringKeys(index=INDEX, prefix=KEY_PREFIX)
-# Console processes answer no queries: whoever adds up what was answered passes them by.
+# Console processes answer no queries, so they are read apart.
 CONSOLES = ExpiringKeys(index="clipper:consoles", prefix="clipper:console:")
 
-# Calls by how they ended: a place for each status, and one for those without any at the deadline.
+# A call ends with a status, or at the deadline without any.
 NO_OUTCOME = len(Status)
 
 
 class ArmCounter(NamedTuple):
-    """What is counted of the calls of an application to one of its arms: those that ended so."""
+    """A counter of an application's calls to an arm: those that ended so."""
 
     text: str
     endings: tuple[int, ...]
@@ -69,7 +67,7 @@ ARM_COUNTERS = {
 
 @dataclass(slots=True)
 class ApplicationStats:
-    """What one web process answered for one application."""
+    """Counts of one application in one web process."""
 
     queries: int = counter("Queries answered, default answers included")
     defaults: int = counter("Queries answered with the default output")
@@ -85,8 +83,7 @@ class ApplicationStats:
     labels_too_late: int = counter(
         "Pieces of feedback refused because their feedback window was over"
     )
-    # Why the models' answer would not do: each such query got the default output or, without one,
-    # an error.
+    # Each such query got the default output or, without one, an error.
     unconnected: int = counter("Queries whose models had no replica")
     overloaded: int = counter("Queries that every model asked refused at once")
     timed_out: int = counter("Queries that no model answered within the objective")
@@ -100,7 +97,7 @@ class ApplicationStats:
     endings: dict[str, list[int]] = field(default_factory=dict)
 
     def count_arms(self, arms: Sequence[str], outcomes: Sequence[Outcome | None]) -> None:
-        """Count how the calls of one query have ended: one number raised for each arm."""
+        """Count how the calls of one query have ended."""
         endings = self.endings
         for arm, outcome in zip(arms, outcomes, strict=True):
             counts = endings.get(arm)
@@ -132,7 +129,7 @@ class ApplicationStats:
 
 @dataclass(slots=True)
 class ArtifactCounts:
-    """What one web process sent of artifacts; `sending` is how many hosts fetch at this moment."""
+    """Artifacts that one web process sent; `sending` is how many hosts fetch now."""
 
     sent: int = 0
     sent_bytes: int = 0
@@ -145,7 +142,7 @@ class ArtifactCounts:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one web process has counted of a version, and what it has open there at this moment."""
+    """Counts of a version in one web process, and what is open there now."""
 
     stats: VersionStats
     waiting: int = gauge("Queries that wait for a replica")
@@ -184,9 +181,7 @@ class Metrics:
         *,
         arms_of: Callable[[str], Collection[str] | None],
     ) -> None:
-        """Of these applications (None: of all) keep the counters of those that exist and of their
-        arms, which `arms_of` returns; None where there is no such application.
-        """
+        """Drop counters of applications (None: all) and arms that are gone by `arms_of`."""
         for name in list(self.applications) if names is None else names:
             stats, arms = self.applications.get(name), arms_of(name)
             if stats is None:
@@ -249,7 +244,7 @@ class Metrics:
 
 
 def _recent(delta: Delta) -> dict[str, Any]:
-    """Return what the last seconds brought a version: counts, which several processes may add."""
+    """Return the counts of a version in the last seconds."""
     return {
         "seconds": delta.seconds,
         **delta.counts,
@@ -274,7 +269,7 @@ async def publish(client: Redis, document: dict[str, Any], *, among: ExpiringKey
 
 
 async def withdraw(client: Redis, process_id: str, *, among: ExpiringKeys = WEBS) -> None:
-    """This process leaves, and with it its document."""
+    """Remove the document of a process that leaves."""
     async with client.pipeline(transaction=True) as pipe:
         among.remove(pipe, process_id)
         await pipe.execute()

@@ -1,8 +1,6 @@
-"""How much memory Redis has left, and what gives way before it has none.
+"""Memory of Redis: a tenth is kept for heartbeats and tasks, without which the cluster stops.
 
-At its `maxmemory` Redis refuses every write, heartbeats of replicas and Celery's messages included,
-which would stop the cluster. So a tenth is kept for those: beyond the rest nothing that grows with
-traffic is written, feedback is refused clearly, and predictions go on.
+Beyond the rest nothing that grows with traffic is written, and feedback is refused.
 """
 
 from __future__ import annotations
@@ -25,11 +23,11 @@ class RedisMemory(NamedTuple):
 
     @property
     def is_short(self) -> bool:
-        """Whether what is left is for heartbeats and tasks alone."""
+        """Return whether what is left is for heartbeats and tasks alone."""
         return 0 < self.max_bytes * SHARE_FOR_TRAFFIC <= self.used_bytes
 
     def words(self) -> str:
-        """Say for people what is wrong; "" where nothing is."""
+        """Say what is wrong; "" if nothing is."""
         if self.is_short:
             share = self.used_bytes / self.max_bytes
             return f"{share:.0%} of its memory is used: feedback is refused"
@@ -39,7 +37,7 @@ class RedisMemory(NamedTuple):
 
 
 class MemoryWatch:
-    """The last reading of one web process; says in the log what changes."""
+    """The last reading of one web process; changes are logged."""
 
     def __init__(self, client: Redis) -> None:
         self._redis = client
@@ -47,7 +45,7 @@ class MemoryWatch:
         self.memory = RedisMemory()
 
     async def look(self) -> RedisMemory:
-        """Read it anew; errors of Redis come through, and the last reading stays."""
+        """Read it anew. Raises RedisError, and keeps the last reading."""
         info = await self._redis.info("memory")
         self.memory = RedisMemory(int(info["used_memory"]), int(info.get("maxmemory", 0)))
         words = self.memory.words()

@@ -1,4 +1,4 @@
-"""What the last few seconds brought, out of counters that only ever grow."""
+"""Counts of the last few seconds, from counters that only grow."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from core.counters import growth
 
-# Rates and quantiles shown to people look back this many publications (seconds).
+# Rates and quantiles look back this many publications (seconds).
 WINDOW = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """What was counted within `seconds`; of each histogram, the counts by bucket."""
+    """Counts within `seconds`, and of each histogram by bucket."""
 
     seconds: float
     counts: Mapping[str, int]
@@ -40,7 +40,7 @@ class RateWindow:
         self._readings: deque[_Reading] = deque(maxlen=WINDOW + 1)
 
     def delta(self, stats: Any, *, now: float) -> Delta:
-        """Take a reading; return what has come since the oldest one that is remembered."""
+        """Take a reading; return what has come since the oldest one remembered."""
         reading = _Reading(
             now,
             tuple(getattr(stats, name) for name in self._counters),

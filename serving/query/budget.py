@@ -1,4 +1,4 @@
-"""How long queries may take, by their application's latency objective."""
+"""Time budget of queries, by their application's latency objective."""
 
 from __future__ import annotations
 
@@ -16,15 +16,12 @@ ANSWER_TOO_LARGE = (
 
 
 def seconds_to_answer(objective_ms: float) -> float:
-    """Return how long after its arrival a query has to be combined at the latest."""
+    """Return within how many seconds of its arrival a query has to be combined."""
     return (objective_ms - min(MARGIN_MS, objective_ms / 5.0)) / 1e3
 
 
 def batch_objective_ms(objective_ms: float, *, inputs: int) -> float:
-    """Return within which time so many inputs of one request are to be answered.
-
-    A large batch may take an objective for each of its inputs, within bounds.
-    """
+    """Return the time for a request of so many inputs; a large batch gets one objective each."""
     if inputs <= SMALL_BATCH:
         return objective_ms
     return max(objective_ms, min(objective_ms * inputs, LONGEST_BATCH_MS))

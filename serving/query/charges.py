@@ -1,4 +1,4 @@
-"""Charges of a query to its arms: reliability, seconds and costs; known without feedback."""
+"""Charges of a query to its arms: reliability, seconds and costs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ FAILED = (Status.MODEL_FAILED, Status.NOT_CONNECTED, Status.REPLICA_LOST)
 def charges(
     arms: Sequence[str], outcomes: Sequence[Outcome | None], *, hurried: Sequence[bool]
 ) -> Iterator[tuple[str, bool]]:
-    """Yield arms of which something is known now, and whether they answered.
+    """Yield arms with whether they answered, if that says something of the arm.
 
-    An arm that refuses is at fault where another accepts the same input; an input that all refuse
-    says nothing of anybody, and neither does a late answer of an arm that had less time than the
-    objective, the `hurried`.
+    Refusing an input counts only if another arm accepts it, and a late answer only if the arm had
+    the whole objective, so was not `hurried`.
     """
     accepted = any(outcome is not None and outcome.status == Status.OK for outcome in outcomes)
     for arm, outcome, had_less in zip(arms, outcomes, hurried, strict=True):
@@ -42,10 +41,7 @@ def _answered(outcome: Outcome | None, *, accepted: bool, hurried: bool) -> bool
 
 
 def together(spent: Sequence[Spent], *, elapsed: float) -> Spent:
-    """Return what several arms took that were asked one after the other: `elapsed` at most.
-
-    The last was waited for since the beginning where it has no answer, the others' time included.
-    """
+    """Return what arms took that were asked one after the other: `elapsed` at most."""
     seconds = sum(one.seconds for one in spent)
     return Spent(min(seconds, elapsed), sum(one.cost for one in spent))
 
@@ -58,11 +54,9 @@ def spent_on(
     targets: Mapping[str, Target],
     elapsed: float,
 ) -> tuple[Spent, ...]:
-    """Return what each of `arms` took, out of all that were `asked`, whose `traces` these are.
+    """Return what each of `arms` took, by the `traces` of all that were `asked`.
 
-    An answer took as long as it was queued and in its batch: nothing, where it was remembered. An
-    arm without an answer was waited for all the time that `elapsed`. Without traces nobody wants
-    to know the seconds.
+    An answer took its time in queue and batch, a missing one all that `elapsed`.
     """
     seconds = {}
     for arm, trace in zip(asked, traces or (), strict=traces is not None):

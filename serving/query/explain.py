@@ -1,4 +1,4 @@
-"""Where the time of one query went, for who asks it to be explained."""
+"""Breakdown of a query's time, for callers that ask for it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,7 @@ def breakdown(
     waiting: float,
     combining: float,
 ) -> dict[str, Any]:
-    """Return the stages of a query in ms, given in seconds, and those of each arm's answer.
-
-    An arm's answer comes from "model", from "cache", from a "joined" query that was under way, or
-    from "nowhere", with the reason.
-    """
+    """Return the stages of a query in ms, given in seconds, and those of each arm's answer."""
     return {
         "objective_ms": objective_ms,
         "prepare_ms": _ms(preparing),
@@ -43,7 +39,7 @@ def _of_arm(outcome: Outcome | None, trace: Trace | None) -> dict[str, Any]:
         return {"from": "nowhere", "why": outcome.payload.decode(errors="replace")}
     if trace.source == "cache":
         return {"from": "cache"}
-    told = {
+    explained = {
         "from": trace.source,
         "replica": trace.replica,
         "batch_size": trace.batch_size,
@@ -52,8 +48,8 @@ def _of_arm(outcome: Outcome | None, trace: Trace | None) -> dict[str, Any]:
         "model_ms": _ms(trace.in_model),
     }
     if outcome.status != Status.OK:
-        told["why"] = outcome.payload.decode(errors="replace")
-    return told
+        explained["why"] = outcome.payload.decode(errors="replace")
+    return explained
 
 
 def _ms(seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""Why the models' answer to a query won't do, and the error it is where there is no default."""
+"""Reasons for a default output, and the error of a query without one."""
 
 from __future__ import annotations
 
@@ -22,14 +22,12 @@ NO_MODEL = "no model is connected"
 TOO_LATE = "none answered within the objective"
 OVERLOADED = f"{TOO_LATE}: every model asked is overloaded"
 ONE_REFUSED = "a model refused the input, and none other answered in time"
-# Why a call was refused at once, before it cost a model anything.
 REFUSED = (Status.OVERLOADED, Status.SATURATED)
-# How a model failed on the input itself.
 FAILED = (Status.MODEL_FAILED, Status.QUARANTINED)
 
 
 class FallbackCause(StrEnum):
-    """What kept a query from the models' answer; the value is the name of its counter."""
+    """Cause of a default output; the value is the name of its counter."""
 
     UNCONNECTED = "unconnected"
     OVERLOADED = "overloaded"
@@ -40,10 +38,7 @@ class FallbackCause(StrEnum):
 
 
 class FallbackReason(NamedTuple):
-    """Why the models' answer won't do: its cause, and the words for people.
-
-    `bad_input`: all the models asked say that it is for the caller to mend.
-    """
+    """Cause and explanation; a `bad_input` is one that all models asked refuse."""
 
     cause: FallbackCause
     explanation: str
@@ -53,7 +48,7 @@ class FallbackReason(NamedTuple):
 def why_none(
     outcomes: Sequence[Outcome | None], *, connected: Callable[[], bool]
 ) -> FallbackReason:
-    """Say why there is no output; `connected` says whether any model asked has a replica."""
+    """Return why there is no output; `connected` says if any model asked has a replica."""
     ended = [outcome for outcome in outcomes if outcome is not None]
     refusals = [outcome for outcome in ended if outcome.status == Status.INVALID_INPUT]
     if refusals:
@@ -72,7 +67,7 @@ def why_none(
 
 
 def why_default(objection: Objection) -> FallbackReason:
-    """Say why what the models answered is not given."""
+    """Return why the models' answer is not given."""
     if objection.fault is Fault.UNSURE:
         return FallbackReason(FallbackCause.UNSURE, objection.explanation)
     return _failed(objection.explanation)
@@ -85,23 +80,23 @@ def error_for(
     objective_ms: float,
     seconds_until_calm: Callable[[], float],
 ) -> ClipperError:
-    """Return what a query without default output fails with, or one whose input is bad."""
+    """Return the error of a query without a default output, or with a bad input."""
     cause, explanation = fallback.cause, fallback.explanation
-    told = f"{application.name}: {explanation}"
+    message = f"{application.name}: {explanation}"
     if cause is FallbackCause.REFUSED:
         return InvalidInput(explanation)
     if cause is FallbackCause.UNCONNECTED:
-        return NotReady(f"{told}, and there is no default output.")
+        return NotReady(f"{message}, and there is no default output.")
     if cause is FallbackCause.OVERLOADED:
         return Saturated(
-            f"{told}, and there is no default output.", retry_after_s=seconds_until_calm()
+            f"{message}, and there is no default output.", retry_after_s=seconds_until_calm()
         )
     if cause is FallbackCause.TIMED_OUT:
         return DeadlineExceeded(
-            f"{told} of {objective_ms:g} ms, and there is no default output.",
+            f"{message} of {objective_ms:g} ms, and there is no default output.",
             objective_ms=objective_ms,
         )
-    return ModelFailed(told)
+    return ModelFailed(message)
 
 
 def _failed(text: str) -> FallbackReason:

@@ -1,4 +1,4 @@
-"""Large batches: on which terms their rows are asked, and how many at once."""
+"""Large batches: the terms of their rows, and how many are open at once."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from serving.engine.gather import LAST_PRIORITY, CallOptions
 from serving.query.budget import batch_objective_ms, seconds_to_answer
 from serving.query.routing import Router
 
-# So many rows of a large batch are open at once: three batches of the arm that takes most keep its
-# replicas busy; fewer leave them idle, and more only take room in queues.
+# Rows open at once: three batches of the arm that takes most keep its replicas busy.
 LEAST_OPEN, BATCHES_OPEN, MOST_OPEN = 64, 3, 1024
-# A row that is scored carries less, and holds the loop for less when its batch is settled.
+# A scored row carries less than a query.
 MOST_SCORED = 3072
-# Each large batch holds its inputs and its answers in memory until the last one has come.
+# Each holds its inputs and answers in memory until the last one has come.
 MAX_LARGE_BATCHES = 16
 
 
 class Allowance(NamedTuple):
-    """Objective and deadline of a large batch, and the terms on which its rows are asked."""
+    """Objective and deadline of a large batch, and the terms of its rows."""
 
     objective_ms: float
     deadline: float
@@ -37,7 +36,7 @@ def allowance_for(
     arrived: float,
     timeout_ms: float | None,
 ) -> Allowance:
-    """Return on which terms the rows of a large batch are asked, behind every single query."""
+    """Return the terms of a large batch, whose rows go behind every single query."""
     objective_ms = batch_objective_ms(application.slo_ms, inputs=inputs)
     if timeout_ms is not None:
         objective_ms = min(objective_ms, timeout_ms)
@@ -56,7 +55,7 @@ def rows_open(
     version: VersionSpec | None,
     most: int = MOST_OPEN,
 ) -> int:
-    """Return how many rows may be open at once: some batches of the arm that takes most."""
+    """Return how many rows may be open at once."""
     targets = router.arms(application).targets.values()
     asked = [target.version for target in targets] if version is None else [version]
     at_once = max((engine.rows_at_once(arm.id) for arm in asked), default=0)
@@ -64,7 +63,7 @@ def rows_open(
 
 
 class LargeBatches:
-    """Counts the large batches that are being answered; one too many is refused on entering."""
+    """Counts the large batches being answered; entering one too many raises Saturated."""
 
     def __init__(self) -> None:
         self._open = 0

@@ -1,8 +1,7 @@
-"""Another arm asked after the first: one that refused the input, or was unsure (a cascade).
+"""Second arms: asked when the first one refused the input, or was unsure (a cascade).
 
-In a cascade the policy draws where it begins, and learns how good it is to begin there: the answer
-that came of it in the end is judged, and what both arms took is charged. So the chance of the arm
-that was drawn is the only one that matters, and known.
+In a cascade the policy learns how good it is to begin with an arm: the final answer is judged, and
+both arms are charged to the first.
 """
 
 from __future__ import annotations
@@ -14,28 +13,28 @@ from typing import NamedTuple
 from selection.answers.json_values import class_scores
 from serving.engine.engine import Target
 
-# Second opinions that didn't help are at most this share of an application's queries, beside some
-# to begin with: a flood of bad inputs costs the models a tenth more, not twice as much.
+# Second opinions that don't help are at most this share of an application's queries, beside some at
+# first: a flood of bad inputs costs a tenth more, not twice as much.
 SHARE = 0.1
 AT_FIRST = 50.0
 
 
 class SecondOpinion(NamedTuple):
-    """The arm asked after the first one refused, and the chance that it had of that."""
+    """The arm asked after the first refused, and its chance of that."""
 
     arm: str
     propensity: float
 
 
 class OpinionBound:
-    """How many second opinions an application may still ask for; those that help are free."""
+    """Bound of an application's second opinions; those that help are free."""
 
     def __init__(self) -> None:
         self._left = AT_FIRST
         self._queries = 0
 
     def take(self, *, queries: int) -> bool:
-        """Take one, if there is one left; `queries` is how many there have been so far."""
+        """Take one if one is left; `queries` counts the application's queries so far."""
         self._left = min(AT_FIRST, self._left + SHARE * (queries - self._queries))
         self._queries = queries
         if self._left < 1.0:
@@ -54,11 +53,7 @@ def drawn_other(
     may_ask: Callable[[str], bool],
     uniform: Callable[[], float] = random,
 ) -> SecondOpinion | None:
-    """Draw another arm by the policy's chances; None where there is none to ask.
-
-    Its propensity is the chance it has where this input's first arm refuses: what the policy
-    would do if the refusing arm, and those that nobody can ask, weren't there.
-    """
+    """Draw another arm by the policy's chances without the first; None if there is none to ask."""
     others = {arm: p for arm, p in chances.items() if p > 0.0 and arm != asked and may_ask(arm)}
     total = sum(others.values())
     left = uniform() * total
@@ -70,7 +65,7 @@ def drawn_other(
 
 
 def sureness_of(output: bytes) -> float:
-    """Return the share of the best class in an answer of scores, 0 of null, and 1 of any other."""
+    """Return the best class's share in an answer of scores; 0 for null, 1 for any other."""
     if output.strip() == b"null":
         return 0.0
     scores = class_scores(output)
@@ -82,7 +77,7 @@ def sureness_of(output: bytes) -> float:
 def dearest_other(
     targets: Mapping[str, Target], *, asked: str, may_ask: Callable[[str], bool]
 ) -> str | None:
-    """Return the arm that costs most, of those that cost more than the one asked."""
+    """Return the dearest arm that costs more than the one asked."""
     costs = {arm: target.version.cost for arm, target in targets.items()}
     dearer = [arm for arm, cost in costs.items() if cost > costs[asked] and may_ask(arm)]
     return max(dearer, key=costs.__getitem__, default=None)

@@ -1,4 +1,4 @@
-"""What a query is given in the end, and what it began with: whom to ask and how far to trust."""
+"""Prediction: a query's answer; and Choice: the arms that it asks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from serving.engine.engine import Target
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One answer. `output` and the values of `models` (by `model:version`) are JSON text.
+    """One answer; `output` and the values of `models` are JSON text.
 
-    `models` are those that answered in time, of the number `asked`.
+    `models` are those (`model:version`) that answered in time, of the number `asked`.
     """
 
     query_id: str
@@ -30,7 +30,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Choice(NamedTuple):
-    """Whom a query asks, and the policy by which, unless its caller `forced` the choice."""
+    """Arms that a query asks, by the policy unless its caller `forced` the choice."""
 
     targets: Mapping[str, Target]
     selection: Selection

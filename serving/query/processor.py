@@ -1,4 +1,4 @@
-"""Begins queries: whom to ask, by the application's policy, and on which terms (§5)."""
+"""Begins queries by their application's policy (§5)."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class QueryProcessor:
         *,
         version: VersionSpec | None = None,
     ) -> tuple[float, ...]:
-        """Return what the policy goes by; raises `BadRequest` where it asks for other features.
+        """Return the features encoded for the policy; a query of one `version` needs none.
 
-        A query that asks just `version` needs none.
+        Raises BadRequest if the policy expects others.
         """
         if given or version is None:
             return self.resources.store.policy(application).encode(given)
@@ -54,12 +54,11 @@ class QueryProcessor:
         traced: bool = False,
         allowance: Allowance | None = None,
     ) -> Query:
-        """Ask the arms that the policy selects, or just `version`.
+        """Ask the arms that the policy selects, or just `version`, about `input` (JSON text).
 
-        `input` is raw JSON text; `arrived` is on the monotonic clock and starts the objective,
-        which `timeout_ms` may shorten; an `allowance` replaces both. A `traced` query can tell
-        afterwards where its time went. A `key` is kept with one arm as long as the chances last,
-        and `features` are what `features_of` made of those given, if any.
+        `arrived` is on the monotonic clock and starts the objective, which `timeout_ms` may
+        shorten; an `allowance` replaces both. A `traced` query can be explained. A `key` stays with
+        one arm while the chances last; `features` come from `features_of`.
         """
         resources = self.resources
         arms = resources.router.arms(application)
@@ -126,11 +125,10 @@ class QueryProcessor:
     async def answers_of_all_arms(
         self, application: ApplicationSpec, input: bytes
     ) -> dict[str, bytes]:
-        """Return every arm's output for `input`, for feedback that comes without a receipt."""
+        """Return every arm's output for `input`, for feedback without a receipt."""
         engine, arms = self.resources.engine, self.resources.router.arms(application)
         names = tuple(arms.targets)
         gather = Gather(calls=len(names), deadlines=engine.deadlines)
-        # Nobody waits for feedback as for an answer: it gets a second at least.
         seconds = max(1.0, application.slo_ms / 1e3)
         engine.ask(
             gather,

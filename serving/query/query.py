@@ -1,4 +1,4 @@
-"""The life of a query: whom to ask, what came back in time, one answer with a receipt (§5)."""
+"""The life of a query: ask arms, combine what came in time, sign a receipt (§5)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from serving.query.other_arms import SecondOpinion, dearest_other, drawn_other, 
 from serving.query.prediction import Choice, Prediction
 from serving.query.resources import QueryResources
 
-# Python 3.11 takes 70 ns to look up a member of an enumeration: several times for each query.
+# Looking up a member of an enumeration takes 70 ns.
 _OK, _REFUSED = Status.OK, Status.INVALID_INPUT
 
 
 class Query:
-    """One question of one application, from its arrival to its answer."""
+    """One query of one application, from its arrival to its answer."""
 
     __slots__ = (
         "_call",
@@ -84,10 +84,9 @@ class Query:
         self.objective_ms = objective_ms
         self.deadline = deadline
         self.choice = choice
-        # All that were asked: the policy's selection, and who was asked for a second opinion.
         self.arms = choice.selection.arms
         self.second: SecondOpinion | None = None
-        # Who was asked because the first was unsure; "": nobody.
+        # The arm asked because the first was unsure.
         self.dearer = ""
         self.begun = monotonic() if traced else 0.0
         self.gather = Gather(
@@ -97,7 +96,7 @@ class Query:
         )
 
     def when_settled(self, call: Callable[[], None]) -> None:
-        """Call when every arm has answered, or the deadline has passed; at once where they have."""
+        """Call when every arm has answered or the deadline has passed."""
         if not self.gather.missing and not self._asks_another():
             call()
         else:
@@ -111,7 +110,7 @@ class Query:
             self._call()
 
     def _asks_another(self) -> bool:
-        """Ask another arm, once, where the only one asked has refused the input, or is unsure."""
+        """Ask a second arm if the only one asked has refused the input, or is unsure."""
         outcomes = self.gather.outcomes
         if len(outcomes) != 1 or outcomes[0] is None:
             return False
@@ -143,7 +142,7 @@ class Query:
         return True
 
     def _ask_another(self) -> SecondOpinion | None:
-        """Ask another arm about an input that the one asked refuses; None where none can be."""
+        """Ask another arm about an input that the first refuses, if there is one."""
         application, choice, resources = self.application, self.choice, self._resources
         if choice.forced or len(self.arms) != 1 or len(choice.targets) == 1:
             return None
@@ -172,7 +171,7 @@ class Query:
 
     @property
     def number(self) -> int:
-        """How many queries of its application have ended so far."""
+        """Return how many queries of its application have ended so far."""
         return self._stats.queries + self._stats.errors
 
     async def settled(self) -> None:
@@ -188,23 +187,17 @@ class Query:
 
     @property
     def found_no_room(self) -> bool:
-        """Whether every model asked refused it because its queue was full."""
+        """Return whether every model asked refused it because its queue was full."""
         outcomes = self.gather.outcomes
         return bool(outcomes) and all(o and o.status == Status.SATURATED for o in outcomes)
 
     def abandon(self) -> None:
-        """Its caller has left: ask nobody any more, tell nobody, and count it as abandoned.
-
-        To be called at most once, and instead of `prediction`.
-        """
+        """Stop for a caller who has left; call it at most once, instead of `prediction`."""
         self._stats.abandoned += 1
         self.gather.abandon()
 
     def prediction(self) -> Prediction:
-        """Combine what arrived. Raises where nothing did and there is no default output.
-
-        A fault of ours counts as an error of the application, too: its query got no answer.
-        """
+        """Combine what arrived. Raises if nothing did and there is no default output."""
         try:
             return self._combined()
         except Exception:
@@ -243,7 +236,7 @@ class Query:
         )
 
     def _charge(self, outputs: Mapping[str, bytes]) -> None:
-        """Tell at once who answered: selection doesn't wait for feedback that may never come."""
+        """Note at once which arms answered: feedback may never come."""
         reliability = self._resources.store.reliability(self.application)
         if len(outputs) == len(self.arms):
             reliability.all_answered(self.arms)
@@ -259,11 +252,11 @@ class Query:
             reliability.note(arm, answered=answered)
 
     def explained(self, *, settled_at: float) -> dict[str, Any] | None:
-        """Say where the time went, where the caller asked for it."""
+        """Return where the time went, if the caller asked for it."""
         traces = self.gather.traces
         if traces is None or not self.begun:
             return None
-        told = breakdown(
+        explained = breakdown(
             arms=self.arms,
             outcomes=self.gather.outcomes,
             traces=traces,
@@ -273,8 +266,11 @@ class Query:
             combining=monotonic() - settled_at,
         )
         if self.dearer and (first := self.gather.outcomes[0]) is not None:
-            told["cascade"] = {"to": self.dearer, "sureness": round(sureness_of(first.payload), 4)}
-        return told
+            explained["cascade"] = {
+                "to": self.dearer,
+                "sureness": round(sureness_of(first.payload), 4),
+            }
+        return explained
 
     def _decide(self, outputs: dict[str, bytes]) -> Combined | Objection:
         if self.dearer and self.dearer in outputs:
@@ -291,7 +287,7 @@ class Query:
         )
 
     def _fallback(self, objection: Objection) -> FallbackReason:
-        """Say why the models' answer isn't given, and count it."""
+        """Return why the models' answer isn't given, and count it."""
         if objection.fault is Fault.NO_OUTPUT:
             fallback = why_none(self.gather.outcomes, connected=self._connected)
         else:
@@ -300,7 +296,7 @@ class Query:
         return fallback
 
     def _default(self, fallback: FallbackReason) -> bytes:
-        """Return the default output. Raises where there is none, or the input is to be mended."""
+        """Return the default output. Raises if there is none, or the input is bad."""
         default = self.application.default_output
         if default is not None and not fallback.bad_input:
             return default
@@ -316,7 +312,7 @@ class Query:
         return any(connected(targets[arm].version.id) for arm in self.arms)
 
     def _seconds_until_calm(self) -> float:
-        """Return when the arms asked should have answered all that waits for them now."""
+        """Return the expected seconds until the arms have answered all that waits now."""
         seconds_behind, targets = self._resources.engine.seconds_behind, self.choice.targets
         return max((seconds_behind(targets[arm].version.id) for arm in self.arms), default=0.0)
 
@@ -326,7 +322,7 @@ class Query:
             # The policy's choice without the arm that refused.
             selection = Selection((self.second.arm,), (self.second.propensity,))
         if self.dearer and self.dearer in outputs:
-            # What it came to is that of the arm with which it began.
+            # The final answer counts for the arm that it began with.
             outputs = {selection.arms[0]: outputs[self.dearer]}
         nonce = os.urandom(NONCE_BYTES)
         excused = self._excused(outputs) if len(outputs) < len(selection.arms) else ()
@@ -339,7 +335,7 @@ class Query:
             issued_at_ms=int(time() * 1e3),
             application_id=application.id,
             context=self.context,
-            # Not one by one: a whole propensity stays whole, and short, in compiled code as well.
+            # By map: compiled code would make a float of a whole propensity.
             arms=tuple(
                 map(
                     ArmRecord,
@@ -375,10 +371,9 @@ class Query:
         return (together(spent, elapsed=elapsed),) if self.dearer else spent
 
     def _excused(self, outputs: Mapping[str, bytes]) -> tuple[str, ...]:
-        """Return arms whose missing answer feedback is not to hold against them.
+        """Return arms whose missing answer feedback doesn't hold against them.
 
-        Those that are down pay for it by their reliability, and a loss of theirs would weigh by
-        one over the small chance of a probe; the others had less time than the objective.
+        Those that are down pay by their reliability; the others had less time than the objective.
         """
         if self.hurried or self.second is not None:
             return tuple(arm for arm in self.arms if arm not in outputs)

@@ -20,10 +20,7 @@ from serving.query.routing import Router
 
 @dataclass(slots=True, kw_only=True)
 class QueryResources:
-    """The engine, selection's stores, the signer of receipts, and the counts.
-
-    `opinions` are what each application, by its id, may still ask of second opinions.
-    """
+    """The engine, selection's stores, the signer of receipts, and the counts."""
 
     engine: Engine
     router: Router

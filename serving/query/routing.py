@@ -1,4 +1,4 @@
-"""Which versions are an application's arms at this moment, in this web process."""
+"""Routing of applications to the versions that are their arms now, in this web process."""
 
 from __future__ import annotations
 
@@ -22,10 +22,7 @@ Connected = Callable[[int], bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arms:
-    """An application's arms: route weights and targets, by `model:version`, and how they are asked.
-
-    Its queries are to be answered `within_s` after they arrived.
-    """
+    """An application's route weights and targets, by `model:version`, and terms of its queries."""
 
     weights: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     targets: Mapping[str, Target] = field(default_factory=lambda: MappingProxyType({}))
@@ -48,7 +45,7 @@ class Arms:
 
 
 class Touched(NamedTuple):
-    """What is another one with a change: applications by their names, versions by their ids."""
+    """Names of applications and ids of versions that a change touches."""
 
     applications: set[str]
     versions: set[int]
@@ -57,9 +54,8 @@ class Touched(NamedTuple):
 class Router:
     """Follows the registry, but leaves a model's old version only for a connected new one.
 
-    A release goes live for everyone at once; a process that has no link to the new replicas yet
-    keeps asking the old version for the moment that takes, so that no query falls between.
-    What a change costs grows with what it touches, not with the registry.
+    A process without a link to the new replicas yet keeps asking the old ones for that moment. The
+    cost of a change grows with what it touches, not with the registry.
     """
 
     def __init__(self, *, connected: Connected) -> None:
@@ -77,11 +73,11 @@ class Router:
         self._objectives_ms: defaultdict[int, dict[int, float]] = defaultdict(dict)
 
     def apply(self, snapshot: Snapshot) -> Touched:
-        """Follow the registry to where it is so."""
+        """Follow the registry to this snapshot."""
         return self.follow(differences(self.snapshot, snapshot))
 
     def follow(self, changes: Sequence[RowChange]) -> Touched:
-        """Follow these changes of the registry; returns what is another one with them."""
+        """Follow these changes of the registry; return what they touch."""
         before, self.snapshot = self.snapshot, changed(self.snapshot, changes)
         touched = Touched(set(), set())
         applications: set[int] = set()
@@ -103,7 +99,7 @@ class Router:
         return touched
 
     def refresh(self) -> Touched:
-        """Decide anew which version each model serves; call it when a replica came or went."""
+        """Decide anew which version each model serves, after a replica came or went."""
         touched = Touched(set(), set())
         for model_id in list(self._behind):
             if self._settle(model_id):
@@ -115,7 +111,7 @@ class Router:
         return self._arms.get(application.id) or Arms.of(application, found=[])
 
     def expected_versions(self) -> set[int]:
-        """Versions that queries may wait for: routed here, or live in the registry."""
+        """Return the versions that queries may wait for: routed here, or live."""
         live = {model.live_version_id for model in self.snapshot.models.values()}
         return self._objectives_ms.keys() | {version for version in live if version is not None}
 
@@ -124,7 +120,7 @@ class Router:
         return min(self._objectives_ms.get(version_id, {}).values(), default=None)
 
     def _take_up(self, application_id: int, spec: ApplicationSpec | None, touched: Touched) -> None:
-        """Know an application as it is from now on; None: no longer."""
+        """Replace an application by this one; None: remove it."""
         known = self._applications.pop(application_id, None)
         if known is not None:
             touched.applications.add(known.name)
@@ -137,7 +133,7 @@ class Router:
                 self._askers[route.model_id].add(application_id)
 
     def _settle(self, model_id: int) -> bool:
-        """Decide which version a model serves; returns whether that is another one."""
+        """Decide which version a model serves; return whether that is another one."""
         model, current = self.snapshot.models.get(model_id), self._serving.get(model_id)
         wanted = None if model is None else model.live_version_id
         if wanted is None:
@@ -158,7 +154,7 @@ class Router:
         return leaves
 
     def _route(self, applications: Iterable[int], touched: Touched) -> None:
-        """Decide anew whom these applications ask; whom they asked and ask is touched as well."""
+        """Decide anew which arms these applications ask; old and new ones are touched."""
         for application_id in applications:
             known = self._arms.pop(application_id, None)
             for target in known.targets.values() if known else ():
@@ -181,7 +177,7 @@ class Router:
 def _discard(
     index: dict[int, set[int]] | dict[int, dict[int, float]], key: int, application_id: int
 ) -> None:
-    """Take an application out of an index, which holds nothing that is empty."""
+    """Remove an application from an index, and its entry if that is empty then."""
     entries = index.get(key)
     if entries is None:
         return

@@ -1,8 +1,6 @@
-"""Many rows through the same arms, for a caller who wants outputs and nothing else.
+"""Scoring: many rows through the same arms, without draws, cache, receipts or learning.
 
-What a query costs beside its model is left out: no draw for each row, no cache, no receipt, and no
-objective but a deadline for all rows. Nothing is counted or learned of the arms, so that a night's
-scoring doesn't change what queries are answered by.
+A night's scoring doesn't change how queries are answered.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ from serving.query.prediction import NOBODY, Choice, forced_on
 from serving.query.query import outputs_of
 from serving.query.resources import QueryResources
 
-# Rows are asked about, and waited for, so many at a time.
+# Rows that share one gather.
 GROUP = 32
 _OK, _SATURATED = Status.OK, Status.SATURATED
 
@@ -38,7 +36,7 @@ Outcomes = Sequence[Outcome | None]
 
 
 class Scored(NamedTuple):
-    """The rows' outputs in order, `null` for those that failed, and why those did."""
+    """Outputs in order, `null` for rows that failed, and the errors of those."""
 
     outputs: list[bytes]
     failed: dict[int, ClipperError]
@@ -51,10 +49,9 @@ def scoring_choice(
     context: str,
     version: VersionSpec | None,
 ) -> Choice:
-    """Return whom to ask about every row: `version`, or what the policy has come to.
+    """Return the arms for every row: `version`, or all or the likeliest by the policy.
 
-    That is all arms where it asks all, else the likeliest: rows without feedback explore nothing.
-    Raises NotReady where none of them is connected.
+    Raises NotReady if none of them is connected.
     """
     if version is not None:
         choice = forced_on(version)
@@ -148,7 +145,7 @@ class Scoring:
         return gather.abandon
 
     def _input(self, row: int) -> bytes | None:
-        """Return a row's JSON text; None where it is of another type, which is noted."""
+        """Return a row's JSON text; None, and a note, if it is of another type."""
         input = bytes(self._inputs[row])
         try:
             self._check(input)
@@ -169,7 +166,7 @@ class Scoring:
         return again
 
     def _keep(self, row: int, output: bytes) -> None:
-        """Note a row's output, or its failure if the answer would be too large."""
+        """Note a row's output, or a failure if the answer would be too large."""
         if self._bytes + len(output) > MAX_ANSWER_BYTES:
             self._scored.failed[row] = ModelFailed(ANSWER_TOO_LARGE)
             return
@@ -177,7 +174,7 @@ class Scoring:
         self._scored.outputs[row] = output
 
     def _answered(self, row: int, outcomes: list[Outcome | None]) -> bool:
-        """Note what a row comes to; False where it is to be asked about again."""
+        """Note a row's outcome; return False if it is to be asked again."""
         full = all(outcome is not None and outcome.status == _SATURATED for outcome in outcomes)
         if full and monotonic() + REFUSED_PAUSE_S < self._deadline:
             return False
@@ -188,9 +185,9 @@ class Scoring:
         return True
 
     def _decided(self, outcomes: list[Outcome | None]) -> bytes:
-        """Return what the arms come to. Raises what a query without default output would.
+        """Return the combined output; the default stands in for an unsure one, not a missing one.
 
-        The default output stands in for an answer that is unsure, not for one that is missing.
+        Raises what a query without default output would.
         """
         application, targets = self._application, self._choice.targets
         decided = decide(

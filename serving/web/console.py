@@ -1,4 +1,4 @@
-"""What a console process has beside Django: its counts, and word of changes of the registry."""
+"""Runtime of a console process: its counts, and notices of changes of the registry."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from serving.web.upkeep import keep, listen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleSpec:
-    """What the composition root hands in. What reads blocks, and is called in a thread."""
+    """Settings of a console process; its functions block, and are called in a thread."""
 
     redis_url: str
     registry_channel: str
@@ -38,7 +38,7 @@ class ConsoleSpec:
 
 
 class ConsoleRuntime:
-    """Owns what a console process counts, and the tasks that publish it and listen for changes."""
+    """Owns the counts, and the tasks that publish them and listen for changes."""
 
     def __init__(self, spec: ConsoleSpec) -> None:
         self.spec = spec

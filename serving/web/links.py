@@ -1,4 +1,4 @@
-"""Keeps this web process connected to every ready replica in the directory."""
+"""Links of this web process to every ready replica in the directory."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from serving.rpc.text import safe_text
 # Over TCP that includes authentication, for which a replica has to finish its batch.
 CONNECT_TIMEOUT_S = 5.0
 HELLO_TIMEOUT_S = 5.0
-# The first question waits for its turn behind the batches of other web processes. As long as a
-# batch may take: by then a replica that hangs has been ended.
+# The probe waits behind batches of other web processes, for as long as one may take.
 PROBE_TIMEOUT_S = 60.0
-# A batch without inputs: it goes the whole way to the loop that runs the model, and back.
+# A batch without inputs, which goes to the loop that runs the model and back.
 PROBE_REQUEST = 0
 PROBE = encode_predict(PROBE_REQUEST, ())
 # A replica that refuses us, or that we refuse, is not dialled again for this long.
@@ -33,14 +32,10 @@ logger = logging.getLogger(__name__)
 
 
 class ReplicaLinks:
-    """One connection a replica, opened once however many ask for it.
+    """One connection for each replica, used once the replica has answered a probe.
 
-    A replica is asked queries once it has answered a first question, not because it is said to be
-    ready: what the directory says was true on the replica's host.
-
-    Replicas are dialled where the directory says; over TCP both ends then prove that they know the
-    secret. A replica that vanishes from the directory keeps its link for as long as the link
-    works: the directory may be gone while the replica is well.
+    Over TCP both ends prove that they know the secret. A replica that vanishes from the directory
+    keeps its link while that works: the directory may be gone while the replica is well.
     """
 
     def __init__(
@@ -54,10 +49,7 @@ class ReplicaLinks:
         self._faults: dict[str, str] = {}
 
     def sync(self, records: Iterable[ReplicaRecord]) -> None:
-        """Open a link to each ready one of these replicas that has none yet; end those to the dead.
-
-        A replica that failed may have left a process behind that holds its connections open.
-        """
+        """Open links to ready replicas that have none, and end those to failed ones."""
         known = {record.id: record for record in records}
         ready = {
             record.id: record for record in known.values() if record.state is ReplicaState.READY
@@ -77,16 +69,16 @@ class ReplicaLinks:
 
     @property
     def linked(self) -> KeysView[str]:
-        """The replicas to which there is a link, or one is being made."""
+        """Return the replicas with a link, or one that is being made."""
         return self._links.keys()
 
     @property
     def opening(self) -> list[asyncio.Task[None]]:
-        """What ends once a link that is being made leads to its replica, or to none."""
+        """Return the tasks that open links."""
         return [link.opening for link in self._links.values() if not link.opening.done()]
 
     def views(self) -> dict[str, LinkView]:
-        """Return, by replica, how this process stands with all that it was told of last."""
+        """Return the state of the link to each replica that is listed as ready."""
         return {
             replica_id: LinkView(
                 address=address,
@@ -112,7 +104,7 @@ class ReplicaLinks:
         return replica
 
     def failed(self, replica_id: str, error: Exception) -> None:
-        """Remember why there is no link, for as long as there is none."""
+        """Remember why there is no link."""
         if replica_id in self._addresses:
             self._faults[replica_id] = explain(error)
             self._on_change()
@@ -126,7 +118,7 @@ class ReplicaLinks:
 
 
 class _Link:
-    """From dialling to the end of the connection: HELLO, a first question, then queries."""
+    """One connection: HELLO, the probe, then queries."""
 
     def __init__(
         self, record: ReplicaRecord, *, authentication: Authentication, owner: ReplicaLinks
@@ -146,7 +138,7 @@ class _Link:
 
     @property
     def is_proven(self) -> bool:
-        """Whether the replica has answered this process, and may be asked queries."""
+        """Return whether the replica has answered the probe."""
         return self._replica is not None
 
     def close(self) -> None:
@@ -155,7 +147,7 @@ class _Link:
             self._connection.close()
 
     def abort(self) -> None:
-        """End it at once; what was sent and isn't answered is asked of others."""
+        """End it at once; unanswered calls are asked of others."""
         if self._connection is not None:
             self._connection.abort()
 
@@ -208,9 +200,9 @@ class _Link:
         _settle(self._answered)
 
     def _checked(self, frame: Frame) -> Hello:
-        """Another replica may have got the address of one that is gone, or serve what nobody asked.
+        """Return the HELLO. Raises ProtocolError if it isn't what the directory lists.
 
-        Queries go by what HELLO says, so that has to be what the directory lists.
+        Another replica may have got the address of one that is gone.
         """
         hello = decode_hello(frame.body)
         if hello.replica != self._id:
@@ -240,7 +232,7 @@ def _named(by: Hello | ReplicaRecord) -> str:
 
 
 def explain(error: Exception) -> str:
-    """Return why there is no link, in a few words that name the kind of obstacle."""
+    """Return why there is no link, in a few words."""
     cause = error.__cause__
     if isinstance(cause, ProtocolError):
         return f"handshake failed: {cause}"

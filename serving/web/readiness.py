@@ -1,9 +1,7 @@
-"""Whether this process should be asked: what each routed model lacks, and whether that is for it.
+"""Readiness of this process for a load balancer.
 
-A load balancer asks, so only what another process may be able to do counts: a model that this one
-can't reach yet. What nobody can serve is told, and takes nobody away from the other applications:
-a model never deployed, one scaled to none, an application without routes, a version that fails to
-load, one that finds no slot.
+It fails only on what another process may be able to do: a model that this one can't reach yet.
+What nobody can serve is said, but takes no process away from the other applications.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ UNCONNECTED = "no replica is connected"
 
 @dataclass(slots=True)
 class Readiness:
-    """The state of each thing by name, and those of them that keep this process from its work."""
+    """State of each thing by name, and those that make this process unready."""
 
     states: dict[str, str] = field(default_factory=dict)
     failing: dict[str, str] = field(default_factory=dict)
@@ -46,10 +44,9 @@ def model_readiness(
     unreachable: Mapping[int, Sequence[str]] = MappingProxyType({}),
     slots: Mapping[str, Slots] = NO_SLOTS,
 ) -> Readiness:
-    """Look at everything that is routed to. `records` is the directory as last read.
+    """Return the readiness of all routed models, by the directory's `records`.
 
-    `unreachable` says, by version, what is in the way of this process to its ready replicas, and
-    `slots` by device how many the workers have.
+    `unreachable` has by version why ready replicas can't be reached, `slots` those of each device.
     """
     readiness = Readiness()
     records = list(records)
@@ -101,7 +98,7 @@ def _note_unconnected(
 def _lacks_slot(
     version: VersionSpec, *, records: Sequence[ReplicaRecord], slots: Mapping[str, Slots]
 ) -> str:
-    """Say that replicas of others have every slot and this version's waits for one; "" if not."""
+    """Say which replicas have the slot that this version's wait for; "" if it has one."""
     own = [record for record in records if record.version_id == version.id and record.is_supply]
     total = slots[version.device].total if version.device in slots else 0
     taken = Counter(
@@ -132,14 +129,14 @@ def _note_missing(
 
 
 def _fail_where_none_serves(readiness: Readiness) -> None:
-    """Where replicas of every routed model fail, nothing is lost by waiting for one that works."""
+    """Be unready if the replicas of every routed model fail."""
     models = {name: s for name, s in readiness.states.items() if s.startswith("its replicas fail")}
     if models and OK not in readiness.states.values():
         readiness.failing |= models
 
 
 async def console_state(socket: str, *, within_s: float = 2.0) -> str:
-    """Ask the console for its health at the Unix socket where it takes requests."""
+    """Return the console's health, asked at its Unix socket."""
     try:
         async with asyncio.timeout(within_s):
             return OK if await _answers(socket) else "answers with an error"

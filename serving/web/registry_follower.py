@@ -1,7 +1,7 @@
-"""Follows the registry by its change number.
+"""Follower of the registry's change number.
 
-Each announcement, and each second without one, has what is newer read; once a minute everything
-is. RowReading is done in a thread, and what it finds is applied on the event loop in slices.
+It reads newer rows on each announcement and once a second, and everything once a minute; a thread
+reads, and the event loop applies the changes in slices.
 """
 
 from __future__ import annotations
@@ -34,14 +34,13 @@ from selection.store.redis_keys import REDIS_ERRORS
 from serving.metrics.event_loop import LoopWatch
 from serving.web.upkeep import RETRY_PAUSE_S
 
-# A change whose announcement was lost is followed within this time.
+# A change is followed within this time if its announcement was lost.
 LOOK_S = 1.0
-# A change that was made past the ORM, and recorded nowhere, is followed within this time.
+# A change that was made past the ORM is followed within this time.
 WHOLE_LOOK_S = 60.0
 # Changes applied at once: about a millisecond of the loop.
 SLICE = 40
-# A caller who asks for something unknown waits this long for what may have just been made; looks
-# for such callers are at least so far apart.
+# A caller who asks for something unknown waits this long for a look; these are so far apart.
 CATCH_UP_S = 1.0
 LOOKS_APART_S = 0.05
 
@@ -50,17 +49,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrySource:
-    """The readings of the registry (`registry.following.reading`); each blocks."""
+    """Readings of the registry (`registry.following.reading`), which block."""
 
     last_number: Callable[[], int]
     read_newer: Callable[[int], RowReading | None]
     read_piece: Callable[[str, int], Piece]
-
-
-class InThread(Protocol):
-    """Runs blocking work beside the loop."""
-
-    def __call__(self, work: Callable[[], Any], /) -> Awaitable[Any]: ...
 
 
 class Following(Protocol):
@@ -75,7 +68,7 @@ class Following(Protocol):
 
 
 class RegistryFollower:
-    """Keeps what one web process serves up to date with the registry."""
+    """Keeps one web process up to date with the registry."""
 
     def __init__(
         self,
@@ -84,7 +77,7 @@ class RegistryFollower:
         process_id: str,
         source: RegistrySource,
         following: Following,
-        in_thread: InThread,
+        in_thread: Callable[[Callable[[], Any]], Awaitable[Any]],
         watch: LoopWatch,
     ) -> None:
         self._client = client
@@ -114,7 +107,7 @@ class RegistryFollower:
         await self._look()
 
     async def run(self) -> None:
-        """Follow for as long as the process lives."""
+        """Follow while the process lives."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
@@ -137,7 +130,7 @@ class RegistryFollower:
         await note_followed(self._client, self._process_id, number=self.followed)
 
     async def leave(self) -> None:
-        """Have nobody wait for this process any more. Raises RedisError."""
+        """Stop others from waiting for this process. Raises RedisError."""
         await leave_followers(self._client, self._process_id)
 
     async def catch_up(self) -> None:
@@ -151,7 +144,7 @@ class RegistryFollower:
                     await asyncio.wait([self.next_look])
 
     def describe_faults(self) -> str:
-        """Say for people which rows are left out; "" if none is."""
+        """Say which rows are left out; "" if none is."""
         if not self.faults:
             return ""
         (kind, row_id), why = next(iter(self.faults.items()))

@@ -1,4 +1,4 @@
-"""One web process's serving runtime: everything a query needs, kept up to date behind it."""
+"""Runtime of a web process: all that a query needs, kept up to date."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeSpec:
-    """What the composition root hands in. What `registry` does blocks, and is done in a thread."""
+    """Settings of a web process; `registry` and `check_database` block."""
 
     redis_url: str
     registry_channel: str
@@ -199,7 +199,7 @@ class Runtime:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def found(self, look: Callable[[Snapshot], T]) -> T:
-        """Return what `look` finds; what it misses at first it looks for once more, up to date."""
+        """Return what `look` finds, if need be on a second look that is up to date."""
         try:
             return look(self.snapshot)
         except NotFound:
@@ -209,11 +209,7 @@ class Runtime:
         return look(self.snapshot)
 
     async def _await_notice(self) -> None:
-        """Wait a moment for the look that follows a change anyway.
-
-        Strangers come without a key that anybody made: were they to have the registry read, they
-        could keep the database and this process busy.
-        """
+        """Wait a moment for the next look: strangers without a key must not cause one."""
         await asyncio.wait([self.registry.next_look], timeout=NOTICE_S)
 
     # --- keeping up ---------------------------------------------------------------------------
@@ -229,7 +225,7 @@ class Runtime:
             self._directory_changed.set()
 
     async def _publish_view(self) -> None:
-        """Say which replicas have answered this process: releases wait for its word."""
+        """Publish which replicas have answered this process: releases wait for it."""
         view = WebView(
             id=self.metrics.process_id,
             host=socket.gethostname(),
@@ -248,7 +244,7 @@ class Runtime:
         self.served.expect(self.records)
 
     def unreachable(self) -> Mapping[int, list[str]]:
-        """Say, by version, why this process has no link to which ready replica."""
+        """Return by version why this process has no link to ready replicas."""
         views = self.links.views()
         reasons: defaultdict[int, list[str]] = defaultdict(list)
         for record in self.records:

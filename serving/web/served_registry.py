@@ -1,4 +1,4 @@
-"""What changes of the registry mean for what one web process serves: routes, engine, counters."""
+"""Application of registry changes to the routes, engine and counters of a web process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from serving.query.routing import Router
 
 
 class ServedRegistry:
-    """Applies changes of the registry and of the replicas: only what they touch is looked at."""
+    """Applies changes of the registry and of the replicas to what they touch."""
 
     def __init__(self, *, router: Router, engine: Engine, metrics: Metrics) -> None:
         self._router = router
@@ -33,11 +33,11 @@ class ServedRegistry:
         return self._router.snapshot
 
     def forget_gone(self) -> None:
-        """Forget what late queries have counted of what is gone."""
+        """Forget counts of late queries for what is gone."""
         self._metrics.forget(arms_of=self._arms_of)
 
     def expect(self, records: Iterable[ReplicaRecord]) -> None:
-        """Have queries wait for these replicas' versions, too, where they are on their way."""
+        """Let queries wait for the versions of replicas that are on their way."""
         self._coming = {record.version_id for record in records if record.is_supply}
         self._expect()
 
@@ -46,7 +46,7 @@ class ServedRegistry:
         self._tell_engine(self._router.refresh().versions)
 
     def _tell_engine(self, versions: Collection[int]) -> None:
-        """Routes or settings changed: so may the versions to wait for, and how they are asked."""
+        """Tell the engine which versions to expect, and the settings of these."""
         self._expect()
         self._engine.configure(self._settings(versions))
 

@@ -1,7 +1,6 @@
-"""Startup of a web process: it connects to what the others reach before it takes connections.
+"""Startup of a web process: it connects to the replicas that others reach before it is asked.
 
-Another one is there, or was a moment ago, and has answered queries with these models. Were this one
-to begin before it is connected to them, its first queries would get default outputs.
+Its first queries would get default outputs otherwise.
 """
 
 from __future__ import annotations
@@ -23,14 +22,13 @@ logger = logging.getLogger(__name__)
 
 
 class NotReached(Exception):
-    """A new web process can't reach what the others reach, so that they go on instead."""
+    """A new web process can't reach what the others reach, so they go on instead."""
 
 
 async def start_up(runtime: Runtime, *, replaces: bool) -> None:
-    """Connect to the replicas there are, and read what was learned.
+    """Connect to the replicas, and read what was learned.
 
-    Raises NotReached where this process is to replace another one that reaches more; where it is
-    the only one it goes on without.
+    Raises NotReached if this process replaces another one that reaches more.
     """
     lacking = await _reach_replicas(runtime)
     if lacking and replaces:
@@ -41,7 +39,7 @@ async def start_up(runtime: Runtime, *, replaces: bool) -> None:
 
 
 async def _reach_replicas(runtime: Runtime) -> list[str]:
-    """Return what some other process reaches and this one does not, in the end: versions, Redis."""
+    """Return what some other process reaches and this one, in the end, does not."""
     until = monotonic() + REACH_S
     while True:
         try:
@@ -70,7 +68,7 @@ def _lacking(runtime: Runtime, *, others: list[WebView]) -> list[str]:
 
 
 async def _read_learned(runtime: Runtime) -> None:
-    """Have what each application has learned at hand for its first query."""
+    """Read what each application has learned, for its first query."""
     applications = runtime.snapshot.applications.values()
     asked = [(each, runtime.router.arms(each).weights) for each in applications]
     known = [(application, arms) for application, arms in asked if arms]

@@ -1,4 +1,4 @@
-"""Upkeep of a web process: work on every change, and now and then without one."""
+"""Upkeep of a web process: refreshes on changes and from time to time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def keep(
 async def listen(
     redis: Redis, *channels: str, hear: Callable[[str], None], catch_up: Callable[[], None]
 ) -> None:
-    """Call `hear` with the channel of each notice, and `catch_up` once nothing goes unheard."""
+    """Call `hear` with the channel of each notice, and `catch_up` after subscribing."""
     log_once = LogOnce(logger, away="no notices from Redis", back="notices come from Redis again")
     while True:
         try:

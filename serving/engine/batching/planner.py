@@ -1,4 +1,4 @@
-"""Batch planner of one replica: how large its batches are, when they leave, how long they take."""
+"""Planner of one replica's batches: size, wait and expected times."""
 
 from __future__ import annotations
 
@@ -78,14 +78,12 @@ class ServiceTime:
 
 
 class BatchPlanner:
-    """Batch size, wait and expected times of one replica, learned from its batches.
+    """Learns batch size, wait and expected times from one replica's batches.
 
-    `answer_within` is the tightest objective of the applications that the replica serves, in
-    seconds; a `fixed_budget` replaces the batch's share of it. `common` is what all replicas of the
-    version have shown together: it stands in for a replica that has shown nothing yet.
-
-    `cap` is the largest batch to send now, `ample_rows` how many rows may wait before a query's
-    deadline is looked at.
+    `answer_within` is the tightest objective of the applications served, in seconds; a
+    `fixed_budget` replaces a batch's share of it. `common` has the times of all replicas of the
+    version, for one without any. `cap` is the largest batch to send now; up to `ample_rows` may
+    wait before a query's deadline is checked.
     """
 
     def __init__(
@@ -122,10 +120,7 @@ class BatchPlanner:
         self._plan()
 
     def record(self, *, rows: int, seconds: float, failed: bool = False) -> None:
-        """Learn that a batch of `rows` took `seconds` by itself.
-
-        A batch that `failed` whole says nothing of how long answers take.
-        """
+        """Learn that a batch of `rows` took `seconds`; if it `failed`, its time says nothing."""
         self.controller.record(size=rows, latency=seconds)
         self._rows += (rows - self._rows) / 5
         if not failed:
@@ -136,24 +131,23 @@ class BatchPlanner:
 
     @property
     def holds(self) -> bool:
-        """Whether a batch may be held back at all."""
+        """Return whether a batch may be held back at all."""
         return self._batching.wait_ms != 0.0
 
     @property
     def bulk_cap(self) -> int:
-        """The largest batch to send of rows in no hurry, found by doubling.
+        """Return the largest batch of rows in no hurry, found by doubling.
 
-        The controller's steps would take hundreds of batches, each of which pays what a batch costs
-        whatever its size.
+        The controller's steps would take hundreds of batches.
         """
         return max(self.cap, min(self._bulk, self.controller.max_size))
 
     @property
     def wait_s(self) -> float:
-        """How long a free replica is kept waiting for a fuller batch (paper §4.3.2).
+        """Return how long a free replica waits for a fuller batch (paper §4.3.2).
 
-        Unless set, it is a share of what a batch costs whatever its size, where that is a third of
-        its time or more and several rows share it.
+        Unless set, it is a share of a batch's fixed cost, if that is a third of its time or more
+        and several rows share it.
         """
         if self._batching.wait_ms is not None:
             return self._batching.wait_ms / 1e3
@@ -173,13 +167,13 @@ class BatchPlanner:
             self._bulk = max(1, rows // 2)
 
     def batch_seconds(self, rows: int) -> float:
-        """Return how long a batch of `rows` may be expected to take."""
+        """Return the expected seconds of a batch of `rows`."""
         if not self._service.calibrated:
             return rows * 1e-6  # enough to tell a long queue from a short one
         return self._service.predict(rows) * RESERVE
 
     def queue_seconds(self, rows: int) -> float:
-        """Return how long `rows` queued rows may be expected to take, in full batches."""
+        """Return the expected seconds of `rows` queued rows, in full batches."""
         if self._service is self._common:
             self._plan()  # the other replicas may have learned since
         full, rest = divmod(rows, self._reach)
@@ -187,7 +181,7 @@ class BatchPlanner:
         return seconds + self.batch_seconds(rest) if rest else seconds
 
     def last_seconds(self, rows: int) -> float:
-        """Return how long until the last of `rows` queued rows, if others fill up its batch."""
+        """Return the seconds until the last of `rows` queued rows, if others fill up its batch."""
         if self._service is self._common:
             self._plan()
         if rows <= self._reach:
@@ -195,7 +189,7 @@ class BatchPlanner:
         return -(-rows // self._reach) * self._reach_seconds
 
     def _plan(self) -> None:
-        """Set the cap, what full batches may come to, and how many rows are let in unseen."""
+        """Set the cap, the size full batches may reach, and how many rows are let in unseen."""
         self._service = service = self._own if self._own.calibrated else self._common
         most = self.controller.max_size
         cap, fitting = self.controller.cap, 1
