@@ -115,7 +115,7 @@ class _Asked(Gather):
     __slots__ = ("_asked_at", "_loop")
 
     def __init__(self, loop: ClosedLoop, *, at: float) -> None:
-        super().__init__(calls=1, deadlines=loop.engine.deadlines)
+        super().__init__(calls=1)
         self._loop = loop
         self._asked_at = at
 

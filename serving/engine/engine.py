@@ -13,7 +13,6 @@ from time import monotonic
 from core.specs import BatchingSpec, VersionSpec
 from serving.engine.batching.planner import BatchPlanner
 from serving.engine.cache import PredictionCache
-from serving.engine.deadlines import Deadlines
 from serving.engine.gather import CACHED, ORDINARY, Call, CallOptions, Gather
 from serving.engine.outcome import NOT_CONNECTED, Outcome, Status
 from serving.engine.pool import VersionPool
@@ -99,7 +98,6 @@ class Engine:
     ) -> None:
         self.clock = clock
         self.cache = PredictionCache(budget=spec.cache_bytes)
-        self.deadlines = Deadlines()
         self.stats: dict[int, VersionStats] = {}
         self._spec = spec
         self._draw = draw

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from serving.engine.deadlines import Deadlines, Due
 from serving.engine.outcome import Outcome
 
 
@@ -49,21 +48,19 @@ CACHED = Trace("cache")
 class Gather:
     """Waits for the outcomes of several calls, until all are there or its deadline has passed.
 
-    One caller is told, by a plain call: a query needs no task. `calls` are those that carry it.
-    `traces` are kept where somebody asked for them, one an outcome. Questions of one loop share
-    their `deadlines`.
+    It ends with a plain call: a query needs no task. `calls` are those that carry it. There are
+    `traces`, one for each outcome, if it is `traced`.
     """
 
-    __slots__ = ("_call", "_deadlines", "_due", "calls", "missing", "outcomes", "traces")
+    __slots__ = ("_call", "_timer", "calls", "missing", "outcomes", "traces")
 
-    def __init__(self, *, calls: int, deadlines: Deadlines, traced: bool = False) -> None:
+    def __init__(self, *, calls: int, traced: bool = False) -> None:
         self.outcomes: list[Outcome | None] = [None] * calls
         self.traces: list[Trace | None] | None = [None] * calls if traced else None
         self.missing = calls
         self.calls: list[Call] = []
         self._call: Callable[[], None] | None = None
-        self._deadlines = deadlines
-        self._due: Due | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def answered(self) -> bool:
@@ -106,7 +103,7 @@ class Gather:
             call()
             return
         self._call = call
-        self._due = self._deadlines.watch(self, seconds=seconds, tell=self._settle)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._settle)
 
     async def settled(self, *, seconds: float) -> None:
         """Return when every outcome is there or `seconds` have passed."""
@@ -129,9 +126,9 @@ class Gather:
 
     def _take_call(self) -> Callable[[], None] | None:
         call, self._call = self._call, None
-        if self._due is not None:
-            self._due.pop(self, None)
-            self._due = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         return call
 
 

@@ -128,7 +128,7 @@ class QueryProcessor:
         """Return every arm's output for `input`, for feedback without a receipt."""
         engine, arms = self.resources.engine, self.resources.router.arms(application)
         names = tuple(arms.targets)
-        gather = Gather(calls=len(names), deadlines=engine.deadlines)
+        gather = Gather(calls=len(names))
         seconds = max(1.0, application.slo_ms / 1e3)
         engine.ask(
             gather,

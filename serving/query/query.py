@@ -92,7 +92,6 @@ class Query:
         self.gather = Gather(
             calls=len(self.arms),
             traced=traced or application.lateness_price > 0.0,
-            deadlines=resources.engine.deadlines,
         )
 
     def when_settled(self, call: Callable[[], None]) -> None:

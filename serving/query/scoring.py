@@ -129,7 +129,7 @@ class Scoring:
         if not rows:
             return None
         engine, arms = self._resources.engine, self._arms
-        gather = Gather(calls=len(rows) * len(arms), deadlines=engine.deadlines)
+        gather = Gather(calls=len(rows) * len(arms))
         targets = [self._choice.targets[arm] for arm in arms]
         for place, row in enumerate(rows):
             engine.ask(

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable
 
 from core.specs import BatchingSpec
-from serving.engine.deadlines import Deadlines
 from serving.engine.engine import Engine, Target, VersionSettings, digest_of
 from serving.engine.gather import ORDINARY, Call, CallOptions, Gather, Trace
 from serving.testing.replica import PlayedReplica
@@ -31,7 +30,7 @@ def ask(
     traced: bool = False,
 ) -> Gather:
     """Ask version 1, to be answered within `seconds`."""
-    gather = Gather(calls=1, deadlines=engine.deadlines, traced=traced)
+    gather = Gather(calls=1, traced=traced)
     deadline = engine.clock() + seconds
     engine.ask(gather, [TARGET], input=input, deadline=deadline, options=options)
     return gather
@@ -55,7 +54,7 @@ def new_call(
 ) -> Call:
     """A call that one question waits for, as a queue takes it."""
     options = CallOptions(tenant=tenant, priority=priority)
-    gather = Gather(calls=1, deadlines=Deadlines())
+    gather = Gather(calls=1)
     return Call(gather, 0, key=None, input=input, asked_at=0.0, deadline=deadline, options=options)
 
 

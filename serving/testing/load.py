@@ -163,7 +163,7 @@ class VirtualService:
         """Ask something new, and wait for as long as a caller would."""
         self._asked += 1
         asked_at = self.now
-        gather = Gather(calls=1, deadlines=self.engine.deadlines)
+        gather = Gather(calls=1)
         self.engine.ask(
             gather,
             [TARGET],

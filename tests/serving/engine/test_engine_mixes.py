@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from core import compiled
 from core.specs import BatchingSpec
-from serving.engine.deadlines import Deadlines
 from serving.engine.engine import Engine, EngineSpec, Target, VersionSettings
 from serving.engine.gather import Call, CallOptions, Gather
 from serving.engine.outcome import Outcome, Status
@@ -50,8 +49,8 @@ class CountingEngine(Engine):
 class CountingQuestion(Gather):
     """Counts the outcomes that arrive for each arm."""
 
-    def __init__(self, *, calls: int, deadlines: Deadlines) -> None:
-        super().__init__(calls=calls, deadlines=deadlines)
+    def __init__(self, *, calls: int) -> None:
+        super().__init__(calls=calls)
         self.arrivals = [0] * calls
         self.left = False
 
@@ -116,7 +115,7 @@ class Mix:
         # Past the cache nothing is shared, so that each input is asked only once.
         input = b"[%d]" % number if options.cached else b"[%d, %d]" % (number, len(self.asked))
         question = CountingQuestion if COUNTS else Gather
-        gather = question(calls=len(arms), deadlines=self.engine.deadlines)
+        gather = question(calls=len(arms))
         deadline = monotonic() + seconds
         self.latest[input] = max(deadline, self.latest.get(input, deadline))
         self.engine.ask(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from serving.engine.deadlines import Deadlines
 from serving.engine.gather import Gather
 from serving.engine.queue import CallQueue
 from serving.testing import new_call
@@ -16,7 +15,7 @@ def test_whose_deadline_has_passed_goes_though_the_first_got_more_time() -> None
     first, *others = calls = [new_call(deadline=1.0 + n / 10) for n in range(4)]
     for call in calls:
         queue.push(call)
-    first.join(Gather(calls=1, deadlines=Deadlines()), index=0, deadline=100.0)
+    first.join(Gather(calls=1), index=0, deadline=100.0)
     assert queue.drop_expired(now=2.0) == others
     assert queue.rows == 1
     assert queue.drop_expired(now=101.0) == [first]
@@ -27,6 +26,6 @@ def test_who_got_more_time_is_put_where_it_belongs() -> None:
     first, second = new_call(deadline=1.0), new_call(deadline=5.0)
     queue.push(first)
     queue.push(second)
-    first.join(Gather(calls=1, deadlines=Deadlines()), index=0, deadline=10.0)
+    first.join(Gather(calls=1), index=0, deadline=10.0)
     assert queue.drop_expired(now=2.0) == []
     assert queue.take(rows=2, finish=0.0).calls == [second, first]

@@ -81,7 +81,7 @@ class Linked:
             await asyncio.wait_for(self._changed.wait(), LIMIT_S)
 
     async def ask(self, version: VersionSpec, *inputs: bytes) -> list[Outcome]:
-        gather = Gather(calls=len(inputs), deadlines=self.engine.deadlines)
+        gather = Gather(calls=len(inputs))
         deadline = monotonic() + LIMIT_S
         for index, raw in enumerate(inputs):
             self.engine.ask(

@@ -134,7 +134,7 @@ async def test_an_input_that_kills_is_found_with_few_deaths_and_innocents_are_an
 
 
 def _ask(serving: PlayedServing, number: int) -> Gather:
-    gather = Gather(calls=1, deadlines=serving.engine.deadlines)
+    gather = Gather(calls=1)
     serving.engine.ask(
         gather,
         [Target.of(version_spec(1))],
