@@ -86,11 +86,7 @@ class WrongOutputs(Exception):
 
 
 class ModelPredictor:
-    """Answers batches with one model, one batch at a time.
-
-    A bad input, an input that breaks the model and an output that JSON cannot hold each fail
-    alone. Not thread-safe: the JSON parser is reused.
-    """
+    """Answers one batch at a time; what breaks the model or JSON fails alone. Not thread-safe."""
 
     def __init__(
         self,

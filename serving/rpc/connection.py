@@ -1,8 +1,4 @@
-"""One link between a web process and a replica: frames in, bytes out, and how it ended.
-
-Both ends use the same Connection, on asyncio's loop or uvloop's. Only this module sees socket
-errors: everyone else learns of ConnectionLost, once, with the reason.
-"""
+"""One link between a web process and a replica: frames in, bytes out, and how it ended."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ import socket
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 from serving.rpc.address import TcpAddress, UnixAddress, parse_address
 from serving.rpc.confined_peers import KeepModelsOut
@@ -31,6 +27,7 @@ OnFrame = Callable[["Connection", Frame], None]
 OnLost = Callable[["Connection", ConnectionLost | None], None]
 OnWritable = Callable[["Connection"], None]
 NewProtocol = Callable[[], asyncio.Protocol]
+Listener = asyncio.Server | streams.TcpListener
 
 
 class Connection(asyncio.Protocol):
@@ -163,16 +160,6 @@ class Connection(asyncio.Protocol):
     def _end(self) -> None:
         self.closing = True
         self.writable = False
-
-
-class Listener(Protocol):
-    """The result of listen()."""
-
-    @property
-    def sockets(self) -> Sequence[socket.socket]: ...
-
-    def close(self) -> None:
-        """Stop listening; connections stay."""
 
 
 async def connect(

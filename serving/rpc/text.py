@@ -1,8 +1,4 @@
-"""Makes text in which a model had a hand fit to keep and to show, wherever it goes.
-
-A model's exceptions end in PostgreSQL (which refuses NUL), in Redis and JSON (which refuse lone
-surrogates), in logs and terminals (which obey control characters), on pages that people wait for.
-"""
+"""Text of models made fit to store and show: printable, valid and of bounded length."""
 
 from __future__ import annotations
 
@@ -13,10 +9,7 @@ CUT_CHARACTERS = 50  # no less than it takes
 
 
 def safe_text(text: str, *, most: int = MESSAGE_CHARACTERS) -> str:
-    """Return printable text, valid in UTF-8, of about `most` characters: head and tail are kept.
-
-    What cannot be printed is there as its escape; lines stay lines.
-    """
+    """Return printable UTF-8 of about `most` characters: escaped, without its middle if longer."""
     text = str.__str__(text)  # a model's own class of strings may do as it likes
     if len(text) <= most and text.isprintable():
         return text

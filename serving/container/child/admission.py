@@ -1,8 +1,7 @@
-"""How a replica's process hands web processes over to the process of its model.
+"""A replica's process hands the streams of web processes over to its model's process.
 
-It accepts and authenticates them, says HELLO and passes their streams on (SCM_RIGHTS). So batches
-and answers pass no further process, and the model's gets no secret and no address. Through the
-channel goes one byte: a stream with it, or the request to drain. Its end is the end of the work.
+It authenticates peers and says HELLO. Through the channel goes one byte: a stream with it
+(SCM_RIGHTS), or the request to drain. Its end is the end of the work.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """A model in a confined process of its own, as its replica's process sees it.
 
-The replica's process keeps the address, the heartbeats, the limits and the secrets. It hands the
-streams of web processes over to the child (`child.admission`), which answers them itself. The
-child's memory, environment and readable files hold nothing that its artifact didn't bring
-(`serving.container.sandbox.confined`). Neither process outlives the other.
+The replica's process keeps the address, the heartbeats, the limits and the secrets; the child
+answers web processes itself. Neither outlives the other.
 """
 
 from __future__ import annotations
@@ -52,11 +50,7 @@ logger = logging.getLogger(__name__)
 
 
 class ChildPredictor:
-    """The child of a replica's process, loaded and warmed up. Raises the child's ContainerError.
-
-    `on_started` gets the child's number and the bytes it holds before its model, `on_broken` how
-    it ended by itself, just before this process ends too. `server` forks the child if it can.
-    """
+    """The child of a replica's process, loaded and warmed up; raises the child's ContainerError."""
 
     def __init__(
         self,

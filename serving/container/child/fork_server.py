@@ -1,8 +1,7 @@
 """``python -m serving.container.child.fork_server``: forks the processes of models.
 
-Importing scikit-learn takes far longer than loading most models. This process has imported it
-once, and its forks share the memory. It was executed with an environment of a few names, holds no
-secret and runs no code but ours. Each fork confines itself before it opens an artifact.
+It has imported scikit-learn, which takes longer than loading most models; forks share the memory.
+It holds no secret and runs no code but ours. Each fork confines itself before it opens an artifact.
 """
 
 from __future__ import annotations

@@ -16,12 +16,7 @@ _prctl: Callable[..., int] | None = ctypes.CDLL(None).prctl if sys.platform == "
 
 
 def set_parent_death_signal(number: int = signal.SIGKILL) -> None:
-    """Have this process sent the signal when its parent ends; also a `preexec_fn`. Elsewhere than
-    on Linux nothing happens.
-
-    It comes when the *thread* that forked this process ends, so only a thread that lives as long
-    as its process may fork.
-    """
+    """Have the kernel signal this process when the *thread* that forked it ends (Linux)."""
     if _prctl is not None:
         _prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 import msgspec
 
@@ -84,29 +84,6 @@ class ModelProgram:
         )
 
 
-class ModelProcess(Protocol):
-    """A process that leads its group, and this process's ends of its pipes."""
-
-    @property
-    def pid(self) -> int | None:
-        """None until it has been forked."""
-
-    @property
-    def stdin(self) -> IO[bytes]: ...
-    @property
-    def stdout(self) -> IO[bytes]: ...
-    @property
-    def stderr(self) -> IO[bytes]: ...
-
-    def wait(self, seconds: float | None) -> int | None:
-        """Return its exit code, None if it still runs; raises ServerLost."""
-
-    def send_signal(self, number: int) -> None: ...
-
-    def end(self) -> None:
-        """Kill it with all processes that it has started."""
-
-
 class ExecutedProcess:
     """A Python of its own: this one's, or that of an environment.
 
@@ -143,6 +120,7 @@ class ExecutedProcess:
         self.stderr = required_pipe(self._process.stderr)
 
     def wait(self, seconds: float | None) -> int | None:
+        """Return its exit code, negative for a signal; None if it still runs."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -166,6 +144,7 @@ class ForkedProcess:
         self._code: int | None = None
 
     def wait(self, seconds: float | None) -> int | None:
+        """Return its exit code, None if it still runs; raises ServerLost."""
         deadline = None if seconds is None else time.monotonic() + seconds
         with self._reading:
             while self._code is None:
@@ -203,12 +182,11 @@ class ForkedProcess:
         self.pid, self._code = news.pid, news.code
 
 
-class ForkServer:
-    """This process's end of a server that has imported scikit-learn and forks models' processes.
+ModelProcess = ExecutedProcess | ForkedProcess
 
-    It is started when it is first needed, again if it has ended, and ends when this process and
-    all of its forks have. With `idle_s` it ends when nothing of it has run for so long.
-    """
+
+class ForkServer:
+    """A server that forks models' processes, started when needed, and again if it has ended."""
 
     def __init__(
         self, *, nice: int = 0, idle_s: float | None = None, imports_sklearn: bool = True

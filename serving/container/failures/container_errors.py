@@ -139,12 +139,7 @@ def _message(error: BaseException) -> str:
 
 
 def let_interrupts_through(error: BaseException) -> None:
-    """Raise what may be a real Ctrl-C again; everything else a model's code may have raised.
-
-    Its exceptions need not derive from Exception: Rust's panics don't, nor does what `sys.exit`
-    raises. Where SIGINT has another handler than Python's own, as in a replica, or none, a
-    KeyboardInterrupt is the model's too.
-    """
+    """Raise what may be a real Ctrl-C again; a model may raise everything else."""
     interrupted = isinstance(error, KeyboardInterrupt)
     if interrupted and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         raise error

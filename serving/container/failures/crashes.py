@@ -1,8 +1,4 @@
-"""Where a process was when something broke it that is no exception: a signal, or its time's end.
-
-Python's faulthandler writes it to standard error, from C and without the interpreter's lock, so
-that it also tells of code that isn't Python and never comes back.
-"""
+"""Where a process was when a signal broke it, as Python's faulthandler wrote to standard error."""
 
 from __future__ import annotations
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 
 class Bisection:
-    """Sizes of the pieces of a failed batch, from its first input to its last.
-
-    A piece that fails is halved, and so is one that would take longer than the seconds that are
-    left. Once a single input would, the search is over.
-    """
+    """Sizes of the pieces of a failed batch: halved if one fails or would take too long."""
 
     def __init__(self, *, rows: int, took_s: float, seconds: float) -> None:
         """The batch of `rows` failed after `took_s`; the search may take `seconds`."""

@@ -1,8 +1,6 @@
-"""Rows by the names of their columns, as a data frame has them: `{"age": 31, "city": "Rome"}`.
+"""Rows by the names of their columns: `{"age": 31, "city": "Rome"}`.
 
-A column that is missing, or null, is no value: NaN, as pandas has it. In a column of numbers true
-is 1 and false 0, which is what models make of a frame's booleans. The last of two members of one
-name counts.
+A column that is missing, or null, is NaN, as in pandas. In a column of numbers true is 1.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Signatures: the inputs and outputs of a version, by its artifact, upload or example.
-
-A part that nobody knows isn't there, and nothing is held against it. Processes tell each other
-signatures as JSON, and the registry keeps them so.
-"""
+"""Signatures: the inputs and outputs of a version, by its artifact, upload or example."""
 
 from __future__ import annotations
 
@@ -59,11 +55,7 @@ class InputPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OutputShape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The kind of an output in JSON, and the size of an array.
-
-    `classes` are the labels that a classifier chooses from; where it gives a score for each of
-    them, in the order of the scores.
-    """
+    """The kind of an output in JSON, the size of an array, and a classifier's labels."""
 
     kind: Literal["number", "boolean", "text", "array", "object", "null", "mixed"]
     shape: tuple[Size, ...] = ()
@@ -71,10 +63,7 @@ class OutputShape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`inputs` are the columns of a row or the tensors of an input, or one part without a name.
-
-    `names` are what the numbers of an array stand for, in their order.
-    """
+    """Columns or tensors by name or one nameless part, and the names of an array's numbers."""
 
     input_type: str = ""
     inputs: tuple[InputPart, ...] = ()

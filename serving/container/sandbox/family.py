@@ -1,8 +1,4 @@
-"""The processes of one model: which they are, what memory they hold, and their end.
-
-No model can leave its group of processes (`sandbox.syscalls`). So the group has all that
-it started, also a process whose parent has ended.
-"""
+"""The processes of one model: its group, which none can leave (`sandbox.syscalls`)."""
 
 from __future__ import annotations
 

@@ -1,10 +1,7 @@
 """Limits of one model: memory beyond that of its bare process, threads for linear algebra.
 
-The memory counted is what the model's process, and all of its family, hold and nothing else backs:
-resident, neither a file nor code. Two things keep it within the limit. Another process compares
-the family with it each second (`fault_of`) and ends it; and the kernel refuses to hand out to one
-process much more than the limit in between, however quick the model and however long it holds the
-interpreter.
+Memory counts if nothing else backs it. Another process compares the family with the limit each
+second (`fault_of`); in between the kernel refuses one process much more than the limit.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""Mounts of a model's own: shared memory that ends with it, and of the stack's folders nothing.
+"""Mounts of a model's own: an empty, bounded /dev/shm, and covers over the stack's folders.
 
-Landlock doesn't keep a program from connecting to a Unix socket whose path it knows, nor tell whose
-a file in /dev/shm is. So a model gets an empty /dev/shm of a bounded size, and the stack's folders
-are covered but for its own paths in them. That takes the right to mount: root's, or that of anybody
-in a user namespace, where the machine lets users make one.
+Landlock keeps no program from a Unix socket by its path. Mounting takes root's right, or a user
+namespace.
 """
 
 from __future__ import annotations
@@ -22,11 +20,7 @@ _NO_SETUID, _NO_DEVICES, _BIND, _RECURSIVE, _PRIVATE = 2, 4, 4096, 16384, 1 << 1
 def take_own_mounts(
     libc: ctypes.CDLL, *, hide: Sequence[Path], keep: Sequence[Path], shared_mb: int | None
 ) -> bool:
-    """Cover the `hide` folders but for the `keep` paths, and /dev/shm, which may hold `shared_mb`
-    (None: as much as this machine lets it), for this process and all that it starts.
-
-    For a process with this one thread. Returns whether it could be done.
-    """
+    """Cover the folders `hide` but for `keep`, and /dev/shm; return whether it could be done."""
     if libc.unshare(_NEW_MOUNTS) == 0:
         return _mount(libc, hide=hide, keep=keep, shared_mb=shared_mb)
     # There is no way back: another process tries it.

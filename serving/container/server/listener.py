@@ -73,10 +73,7 @@ class ContainerServer(ReplicaListener, BatchServer):
         await self.listen(self.new_connection)
 
     async def wait_closed(self, timeout: float) -> bool:  # noqa: ASYNC109  # it is the point
-        """After drain(): wait until every peer has closed, or timeout seconds; then stop.
-
-        Returns whether all peers had closed in time. The others are cut off.
-        """
+        """Wait `timeout` seconds for peers to close, then cut them off; return whether all had."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self.peers_gone()
@@ -115,10 +112,7 @@ class ChildServer(ReplicaListener):
         self._predictor.drain()
 
     async def wait_closed(self, timeout: float) -> bool:  # noqa: ASYNC109  # it is the point
-        """After drain(): wait until every peer has closed, or timeout seconds; then stop.
-
-        Returns whether all had closed in time. The others are cut off with the process.
-        """
+        """Wait `timeout` seconds for peers to close, then cut them off; return whether all had."""
         all_gone = await asyncio.to_thread(self._predictor.wait_drained, timeout)
         self.stop_listening()
         return all_gone

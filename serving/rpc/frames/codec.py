@@ -229,11 +229,7 @@ def encode_answers(
 
 
 def decode_answers(body: bytes) -> tuple[list[Answer], int]:
-    """Return the answers and the microseconds that the replica spent on them.
-
-    Here is where bytes of other processes become answers: what claims to be an output and isn't
-    one JSON value, or is too large, is a failure, and messages are made fit to be shown.
-    """
+    """Return checked answers of another process, and the microseconds spent on them."""
     count, compute_us = _unpack(_COUNT_AND_TIME, body, what="ANSWER")
     statuses = body[8 : 8 + count]
     lengths = _lengths(body, count=count, start=8 + count, what="ANSWER")

@@ -1,8 +1,4 @@
-"""Checks that outputs from other processes are one JSON value each.
-
-An output is passed on to clients as it came, inside a document of ours: what is no JSON value would
-break that document, or add to it what looks like ours.
-"""
+"""Checks that outputs from other processes, which clients get as they are, are JSON values."""
 
 from __future__ import annotations
 

@@ -1,15 +1,13 @@
-"""How both ends of a TCP link prove that they know the secret: two state machines without I/O.
+"""Two state machines without I/O that prove to both ends of a TCP link that they know the secret.
 
-The container asks first (CHALLENGE), the web process proves itself (PROOF), then the container
-proves itself and says who it is (PROOF, HELLO). A proof covers both nonces, the role of its author
-and the replica: it is of no use a second time, sent back, or passed on to another replica.
-``docs/reference/container-protocol.md`` describes it byte by byte.
+CHALLENGE from the container, PROOF from the web process, PROOF and HELLO from the container. A
+proof covers both nonces, the role of its author and the replica
+(``docs/reference/container-protocol.md``).
 """
 
 from __future__ import annotations
 
 import hmac
-from typing import Protocol
 
 from serving.rpc.errors import AuthenticationFailed, ProtocolError
 from serving.rpc.frames.codec import Frame, FrameType, encode_frame
@@ -23,19 +21,6 @@ _OF_WEB = b"clipper link 1: web\0"
 _OF_CONTAINER = b"clipper link 1: container\0"
 
 
-class Handshake(Protocol):
-    """One end's part. `opening` is to be sent first; it may be empty."""
-
-    opening: bytes
-
-    @property
-    def is_done(self) -> bool:
-        """True once the peer has proved itself."""
-
-    def receive(self, frame: Frame) -> bytes:
-        """Take the peer's next frame and return the reply; raises ProtocolError."""
-
-
 class ContainerHandshake:
     """The end that listens. `hello` is the body of the HELLO frame that will follow."""
 
@@ -45,22 +30,19 @@ class ContainerHandshake:
         self._replica = replica
         self._hello = hello
         self._nonce = nonce
-        self._done = False
-
-    @property
-    def is_done(self) -> bool:
-        return self._done
+        self.is_done = False
 
     def receive(self, frame: Frame) -> bytes:
+        """Take the peer's next frame and return the reply; raises ProtocolError."""
         body = _body(frame, expected=FrameType.PROOF, size=NONCE_BYTES + PROOF_BYTES)
         nonces = self._nonce + body[:NONCE_BYTES]
         expected = _web_proof(self._secret, nonces=nonces, replica=self._replica)
-        if self._done or not hmac.compare_digest(body[NONCE_BYTES:], expected):
+        if self.is_done or not hmac.compare_digest(body[NONCE_BYTES:], expected):
             raise AuthenticationFailed(
                 f"expected a proof of the cluster's secret for replica {self._replica}, "
                 "got another: the secrets differ, or another replica was meant"
             )
-        self._done = True
+        self.is_done = True
         proof = _container_proof(self._secret, nonces=nonces, hello=self._hello)
         return encode_frame(FrameType.PROOF, 0, proof)
 
@@ -75,13 +57,10 @@ class WebHandshake:
         self._nonce = nonce
         self._nonces = b""  # both, once the challenge has come
         self._proof = b""
-        self._done = False
-
-    @property
-    def is_done(self) -> bool:
-        return self._done
+        self.is_done = False
 
     def receive(self, frame: Frame) -> bytes:
+        """Take the peer's next frame and return the reply; raises ProtocolError."""
         if frame.type is FrameType.ERROR:
             reason = frame.body.decode(errors="replace")
             raise AuthenticationFailed(f"the replica refused this process: {reason}")
@@ -101,12 +80,15 @@ class WebHandshake:
     def _believe(self, frame: Frame) -> None:
         hello = _body(frame, expected=FrameType.HELLO)
         expected = _container_proof(self._secret, nonces=self._nonces, hello=hello)
-        if self._done or not hmac.compare_digest(self._proof, expected):
+        if self.is_done or not hmac.compare_digest(self._proof, expected):
             raise AuthenticationFailed(
                 f"expected replica {self._replica} to prove that it knows the cluster's secret, "
                 "got another proof: the secrets differ"
             )
-        self._done = True
+        self.is_done = True
+
+
+Handshake = ContainerHandshake | WebHandshake
 
 
 def _web_proof(secret: bytes, *, nonces: bytes, replica: str) -> bytes:

@@ -14,12 +14,7 @@ _REFUSED = "authentication failed"
 
 
 class HandshakeProtocol(asyncio.Protocol):
-    """Runs a handshake on a new stream, then leaves the stream to `connection` and is done.
-
-    So a connection sees authenticated peers only, and pays nothing for it later. `passed` is set
-    when the stream has been handed over; its exception says why it was not. The caller limits the
-    time.
-    """
+    """Runs a handshake on a new stream, then leaves it to `connection`; `passed` tells when."""
 
     def __init__(self, connection: asyncio.Protocol, *, handshake: Handshake) -> None:
         self.passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -42,11 +42,7 @@ async def dial(
 
 
 class TcpListener:
-    """Accepts streams at one bound socket and makes connections of those that pass the handshake.
-
-    A peer that stays silent cannot lock others out: the unauthenticated are bounded in number and
-    time, and the eldest goes first.
-    """
+    """Accepts streams at a socket; the unauthenticated are bounded in number and time."""
 
     def __init__(
         self,
