@@ -143,12 +143,9 @@ def test_a_value_that_is_no_number_fails_alone(artifact_file: Path) -> None:
 
 
 NULLS = {
-    "columns": (
-        b'{"age": 1, "income": null}',
-        b'expected numbers up to 3.40282e+38 in the column "income", got NaN (null)',
-    ),
-    "json": (b'{"age": [1], "income": [null]}', b'expected a value, got null at ["income"][0]'),
-    "floats": (b"[1, null]", b"expected numbers, got NaN (null) at index 1"),
+    "columns": b'{"age": 1, "income": null}',
+    "json": b'{"age": [1], "income": [null]}',
+    "floats": b"[1, null]",
 }
 
 
@@ -162,9 +159,9 @@ def test_null_is_refused_rather_than_answered_with_any_label(
         predictor = load_as(
             "tensorflow", content, at=artifact_file, input_type=input_type, method="argmax"
         )
-        null, message = NULLS[input_type]
+        null = NULLS[input_type]
         refused, good = predictor.answer_batch([null, null.replace(b"null", b"2")])
-        assert refused == (AnswerStatus.INVALID_INPUT, message)
+        assert refused.status is AnswerStatus.INVALID_INPUT
         assert good == (AnswerStatus.OK, b"1")
 
 
