@@ -26,8 +26,7 @@ from serving.rpc.frames.codec import (
     encode_predict,
     fitting,
 )
-from serving.rpc.frames.hello import decode_hello, encode_hello
-from tests.serving.rpc.conftest import HELLO
+from serving.rpc.frames.hello import decode_hello
 
 U32 = st.integers(0, 2**32 - 1)
 FRAMES = st.builds(Frame, st.sampled_from(FrameType), U32, st.binary(max_size=200))
@@ -136,12 +135,6 @@ def test_a_message_of_another_process_is_made_fit_to_be_shown() -> None:
 
 def test_a_compute_time_beyond_32_bits_is_capped() -> None:
     assert decode_answers(body_of(encode_answers(1, [], compute_us=2**40))) == ([], 2**32 - 1)
-
-
-def test_hello_comes_out_as_it_went_in() -> None:
-    (frame,) = FrameDecoder().feed(encode_hello(HELLO))
-    assert frame.type is FrameType.HELLO
-    assert decode_hello(frame.body) == HELLO
 
 
 def test_the_bytes_on_the_wire_are_those_of_the_description() -> None:

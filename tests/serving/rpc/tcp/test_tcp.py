@@ -23,20 +23,6 @@ from tests.serving.rpc.conftest import CREDENTIALS, HELLO, STRANGERS, End, liste
 from tests.serving.rpc.peers import Replica, Stranger, dial, until
 
 
-async def test_two_ends_with_the_same_secret_talk() -> None:
-    async with Replica.serving() as replica:
-        near, end = await dial(replica.port)
-        far = await replica.admitted.get()
-        body = bytes(3_000_000)  # a limit of the handshake no longer holds
-        near.send(encode_frame(FrameType.PREDICT, 1, body))
-        assert (await replica.frames.get()).body == body
-        far.send(encode_frame(FrameType.ANSWER, 1, body))
-        assert (await end.frames.get()).body == body
-        near.close()
-        assert await end.lost is None
-        assert isinstance(await replica.lost.get(), ConnectionLost)
-
-
 async def test_what_follows_hello_at_once_is_not_lost() -> None:
     async with Replica.serving() as replica:
         replica.first_words += encode_frame(FrameType.DRAIN, 0)
