@@ -29,7 +29,7 @@ ROLES = {
     "control@": "scheduler",
     "clipper_site.worker": "worker",
     "supervisord": "supervisor",
-    "end_orphans.py": "supervisor",
+    "clipper_site.stack.processes": "supervisor",
 }
 REPLICA = "replica"
 

@@ -8,17 +8,7 @@ import signal
 import pytest
 
 from benchmarks import command
-from benchmarks.command import Failed
 from benchmarks.paper.__main__ import STUDY
-
-
-def fail(error: BaseException) -> None:
-    raise error
-
-
-def test_an_expected_failure_is_one_line(capsys):
-    assert command.run("bench", lambda: fail(Failed("no port"))) == 1
-    assert capsys.readouterr().err == "bench: no port\n"
 
 
 def test_sigterm_ends_it_as_ctrl_c_does(capsys):

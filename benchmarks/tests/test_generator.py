@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from functools import partial
 
 import numpy as np
 import pytest
 
 from benchmarks import generator
-from benchmarks.command import Failed
 from benchmarks.generator import FIRST, OpenLoop, Phase, Recording, arrivals
 from benchmarks.tests.answering import Server, serving
 from benchmarks.wrk import COUNTER
@@ -84,12 +82,6 @@ async def test_a_query_leaves_when_it_is_due_and_its_time_counts_from_then(ask):
     assert np.all(queries["due"] + queries["took"] < recording.elapsed)
 
 
-async def test_a_default_output_is_told_from_an_answer(ask):
-    async with serving(server_of(b'{"output":-1,"default":true}')) as port:
-        recording = await ask(port)
-    assert recording.queries["default"].all()
-
-
 async def test_an_error_is_told_by_its_status(ask):
     async with serving(server_of(status=503)) as port:
         recording = await ask(port)
@@ -105,15 +97,6 @@ async def test_a_query_that_waits_does_not_hold_up_those_after_it(ask):
         queries = (await ask(port)).queries
     assert queries["took"][0] > queries["late"].max()
     assert queries["took"][1:].min() < FIRST_SECONDS / 2
-
-
-async def test_waiting_for_a_connection_counts(ask):
-    server = Server(ANSWER)
-    asyncio.get_running_loop().call_later(FIRST_SECONDS, server.first.set)
-    async with serving(server) as port:
-        queries = (await ask(port, phases=(Phase(400.0, 0.5),), connections=1)).queries
-    assert queries["took"][:3].min() > FIRST_SECONDS / 2
-    assert queries["late"].max() < FIRST_SECONDS / 2
 
 
 async def test_a_query_that_nobody_answers_is_given_up(ask, monkeypatch):
@@ -137,10 +120,3 @@ async def test_a_connection_that_was_closed_is_opened_anew(ask):
     # Some may have left before it was closed.
     assert set(queries["status"]) <= {0, 200}
     assert np.mean(queries["status"] == 200) > 0.5
-
-
-async def test_nobody_there_is_said_at_once(ask):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        with pytest.raises(Failed, match="Connection refused"):
-            await ask(taken.getsockname()[1])

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.frames import Frame, Record, Records
 from benchmarks.growth import contexts, curves, snapshot
 from benchmarks.growth.__main__ import STUDY
-from benchmarks.growth.curve import by_size, slope
+from benchmarks.growth.curve import slope
 from benchmarks.growth.snapshot import NOTHING, OBJECTIVE
 from benchmarks.tests.drawing import told
 
@@ -31,15 +31,6 @@ def judged(curve: str, records: Records) -> list[bool]:
     return [target.holds for target in EXPERIMENTS[curve].targets(Frame(records))]
 
 
-def test_a_slow_round_is_slow_for_both_and_changes_no_ratio():
-    rounds = ((44.0, 40.0), (88.0, 80.0), (44.0, 40.0))
-    seen = [
-        record(200, us, series="x", turn=turn, beside=beside)
-        for turn, (us, beside) in enumerate(rounds)
-    ]
-    assert by_size(Frame(seen), "ratio").loc[200, "x"] == pytest.approx(1.1)
-
-
 def test_a_line_has_no_bend_and_a_square_has_one():
     line = [(x, 30.0 + 20.0 * x) for x in (1.0, 4.0, 16.0)]
     assert slope(line) == pytest.approx(20.0)
@@ -59,23 +50,6 @@ def test_arms_may_cost_in_proportion_and_not_more():
     assert judged("arms", growth(squared, name=curves.ALL_ARMS))[0] is False
 
 
-def test_bytes_may_cost_in_proportion_and_not_more():
-    def costs(beyond: float) -> Records:
-        line = {64: 40.0, 64 << 10: 104.0, 1 << 20: 104.0 + 960.0 * beyond}
-        return growth(line, name=curves.STRINGS)
-
-    assert all(judged("body", costs(1.9)))
-    assert judged("body", costs(2.1))[0] is False
-
-
-def test_a_million_contexts_may_cost_what_ten_thousand_do_and_misses_are_told_apart():
-    found = growth({1: 40.0, 10_000: 60.0, 1_000_000: 90.0}, name=contexts.RANDOM)
-    same, misses, bound = contexts.targets(Frame(found))
-    assert (same.seen, same.holds) == (pytest.approx(1.5), False)
-    assert (misses.seen, misses.holds) == (pytest.approx(2.25), False)
-    assert bound.holds
-
-
 def scene(size: int, change: str, *, p99: float) -> Record:
     tail = {"p50_ms": 2.0, "p99_ms": p99, "p999_ms": 20.0, "max_ms": 30.0}
     seen = {"read": [50.0, 60.0], "follow": [4.0], "lag": [12.0]}
@@ -92,13 +66,6 @@ def scenes(*, p99: float = 10.0) -> Records:
 def test_a_change_of_the_registry_may_add_a_few_milliseconds():
     assert judged("snapshot", scenes()) == [True] * 5
     assert judged("snapshot", scenes(p99=14.0)) == [True, True, False, True, True]
-
-
-def test_questions_of_few_and_of_many_contexts_differ_in_nothing_else():
-    one, many = contexts.drawn(1, seed=1), contexts.drawn(1_000_000, seed=1)
-    assert len(set(one)) == 1
-    assert len(set(many)) > 0.9 * contexts.DRAWS
-    assert {len(line) for line in (*one, *many)} == {len(one[0])}
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -38,18 +38,6 @@ def test_ratios_look_only_at_what_is_new():
     assert change.ratios()["hits"] == pytest.approx(0.3)
 
 
-def test_ratios_of_nothing_are_zero():
-    same = reading(sizes=[1], queries=5)
-    assert set(Change(before=same, after=same).ratios().values()) == {0.0}
-
-
-def test_batches_are_told_by_their_means():
-    before, after = reading(sizes=[1, 1, 30]), reading(sizes=[1, 1, 30, 1, 20, 32])
-    ratios = Change(before, after).ratios()
-    assert ratios["batch"] == pytest.approx((1 + 20 + 32) / 3)
-    assert (ratios["batch_ms"], ratios["model_ms"]) == pytest.approx((4.0, 2.0))
-
-
 def test_an_observation_is_told_by_the_bound_of_its_bucket():
     change = Change(before=reading(sizes=[1]), after=reading(sizes=[1, 1, 20]))
     seen = change.observed("clipper_version_model_seconds")

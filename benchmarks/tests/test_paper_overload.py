@@ -59,15 +59,6 @@ def test_only_answers_in_time_and_during_the_overload_count():
     assert (found[2].seen, found[2].holds) == (25.0, False)
 
 
-def test_recovery_ends_with_the_first_good_answer_to_a_later_query():
-    after = [query(14.1, 0.01, default=True), query(14.2, 0.03)]
-    assert judged(IN_TIME, *after)[3].seen == pytest.approx(230.0)
-
-
-def test_memory_is_compared_within_the_overload():
-    assert judged(IN_TIME)[1].seen == pytest.approx(1.04)
-
-
 def test_it_is_told_and_drawn(tmp_path):
     samples = [query(n / 10, 0.05) for n in range(200)]
     assert [target.holds for target in told(OVERLOAD, overload(*samples), tmp_path)] == [True] * 7

@@ -11,7 +11,6 @@ from benchmarks.paper.fig9 import (
     FIG9,
     MITIGATED,
     stragglers,
-    summed_up,
     targets,
 )
 from benchmarks.tests.drawing import told
@@ -31,19 +30,6 @@ def ensemble(*mitigated: Record, size: int = 4) -> Records:
 def judged(*ensembles: Records) -> dict[str, tuple[float, bool]]:
     found = targets(Frame([record for records in ensembles for record in records]))
     return {target.what.split(",")[0]: (target.seen, target.holds) for target in found}
-
-
-NONE = answer(models=0, default=True, right=False)
-
-
-def test_answers_in_time_are_a_share_of_all_that_were_asked():
-    one = ensemble(answer(models=4), answer(models=2), NONE)
-    assert summed_up(Frame(one)).loc[4, "in_time"] == pytest.approx(0.5)
-
-
-def test_a_default_output_counts_against_the_accuracy_of_all_queries_alone():
-    row = summed_up(Frame(ensemble(answer(), answer(right=False), NONE, NONE))).loc[4]
-    assert (row["full"], row["accuracy"], row["answered"]) == (1.0, 0.25, 0.5)
 
 
 def test_accuracy_is_judged_only_where_enough_answer():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,10 +11,10 @@ import pytest
 
 from benchmarks import compare
 from benchmarks.command import Failed
-from benchmarks.compare import CLIPPER, ECHO, LOAD, Entrant, Host, Row, ratio
+from benchmarks.compare import CLIPPER, ECHO, LOAD, Entrant, Host, Row
 from benchmarks.experiment import Session
 from benchmarks.frames import Frame, Records
-from benchmarks.peers.__main__ import STUDY, targets
+from benchmarks.peers.__main__ import STUDY
 from benchmarks.peers.hosts import HITS, MISSES, REQUIREMENTS
 from benchmarks.peers.roster import (
     OPEN_INFERENCE,
@@ -111,34 +110,9 @@ def test_who_does_not_answer_is_left_out_with_the_reason(tmp_path: Path, monkeyp
     assert "Doubtful" not in compare.notes(Frame(BESIDE_TRITON))
 
 
-def test_a_ratio_is_the_median_of_the_rounds_that_both_have() -> None:
-    rates = {"x": {1: 10.0, 2: 40.0, 3: 90.0}, "y": {1: 10.0, 2: 10.0, 4: 1.0}}
-    found = Frame(
-        record
-        for server, rounds in rates.items()
-        for turn, rate in rounds.items()
-        for record in visit(server, "", rate=rate, turn=turn)
-    )
-    assert ratio(found, ("x", ""), ("y", "")) == 2.5
-    assert math.isnan(ratio(found, ("x", ""), ("z", "")))
-
-
 def test_a_peer_is_judged_by_its_best_throughput_and_by_each_latency(tmp_path: Path) -> None:
     *_, throughput, waiting, at_once = told(STUDY.experiments[0], BESIDE_TRITON, tmp_path)
     assert (throughput.seen, throughput.holds) == (pytest.approx(0.9), False)
     assert "Triton, wait 2 ms" in throughput.what
     assert waiting.what.endswith("Triton, wait 2 ms")
     assert (at_once.seen, at_once.holds) == (pytest.approx(1.5), False)
-
-
-def test_hits_are_compared_with_the_echo_and_an_error_is_told() -> None:
-    _, hits, errors = targets(Frame(BESIDE_TRITON), peers=[])
-    assert (hits.seen, hits.holds, errors.holds) == (0.5, False, True)
-    bad = [*BESIDE_TRITON, *visit(CLIPPER, MISSES, turn=2)]
-    bad[-1]["default_count"] = 1.0
-    assert not targets(Frame(bad), peers=[])[2].holds
-
-
-def test_without_clipper_nothing_holds() -> None:
-    judged = targets(Frame(visit("Triton", "no wait")), peers=[PEERS["triton"]])
-    assert not any(target.holds for target in judged if "Triton" in target.what)

@@ -23,13 +23,6 @@ def test_every_program_of_the_stack_has_a_role() -> None:
     assert roles == {"supervisor", "redis", "worker", "scheduler", "predict", "console"}
 
 
-def test_cores_are_seconds_of_cpu_in_a_second_of_the_clock() -> None:
-    before = reading(10.0, web=5.0, wrk=1.0, machine=100.0)
-    after = reading(12.0, web=6.5, wrk=1.5, machine=103.0)
-    cores = after.cores_since(before)
-    assert cores == pytest.approx({"web": 0.75, "wrk": 0.25, "elsewhere": 0.5})
-
-
 def test_busy_neighbours_show_though_the_machine_counts_too_little() -> None:
     before = reading(0.0, strangers={1: 5.0, 2: 1.0})
     after = reading(2.0, strangers={1: 5.5, 3: 0.5}, machine=0.1)

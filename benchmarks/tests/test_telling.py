@@ -6,7 +6,6 @@ import math
 
 import pytest
 
-from benchmarks.frames import percentile
 from benchmarks.telling import (
     Target,
     markdown,
@@ -14,13 +13,6 @@ from benchmarks.telling import (
 )
 
 PAGE = "before\n<!-- one -->\nold\n<!-- /one -->\nbetween\n<!-- two -->\n<!-- /two -->\n"
-
-
-def test_a_percentile_is_a_value_that_was_seen():
-    assert percentile([3.0, 1.0, 2.0, 4.0], 0.5) == 2.0
-    assert percentile([float(n) for n in range(1, 101)], 0.99) == 99.0
-    assert percentile([7.0], 0.99) == 7.0
-    assert math.isnan(percentile([], 0.99))
 
 
 def test_a_target_holds_up_to_its_bound():
@@ -36,11 +28,6 @@ def test_a_target_holds_up_to_its_bound():
 def test_what_was_not_seen_does_not_hold():
     assert not any(Target("x", math.nan, wanted).holds for wanted in ("≥ 0", "≤ 1", "= 1"))
     assert Target("x", math.nan, "≤ 1").found == "nothing"
-
-
-def test_a_bound_that_nobody_can_read_is_refused():
-    with pytest.raises(ValueError, match="expected a bound"):
-        assert Target("x", 1.0, "at most 1").holds
 
 
 def test_the_text_at_a_mark_is_exchanged_and_nothing_else():
