@@ -9,6 +9,7 @@ from typing import IO, Any
 from clipper_client.answers import Release
 from clipper_client.cli.command import Command, Options, Result, arg, flag, repeated
 from clipper_client.cli.printing import complain, print_line, shown
+from clipper_client.cli.tables import format_of
 from clipper_client.client import Client
 from clipper_client.declarations.document import read
 from clipper_client.declarations.plan import Change
@@ -74,6 +75,8 @@ def _text_of(change: Change) -> str:
 def _export(client: Client, options: Options) -> Result | int:
     if options.what == "data":
         return _export_data(client, options)
+    if options.since or options.until or options.version or options.format:
+        raise ValueError("Expected `clipper export data APP`, got options of it.")
     keys = not options.no_keys
     found = exported(client.run(state_of, None, keys=keys), keys=keys)
     if options.output is None or options.json:
@@ -95,17 +98,16 @@ def _export_data(client: Client, options: Options) -> Result | int:
             frame=False,
         )
         return Result(rows, "")
+    format = format_of(options.output or "data.csv", said=options.format, known=tuple(ACCEPTED))
     if options.output is None:
-        _write(client, options, sys.stdout)
+        _write(client, options, sys.stdout, accept=ACCEPTED[format])
     else:
         with Path(options.output).open("w", encoding="utf-8", newline="") as target:
-            _write(client, options, target)
+            _write(client, options, target, accept=ACCEPTED[format])
     return 0
 
 
-def _write(client: Client, options: Options, target: IO[str]) -> None:
-    ending = Path(options.output or "").suffix[1:]
-    accept = ACCEPTED[options.format or (ending if ending in ACCEPTED else "csv")]
+def _write(client: Client, options: Options, target: IO[str], *, accept: str) -> None:
     path: str | None = first_page(
         options.app,
         kind=options.kind,

@@ -129,7 +129,6 @@ def _packed(folder: Path, *, entry: str, own: set[str], imported: Iterable[str] 
 
 
 def _extracted(names: set[str], *, to: Path) -> set[str]:
-    """Write what the script or notebook defines; returns the modules that it imports."""
     of, wanted = ", ".join(sorted(names)), set(names)
     while True:
         found = extract(*sorted(wanted))

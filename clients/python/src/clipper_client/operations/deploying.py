@@ -105,7 +105,6 @@ class Deployment:
         return _saved_as(path, artifact=packed, runtime=runtime)
 
     async def _model(self) -> dict[str, Any]:
-        """Return the model as the server has it, made now if there is none."""
         found = await self._existing(model_path(self.name))
         if found is not None:
             return found

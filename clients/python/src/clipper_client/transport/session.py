@@ -153,7 +153,6 @@ class AsyncSession:
             await self._send(socket, text)
 
     async def _send(self, socket: Any, text: str) -> None:
-        """Send a question; if the server restarts, whoever reads sends it again."""
         try:
             await settled(socket.send(text))
         except ConnectionClosed as closed:
