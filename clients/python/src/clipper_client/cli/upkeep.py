@@ -104,7 +104,7 @@ COMMANDS = [
     Command(
         name="delete",
         help="delete an application, a model or a version",
-        more="Asks first, unless --yes is given. What is in use stays.",
+        more="Asks first, unless --yes is given. Leaves alone what is in use.",
         arguments=[
             arg("kind", "what it is", choices=KINDS),
             arg("name", "its name; of a version MODEL:VERSION"),
