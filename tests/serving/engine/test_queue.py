@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.engine.gather import Call
+from serving.engine.gather import Call, Gather
 from serving.engine.queue import MAX_BATCH_BYTES, CallQueue, Taken
 from serving.testing import new_call
 
@@ -276,3 +276,27 @@ def test_whoever_always_waits_gets_a_fair_share_whatever_the_others_do(
         served.update(shares(take(queue, 2)))
     for tenant in (1, 2, 3):
         assert served[tenant] <= served[9] + 2
+
+
+SOON, LATER = 60.0, 6000.0
+
+
+def test_whose_deadline_has_passed_goes_though_the_first_got_more_time() -> None:
+    queue = CallQueue(capacity=10)
+    first, *others = calls = [new_call(deadline=1.0 + n / 10) for n in range(4)]
+    for call in calls:
+        queue.push(call)
+    first.join(Gather(calls=1), index=0, deadline=100.0)
+    assert queue.drop_expired(now=2.0) == others
+    assert queue.rows == 1
+    assert queue.drop_expired(now=101.0) == [first]
+
+
+def test_who_got_more_time_is_put_where_it_belongs() -> None:
+    queue = CallQueue(capacity=10)
+    first, second = new_call(deadline=1.0), new_call(deadline=5.0)
+    queue.push(first)
+    queue.push(second)
+    first.join(Gather(calls=1), index=0, deadline=10.0)
+    assert queue.drop_expired(now=2.0) == []
+    assert queue.take(rows=2, finish=0.0).calls == [second, first]

@@ -248,3 +248,15 @@ async def test_an_overloaded_model_without_a_default_says_when_to_come_back(
     assert int(caught.value.headers()["Retry-After"]) == pytest.approx(expected, abs=1)
     assert it.metrics.applications["digits"].errors == 1
     await turn()
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+async def test_an_input_is_kept_where_its_application_says_so(keeps: bool) -> None:
+    it = PlayedServing(application_spec(routes=routes_to(1), keep_inputs=keeps))
+    replica = connect(it.engine)
+    query = it.begin()
+    await turn()
+    replica.answer({b"[1]": b"7"})
+    await query.settled()
+    query.prediction()
+    assert it.processor.resources.store.input_samples.waiting == (1 if keeps else 0)
