@@ -35,7 +35,7 @@ from tests.environment import FOLDER, OF_ALL
 from tests.made_once import Inserts
 
 ROOT = Path(__file__).resolve().parents[1]
-AUDIT: Any = importlib.import_module("registry.migrations.0007_audit_revisions_and_history")
+AUDIT: Any = importlib.import_module("registry.migrations.0001_initial")
 # Tests empty the tables between them, so they go without; `test_append_only` has them installed.
 TRIGGERS: dict[str, list[str]] = AUDIT.MADE
 AUDIT.MADE = {vendor: [] for vendor in TRIGGERS}
