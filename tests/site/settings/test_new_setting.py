@@ -24,7 +24,7 @@ def _one_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_one_more")
 def test_a_new_setting_is_read_checked_and_in_the_reference() -> None:
-    assert f"| `{NAME}` | `2`; at least 1 | Seconds that a slice is toasted. |" in variables("size")
+    assert f"- `{NAME}` (`2`; at least 1): Seconds that a slice is toasted." in variables("size")
     assert NAME in settings_read()  # each of them has to be in docs/
 
 
