@@ -1,1 +1,1 @@
-"""What every layer may use and none of them owns: Redis, locks, tasks, logging."""
+"""The ground floor: frozen values, errors and names, Redis, locks, tasks, logging."""

@@ -1,4 +1,4 @@
-"""Which versions are an application's arms: those that are pinned, or their models' live ones."""
+"""An application's arms: its pinned versions, or its models' live ones."""
 
 from __future__ import annotations
 

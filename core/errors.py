@@ -128,7 +128,7 @@ class UnknownKey(Unauthenticated):
 
 
 class HostUnknown(Unauthenticated):
-    """Who asks for an artifact doesn't prove to be a host of this cluster."""
+    """The asker of an artifact doesn't prove to be a host of this cluster."""
 
     def headers(self) -> dict[str, str]:
         return {"WWW-Authenticate": HOST_SCHEME}
@@ -174,7 +174,7 @@ class Conflict(ClipperError):
 
 
 class PreconditionFailed(ClipperError):
-    """What `If-Match` names has changed since; the message says what, and by whom."""
+    """The row that `If-Match` names has changed since; the message says how, and by whom."""
 
     status = 412
     code = "precondition_failed"

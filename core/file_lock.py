@@ -93,7 +93,7 @@ def try_lock(descriptor: int, operation: int) -> bool:
 
 
 def is_at(path: Path, descriptor: int) -> bool:
-    """Whether the open file is still the one of this name."""
+    """Return whether the open file is still the one of this name."""
     try:
         named = path.stat()
     except FileNotFoundError:

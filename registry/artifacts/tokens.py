@@ -26,10 +26,10 @@ class ArtifactTokens:
 
     def check(self, token: str, *, digest: str, now: float) -> None:
         """Raise HostUnknown unless it is a fresh token for this artifact."""
-        told = _TOKEN.fullmatch(token)
-        if told is None:
+        parts = _TOKEN.fullmatch(token)
+        if parts is None:
             raise HostUnknown(f"Expected a token of a host of this cluster: {HOST_SCHEME} ...")
-        expires, mac = int(told[1]), told[2]
+        expires, mac = int(parts[1]), parts[2]
         if not hmac.compare_digest(mac, self._mac(digest, expires=expires)):
             raise HostUnknown("The token was made with another CLIPPER_CLUSTER_SECRET.")
         # One from the future is of a host whose clock is ahead; it would live too long.

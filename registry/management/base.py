@@ -112,10 +112,10 @@ KINDS: Sequence[tuple[type[models.Field[Any, Any]], Callable[[str], Any], str]] 
 
 
 def _help_of(column: Any) -> str:
-    told = help_of(column, empty="Left out") or str(column.verbose_name)
-    told += f" {', '.join(values_of(column))}" if values_of(column) else ""
+    text = help_of(column, empty="Left out") or str(column.verbose_name)
+    text += f" {', '.join(values_of(column))}" if values_of(column) else ""
     usual = column.default if isinstance(column.default, str | int) else ""
-    shown = f"{told} (default: {usual})" if told and usual not in ("", False) else told
+    shown = f"{text} (default: {usual})" if text and usual not in ("", False) else text
     return shown.replace("%", "%%")
 
 

@@ -58,8 +58,8 @@ def pass_check(
     report: Mapping[str, Any] | None = None,
 ) -> None:
     """Record that the version loads, unless the check was replaced."""
-    told = {"report": dict(report or {}), "output": output}
-    if not _end(check, state=VersionCheck.State.PASSED, **told):
+    values = {"report": dict(report or {}), "output": output}
+    if not _end(check, state=VersionCheck.State.PASSED, **values):
         return
     version = ModelVersion.objects.filter(pk=check.version_id)
     version.filter(validated_at=None).update(validated_at=timezone.now(), load_error="")
@@ -77,8 +77,8 @@ def fail_check(*, check: VersionCheck, error: str, output: str = "") -> None:
         ModelVersion.objects.filter(pk=check.version_id).update(load_error=error)
 
 
-def _end(check: VersionCheck, *, state: str, **told: Any) -> bool:
+def _end(check: VersionCheck, *, state: str, **values: Any) -> bool:
     """Record how it ended; return whether it was still under way."""
-    told["limits"] = limits_of(check.version)
+    values["limits"] = limits_of(check.version)
     rows = VersionCheck.objects.filter(pk=check.pk, state=VersionCheck.State.PENDING)
-    return bool(rows.update(state=state, ended_at=timezone.now(), **told))
+    return bool(rows.update(state=state, ended_at=timezone.now(), **values))

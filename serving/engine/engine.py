@@ -221,10 +221,10 @@ class Engine:
                 self._forget_unknown(version_id)
             else:
                 self._settings[version_id] = version
-            pool, told = self._pools.get(version_id), version or DEFAULT_SETTINGS
+            pool, wanted = self._pools.get(version_id), version or DEFAULT_SETTINGS
             for replica in () if pool is None else pool.replicas:
                 replica.planner.configure(
-                    batching=told.batching, answer_within=told.answer_within_s
+                    batching=wanted.batching, answer_within=wanted.answer_within_s
                 )
 
     def is_counted(self, version_id: int) -> bool:

@@ -92,13 +92,13 @@ def histogram(text: str, *, bounds: tuple[float, ...] = LATENCY_BOUNDS) -> Any:
 
 
 def declared(counted: Any, kind: str) -> dict[str, Any]:
-    """What a dataclass declares of this kind by name, in its order: the text, with its bounds."""
+    """Return the declared fields of this kind by name, in order: the text, with its bounds."""
     return {f.name: f.metadata[kind] for f in fields(counted) if kind in f.metadata}
 
 
 @dataclass(slots=True)
 class VersionStats:
-    """What one web process saw of one version."""
+    """Counts of one version in one web process."""
 
     hits: int = counter("Calls answered from the prediction cache")
     misses: int = counter("Calls sent to a replica")

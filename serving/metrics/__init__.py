@@ -1,1 +1,1 @@
-"""What a web process counts, what the cluster is seen to do, and how Prometheus reads both."""
+"""Counters of web processes and of the cluster, and their exposition for Prometheus."""

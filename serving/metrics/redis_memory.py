@@ -16,7 +16,7 @@ SHARE_FOR_TRAFFIC = 0.9
 
 
 class RedisMemory(NamedTuple):
-    """What Redis uses, and its limit (0: none)."""
+    """Memory of Redis and its limit, in bytes (0: none)."""
 
     used_bytes: int = 0
     max_bytes: int = 0

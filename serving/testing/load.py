@@ -74,7 +74,7 @@ class VirtualReplica(PlayedReplica):
 
 
 class CallerReply(NamedTuple):
-    """What a caller got, when it had asked, and after how many seconds; None was no outcome."""
+    """A caller's outcome, when it asked, and the seconds until then; None was no outcome."""
 
     status: Status | None
     asked_at: float
@@ -83,7 +83,7 @@ class CallerReply(NamedTuple):
 
 @dataclass(slots=True)
 class Replies:
-    """What callers got within `elapsed` seconds."""
+    """Outcomes of callers within `elapsed` seconds."""
 
     objective: float
     elapsed: float = 0.0

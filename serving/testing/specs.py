@@ -115,7 +115,7 @@ def snapshot_of(
 
 
 def hello_of(version: VersionSpec, *, replica: str = "r1", concurrency: int = 1) -> Hello:
-    """What a replica of this version says first."""
+    """Return the HELLO of a replica of this version."""
     return Hello(
         replica=replica,
         model=version.model,

@@ -1,1 +1,1 @@
-"""What a web process is assembled of."""
+"""The parts of a web process."""

@@ -1,4 +1,4 @@
-"""What every batch controller offers the replica it belongs to."""
+"""The interface of a batch controller for its replica."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command prints: lines, JSON, tables and complaints."""
+"""Output of a command: lines, JSON, tables and complaints."""
 
 from __future__ import annotations
 
