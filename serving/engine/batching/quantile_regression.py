@@ -85,7 +85,7 @@ def quantile_line(sizes: Sequence[int], latencies: Sequence[float], *, quantile:
     expected = (1.0 - quantile) * sum(sizes)
     count = min(int(above) + 1, len(sizes))
     low, high = 0.0, max(latencies) - min(latencies)
-    for _ in range(27):  # to a hundred millionth of the steepest slope there may be
+    for _ in range(40):  # to a trillionth of the steepest slope there may be
         slope = (low + high) / 2
         left = [seconds - slope * size for size, seconds in zip(sizes, latencies, strict=True)]
         intercept = nlargest(count, left)[-1]

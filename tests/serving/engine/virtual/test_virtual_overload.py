@@ -51,7 +51,7 @@ async def test_three_times_what_it_can_answer_costs_it_next_to_nothing(
     # At first some more are let in, until it's seen what full batches take.
     assert version.longest_queue <= 2.0 * capacity * version.objective
     refused = seen.seconds_of(Status.OVERLOADED)
-    assert sum(seconds == 0.0 for seconds in refused) >= 0.85 * len(refused)
+    assert sum(seconds == 0.0 for seconds in refused) >= 0.9 * len(refused)
     assert seen.count(None) <= 0.05 * len(seen)
     await asyncio.sleep(version.objective)
     after = await version.open(0.3 * capacity, seconds=0.5)
