@@ -71,8 +71,7 @@ def stop_cleanly(stack: Stack, *, by: signal.Signals) -> None:
     eventually(lambda: len(stack.descendants()) > 10, seconds=60, what="its processes")
     started = stack.descendants()
     assert stack.stop(by=by) == 0, stack.text
-    # A confined child ends with its parent, a moment later.
-    eventually(lambda: not any(map(_lives, started)), seconds=20, what="the end of its processes")
+    assert [process for process in started if _lives(process)] == []
 
 
 def _lives(process: psutil.Process) -> bool:

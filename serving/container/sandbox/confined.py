@@ -131,6 +131,16 @@ def has_landlock() -> bool:
     return sys.platform == "linux" and _landlock_version(ctypes.CDLL(None)) >= 1
 
 
+def deny_new_privileges() -> None:
+    """Keep this process and its children from gaining privileges (Linux).
+
+    The launcher knows the processes of models by it, whose environment doesn't name the stack.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+
+
 def confine(confinement: Confinement) -> None:
     """Confine this process, whose only thread is this one, for good; say what can't be done."""
     if sys.platform != "linux":
@@ -144,7 +154,7 @@ def confine(confinement: Confinement) -> None:
     from serving.container.sandbox.syscalls import filter_calls
 
     libc = ctypes.CDLL(None, use_errno=True)
-    _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    deny_new_privileges()
     # A build links files of one folder in another one, which mounts would keep it from.
     if not confinement.modes:
         shared_mb = confinement.shared_mb

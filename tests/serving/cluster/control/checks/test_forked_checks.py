@@ -180,3 +180,12 @@ def test_a_parent_ends_once_nobody_wants_it_and_not_while_a_check_is_under_way(
     _, alive = psutil.wait_procs(left, timeout=SECONDS)
     assert not alive
     own.end()
+
+
+def test_the_launcher_finds_the_server_among_the_processes_of_models(
+    tmp_path: Path, server: ForkServer
+) -> None:
+    """Its environment doesn't name the stack, so it is known by having given up privileges."""
+    assert forked(a_model(tmp_path), server).fault is None
+    for process in the_servers():
+        assert "NoNewPrivs:\t1" in Path(f"/proc/{process.pid}/status").read_text()
