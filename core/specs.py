@@ -15,7 +15,7 @@ ARM_ROLE = "arm"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchingSpec:
-    """How queries to a version go together, as a person set it.
+    """Batching of a version's queries, as a person set it.
 
     `max_size` None: as large as the engine allows. `wait_ms` None: learned; 0: send at once.
     """

@@ -64,7 +64,7 @@ def _check(name: str, *, address: str) -> None:
 
 
 def _failures(name: str, *, address: str) -> int:
-    """How many count against this attempt, of those that a limit counts."""
+    """Return how many attempts count against this one, of those that a limit counts."""
     there = BY_PERSON_THERE.count((name, address))
     if (name, address) in SIGNED_IN:
         return there

@@ -1,4 +1,4 @@
-"""How the console tells times, in Python and in templates.
+"""Times in words and the version, in Python and in templates.
 
 The admin theme loads every tag library while it is itself being imported, so this module must not
 import anything of the admin.

@@ -1,4 +1,4 @@
-"""How an experiment's health reads on the pages: each check in words, and what alarms in a line."""
+"""Words for an experiment's health: each check, and the alarms in a line."""
 
 from __future__ import annotations
 

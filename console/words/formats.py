@@ -1,4 +1,4 @@
-"""How the console's pages word numbers: short, with units, never a false precision."""
+"""Numbers in words: short, with units, never a false precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the console words which arm is the best, and pictures where each arm's reward lies."""
+"""Words for the best arm, and a picture of each arm's reward."""
 
 from __future__ import annotations
 

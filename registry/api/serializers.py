@@ -264,7 +264,7 @@ class NewModel(ModelPatch):
 
 
 class CheckOut(serializers.ModelSerializer[VersionCheck]):
-    """How a version was tried out, the last time."""
+    """The last check of a version."""
 
     progress = serializers.SerializerMethodField(
         help_text='What it does or waits for, "" once it has ended.'

@@ -212,7 +212,7 @@ def _with_applications(rows: Iterable[Values]) -> Iterator[Values]:
 
 
 class _Kind(NamedTuple):
-    """How rows of a kind are read: their columns, what belongs to them, and their spec."""
+    """Reader of the rows of a kind: their columns, related rows and spec."""
 
     model: type[Any]
     columns: tuple[str, ...]

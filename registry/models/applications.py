@@ -252,7 +252,7 @@ class Application(models.Model):
 
 
 class ServiceLevelObjective(models.Model):
-    """How fast an application must be answered, and how often that must hold."""
+    """The latency an application asks for, and the share of queries that must keep it."""
 
     class Window(models.TextChoices):
         HOUR = "1h", "1 hour"

@@ -120,7 +120,7 @@ LATE_S = 2.0
 
 @dataclass(slots=True)
 class Lateness:
-    """How many seconds after its request an answer goes out at the earliest."""
+    """Return the least seconds between a request and its answer."""
 
     seconds: float = 0.0
 

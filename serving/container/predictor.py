@@ -42,7 +42,7 @@ class LoadedModel(Protocol):
 
     @property
     def n_features(self) -> int | None:
-        """How many numbers an input has, where the model knows it."""
+        """The numbers in an input, if the model knows."""
 
     def predict(self, inputs: Rows) -> Any:
         """Return as many outputs as inputs, in their order."""

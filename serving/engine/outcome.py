@@ -1,4 +1,4 @@
-"""How one question to one model version ended."""
+"""Outcome of one question to one model version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a test asks an engine, and what it lets the engine know of its replicas beforehand."""
+"""Questions of a test to an engine, whose replicas are known beforehand."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def cache_key(input: bytes) -> bytes:
 
 
 def trace_of(gather: Gather, *, index: int = 0) -> Trace:
-    """What became of a call that was asked `traced`; it has to have been answered."""
+    """Return the outcome of a call that was asked `traced`; it has to have been answered."""
     trace = gather.traces[index] if gather.traces is not None else None
     if trace is None:
         raise AssertionError(f"expected a trace of call {index}, got {gather.traces}")

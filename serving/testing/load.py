@@ -107,7 +107,7 @@ class Replies:
         return len(self.in_time) / len(self.replies)
 
     def seconds_of(self, *statuses: Status | None) -> list[float]:
-        """How long those took that ended so, in order of size."""
+        """Return the seconds of replies that ended so, in order of size."""
         return sorted(r.seconds for r in self.replies if r.status in statuses)
 
     def count(self, *statuses: Status | None) -> int:

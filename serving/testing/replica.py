@@ -63,7 +63,7 @@ class PlayedReplica:
 
     @property
     def sizes(self) -> list[int]:
-        """How many rows each open batch has."""
+        """Return the rows of each open batch."""
         return [len(inputs) for _, inputs in self.batches]
 
     def answer(self, outputs: dict[bytes, bytes] | None = None) -> list[bytes]:

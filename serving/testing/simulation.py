@@ -10,7 +10,7 @@ from serving.engine.batching.base import BatchController
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedModel:
-    """How long a model takes for a batch: `fixed + per_row * size` seconds.
+    """A model that takes `fixed + per_row * size` seconds for a batch.
 
     Give or take `noise` (its standard deviation as a share); and a `pause_share` of the batches
     takes `pause` seconds more.

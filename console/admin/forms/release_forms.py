@@ -129,7 +129,7 @@ class RollBackForm(ReasonForm):
 
 
 class ScaleForm(forms.Form):
-    """How many replicas of one version should run; within its bounds, where it has some."""
+    """The number of replicas of one version, within its bounds if it has some."""
 
     def __init__(self, *args: Any, version: ModelVersion, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

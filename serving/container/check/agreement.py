@@ -1,4 +1,4 @@
-"""How far a model agrees with another one, by what that one answered to inputs that were kept."""
+"""Agreement of a model with another one's answers to kept inputs."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BatchTime(msgspec.Struct, frozen=True, kw_only=True):
-    """How long batches of a size took."""
+    """Seconds that batches of a size took."""
 
     size: int
     batches: int
@@ -78,7 +78,7 @@ def answered(
 def timed(
     predictor: BatchPredictor, raw: bytes, *, largest: int, seconds: float = SECONDS
 ) -> tuple[BatchTime, ...]:
-    """How long it takes over batches of one, of eight and of the largest size, unless too long."""
+    """Return the times of batches of one, of eight and of the largest size, unless too long."""
     found: list[BatchTime] = []
     for size in sorted({size for size in SIZES if size < largest} | {largest}):
         row_ms = found[-1].p50_ms / found[-1].size if found else 0.0

@@ -1,4 +1,4 @@
-"""Where a process was when a signal broke it, as Python's faulthandler wrote to standard error."""
+"""The place at which a signal broke a process, as faulthandler wrote it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a model's code raised: its own frames with file and line, bounded and printable."""
+"""Tracebacks of a model's code: its own frames with file and line, bounded and printable."""
 
 from __future__ import annotations
 

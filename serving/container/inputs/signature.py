@@ -80,7 +80,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def length(self) -> int | None:
-        """How many numbers an array has, where it has always as many."""
+        """Return the numbers in an array, if there are always as many."""
         if self.input_type not in ARRAY_DTYPES or not self.inputs:
             return None
         shape = self.inputs[0].shape

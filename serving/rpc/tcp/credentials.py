@@ -29,7 +29,7 @@ class Credentials:
     tls: ssl.SSLContext | None = None
 
     def of(self, hello: Hello) -> Authentication:
-        """How the replica that says this HELLO admits web processes."""
+        """Return how the replica of this HELLO admits web processes."""
         body = encode_hello(hello)[HEADER.size :]
         return Authentication(
             new_handshake=lambda: ContainerHandshake(
@@ -39,7 +39,7 @@ class Credentials:
         )
 
     def to(self, replica: str) -> Authentication:
-        """How a web process gets itself admitted by this replica."""
+        """Return how this replica admits a web process."""
         return Authentication(
             new_handshake=lambda: WebHandshake(secret=self.secret, replica=replica, nonce=_nonce()),
             tls=self.tls,

@@ -60,7 +60,7 @@ class TcpListener:
 
     @property
     def unauthenticated(self) -> int:
-        """How many streams there are whose peer has proved nothing yet."""
+        """Return the number of streams whose peer has proved nothing yet."""
         return len(self._unauthenticated)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Where a replica listens on TCP, and where it tells others that it does."""
+"""TCP addresses of a replica: listened on, and advertised."""
 
 from __future__ import annotations
 

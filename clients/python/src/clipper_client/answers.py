@@ -89,7 +89,7 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How many pieces were kept, how many had been there already, which were rejected."""
+    """Counts of pieces that were kept and that were there already, and the rejected ones."""
 
     accepted: int = 0
     duplicates: int = 0

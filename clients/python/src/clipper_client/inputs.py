@@ -112,7 +112,7 @@ def _in_lists(rows: Iterator[Any], *, size: int) -> Iterator[list[Any]]:
 
 
 def _bytes_of(value: Any) -> int:
-    """How large a text, bytes or an array is; 0 for anything else."""
+    """Return the size of a text, bytes or an array; 0 for anything else."""
     if isinstance(value, str | bytes | bytearray):
         return len(value)
     return int(getattr(value, "nbytes", 0))

@@ -54,7 +54,7 @@ class Aborted(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """How a trial ended: why the version can't be served, None if it can, and what it wrote.
+    """Outcome of a trial: the fault that keeps the version from serving, if any, and its output.
 
     `n_features` is how many numbers it takes, None where it doesn't say; `signature`, JSON, is all
     that is known of its inputs; `report` is what it made of sample inputs, and how quickly.

@@ -1,1 +1,1 @@
-"""How requests and websockets reach the server, for both clients."""
+"""Transport of requests and websockets, for both clients."""
