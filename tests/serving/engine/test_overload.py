@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from serving.engine.batching.planner import RESERVE
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Status
@@ -113,7 +114,7 @@ async def test_it_tells_when_what_waits_should_be_answered(engine: Engine) -> No
     assert engine.seconds_behind(1) == 0.0
     teach(connect(engine), per_row=ROW)
     flood(engine)
-    assert engine.seconds_behind(1) == pytest.approx(1.1 * ROW * (FIT + 1))
+    assert engine.seconds_behind(1) == pytest.approx(RESERVE * ROW * (FIT + 1))
     assert engine.seconds_behind(99) == 0.0
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from core.errors import DeadlineExceeded, InvalidInput, Saturated
 from serving.endpoints.predictions.predict import render
+from serving.engine.batching.planner import RESERVE
 from serving.query.fallback import OVERLOADED
 from serving.rpc.frames.codec import Answer, AnswerStatus
 from serving.testing import (
@@ -242,8 +243,8 @@ async def test_an_overloaded_model_without_a_default_says_when_to_come_back(
         queries[-1].prediction()
     assert caught.value.status == 503
     assert caught.value.code == "saturated"
-    # When all that waits is answered, and the one that asks, with the reserve of a tenth.
-    expected = 1.1 * ROW_S * (FIT + 1)
+    # When all that waits is answered, and the one that asks, with the reserve of the planner.
+    expected = RESERVE * ROW_S * (FIT + 1)
     assert caught.value.retry_after_s == pytest.approx(expected)
     assert int(caught.value.headers()["Retry-After"]) == pytest.approx(expected, abs=1)
     assert it.metrics.applications["digits"].errors == 1
