@@ -1,7 +1,5 @@
 """Charts as what they show: panels, each a line or bars for each column of a table."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """How every benchmark's command ends, and what it says."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Servers beside each other under the same closed loads, in rounds: `make bench`, and its peers."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager

@@ -1,7 +1,5 @@
 """The yardstick: a bare ASGI callable that looks at a body as Clipper does, and answers as much."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 

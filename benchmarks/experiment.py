@@ -1,7 +1,5 @@
 """The shape that every experiment has, and what it works with while it is measured."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence

@@ -1,7 +1,5 @@
 """What an experiment leaves: a flat table with a row for everything that was seen."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 

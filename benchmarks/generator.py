@@ -5,8 +5,6 @@ it asks. When queries are due and what they ask is made here, beforehand. Where 
 once, it is a closed loop: each connection asks again when answered.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket

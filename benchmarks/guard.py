@@ -4,8 +4,6 @@ The whole path of a query but sockets and models; its CPU time is told as a mult
 bare ASGI echo, turn and turn about. Ends with 1 where a multiple is above its bound.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The linear model that has 784 inputs, and the questions: scikit-learn's digits, enlarged."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path

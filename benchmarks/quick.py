@@ -1,7 +1,5 @@
 """`make bench`: Clipper beside a bare echo server, in alternating rounds on one machine."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial

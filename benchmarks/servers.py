@@ -1,7 +1,5 @@
 """Servers as processes of the benchmark's own: started, waited for, and ended in every case."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

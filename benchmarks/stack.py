@@ -1,7 +1,5 @@
 """A stack that is measured, with what it takes to change it, to ask it and to look into it."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 import tempfile

@@ -1,7 +1,5 @@
 """How results are told: what must hold of them, and tables, for the terminal and for a page."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The closed loop over HTTP: one load on one URL by wrk, which keeps its connections busy."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Django's command line: `python -m clipper_site COMMAND`, in a checkout `manage.py COMMAND`."""
 
-from __future__ import annotations
-
 import atexit
 import gc
 import os

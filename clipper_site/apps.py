@@ -1,7 +1,5 @@
 """The composition root as a Django app: its checks, and the console loaded where it is wanted."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

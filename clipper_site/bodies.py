@@ -1,7 +1,5 @@
 """Refuses bodies that are too large before Django spools them to disk, known caller or not."""
 
-from __future__ import annotations
-
 from collections.abc import MutableMapping
 from typing import Any
 

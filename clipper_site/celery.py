@@ -1,7 +1,5 @@
 """The Celery application: the cluster engine that runs replicas and keeps them as wanted."""
 
-from __future__ import annotations
-
 import logging.config
 import os
 from typing import Any

@@ -1,7 +1,5 @@
 """System checks of the settings: each wrong one has an id and a hint."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The console's processes: pages, management API, uploads, metrics."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from collections.abc import AsyncIterator

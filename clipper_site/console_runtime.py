@@ -1,7 +1,5 @@
 """Builds what a console process has beside Django from Django's settings."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from django.conf import settings

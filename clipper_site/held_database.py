@@ -1,7 +1,5 @@
 """Keeps an SQLite database readable on a disk that fills up later."""
 
-from __future__ import annotations
-
 import logging
 import sqlite3
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The processes that answer queries; they pass on all else to `clipper_site.console_asgi`."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import logging

@@ -1,7 +1,5 @@
 """Builds what answers queries from Django's settings: the one place where the two meet."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from django.conf import settings

@@ -1,7 +1,5 @@
 """Django's URLs: the console and the management API. ASGI answers the others."""
 
-from __future__ import annotations
-
 from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView

@@ -1,7 +1,5 @@
 """Parts of both kinds of web process: limits of clients, connections to the database."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 

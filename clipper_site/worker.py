@@ -1,7 +1,5 @@
 """`celery worker` without the imports of other commands: 3 MiB less for each worker."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

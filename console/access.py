@@ -1,7 +1,5 @@
 """Permissions of the console's pages, and the frame of an application's."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 from django.contrib import admin

@@ -1,7 +1,5 @@
 """The console's pages about one application: a row of the table has its URL and its tab."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from django.http import Http404, HttpRequest, HttpResponse

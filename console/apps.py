@@ -1,7 +1,5 @@
 """The console as a Django app."""
 
-from __future__ import annotations
-
 from django.apps import AppConfig
 
 

@@ -1,7 +1,5 @@
 """The admin's look and navigation (django-unfold), and the page it opens with."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.templatetags.static import static

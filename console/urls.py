@@ -1,7 +1,5 @@
 """The console's URLs beside Django's admin, which has those of the lists and forms."""
 
-from __future__ import annotations
-
 from django.contrib import admin
 from django.urls import path
 

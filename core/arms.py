@@ -1,7 +1,5 @@
 """An application's arms: its pinned versions, or its models' live ones."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Background tasks of an object."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable
 

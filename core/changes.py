@@ -4,8 +4,6 @@ A message on the channel says only that something has changed: its receivers rea
 than what they have, and look again now and then because a message may be lost.
 """
 
-from __future__ import annotations
-
 CHANGES_CHANNEL = "clipper:changes"
 
 APPLICATION, MODEL, VERSION, KEY = "application", "model", "version", "key"

@@ -6,8 +6,6 @@ Compiled code lies in a folder named by a digest of all sources. The Python runs
 folder is missing, damaged or can't be loaded, and in processes that don't start this way.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator, Sequence

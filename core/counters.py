@@ -1,7 +1,5 @@
 """Growth of counters between two readings."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import zip_longest
 

@@ -1,7 +1,5 @@
 """Decoding of clients' JSON, with errors in the one shape."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 

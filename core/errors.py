@@ -34,8 +34,6 @@ They are raised with data and rendered once, at the boundary. The documentation 
 sentences of their docstrings.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any, ClassVar
 

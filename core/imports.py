@@ -1,7 +1,5 @@
 """Imports that take less memory and time."""
 
-from __future__ import annotations
-
 import gc
 import sys
 from collections.abc import Iterator

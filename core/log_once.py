@@ -1,7 +1,5 @@
 """Logs an outage once when it begins and once when it ends."""
 
-from __future__ import annotations
-
 import logging
 
 

@@ -1,7 +1,5 @@
 """The memory of this machine, or of the container that it looks like."""
 
-from __future__ import annotations
-
 import os
 import re
 import resource

@@ -1,7 +1,5 @@
 """The rule that names and versions follow, and the names that are kept free."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 

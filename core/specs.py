@@ -1,7 +1,5 @@
 """Frozen values of a registry snapshot, for the prediction path."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType

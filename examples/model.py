@@ -3,8 +3,6 @@
 Upload it with the runtime ``python``; a zip may hold data files and further modules beside it.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

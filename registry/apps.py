@@ -1,7 +1,5 @@
 """The registry: what exists."""
 
-from __future__ import annotations
-
 from django.apps import AppConfig
 
 

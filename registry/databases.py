@@ -1,7 +1,5 @@
 """Errors of the database: full, or not there."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path

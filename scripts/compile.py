@@ -1,7 +1,5 @@
 """`make compile`: compile what a query goes through to native code, by mypyc."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Selection: whom to trust."""
 
-from __future__ import annotations
-
 from django.apps import AppConfig
 
 

@@ -1,7 +1,5 @@
 """Ways to combine that installed packages add, under the entry point group `clipper.combine`."""
 
-from __future__ import annotations
-
 import logging
 from importlib.metadata import entry_points
 

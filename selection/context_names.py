@@ -1,7 +1,5 @@
 """Names of contexts: a user or a session whose selection state a query uses."""
 
-from __future__ import annotations
-
 MAX_CHARACTERS = 256
 # The one of queries that name none, and what every other one starts from.
 GLOBAL_CONTEXT = ""

@@ -1,7 +1,5 @@
 """The management API's part in selection: contexts that learned, and forgetting what they did."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema

@@ -6,8 +6,6 @@ Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences", Annal
 (Ville). They need running sums alone.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from operator import add

@@ -1,7 +1,5 @@
 """Kinds of feedback: on a query, on an input, or the silence after a query."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 Kind = Literal["receipt", "input", "default"]

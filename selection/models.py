@@ -1,7 +1,5 @@
 """Feedback as it is kept for good, a row for each piece, and what selection was like over time."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.db.models import Q
 

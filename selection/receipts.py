@@ -4,8 +4,6 @@ A token is url-safe base64, without padding, of a 16-byte MAC (keyed BLAKE2b, RF
 receipt as msgpack: readable, but arms and propensities can't be forged.
 """
 
-from __future__ import annotations
-
 import binascii
 import hmac
 from collections.abc import Mapping

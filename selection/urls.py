@@ -1,7 +1,5 @@
 """The management API's URLs about what was learned, for inclusion under /api/v1/."""
 
-from __future__ import annotations
-
 from registry.api.routing import APPLICATION, both
 from selection.contexts_api import ContextsView, SelectionView
 from selection.evaluation.export_api import ExportView

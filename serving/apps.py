@@ -1,7 +1,5 @@
 """Serving: answering."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Has a test run import what `make compile` has made (loaded with `-p tests.compiled`)."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

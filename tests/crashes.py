@@ -3,8 +3,6 @@
 The process writes where each of its threads was; among the output of the others nobody finds it.
 """
 
-from __future__ import annotations
-
 import faulthandler
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """The environment of the tests, set before Django reads its settings (loaded with `-p`)."""
 
-from __future__ import annotations
-
 import atexit
 import gc
 import os

@@ -4,8 +4,6 @@ They are what takes real frameworks and environments, and the rest of tables tha
 have the beginning of.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

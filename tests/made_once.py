@@ -1,7 +1,5 @@
 """Rows that are worked out once, and that later tests of a process get again."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 

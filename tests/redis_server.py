@@ -1,7 +1,5 @@
 """A real Redis for tests: on a Unix socket, in a short folder, killed and restarted at will."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """A file system of a few megabytes of its own, to be filled and emptied again."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

@@ -1,7 +1,5 @@
 """`make bench-growth`: how the cost of a query grows, and what a changing registry costs it."""
 
-from __future__ import annotations
-
 from benchmarks.growth.curves import CURVES
 from benchmarks.growth.snapshot import SNAPSHOT
 from benchmarks.study import Study

@@ -1,7 +1,5 @@
 """Contexts that have learned something: one by feedback, the others as copies of what that left."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What every curve is: pairs of a load and its yardstick, their ratios, a table and a chart."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The curves that are alike, a row each: what grows, what is asked, and what must hold of it."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable, Sequence
 from itertools import product

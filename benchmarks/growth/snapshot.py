@@ -1,7 +1,5 @@
 """The snapshot of the registry, read anew under a steady load: how long it takes, who waits."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The stacks of the curves, what is put into them, and the questions that they are asked."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager

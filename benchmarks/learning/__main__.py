@@ -1,7 +1,5 @@
 """`make bench-learning`: what policies lose in worlds that change, delay, differ and mislead."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

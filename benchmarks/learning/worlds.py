@@ -1,7 +1,5 @@
 """The worlds as data: how often each arm is right at each time, when labels come, what is known."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

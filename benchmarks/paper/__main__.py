@@ -1,7 +1,5 @@
 """`make bench-paper`: the paper's Figures 4, 6 and 9, an overload and feedback."""
 
-from __future__ import annotations
-
 from benchmarks.paper.batching import FIG4, FIG6
 from benchmarks.paper.feedback import FEEDBACK
 from benchmarks.paper.fig9 import FIG9

@@ -1,7 +1,5 @@
 """Figures 4 and 6: a closed loop on containers, whose batches are made in different ways."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby

@@ -1,7 +1,5 @@
 """Feedback: how much one web process takes, by receipt, and by input with and without the cache."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Figure 9: ensembles of up to sixteen models, each of which is late now and then."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from itertools import product

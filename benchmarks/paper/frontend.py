@@ -3,8 +3,6 @@
 Without HTTP and Redis; what needs that does nothing meanwhile: the arms weigh the same.
 """
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import random

@@ -2,8 +2,6 @@
 seed, which answer the paper's question, "is this a 3?", and others that sleep.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """More than can be done: three times what a model takes, and 1,500 connections at once."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

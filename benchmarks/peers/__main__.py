@@ -1,7 +1,5 @@
 """`make bench-peers`: Clipper beside other prediction servers, measured in rounds and judged."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

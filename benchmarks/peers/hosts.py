@@ -1,7 +1,5 @@
 """The servers while they run: each peer, Clipper's whole stack, and the bare echo server."""
 
-from __future__ import annotations
-
 import os
 import platform
 import subprocess

@@ -3,8 +3,6 @@
 One more is a row here, its server and its requirements.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

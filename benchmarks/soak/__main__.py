@@ -1,7 +1,5 @@
 """`make soak`: half a million queries, while one part after another is changed or killed."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

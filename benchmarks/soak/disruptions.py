@@ -1,7 +1,5 @@
 """What happens to a stack while it is asked, each until the stack has recovered."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

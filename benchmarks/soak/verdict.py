@@ -1,7 +1,5 @@
 """What a soak amounts to: its phases, and what must hold of it."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from benchmarks.charts import Panel

@@ -1,7 +1,5 @@
 """`make bench-tail`: the tail of latency at half of capacity and at 70 %, alone and disturbed."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from benchmarks.charts import Panel

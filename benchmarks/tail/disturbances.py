@@ -1,7 +1,5 @@
 """What is done to a stack beside a load: by whom, and how it is written down."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

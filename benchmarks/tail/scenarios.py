@@ -1,7 +1,5 @@
 """The scenarios: a stack, at which shares of its capacity it is asked, and what is done beside."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from benchmarks.linear import LINEAR

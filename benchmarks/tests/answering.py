@@ -1,7 +1,5 @@
 """A server that answers every request alike, for the load generators to ask."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,7 +1,5 @@
 """What is done with every experiment's result after it was measured."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from benchmarks.experiment import Experiment, Session

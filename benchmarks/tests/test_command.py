@@ -1,7 +1,5 @@
 """What all benchmarks' command lines have in common: how they end, and what they refuse."""
 
-from __future__ import annotations
-
 import os
 import signal
 

@@ -1,7 +1,5 @@
 """The open loop: every query leaves when it is due, and counts from then."""
 
-from __future__ import annotations
-
 import asyncio
 from functools import partial
 

@@ -1,7 +1,5 @@
 """How the cost of a query grows: ratios and slopes, verdicts, questions, and what is shown."""
 
-from __future__ import annotations
-
 import pytest
 
 from benchmarks.frames import Frame, Record, Records

@@ -1,7 +1,5 @@
 """The guard measures every kind of query, and says which became too dear."""
 
-from __future__ import annotations
-
 from benchmarks.frames import Frame
 from benchmarks.guard import BOUNDS, IN_FLIGHT, STUDY, costs, targets
 

@@ -1,7 +1,5 @@
 """What changed between two readings of /metrics."""
 
-from __future__ import annotations
-
 import pytest
 
 from benchmarks.loads import QUERIES, Change, Samples, parse_metrics

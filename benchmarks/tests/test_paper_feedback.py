@@ -1,7 +1,5 @@
 """The feedback benchmark: what is posted, what is counted, what is judged."""
 
-from __future__ import annotations
-
 import asyncio
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Figures 4 and 6: with real containers on tiny sizes, and judged on made-up numbers."""
 
-from __future__ import annotations
-
 import argparse
 from functools import partial
 

@@ -1,7 +1,5 @@
 """The overload judged: what counts as an answer in time, as memory that grows, as recovered."""
 
-from __future__ import annotations
-
 import pytest
 
 from benchmarks.frames import Frame, Record, Records

@@ -1,7 +1,5 @@
 """Figure 9: who answered in time, what that costs in accuracy, and the whole with real sockets."""
 
-from __future__ import annotations
-
 import pytest
 
 from benchmarks.experiment import Session

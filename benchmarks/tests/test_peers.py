@@ -1,7 +1,5 @@
 """Servers beside each other: what is asked, what is configured, what the numbers amount to."""
 
-from __future__ import annotations
-
 import json
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Roles of the stack's processes, and shares of the CPU."""
 
-from __future__ import annotations
-
 import subprocess
 
 import psutil

@@ -1,7 +1,5 @@
 """The soak: what its clients count, what it excuses, and what it judges."""
 
-from __future__ import annotations
-
 import pytest
 
 from benchmarks.frames import Frame, Record, Records

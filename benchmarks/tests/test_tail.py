@@ -1,7 +1,5 @@
 """The tail of latency: what is kept of a load, what must hold of it, and how it is shown."""
 
-from __future__ import annotations
-
 import argparse
 
 import numpy as np

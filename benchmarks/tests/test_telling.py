@@ -1,7 +1,5 @@
 """Percentiles, what holds of an experiment, and tables in pages: exchanged at their mark."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

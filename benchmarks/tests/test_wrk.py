@@ -1,7 +1,5 @@
 """wrk's result, as wrk.lua prints it and wrk.py reads it."""
 
-from __future__ import annotations
-
 from benchmarks.wrk import (
     COUNTER,
     COUNTER_DIGITS,

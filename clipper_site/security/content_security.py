@@ -1,7 +1,5 @@
 """The policy of pages: they load and run files of our own, nothing from elsewhere."""
 
-from __future__ import annotations
-
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
 

@@ -1,7 +1,5 @@
 """Passwords: hashed by Argon2id, and worked on one at a time, so that guessing takes little."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 
 from django.contrib.auth.hashers import Argon2PasswordHasher

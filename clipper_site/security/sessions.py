@@ -1,7 +1,5 @@
 """Sessions of the console, on a database that may be full."""
 
-from __future__ import annotations
-
 from django.conf import settings
 from django.contrib.messages.storage.session import SessionStorage
 from django.contrib.sessions.exceptions import SessionInterrupted

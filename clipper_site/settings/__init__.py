@@ -1,7 +1,5 @@
 """Django settings, read from the environment; `clipper_site.checks` reports what is wrong."""
 
-from __future__ import annotations
-
 import hmac
 import secrets
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Reads the settings that name hosts, ports and addresses; a ValueError is a value of no use."""
 
-from __future__ import annotations
-
 import re
 from ipaddress import ip_address
 from urllib.parse import urlsplit

@@ -1,7 +1,5 @@
 """The storage of artifacts, by the environment."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Typed settings from the environment; what is wrong is collected and reported by `check`."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

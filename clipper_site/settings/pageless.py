@@ -1,7 +1,5 @@
 """Settings of predict processes and workers: all of the stack's, without those of pages."""
 
-from __future__ import annotations
-
 from clipper_site.settings import *  # noqa: F403
 
 INSTALLED_APPS = [

@@ -3,8 +3,6 @@
 Links are relative to docs/reference/.
 """
 
-from __future__ import annotations
-
 PLACE = {
     "CLIPPER_VAR": "Folder for all state: database, artifacts, Redis, logs, keys. `make run"
     ' VAR=dir` sets it. The launcher refuses `%`, `"`, `\\` and control characters.',

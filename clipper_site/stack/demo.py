@@ -1,7 +1,5 @@
 """The demo as `make run` shows it: seeded once, then asked a few real questions."""
 
-from __future__ import annotations
-
 import gzip
 import importlib.util
 import json

@@ -1,7 +1,5 @@
 """The environment that every process of the stack gets, and its copy for a person's shell."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import subprocess

@@ -1,7 +1,5 @@
 """`make run` from the first check to the last process gone."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal

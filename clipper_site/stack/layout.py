@@ -1,7 +1,5 @@
 """Place of one stack: its folders, files, locks and port, and the command that starts it."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import hashlib

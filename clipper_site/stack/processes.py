@@ -5,8 +5,6 @@ supervisord restarts a program killed with `kill -9`, but knows nothing of that 
 an orphaned web worker would go on taking connections, an orphaned replica batches.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import signal

@@ -1,7 +1,5 @@
 """Waiting until the stack answers, with a word now and then on what is still missing."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import time

@@ -5,8 +5,6 @@ about to answer. Started again on a disk that is still full it would end again a
 supervisord would wait longer each time, and at last give up.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import re

@@ -1,7 +1,5 @@
 """`make restart`: replaces the processes of a running stack, one kind after the other."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -1,7 +1,5 @@
 """Static files and documentation, made anew when their sources changed."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import os

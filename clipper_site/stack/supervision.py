@@ -1,7 +1,5 @@
 """supervisord as the launcher's child, and `manage.py` commands beside it."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

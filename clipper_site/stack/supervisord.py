@@ -5,8 +5,6 @@ second failure; every program ends with it. Lines that can't be written are lost
 else is.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import sys

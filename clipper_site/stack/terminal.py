@@ -1,7 +1,5 @@
 """Words of the launcher to a person: lines on standard output, and errors of one line."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 
 

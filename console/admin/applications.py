@@ -1,7 +1,5 @@
 """Applications: the question, its objective, whom it asks and how answers are chosen."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib import admin

@@ -1,7 +1,5 @@
 """The audit trail, to read only."""
 
-from __future__ import annotations
-
 import json
 
 from django.contrib import admin

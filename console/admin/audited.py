@@ -1,7 +1,5 @@
 """Pages whose own form writes the rows: what it changes is recorded in the same transaction."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 

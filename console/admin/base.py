@@ -1,7 +1,5 @@
 """The base of the console's lists and forms: errors become messages, times are in words."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The admin theme's classes and decorators, with the types that it doesn't declare itself."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 

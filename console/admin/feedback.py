@@ -1,7 +1,5 @@
 """Feedback in the console: what was said about which prediction, to read only."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """API keys: shown once when made, revoked at once."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib import admin, messages

@@ -1,7 +1,5 @@
 """Models: what is live, its versions, rolling back and scaling."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

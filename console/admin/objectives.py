@@ -1,7 +1,5 @@
 """Service level objectives: how fast, how often, over how long."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.http import HttpRequest

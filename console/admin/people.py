@@ -1,7 +1,5 @@
 """Users and groups, in the console's look."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin

@@ -1,7 +1,5 @@
 """Releases: the history, and a page that follows one while it goes live."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

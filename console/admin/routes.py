@@ -1,7 +1,5 @@
 """Routes: which models an application asks."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django import forms

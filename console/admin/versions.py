@@ -1,7 +1,5 @@
 """Versions: uploaded once, never changed, deployed from here."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

@@ -1,7 +1,5 @@
 """The console's home page: the live picture, complete at first and then kept up to date."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from threading import Lock
 from time import monotonic

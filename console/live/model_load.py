@@ -1,7 +1,5 @@
 """Load of one version in the last seconds, as all web processes publish it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The live page's models: which replicas each has, and how they keep up with its queries."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

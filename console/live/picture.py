@@ -1,7 +1,5 @@
 """The live picture of the whole system: what processes publish, selection and replicas."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The live page's processes: those that answer queries, and those of the console."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """The console's page on what an application has learned: context by context, and forgetting it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any

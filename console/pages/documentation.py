@@ -1,7 +1,5 @@
 """The documentation at /docs/, as `make docs` has built it; it needs no login."""
 
-from __future__ import annotations
-
 import mimetypes
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The console's page on the environments that hosts keep for versions."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any

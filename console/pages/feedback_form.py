@@ -1,7 +1,5 @@
 """The web form at /feedback/{app}/; its script calls the REST API with the person's own key."""
 
-from __future__ import annotations
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe

@@ -1,7 +1,5 @@
 """Signing in to the console: Django's page, with a limit on guesses."""
 
-from __future__ import annotations
-
 import threading
 
 from django.contrib import admin

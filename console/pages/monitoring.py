@@ -1,7 +1,5 @@
 """The console's page on how an application's selection goes: trust, rewards, misses."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """The console's page on what went wrong in a version, and what its replicas wrote."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.conf import settings

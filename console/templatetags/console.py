@@ -4,8 +4,6 @@ The admin theme loads every tag library while it is itself being imported, so th
 import anything of the admin.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from django import template

@@ -1,7 +1,5 @@
 """Words for an experiment's health: each check, and the alarms in a line."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any

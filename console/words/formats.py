@@ -1,7 +1,5 @@
 """Numbers in words: short, with units, never a false precision."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from datetime import datetime

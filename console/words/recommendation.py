@@ -1,7 +1,5 @@
 """Words for the best arm, and a picture of each arm's reward."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A version's signature in words, a line for each of its inputs."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -3,8 +3,6 @@
 With them an upload of 500 MB beside queries takes 0.13 of a core instead of 0.45.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from pathlib import Path

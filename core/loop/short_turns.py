@@ -5,8 +5,6 @@ nice it is. With the console in short turns, p99 beside logins at half of capaci
 41 ms, and beside an upload from 155 to 57 ms.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import os

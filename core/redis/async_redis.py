@@ -1,7 +1,5 @@
 """The Redis client of a web process's event loop."""
 
-from __future__ import annotations
-
 from redis.asyncio import BlockingConnectionPool, Redis
 
 REDIS_CONNECTIONS = 32

@@ -1,7 +1,5 @@
 """Locks in Redis."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Blocking Redis client of a process: for notices, tasks and pages, never for a query."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import redis

@@ -1,7 +1,5 @@
 """Authentication of the management API by API keys; people have the session of the console."""
 
-from __future__ import annotations
-
 from django.contrib.auth.models import AnonymousUser
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header

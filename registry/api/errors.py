@@ -1,7 +1,5 @@
 """The one error shape of the management API."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping

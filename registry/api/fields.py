@@ -1,7 +1,5 @@
 """Serializer fields that take JSON values of their own type only, and say what they expected."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar

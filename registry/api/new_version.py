@@ -1,7 +1,5 @@
 """Bodies that register a version."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, ClassVar
 

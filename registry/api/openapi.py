@@ -1,7 +1,5 @@
 """The OpenAPI schema of the management API."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any

@@ -1,7 +1,5 @@
 """Bodies of the management API: strict JSON of bounded size, forms and bytes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import IO, Any
 

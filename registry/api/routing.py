@@ -1,7 +1,5 @@
 """URLs of REST endpoints."""
 
-from __future__ import annotations
-
 from django.urls import URLPattern, path
 from rest_framework.views import APIView
 

@@ -1,7 +1,5 @@
 """Bodies and answers of the management API."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

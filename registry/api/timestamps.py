@@ -1,7 +1,5 @@
 """Times and periods in requests."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Uploads of artifacts: permission, and the file that Django writes meanwhile."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any, Protocol
 

@@ -1,7 +1,5 @@
 """URLs of the management API under /api/v1/."""
 
-from __future__ import annotations
-
 from threading import Lock
 from typing import Any
 

@@ -4,8 +4,6 @@ Such a key sees its applications and the models they route to, and changes only 
 application routes to. Anything else looks as if it weren't there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

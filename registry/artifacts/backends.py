@@ -1,7 +1,5 @@
 """Storage of artifacts: Django's storage `artifacts`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

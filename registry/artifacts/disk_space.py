@@ -1,7 +1,5 @@
 """Free space on the disk that artifacts share with the database, Redis and the logs."""
 
-from __future__ import annotations
-
 import errno
 import os
 from collections.abc import Iterator

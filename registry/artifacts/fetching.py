@@ -1,7 +1,5 @@
 """Fetches an artifact onto this host: once for all its users, verified, resumed after a break."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

@@ -1,7 +1,5 @@
 """An arriving artifact, written and hashed in the store's own folder."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """Artifacts in a bucket of S3, or of whatever else speaks its protocol."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any

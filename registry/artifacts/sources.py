@@ -1,7 +1,5 @@
 """Sources of artifacts for a host: web processes, or the storage itself."""
 
-from __future__ import annotations
-
 import json
 import re
 import ssl

@@ -1,7 +1,5 @@
 """Tokens that let a host of the cluster fetch one artifact for a few minutes: an HMAC."""
 
-from __future__ import annotations
-
 import hmac
 import re
 

@@ -1,7 +1,5 @@
 """The demo's administrator and API key, and their private file."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

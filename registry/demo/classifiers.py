@@ -1,7 +1,5 @@
 """The demo's classifiers: five kinds, and second versions to deploy and to roll back."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """scikit-learn's scans of handwritten digits: 64 grey values from 0 to 16, and a digit."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Reads rows of the registry as specs, blocking, and by columns: instances cost far more."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields

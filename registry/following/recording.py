@@ -1,7 +1,5 @@
 """Records each change of the registry under the next number, and announces it at the commit."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Collection
 from typing import Any

@@ -1,7 +1,5 @@
 """Changes of single rows of the registry, and their effect on a snapshot."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType

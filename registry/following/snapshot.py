@@ -1,7 +1,5 @@
 """All of the registry, or one application, as the prediction path knows it."""
 
-from __future__ import annotations
-
 from core.arms import arms_of, weights_of
 from core.errors import NotFound
 from core.specs import ApplicationSpec, Snapshot

@@ -1,7 +1,5 @@
 """API keys: stored hashed, scoped, optionally bound to applications."""
 
-from __future__ import annotations
-
 import hashlib
 import secrets
 

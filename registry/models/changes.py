@@ -1,7 +1,5 @@
 """The last change of each row that the prediction path follows."""
 
-from __future__ import annotations
-
 from django.db import models
 
 

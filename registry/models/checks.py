@@ -1,7 +1,5 @@
 """The check of a version: it is loaded and asked in a process that is thrown away."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.db import models

@@ -1,7 +1,5 @@
 """Types of inputs."""
 
-from __future__ import annotations
-
 from django.db import models
 
 

@@ -1,7 +1,5 @@
 """Rows that are found by a name."""
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 from django.db import models

@@ -1,7 +1,5 @@
 """Validators of columns whose messages say what came."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Progress of releases and checks in words."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from typing import cast
 

@@ -1,7 +1,5 @@
 """Room for replicas by the slots of the last round; unknown slots refuse nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import redis

@@ -1,7 +1,5 @@
 """Queries over versions and their releases."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery

@@ -5,8 +5,6 @@ working, and a person signs in from an address that they signed in from before. 
 with a delayed answer (`serving.endpoints.console.late_answers`): no thread or connection is held.
 """
 
-from __future__ import annotations
-
 import math
 import threading
 from collections import OrderedDict

@@ -1,7 +1,5 @@
 """The audit trail, and the revisions by which two editors of a row notice each other."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime

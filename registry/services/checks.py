@@ -1,7 +1,5 @@
 """Checks of versions: made after an upload, and reused while their limits hold."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any

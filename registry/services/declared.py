@@ -1,7 +1,5 @@
 """Declarations: rows are created if missing, changed if they differ."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

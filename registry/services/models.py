@@ -1,7 +1,5 @@
 """Models: the names under which versions are uploaded and deployed."""
 
-from __future__ import annotations
-
 from django.db.models import ProtectedError
 
 from core.errors import Conflict

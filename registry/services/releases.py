@@ -4,8 +4,6 @@ pending → starting → live → superseded, or → failed with the old version
 A version whose replicas are still warm goes live at once: that is a change of one pointer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """Versions whose model lives behind HTTP: their configuration is their artifact."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Rows that are locked, validated and saved, and changes of them that are only tried."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar

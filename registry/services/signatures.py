@@ -1,7 +1,5 @@
 """Signatures of versions that have to agree, as far as both are known."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any

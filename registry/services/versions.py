@@ -1,7 +1,5 @@
 """Uploading, configuring, scaling and deleting versions."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Values that the apps above give to the registry, which never imports them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 

@@ -4,8 +4,6 @@ Options, paths and URLs could name other files of this machine or another index;
 settings say where packages come from.
 """
 
-from __future__ import annotations
-
 import platform
 import re
 import sys

@@ -1,7 +1,5 @@
 """Differences of signatures; what one doesn't say is compared with nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Install what the documentation is built with and build it, in time that nobody else wants."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Build the documentation into build/docs, where the running stack serves it (`make docs`)."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Errors, metrics, policies and runtimes as tables, from what defines them in the code."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The management commands and the make targets, from their own help."""
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections.abc import Iterable

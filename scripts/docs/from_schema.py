@@ -1,7 +1,5 @@
 """The management API, from its OpenAPI schema."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import cache
 from typing import Any

@@ -1,7 +1,5 @@
 """The settings as lists: names, defaults and bounds as they are read, texts from beside them."""
 
-from __future__ import annotations
-
 from clipper_site.settings import ENV
 from clipper_site.settings.texts import DEFAULTS, LAUNCHER, SECTIONS
 from scripts.docs.tables import code

@@ -4,8 +4,6 @@ The pages are committed with it, so that they are whole in the checkout too;
 `python -m scripts.docs.generated` brings them up to date.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import sys

@@ -1,7 +1,5 @@
 """Hooks that MkDocs calls while it builds the site; `mkdocs.yml` names this file."""
 
-from __future__ import annotations
-
 import re
 import sys
 from hashlib import sha256

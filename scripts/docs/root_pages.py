@@ -1,7 +1,5 @@
 """Pages of the site that lie elsewhere in the repository, and links that lead out of docs/."""
 
-from __future__ import annotations
-
 import posixpath
 import re
 from pathlib import Path

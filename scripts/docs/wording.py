@@ -4,8 +4,6 @@
 change of a word. No other test pins wording.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator

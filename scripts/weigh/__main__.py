@@ -1,7 +1,5 @@
 """`make weigh`: counts of the working tree, beside those of revisions, and of a traced query."""
 
-from __future__ import annotations
-
 import os
 import sys
 

@@ -1,7 +1,5 @@
 """Counts of lines, names and words, by rules that are the same for everybody."""
 
-from __future__ import annotations
-
 import ast
 import io
 import re

@@ -1,7 +1,5 @@
 """Modules and crossings of one traced query and one traced label."""
 
-from __future__ import annotations
-
 import asyncio
 import subprocess
 import sys

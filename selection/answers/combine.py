@@ -9,8 +9,6 @@ If a number or scores are missing, the arm's average answer stands in for them (
 agrees with nothing. The result doesn't depend on the order of answers or arms.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The choice between the arms' combined answer and the application's default output."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple

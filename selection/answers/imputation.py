@@ -1,7 +1,5 @@
 """The average answer of each arm, which stands in for one that comes too late (§5.2.2)."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from typing import NamedTuple
 

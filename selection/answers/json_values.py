@@ -1,7 +1,5 @@
 """Outputs and labels are JSON texts; this reads them, and says when two are the same value."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable
 from typing import Any

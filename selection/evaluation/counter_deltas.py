@@ -1,7 +1,5 @@
 """Growth of counters that live in several processes, which come and go."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from core.counters import growth, went_back

@@ -1,7 +1,5 @@
 """GET /api/v1/applications/{app}/export: stored rows, page by page, as JSON, JSON lines or CSV."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence

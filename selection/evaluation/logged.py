@@ -1,7 +1,5 @@
 """Kept feedback as it is evaluated: whom a query asked, by what chance, and what that earned."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Stored rows as other programs read them: feedback, decisions, and the sample of predictions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Feedback as callers send it, and the events that the stream carries to the database."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import msgspec

@@ -1,7 +1,5 @@
 """The selection policies by name, and the one place that makes a policy from its parameters."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Proof that an arm is the best: the same for every policy, at any time."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 

@@ -4,8 +4,6 @@ An upper confidence bound is highest for an arm never observed: if labels are la
 would go to a version that may be no good.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 

@@ -4,8 +4,6 @@ simpleeval evaluates them with operators that take numbers only and give floats.
 reached, no name but the two.
 """
 
-from __future__ import annotations
-
 import ast
 import math
 import operator

@@ -10,8 +10,6 @@
 Errors are divided by a scale (before they are squared) and losses cut at 1.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

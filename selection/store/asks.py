@@ -1,7 +1,5 @@
 """Exchange of arms' reliability between web processes, once a second."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping

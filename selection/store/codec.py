@@ -1,7 +1,5 @@
 """A state's hash in Redis, read: what was learned, from how much feedback, and how to show it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """A bounded sample in Redis of inputs and the arms' answers, for applications that keep any."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Keeps outputs that are too large for a receipt in Redis until feedback may come for them."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping

@@ -1,7 +1,5 @@
 """The state of an application as the management API and the console read it, blocking."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Counts queries by arm in memory and adds them to Redis now and then."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable
 from itertools import islice

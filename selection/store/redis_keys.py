@@ -1,7 +1,5 @@
 """Names of what selection keeps in Redis, and what it means when Redis is away."""
 
-from __future__ import annotations
-
 import asyncio
 import struct
 from collections.abc import AsyncIterator, Iterator

@@ -1,7 +1,5 @@
 """Waits until replicas of Redis have what was just written, so that a failover doesn't lose it."""
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 import redis

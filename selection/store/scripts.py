@@ -1,7 +1,5 @@
 """Lua scripts that change selection state: each runs whole, and a request's calls together."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """The learned state of every application in Redis, with copies at hand for queries."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

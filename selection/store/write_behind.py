@@ -1,7 +1,5 @@
 """Writes to Redis behind the prediction path: what waits goes there as soon as it is taken."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable

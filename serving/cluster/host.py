@@ -1,7 +1,5 @@
 """The id of this host: process ids mean the same to all processes of one host."""
 
-from __future__ import annotations
-
 import hashlib
 import socket
 import uuid

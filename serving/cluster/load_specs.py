@@ -1,7 +1,5 @@
 """The specification of a version for the process that loads it, at its check and as a replica."""
 
-from __future__ import annotations
-
 from dataclasses import fields
 from pathlib import Path
 from typing import Any

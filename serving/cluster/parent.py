@@ -6,8 +6,6 @@ pipe whose writing end only the parent holds, tells every child by its end of fi
 is forked during the shutdown, which a signal to the present children would miss.
 """
 
-from __future__ import annotations
-
 import os
 import select
 from pathlib import Path

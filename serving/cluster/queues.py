@@ -1,7 +1,5 @@
 """The queues: one for tasks of replicas for each kind of device, one for everything else."""
 
-from __future__ import annotations
-
 REPLICA_QUEUES = "replicas."
 # Celery's default queue here: validations, and whoever serves it does the rounds.
 CONTROL_QUEUE = "control"

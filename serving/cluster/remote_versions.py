@@ -1,7 +1,5 @@
 """Remote versions under the operator's settings."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

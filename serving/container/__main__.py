@@ -2,8 +2,6 @@
 
 ``answer`` runs in the process of a replica's model (`child`)."""
 
-from __future__ import annotations
-
 import argparse
 import gc
 import io

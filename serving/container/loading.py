@@ -1,7 +1,5 @@
 """From what is said of a version to what answers batches."""
 
-from __future__ import annotations
-
 from serving.container.failures.container_errors import (
     ContainerError,
     LoadFailed,

@@ -1,7 +1,5 @@
 """A loaded model behind one call: raw JSON inputs in, one Answer each out, no exceptions."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from itertools import islice

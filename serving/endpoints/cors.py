@@ -3,8 +3,6 @@
 An application lists the origins it allows. Cookies are never used.
 """
 
-from __future__ import annotations
-
 from collections.abc import MutableMapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """POST feedback and update, GET selection: what an application has learned, and from what."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from urllib.parse import parse_qs
 

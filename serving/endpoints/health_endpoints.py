@@ -1,7 +1,5 @@
 """Health of a process that answers queries: of all it needs, and of itself alone."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping
 

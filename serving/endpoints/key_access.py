@@ -1,7 +1,5 @@
 """Access of keys to applications, from memory."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """The paths of an application, as far as more than one place has to know them."""
 
-from __future__ import annotations
-
 import re
 
 from core.names import OWN_URLS

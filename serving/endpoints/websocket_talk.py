@@ -1,7 +1,5 @@
 """The websocket of an application: predictions and feedback, many in flight on one connection."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import re

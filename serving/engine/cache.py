@@ -1,7 +1,5 @@
 """Prediction cache with CLOCK eviction under a byte budget (paper §4.2)."""
 
-from __future__ import annotations
-
 from array import array
 
 # Bytes of an entry beside its key and value: two objects, their places in ring and dictionary.

@@ -1,7 +1,5 @@
 """Gather: a query's wait for several versions; and Call: what carries it to one of them."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 from collections.abc import Callable

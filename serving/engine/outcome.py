@@ -1,7 +1,5 @@
 """Outcome of one question to one model version."""
 
-from __future__ import annotations
-
 from enum import IntEnum
 
 from serving.rpc.frames.codec import Answer, AnswerStatus

@@ -1,7 +1,5 @@
 """Pool of the replicas of one version, and the queries that wait for one."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable

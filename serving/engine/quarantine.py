@@ -1,7 +1,5 @@
 """Quarantine of inputs that were with a replica when it died: asked again apart, or refused."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Counters of the engine: plain numbers, cheap to raise on every query and batch."""
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields

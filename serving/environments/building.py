@@ -5,8 +5,6 @@ finds none of the stack's secrets and writes nowhere else. So nothing that it ma
 followed or written to from here, where nothing confines.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

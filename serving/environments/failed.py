@@ -1,7 +1,5 @@
 """Builds that failed, each kept in a file until one of the same environment succeeds."""
 
-from __future__ import annotations
-
 import time
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The Pythons of this host that environments are made of, as uv finds them."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The operator's rules for environments; the settings are their fields."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterator, Sequence

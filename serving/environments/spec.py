@@ -1,7 +1,5 @@
 """Requirements of an environment, with the digests of these and of their packages."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform

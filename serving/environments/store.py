@@ -8,8 +8,6 @@ environment shares its lock of use, so that nobody removes it; whoever builds on
 building. A folder comes under its name as a whole, once it is done.
 """
 
-from __future__ import annotations
-
 import logging
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """HTTP for raw ASGI endpoints: reading a body, sending JSON, one shape of errors, routing."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import re

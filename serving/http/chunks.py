@@ -3,8 +3,6 @@
 The parser must not be fed what is behind the body. It alone says what is wrong with a body.
 """
 
-from __future__ import annotations
-
 # A size has fewer digits; what comes behind them in its line says nothing here.
 LINE_BYTES = 32
 LINE_END = b"\r\n"

@@ -4,8 +4,6 @@ A plain prediction is answered here, without a task or a future; any other reque
 application. Nothing is read from a client that doesn't read its answers.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from time import monotonic

@@ -1,7 +1,5 @@
 """The connections of one web process, and the state that they share."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
 from collections.abc import Callable

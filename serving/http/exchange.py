@@ -1,7 +1,5 @@
 """One request and its answer, between a connection and an ASGI application."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import re

@@ -1,7 +1,5 @@
 """Limits of time and memory for requests that have not arrived as a whole."""
 
-from __future__ import annotations
-
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any

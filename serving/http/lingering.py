@@ -1,7 +1,5 @@
 """The end of a connection whose client is still sending."""
 
-from __future__ import annotations
-
 import asyncio
 
 # A client has this long to read the last answer, and to stop sending.

@@ -4,8 +4,6 @@ Clients behind a proxy share connections with strangers. So the parser gets the 
 only, and an offer of another protocol is ignored, as RFC 9110 §7.8 allows.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from typing import Any

@@ -7,8 +7,6 @@ A signal has it drain for `CLIPPER_LAME_DUCK_S`, then answer what is under way a
 master retires it, it answers one more request on each connection.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

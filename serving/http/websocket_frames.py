@@ -3,8 +3,6 @@
 The parser takes all it is fed at once. It alone says what is wrong with a frame.
 """
 
-from __future__ import annotations
-
 _CONTROL, _MASKED = 0x08, 0x80
 # Bytes of a head with the longest length and a mask; what two lengths mean that stand for others.
 _LONGEST_HEAD = 14

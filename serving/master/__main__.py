@@ -3,8 +3,6 @@
 Runs the command so many times, each with the sockets (`serving.master.inherited`), until SIGTERM.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import logging

@@ -1,7 +1,5 @@
 """One process of a master: executed, not forked, with what it inherits; and how it fares."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

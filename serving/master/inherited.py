@@ -4,8 +4,6 @@ Over the line a process says that it is `ready`, or what it `failed` of; the mas
 `retire` where another one has taken its place. Whose master is gone retires too.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 from collections.abc import Mapping

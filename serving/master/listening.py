@@ -1,7 +1,5 @@
 """The sockets that a master listens on for its processes, which take connections from them."""
 
-from __future__ import annotations
-
 import errno
 import os
 import socket

@@ -4,8 +4,6 @@ SIGHUP replaces each of them: the next one starts beside it, and only once that 
 retires. SIGTERM has all of them answer what they were asked, and end.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import signal

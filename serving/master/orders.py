@@ -4,8 +4,6 @@ Before what it asks, the line has the password of the master's environment, if t
 The last line is `done`, or `failed: ` and why. Where there is none the master has ended.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hmac
 import logging

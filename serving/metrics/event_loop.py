@@ -1,7 +1,5 @@
 """Lag of a web process's event loop, and the time that following the registry takes."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Counts of web processes and of the cluster in Prometheus' text format."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Counts of the masters of web processes, asked at their sockets."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path

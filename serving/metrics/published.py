@@ -4,8 +4,6 @@ Each process publishes its numbers in Redis once a second (`clipper:web:{id}`, g
 process), for any process to read.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field

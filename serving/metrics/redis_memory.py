@@ -3,8 +3,6 @@
 Beyond the rest nothing that grows with traffic is written, and feedback is refused.
 """
 
-from __future__ import annotations
-
 import logging
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Counts of the last few seconds, from counters that only grow."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Time budget of queries, by their application's latency objective."""
 
-from __future__ import annotations
-
 # Kept back for combining, signing and sending; never more than a fifth of the objective.
 MARGIN_MS = 2.0
 # Up to so many inputs at once are answered within the objective, more are a large batch.

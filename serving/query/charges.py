@@ -1,7 +1,5 @@
 """Charges of a query to its arms: reliability, seconds and costs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 
 from selection.receipts import Spent

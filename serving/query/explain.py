@@ -1,7 +1,5 @@
 """Breakdown of a query's time, for callers that ask for it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

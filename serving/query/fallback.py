@@ -1,7 +1,5 @@
 """Reasons for a default output, and the error of a query without one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Large batches: the terms of their rows, and how many are open at once."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import NamedTuple
 

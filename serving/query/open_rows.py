@@ -1,7 +1,5 @@
 """Rows of a large request: asked as answers come, so that a bounded number is open at once."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import Callable

@@ -4,8 +4,6 @@ In a cascade the policy learns how good it is to begin with an arm: the final an
 both arms are charged to the first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from random import random
 from typing import NamedTuple

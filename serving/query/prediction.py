@@ -1,7 +1,5 @@
 """Prediction: a query's answer; and Choice: the arms that it asks."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

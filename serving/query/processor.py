@@ -1,7 +1,5 @@
 """Begins queries by their application's policy (§5)."""
 
-from __future__ import annotations
-
 from random import random
 from time import monotonic
 

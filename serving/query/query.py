@@ -1,7 +1,5 @@
 """The life of a query: ask arms, combine what came in time, sign a receipt (§5)."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Parts of a web process that its queries share."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from dataclasses import dataclass, field
 

@@ -3,8 +3,6 @@
 A night's scoring doesn't change how queries are answered.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial

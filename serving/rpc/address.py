@@ -1,7 +1,5 @@
 """Addresses of replicas: ``unix:/path`` on one host, ``tcp:host:port`` across hosts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 A batch of 64 inputs of 6 KB makes its round trip in a third of the time.
 """
 
-from __future__ import annotations
-
 import ctypes
 from contextlib import suppress
 

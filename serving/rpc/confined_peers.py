@@ -1,7 +1,5 @@
 """Tells processes with a model's code from the stack's own, when they connect by Unix sockets."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

@@ -1,7 +1,5 @@
 """One link between a web process and a replica: frames in, bytes out, and how it ended."""
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import os

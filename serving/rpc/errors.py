@@ -7,8 +7,6 @@ RpcError
 └── InvalidAddress             neither unix:/path nor tcp:host:port, or not to be used so
 """
 
-from __future__ import annotations
-
 
 class RpcError(Exception):
     """Base of everything that can go wrong between the two ends of a link."""

@@ -1,7 +1,5 @@
 """Text of models made fit to store and show: printable, valid and of bounded length."""
 
-from __future__ import annotations
-
 # The length of a message: a reason, not the array that a framework quotes in it.
 MESSAGE_CHARACTERS = 2000
 CUT = "\n[... {} characters left out ...]\n"

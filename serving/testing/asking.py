@@ -1,7 +1,5 @@
 """Questions of a test to an engine, whose replicas are known beforehand."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable
 

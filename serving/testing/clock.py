@@ -1,7 +1,5 @@
 """Time as a test wants it: a clock that can be put forward, and an event loop that jumps."""
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import selectors

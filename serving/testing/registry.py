@@ -1,7 +1,5 @@
 """A registry in memory, for what follows one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from core.specs import Snapshot

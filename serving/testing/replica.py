@@ -1,7 +1,5 @@
 """A replica that is played: an engine sends it batches, and its test answers them."""
 
-from __future__ import annotations
-
 from core.specs import VersionSpec
 from serving.engine.engine import Engine
 from serving.engine.replica import Replica

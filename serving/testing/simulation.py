@@ -1,7 +1,5 @@
 """One replica that never lacks queries, in simulated time: what a batch controller makes of it."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Builders of what the registry tells the prediction path: only what a test is about is said."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Runtime of a console process: its counts, and notices of changes of the registry."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import secrets

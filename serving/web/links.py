@@ -1,7 +1,5 @@
 """Links of this web process to every ready replica in the directory."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, KeysView

@@ -4,8 +4,6 @@ It fails only on what another process may be able to do: a model that this one c
 What nobody can serve is said, but takes no process away from the other applications.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence

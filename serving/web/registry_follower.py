@@ -4,8 +4,6 @@ It reads newer rows on each announcement and once a second, and everything once 
 reads, and the event loop applies the changes in slices.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable

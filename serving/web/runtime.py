@@ -1,7 +1,5 @@
 """Runtime of a web process: all that a query needs, kept up to date."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

@@ -1,7 +1,5 @@
 """Application of registry changes to the routes, engine and counters of a web process."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from core.specs import Snapshot

@@ -3,8 +3,6 @@
 Its first queries would get default outputs otherwise.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from time import monotonic

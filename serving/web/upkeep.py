@@ -1,7 +1,5 @@
 """Upkeep of a web process: refreshes on changes and from time to time."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable

@@ -1,7 +1,5 @@
 """The modules of the product, and what pyproject.toml says of them."""
 
-from __future__ import annotations
-
 import ast
 from functools import cache
 from pathlib import Path

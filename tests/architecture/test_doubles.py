@@ -1,7 +1,5 @@
 """The doubles in `serving/testing` are for everybody's tests and import little."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """Imports, as written in each module and as loaded in the end."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Collection, Iterable

@@ -1,7 +1,5 @@
 """Rules for every module; each test lists the offenders."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from pathlib import Path

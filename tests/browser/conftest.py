@@ -1,7 +1,5 @@
 """A real Chromium on a real server; a cast of two, an owner and a viewer who may only look."""
 
-from __future__ import annotations
-
 import io
 import os
 from collections.abc import Callable, Iterator

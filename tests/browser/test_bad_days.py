@@ -1,7 +1,5 @@
 """The console where something is missing: scripts, a wide screen, Redis."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

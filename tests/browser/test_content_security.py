@@ -1,7 +1,5 @@
 """No page loads or runs anything but files of our own."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

@@ -1,7 +1,5 @@
 """The console shows what each context has learned, and has it forgotten after asking once more."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable

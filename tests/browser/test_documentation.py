@@ -1,7 +1,5 @@
 """The documentation in a browser: it shows, follows the theme and is searched without a network."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The form at /feedback/{app}/. The API's answers are canned here: the stack's tests ask it."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

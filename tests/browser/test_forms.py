@@ -1,7 +1,5 @@
 """Forms whose scripts show, ask and hide: an application, a version, an API key."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

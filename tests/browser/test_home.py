@@ -1,7 +1,5 @@
 """The console's home page with what web processes, replicas and selection really publish."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The console's page on how an application's selection goes, drawn from snapshots."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any

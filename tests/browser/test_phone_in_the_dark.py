@@ -1,7 +1,5 @@
 """Each page of the console is dark if the system is dark, and fits a phone."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

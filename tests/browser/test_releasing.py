@@ -1,7 +1,5 @@
 """Deploying, rolling back and scaling from the console, as people do it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The console's what-if page: what others would have earned, drawn, listed and asked for."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path

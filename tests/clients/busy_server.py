@@ -1,7 +1,5 @@
 """A real HTTP server that answers as a test planned it, and keeps what it was sent."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Iterator

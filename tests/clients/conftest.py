@@ -1,7 +1,5 @@
 """One running stack without the demo, and a client that may do everything there."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Iterator

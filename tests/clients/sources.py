@@ -1,7 +1,5 @@
 """Models as people write them into a file."""
 
-from __future__ import annotations
-
 SOURCES = {
     "echo": """
 class Predictor:

@@ -1,7 +1,5 @@
 """Somebody at a terminal, for tests of the command `clipper`."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

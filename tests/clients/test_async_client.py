@@ -1,7 +1,5 @@
 """The async client does what the plain one does, many things at once."""
 
-from __future__ import annotations
-
 import asyncio
 
 import numpy as np

@@ -1,7 +1,5 @@
 """`clipper apply`: what is there becomes what a file declares, and then nothing differs."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

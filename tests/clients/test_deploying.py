@@ -1,7 +1,5 @@
 """From an estimator in memory to its first answer, and what is said where that fails."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Stored rows of an application come out as a frame, as dicts, and as files."""
 
-from __future__ import annotations
-
 import csv
 import json
 from datetime import UTC, datetime, timedelta

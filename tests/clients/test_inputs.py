@@ -1,7 +1,5 @@
 """Inputs as people have them, and as they go over the wire."""
 
-from __future__ import annotations
-
 import json
 from decimal import Decimal
 from typing import Any

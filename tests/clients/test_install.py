@@ -1,7 +1,5 @@
 """The package as people install it: by itself, into an environment with nothing else."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Asking an application as people have their inputs, and telling it what was right."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any, get_type_hints
 

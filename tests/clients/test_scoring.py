@@ -1,7 +1,5 @@
 """Scoring: any number of rows, in order, whatever their form."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Tasks behind an object end when it does, also where a library forgets a cancellation."""
 
-from __future__ import annotations
-
 import asyncio
 
 from core.background import end_tasks

@@ -1,7 +1,5 @@
 """Long work pauses where its thread has to wait for a core, and nowhere else."""
 
-from __future__ import annotations
-
 import sys
 import threading
 from itertools import accumulate

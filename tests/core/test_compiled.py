@@ -1,7 +1,5 @@
 """Compiled code is run where it was made of these very sources, and by who asks for it alone."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

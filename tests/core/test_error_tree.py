@@ -1,7 +1,5 @@
 """The tree of errors at the head of its module is that of the classes, and there is no other."""
 
-from __future__ import annotations
-
 import re
 from importlib import import_module
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Locks between processes by files: held once, shared by many, and no file is left of them."""
 
-from __future__ import annotations
-
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

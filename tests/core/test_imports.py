@@ -1,7 +1,5 @@
 """What a process imports at its start isn't looked through for garbage."""
 
-from __future__ import annotations
-
 import gc
 
 from core.imports import uncollected

@@ -1,7 +1,5 @@
 """A lock lets in one at a time, and does no harm where it is lost."""
 
-from __future__ import annotations
-
 import pytest
 import redis
 from redis.exceptions import LockError

@@ -1,7 +1,5 @@
 """An outage is told when it begins and when it ends, not for everything that fails meanwhile."""
 
-from __future__ import annotations
-
 import logging
 
 import pytest

@@ -1,7 +1,5 @@
 """A process in short turns is as nice as before, and so are its threads and what it starts."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import platform

@@ -1,7 +1,5 @@
 """What there is to describe, read from the code itself."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The documents as text, and what they mention."""
 
-from __future__ import annotations
-
 import re
 from functools import cache
 from pathlib import Path

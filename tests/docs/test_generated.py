@@ -1,7 +1,5 @@
 """What the pages leave to the code is filled in, whole, and says something of everything."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

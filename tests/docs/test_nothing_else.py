@@ -1,7 +1,5 @@
 """The documents speak of nothing that isn't there."""
 
-from __future__ import annotations
-
 import ast
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the documentation has people save as a pipeline is one, by GitHub's and GitLab's schemas."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

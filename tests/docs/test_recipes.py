@@ -1,7 +1,5 @@
 """The recipes for adding something name what is there, in six steps at most."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """The documentation as a site: it builds without a warning and needs nothing but itself."""
 
-from __future__ import annotations
-
 import json
 import re
 from html.parser import HTMLParser

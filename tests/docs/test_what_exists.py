@@ -1,7 +1,5 @@
 """Whatever can be set, called, raised or watched is described."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """The words that people read are those of the snapshot."""
 
-from __future__ import annotations
-
 from scripts.docs.wording import SNAPSHOT, snapshot
 
 

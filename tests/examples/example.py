@@ -1,7 +1,5 @@
 """The container of examples/, as a process of its own and as an artifact."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import os

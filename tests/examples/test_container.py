@@ -1,7 +1,5 @@
 """The container in JavaScript keeps to the protocol, on Unix sockets and on authenticated TCP."""
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import stat

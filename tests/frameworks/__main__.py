@@ -6,8 +6,6 @@ has a bandit ask models behind MLServer, Triton and MLflow, `long` are the tests
 `make test` that it leaves out, and `compiled` has those of the path of a query once more, compiled.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """One row's model as its user has it: trained, deployed, asked, deployed again, rolled back."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Leaves to their own runs what isn't for the Python at hand (`tests.frameworks.running`)."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

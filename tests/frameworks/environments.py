@@ -1,7 +1,5 @@
 """An environment for each framework whose tests aren't run in ours, built as versions' are."""
 
-from __future__ import annotations
-
 import os
 import sys
 import tomllib

@@ -1,7 +1,5 @@
 """User code for models of the frameworks that have environments of their own."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from tests.frameworks.rows import NUMBERS, Row, deploying, scored

@@ -1,7 +1,5 @@
 """A bandit over a local model and over MLServer, Triton and MLflow as they are, each away once."""
 
-from __future__ import annotations
-
 import logging
 import statistics
 import tempfile

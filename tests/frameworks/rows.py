@@ -1,7 +1,5 @@
 """User code for a model of each framework, from the training to the first answer."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tests.frameworks.environments import ROOT

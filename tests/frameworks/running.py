@@ -1,7 +1,5 @@
 """Runs the tests of frameworks: of each runtime in its environment, and of models out of it."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Servers of others as they are: MLServer, Triton and MLflow, each with a model of digits."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """CatBoost models answer as they do at home, with labels, probabilities and raw values."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Models of heavy frameworks, deployed from their environments into others like them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 

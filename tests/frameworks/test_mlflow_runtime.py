@@ -1,7 +1,5 @@
 """MLflow models of any flavour answer by their signatures."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import json

@@ -1,7 +1,5 @@
 """Keras files and SavedModels answer as they do at home; byte code needs permission."""
 
-from __future__ import annotations
-
 import io
 import json
 import zipfile

@@ -1,7 +1,5 @@
 """PyTorch programs answer as they do at home; what is only a pickle is no model."""
 
-from __future__ import annotations
-
 import io
 import json
 import pickle

@@ -1,7 +1,5 @@
 """Pipelines answer as they do at home, and neither run code nor fetch anything."""
 
-from __future__ import annotations
-
 import io
 import json
 import zipfile

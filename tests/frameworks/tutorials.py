@@ -1,7 +1,5 @@
 """The tutorials that are too much for `make test`, typed at a stack of their own."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """One running stack for all tests of this folder."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 import signal

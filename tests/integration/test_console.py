@@ -1,7 +1,5 @@
 """The console in a real browser, on the running stack and under load."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """`make run` gives answers to digits, a bandit that learns, documentation and a console."""
 
-from __future__ import annotations
-
 import json
 import stat
 

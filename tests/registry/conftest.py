@@ -1,7 +1,5 @@
 """A small cast of callers and a registry to call about."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Callable

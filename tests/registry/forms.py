@@ -1,7 +1,5 @@
 """What a browser sends of a page of the console whose fields nobody touched."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

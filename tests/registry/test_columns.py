@@ -1,7 +1,5 @@
 """A column that people set is set, shown and followed everywhere by being in its model."""
 
-from __future__ import annotations
-
 import io
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The commands at the terminal: what they print, and how they fail."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The rule that names follow, and the names that are kept free."""
 
-from __future__ import annotations
-
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile

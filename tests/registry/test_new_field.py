@@ -1,7 +1,5 @@
 """Performs the recipe for a field of a version: a new column is taken, shown and exported."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

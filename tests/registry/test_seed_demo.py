@@ -1,7 +1,5 @@
 """The demo: what it trains, that it can be run again, and what it tells."""
 
-from __future__ import annotations
-
 import json
 import stat
 from collections.abc import Iterator

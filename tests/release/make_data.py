@@ -3,8 +3,6 @@
 Run once at each release, from its tree: `.venv/bin/python -m tests.release.make_data`.
 """
 
-from __future__ import annotations
-
 import gzip
 import io
 import os

@@ -1,7 +1,5 @@
 """The present code opens the data that earlier releases left, and nothing of it is lost."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os

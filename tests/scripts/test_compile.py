@@ -1,7 +1,5 @@
 """`make compile` compiles only modules that mypyc doesn't silently change."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Each of several processes imports the files that it runs, and reports every test in them."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

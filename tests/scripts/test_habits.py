@@ -1,7 +1,5 @@
 """Habits of a commit and of continuous integration: the same checks by each way."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """scripts/setup, in a copy of the checkout whose pip, uv and interpreters are stand-ins."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What `make weigh` counts."""
 
-from __future__ import annotations
-
 from scripts.weigh import counts
 
 TREE = {

@@ -1,7 +1,5 @@
 """Wheels of the server and of the client, built from the files that git knows."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

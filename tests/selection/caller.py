@@ -1,7 +1,5 @@
 """A caller that gives feedback on answered queries, and what that leaves in Redis."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable

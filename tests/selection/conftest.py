@@ -1,7 +1,5 @@
 """What selection's tests share: a flushed Redis and an application to learn for."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Iterator
 
 import pytest

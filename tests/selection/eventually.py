@@ -1,7 +1,5 @@
 """Waits until something that another task does has come true."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
 

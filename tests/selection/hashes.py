@@ -1,7 +1,5 @@
 """A state's hash in Redis as the script of feedback would have written it."""
 
-from __future__ import annotations
-
 from redis.typing import EncodableT, FieldT
 
 from selection.store.redis_keys import pack_vector

@@ -1,7 +1,5 @@
 """An application whose feedback is counted by a real Redis, and what that has learned."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A process that gives feedback as a web process does; others may do so at once."""
 
-from __future__ import annotations
-
 import asyncio
 
 from redis.asyncio import Redis

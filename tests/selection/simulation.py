@@ -3,8 +3,6 @@
 Arms err independently, and wrong answers are all the same: the hardest case for a vote.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from statistics import mean

@@ -1,7 +1,5 @@
 """What may be concluded at any time: exact values, coverage under continuous looking, evidence."""
 
-from __future__ import annotations
-
 import math
 import random
 from itertools import accumulate

@@ -1,7 +1,5 @@
 """A query id can be read back by who signed it, and anything else is refused politely."""
 
-from __future__ import annotations
-
 import base64
 import os
 from hashlib import blake2b

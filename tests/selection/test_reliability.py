@@ -1,7 +1,5 @@
 """Reliability: charged at once, fading per ask, and moved into selection with exact chances."""
 
-from __future__ import annotations
-
 import pytest
 from redis.asyncio import Redis
 

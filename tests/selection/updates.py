@@ -1,7 +1,5 @@
 """Random lessons, and a state that learns them both ways: by arithmetic and by the script."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from typing import Any

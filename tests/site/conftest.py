@@ -1,7 +1,5 @@
 """What several files here ask: a PostgreSQL."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

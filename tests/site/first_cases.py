@@ -3,8 +3,6 @@
 Its cases are wrong values, which are refused before the database is asked.
 """
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """`manage.py` and short programs in an environment of their own, as an operator's shell has it."""
 
-from __future__ import annotations
-
 import os
 import runpy
 import subprocess

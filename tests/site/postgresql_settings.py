@@ -1,7 +1,5 @@
 """The settings of tests that run on PostgreSQL instead of SQLite."""
 
-from __future__ import annotations
-
 import os
 
 from clipper_site.settings import *  # noqa: F403

@@ -1,7 +1,5 @@
 """A database that is full: a change is refused as such and leaves nothing, what is read is read."""
 
-from __future__ import annotations
-
 import gc
 import json
 import sqlite3

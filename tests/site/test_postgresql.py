@@ -1,7 +1,5 @@
 """On PostgreSQL everything that is kept works as it does on SQLite."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

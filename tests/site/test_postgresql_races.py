@@ -1,7 +1,5 @@
 """Changes that meet on PostgreSQL: none waits in a circle, and no upload loses its file."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

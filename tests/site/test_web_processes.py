@@ -1,7 +1,5 @@
 """Each kind of web process loads what it serves, and those that answer queries little else."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

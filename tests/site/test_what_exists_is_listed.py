@@ -1,7 +1,5 @@
 """Whatever lists what there is asks the table that has it: one more there is seen everywhere."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

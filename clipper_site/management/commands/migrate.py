@@ -1,7 +1,5 @@
 """Django's `migrate`, which each start of the stack runs, without loading pages and URLs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.core.checks import Tags

@@ -1,7 +1,5 @@
 """The form of an application: it offers the policies and ways to combine that there are."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The forms that deploy, roll back and scale, and the change that they show beforehand."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

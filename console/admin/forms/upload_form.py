@@ -1,7 +1,5 @@
 """The form that registers a version: by its artifact, or by where its model lives already."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Applications, their objective and their routes."""
 
-from __future__ import annotations
-
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response

@@ -1,7 +1,5 @@
 """GET /api/v1/audit/: who changed what."""
 
-from __future__ import annotations
-
 from django.db.models import Q
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers

@@ -1,7 +1,5 @@
 """Tries a declaration out before any of it is made."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
 from typing import Any, ClassVar

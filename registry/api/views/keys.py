@@ -1,7 +1,5 @@
 """API keys: made, shown once, changed and revoked."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.db.models import QuerySet

@@ -1,7 +1,5 @@
 """Models and their versions."""
 
-from __future__ import annotations
-
 from contextlib import closing
 
 from rest_framework.parsers import MultiPartParser

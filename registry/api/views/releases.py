@@ -1,7 +1,5 @@
 """Deploying, rolling back, and the history of both."""
 
-from __future__ import annotations
-
 from rest_framework.request import Request
 from rest_framework.response import Response
 

@@ -1,7 +1,5 @@
 """An artifact in pieces: sent again from where a link broke, and then registered by its sha256."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

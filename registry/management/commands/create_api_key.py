@@ -1,7 +1,5 @@
 """`manage.py create_api_key NAME`: make a key and print it, the only time it can be seen."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`manage.py deploy MODEL VERSION`: make a version live, registering it first where it is new."""
 
-from __future__ import annotations
-
 import sys
 from argparse import ArgumentTypeError
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`manage.py revoke_api_key WHICH`: make a key useless, at once."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.core.management.base import CommandParser

@@ -1,7 +1,5 @@
 """`manage.py rollback MODEL`: make the version that was live before live again."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.core.management.base import CommandParser

@@ -1,7 +1,5 @@
 """`manage.py scale MODEL N`: how many replicas serve a model's live version."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser

@@ -1,7 +1,5 @@
 """`manage.py seed_demo`: the demo's models, applications and access, each made if it is missing."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`manage.py status`: applications, models, live versions and releases under way."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

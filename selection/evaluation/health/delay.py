@@ -1,7 +1,5 @@
 """Check of the delay of labels against the feedback window."""
 
-from __future__ import annotations
-
 import math
 
 import msgspec

@@ -1,7 +1,5 @@
 """Check that each arm gets the share of calls that the policy keeps for it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import msgspec

@@ -1,7 +1,5 @@
 """Check that a key meets one arm alone, if it is to be kept with one."""
 
-from __future__ import annotations
-
 from hashlib import blake2b
 
 import msgspec

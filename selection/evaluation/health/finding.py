@@ -1,7 +1,5 @@
 """The finding of a health check, and the labels that checks look at."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 

@@ -1,7 +1,5 @@
 """Means by arm beside the reward: answers in time, latency, metrics of feedback."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """GET /api/v1/applications/{app}/health: whether its experiment can be believed."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema

@@ -1,7 +1,5 @@
 """The checks of an experiment's health: what each looks at, and all of them together."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 

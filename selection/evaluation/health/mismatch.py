@@ -7,8 +7,6 @@ alpha, however often one looks (Ville 1939): a sequential test of multinomial co
 Malek 2022) by the chance of the arm asked alone, which is all that is logged.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Check that labels keep coming while queries go on."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """Keeps an application's checks up to date as its snapshots are taken, and reads how they stand."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from hashlib import blake2b

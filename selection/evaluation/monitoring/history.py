@@ -1,7 +1,5 @@
 """An application's selection over a period: a line of points, and what it comes to for each arm."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime

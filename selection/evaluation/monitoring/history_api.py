@@ -1,7 +1,5 @@
 """GET /api/v1/applications/{app}/selection/history: weights, rewards and misses over a period."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar

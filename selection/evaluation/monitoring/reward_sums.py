@@ -1,7 +1,5 @@
 """Rewards of an application's answers and of each arm, as sums that add up over stretches."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Takes snapshots of what applications have learned, and merges the old ones."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

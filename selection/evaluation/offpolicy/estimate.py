@@ -6,8 +6,6 @@ logged, w(a) = pi(a) / p(a) for the arms asked (0 for the others), and the expec
 asked for certain, p = 1 and the rewards are simply seen: the direct method, which is exact then.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

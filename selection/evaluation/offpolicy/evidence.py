@@ -1,7 +1,5 @@
 """Evidence of a log about its arms, computed once for all targets."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 

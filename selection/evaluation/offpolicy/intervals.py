@@ -11,8 +11,6 @@ where `dispersion` is 1 / the effective rows, and the last term is the skewness 
 Wilson's interval (1927), with what a log adds to it.
 """
 
-from __future__ import annotations
-
 import math
 from enum import StrEnum
 from typing import NamedTuple

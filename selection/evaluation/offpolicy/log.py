@@ -1,7 +1,5 @@
 """Logged feedback as columns: whom each query asked, by what chance, what that earned."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

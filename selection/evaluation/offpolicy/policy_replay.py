@@ -6,8 +6,6 @@ p(a), as if it had drawn itself (replay, Li, Chu, Langford and Wang 2011; judged
 every row meanwhile, Dudik, Erhan, Langford and Li 2012), and each row counts by that chance.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Answers what if: reads the log and the state once, and takes each target through it."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The form of the what-if page: another policy to compare, and which feedback to look at."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from typing import Any
 

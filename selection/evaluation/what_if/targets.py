@@ -1,7 +1,5 @@
 """Targets of a what-if: one arm alone, all arms alike, or a policy with its parameters."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

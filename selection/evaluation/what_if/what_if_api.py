@@ -1,7 +1,5 @@
 """POST /api/v1/applications/{app}/what-if: what others would have earned on kept feedback."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, ClassVar
 

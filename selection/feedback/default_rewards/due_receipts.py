@@ -4,8 +4,6 @@ Only applications with a default reward keep any, in a sorted set in Redis by wh
 window is over. `add` never waits; a task writes what it is given.
 """
 
-from __future__ import annotations
-
 import logging
 from collections import deque
 from collections.abc import Sequence

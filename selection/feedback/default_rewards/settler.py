@@ -4,8 +4,6 @@ Every web process does it, through the journal, which counts a receipt once. A r
 only after it was counted, so that a process may be killed at any point.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

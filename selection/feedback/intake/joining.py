@@ -1,7 +1,5 @@
 """The prediction that a piece of feedback is about, and the losses of its arms (§5)."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping

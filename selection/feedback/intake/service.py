@@ -1,7 +1,5 @@
 """Takes feedback: joins it with its prediction, learns from it, and keeps it (§5)."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import time

@@ -1,7 +1,5 @@
 """The script in Redis that counts updates once: marks, events, and sums."""
 
-from __future__ import annotations
-
 from selection.store.scripts import Script
 
 # KEYS  stream, state, state of all contexts (the same key in the global context), contexts,

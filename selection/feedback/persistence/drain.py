@@ -3,8 +3,6 @@
 An entry leaves the stream only after its row is committed, and a row's nonce is unique.
 """
 
-from __future__ import annotations
-
 import logging
 import socket
 from collections.abc import Callable, Sequence

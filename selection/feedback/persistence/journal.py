@@ -1,7 +1,5 @@
 """Writes updates to Redis: each counted once, and durable when `append` returns."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

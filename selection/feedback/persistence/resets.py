@@ -1,7 +1,5 @@
 """Has an application forget what it learned: atomically, and in its turn among feedback."""
 
-from __future__ import annotations
-
 import time
 
 import msgspec

@@ -1,7 +1,5 @@
 """Entries of the stream that carries feedback to the database, and their places in its order."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

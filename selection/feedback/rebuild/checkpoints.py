@@ -1,7 +1,5 @@
 """Exact states of contexts before the feedback that is still in the table."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 import msgspec

@@ -1,7 +1,5 @@
 """Takes old feedback out of the table; what a replay of it comes to stays, in checkpoints."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Iterable, Iterator

@@ -3,8 +3,6 @@
 Only the policy is today's, with today's parameters.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

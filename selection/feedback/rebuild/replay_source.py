@@ -1,7 +1,5 @@
 """Feedback as a replay takes it: from the database, and from the stream that leads there."""
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Iterable, Iterator
 

@@ -4,8 +4,6 @@ Rows are replayed as far as the stream has been emptied; what comes meanwhile is
 context is written only while the stream's last entry is the last one replayed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

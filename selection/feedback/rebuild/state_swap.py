@@ -1,7 +1,5 @@
 """Puts a replayed state in the place of what Redis has, where nothing was counted since."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

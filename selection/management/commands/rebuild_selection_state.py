@@ -1,7 +1,5 @@
 """`manage.py rebuild_selection_state`: learn again, from the feedback table, what is in Redis."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.core.management.base import CommandParser

@@ -4,8 +4,6 @@ By weighted rendezvous hashing (Thaler and Ravishankar 1998; Schindelhauer and S
 the share of a route changes, only keys that it wins or loses move.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping

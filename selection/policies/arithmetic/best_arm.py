@@ -4,8 +4,6 @@ P(i is best) is the integral of its density times the product of the others' dis
 on one grid, as fine as the narrowest arm there wants it, by cubic Hermite interpolation.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

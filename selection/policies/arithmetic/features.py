@@ -4,8 +4,6 @@ Many features, or features by name, are hashed into a few with signs that cancel
 average (Weinberger, Dasgupta, Langford, Smola and Attenberg 2009, "Feature hashing").
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b

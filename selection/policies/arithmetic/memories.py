@@ -4,8 +4,6 @@ The first memory never fades, the others so that the last 3,000 to 30 labels of 
 the last one by labels of the arm itself.
 """
 
-from __future__ import annotations
-
 from selection.policies.arithmetic.sums import StatisticKind, Vector
 
 LENGTHS = (3000.0, 1000.0, 300.0, 100.0, 30.0)

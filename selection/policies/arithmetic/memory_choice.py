@@ -5,8 +5,6 @@ It is the longest that agrees with all shorter ones (Lepski 1991; the windows of
 ratio n * KL(short, long) is large.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

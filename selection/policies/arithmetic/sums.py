@@ -4,8 +4,6 @@ This module does in pure arithmetic what the script of `counting.py` does atomic
 number by number; replaying feedback with it gives the same state.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Chances of arms to have the highest upper bound of the mean reward, at a drawn confidence."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

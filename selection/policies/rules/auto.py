@@ -1,7 +1,5 @@
 """The policy that chooses one by what queries bring, so that nobody has to."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar

@@ -1,7 +1,5 @@
 """Policies that predict each arm's reward as linear in a query's features."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Epsilon-greedy: ask the arm of the highest mean reward, and now and then any other."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,7 +1,5 @@
 """Exp3: ask one arm at a time and learn from what it alone answered (§5.1)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar

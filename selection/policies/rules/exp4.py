@@ -1,7 +1,5 @@
 """Exp4: ask every arm, combine their answers, and learn from the error of each (§5.2)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar

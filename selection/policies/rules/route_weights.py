@@ -1,7 +1,5 @@
 """Static: routes decide by their weights which arm is asked; feedback moves nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar

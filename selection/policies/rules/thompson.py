@@ -1,7 +1,5 @@
 """Thompson sampling: ask each arm as often as it is likely to be the best."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

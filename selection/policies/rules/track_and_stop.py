@@ -1,7 +1,5 @@
 """Track and stop: find the best version, say so, and send it nearly everything."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

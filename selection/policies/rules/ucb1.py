@@ -1,7 +1,5 @@
 """UCB1: ask the arm that could still be the best, given how little is known of it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

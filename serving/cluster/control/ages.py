@@ -1,7 +1,5 @@
 """Ages of what one process sees, without any host's wall clock."""
 
-from __future__ import annotations
-
 
 class Ages:
     """Ages in seconds of names that are asked for in each round; the others are forgotten.

@@ -1,7 +1,5 @@
 """The replicas that the registry demands of each version."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from registry.models import ModelVersion, Release, Route

@@ -1,7 +1,5 @@
 """The slot that a replica gets: arithmetic, no I/O."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 

@@ -1,7 +1,5 @@
 """The changes that make the live replicas the wanted ones: arithmetic, no I/O."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass

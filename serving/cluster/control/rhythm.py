@@ -3,8 +3,6 @@
 By the monotonic clock, so that setting the wall clock neither stops nor hurries anything.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Callable

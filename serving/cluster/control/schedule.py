@@ -1,7 +1,5 @@
 """The rhythms of the control worker: its jobs, and their intervals."""
 
-from __future__ import annotations
-
 import time
 from contextlib import suppress
 from functools import cache

@@ -1,7 +1,5 @@
 """Control's part in monitoring: a snapshot of every application's selection, now and then."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any

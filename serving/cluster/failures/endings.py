@@ -1,7 +1,5 @@
 """Writes down why a replica failed or ended, also for one that could not say so itself."""
 
-from __future__ import annotations
-
 import logging
 import time
 

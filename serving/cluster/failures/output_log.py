@@ -1,7 +1,5 @@
 """The output of one replica's model, in a bounded file of its own."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

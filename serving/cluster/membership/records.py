@@ -1,7 +1,5 @@
 """The record of one replica in the directory."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 import msgspec

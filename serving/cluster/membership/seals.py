@@ -4,8 +4,6 @@ Anyone who can write into Redis, as a model's code may if Redis has no password,
 replica of its own and be sent the queries of others. The secret of the seals is kept from models.
 """
 
-from __future__ import annotations
-
 import hmac
 import logging
 from collections.abc import Iterable

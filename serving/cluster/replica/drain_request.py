@@ -1,7 +1,5 @@
 """The request that a replica drains."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections.abc import Callable

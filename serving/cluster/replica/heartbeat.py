@@ -1,7 +1,5 @@
 """A replica's heartbeat in the directory, by a thread of its own, however busy the model."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

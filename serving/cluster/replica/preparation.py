@@ -1,7 +1,5 @@
 """Prepares a replica: gets its artifact and its environment onto this host."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path

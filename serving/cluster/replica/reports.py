@@ -1,7 +1,5 @@
 """Reports of one replica on its model: errors in Redis, output in a file."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Has a remote version's replica take up another secret soon after the registry has it."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The Celery task that is a replica, and the report of one whose process was lost."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -1,7 +1,5 @@
 """Celery signals of a worker: prepare its forks, watch them, pass on its shutdown."""
 
-from __future__ import annotations
-
 import importlib
 import logging
 import os

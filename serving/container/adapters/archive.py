@@ -1,7 +1,5 @@
 """Unpacks uploaded zips, and makes the folders for them, which go with the process they are for."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

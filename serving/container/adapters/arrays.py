@@ -1,7 +1,5 @@
 """Rows as the arrays that frameworks take: of their shape and type, by name, so many at once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any

@@ -1,7 +1,5 @@
 """A model's outputs to one JSON value each; an output that is no JSON value fails alone."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Sequence

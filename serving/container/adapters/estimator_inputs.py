@@ -3,8 +3,6 @@
 Types are those of its first steps: an encoder knows its categories, what scales takes numbers.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Imports a framework without what it would import for nothing that a replica needs."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager

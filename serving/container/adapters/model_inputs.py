@@ -1,7 +1,5 @@
 """Signatures of models that know their features or tensors."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from math import prod
 

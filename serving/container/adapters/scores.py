@@ -1,7 +1,5 @@
 """Probabilities and margins of a batch, and the labels that follow from them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The permission to run code that a scikit-learn artifact takes, found without loading it."""
 
-from __future__ import annotations
-
 import json
 import sys
 import zipfile

@@ -1,7 +1,5 @@
 """Rows to the tensors that a model takes by name, and its outputs back to one for each row."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod

@@ -6,8 +6,6 @@ asking it for predictions runs nothing that the file chose. Nothing that calls w
 save `partial`, which can hold only what is trusted itself.
 """
 
-from __future__ import annotations
-
 # Code of C that believes the numbers in its arrays, as much of what skops itself trusts is: a wrong
 # index reads or writes elsewhere in the memory of the model's own process.
 COMPILED = frozenset(

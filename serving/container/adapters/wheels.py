@@ -1,7 +1,5 @@
 """A wheel as an artifact: what it is for, what it needs, and where its Predictor is."""
 
-from __future__ import annotations
-
 import re
 import sys
 import sysconfig

@@ -4,8 +4,6 @@ It authenticates peers and says HELLO. Through the channel goes one byte: a stre
 (SCM_RIGHTS), or the request to drain. Its end is the end of the work.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

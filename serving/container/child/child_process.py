@@ -4,8 +4,6 @@ The replica's process keeps the address, the heartbeats, the limits and the secr
 answers web processes itself. Neither outlives the other.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -4,8 +4,6 @@ It has imported scikit-learn, which takes longer than loading most models; forks
 It holds no secret and runs no code but ours. Each fork confines itself before it opens an artifact.
 """
 
-from __future__ import annotations
-
 import argparse
 import gc
 import importlib

@@ -1,7 +1,5 @@
 """Ends children: with their parent, by the kernel (Linux), or at once, with all they started."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import signal

@@ -1,7 +1,5 @@
 """The process of one model: forked by a fork server, or executed in a version's own environment."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

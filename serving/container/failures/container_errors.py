@@ -17,8 +17,6 @@ ContainerError              container_error
 └── WarmUpFailed            warm_up_failed        it loaded, and cannot answer
 """
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator, Mapping
 from typing import ClassVar

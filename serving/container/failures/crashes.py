@@ -1,7 +1,5 @@
 """The place at which a signal broke a process, as faulthandler wrote it."""
 
-from __future__ import annotations
-
 import faulthandler
 import re
 import signal

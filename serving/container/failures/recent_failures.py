@@ -1,7 +1,5 @@
 """Recent failures of this process: each kind once, with its count and last time."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

@@ -1,7 +1,5 @@
 """Tracebacks of a model's code: its own frames with file and line, bounded and printable."""
 
-from __future__ import annotations
-
 import linecache
 import re
 from collections import deque

@@ -1,7 +1,5 @@
 """Bisection of a batch that a model failed on: arithmetic alone."""
 
-from __future__ import annotations
-
 
 class Bisection:
     """Sizes of the pieces of a failed batch: halved if one fails or would take too long."""

@@ -3,8 +3,6 @@
 A column that is missing, or null, is NaN, as in pandas. In a column of numbers true is 1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -3,8 +3,6 @@
 pandas is imported with the first rows that need it: it costs a replica some 50 MB.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any

@@ -1,7 +1,5 @@
 """Signatures from examples, and made-up inputs for versions without one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from math import prod
 from typing import Any

@@ -1,7 +1,5 @@
 """Null as a value: found by asking a model about a row with one, or declared."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from time import perf_counter

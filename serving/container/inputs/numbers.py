@@ -1,7 +1,5 @@
 """Arrays of numbers, straight from text into NumPy."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal

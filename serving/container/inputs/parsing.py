@@ -1,7 +1,5 @@
 """Raw JSON inputs to what a model takes, item by item, so that one bad input fails alone."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Rows: the interface of parsers, refusals and the words for them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Protocol
 

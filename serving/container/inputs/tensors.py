@@ -1,7 +1,5 @@
 """Nested arrays of numbers, straight from text into NumPy: one, or several by their names."""
 
-from __future__ import annotations
-
 from math import prod
 from typing import Any
 

@@ -1,7 +1,5 @@
 """HTTP client for one server: kept connections, each to an address that was checked first."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 import re

@@ -1,7 +1,5 @@
 """One connection to a server: a request at a time, its answer parsed and bounded (llhttp)."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping
 from typing import NamedTuple, cast

@@ -10,8 +10,6 @@ RemoteFailure
 └── AnsweredError       a status other than 2xx, with the server's words
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

@@ -1,7 +1,5 @@
 """Predictor of a remote model: a server answers its batches, each input or why it can't."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import threading

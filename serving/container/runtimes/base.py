@@ -1,7 +1,5 @@
 """Shared parts of the runtimes: a framework's model, and the folder of its artifact's files."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from pathlib import Path

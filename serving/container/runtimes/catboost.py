@@ -6,8 +6,6 @@ So a version takes the permission to run code, and its model has a process of it
 models, and those in JSON or as source code, are none of its business.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import catboost

@@ -1,7 +1,5 @@
 """LightGBM models in its own text format, alone or in a zip with the names of their classes."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path

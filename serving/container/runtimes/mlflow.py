@@ -5,8 +5,6 @@ permission to run code, and its model has a process of its own. Columns, shapes 
 of the model's signature.
 """
 
-from __future__ import annotations
-
 import os
 from contextlib import suppress
 from pathlib import Path

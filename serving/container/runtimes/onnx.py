@@ -1,7 +1,5 @@
 """ONNX models, on ONNX Runtime, alone or in a zip with the files that hold their tensors."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path

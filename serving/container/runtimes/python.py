@@ -5,8 +5,6 @@
 ``warm_up()`` may prepare.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import inspect
 import itertools

@@ -1,7 +1,5 @@
 """A model that lives behind HTTP already: it is asked there, and nothing of it runs here."""
 
-from __future__ import annotations
-
 from serving.container.failures.container_errors import LoadFailed, SignatureRefused
 from serving.container.inputs.signature import InvalidSignature, read_signature
 from serving.container.remote.configuration import RemoteConfiguration, check_secret

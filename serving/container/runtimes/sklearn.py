@@ -1,7 +1,5 @@
 """scikit-learn models: skops files by default, joblib or pickle only by explicit permission."""
 
-from __future__ import annotations
-
 import functools
 import logging
 import sys

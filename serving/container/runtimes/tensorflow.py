@@ -6,8 +6,6 @@ ways around that have been found more than once. So a version takes the permissi
 its model has a process of its own; byte code it loads only where pickle is allowed as well.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import zipfile

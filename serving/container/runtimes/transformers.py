@@ -6,8 +6,6 @@ a version takes the permission to run code, and its model has a process of its o
 folder is never run, weights in pickles only where pickle is allowed, and nothing is downloaded.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -1,7 +1,5 @@
 """XGBoost models in its own formats, JSON and UBJSON."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The processes of one model: its group, which none can leave (`sandbox.syscalls`)."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Iterable, Mapping, Sequence

@@ -4,8 +4,6 @@ Memory counts if nothing else backs it. Another process compares the family with
 second (`fault_of`); in between the kernel refuses one process much more than the limit.
 """
 
-from __future__ import annotations
-
 import os
 import resource
 import sys

@@ -4,8 +4,6 @@ Landlock keeps no program from a Unix socket by its path. Mounting takes root's 
 namespace.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 from collections.abc import Iterator, Sequence

@@ -5,8 +5,6 @@ owner may. A user that nobody else is may not. One capability stays: to read wha
 Python, its packages and the artifact may lie in folders of root's alone. Landlock says what of it.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import stat

@@ -7,8 +7,6 @@ and the modes, owners, times and attributes of files. A filter sees the numbers 
 and no process: calls on files that libraries make on their own files too succeed and do nothing.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import os

@@ -1,7 +1,5 @@
 """Serves a loaded model until it is asked to stop: at an address, or to admitted streams."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import logging

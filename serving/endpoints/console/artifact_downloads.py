@@ -3,8 +3,6 @@
 Files are read in threads, a piece at a time, and sent as fast as the host takes them.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

@@ -1,7 +1,5 @@
 """Holds back answers that a view wants to go out late (`registry.security.throttle`)."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import MutableMapping
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The metrics page for Prometheus, put together at most once a second."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Mapping

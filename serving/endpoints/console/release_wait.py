@@ -4,8 +4,6 @@ With `?wait=60` the answer to a deploy, a rollback or a release comes when the r
 A coroutine asks the management API as the caller, each time the registry has changed.
 """
 
-from __future__ import annotations
-
 import asyncio
 import math
 import re

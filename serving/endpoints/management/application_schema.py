@@ -1,7 +1,5 @@
 """The OpenAPI schema of one application: its own path, its input's shape and an example."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 import msgspec

@@ -1,7 +1,5 @@
 """GET the last errors of a version, and the output of its replicas."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar

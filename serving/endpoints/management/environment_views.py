@@ -1,7 +1,5 @@
 """The environments that hosts keep for versions: which, how large, for whom; and away with one."""
 
-from __future__ import annotations
-
 import socket
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Signatures as JSON Schema: what an input of an application is, and what comes back."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

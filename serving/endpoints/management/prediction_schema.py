@@ -3,8 +3,6 @@
 Answers are put together from bytes: the tests hold each against the structure here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 

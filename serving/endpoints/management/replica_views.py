@@ -1,7 +1,5 @@
 """GET /api/v1/replicas/: the replicas there are, as the live directory knows them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """The management API's URLs about running models, for inclusion under /api/v1/."""
 
-from __future__ import annotations
-
 from registry.api.routing import APPLICATION, VERSION, both
 from serving.endpoints.management.application_schema import ApplicationSchemaView
 from serving.endpoints.management.diagnosis import ReplicaLogView, VersionErrorsView, VersionLogView

@@ -1,7 +1,5 @@
 """Inputs of bytes as a body or as files of a form, turned into the JSON text of their base64."""
 
-from __future__ import annotations
-
 import re
 from binascii import b2a_base64
 from collections.abc import Collection, Iterator, Mapping

@@ -4,8 +4,6 @@ A router and a task for each request cost more than a query. Requests that aren'
 endpoint of predictions: several inputs, chunks, HTTP/1.0, and whatever is wrong.
 """
 
-from __future__ import annotations
-
 from core.errors import ClipperError, InvalidInput
 from serving.endpoints.predictions.batch_splitting import has_batch
 from serving.endpoints.predictions.known_heads import Heads, PredictionHead

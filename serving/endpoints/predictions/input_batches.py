@@ -1,7 +1,5 @@
 """Many inputs of one request, each answered for itself."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from time import monotonic
 

@@ -3,8 +3,6 @@
 A head's application and key hold until one of the two changes.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """POST predict: parse, ask, render. Raw ASGI, because a framework costs more than a model."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from functools import partial
 from time import monotonic

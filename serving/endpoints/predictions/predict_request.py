@@ -1,7 +1,5 @@
 """The bodies of prediction requests; an input stays the raw JSON text that the client sent."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import msgspec

@@ -1,7 +1,5 @@
 """Queries that end with an error: each has an id, which the log knows too, and is explained."""
 
-from __future__ import annotations
-
 import logging
 from secrets import token_hex
 from time import monotonic

@@ -1,7 +1,5 @@
 """POST score: a model's outputs for many rows, behind all queries and without what those carry."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """The batch controllers by name, and the one place that makes one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from serving.engine.batching.aimd import Aimd

@@ -1,7 +1,5 @@
 """Additive increase, multiplicative decrease of the batch size (paper §4.3.1)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from serving.engine.batching.base import MAX_SIZE

@@ -1,7 +1,5 @@
 """The interface of a batch controller for its replica."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 # What one batch holds at most where nothing narrower is set.

@@ -1,7 +1,5 @@
 """Planner of one replica's batches: size, wait and expected times."""
 
-from __future__ import annotations
-
 from core.specs import BatchingSpec
 from serving.engine.batching import UNBATCHED, new_controller
 from serving.engine.batching.base import BatchController

@@ -1,7 +1,5 @@
 """The batch size at which the 99th percentile of the latency meets the budget (paper §4.3.1)."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Batches of a size that was tuned by hand."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from serving.engine.batching.base import MAX_SIZE

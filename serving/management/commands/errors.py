@@ -1,7 +1,5 @@
 """`manage.py errors`: what went wrong lately in the versions of a model."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 

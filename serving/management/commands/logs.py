@@ -1,7 +1,5 @@
 """`manage.py logs`: what the replicas of a version wrote, on this host."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.conf import settings

@@ -1,7 +1,5 @@
 """`manage.py retire_worker`: moves the replicas of a worker of this host to others."""
 
-from __future__ import annotations
-
 import signal
 import sys
 from functools import partial

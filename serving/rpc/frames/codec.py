@@ -4,8 +4,6 @@ A frame is a 12-byte little-endian header (magic, protocol version, type, reques
 and a body. ``docs/reference/container-protocol.md`` describes every body byte by byte.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator, Sequence
 from enum import IntEnum

@@ -1,7 +1,5 @@
 """The HELLO frame: what a replica says of itself as soon as a connection opens."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import msgspec

@@ -1,7 +1,5 @@
 """Checks that outputs from other processes, which clients get as they are, are JSON values."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import msgspec

@@ -1,7 +1,5 @@
 """Credentials on TCP: the cluster's secret, and TLS if it is set up."""
 
-from __future__ import annotations
-
 import secrets
 import ssl
 from collections.abc import Callable

@@ -5,8 +5,6 @@ proof covers both nonces, the role of its author and the replica
 (``docs/reference/container-protocol.md``).
 """
 
-from __future__ import annotations
-
 import hmac
 
 from serving.rpc.errors import AuthenticationFailed, ProtocolError

@@ -1,7 +1,5 @@
 """The protocol of a TCP stream until its peer has proved itself; the connection comes after it."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import cast
 

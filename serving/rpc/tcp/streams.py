@@ -1,7 +1,5 @@
 """TCP between hosts: every stream passes a handshake, and TLS where it is set up, on both ends."""
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import logging

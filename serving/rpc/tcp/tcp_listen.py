@@ -1,7 +1,5 @@
 """TCP addresses of a replica: listened on, and advertised."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from serving.rpc.address import TcpAddress

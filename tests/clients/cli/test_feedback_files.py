@@ -1,7 +1,5 @@
 """A file of feedback is given in parts, and each line that is rejected is named."""
 
-from __future__ import annotations
-
 import csv
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Commands that delete, route, set a policy and follow logs."""
 
-from __future__ import annotations
-
 import io
 import os
 import signal

@@ -1,7 +1,5 @@
 """The recipe "A command of the client": one row is a command, everywhere."""
 
-from __future__ import annotations
-
 import pytest
 
 from clipper_client import Client

@@ -1,7 +1,5 @@
 """The command `clipper score`: what it reads and writes, and how it goes on."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """A model of each framework that is at hand: deployed, asked, replaced, rolled back."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Each framework's model is recognised and saved as the server's runtime of it loads it."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import json

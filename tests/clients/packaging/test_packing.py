@@ -1,7 +1,5 @@
 """Folders become the same zip for the same files."""
 
-from __future__ import annotations
-
 import os
 import zipfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The parts of a script that go along with a function or a class of it."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType

@@ -1,7 +1,5 @@
 """The requirements written in a folder of Python or a wheel go along with it."""
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Artifacts that something is wrong with."""
 
-from __future__ import annotations
-
 import struct
 import zipfile
 from collections.abc import Callable, Mapping

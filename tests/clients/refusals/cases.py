@@ -3,8 +3,6 @@
 Its words are in the tables of the page alone, `docs/reference/refusals.md`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

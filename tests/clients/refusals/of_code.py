@@ -1,7 +1,5 @@
 """Faults of a model's code: at load, in its check, and once it is asked."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from tests.clients.refusals.artifacts import Artifact, python

@@ -4,8 +4,6 @@ Whether a stack runs or not they are found alike, so that no stack has an index 
 `tests/serving/cluster/control/checks/test_refused_environments.py` tries these out.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 from tests.clients.refusals.artifacts import python

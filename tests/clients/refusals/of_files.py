@@ -1,7 +1,5 @@
 """Faults of a form, a file, or a version's inputs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tests.clients.refusals import artifacts

@@ -1,7 +1,5 @@
 """The table of refusals, in the order of its page."""
 
-from __future__ import annotations
-
 from tests.clients.refusals.cases import Refusal
 from tests.clients.refusals.of_code import OF_CODE, WHEN_LIVE
 from tests.clients.refusals.of_environments import OF_ENVIRONMENTS

@@ -1,7 +1,5 @@
 """Uploads that break off, that meet another, and artifacts that are changed where they lie."""
 
-from __future__ import annotations
-
 import hashlib
 import socket
 from collections.abc import Iterator

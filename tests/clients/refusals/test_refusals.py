@@ -1,7 +1,5 @@
 """Refusals have the words of the table, and the version in service never notices."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack

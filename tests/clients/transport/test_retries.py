@@ -1,7 +1,5 @@
 """Requests that are sent again, and the errors when a server doesn't answer."""
 
-from __future__ import annotations
-
 import json
 import pickle
 import tracemalloc

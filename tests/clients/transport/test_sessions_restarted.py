@@ -1,7 +1,5 @@
 """If the server restarts, a session goes on over another websocket, and asks nothing twice."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import threading

@@ -1,7 +1,5 @@
 """A large artifact goes on where the link broke, also for another client, and is sent once."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """How a version runs, and how an application is answered, on their pages of the console."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The console's forms: what they refuse, and what only some people are offered."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """What the console's pages cost: as many queries for many rows as for few."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

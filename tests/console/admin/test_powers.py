@@ -1,7 +1,5 @@
 """Nobody makes more of a key or of a person than they may themselves."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A remote version in the console: registered by a form, shown without its secret."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

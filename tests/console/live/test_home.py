@@ -1,7 +1,5 @@
 """The live picture is drawn once for many pages, and anew for who has just changed something."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any

@@ -1,7 +1,5 @@
 """The live page's models: what all web processes say of a version, and what that calls for."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any

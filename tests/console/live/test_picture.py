@@ -1,7 +1,5 @@
 """The live picture: several web processes become one, and it is for the staff."""
 
-from __future__ import annotations
-
 import json
 import time
 from typing import Any

@@ -1,7 +1,5 @@
 """Each page about an application has its URL and its tab from one row of a table."""
 
-from __future__ import annotations
-
 import ast
 import re
 

@@ -1,7 +1,5 @@
 """The console's page of contexts, where no browser is needed: pages, refusals, Redis away."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 

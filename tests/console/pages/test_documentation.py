@@ -1,7 +1,5 @@
 """/docs/ shows what `make docs` has built, to anybody, and says how to build it."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

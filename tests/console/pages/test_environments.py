@@ -1,7 +1,5 @@
 """The environments that hosts keep: listed over REST and in the console, counted, removed."""
 
-from __future__ import annotations
-
 import shutil
 import socket
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Who may see an application's monitoring page, and what becomes of its snapshots."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Any
 

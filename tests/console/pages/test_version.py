@@ -1,7 +1,5 @@
 """The version of the product is on every page of the console."""
 
-from __future__ import annotations
-
 import pytest
 from django.test import Client
 from django.urls import reverse

@@ -1,7 +1,5 @@
 """What went wrong in a version, and what its replicas wrote: REST, console and commands."""
 
-from __future__ import annotations
-
 from io import StringIO
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """How pages word which version is best, and picture the intervals of all."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """What a version takes and gives, and what its check found, stand on the console's pages."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Remote models as arms of an application, and who answered while one of them was away."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from typing import Any

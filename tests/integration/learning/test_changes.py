@@ -1,7 +1,5 @@
 """What was changed a moment ago holds for the next query."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import httpx

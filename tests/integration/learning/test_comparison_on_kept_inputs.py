@@ -1,7 +1,5 @@
 """A new version is compared with the live one on what that one was really asked."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import httpx

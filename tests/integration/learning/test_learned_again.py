@@ -1,7 +1,5 @@
 """What a running stack has learned: read the same everywhere, lost and found again, forgotten."""
 
-from __future__ import annotations
-
 import redis
 
 from tests.integration.conftest import Digits

@@ -1,7 +1,5 @@
 """A bandit over a local model and two that live behind HTTP, one of which stops and comes back."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable, Iterator

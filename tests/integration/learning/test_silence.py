@@ -1,7 +1,5 @@
 """Silence counts once as the default reward, although the web process is killed on the way."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sqlite3

@@ -1,7 +1,5 @@
 """A whole stack on a small disk that fills up: it goes on answering, and recovers by itself."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import httpx

@@ -1,7 +1,5 @@
 """One part after another is killed under load; acknowledged feedback is kept, each once."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

@@ -1,7 +1,5 @@
 """Starting again where a stack has stopped, and not where another one runs."""
 
-from __future__ import annotations
-
 from tests.integration.conftest import learn_once, times_learned
 from tests.integration.stack import Stack
 

@@ -1,7 +1,5 @@
 """The proxies' configurations of the documentation send each request to its kind of process."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """A process that answers queries tells load balancers so, whatever else is away, until it ends."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The console and the processes that answer queries go on without each other, at one address."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Two web processes at once: what one learns the other knows, and neither needs the other."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The stack is restarted under load as an operator does it, and nobody notices."""
 
-from __future__ import annotations
-
 import asyncio
 import subprocess
 import threading

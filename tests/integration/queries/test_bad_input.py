@@ -1,7 +1,5 @@
 """Every mistake gets its status and one clear message, and the server goes on."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import json

@@ -1,7 +1,5 @@
 """What models answer is bounded: an output, and the outputs of one answer."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from typing import Any

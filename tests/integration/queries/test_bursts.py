@@ -1,7 +1,5 @@
 """Whatever a client without a key sends, the others are answered meanwhile."""
 
-from __future__ import annotations
-
 import json
 import socket
 import threading

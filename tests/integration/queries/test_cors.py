@@ -1,7 +1,5 @@
 """Pages of other origins, in a real browser: those that an application lists may ask it."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

@@ -1,7 +1,5 @@
 """Connections that come at once are served alike: none waits while others ask again and again."""
 
-from __future__ import annotations
-
 import selectors
 import signal
 import socket

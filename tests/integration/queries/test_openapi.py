@@ -1,7 +1,5 @@
 """The schema is true: a client generated from it works, and every answer is as it says."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """The schema is true for TypeScript too: a client of generated types compiles, and works."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Predictions and feedback over one websocket, many in flight."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """The process that answers queries, watched by a neighbour that asks it all the while."""
 
-from __future__ import annotations
-
 import http.client
 import threading
 from collections.abc import Callable

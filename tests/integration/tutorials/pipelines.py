@@ -1,7 +1,5 @@
 """What a pipeline's file has a machine do, for GitHub's Actions and for GitLab: its shell steps."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any

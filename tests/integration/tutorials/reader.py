@@ -14,8 +14,6 @@ What a page may say, and what becomes of it:
   tests did before.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -1,7 +1,5 @@
 """The tutorials do what they say: every command is typed, and every answer is the one shown."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Who may do what over REST."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Applications, their objective and their routes over REST."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Changing how a version runs, and how an application is answered, over REST."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Contexts over the API: which have learned, and having them forget."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """What of a declaration would be refused is said before any of it is made."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """PUT: an application and a model become what is declared, however often it is said."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

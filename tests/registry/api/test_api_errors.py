@@ -1,7 +1,5 @@
 """One error shape, whatever is wrong; the schema and its page."""
 
-from __future__ import annotations
-
 import gzip
 import io
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Models, uploads and scaling over REST."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import sys

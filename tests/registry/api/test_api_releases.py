@@ -1,7 +1,5 @@
 """Deploy, rollback and their history over REST."""
 
-from __future__ import annotations
-
 import pytest
 import redis
 

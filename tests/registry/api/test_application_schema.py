@@ -1,7 +1,5 @@
 """Each application has a schema of its own, in which its input has a shape and an example."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Two who change the same thing find out about each other, over REST and in the console."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

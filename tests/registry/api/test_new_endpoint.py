@@ -1,7 +1,5 @@
 """Performs the recipe for a REST endpoint: a view and a row make it answer, guarded and listed."""
 
-from __future__ import annotations
-
 import sys
 from types import ModuleType
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """A field that isn't known is told with the one that was meant, where there is such a one."""
 
-from __future__ import annotations
-
 import pytest
 
 from core.suggest import meant

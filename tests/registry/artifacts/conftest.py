@@ -1,7 +1,5 @@
 """A host's copies, and the sources that it fetches from."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

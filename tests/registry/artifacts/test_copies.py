@@ -1,7 +1,5 @@
 """What a host keeps of artifacts: bounded, and never taken from under a replica."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from contextlib import ExitStack

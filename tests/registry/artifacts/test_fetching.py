@@ -1,7 +1,5 @@
 """Fetching an artifact onto a host: verified, resumed, once for all who want it."""
 
-from __future__ import annotations
-
 import multiprocessing
 import threading
 from collections.abc import Callable

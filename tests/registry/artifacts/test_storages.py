@@ -1,7 +1,5 @@
 """Artifacts in a bucket, of a real server that speaks S3's protocol, or in another storage."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

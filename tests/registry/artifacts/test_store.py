@@ -1,7 +1,5 @@
 """The content-addressed store."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 from typing import BinaryIO

@@ -1,7 +1,5 @@
 """A large artifact comes in pieces, goes on where it broke off, and is registered by its sha256."""
 
-from __future__ import annotations
-
 import gc
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """A row that nothing can be made of is left out, with why, and all others are read."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection
 

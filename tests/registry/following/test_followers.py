@@ -1,7 +1,5 @@
 """A writer can wait until its change holds for every process that answers queries."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 

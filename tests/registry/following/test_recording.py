@@ -1,7 +1,5 @@
 """Each change of the registry is recorded in its transaction, and announced when it commits."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator
 

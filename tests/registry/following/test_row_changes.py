@@ -2,8 +2,6 @@
 or together, whichever announcements are lost.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress

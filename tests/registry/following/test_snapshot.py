@@ -1,7 +1,5 @@
 """What the prediction path gets to see of the registry."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a check found is kept with its release, and held against objectives and the live version."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

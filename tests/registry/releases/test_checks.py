@@ -1,7 +1,5 @@
 """A version is checked once it is there; a release goes by what that told while it holds."""
 
-from __future__ import annotations
-
 import io
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """The control worker is known by its last round, and its age by Redis alone."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Restarts are counted once each, by version and host, with what they were of."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

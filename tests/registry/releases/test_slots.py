@@ -1,7 +1,5 @@
 """What the slots of the workers have no room for is refused at once, with who has them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """API keys over REST: made by whoever may, shown once, changed, revoked at once."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The database itself keeps the audit trail as it was written."""
 
-from __future__ import annotations
-
 import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction

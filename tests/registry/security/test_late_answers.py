@@ -1,7 +1,5 @@
 """Who guesses is answered late, the later the more; whoever signs in or has a key, at once."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

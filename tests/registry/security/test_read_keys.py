@@ -1,7 +1,5 @@
 """A key that reads sees what a key that manages does, and changes nothing."""
 
-from __future__ import annotations
-
 import pytest
 
 from core.errors import Forbidden

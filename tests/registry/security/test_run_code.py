@@ -1,7 +1,5 @@
 """Code that an artifact brings runs by permission alone, whichever way it comes in."""
 
-from __future__ import annotations
-
 import io
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Guessing is slowed down; those who have proved themselves are let through."""
 
-from __future__ import annotations
-
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier

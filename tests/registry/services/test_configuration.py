@@ -1,7 +1,5 @@
 """How a version runs: what may be set, what is refused, and who may move the replicas."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

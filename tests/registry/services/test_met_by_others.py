@@ -1,7 +1,5 @@
 """What somebody else did between what a request has looked up and what it changes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import timedelta
 

@@ -1,7 +1,5 @@
 """Versions whose model lives behind HTTP: what is registered, and what is kept from everybody."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """How feedback judges and what contexts keep: set over REST and in the console."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The other writes, and the rules that the database itself holds."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

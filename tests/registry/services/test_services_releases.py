@@ -1,7 +1,5 @@
 """What deploy and rollback mean, apart from any front."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """A version that takes another number of numbers than those it replaces or stands beside."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The Python of a version fits what its project says it runs on, or its upload is refused."""
 
-from __future__ import annotations
-
 import platform
 import sys
 from collections.abc import Collection

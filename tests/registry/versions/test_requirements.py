@@ -1,7 +1,5 @@
 """What a version says that it needs: which lines are taken, and how the others are refused."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

@@ -1,7 +1,5 @@
 """A version does for another one where it takes whatever that takes, and answers in its kind."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """One output from many, and how far to trust it: by vote, by mean, in any order."""
 
-from __future__ import annotations
-
 import json
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Ways to combine that installed packages add."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from importlib.metadata import EntryPoint

@@ -1,7 +1,5 @@
 """Which answer is given: the arms', or the default output, and why."""
 
-from __future__ import annotations
-
 import pytest
 
 from selection.answers.combine import MEAN, VOTE, Combined

@@ -1,7 +1,5 @@
 """An application of two arms that is observed every ten seconds, and rows of its feedback."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Growth of counters of processes that come and go."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from selection.evaluation.counter_deltas import REMEMBERED, counted_since, keep_last_readings

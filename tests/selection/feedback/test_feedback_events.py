@@ -1,7 +1,5 @@
 """Reading feedback: one item or many, strictly, with labels left as they came."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """The recipe "A selection policy": REST, what-ifs and the reference know one from its row."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar

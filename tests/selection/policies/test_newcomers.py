@@ -1,7 +1,5 @@
 """A version without feedback gets a bounded share, however much a policy prefers the unknown."""
 
-from __future__ import annotations
-
 from random import Random
 
 import pytest

@@ -1,7 +1,5 @@
 """What holds for every policy: parameters are checked, chances add up, numbers stay finite."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

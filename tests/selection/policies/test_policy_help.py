@@ -1,7 +1,5 @@
 """The console names every parameter of every policy where an application's are set."""
 
-from __future__ import annotations
-
 import pytest
 
 from console.admin.forms.application_form import ApplicationForm

@@ -1,7 +1,5 @@
 """Learning policies leave bad arms soon, and find the best one again after it failed."""
 
-from __future__ import annotations
-
 import pytest
 
 from selection.policies import make_policy

@@ -1,7 +1,5 @@
 """Formulas that people write: bounded arithmetic over label and output, anything else refused."""
 
-from __future__ import annotations
-
 import pytest
 
 from core.errors import BadRequest, InvalidInput

@@ -1,7 +1,5 @@
 """Losses lie between 0 and 1 and blame the right party."""
 
-from __future__ import annotations
-
 import json
 import math
 from contextlib import suppress

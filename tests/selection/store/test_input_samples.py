@@ -1,7 +1,5 @@
 """A sample of inputs is kept for those who asked for it: recent, fair and bounded."""
 
-from __future__ import annotations
-
 import redis
 from redis.asyncio import Redis
 

@@ -1,7 +1,5 @@
 """Large outputs wait in Redis under their nonce, and keeping them never waits."""
 
-from __future__ import annotations
-
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline

@@ -1,7 +1,5 @@
 """Counts of queries, which a web process tells Redis of: what they add, and what they prolong."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

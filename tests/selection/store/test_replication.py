@@ -1,7 +1,5 @@
 """Feedback is acknowledged once the replicas of Redis that were asked for have it."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Iterator

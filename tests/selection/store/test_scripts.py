@@ -1,7 +1,5 @@
 """Scripts run by their digest, know the fields by name, and their errors come through."""
 
-from __future__ import annotations
-
 import pytest
 import redis
 from redis.asyncio import Redis

@@ -1,7 +1,5 @@
 """Selection state: peeking never waits, copies follow Redis, and Redis may be away."""
 
-from __future__ import annotations
-
 import logging
 import math
 

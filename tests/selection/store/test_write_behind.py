@@ -1,7 +1,5 @@
 """What is written behind the prediction path goes on being written, whatever a write runs into."""
 
-from __future__ import annotations
-
 import logging
 from collections import deque
 

@@ -1,7 +1,5 @@
 """What the cluster's tests share: a flushed Redis, and one real stack for those that need it."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence

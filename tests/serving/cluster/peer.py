@@ -1,7 +1,5 @@
 """Asks a replica over its socket as a web process does, but blocking, which suits a test."""
 
-from __future__ import annotations
-
 import socket
 from collections import deque
 from types import TracebackType

@@ -1,7 +1,5 @@
 """A real stack: Redis, a worker for replicas, a control worker, a registry."""
 
-from __future__ import annotations
-
 import io
 import os
 import sys

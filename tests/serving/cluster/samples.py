@@ -1,7 +1,5 @@
 """Replica records and demands for tests: only what a test is about has to be said."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.conf import settings

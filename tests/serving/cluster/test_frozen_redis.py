@@ -1,7 +1,5 @@
 """Workers leave a Redis that is silent, but closes no connection, for the one in its place."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

@@ -1,7 +1,5 @@
 """An environment is kept as long as a version needs it that serves, is warm or is on its way."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import timedelta
 

@@ -1,7 +1,5 @@
 """Waits, with a deadline, until something that another process does has come true."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import TypeVar

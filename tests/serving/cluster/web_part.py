@@ -1,7 +1,5 @@
 """A web process's part in the cluster, in a thread: it links to replicas and says what it sees."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import socket

@@ -1,7 +1,5 @@
 """Artifacts for tests: files with their digests."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

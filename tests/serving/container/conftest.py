@@ -1,7 +1,5 @@
 """Real scikit-learn models, fitted once."""
 
-from __future__ import annotations
-
 import asyncio
 import warnings
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``check`` tells in one line whether a version can be served; ``serve`` serves and drains."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import signal

@@ -1,7 +1,5 @@
 """One bad input, and one input that breaks the model, fail alone."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import signal

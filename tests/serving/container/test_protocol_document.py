@@ -1,7 +1,5 @@
 """The protocol's description is complete, and the container printed in it works."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import sys

@@ -1,7 +1,5 @@
 """What a version is loaded from: the same on both sides of a command line."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A key learns of no application that it may not ask."""
 
-from __future__ import annotations
-
 import pytest
 
 from core.errors import NotFound

@@ -1,7 +1,5 @@
 """Websockets of clients that are slow, greedy or unknown, and of a server that stops."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json

@@ -1,7 +1,5 @@
 """Callers who leave: what was for them alone is not computed, what others wait for is."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

@@ -1,7 +1,5 @@
 """A replica that says that it works on several batches at once is sent as many."""
 
-from __future__ import annotations
-
 import msgspec
 import pytest
 

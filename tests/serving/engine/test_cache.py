@@ -1,7 +1,5 @@
 """What the cache remembers, for how long, and what has to go."""
 
-from __future__ import annotations
-
 from hypothesis import given
 from hypothesis import strategies as st
 

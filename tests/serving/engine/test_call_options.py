@@ -1,7 +1,5 @@
 """What an application's terms change: its use of the cache, whom it joins, what it is told."""
 
-from __future__ import annotations
-
 from time import monotonic
 
 import pytest

@@ -1,7 +1,5 @@
 """Which of a version's replicas gets a query: the one that should answer it first."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 
 import pytest

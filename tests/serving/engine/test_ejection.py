@@ -1,7 +1,5 @@
 """A replica that keeps failing while others answer is passed over for a while."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

@@ -1,7 +1,5 @@
 """One version's queries: answered, shared, retried, refused; and nothing of them left behind."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

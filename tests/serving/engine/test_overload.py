@@ -1,7 +1,5 @@
 """A query that can't be answered in time is refused at once, and only that one."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 
 import pytest

@@ -1,7 +1,5 @@
 """Answers of one batch that come in several frames."""
 
-from __future__ import annotations
-
 import pytest
 
 from serving.engine.engine import Engine, EngineSpec

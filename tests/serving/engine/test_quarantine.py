@@ -1,7 +1,5 @@
 """Inputs that replicas die of: found with few deaths, refused a while; innocents are answered."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 

@@ -1,7 +1,5 @@
 """Who goes next, who has to go for want of room, and that nobody is lost on the way."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from itertools import count

@@ -1,7 +1,5 @@
 """An environment is built whole or not at all, whatever befalls disk, index and processes."""
 
-from __future__ import annotations
-
 import json
 import socket
 import subprocess

@@ -1,7 +1,5 @@
 """The output of uv can be read while it runs."""
 
-from __future__ import annotations
-
 import sys
 import threading
 from collections.abc import Iterator

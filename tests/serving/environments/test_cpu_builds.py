@@ -1,7 +1,5 @@
 """A version that was trained with PyTorch's build for CPUs isn't given the one for GPUs."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from collections.abc import Iterator

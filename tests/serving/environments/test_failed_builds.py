@@ -1,7 +1,5 @@
 """A build that failed is tried again after a pause: sooner where its reason may pass by itself."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The Pythons of a host are found, also where one of them answers nobody."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Versions with requirements have environments, and share equal ones."""
 
-from __future__ import annotations
-
 import sys
 
 from core.specs import VersionSpec

@@ -1,7 +1,5 @@
 """Environments are built once on a host, shared, bounded, and never half there."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

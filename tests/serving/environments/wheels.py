@@ -1,7 +1,5 @@
 """Wheels of nothing, made in a moment, so that no test asks an index."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import zipfile

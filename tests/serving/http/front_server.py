@@ -3,8 +3,6 @@
 Replicas are played by the test; the ASGI application says that it was asked.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import socket

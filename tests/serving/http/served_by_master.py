@@ -1,7 +1,5 @@
 """A process for a real server; it behaves as its environment says when imported."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import AsyncIterator

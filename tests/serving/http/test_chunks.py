@@ -1,7 +1,5 @@
 """Where a body in chunks ends is found as the parser finds it, and chunks are not looked into."""
 
-from __future__ import annotations
-
 import httptools
 from hypothesis import given
 from hypothesis import strategies as st

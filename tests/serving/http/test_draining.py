@@ -1,7 +1,5 @@
 """A process that retires answers whatever comes on the connections that it has, and no more."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

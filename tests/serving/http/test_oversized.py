@@ -1,7 +1,5 @@
 """Heads that are too large, answers before a body, and last answers: sent, and received."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Callable

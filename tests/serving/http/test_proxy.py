@@ -1,7 +1,5 @@
 """Requests for the console are passed on to it, and its answers back, as they stream."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json

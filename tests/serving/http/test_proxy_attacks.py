@@ -1,7 +1,5 @@
 """No bytes mean one thing to one kind of process and another thing to the other."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import random

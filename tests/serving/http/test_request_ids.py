@@ -1,7 +1,5 @@
 """Requests can be followed by the caller's own id, and by that of a query which failed."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

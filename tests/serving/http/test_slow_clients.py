@@ -1,7 +1,5 @@
 """Clients that take their time, or never read: they are bounded, and disturb nobody."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Where one request ends and the next begins: what a body says is never read as a request."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 

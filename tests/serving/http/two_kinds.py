@@ -1,7 +1,5 @@
 """Two servers, one of each kind of web process: the first asks the second for what it has not."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A real master with real processes, and what a test asks of it."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

@@ -1,7 +1,5 @@
 """A process such as a master runs: it answers each connection with its process id."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

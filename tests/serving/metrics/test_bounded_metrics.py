@@ -1,7 +1,5 @@
 """What Prometheus is shown stays small, however much is counted, and says what it leaves out."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """A web process tells how late its event loop comes, and what reading the registry takes."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from typing import Any

@@ -1,7 +1,5 @@
 """Web processes count, publish their numbers, and any process reads those of all that live."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Snapshots of selection out of what Redis really holds: states, and what web processes publish."""
 
-from __future__ import annotations
-
 import io
 import json
 import struct

@@ -1,7 +1,5 @@
 """The recipe "A metric": a declared field is published, scraped and listed in the reference."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pytest

@@ -1,7 +1,5 @@
 """A web process passes over what its stack did not write into the directory, and counts it."""
 
-from __future__ import annotations
-
 import asyncio
 
 import msgspec

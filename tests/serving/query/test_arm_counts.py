@@ -1,7 +1,5 @@
 """Each query leaves behind, for every arm that the policy asked, how its call ended."""
 
-from __future__ import annotations
-
 import asyncio
 
 from serving.testing import PlayedServing, application_spec, connect, turn, version_spec

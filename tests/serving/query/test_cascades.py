@@ -1,7 +1,5 @@
 """A dear model is asked only where the cheap one is unsure, and learning knows what came of it."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """A query that is asked to explain itself tells where its time went."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

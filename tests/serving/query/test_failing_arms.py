@@ -1,7 +1,5 @@
 """An arm that gives no answer pays for it at once, and its queries are answered by others."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

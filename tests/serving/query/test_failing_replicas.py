@@ -1,7 +1,5 @@
 """Two real replicas behind one application, of which one wants other inputs or is too slow."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time

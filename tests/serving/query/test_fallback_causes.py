@@ -1,7 +1,5 @@
 """Each cause of a default output has a counter, and each error its class by the cause alone."""
 
-from __future__ import annotations
-
 import pytest
 
 from core.errors import (

@@ -1,7 +1,5 @@
 """Features of a query, and contexts that keep their version: from the request to the receipt."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from time import monotonic

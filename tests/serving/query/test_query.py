@@ -1,7 +1,5 @@
 """One query's life: whom it asks, what it makes of the answers, and what it says without any."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from time import monotonic

@@ -1,7 +1,5 @@
 """Which versions an application asks at this moment, and on which terms."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from math import inf
 

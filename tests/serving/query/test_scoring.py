@@ -1,7 +1,5 @@
 """Scoring: many rows through the same arms, behind everybody, and nothing learned from it."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from time import monotonic

@@ -1,7 +1,5 @@
 """What asking each arm took goes into the receipt where an application sets a price on it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

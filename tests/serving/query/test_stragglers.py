@@ -1,7 +1,5 @@
 """At the deadline a query is answered with what came; what comes later isn't lost (§5.2.2)."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Both ends of a connection, recording what happens to them."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Addresses are read exactly, or refused with what was expected."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """A batch's buffers are reused, not returned to the system and fetched again."""
 
-from __future__ import annotations
-
 import platform
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A replica lets the stack's processes in by its Unix socket, and none with a model's code."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from collections.abc import Callable

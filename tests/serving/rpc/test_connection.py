@@ -1,7 +1,5 @@
 """A connection delivers frames and says once, and truly, how it ended; on both event loops."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import stat

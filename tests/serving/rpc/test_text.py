@@ -1,7 +1,5 @@
 """Text in which a model had a hand can be kept and shown anywhere, and has some length only."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """The doubles that are shipped do what their documentation shows."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import textwrap

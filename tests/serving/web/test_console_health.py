@@ -1,7 +1,5 @@
 """A process that answers queries says whether the console does, whatever becomes of that."""
 
-from __future__ import annotations
-
 import asyncio
 from pathlib import Path
 

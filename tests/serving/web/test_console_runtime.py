@@ -1,7 +1,5 @@
 """What a console process does beside Django: it publishes, hears of changes, renders metrics."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any

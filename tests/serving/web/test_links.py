@@ -1,7 +1,5 @@
 """A web process believes a replica's HELLO as far as the directory says the same, and its death."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

@@ -1,7 +1,5 @@
 """Web processes find replicas over TCP, and keep to those that know the secret."""
 
-from __future__ import annotations
-
 import logging
 import socket
 

@@ -1,7 +1,5 @@
 """A web process goes on publishing what it counts, whatever goes wrong once."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 

@@ -1,7 +1,5 @@
 """Readiness: what another process may have counts, what nobody could serve is only told."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """A web process follows the registry by its change number, and heals if an announcement is lost."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """A new web process reaches what the others reach before it takes connections."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager

@@ -1,7 +1,5 @@
 """A key that nobody made has nothing read; one that was just made is known a moment later."""
 
-from __future__ import annotations
-
 import asyncio
 from types import MappingProxyType
 

@@ -1,7 +1,5 @@
 """The backend, by the name that Django looks for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The management API's endpoints, each as it is asked about what is a stranger's."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 DIGEST = "0" * 64

@@ -1,7 +1,5 @@
 """Whatever is changed, over REST, in the console or by a command, leaves an entry that stays."""
 
-from __future__ import annotations
-
 import json
 from datetime import timedelta
 from typing import Any

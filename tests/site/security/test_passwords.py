@@ -1,7 +1,5 @@
 """Passwords are hashed by Argon2id, one at a time."""
 
-from __future__ import annotations
-
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

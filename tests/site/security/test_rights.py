@@ -1,7 +1,5 @@
 """Who may do what: every endpoint of the management API against a small cast of callers."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import json

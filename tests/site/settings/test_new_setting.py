@@ -1,7 +1,5 @@
 """The recipe "A setting": one line where it is read and one text are a setting, everywhere."""
 
-from __future__ import annotations
-
 import pytest
 
 from clipper_site import checks

@@ -1,7 +1,5 @@
 """Settings: what is wrong is named with a hint, and what is left out is safe."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

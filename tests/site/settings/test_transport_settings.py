@@ -1,7 +1,5 @@
 """Settings of replicas on other hosts: what is wrong or half done is said before a start."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

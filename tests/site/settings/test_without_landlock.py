@@ -1,7 +1,5 @@
 """Without Landlock the checks say so, and models are confined by what is left."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The documentation is built beside the stack, and given up with it."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import sys

@@ -1,7 +1,5 @@
 """The demo as the launcher shows it, against a web process that answers from a list."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer

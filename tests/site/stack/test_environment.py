@@ -1,7 +1,5 @@
 """Environment of the stack's processes and of a person's shell."""
 
-from __future__ import annotations
-
 import re
 import stat
 import subprocess

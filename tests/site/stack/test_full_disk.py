@@ -1,7 +1,5 @@
 """supervisord and Redis on a disk that is full, and on one that isn't any more."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The stack's port is taken from its start to its end, whatever happens to who answers there."""
 
-from __future__ import annotations
-
 import errno
 import os
 import signal

@@ -1,7 +1,5 @@
 """A stack's folders: private, apart from every other stack's, short enough for sockets."""
 
-from __future__ import annotations
-
 import os
 import stat
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A folder and a port belong to one stack at a time, and the refusal is one clear line."""
 
-from __future__ import annotations
-
 import multiprocessing
 import socket
 import subprocess

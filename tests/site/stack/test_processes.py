@@ -1,7 +1,5 @@
 """Processes of a stack are found by their mark and ended, however they resist."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Waiting for the web process: what lacks is told, and a stack that is up stays up."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

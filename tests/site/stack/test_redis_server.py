@@ -1,7 +1,5 @@
 """The private Redis: a real server with the stack's configuration."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Iterator

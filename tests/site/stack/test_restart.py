@@ -1,7 +1,5 @@
 """`make restart` says how replacing goes, and why where it doesn't."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socketserver

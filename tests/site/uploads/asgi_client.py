@@ -1,7 +1,5 @@
 """A client of the console's ASGI application, which sends its body piece by piece."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, MutableMapping
 from typing import Any

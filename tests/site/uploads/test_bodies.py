@@ -1,7 +1,5 @@
 """Bodies of requests to the console: refused if too large, and read in chunks."""
 
-from __future__ import annotations
-
 import pytest
 from django.conf import settings
 from django.test import Client as Browser

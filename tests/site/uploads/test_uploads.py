@@ -1,7 +1,5 @@
 """Uploads: looked at before their body is read, few at a time, one copy on disk, no rest."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import os

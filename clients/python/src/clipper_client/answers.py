@@ -1,7 +1,5 @@
 """The server's answers as values; fields that a newer server adds are left out."""
 
-from __future__ import annotations
-
 import warnings
 from base64 import urlsafe_b64decode
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """The clients: `AsyncClient` has the methods, and `Client` the same ones, which wait."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, Unpack

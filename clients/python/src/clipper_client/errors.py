@@ -1,7 +1,5 @@
 """The errors of the client: one class with a stable `code`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 from typing import Any

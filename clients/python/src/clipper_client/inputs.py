@@ -3,8 +3,6 @@
 NumPy, pandas and polars are recognised by what their objects can do: none of them is imported.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from datetime import date
 from itertools import islice

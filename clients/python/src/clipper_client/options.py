@@ -1,7 +1,5 @@
 """Options of the client's methods; those left out aren't sent."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Literal, TypedDict

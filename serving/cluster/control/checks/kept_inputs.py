@@ -1,7 +1,5 @@
 """The kept inputs that the check of a version has it answer, to compare it with the live one."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

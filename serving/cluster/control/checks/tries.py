@@ -1,7 +1,5 @@
 """Counts of vain tries: after a few the release or check has failed."""
 
-from __future__ import annotations
-
 import redis
 from django.db import InterfaceError, OperationalError
 

@@ -1,7 +1,5 @@
 """A worker that gets SIGTERM lets its replicas move to other workers before it ends."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

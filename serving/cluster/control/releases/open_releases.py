@@ -1,7 +1,5 @@
 """Brings open releases forward: validated, then started, then live once replicas are ready."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -6,8 +6,6 @@ have been at leisure. A number that was too small for some load is not tried aga
 so that a constant load leads to a constant number.
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The load of one version between two moments, from the counters of web processes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest

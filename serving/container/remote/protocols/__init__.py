@@ -1,7 +1,5 @@
 """The protocols that remote models speak: one file, one row in DIALECTS."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 from serving.container.remote.configuration import RemoteConfiguration

@@ -1,7 +1,5 @@
 """MLflow's scoring protocol: `mlflow models serve`, and what speaks like it (`/invocations`)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

@@ -1,7 +1,5 @@
 """The Open Inference Protocol, version 2, over HTTP: Triton, KServe, MLServer and others."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

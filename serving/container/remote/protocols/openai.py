@@ -1,7 +1,5 @@
 """OpenAI-style endpoints, by the end of the URL's path: text from text, or embeddings."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

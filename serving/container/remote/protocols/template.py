@@ -1,7 +1,5 @@
 """Any JSON over HTTP: a body with a place for the input, and where in the answer the output is."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

@@ -1,7 +1,5 @@
 """Tensors as the Open Inference Protocol writes them: JSON, or little-endian bytes behind it."""
 
-from __future__ import annotations
-
 import math
 import struct
 from typing import Any

@@ -1,7 +1,5 @@
 """What each check of an experiment's health takes for usual, and what it alarms at."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pytest

@@ -1,7 +1,5 @@
 """Labels that come as the arms' chances say never alarm for long; such that don't are found."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Sequence

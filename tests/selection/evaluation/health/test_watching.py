@@ -1,7 +1,5 @@
 """Experiments are watched as snapshots are taken: from each row once, and anew with each change."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """GET .../selection/history: who may read it, which period it takes, what it answers."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Any
 

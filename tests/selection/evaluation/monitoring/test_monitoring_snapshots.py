@@ -1,7 +1,5 @@
 """Snapshots are taken where something changed, hold what happened, and merge without a loss."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

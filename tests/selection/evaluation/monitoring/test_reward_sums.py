@@ -1,7 +1,5 @@
 """What an application's answers earned, and the rewards of each arm."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Logs as policies leave them, made of arms whose true rewards are known."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Estimates on small logs, worked out by hand, and what is said where there is too little."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

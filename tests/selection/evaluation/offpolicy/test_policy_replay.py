@@ -1,7 +1,5 @@
 """Policies taken through logs, learning as they go."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

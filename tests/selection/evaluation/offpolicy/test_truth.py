@@ -1,7 +1,5 @@
 """Logs of policies whose arms' accuracies are known: estimates are right, intervals honest."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

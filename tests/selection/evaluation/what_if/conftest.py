@@ -1,7 +1,5 @@
 """An application with three arms, and feedback as production would have kept it."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """KeptFeedback feedback, read and evaluated: real rows, real Redis."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any

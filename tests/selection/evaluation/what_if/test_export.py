@@ -1,7 +1,5 @@
 """Stored rows come out page by page, as JSON, JSON lines or CSV."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """POST .../what-if: who may ask, what it takes, what it answers."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

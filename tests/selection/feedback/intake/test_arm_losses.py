@@ -1,7 +1,5 @@
 """Losses of each arm: by a label, by rewards of its own, and by having been too late."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Feedback on queries with features: by receipt they come along, by input they are sent again."""
 
-from __future__ import annotations
-
 import pytest
 from msgspec import Raw
 from redis.asyncio import Redis

@@ -1,7 +1,5 @@
 """Feedback is verified, teaches what it should, and counts once however often it is sent."""
 
-from __future__ import annotations
-
 import asyncio
 import struct
 import time

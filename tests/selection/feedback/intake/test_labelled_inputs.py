@@ -1,7 +1,5 @@
 """Labelled inputs: every arm is asked, and one that is sent again under its key counts once."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import replace
 

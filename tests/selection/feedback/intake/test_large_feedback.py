@@ -1,7 +1,5 @@
 """A request of many items keeps nobody waiting for long, and counts as one of few does."""
 
-from __future__ import annotations
-
 import pytest
 from redis.asyncio import Redis
 

@@ -1,7 +1,5 @@
 """A label of a query from before a deploy costs the new version nothing that it inherited."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

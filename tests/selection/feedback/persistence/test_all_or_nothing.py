@@ -1,7 +1,5 @@
 """Feedback that can't be counted leaves nothing behind: no mark, no entry, no context less."""
 
-from __future__ import annotations
-
 import pytest
 import redis
 from redis.asyncio import Redis

@@ -1,7 +1,5 @@
 """A prediction that nobody says anything about counts as its application's default reward, once."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

@@ -1,7 +1,5 @@
 """From the stream to the database: nothing lost, nothing twice, nothing blocked."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Rows inserted as values: what the database makes of them, and what it refuses by itself."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

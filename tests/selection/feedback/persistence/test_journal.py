@@ -1,7 +1,5 @@
 """The script that counts feedback does what the arithmetic says, to the bit, whoever runs it."""
 
-from __future__ import annotations
-
 import asyncio
 import multiprocessing
 from typing import Any

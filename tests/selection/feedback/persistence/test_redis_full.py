@@ -1,7 +1,5 @@
 """Redis at its limit of memory, for real: what is refused, what goes on, and how it ends."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import AsyncIterator
 

@@ -1,7 +1,5 @@
 """An application whose feedback a real Redis counts."""
 
-from __future__ import annotations
-
 import pytest
 import redis
 

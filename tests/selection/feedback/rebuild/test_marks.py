@@ -1,7 +1,5 @@
 """A receipt that has counted never counts again, not after Redis lost all that it knew either."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

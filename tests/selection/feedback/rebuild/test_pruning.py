@@ -1,7 +1,5 @@
 """Old feedback leaves the table; what was learned from it stays, to the bit."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

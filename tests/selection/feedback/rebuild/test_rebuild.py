@@ -1,7 +1,5 @@
 """What was learned can be learned again from the table: to the bit, and while feedback goes on."""
 
-from __future__ import annotations
-
 from io import StringIO
 from typing import Any
 

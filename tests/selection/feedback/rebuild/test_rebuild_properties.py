@@ -1,7 +1,5 @@
 """Whatever happens to an application, its feedback table teaches again what it had learned."""
 
-from __future__ import annotations
-
 import multiprocessing
 from typing import Any
 

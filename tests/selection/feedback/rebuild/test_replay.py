@@ -1,7 +1,5 @@
 """A replay is a fold over what was kept: without clock or Redis, in the order of counting."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from selection.feedback.rebuild.replay import KeptUpdate, Replay, Reset

@@ -1,7 +1,5 @@
 """A key is kept with one arm, as far as chances allow, under any policy that asks one at a time."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

@@ -1,7 +1,5 @@
 """The chance of being the best: against independent integration, and at the extremes."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

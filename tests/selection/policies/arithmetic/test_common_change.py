@@ -1,7 +1,5 @@
 """Forecasts of arms that have changed together: by differences, and how likely that is."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

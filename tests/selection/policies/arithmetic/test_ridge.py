@@ -1,7 +1,5 @@
 """Regressions of arms: what a coefficient is, beside whatever others there are."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """How far a context follows everybody: as far as contexts are alike."""
 
-from __future__ import annotations
-
 from random import Random
 
 import pytest

@@ -1,7 +1,5 @@
 """Sums fade and grow; a new version inherits of its predecessor; everybody learns from contexts."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

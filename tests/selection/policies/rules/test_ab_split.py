@@ -1,7 +1,5 @@
 """A/B split: traffic by route weights, and a context that stays with its version."""
 
-from __future__ import annotations
-
 import pytest
 
 from selection.policies import Policy, Selection, make_policy

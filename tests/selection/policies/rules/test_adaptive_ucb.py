@@ -1,7 +1,5 @@
 """Adaptive UCB: exact bounds of its sources, and memories that give way to what has changed."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from random import Random

@@ -1,7 +1,5 @@
 """Auto: the policy that fits what queries bring, and a sentence that says why."""
 
-from __future__ import annotations
-
 import pytest
 
 from core.errors import BadRequest, InvalidPolicyParams

@@ -1,7 +1,5 @@
 """Epsilon-greedy: exact chances, ties, and arms of which nothing is known."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

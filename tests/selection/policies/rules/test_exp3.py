@@ -1,7 +1,5 @@
 """Exp3: exact values of its probabilities and of its update."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Exp4: every arm is asked, every arm that answered learns from its own loss."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

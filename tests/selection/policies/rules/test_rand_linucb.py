@@ -1,7 +1,5 @@
 """RandLinUCB: exact values of its formula, the share of newcomers, what arms learn together."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Static: route weights decide, feedback moves nothing."""
 
-from __future__ import annotations
-
 import pytest
 
 from selection.policies import Selection, make_policy

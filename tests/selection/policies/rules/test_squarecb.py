@@ -1,7 +1,5 @@
 """SquareCB: exact values of its source, and features beyond what it keeps are hashed."""
 
-from __future__ import annotations
-
 import math
 import random
 from dataclasses import replace

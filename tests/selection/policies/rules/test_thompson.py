@@ -1,7 +1,5 @@
 """Thompson sampling: each arm is asked as often as its belief says that it is the best."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """track_and_stop: exact chances, when it stops, what it proves, and that it reopens."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

@@ -1,7 +1,5 @@
 """UCB1: exact indices of its source, plain and discounted."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """A reconciler's rounds against a real Redis and database, with nobody taking the tasks."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, field
 from typing import Any

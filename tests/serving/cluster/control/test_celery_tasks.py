@@ -1,7 +1,5 @@
 """What a worker finds of tasks and signals when it starts, and by which names."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

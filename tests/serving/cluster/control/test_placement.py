@@ -1,7 +1,5 @@
 """A replica starts anywhere, but not where its version has just failed if others could take it."""
 
-from __future__ import annotations
-
 from registry.releases.control import Slots
 from serving.cluster.control.placement import Placement, occupancy, slots_needed
 from serving.cluster.membership.workers import WorkerRecord

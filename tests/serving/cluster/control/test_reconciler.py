@@ -1,7 +1,5 @@
 """One round of reconciling, against a real Redis and database, with nobody taking the tasks."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """Planning compares what is wanted with what is there, and changes no more than it has to."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

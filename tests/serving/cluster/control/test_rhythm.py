@@ -1,7 +1,5 @@
 """What is to be done each second is done each second, and a failure is no end of it."""
 
-from __future__ import annotations
-
 import threading
 
 import pytest

@@ -1,7 +1,5 @@
 """The last errors of a version: each kind once, counted, and no more than so many."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import redis

@@ -1,7 +1,5 @@
 """How failures of a version are counted on each host, and what makes up for them."""
 
-from __future__ import annotations
-
 import pytest
 import redis
 

@@ -1,7 +1,5 @@
 """What models print while the disk of their logs is full is lost; their answers aren't."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

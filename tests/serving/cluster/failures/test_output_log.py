@@ -1,7 +1,5 @@
 """What a replica's process writes, in C too, is in a file of its own, bounded and printable."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

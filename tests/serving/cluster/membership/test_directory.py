@@ -1,7 +1,5 @@
 """The directory: records appear, live as long as they are renewed, and vanish."""
 
-from __future__ import annotations
-
 import redis
 
 from serving.cluster.membership.directory import (

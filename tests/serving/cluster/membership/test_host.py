@@ -1,7 +1,5 @@
 """A host is told by where process ids mean the same: two containers of one name are two hosts."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A replica's presence: kept up by a thread, through an absence of Redis too."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator
 

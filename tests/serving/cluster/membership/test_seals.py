@@ -1,7 +1,5 @@
 """The directory admits what the stack's own processes wrote; anything else is only shown."""
 
-from __future__ import annotations
-
 import select
 import socket
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A worker says that it lives, and takes from its queues unless it is asked to retire."""
 
-from __future__ import annotations
-
 import redis
 
 from serving.cluster.membership.workers import (

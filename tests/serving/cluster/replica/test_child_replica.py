@@ -1,7 +1,5 @@
 """A replica hands its peers over to the process of its model, except where they speak TLS."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A replica gets a device of its own where there are enough, and shares one where there are not."""
 
-from __future__ import annotations
-
 import pytest
 
 from serving.cluster.replica.replica_process import device_name

@@ -1,7 +1,5 @@
 """A replica is asked to drain by its worker and by the directory, in whichever order they come."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor

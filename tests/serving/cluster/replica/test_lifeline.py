@@ -1,7 +1,5 @@
 """A child learns of its parent's end, however that comes about."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

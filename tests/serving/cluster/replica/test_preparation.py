@@ -1,7 +1,5 @@
 """What a replica or a check does where its host lacks the artifact."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The worker of a replica whose process was lost says how it ended, and counts it."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest

@@ -1,7 +1,5 @@
 """Models that hang, crash or take too much, in real processes: each ends alone and says why."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

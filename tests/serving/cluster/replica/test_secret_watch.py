@@ -1,7 +1,5 @@
 """A replica of a remote version hears of another secret soon after the registry has it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import Queue

@@ -1,7 +1,5 @@
 """A worker's main process reads in shared memory which of its replicas are over a limit."""
 
-from __future__ import annotations
-
 import os
 import re
 import time

@@ -1,7 +1,5 @@
 """Crash loops are counted, and a version that fails on one host is served by another: for real."""
 
-from __future__ import annotations
-
 import os
 import signal
 

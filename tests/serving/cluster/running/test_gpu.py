@@ -1,7 +1,5 @@
 """Versions for GPUs go to the GPU worker, a device each; no device is needed to see that."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import psutil

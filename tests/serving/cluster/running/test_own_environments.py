@@ -1,7 +1,5 @@
 """Versions in environments of their own, side by side, with real packages from uv's cache."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

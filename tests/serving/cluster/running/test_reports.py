@@ -1,7 +1,5 @@
 """In a real stack: what a model raises and prints can be read afterwards, whatever became of it."""
 
-from __future__ import annotations
-
 import pytest
 
 from serving.cluster.failures.error_log import ErrorLog, KnownError, Phase

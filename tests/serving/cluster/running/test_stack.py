@@ -1,7 +1,5 @@
 """The cluster as a whole, with real processes: what dies is replaced, what must stop drains."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

@@ -1,7 +1,5 @@
 """A stack on two hosts without a shared disk: what is started on each, and asked of them."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Mapping

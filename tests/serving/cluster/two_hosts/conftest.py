@@ -1,7 +1,5 @@
 """Two hosts that a cable links, with all of a stack but its away worker on the first."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """Two hosts on one machine: network namespaces with a cable between them, and nothing else."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Iterator

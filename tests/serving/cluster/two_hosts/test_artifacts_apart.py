@@ -1,7 +1,5 @@
 """Two hosts without a shared disk: one fetches the artifacts that its replicas load."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

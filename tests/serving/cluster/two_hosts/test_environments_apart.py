@@ -1,7 +1,5 @@
 """Two hosts without a shared disk build the environment of one version, each from where it can."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A replica on another host is live once web processes reach it, whatever is in the way before."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

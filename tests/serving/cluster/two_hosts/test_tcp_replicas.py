@@ -1,7 +1,5 @@
 """With a host to advertise, replicas are reached over TCP by whoever knows the cluster's secret."""
 
-from __future__ import annotations
-
 import asyncio
 
 import psutil

@@ -1,7 +1,5 @@
 """Outputs become JSON, each for itself."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from typing import Any

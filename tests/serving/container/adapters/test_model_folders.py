@@ -1,7 +1,5 @@
 """What a killed process has unpacked goes when the next one unpacks."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

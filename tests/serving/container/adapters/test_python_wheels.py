@@ -1,7 +1,5 @@
 """A wheel is a model: its package is imported by its own name, and says what it needs."""
 
-from __future__ import annotations
-
 import sys
 import sysconfig
 from pathlib import Path

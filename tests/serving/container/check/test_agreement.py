@@ -1,7 +1,5 @@
 """How far two models agree: equal outputs are counted, and numbers say how far they are apart."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """A check tells what the model made of its example, what kind that is, and how long it took."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from itertools import count

@@ -1,7 +1,5 @@
 """A process that can open no more files drops the peer, and says so."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import resource

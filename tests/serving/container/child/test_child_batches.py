@@ -1,7 +1,5 @@
 """What becomes of a batch whose model dies, or answers more than fits, in a process of its own."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """Failures of a model in a child reach its replica, however much there is to say of them."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

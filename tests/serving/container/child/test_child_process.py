@@ -1,7 +1,5 @@
 """What a model writes in its own process comes out at once and in order, while it lives."""
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 import sys

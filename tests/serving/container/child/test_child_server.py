@@ -1,7 +1,5 @@
 """A model in a child answers web processes itself, over streams that its replica has let in."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

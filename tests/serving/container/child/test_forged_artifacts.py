@@ -1,7 +1,5 @@
 """A forged artifact breaks the process of its own model alone, and its check says so."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

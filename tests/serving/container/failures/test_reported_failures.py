@@ -1,7 +1,5 @@
 """What a process tells that runs somebody's code is fit to be kept and shown, whatever it tells."""
 
-from __future__ import annotations
-
 import math
 import time
 from pathlib import Path

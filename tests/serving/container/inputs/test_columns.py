@@ -1,7 +1,5 @@
 """A row by the names of its columns becomes a row of a data frame, or is refused by its column."""
 
-from __future__ import annotations
-
 import gc
 import json
 import weakref

@@ -1,7 +1,5 @@
 """Each input is parsed exactly, or refused with what was expected and what came."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

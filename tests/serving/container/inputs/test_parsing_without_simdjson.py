@@ -1,7 +1,5 @@
 """In an environment without simdjson each input means what it means with it."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

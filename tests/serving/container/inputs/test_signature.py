@@ -1,7 +1,5 @@
 """What is said of inputs is read, completed and compared; what isn't understood is refused."""
 
-from __future__ import annotations
-
 import tracemalloc
 
 import msgspec

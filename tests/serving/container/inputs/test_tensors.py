@@ -1,7 +1,5 @@
 """Nested arrays become tensors of the shape and the type that the model takes, or are refused."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

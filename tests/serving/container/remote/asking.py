@@ -1,7 +1,5 @@
 """A remote version as a replica has it, without the rest of the stack."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """Servers that speak the protocols of remote models, as their specifications have them."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

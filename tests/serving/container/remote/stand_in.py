@@ -1,7 +1,5 @@
 """A real HTTP server that answers as a test has it: in order, late, broken or not at all."""
 
-from __future__ import annotations
-
 import json
 import socket
 import ssl

@@ -1,7 +1,5 @@
 """A server that is away, slow, broken or hostile: each input gets its reason, in bounded time."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import socket

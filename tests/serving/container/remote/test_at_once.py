@@ -1,7 +1,5 @@
 """A replica that only waits for others works on several batches at once."""
 
-from __future__ import annotations
-
 import threading
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Configurations of remote versions are checked, and equal ones have equal bytes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

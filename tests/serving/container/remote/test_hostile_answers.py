@@ -1,7 +1,5 @@
 """Whatever a server answers is an answer that makes no sense, and no error of ours."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The operator's list decides by name and by address where remote models may be asked."""
 
-from __future__ import annotations
-
 from ipaddress import ip_address
 
 import pytest

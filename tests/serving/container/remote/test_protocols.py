@@ -1,7 +1,5 @@
 """Each protocol asks as its servers expect and finds the outputs in what they answer."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Whom a remote model's replica talks to: the address that was checked, and whoever proves it."""
 
-from __future__ import annotations
-
 import socket
 import ssl
 from collections.abc import Iterator

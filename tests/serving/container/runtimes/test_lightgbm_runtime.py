@@ -1,7 +1,5 @@
 """LightGBM models answer as they do at home, with labels, probabilities and raw scores."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

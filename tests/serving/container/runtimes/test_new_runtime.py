@@ -1,7 +1,5 @@
 """The recipe "A runtime": one row here and one in the client serve a framework."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """ONNX models answer by the names of their inputs and outputs, and read no file but their own."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Any Python code with a Predictor class is a model; its archive cannot write elsewhere."""
 
-from __future__ import annotations
-
 import json
 import stat
 import sys

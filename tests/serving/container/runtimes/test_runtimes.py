@@ -1,7 +1,5 @@
 """An artifact is loaded only if its bytes, its runtime and its input type are what was said."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

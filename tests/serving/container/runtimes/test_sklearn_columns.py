@@ -1,7 +1,5 @@
 """Estimators that were fitted on data frames answer rows by the names of their columns."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

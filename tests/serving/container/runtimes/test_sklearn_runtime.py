@@ -1,7 +1,5 @@
 """scikit-learn models answer as they do at home; pickles need permission."""
 
-from __future__ import annotations
-
 import io
 import json
 import pickle

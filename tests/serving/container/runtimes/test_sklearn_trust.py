@@ -1,7 +1,5 @@
 """Trees and neighbours load without pickle; what could run or reach anything else doesn't."""
 
-from __future__ import annotations
-
 import functools
 import json
 import os

@@ -1,7 +1,5 @@
 """XGBoost models answer as they do at home, with labels, probabilities and margins."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

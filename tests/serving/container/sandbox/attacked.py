@@ -1,7 +1,5 @@
 """A process with secrets everywhere, in which a model is loaded in one of several ways."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """A model that looks for secrets wherever code can look, and answers with where it found one."""
 
-from __future__ import annotations
-
 import gc
 import os
 import socket

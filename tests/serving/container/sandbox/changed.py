@@ -1,7 +1,5 @@
 """A host that a model tries to change which is loaded in one of many ways."""
 
-from __future__ import annotations
-
 import ctypes
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """A model that tries to change its host by each call that could, and says what it has got."""
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import json

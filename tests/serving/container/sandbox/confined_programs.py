@@ -1,7 +1,5 @@
 """Runs programs confined, as a replica's process starts them."""
 
-from __future__ import annotations
-
 import os
 import platform
 import subprocess

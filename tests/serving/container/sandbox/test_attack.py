@@ -1,7 +1,5 @@
 """A model's code finds none of the stack's secrets, and changes nothing outside its own folder."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What libraries do in their own folder, threads and processes works in the confinement."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The processes of a model are all in its group: also those whose parent has ended."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """A model may read the packages beside Clipper where it is installed from a wheel."""
 
-from __future__ import annotations
-
 import sysconfig
 from pathlib import Path
 

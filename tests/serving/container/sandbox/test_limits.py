@@ -1,7 +1,5 @@
 """A model gets the threads and the memory that its version may take, each in its own process."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A model has mounts of its own: what it keeps in shared memory ends with it, and is bounded."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket

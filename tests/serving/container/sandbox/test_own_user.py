@@ -1,7 +1,5 @@
 """If the stack runs as root each model gets a user that nobody else is, and works as that."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """A confined program gets no namespaces, signals no groups and sets no options of sockets."""
 
-from __future__ import annotations
-
 import json
 import platform
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A real replica that is thrown at with bytes stays up, and its other peers notice nothing."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import threading

@@ -1,7 +1,5 @@
 """A host of the cluster fetches an artifact from a web process; nobody else gets anything."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Answers that a view wants late are held back; others go at once."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

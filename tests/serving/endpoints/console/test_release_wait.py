@@ -1,7 +1,5 @@
 """`?wait=` on a deploy: the answer comes when the release has ended, and never later than asked."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from typing import Any

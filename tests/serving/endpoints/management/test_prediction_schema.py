@@ -1,7 +1,5 @@
 """The schema of predictions says all that their structures hold."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

@@ -1,7 +1,5 @@
 """A large body is cut piece by piece into what parsing it as a whole would find."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """Bytes come as they are, as a body or as files of a form; behind here they are base64."""
 
-from __future__ import annotations
-
 import json
 from base64 import b64encode
 from typing import Any

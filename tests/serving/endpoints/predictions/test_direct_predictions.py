@@ -1,7 +1,5 @@
 """The short cut of predictions through the HTTP server: the same answers, and who goes by."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import json

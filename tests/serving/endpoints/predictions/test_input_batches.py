@@ -1,7 +1,5 @@
 """An `input_batch` of any length: each input is answered for itself, in order."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from contextlib import suppress

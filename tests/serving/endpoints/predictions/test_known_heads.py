@@ -1,7 +1,5 @@
 """Heads of prediction requests: what is remembered of them, and for how long."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

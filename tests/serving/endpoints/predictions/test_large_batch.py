@@ -1,7 +1,5 @@
 """A large batch: the models answer all of it, behind everybody else and a slice at a time."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import AsyncIterator

@@ -1,7 +1,5 @@
 """Bodies of predictions: which are split at sight, and that a parser would find the same."""
 
-from __future__ import annotations
-
 import json
 
 from hypothesis import given

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from serving.engine.batching.aimd import Aimd
 
 

@@ -1,7 +1,5 @@
 """Rows that are in no hurry go in larger batches, found by doubling, and only among themselves."""
 
-from __future__ import annotations
-
 from serving.engine.batching.planner import BatchPlanner
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import LAST_PRIORITY, CallOptions

@@ -1,7 +1,5 @@
 """When a partial batch goes, and how long it is held for more."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """The planner of one replica: how large its batches are, when they leave, how long they take."""
 
-from __future__ import annotations
-
 import random
 from itertools import pairwise
 from typing import Any

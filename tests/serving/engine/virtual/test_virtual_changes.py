@@ -1,7 +1,5 @@
 """Replicas of different speed, ones that come, go, hang or change: the engine follows them all."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

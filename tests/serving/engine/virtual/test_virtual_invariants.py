@@ -1,7 +1,5 @@
 """Whatever the model, its objective and its callers are: what always holds."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

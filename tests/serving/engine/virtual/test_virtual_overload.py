@@ -1,7 +1,5 @@
 """Offered more than it can answer, a version answers as much as it can, and refuses the rest."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

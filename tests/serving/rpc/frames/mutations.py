@@ -1,7 +1,5 @@
 """Bytes that a peer might send: valid streams, and what becomes of them on a bad day."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """Frames survive the trip whatever their chunks, and bytes that are no frame are explained."""
 
-from __future__ import annotations
-
 import json
 import struct
 from itertools import pairwise

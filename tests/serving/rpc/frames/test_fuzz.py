@@ -7,8 +7,6 @@ A short run is part of the suite. The long one:
         --hypothesis-profile=fuzz --timeout=0
 """
 
-from __future__ import annotations
-
 import json
 from contextlib import suppress
 

@@ -1,7 +1,5 @@
 """Two ends that share a secret believe each other; every other pair, and every replay, fails."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import pytest

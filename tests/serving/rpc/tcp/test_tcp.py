@@ -1,7 +1,5 @@
 """Over TCP nobody is heard before he has proved himself, and nobody can keep others out."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import socket

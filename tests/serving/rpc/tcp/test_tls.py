@@ -1,7 +1,5 @@
 """TLS, where it is set up: certificates of the cluster's own authority and nobody else's."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Commands about declarations (apply, diff, export), and the export of an application's data."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import IO, Any

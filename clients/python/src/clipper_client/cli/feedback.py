@@ -1,7 +1,5 @@
 """The command that gives feedback: one piece, or a file of them."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial

@@ -1,7 +1,5 @@
 """The command's beginning and end: the subcommand, the client, and the exit code."""
 
-from __future__ import annotations
-
 import argparse
 import csv
 import os

@@ -1,7 +1,5 @@
 """Commands about models: lists, releases, replicas and logs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from time import sleep
 from typing import Any, NoReturn

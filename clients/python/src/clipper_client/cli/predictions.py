@@ -1,7 +1,5 @@
 """Commands that ask an application: about one input, some, or a file of them."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager

@@ -1,7 +1,5 @@
 """Output of a command: lines, JSON, tables and complaints."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Commands about an application's routes and policy, and what another policy would earn."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Files of inputs, row by row: CSV, JSON lines and NumPy's arrays."""
 
-from __future__ import annotations
-
 import csv
 import sys
 from collections.abc import Iterator

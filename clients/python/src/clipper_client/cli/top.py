@@ -1,7 +1,5 @@
 """The command that watches: how fast queries come, and how each version keeps up."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Mapping

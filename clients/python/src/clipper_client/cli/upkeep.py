@@ -1,7 +1,5 @@
 """Commands about API keys, and the one that deletes."""
 
-from __future__ import annotations
-
 import sys
 
 from clipper_client.cli.command import Command, Options, Result, arg, flag, repeated

@@ -1,7 +1,5 @@
 """The file: YAML, of which the client checks the shape, and the server the values."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass

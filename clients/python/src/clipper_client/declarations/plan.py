@@ -1,7 +1,5 @@
 """The steps from what is there to what is declared; pure but for files' digests."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """The state of the server as declarations describe it, and its export as a file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

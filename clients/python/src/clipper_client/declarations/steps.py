@@ -1,7 +1,5 @@
 """The steps of a plan: judged by the server beforehand, then taken one after the other."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import replace
 from typing import Any

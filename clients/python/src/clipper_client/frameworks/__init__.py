@@ -1,7 +1,5 @@
 """From an estimator in memory to a file that the server's runtime of its framework loads."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A framework as a row: its name, how its models are recognised, and how they are saved."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Frameworks with a format of their own: MLflow, PyTorch, XGBoost and others."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

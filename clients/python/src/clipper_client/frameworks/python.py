@@ -1,7 +1,5 @@
 """scikit-learn by skops, code of one's own by its source, anything else with predict by pickle."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import pickle

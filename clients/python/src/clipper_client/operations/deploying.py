@@ -1,7 +1,5 @@
 """From an estimator in memory to a version that serves: save, upload, deploy, route to it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Stored rows out of Clipper: feedback, decisions, and the sample of predictions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """Uploads of artifacts, releases and the wait for their end, and lists of rows."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Outputs for any number of rows: in order, a few requests at a time, flat in memory."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, closing

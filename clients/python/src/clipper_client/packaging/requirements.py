@@ -1,7 +1,5 @@
 """Requirements of a model: as installed here, or as its files say."""
 
-from __future__ import annotations
-
 import re
 import sys
 import tomllib

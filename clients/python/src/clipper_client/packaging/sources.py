@@ -1,7 +1,5 @@
 """The source of what was written in a script or a notebook, and folders as zips."""
 
-from __future__ import annotations
-
 import ast
 import builtins
 import inspect

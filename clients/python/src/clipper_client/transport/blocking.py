@@ -1,7 +1,5 @@
 """Methods that wait for the result of the coroutine of the same name."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar

@@ -1,7 +1,5 @@
 """The server as the clients see it: requests with retries, blocking or on an event loop."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import random

@@ -1,7 +1,5 @@
 """A websocket to one application, for many small questions; survives restarts of the server."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from itertools import count

@@ -1,7 +1,5 @@
 """What was uploaded is tried out by itself; what a release waits for goes first."""
 
-from __future__ import annotations
-
 import pytest
 import redis
 

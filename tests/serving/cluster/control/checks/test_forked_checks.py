@@ -1,7 +1,5 @@
 """A check that is forked from the fork server is like one that is executed."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import sys

@@ -1,7 +1,5 @@
 """The check of a new version has it answer what the live one was asked, where that is kept."""
 
-from __future__ import annotations
-
 import msgspec
 import pytest
 import redis

@@ -1,7 +1,5 @@
 """What a version requires and can't be given is told by its check, in the words of the table."""
 
-from __future__ import annotations
-
 import json
 import pickle
 import socket

@@ -1,7 +1,5 @@
 """A remote version is checked before it goes live: its server is asked, its secret not shown."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from contextlib import suppress

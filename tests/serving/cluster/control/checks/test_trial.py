@@ -1,7 +1,5 @@
 """A version is tried out in a process of its own; whatever it does, a reason comes back."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from dataclasses import replace

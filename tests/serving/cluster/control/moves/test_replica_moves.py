@@ -1,7 +1,5 @@
 """Replicas leave a worker that retires one at a time, and none before another answers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence, Set
 
 import msgspec

@@ -1,7 +1,5 @@
 """A worker retires: what is asked of it, what is said of it, and when it is given up."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

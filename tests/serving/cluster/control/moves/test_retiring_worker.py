@@ -1,7 +1,5 @@
 """A worker with real replicas retires to another one beside it."""
 
-from __future__ import annotations
-
 import psutil
 import pytest
 

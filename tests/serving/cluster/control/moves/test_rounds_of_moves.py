@@ -1,7 +1,5 @@
 """A worker that retires, round by round, against a real Redis and database."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """How rounds of reconciling take a release from pending to live, or to its end."""
 
-from __future__ import annotations
-
 import msgspec
 import pytest
 import redis

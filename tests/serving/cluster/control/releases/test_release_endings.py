@@ -1,7 +1,5 @@
 """Every release ends, whatever a model says and whatever goes wrong on the way."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic

@@ -1,7 +1,5 @@
 """How far a release has come follows from its replicas alone."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

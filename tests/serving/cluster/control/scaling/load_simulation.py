@@ -1,7 +1,5 @@
 """A model whose replicas answer at a constant rate, second by second, and what it would count."""
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

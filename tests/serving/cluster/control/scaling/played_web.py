@@ -1,7 +1,5 @@
 """Publishes numbers as a web process does, for those that read them."""
 
-from __future__ import annotations
-
 import json
 import time
 from typing import Any

@@ -1,7 +1,5 @@
 """The number of replicas follows the load: quickly up, slowly down, never to and fro."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any

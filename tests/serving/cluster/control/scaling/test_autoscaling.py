@@ -1,7 +1,5 @@
 """What web processes count moves the number of replicas in the registry."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Iterator
