@@ -112,7 +112,7 @@ CASES: list[tuple[str, str, Any]] = [
     ("predict", "/{application}/predict", {"input": [0.0] * 64, "explain": True}),
     ("predict", "/api/v1/applications/{application}/predict", {"colour": "blue"}),
     ("predict", "/api/v1/applications/nobody/predict", {"input": [0.0]}),
-    ("update", "/{application}/update", {"uid": 7, "input": [0.0] * 64, "label": 3}),
+    ("update", "/{application}/update", {"uid": "schema", "input": [0.0] * 64, "label": 3}),
     (
         "feedback",
         "/api/v1/applications/{application}/feedback",
