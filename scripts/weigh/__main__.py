@@ -1,7 +1,7 @@
 """`make weigh`: counts of the working tree, beside those of revisions, and of a traced query."""
 
+import argparse
 import os
-import sys
 
 from scripts.weigh import counts
 
@@ -12,14 +12,18 @@ LISTS = {
 }
 
 
-def main(arguments: list[str]) -> None:
-    """Print a line for each count; `--list NAME` prints what a count is made of instead."""
-    if arguments[:1] == ["--list"]:
-        print(*LISTS[arguments[1]](counts.working_tree()), sep="\n")
+def main() -> None:
+    """Print a line for each count, or what one count is made of."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.weigh", description=main.__doc__)
+    parser.add_argument("revisions", nargs="*", help="commits to count beside the working tree")
+    parser.add_argument("--list", choices=LISTS, help="print what this count is made of instead")
+    arguments = parser.parse_args()
+    if arguments.list:
+        print(*LISTS[arguments.list](counts.working_tree()), sep="\n")
         return
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clipper_site.settings")
     os.environ.setdefault("DJANGO_SECRET_KEY", "of nobody")
-    trees = [*map(counts.revision, arguments), counts.working_tree()]
+    trees = [*map(counts.revision, arguments.revisions), counts.working_tree()]
     for name, count in counts.COUNTS.items():
         print(f"{name:<36}", *(f"{count(tree):>8,}" for tree in trees), flush=True)
     from scripts.weigh import traced  # it needs the settings
@@ -31,4 +35,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
