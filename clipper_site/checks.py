@@ -14,7 +14,7 @@ from registry.artifacts.backends import artifact_storage
 from serving.container.sandbox.confined import has_landlock
 from serving.rpc.tcp.credentials import replica_tls, web_tls
 
-# The tag of the checks that commands of ours ask for (registry.management.base).
+# The tag of the checks that commands of ours ask for (registry.management.clipper_command).
 OF_SETTINGS = "settings"
 # Whoever overhears a handshake can try secrets out at leisure: it has to be past guessing.
 SHORTEST_SECRET = 32

@@ -6,7 +6,7 @@ from django.conf import settings
 
 from clipper_site.web_process import with_fresh_connection
 from core.changes import CHANGES_CHANNEL
-from registry.artifacts.store import ArtifactStore
+from registry.artifacts.artifact_store import ArtifactStore
 from registry.artifacts.tokens import ArtifactTokens
 from registry.following.reading import last_number
 from registry.models import ModelVersion

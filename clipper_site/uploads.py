@@ -25,9 +25,9 @@ from django.urls import reverse
 from core.errors import BadRequest, ClipperError, Saturated, Unauthenticated, Unavailable
 from core.loop.backoff import Backoff
 from registry.api.upload_handler import SCOPE_KEY, admit, takes_uploads
+from registry.artifacts.artifact_store import ArtifactStore
 from registry.artifacts.disk_space import need_room
 from registry.artifacts.incoming import IncomingArtifact
-from registry.artifacts.store import ArtifactStore
 from registry.databases import database_error
 from serving.http.asgi import Endpoint, Receive, Scope, Send, header, send_body, send_error
 

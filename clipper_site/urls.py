@@ -5,7 +5,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from clipper_site import celery  # noqa: F401  (views send tasks through its application)
-from registry.api.errors import PAGES, unknown_url
+from registry.api.error_shape import PAGES, unknown_url
 
 # The pages that the console has, before it is asked which (clipper_site.apps.LazyAdminConfig).
 admin.autodiscover()
@@ -20,7 +20,7 @@ urlpatterns = [
     re_path(rf"^(?!{'|'.join(PAGES)})", unknown_url),
 ]
 
-handler400 = "registry.api.errors.bad_request_page"
-handler403 = "registry.api.errors.forbidden_page"
-handler404 = "registry.api.errors.not_found_page"
-handler500 = "registry.api.errors.server_error_page"
+handler400 = "registry.api.error_shape.bad_request_page"
+handler403 = "registry.api.error_shape.forbidden_page"
+handler404 = "registry.api.error_shape.not_found_page"
+handler500 = "registry.api.error_shape.server_error_page"

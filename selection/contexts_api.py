@@ -11,7 +11,7 @@ from core.errors import BadRequest
 from core.redis.redis_client import redis_client
 from registry.api.permissions import Permissions, actor_of
 from registry.api.serializers import ErrorBody
-from registry.api.views.base import ManagementView, find_application, schema
+from registry.api.views.management_view import ManagementView, find_application, schema
 from selection.context_names import fault_of
 from selection.feedback.persistence.resets import forget
 from selection.store.learned_contexts import learned_contexts

@@ -21,7 +21,7 @@ from django.utils.text import Truncator
 from console.admin.decorators import ModelAdmin
 from console.templatetags.console import ago
 from core.errors import ClipperError, Conflict, NotFound
-from registry.services.audit import changes_since
+from registry.services.audit_trail import changes_since
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from console.admin.base import ReadOnlyAdmin, shortened, when
 from console.admin.decorators import display
 from core.errors import Forbidden
-from registry.api.errors import error_response
+from registry.api.error_shape import error_response
 from registry.models import Application, Release
 from registry.releases.progress import what_it_waits_for
 

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from console.live.picture import picture
 from core.errors import Unauthenticated
-from registry.api.errors import error_response
+from registry.api.error_shape import error_response
 
 # The permission that each part of the picture needs.
 PARTS = {

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
 from core.errors import TooManyRequests
-from registry.api.errors import error_page
+from registry.api.error_shape import error_page
 from registry.security.throttle import (
     BY_ADDRESS,
     BY_PERSON,

@@ -14,7 +14,7 @@ from console.words import formats
 from console.words.experiment_health import health_shown
 from console.words.recommendation import pictured, worded
 from core.errors import Forbidden, NotFound, Unauthenticated
-from registry.api.errors import error_response
+from registry.api.error_shape import error_response
 from registry.models import Application
 from selection.evaluation.monitoring.history import Period, history
 

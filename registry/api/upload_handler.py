@@ -11,9 +11,9 @@ from django.urls import Resolver404, resolve
 from rest_framework.request import Request
 
 from core.errors import BadRequest, ClipperError
+from registry.artifacts.artifact_store import ArtifactStore
 from registry.artifacts.disk_space import need_room
 from registry.artifacts.incoming import IncomingArtifact
-from registry.artifacts.store import ArtifactStore
 
 # The views that take an artifact, by the names of their URLs.
 UPLOADS = frozenset({"api-versions", "admin:registry_modelversion_add"})
@@ -38,7 +38,7 @@ def admit(request: HttpRequest) -> None:
     """Raise Unauthenticated or Forbidden before the body is read."""
     from registry.api.authentication import ApiKeyAuthentication
     from registry.api.permissions import MayManage
-    from registry.api.views.models import VersionsView
+    from registry.api.views.model_views import VersionsView
 
     view = VersionsView()
     view.request = asking = Request(request)

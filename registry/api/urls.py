@@ -9,24 +9,24 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.permissions import AllowAny
 
 from registry.api.routing import APPLICATION, MODEL, VERSION, both
-from registry.api.views.applications import (
+from registry.api.views.application_views import (
     ApplicationsView,
     ApplicationView,
     ObjectiveView,
     RoutesView,
 )
-from registry.api.views.audit import AuditView
+from registry.api.views.audit_views import AuditView
 from registry.api.views.declarations import DeclarationsView
-from registry.api.views.keys import KeysView, KeyView
-from registry.api.views.models import (
+from registry.api.views.key_views import KeysView, KeyView
+from registry.api.views.model_views import (
     ModelsView,
     ModelView,
     ScaleView,
     VersionsView,
     VersionView,
 )
-from registry.api.views.releases import DeployView, ReleasesView, ReleaseView, RollBackView
-from registry.api.views.uploads import UploadView
+from registry.api.views.release_views import DeployView, ReleasesView, ReleaseView, RollBackView
+from registry.api.views.upload_views import UploadView
 
 _generating = Lock()
 

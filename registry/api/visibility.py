@@ -12,7 +12,7 @@ from rest_framework.request import Request
 
 from core.errors import Forbidden
 from registry.models import ApiKey, Application, Model, ModelVersion, Route
-from registry.models.applications import ApplicationQuerySet, Priority
+from registry.models.application import ApplicationQuerySet, Priority
 from registry.models.models import ModelQuerySet
 from registry.services import RouteRequest
 

@@ -11,9 +11,9 @@ from itertools import cycle
 from pathlib import Path
 
 from core.errors import FetchFailed, InsufficientStorage, NotFound
+from registry.artifacts.artifact_sources import Source, SourceFailed
 from registry.artifacts.copies import Copies
 from registry.artifacts.disk_space import full_disk_is_507, write_all
-from registry.artifacts.sources import Source, SourceFailed
 
 # A fetch fails when nothing has come for this long; the next one goes on from there.
 GIVE_UP_S = 30.0

@@ -11,9 +11,9 @@ from pathlib import Path
 from django.conf import settings
 
 from core.errors import NotFound
+from registry.artifacts.artifact_sources import Source, StorageSource, WebSource
+from registry.artifacts.artifact_store import ArtifactStore
 from registry.artifacts.fetching import Fetcher, Tell
-from registry.artifacts.sources import Source, StorageSource, WebSource
-from registry.artifacts.store import ArtifactStore
 from registry.artifacts.tokens import ArtifactTokens
 
 ELSEWHERE = (

@@ -18,9 +18,9 @@ from django.core.files.uploadedfile import UploadedFile
 
 from core.errors import BadRequest, BodyTooLarge, Conflict, Saturated, TooManyRequests
 from core.file_lock import LockTimeout, is_at, only_one, try_lock
+from registry.artifacts.artifact_store import ArtifactStore
 from registry.artifacts.disk_space import full_disk_is_507, need_room
 from registry.artifacts.incoming import PREFIX, IncomingArtifact
-from registry.artifacts.store import ArtifactStore
 
 # So many at once, begun and not yet a version: of all, and of one key or person.
 MOST_PARTS = 32

@@ -15,8 +15,8 @@ from core.changes import APPLICATION, KEY, MODEL, VERSION
 from core.specs import ApiKeySpec, ApplicationSpec, BatchingSpec, ModelSpec, RouteSpec, VersionSpec
 from registry.following.row_changes import KINDS, Piece, RowKey, RowReading, Spec
 from registry.models import ApiKey, Application, Model, ModelVersion, RegistryChange, Route
-from registry.models.access import scopes_of
-from registry.models.applications import Priority
+from registry.models.api_key import scopes_of
+from registry.models.application import Priority
 from registry.models.models import bounds_of
 
 # Rows of one question: about a millisecond of the interpreter.

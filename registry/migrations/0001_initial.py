@@ -4,7 +4,7 @@ import core.names
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.functions.comparison
-import registry.models.applications
+import registry.models.application
 import registry.models.validators
 from django.conf import settings
 from django.db import migrations, models
@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
                 ('policy', models.CharField(default='static', help_text='Whom a query asks, and what feedback teaches: one model by fixed shares, one model by what it got right so far, or all of them, with their answers weighed by it.', max_length=32)),
                 ('policy_params', models.JSONField(blank=True, default=dict)),
                 ('combine', models.CharField(default='vote', help_text='How the answers of several models become one.', max_length=32)),
-                ('default_output', models.TextField(blank=True, help_text='JSON answered when no model answers in time. Empty: such a query fails instead.', validators=[registry.models.applications.validate_json_text])),
+                ('default_output', models.TextField(blank=True, help_text='JSON answered when no model answers in time. Empty: such a query fails instead.', validators=[registry.models.application.validate_json_text])),
                 ('confidence_threshold', models.FloatField(default=0.0, help_text='Below this confidence the default output is given.', validators=[django.core.validators.MinValueValidator(0.0, message='Expected 0 to 1, got %(show_value)s.'), django.core.validators.MaxValueValidator(1.0, message='Expected 0 to 1, got %(show_value)s.')])),
                 ('cascade_below', models.FloatField(blank=True, help_text='Where the one model asked is less sure of its best class, or answers null, the dearest other one is asked as well. Empty: never.', null=True, validators=[registry.models.validators.validate_finite, django.core.validators.MinValueValidator(0.0, message='Expected 0 to 1, got %(show_value)s.'), django.core.validators.MaxValueValidator(1.0, message='Expected 0 to 1, got %(show_value)s.')], verbose_name='ask a dearer model below')),
                 ('public', models.BooleanField(default=False, help_text='Predict and feedback need no key.')),

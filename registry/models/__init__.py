@@ -1,10 +1,10 @@
 """The registry's tables."""
 
-from registry.models.access import ApiKey
-from registry.models.applications import Application, ServiceLevelObjective
-from registry.models.audit import AuditEntry
-from registry.models.changes import RegistryChange
-from registry.models.checks import VersionCheck
+from registry.models.api_key import ApiKey
+from registry.models.application import Application, ServiceLevelObjective
+from registry.models.audit_entry import AuditEntry
 from registry.models.models import Model, ModelVersion
-from registry.models.releases import Release
-from registry.models.routes import Route
+from registry.models.registry_change import RegistryChange
+from registry.models.release import Release
+from registry.models.route import Route
+from registry.models.version_check import VersionCheck

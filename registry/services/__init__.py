@@ -1,7 +1,7 @@
 """All writes of the registry; each is atomic, and announced after its commit."""
 
-from registry.services.access import create_api_key, revoke_api_key, update_api_key
 from registry.services.actor import SYSTEM, Actor
+from registry.services.api_keys import create_api_key, revoke_api_key, update_api_key
 from registry.services.applications import (
     RouteRequest,
     create_application,
@@ -10,7 +10,7 @@ from registry.services.applications import (
     set_objective,
     update_application,
 )
-from registry.services.audit import (
+from registry.services.audit_trail import (
     audited,
     record_created,
     record_deleted,
@@ -18,10 +18,8 @@ from registry.services.audit import (
     record_done,
     unchanged_since,
 )
-from registry.services.checks import fail_check, needs_check, pass_check, request_check
 from registry.services.declared import declare_application, declare_model
-from registry.services.models import create_model, delete_model, update_model
-from registry.services.releases import (
+from registry.services.deployment import (
     begin_release,
     check_not_live,
     complete_release,
@@ -32,8 +30,10 @@ from registry.services.releases import (
     note_progress,
     roll_back,
 )
+from registry.services.models import create_model, delete_model, update_model
 from registry.services.remote import create_remote_version, set_secret
 from registry.services.signatures import arms_agreeing
+from registry.services.version_checks import fail_check, needs_check, pass_check, request_check
 from registry.services.versions import (
     autoscale,
     configure_version,

@@ -6,8 +6,8 @@ from core.errors import Conflict
 from registry.following.recording import registry_write
 from registry.models import Application, Model
 from registry.services.actor import Actor
-from registry.services.audit import audited, record_created, record_deleted
-from registry.services.releases import end_releases
+from registry.services.audit_trail import audited, record_created, record_deleted
+from registry.services.deployment import end_releases
 from registry.services.rows import checked, locked, save_new
 from registry.services.versions import remove_unused_artifacts
 

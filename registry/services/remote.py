@@ -12,7 +12,7 @@ from registry.following.recording import registry_write
 from registry.models import Model, ModelVersion
 from registry.security.sealing import seal
 from registry.services.actor import Actor
-from registry.services.audit import audited
+from registry.services.audit_trail import audited
 from registry.services.rows import locked
 from registry.services.versions import REMOTE, create_version, try_version
 from registry.versions.extensions import extensions

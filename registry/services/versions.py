@@ -10,17 +10,17 @@ from django.db.models import Q
 
 from core.changes import VERSION
 from core.errors import BadRequest, ClipperError, Conflict, Unavailable
+from registry.artifacts.artifact_store import ArtifactStore
 from registry.artifacts.incoming import IncomingArtifact
-from registry.artifacts.store import ArtifactStore
 from registry.following.recording import record_changes, registry_write
 from registry.models import Model, ModelVersion, Release
 from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
 from registry.models.settable import settable
 from registry.releases.slots import check_device, check_scale
 from registry.services.actor import Actor, check_may_run
-from registry.services.audit import audited, record_created, record_deleted
-from registry.services.checks import request_check
+from registry.services.audit_trail import audited, record_created, record_deleted
 from registry.services.rows import check_changeable, checked, locked, refresh, save_new
+from registry.services.version_checks import request_check
 from registry.versions.extensions import (
     check_inputs,
     check_method,

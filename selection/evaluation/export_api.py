@@ -16,7 +16,7 @@ from core.errors import BadRequest
 from registry.api.permissions import Permissions
 from registry.api.serializers import ErrorBody
 from registry.api.timestamps import EXPECTED_IN_A_PERIOD, check_period, moment_in
-from registry.api.views.base import ManagementView, find_application, whole_number
+from registry.api.views.management_view import ManagementView, find_application, whole_number
 from selection.evaluation.stored_rows import (
     JSON_COLUMNS,
     KINDS,

@@ -10,8 +10,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from core.background import end_tasks
 from core.log_once import LogOnce
+from core.loop.background_tasks import end_tasks
 from core.specs import ApplicationSpec
 from selection.policies import Policy, Prepared, make_policy
 from selection.policies.arithmetic.sums import State

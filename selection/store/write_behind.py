@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from core.background import end_tasks
 from core.log_once import LogOnce
+from core.loop.background_tasks import end_tasks
 
 # So many are encoded without a pause of the event loop, and have the time of one write.
 WRITTEN_AT_ONCE = 256

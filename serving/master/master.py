@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from time import monotonic
 
-from core.background import end_tasks
+from core.loop.background_tasks import end_tasks
 from serving.master.child import Child, NeverReady
 from serving.master.listening import stop_listening
 

@@ -11,7 +11,7 @@ from time import monotonic, time
 
 from redis.asyncio import Redis
 
-from core.background import end_tasks
+from core.loop.background_tasks import end_tasks
 from core.memory import resident_bytes
 from core.redis.async_redis import bounded_redis
 from registry.following.followers import everyone_followed

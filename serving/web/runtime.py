@@ -14,8 +14,8 @@ from time import monotonic, time
 from typing import Any, TypeVar
 
 from core import compiled
-from core.background import end_tasks
 from core.errors import NotFound, UnknownKey
+from core.loop.background_tasks import end_tasks
 from core.memory import resident_bytes
 from core.redis.async_redis import bounded_redis
 from core.specs import Snapshot

@@ -13,7 +13,7 @@ from clipper_site import urls as site_urls
 from clipper_site.stack.processes import MARK
 from clipper_site.stack.supervision import CONFIG
 from core.errors import ClipperError
-from registry.api.errors import unknown_url
+from registry.api.error_shape import unknown_url
 from serving.endpoints import paths
 from serving.engine.stats import VersionStats
 from serving.metrics.exposition import exposition

@@ -7,7 +7,7 @@ from django.core.management import get_commands
 
 from core.specs import SCOPES
 from registry.models import Release
-from registry.models.applications import Combine, Loss
+from registry.models.application import Combine, Loss
 from registry.models.input_types import InputType
 from selection.policies import POLICIES, Parameter
 from serving.cluster.membership.records import ReplicaState

@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
 from registry import services
-from registry.artifacts.store import ArtifactStore
+from registry.artifacts.artifact_store import ArtifactStore
 from registry.demo.classifiers import DemoVersion
 from registry.demo.digits import held_out
 from registry.models import ApiKey, Application, Model, ModelVersion, Release

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.timeout(420)]
 # in their locks, races and triggers; then what keeps feedback and asks the same services by REST,
 # commands and pages. `test_postgresql_races` has more of the first.
 KEEPING = (
-    "tests/registry/api/test_concurrent_changes.py",
+    "tests/registry/api/views/test_concurrent_changes.py",
     "tests/registry/security/test_append_only.py",
     "tests/registry/following/test_broken_rows.py",
     "tests/selection/feedback/persistence/test_drain.py",
@@ -26,11 +26,11 @@ ASKING = (
     "tests/registry/services/test_services.py",
     "tests/registry/following/test_snapshot.py",
     "tests/registry/following/test_row_changes.py",
-    "tests/registry/api/test_api_applications.py",
+    "tests/registry/api/views/test_api_applications.py",
     "tests/registry/api/test_api_configuration.py",
     "tests/registry/security/test_api_keys.py",
-    "tests/registry/api/test_api_models.py",
-    "tests/registry/api/test_api_releases.py",
+    "tests/registry/api/views/test_api_models.py",
+    "tests/registry/api/views/test_api_releases.py",
     "tests/registry/test_commands.py",
     "tests/registry/services/test_configuration.py",
     "tests/registry/releases/test_check_reports.py",

@@ -131,7 +131,7 @@ import django
 django.setup()
 from django.db import connections
 from registry import services
-from registry.artifacts.store import ArtifactStore
+from registry.artifacts.artifact_store import ArtifactStore
 from registry.models import ModelVersion
 
 by = services.Actor.of_command("test")

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from registry.models import Application
-from registry.models.applications import Combine
+from registry.models.application import Combine
 from selection.answers.combine import METHODS
 from selection.policies import POLICIES, Parameter
 from selection.policies.policy import Fading

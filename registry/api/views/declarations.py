@@ -11,19 +11,19 @@ from rest_framework.response import Response
 
 from core.errors import Forbidden, NotFound
 from registry import services
-from registry.api.errors import translated
+from registry.api.error_shape import translated
 from registry.api.fields import Body, Object, Text
 from registry.api.new_version import NewRemoteVersion, TriedVersion
 from registry.api.permissions import Permissions, actor_of
 from registry.api.serializers import DeclaredApplication, DeclaredModel, VersionPatch
-from registry.api.views.base import (
+from registry.api.views.key_views import KeyPatch, NewKey, check_key_changes
+from registry.api.views.management_view import (
     ManagementView,
     find_application,
     find_model,
     find_version,
     schema,
 )
-from registry.api.views.keys import KeyPatch, NewKey, check_key_changes
 from registry.api.visibility import bound_to, check_changes, check_routes, check_urgency
 from registry.models import ApiKey, Model
 from registry.services import Actor

@@ -9,7 +9,7 @@ from django.utils import timezone
 from core.errors import BadRequest
 from core.specs import FEEDBACK, PREDICT, SCOPES
 from registry import services
-from registry.management.base import ClipperCommand, named_application
+from registry.management.clipper_command import ClipperCommand, named_application
 from registry.versions.extensions import code_runtimes
 
 LONGEST_DAYS = 36_500

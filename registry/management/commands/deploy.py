@@ -9,7 +9,7 @@ import msgspec
 from django.core.management.base import CommandError, CommandParser
 
 from registry import services
-from registry.management.base import (
+from registry.management.clipper_command import (
     ClipperCommand,
     add_columns,
     add_waiting,

@@ -7,9 +7,9 @@ from django.db.models import Q
 
 from core.errors import NotFound
 from registry import services
-from registry.management.base import ClipperCommand
+from registry.management.clipper_command import ClipperCommand
 from registry.models import ApiKey
-from registry.models.access import PREFIX_LENGTH
+from registry.models.api_key import PREFIX_LENGTH
 
 
 class Command(ClipperCommand):

@@ -5,7 +5,12 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from registry import services
-from registry.management.base import ClipperCommand, add_waiting, named_model, named_version
+from registry.management.clipper_command import (
+    ClipperCommand,
+    add_waiting,
+    named_model,
+    named_version,
+)
 
 
 class Command(ClipperCommand):

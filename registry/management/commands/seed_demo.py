@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from registry.demo import access, seed
-from registry.management.base import ClipperCommand
+from registry.management.clipper_command import ClipperCommand
 
 
 class Command(ClipperCommand):

@@ -6,7 +6,7 @@ from typing import Any
 import redis
 
 from core.redis.redis_client import redis_client
-from registry.management.base import ClipperCommand
+from registry.management.clipper_command import ClipperCommand
 from registry.models import Application, Model, ModelVersion, Release, Route
 from registry.releases.control import read_control
 from registry.releases.progress import what_it_waits_for

@@ -13,7 +13,7 @@ from core.errors import BadRequest
 from registry.api.permissions import Permissions
 from registry.api.serializers import ErrorBody
 from registry.api.timestamps import EXPECTED_IN_A_PERIOD, check_period, moment_in
-from registry.api.views.base import ManagementView, find_application
+from registry.api.views.management_view import ManagementView, find_application
 from selection.evaluation.monitoring.history import Period, history
 from selection.policies.best_arm_proof import STATES
 

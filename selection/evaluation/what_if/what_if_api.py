@@ -12,7 +12,7 @@ from core.specs import ApplicationSpec
 from registry.api.fields import Body, Flag, Object, Text, Whole
 from registry.api.permissions import Permissions
 from registry.api.timestamps import PastMoment, check_period
-from registry.api.views.base import ManagementView, find_application, schema
+from registry.api.views.management_view import ManagementView, find_application, schema
 from registry.following.reading import application_spec
 from registry.models import Application
 from selection.context_names import fault_of

@@ -9,9 +9,9 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from core.background import end_tasks
 from core.errors import InvalidReceipt, Unavailable
 from core.log_once import LogOnce
+from core.loop.background_tasks import end_tasks
 from core.specs import ApplicationSpec
 from selection.feedback.default_rewards.due_receipts import Due, DueReceipts
 from selection.feedback.intake.service import FeedbackService

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from core.redis.redis_client import redis_client
-from registry.management.base import ClipperCommand, named_application
+from registry.management.clipper_command import ClipperCommand, named_application
 from registry.models import Application, AuditEntry
 from registry.services import Actor, record_done
 from selection.feedback.rebuild.state_rebuild import RebuildResult, rebuild

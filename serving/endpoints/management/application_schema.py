@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from core.errors import KEY_SCHEME
 from registry.api.permissions import Permissions
 from registry.api.serializers import ErrorBody
-from registry.api.views.base import ManagementView, find_application, schema
+from registry.api.views.management_view import ManagementView, find_application, schema
 from registry.models import Application, ModelVersion
 from serving.endpoints.management.input_schemas import input_schema, output_schema
 from serving.endpoints.management.prediction_schema import API, add_predictions

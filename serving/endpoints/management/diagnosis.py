@@ -15,7 +15,7 @@ from core.errors import NotFound, Unavailable
 from core.redis.redis_client import redis_client
 from registry.api.permissions import Permissions
 from registry.api.serializers import ErrorBody
-from registry.api.views.base import ManagementView, find_version, schema, whole_number
+from registry.api.views.management_view import ManagementView, find_version, schema, whole_number
 from registry.api.visibility import models_for
 from serving.cluster.failures import output_log
 from serving.cluster.failures.error_log import ErrorLog, KnownError

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from core.errors import Conflict, NotFound, Unavailable
 from core.redis.redis_client import redis_client
 from registry.api.permissions import Permissions, actor_of
-from registry.api.views.base import ManagementView, schema
+from registry.api.views.management_view import ManagementView, schema
 from registry.following.reading import version_spec
 from registry.models import ModelVersion
 from registry.services import Actor, record_deleted_elsewhere

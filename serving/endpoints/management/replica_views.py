@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from core.errors import Unavailable
 from core.redis.redis_client import redis_client
 from registry.api.permissions import Permissions
-from registry.api.views.base import ManagementView, schema
+from registry.api.views.management_view import ManagementView, schema
 from registry.api.visibility import bound_to, models_for
 from registry.releases.restarts import read_restarts
 from serving.cluster.failures.failure_counts import failure_texts

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from registry.management.base import ClipperCommand, named_model, named_version
+from registry.management.clipper_command import ClipperCommand, named_model, named_version
 from serving.cluster.failures.error_log import KnownError
 from serving.endpoints.management.diagnosis import last_errors
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from registry.management.base import ClipperCommand, named_model, named_version
+from registry.management.clipper_command import ClipperCommand, named_model, named_version
 from serving.cluster.failures import output_log
 
 LINES = 50

@@ -9,7 +9,7 @@ import redis
 from django.core.management.base import CommandError, CommandParser
 
 from core.redis.redis_client import redis_client
-from registry.management.base import ClipperCommand
+from registry.management.clipper_command import ClipperCommand
 from serving.cluster.control.moves.retirement import Retirement, RetirementFailed
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.workers import worker_id

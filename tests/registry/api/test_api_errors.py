@@ -13,7 +13,7 @@ from django.http import UnreadablePostError
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from registry.api.errors import translated
+from registry.api.error_shape import translated
 from registry.models import Application
 from tests.registry.conftest import Api
 

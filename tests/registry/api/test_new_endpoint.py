@@ -17,7 +17,7 @@ from clipper_site import urls
 from registry.api.fields import Body, Text
 from registry.api.permissions import Permissions
 from registry.api.routing import both
-from registry.api.views.base import ManagementView, schema
+from registry.api.views.management_view import ManagementView, schema
 from tests.registry.conftest import Api, make_key
 
 pytestmark = pytest.mark.django_db

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from core.errors import NotFound
+from registry.artifacts.artifact_sources import Arriving, SourceFailed
 from registry.artifacts.copies import Copies
 from registry.artifacts.fetching import Fetcher
-from registry.artifacts.sources import Arriving, SourceFailed
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

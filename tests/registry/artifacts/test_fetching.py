@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import FetchFailed, InsufficientStorage, NotFound
+from registry.artifacts.artifact_sources import SourceFailed
 from registry.artifacts.copies import Copies
 from registry.artifacts.fetching import Fetcher, Fetching
-from registry.artifacts.sources import SourceFailed
 from tests.registry.artifacts.conftest import CHUNK, CONTENT, DIGEST, PlayedSource, ignored
 from tests.small_disk import small_disk
 

@@ -8,7 +8,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from core.errors import BodyTooLarge, NotFound
-from registry.artifacts.store import ArtifactStore
+from registry.artifacts.artifact_store import ArtifactStore
 
 
 @pytest.fixture

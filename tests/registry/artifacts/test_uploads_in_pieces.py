@@ -18,8 +18,8 @@ from pytest_django.fixtures import Settings
 
 from core.errors import Conflict
 from core.file_lock import try_lock
+from registry.artifacts.artifact_store import ArtifactStore
 from registry.artifacts.parts import MOST_OF_ONE, MOST_PARTS, UploadParts
-from registry.artifacts.store import ArtifactStore
 from registry.models import Model, ModelVersion
 from tests.registry.conftest import Api, make_key
 

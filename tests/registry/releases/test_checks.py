@@ -10,7 +10,7 @@ from django.utils import timezone
 from core.errors import Forbidden
 from registry import services
 from registry.models import Model, ModelVersion, Release, VersionCheck
-from registry.services.checks import REMOTE_HOLDS
+from registry.services.version_checks import REMOTE_HOLDS
 from tests.registry.conftest import BY, AddVersion, Api, go_live, passed
 
 pytestmark = pytest.mark.django_db

@@ -9,7 +9,7 @@ from core.errors import Conflict
 from registry import services
 from registry.models import Model, ModelVersion
 from registry.releases.control import KEPT_S, KEY, Slots, note_round
-from tests.registry.api.test_api_models import artifact
+from tests.registry.api.views.test_api_models import artifact
 from tests.registry.conftest import BY, AddVersion, Api, go_live
 
 pytestmark = pytest.mark.django_db

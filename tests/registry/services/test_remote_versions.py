@@ -12,7 +12,7 @@ from pytest_django.fixtures import Settings
 
 from core.errors import BadRequest
 from registry import services
-from registry.artifacts.store import ArtifactStore
+from registry.artifacts.artifact_store import ArtifactStore
 from registry.following.reading import version_spec
 from registry.following.snapshot import build_snapshot
 from registry.models import AuditEntry, Model, ModelVersion

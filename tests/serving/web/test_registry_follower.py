@@ -10,8 +10,8 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
-from core.background import end_tasks
 from core.changes import APPLICATION, KEY
+from core.loop.background_tasks import end_tasks
 from core.specs import Snapshot
 from registry.following.followers import everyone_followed
 from registry.following.row_changes import (

@@ -19,7 +19,7 @@ from rest_framework.test import APIRequestFactory, force_authenticate
 
 from console.application_pages import APPLICATION_PAGES
 from registry import services
-from registry.api.views.base import ManagementView
+from registry.api.views.management_view import ManagementView
 from registry.models import Application, Model
 from registry.services import Actor, RouteRequest
 from serving.cluster.membership.directory import own_directory

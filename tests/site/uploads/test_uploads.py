@@ -14,8 +14,8 @@ from django.test import Client as Browser
 from pytest_django.fixtures import Settings
 
 from registry import services
+from registry.artifacts.artifact_store import ArtifactStore
 from registry.artifacts.incoming import PREFIX
-from registry.artifacts.store import ArtifactStore
 from registry.models import ModelVersion
 from tests.site.uploads.asgi_client import CHUNK, Client, Headers, ask, console, key_header
 from tests.small_disk import small_disk

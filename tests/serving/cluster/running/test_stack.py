@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from registry import services
-from registry.artifacts.store import ArtifactStore
+from registry.artifacts.artifact_store import ArtifactStore
 from registry.models import (
     Application,
     Model,

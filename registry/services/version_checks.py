@@ -9,7 +9,7 @@ from django.utils import timezone
 from core.changes import VERSION
 from registry.following.recording import record_changes, registry_write
 from registry.models import ModelVersion, Release, VersionCheck
-from registry.models.checks import limits_of
+from registry.models.version_check import limits_of
 
 # A remote model's server may be another one a moment later.
 REMOTE_HOLDS = timedelta(seconds=60)

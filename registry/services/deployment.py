@@ -23,14 +23,14 @@ from registry.models import (
     Release,
     VersionCheck,
 )
-from registry.models.checks import LIMITS
+from registry.models.version_check import LIMITS
 from registry.releases.slots import check_room
 from registry.releases.version_queries import earlier, wanted
 from registry.services.actor import SYSTEM, Actor, check_may_run_version
-from registry.services.audit import audited, record_done
-from registry.services.checks import check_holds, needs_check, request_check
+from registry.services.audit_trail import audited, record_done
 from registry.services.rows import locked, refresh
 from registry.services.signatures import ALLOW, signature_fault
+from registry.services.version_checks import check_holds, needs_check, request_check
 
 EXAMPLE_WANTED = "Give a version an example of its inputs, and its check has it answer that."
 

@@ -20,7 +20,7 @@ from registry.api.serializers import (
     VersionOut,
     VersionPatch,
 )
-from registry.api.views.base import ManagementView, find_model, find_version, schema
+from registry.api.views.management_view import ManagementView, find_model, find_version, schema
 from registry.api.visibility import check_changes, models_for
 from registry.artifacts.parts import UploadParts
 from registry.models import Model, ModelVersion

@@ -7,7 +7,7 @@ from core.errors import NotFound
 from registry import services
 from registry.api.permissions import actor_of, needs
 from registry.api.serializers import Deploy, ReleaseOut, RollBack
-from registry.api.views.base import ManagementView, find_model, find_version, schema
+from registry.api.views.management_view import ManagementView, find_model, find_version, schema
 from registry.api.visibility import check_changes
 from registry.models import Release
 

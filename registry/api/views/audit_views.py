@@ -9,10 +9,10 @@ from rest_framework.response import Response
 from core.errors import BadRequest
 from registry.api.permissions import needs
 from registry.api.timestamps import EXPECTED_IN_A_PERIOD, moment_in
-from registry.api.views.base import ManagementView, schema
+from registry.api.views.management_view import ManagementView, schema
 from registry.api.visibility import bound_to, models_for
 from registry.models import AuditEntry, Route
-from registry.models.audit import AuditEntryQuerySet
+from registry.models.audit_entry import AuditEntryQuerySet
 
 # What can be asked for: fields, and moments that `at` is compared with.
 EXACT = ("kind", "name", "by", "action", "channel")

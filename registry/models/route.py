@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 
 from core.specs import ARM_ROLE
-from registry.models.applications import Application
+from registry.models.application import Application
 
 if TYPE_CHECKING:
     from registry.models.models import ModelVersion

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from django.core.files.storage import Storage
 
 from core.errors import NotFound
-from registry.artifacts.store import name_of
+from registry.artifacts.artifact_store import name_of
 from registry.artifacts.tokens import ArtifactTokens
 
 CHUNK_BYTES = 1 << 20

@@ -13,7 +13,7 @@ from registry import services
 from registry.api.fields import Body, Flag, Text, optional
 from registry.api.permissions import actor_of, needs
 from registry.api.timestamps import Moment
-from registry.api.views.base import ManagementView, find_application, schema
+from registry.api.views.management_view import ManagementView, find_application, schema
 from registry.models import ApiKey
 
 EXPIRY_HELP = "When it stops working, in ISO 8601. null: when it is revoked."

@@ -8,7 +8,7 @@ from django.db import models
 from django.utils import timezone
 
 from core.specs import FEEDBACK, MANAGE, PREDICT, READ
-from registry.models.applications import Application
+from registry.models.application import Application
 
 PREFIX_LENGTH = 12
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from core.background import end_tasks
+from core.loop.background_tasks import end_tasks
 
 
 async def test_one_that_forgets_a_cancellation_is_asked_again() -> None:

@@ -10,9 +10,9 @@ from core.errors import BadRequest, Forbidden
 from core.specs import FEEDBACK, MANAGE, PREDICT, READ, SCOPES
 from registry.following.recording import registry_write
 from registry.models import ApiKey, Application, AuditEntry
-from registry.models.access import PREFIX_LENGTH
+from registry.models.api_key import PREFIX_LENGTH
 from registry.services.actor import PERMISSION, Actor
-from registry.services.audit import audited, record_created
+from registry.services.audit_trail import audited, record_created
 from registry.services.rows import check_changeable, checked, locked
 
 CHANGEABLE = frozenset({"name", "expires_at"})

@@ -20,7 +20,7 @@ from registry.api.serializers import (
     RouteIn,
     RouteOut,
 )
-from registry.api.views.base import ManagementView, etag, find_application, flag, schema
+from registry.api.views.management_view import ManagementView, etag, find_application, flag, schema
 from registry.api.visibility import applications_for, check_routes, check_urgency
 from registry.services.signatures import ALLOW
 
