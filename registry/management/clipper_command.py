@@ -1,5 +1,7 @@
 """Base of Clipper's commands: one clear line if something is wrong, exit code 1."""
 
+from __future__ import annotations
+
 import time
 from argparse import _ArgumentGroup as ArgumentGroup
 from collections.abc import Callable, Iterable, Sequence

@@ -1,5 +1,7 @@
 """Columns that people set; API, console and commands offer them."""
 
+from __future__ import annotations
+
 from collections.abc import Collection
 from typing import Any
 
