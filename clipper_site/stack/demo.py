@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from clipper_site.stack.layout import Layout, write_private
-from clipper_site.stack.readiness import Reply, post
+from clipper_site.stack.stack_readiness import Reply, post
 from clipper_site.stack.supervision import manage
 from clipper_site.stack.terminal import StackError, say
 

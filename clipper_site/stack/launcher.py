@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from ipaddress import ip_address
 from types import FrameType
 
-from clipper_site.stack import demo, readiness, redis_server
+from clipper_site.stack import demo, redis_server, stack_readiness
 from clipper_site.stack.environment import (
     LISTENING,
     environment_of,
@@ -126,7 +126,7 @@ def run(layout: Layout, *, listening: int, with_demo: bool, with_docs: bool) -> 
                 bring_up(layout, environment=variables, child=child, with_demo=with_demo)
                 with docs_built_meanwhile(layout) if with_docs else nullcontext():
                     child.wait()
-                readiness.refuse_dead(child)
+                stack_readiness.refuse_dead(child)
             except StackError:
                 print(report(layout, environment=variables), file=sys.stderr, flush=True)
                 raise
@@ -167,14 +167,14 @@ def bring_up(
 ) -> None:
     """From started processes to answered questions."""
     say(f"Starting Redis ({environment['CLIPPER_REDIS_SERVER']}), web, CPU worker, control ...")
-    readiness.wait_until_live(layout, supervisord=child)
+    stack_readiness.wait_until_live(layout, supervisord=child)
     has_demo = with_demo and demo.seed_once(layout, environment=environment)
     say("Waiting until every part is ready ...")
-    lacking = readiness.wait_until_ready(layout, supervisord=child)
+    lacking = stack_readiness.wait_until_ready(layout, supervisord=child)
     if lacking is None and has_demo:
         demo.ask_questions(layout)
     say(f"\nClipper is {'ready' if lacking is None else 'up'}: {layout.url}")
-    for line in [lacking] if lacking is not None else readiness.shortcomings(layout):
+    for line in [lacking] if lacking is not None else stack_readiness.shortcomings(layout):
         say(f"  {line}")
     if not ip_address(layout.host).is_loopback:
         say(

@@ -1,7 +1,7 @@
 """A web process, on the sockets of its master.
 
     python -m serving.master predict --listen http=127.0.0.1:8000 -- \\
-        python -m serving.http.server clipper_site.predict_asgi:application
+        python -m serving.http.server clipper_site.asgi.predict_asgi:application
 
 A signal has it drain for `CLIPPER_LAME_DUCK_S`, then answer what is under way and end. If its
 master retires it, it answers one more request on each connection.

@@ -67,7 +67,7 @@ def urls() -> set[str]:
 def _asgi_patterns() -> Iterator[str]:
     """The regular expressions that raw endpoints are routed by, with {} for each parameter."""
     for kind in ("predict", "console"):
-        source = (ROOT / f"clipper_site/{kind}_asgi.py").read_text()
+        source = (ROOT / f"clipper_site/asgi/{kind}_asgi.py").read_text()
         for call in ast.walk(ast.parse(source)):
             if not isinstance(call, ast.Call) or ast.unparse(call.func) != "route":
                 continue

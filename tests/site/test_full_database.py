@@ -16,7 +16,7 @@ from django.db import OperationalError, connections
 from django.http import HttpResponse
 from django.test import Client
 
-from clipper_site.held_database import held_open
+from clipper_site.asgi.held_database import held_open
 from registry import services
 from registry.databases import database_error
 from registry.models import ApiKey, Model

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
-from clipper_site.runtime import former_secret
+from clipper_site.asgi.predict_runtime import former_secret
 from clipper_site.settings.env import Environment, parse_change
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner, derive_key
 from serving.container.sandbox.confined import has_landlock

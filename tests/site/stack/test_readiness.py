@@ -12,7 +12,7 @@ from threading import Thread
 
 import pytest
 
-from clipper_site.stack import readiness
+from clipper_site.stack import stack_readiness
 from clipper_site.stack.layout import Layout, layout_of
 from clipper_site.stack.terminal import StackError
 
@@ -58,14 +58,14 @@ READY = 200, {"ready": True}
 
 def test_it_waits_until_all_is_ready(tmp_path: Path, supervisord: Popen[bytes]) -> None:
     with web_process(NOT_READY, NOT_READY, READY, var=tmp_path) as layout:
-        assert readiness.wait_until_ready(layout, supervisord=supervisord) is None
+        assert stack_readiness.wait_until_ready(layout, supervisord=supervisord) is None
 
 
 def test_what_still_lacks_in_the_end_is_told_in_the_web_processes_words(
     tmp_path: Path, supervisord: Popen[bytes]
 ) -> None:
     with web_process(NOT_READY, var=tmp_path) as layout:
-        lacking = readiness.wait_until_ready(layout, supervisord=supervisord, seconds=5.0)
+        lacking = stack_readiness.wait_until_ready(layout, supervisord=supervisord, seconds=5.0)
     assert lacking == "Not ready: model svm: no version was deployed."
 
 
@@ -76,13 +76,13 @@ def test_it_doesnt_wait_for_a_stack_that_died(tmp_path: Path, supervisord: Popen
         web_process(NOT_READY, var=tmp_path) as layout,
         pytest.raises(StackError, match="ended unasked"),
     ):
-        readiness.wait_until_ready(layout, supervisord=supervisord)
+        stack_readiness.wait_until_ready(layout, supervisord=supervisord)
 
 
 def test_what_a_stack_that_is_ready_lacks_is_told(tmp_path: Path) -> None:
     checks = {"database": "ok", "model svm:1": "ok", "model knn:1": "it lacks a slot"}
     with web_process((200, {"ready": True, "checks": checks}), var=tmp_path) as layout:
-        assert readiness.shortcomings(layout) == ["model knn:1: it lacks a slot"]
+        assert stack_readiness.shortcomings(layout) == ["model knn:1: it lacks a slot"]
 
 
 LIVE = 200, {"live": True}
@@ -104,9 +104,9 @@ def test_what_is_not_live_in_the_end_is_named(
     answers: Sequence[tuple[int, Mapping[str, object]]],
     lacking: str,
 ) -> None:
-    monkeypatch.setattr(readiness, "LIVE_SECONDS", 0.0)
+    monkeypatch.setattr(stack_readiness, "LIVE_SECONDS", 0.0)
     with (
         web_process(*answers, var=tmp_path) as layout,
         pytest.raises(StackError, match=f"Not up after 0 s: {lacking}"),
     ):
-        readiness.wait_until_live(layout, supervisord=supervisord)
+        stack_readiness.wait_until_live(layout, supervisord=supervisord)

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from clipper_site.bodies import with_limited_bodies
-from clipper_site.uploads import UploadHandlingASGIHandler
+from clipper_site.uploads.admission import UploadHandlingASGIHandler
+from clipper_site.uploads.bodies import with_limited_bodies
 from registry import services
 from registry.services import Actor
 from serving.http.asgi import Endpoint, Scope

@@ -5,7 +5,7 @@ from django.conf import settings
 from django.test import Client as Browser
 from pytest_django.fixtures import Settings
 
-from clipper_site.bodies import limit_of, with_limited_bodies
+from clipper_site.uploads.bodies import limit_of, with_limited_bodies
 from registry import services
 from registry.models import Model
 from serving.http.asgi import Endpoint, Receive, Scope, Send

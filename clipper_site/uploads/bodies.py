@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 
-from clipper_site.uploads import Uploads, is_upload
+from clipper_site.uploads.admission import Uploads, is_upload
 from core.errors import ClipperError
 from serving.http.asgi import Endpoint, Receive, Scope, Send, header, send_error, too_large
 from serving.http.limits import Limits, Unfinished, limits_of

@@ -1,4 +1,4 @@
-"""The processes that answer queries; they pass on all else to `clipper_site.console_asgi`."""
+"""The processes that answer queries; they pass on all else to `clipper_site.asgi.console_asgi`."""
 
 import asyncio
 import gc
@@ -17,9 +17,9 @@ django.setup(set_prefix=False)
 
 from django.conf import settings  # noqa: E402  (Django must be set up first)
 
-from clipper_site.held_database import held_open  # noqa: E402
-from clipper_site.runtime import new_runtime  # noqa: E402
-from clipper_site.web_process import new_limits  # noqa: E402
+from clipper_site.asgi.held_database import held_open  # noqa: E402
+from clipper_site.asgi.predict_runtime import new_runtime  # noqa: E402
+from clipper_site.asgi.web_process import new_limits  # noqa: E402
 from core import compiled  # noqa: E402
 from core.errors import NotFound  # noqa: E402
 from serving.endpoints import paths  # noqa: E402

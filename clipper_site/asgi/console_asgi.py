@@ -22,11 +22,11 @@ UNUSED = ("requests", "jinja2", *(("psycopg",) if connection.vendor == "sqlite" 
 with left_out(*UNUSED):
     # The first page would otherwise wait for all of them to be imported.
     from clipper_site import urls  # noqa: F401
-from clipper_site.bodies import with_limited_bodies  # noqa: E402
-from clipper_site.console_runtime import artifact_downloads, new_console  # noqa: E402
-from clipper_site.held_database import held_open  # noqa: E402
-from clipper_site.uploads import UploadHandlingASGIHandler, clear_remnants  # noqa: E402
-from clipper_site.web_process import new_limits  # noqa: E402
+from clipper_site.asgi.console_runtime import artifact_downloads, new_console  # noqa: E402
+from clipper_site.asgi.held_database import held_open  # noqa: E402
+from clipper_site.asgi.web_process import new_limits  # noqa: E402
+from clipper_site.uploads.admission import UploadHandlingASGIHandler, clear_remnants  # noqa: E402
+from clipper_site.uploads.bodies import with_limited_bodies  # noqa: E402
 from console.live.home import shared  # noqa: E402
 from serving.endpoints.console.late_answers import with_late_answers  # noqa: E402
 from serving.endpoints.console.metrics_page import metrics_endpoint  # noqa: E402

@@ -4,7 +4,7 @@ from functools import partial
 
 from django.conf import settings
 
-from clipper_site.web_process import with_fresh_connection
+from clipper_site.asgi.web_process import with_fresh_connection
 from core.changes import CHANGES_CHANNEL
 from registry.artifacts.artifact_store import ArtifactStore
 from registry.artifacts.tokens import ArtifactTokens
