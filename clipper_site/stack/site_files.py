@@ -24,7 +24,7 @@ PACKAGES = (
 )
 PAGES = ROOT / "docs"
 BUILT = ROOT / "build" / "docs" / "index.html"
-COMMAND = (sys.executable, "-m", "scripts.docs.background")
+COMMAND = (sys.executable, "-m", "scripts.docs.idle_build")
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """The console's lists and forms (Django admin): one file per object. Django looks here."""
 
-from console.admin.applications import ApplicationAdmin
-from console.admin.audit import AuditAdmin
-from console.admin.feedback import FeedbackAdmin
-from console.admin.keys import ApiKeyAdmin
-from console.admin.models import ModelConsole
+from console.admin.application_admin import ApplicationAdmin
+from console.admin.audit_admin import AuditAdmin
+from console.admin.feedback_admin import FeedbackAdmin
+from console.admin.key_admin import ApiKeyAdmin
+from console.admin.model_admin import ModelConsole
 from console.admin.people import PeopleAdmin, TeamAdmin
-from console.admin.releases import ReleaseAdmin
-from console.admin.versions import VersionAdmin
+from console.admin.release_admin import ReleaseAdmin
+from console.admin.version_admin import VersionAdmin
 
 __all__ = [
     "ApiKeyAdmin",

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import selection.policies  # noqa: F401  (defines an error of its own)
 from core.errors import ClipperError
 from registry.releases.restarts import Restarts
-from scripts.docs.tables import code, codes, first_sentence, table
+from scripts.docs.markdown_tables import code, codes, first_sentence, table
 from selection.policies import POLICIES
 from serving.container.runtimes import RUNTIMES
 from serving.engine.stats import VersionStats

@@ -10,8 +10,8 @@ from django.core.management.commands.migrate import Command as Migrate
 from clipper_client.cli.main import make_parser
 from registry import services
 from scripts.docs.from_code import LAYERS
+from scripts.docs.markdown_tables import code, table
 from scripts.docs.root_pages import ROOT
-from scripts.docs.tables import code, table
 
 # What every command of Django takes.
 COMMON = frozenset(

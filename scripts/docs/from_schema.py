@@ -6,7 +6,7 @@ from typing import Any
 
 from drf_spectacular.generators import SchemaGenerator
 
-from scripts.docs.tables import code, codes
+from scripts.docs.markdown_tables import code, codes
 
 Schema = dict[str, Any]
 

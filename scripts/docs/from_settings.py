@@ -2,7 +2,7 @@
 
 from clipper_site.settings import ENV
 from clipper_site.settings.texts import DEFAULTS, LAUNCHER, SECTIONS
-from scripts.docs.tables import code
+from scripts.docs.markdown_tables import code
 
 UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 

@@ -11,7 +11,7 @@ from core import errors
 from core.errors import ClipperError
 from scripts.docs.from_code import family
 from scripts.docs.generated import PLACEHOLDER, filled, generators
-from scripts.docs.tables import table
+from scripts.docs.markdown_tables import table
 from tests.docs.documents import PAGES, rows
 
 PLACES = [place[2] for file in PAGES for place in PLACEHOLDER.finditer(file.read_text())]

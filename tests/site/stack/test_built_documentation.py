@@ -9,7 +9,7 @@ import pytest
 
 from clipper_site.stack import site_files
 from clipper_site.stack.layout import layout_of, make_folders
-from scripts.docs import background
+from scripts.docs import idle_build
 from tests.integration.stack import eventually
 
 SLEEPER = "import time; print('at it', flush=True); time.sleep(600)"
@@ -49,9 +49,9 @@ def test_it_is_built_in_idle_time_and_stops_at_a_failure(
 ) -> None:
     told = "import os; print(os.sched_getscheduler(0) == os.SCHED_IDLE, os.nice(0))"
     commands = [["-c", told], ["-c", "raise SystemExit(3)"], ["-c", "print('too far')"]]
-    monkeypatch.setattr(background, "COMMANDS", [[sys.executable, *each] for each in commands])
+    monkeypatch.setattr(idle_build, "COMMANDS", [[sys.executable, *each] for each in commands])
     child = os.fork()
     if not child:
-        os._exit(background.main())
+        os._exit(idle_build.main())
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
     assert capfd.readouterr().out == "True 19\n"

@@ -22,7 +22,7 @@ from console.admin.base import (
 )
 from console.admin.decorators import display
 from console.admin.forms.application_form import ApplicationForm, ShallowDecoder
-from console.admin.models import badge
+from console.admin.model_admin import badge
 from console.admin.objectives import ObjectiveInline
 from console.admin.routes import RouteInline
 from console.application_pages import APPLICATION_PAGES

@@ -28,7 +28,7 @@ from console.admin.base import (
 from console.admin.decorators import ActionVariant, action, display
 from console.admin.forms.release_forms import DeployForm, change_to
 from console.admin.forms.upload_form import REMOTE_FIELDS, UploadForm, told_of
-from console.admin.models import version_badge
+from console.admin.model_admin import version_badge
 from console.pages.environments import environment_text
 from console.words.signature_words import input_lines, output_line
 from core.errors import ClipperError
