@@ -1,6 +1,5 @@
 """Arrays of numbers, straight from text into NumPy."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,12 +15,6 @@ from serving.container.inputs.rows import (
     describe,
     document_reader,
 )
-
-# Rows of up to so many bytes are read together, which takes 0.6 instead of 1.4 µs for each of 64
-# numbers; of 256 numbers it takes longer than one after another. So many at most: the parser keeps
-# some 14 bytes for each byte of the longest text that it has read.
-SHORT_BYTES = 1024
-TOGETHER = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,43 +60,6 @@ class NumbersParser:
         if self._length is None and any(row.size != size for row in rows):
             return rows
         return np.concatenate(rows).reshape(len(rows), size)
-
-    def parse_together(self, raws: Sequence[bytes]) -> Rows | None:
-        """Return all rows stacked; None if each has to be parsed by itself."""
-        parts: list[NDArray[Any]] = []
-        for start in range(0, len(raws), TOGETHER):
-            part = self._together(raws[start : start + TOGETHER])
-            if part is None or part.shape[1] != (parts[0].shape[1] if parts else self._width(part)):
-                return None
-            parts.append(part)
-        if len(parts) > 1:
-            return np.concatenate(parts)
-        return parts[0] if parts else None
-
-    def _width(self, rows: NDArray[Any]) -> int:
-        """Return the length that rows must have."""
-        return int(rows.shape[1]) if self._length is None else self._length
-
-    def _together(self, raws: Sequence[bytes]) -> NDArray[Any] | None:
-        if self._read is None or max(map(len, raws)) > SHORT_BYTES:
-            return None
-        text = b"[%b]" % b",".join(raws)
-        # Where each begins and ends with the only brackets that it has, the arrays in the text are
-        # they. Else a part of one could pass for a row.
-        if text.count(b"[") != len(raws) + 1 or text.count(b"]") != len(raws) + 1:
-            return None
-        if not all(raw.startswith(b"[") and raw.endswith(b"]") for raw in raws):
-            return None
-        try:
-            document = self._read(text)
-            sizes = set(map(len, document))
-            if len(sizes) > 1:
-                return None
-            buffer = document.as_buffer(of_type=self._type.code)
-            rows = np.frombuffer(buffer, dtype=self._type.parsed).reshape(len(raws), sizes.pop())
-            return self._narrowed(rows) if self._narrow else rows
-        except (ValueError, TypeError, RuntimeError, AttributeError, InvalidRow):
-            return None
 
     def _fast(self, raw: bytes) -> NDArray[Any] | None:
         if self._read is None:

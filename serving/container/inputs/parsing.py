@@ -147,8 +147,6 @@ def checked_inputs(input_type: str, *, signature: str = "", example: str = "") -
 
 def parse_batch(parser: RowParser, raws: Sequence[bytes]) -> ParsedBatch:
     """Parse what can be parsed; each bad input has its own refusal."""
-    if isinstance(parser, NumbersParser) and (together := parser.parse_together(raws)) is not None:
-        return ParsedBatch(together, len(raws), {})
     rows: list[Any] = []
     refusals: dict[int, Answer] = {}
     for position, raw in enumerate(raws):

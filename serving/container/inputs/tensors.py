@@ -20,7 +20,7 @@ from serving.container.inputs.rows import (
 from serving.container.inputs.signature import MOST_DIMENSIONS, InputPart, Signature
 
 ANY = InputPart()
-# All of a number's text, so that what is left of nested arrays is how they are nested.
+# All but these: what is left of nested arrays of numbers is how they are nested.
 _NUMBERS = bytes(set(range(256)) - set(b"[],"))
 # As which type simdjson reads numbers of a kind.
 _READ_AS: dict[str, tuple[str, str]] = {
@@ -95,84 +95,75 @@ class ArrayReader:
 
     def __init__(self, part: InputPart, *, name: str = "") -> None:
         self._where = f" in {quoted(name)}" if name else ""
-        self._dtype = np.dtype(_numpy_name(part.dtype))
+        self._dtype = np.dtype({"": "float64", "string": "object"}.get(part.dtype, part.dtype))
         self._nullable = bool(part.nullable) and self._dtype.kind == "f"
         self._shape = part.shape
-        # How tensors of one size are nested, once one has come: built from the shape alone, it
-        # would take as much memory as somebody's signature says.
-        self._is_fixed = bool(part.shape) and None not in (part.shape or ())
-        self._brackets: bytes | None = None
+        # The nesting and the shape of the last tensor: most models are asked for one shape only.
+        self._last_brackets = b""
+        self._last_shape: tuple[int, ...] = ()
         self._read = document_reader()
 
     def read(self, raw: bytes) -> NDArray[Any]:
-        array = self._fast(raw)
-        return self._slow(raw) if array is None else array
+        brackets = raw.translate(None, _NUMBERS)
+        if brackets == self._last_brackets and (array := self._fast(raw)) is not None:
+            return array
+        array = self._slow(raw)
+        self._last_brackets, self._last_shape = brackets, array.shape
+        return array
 
     def _fast(self, raw: bytes) -> NDArray[Any] | None:
-        """Have simdjson flatten the numbers; brackets and commas tell how they are nested."""
+        """Have simdjson flatten the numbers of a tensor that is nested like the last one."""
         if self._read is None or self._dtype.kind not in _READ_AS:
             return None
         code, parsed = _READ_AS[self._dtype.kind]
-        brackets = raw.translate(None, _NUMBERS)
-        shape = _sizes(self._shape) if brackets == self._brackets else None
         try:
             buffer = self._read(raw).as_buffer(of_type=code)
         except (ValueError, TypeError, RuntimeError, AttributeError):
             return None
         flat = np.frombuffer(buffer, dtype=parsed)
-        if shape is None:
-            shape = _shape_of(brackets, count=flat.size)
-        if shape is None or prod(shape) != flat.size or not self._fits(shape):
+        # "[]" is nested like "[1]".
+        if prod(self._last_shape) != flat.size:
             return None
-        if self._is_fixed:
-            self._brackets = brackets
-        return self._narrowed(flat).reshape(shape)
+        return self._narrowed(flat).reshape(self._last_shape)
 
     def _slow(self, raw: bytes) -> NDArray[Any]:
         """Read what simdjson can't, or explain what is wrong."""
         values = decode_json(raw, expected=f"nested arrays of {self._words}{self._where}")
-        shape = self._shape_in(values)
-        flat = _flattened(values, depth=len(shape))
+        try:
+            array = np.array(values, dtype=object)
+        except ValueError:
+            raise self._ragged() from None
+        flat = array.ravel().tolist()
+        if array.ndim > MOST_DIMENSIONS or any(isinstance(value, list) for value in flat):
+            raise self._ragged()
         for value in flat:
             if not self._is_element(value):
                 came = describe(value, number=self._words != "strings")
                 raise InvalidRow(f"expected {self._words}{self._where}, got {came}")
-        if not self._fits(shape):
+        if not self._fits(array.shape):
             expected = ["any" if size is None else size for size in self._shape or ()]
             raise InvalidRow(
                 f"expected a tensor of the shape {_text(expected)}{self._where}, "
-                f"got one of {_text(shape)}"
+                f"got one of {_text(array.shape)}"
             )
         if self._dtype.kind in "iu":
-            self._check_bounds(flat)
-        array = np.empty(len(flat), dtype=_READ_AS.get(self._dtype.kind, ("", self._dtype))[1])
+            limits = np.iinfo(self._dtype)
+            for value in flat:
+                if not limits.min <= value <= limits.max:
+                    raise self._not_held(value)
         try:
-            array[:] = flat
+            return self._narrowed(
+                array.astype(np.float64 if self._dtype.kind == "f" else self._dtype)
+            )
         except OverflowError:
             raise InvalidRow(
                 f"expected {self._words} of 64 bits{self._where}, got a larger one"
             ) from None
-        return self._narrowed(array).reshape(shape)
 
-    def _check_bounds(self, values: list[int]) -> None:
-        limits = np.iinfo(self._dtype)
-        for value in values:
-            if not limits.min <= value <= limits.max:
-                raise self._not_held(value)
-
-    def _shape_in(self, values: Any) -> tuple[int, ...]:
-        sizes: list[int] = []
-        level: Any = values
-        while isinstance(level, list):
-            sizes.append(len(level))
-            if not level:
-                break
-            level = level[0]
-            if len(sizes) > MOST_DIMENSIONS:
-                raise InvalidRow(f"expected at most {MOST_DIMENSIONS} dimensions{self._where}")
-        if fault := _raggedness(values, sizes=tuple(sizes)):
-            raise InvalidRow(f"expected arrays of equal lengths{self._where}, got {fault}")
-        return tuple(sizes)
+    def _ragged(self) -> InvalidRow:
+        return InvalidRow(
+            f"expected arrays of equal lengths, {MOST_DIMENSIONS} deep at most{self._where}"
+        )
 
     def _fits(self, shape: tuple[int, ...]) -> bool:
         return self._shape is None or (
@@ -198,7 +189,7 @@ class ArrayReader:
             narrow = flat.astype(self._dtype)
         lost = np.isinf(narrow) if self._dtype.kind == "f" else narrow != flat
         if lost.any():
-            raise self._not_held(flat[int(np.argmax(lost))].item())
+            raise self._not_held(flat.flat[int(np.argmax(lost))].item())
         return narrow
 
     def _not_held(self, value: Any) -> InvalidRow:
@@ -235,59 +226,6 @@ def _stacked(rows: list[NDArray[Any]]) -> Rows:
     if any(row.shape != shape for row in rows):
         return rows
     return np.stack(rows)
-
-
-def _shape_of(brackets: bytes, *, count: int) -> tuple[int, ...] | None:
-    """Return the shape of nested arrays of `count` numbers; None if they are ragged."""
-    depth = len(brackets) - len(brackets.lstrip(b"["))
-    if not 0 < depth <= MOST_DIMENSIONS:
-        return None
-    sizes: list[int] = []
-    unit = b""
-    for level in range(depth):
-        begin = depth - level
-        end = brackets.find(unit + b"]", begin)
-        if end < 0:
-            return None
-        size = brackets.count(b",", begin, end) // (unit.count(b",") + 1) + 1
-        sizes.insert(0, size)
-        if (len(unit) + 1) * size > len(brackets):
-            return None
-        unit = b"[" + b",".join([unit] * size) + b"]"
-    # "[]" is one number or none.
-    if unit != brackets or prod(sizes) != count:
-        return None
-    return tuple(sizes)
-
-
-def _raggedness(values: Any, *, sizes: tuple[int, ...]) -> str:
-    """Describe the irregularity of nested lists; "" for none."""
-    level = [values]
-    for depth, size in enumerate(sizes):
-        for inner in level:
-            if not isinstance(inner, list):
-                return f"{describe(inner)} beside an array at depth {depth}"
-            if len(inner) != size:
-                return f"{len(inner)} beside {size} at depth {depth + 1}"
-        level = [value for inner in level for value in inner]
-    if any(isinstance(value, list) for value in level):
-        return f"an array beside other values at depth {len(sizes)}"
-    return ""
-
-
-def _flattened(values: Any, *, depth: int) -> list[Any]:
-    level = [values]
-    for _ in range(depth):
-        level = [value for inner in level for value in inner]
-    return level
-
-
-def _numpy_name(dtype: str) -> str:
-    return {"": "float64", "string": "object"}.get(dtype, dtype)
-
-
-def _sizes(shape: tuple[int | None, ...] | None) -> tuple[int, ...]:
-    return tuple(size for size in shape or () if size is not None)
 
 
 def _text(shape: Any) -> str:

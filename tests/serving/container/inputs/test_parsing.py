@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.container.failures.container_errors import UnknownInputType
-from serving.container.inputs.numbers import SHORT_BYTES, NumbersParser
 from serving.container.inputs.parsing import PARSERS, parse_batch, row_parser
 from serving.container.inputs.rows import InvalidRow
 from serving.container.inputs.signature import INPUT_TYPES, Signature
@@ -120,77 +119,12 @@ def test_other_types_become_python_values(input_type: str, raw: bytes, value: An
     assert row_parser(Signature.of(input_type)).parse(raw) == value
 
 
-@pytest.mark.parametrize("long_at", [0, 1, 63])
-def test_what_is_read_together_is_bounded_by_each_of_its_rows(long_at: int) -> None:
-    """The parser keeps many times as much memory as the longest text that it has read had."""
-    parser = row_parser(Signature.of("doubles"))
-    assert isinstance(parser, NumbersParser)
-    raws = [b"[1,2]"] * 64
-    assert parser.parse_together(raws) is not None
-    raws[long_at] = b"[1,%b2]" % (b" " * SHORT_BYTES)
-    assert parser.parse_together(raws) is None
-    assert len(parse_batch(parser, raws).rows) == 64
-
-
 @pytest.mark.parametrize("raws", [[b"[1]"], [b"[1]"] * 200, [b"[1 ]", b"[2.0]", b" [3]"]])
 def test_rows_may_be_written_to(raws: list[bytes]) -> None:
     batch = parse_batch(row_parser(Signature.of("doubles")), raws)
     assert isinstance(batch.rows, np.ndarray)
     assert batch.rows.shape == (len(raws), 1)
     assert batch.rows.flags.writeable
-
-
-NUMBER = st.sampled_from(["0", "-0.0", "1.5", "3e2", "1e39", "1e999", "99999999999999999999"])
-ARRAY = st.lists(NUMBER, min_size=1, max_size=3).map(lambda of: f"[{','.join(of)}]")
-ANY = st.text(alphabet='[]{}",: 01nul', max_size=8)
-
-
-@given(raws=st.lists(ARRAY, max_size=6) | st.lists(ARRAY | ANY, min_size=1, max_size=6))
-@pytest.mark.parametrize("length", [None, 2])
-@pytest.mark.parametrize("input_type", ["doubles", "floats", "integers"])
-def test_a_batch_is_what_its_rows_are_by_themselves(
-    input_type: str, length: int | None, raws: list[str]
-) -> None:
-    parser = row_parser(Signature.of(input_type, length=length))
-    rows, refused = [], {}
-    for position, raw in enumerate(raws):
-        try:
-            rows.append(parser.parse(raw.encode()))
-        except InvalidRow as error:
-            refused[position] = str(error).encode()
-    batch = parse_batch(parser, [raw.encode() for raw in raws])
-    assert {position: answer.payload for position, answer in batch.refusals.items()} == refused
-    assert batch.count == len(rows)
-    assert all(map(np.array_equal, batch.rows, rows))
-    assert all(row.dtype == rows[0].dtype for row in batch.rows)
-
-
-@pytest.mark.parametrize(
-    "raws",
-    [
-        [b"[1,2],[3,4]", b"[5,6]"],
-        [b"[1,2", b"3],[4]"],
-        [b"1],[2", b"[3]"],
-        [b'["],[', b']"]'],
-        [b'["[', b']"]', b"[1,2]"],
-        [b"[]", b"[1,2]", b"[3,4,5,6]"],
-    ],
-)
-def test_no_row_is_made_of_parts_of_others(raws: list[bytes]) -> None:
-    batch = parse_batch(row_parser(Signature.of("doubles", length=2)), raws)
-    assert [raw for place, raw in enumerate(raws) if place not in batch.refusals] == [
-        raw for raw in raws if raw in (b"[5,6]", b"[1,2]")
-    ]
-
-
-@pytest.mark.parametrize(("odd", "refused"), [(b"[1]", {70}), (b"[1,2]", set())])
-def test_one_bad_input_of_a_large_batch_is_refused_alone(odd: bytes, refused: set[int]) -> None:
-    raws = [b"[%d,2]" % number for number in range(150)]
-    raws[70] = odd
-    batch = parse_batch(row_parser(Signature.of("doubles", length=2)), raws)
-    assert set(batch.refusals) == refused
-    assert len(batch.rows) == 150 - len(refused)
-    assert batch.rows[-1].tolist() == [149, 2]
 
 
 def test_an_unknown_input_type_is_refused() -> None:

@@ -47,9 +47,11 @@ def test_any_regular_shape_is_read(shape: list[int], known: bool, dtype: Any) ->
         shape = shape[: shape.index(0) + 1]
         array = array.reshape(shape)
     part = InputPart(dtype=dtype, shape=tuple(shape) if known else (None,) * len(shape))
-    row = parsed(of(part), array.tolist())
-    assert row.dtype == array.dtype
-    np.testing.assert_array_equal(row, array)
+    parser = row_parser(of(part))
+    for _ in range(2):  # the second one is nested like the one before
+        row = parser.parse(json.dumps(array.tolist()).encode())
+        assert row.dtype == array.dtype
+        np.testing.assert_array_equal(row, array)
 
 
 def test_a_batch_of_one_shape_is_one_array() -> None:
@@ -91,9 +93,9 @@ def test_null_is_nan_where_the_model_takes_it() -> None:
 @pytest.mark.parametrize(
     ("signature", "value", "message"),
     [
-        (PAIRS, [[1, 2], [3]], "expected arrays of equal lengths, got 1 beside 2 at depth 2"),
-        (PAIRS, [[1, 2], 3], "expected arrays of equal lengths, got 3 beside an array at depth 1"),
-        (PAIRS, [[1, [2]], [3, 4]], "expected arrays of equal lengths, got an array beside other"),
+        (PAIRS, [[1, 2], [3]], "expected arrays of equal lengths"),
+        (PAIRS, [[1, 2], 3], "expected arrays of equal lengths"),
+        (PAIRS, [[1, [2]], [3, 4]], "expected arrays of equal lengths"),
         (PAIRS, [1, 2], "expected a tensor of the shape [2, 2], got one of [2]"),
         (PAIRS, 5, "expected a tensor of the shape [2, 2], got one of []"),
         (PAIRS, [[1, "a"], [3, 4]], "expected numbers, got a string"),
@@ -109,8 +111,8 @@ def test_null_is_nan_where_the_model_takes_it() -> None:
         (of(InputPart(dtype="int64")), [2**63], "expected numbers that int64 holds, got 92233"),
         (of(InputPart(dtype="int8")), [1.5], "expected integers, got 1.5"),
         (of(), [10**400], "of 64 bits, got a larger one"),
-        (of(), [[], [1]], "expected arrays of equal lengths, got 1 beside 0 at depth 2"),
-        (of(), [[1], []], "expected arrays of equal lengths, got 0 beside 1 at depth 2"),
+        (of(), [[], [1]], "expected arrays of equal lengths"),
+        (of(), [[1], []], "expected arrays of equal lengths"),
         (NAMED, {"ids": [1]}, 'expected an object with ids, mask, got none of the name "mask"'),
         (NAMED, {"ids": [1], "m": 1}, 'expected an object with ids, mask, got "m"'),
         (NAMED, [1], "expected an object with ids, mask, got an array"),
@@ -158,11 +160,24 @@ def test_any_values_are_stacked_or_refused(values: list[Any], parts: list[InputP
         assert answer.payload.startswith(b"expected")
 
 
-@given(NESTED)
-def test_what_is_read_quickly_is_what_json_says(value: Any) -> None:
+@given(NESTED, NESTED)
+def test_what_is_read_quickly_is_what_json_says(before: Any, value: Any) -> None:
+    """A tensor that is nested like the one before is read in another way."""
+    parser = row_parser(of())
+    for each in (before, value):
+        try:
+            row = parser.parse(json.dumps(each).encode())
+        except InvalidRow:
+            continue
+        if not isinstance(row, dict):
+            assert row.tolist() == each
+
+
+@pytest.mark.parametrize("value", [[[1], [2, 3]], [[[1]], [2]], [[], []], [[1], []], ["[1],[2]"]])
+def test_nothing_else_passes_for_the_tensor_before(value: Any) -> None:
+    parser = row_parser(of())
+    assert parser.parse(b"[[1],[2]]").shape == (2, 1)
     try:
-        row = parsed(of(), value)
+        assert parser.parse(json.dumps(value).encode()).tolist() == value
     except InvalidRow:
-        return
-    if not isinstance(row, dict):
-        assert row.tolist() == value
+        assert value != [[], []]
