@@ -197,8 +197,7 @@ DEFAULTS = {
     "DATABASE_URL": "SQLite in `$CLIPPER_VAR/clipper.sqlite3`",
     "REDIS_URL": "the stack's own Redis",
     "CLIPPER_CPU_SLOTS": "one per 256 MiB of memory, up to 8 a core, from 8 to 64",
-    "CLIPPER_REDIS_MAX_BYTES": "`maxmemory` of the stack's own Redis, at least 67108864 (64 MiB)"
-    " ([keys](../how-to/operations.md#what-redis-keeps)).",
+    "CLIPPER_REDIS_MAX_BYTES": "a quarter of the memory",
     "CLIPPER_LAME_DUCK_S": "`8`; of a stack that `make run` starts `0`",
     "CLIPPER_UNFINISHED_BYTES": "`134217728` (128 MiB), or `CLIPPER_MAX_BODY_BYTES` where that is"
     " more",

@@ -14,6 +14,7 @@ from core.errors import ClipperError
 from registry.releases.restarts import Restarts
 from scripts.docs.markdown_tables import code, codes, first_sentence, table
 from selection.policies import POLICIES
+from selection.policies.policy import Parameter
 from serving.container.runtimes import RUNTIMES
 from serving.engine.stats import VersionStats
 from serving.metrics.exposition import exposition
@@ -97,18 +98,21 @@ def policies() -> str:
 
 
 def parameters() -> str:
+    takers: dict[Parameter, list[str]] = {}
+    for policy in POLICIES.values():
+        for parameter in policy.parameters:
+            takers.setdefault(parameter, []).append(policy.name)
     rows = [
         [
-            code(policy.name),
             code(parameter.name),
+            codes(policies),
             f"{parameter.default:g}",
             f"{parameter.low:g} to {parameter.high:g}",
             parameter.meaning,
         ]
-        for policy in POLICIES.values()
-        for parameter in policy.parameters
+        for parameter, policies in takers.items()
     ]
-    return table(["policy", "parameter", "default", "range", "meaning"], rows)
+    return table(["parameter", "of", "default", "range", "meaning"], rows)
 
 
 def runtimes() -> str:

@@ -69,19 +69,17 @@ def test_every_parameter_is_described_with_default_and_range(
     policy: str, parameter: Parameter
 ) -> None:
     expected = [
-        f"`{policy}`",
-        f"`{parameter.name}`",
         f"{parameter.default:g}",
         f"{parameter.low:g} to {parameter.high:g}",
         parameter.meaning,
     ]
-    assert expected in rows(page("docs/reference/policies.md"))
+    found = [row for row in rows(page("docs/reference/policies.md")) if row[2:] == expected]
+    assert [f"`{policy}`" in row[1] for row in found if row[0] == f"`{parameter.name}`"] == [True]
 
 
 @pytest.mark.parametrize("name", sorted(RUNTIMES))
 def test_every_runtime_is_described(name: str) -> None:
-    for where in ("docs/reference/runtimes.md", "docs/how-to/models.md"):
-        assert any(row[0] == f"`{name}`" for row in rows(page(where))), where
+    assert any(row[0] == f"`{name}`" for row in rows(page("docs/reference/runtimes.md")))
 
 
 def test_every_command_is_described() -> None:

@@ -30,7 +30,6 @@ def _url(url: str) -> Artifact:
 AT_UPLOAD = (
     at_upload("a runtime that there is not", python, runtime="pyhton"),
     at_upload("a name that is a path", python, version="../../etc/passwd"),
-    at_upload("a name in Unicode", python, version="v\u202e1"),
     at_upload("the name of a version that is there", python, version="1", code="conflict"),
     at_upload("an empty file", _bytes(b"")),
     at_upload("a file that was changed on its way", python, fields={"sha256": "0" * 64}),
