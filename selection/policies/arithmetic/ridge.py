@@ -32,10 +32,19 @@ class Ridge:
 
     @classmethod
     def of(cls, vectors: Sequence[Vector], *, dimensions: int, ridge: float) -> Ridge:
-        """Invert once, given vectors as `coefficients_of` takes them."""
+        """Regress K arms on d features: shared coefficients plus each arm's deviations.
+
+        An arm's vector ends with the upper triangle of A_i = sum(x x'), then b_i = sum(reward * x).
+        Of all sums together theta = (A + ridge I)^-1 b; an arm adds (A_i + ridge I)^-1 (b_i - A_i
+        theta).
+        """
         table = _table_of(vectors)
-        shared, matrices, left = _left(table, dimensions=dimensions, ridge=ridge)
-        inverses = np.linalg.inv(matrices).astype(np.float64, copy=False)
+        total = table.sum(axis=0, keepdims=True)
+        together = _penalise(_unfolded(total, dimensions=dimensions), ridge=ridge)
+        shared: Array = np.linalg.solve(together[0], total[0, -dimensions:])
+        matrices = _unfolded(table, dimensions=dimensions)
+        left = (table[:, -dimensions:] - matrices @ shared)[:, :, None]
+        inverses = np.linalg.inv(_penalise(matrices, ridge=ridge)).astype(np.float64, copy=False)
         coefficients = shared + (inverses @ left)[:, :, 0]
         return cls(coefficients=coefficients, inverses=inverses.reshape((-1, dimensions)))
 
@@ -56,28 +65,6 @@ class Ridge:
         squares = (self.inverses @ x).reshape(self.coefficients.shape) @ x
         # A square below 0 can only be rounding.
         return self.coefficients @ x, np.sqrt(np.maximum(squares, 0.0))
-
-
-def coefficients_of(vectors: Sequence[Vector], *, dimensions: int, ridge: float) -> Array:
-    """Return for K arms and d features (K, d): the shared coefficients plus each arm's deviations.
-
-    An arm's vector ends with the upper triangle of A_i = sum(x x'), then b_i = sum(reward * x). Of
-    all sums together theta = (A + ridge I)^-1 b; an arm adds (A_i + ridge I)^-1 (b_i - A_i theta).
-    """
-    table = _table_of(vectors)
-    shared, matrices, left = _left(table, dimensions=dimensions, ridge=ridge)
-    found: Array = shared + np.linalg.solve(matrices, left)[:, :, 0]
-    return found
-
-
-def _left(table: Array, *, dimensions: int, ridge: float) -> tuple[Array, Array, Array]:
-    """Return shared coefficients (d), penalised matrices (K, d, d), what is left (K, d, 1)."""
-    total = table.sum(axis=0, keepdims=True)
-    together = _penalise(_unfolded(total, dimensions=dimensions), ridge=ridge)
-    shared: Array = np.linalg.solve(together[0], total[0, -dimensions:])
-    matrices = _unfolded(table, dimensions=dimensions)
-    left = table[:, -dimensions:] - matrices @ shared
-    return shared, _penalise(matrices, ridge=ridge), left[:, :, None]
 
 
 def _penalise(matrices: Array, *, ridge: float) -> Array:

@@ -10,15 +10,11 @@ from selection.policies.arithmetic.sums import StatisticKind, Statistics, Vector
 from selection.policies.policy import INHERIT, Observation, Policy, Prepared, parameter
 from selection.policies.rules.adaptive_ucb import AdaptiveUCB
 from selection.policies.rules.rand_linucb import RandLinUCB
-from selection.policies.rules.squarecb import SquareCB
-
-# The most features that rand_linucb takes.
-MANY = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auto(Policy):
-    """`rand_linucb` for queries with features, `squarecb` for many, `adaptive_ucb` without any.
+    """`rand_linucb` for queries with features, `adaptive_ucb` without any.
 
     The last is at least nearly the best of all policies whatever the number of arms, the delay and
     the share of labels (docs/results/learning.md).
@@ -39,9 +35,7 @@ class Auto(Policy):
     def _chosen(self) -> Policy:
         if self.dimensions == 0:
             return AdaptiveUCB(inherit=self.inherit)
-        if self.dimensions <= MANY:
-            return RandLinUCB(dimensions=self.dimensions, inherit=self.inherit)
-        return SquareCB(dimensions=self.dimensions, inherit=self.inherit)
+        return RandLinUCB(dimensions=self.dimensions, inherit=self.inherit)
 
     @property
     def statistic(self) -> StatisticKind:

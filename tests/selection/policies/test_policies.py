@@ -14,7 +14,6 @@ from selection.policies.arithmetic.sums import EVIDENCE, REWARDS, State, join, j
 from selection.policies.policy import Observation, Policy, Prepared
 from selection.policies.rules.ab_split import ABSplit
 from selection.policies.rules.auto import Auto
-from selection.policies.rules.contextual import Contextual
 
 ARMS = {"a:1": 1.0, "b:1": 2.0, "c:1": 0.0, "d:2": 1.0}
 NOTHING = State()
@@ -30,9 +29,7 @@ def features_of(policy: Policy) -> tuple[float, ...]:
     return policy.encode((0.5,) * policy.dimensions) if isinstance(policy, Auto) else ()
 
 
-def prepared(
-    policy: Policy, state: State = NOTHING, arms: dict[str, float] = ARMS
-) -> ABSplit | Prepared | Contextual:
+def prepared(policy: Policy, state: State = NOTHING, arms: dict[str, float] = ARMS) -> Prepared:
     statistics = join_all(state, arms, statistics=policy.statistics, warm_start=policy.warm_start)
     return policy.prepare(statistics, arms)
 

@@ -8,7 +8,6 @@ from selection.policies.arithmetic.sums import State, Statistics, join_all, lear
 from selection.policies.policy import Policy
 from selection.policies.rules.adaptive_ucb import AdaptiveUCB
 from selection.policies.rules.rand_linucb import RandLinUCB
-from selection.policies.rules.squarecb import SquareCB
 
 ARMS = {"svm:1": 1.0, "knn:1": 1.0}
 AUTO = make_policy("auto", {})
@@ -45,14 +44,6 @@ def test_with_features_it_is_rand_linucb() -> None:
     ]
     assert chances[0] == chances[1]
     assert len(set(chances[0].values())) == 2
-
-
-def test_with_many_features_it_is_squarecb() -> None:
-    auto, squarecb = make_policy("auto", {"dimensions": 40}), SquareCB(dimensions=40)
-    features = [place / 40.0 for place in range(40)]
-    assert auto.encode(features) == squarecb.encode(features)
-    assert auto.statistic == squarecb.statistic
-    assert auto.reason({}) == "squarecb, because queries carry 40 features."
 
 
 @pytest.mark.parametrize("name", CHOSEN_BY_AUTO)

@@ -90,3 +90,23 @@ def test_what_makes_queries_hard_for_all_is_learned_from_all_labels() -> None:
     easy = regression.coefficients @ (1.0, 1.0, 0.0, 0.0)
     hard = regression.coefficients @ (1.0, -1.0, 0.0, 0.0)
     assert easy[2] - hard[2] == pytest.approx(0.8, abs=0.1)
+
+
+@pytest.mark.parametrize("size", [1e3, 1e6, 1e9])
+def test_large_features_that_say_the_same_leave_it_able_to_choose(size: float) -> None:
+    x = (size, size, size)
+    events: list[Event] = [("a:1" if n % 2 else "b:1", x, n % 2 * 0.5) for n in range(40)]
+    policy = replace(PLAIN, floor=0.01)
+    chances = ready(policy, after(policy, events)).chances(x)
+    assert min(chances.values()) > 0.0
+    assert chances["b:1"] > chances["a:1"]
+
+
+def test_every_arm_keeps_a_chance_and_newcomers_no_more_than_their_share() -> None:
+    policy = replace(PLAIN, floor=0.01, newcomers=0.05)
+    events = [event for event in history(300) if event[0] != "c:1"]
+    for x in ((0.5, 0.1, -2.0), (-3.0, 1.0, 2.0)):
+        chances = ready(policy, after(policy, events)).chances(x)
+        assert 0.0 < chances["c:1"] <= 0.05 + 0.01
+        assert min(chances.values()) > 0.0
+        assert sum(chances.values()) == pytest.approx(1.0)
