@@ -16,7 +16,7 @@ from console.words.recommendation import pictured, worded
 from core.errors import Forbidden, NotFound, Unauthenticated
 from registry.api.error_shape import error_response
 from registry.models import Application
-from selection.evaluation.monitoring.history import Period, history
+from selection.evaluation.monitoring.history import history
 
 
 class PeriodChoice(NamedTuple):
@@ -73,7 +73,7 @@ def chosen_period(request: HttpRequest) -> PeriodChoice:
 def picture(application: Application, *, chosen: PeriodChoice) -> dict[str, Any]:
     """Return all that the page shows, as JSON values."""
     now = timezone.now()
-    past = history(application, period=Period(since=now - chosen.length, until=now))
+    past = history(application, since=now - chosen.length, until=now)
     tolerated = 1.0 - application.slo.target
     return {
         "since": past["since"],

@@ -1,7 +1,6 @@
 """An application's selection over a period: a line of points, and what it comes to for each arm."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,30 +16,21 @@ STEPS_S = (10, 20, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 43
 COUNTERS = ("asked", "answered", "late", "failed")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Period:
-    """From `since`, not included, to `until`."""
-
-    since: datetime
-    until: datetime
-
-
-def history(application: Application, *, period: Period) -> dict[str, Any]:
-    """Return the period as JSON values; intervals of arms are those of its last snapshot."""
-    stored = list(
-        SelectionSnapshot.objects.filter(
-            application=application, at__gt=period.since, at__lte=period.until
-        ).defer("readings")
+def history(application: Application, *, since: datetime, until: datetime) -> dict[str, Any]:
+    """Return what came after `since`, as JSON values; intervals are those of its last snapshot."""
+    rows_within = SelectionSnapshot.objects.filter(
+        application=application, at__gt=since, at__lte=until
     )
+    stored = list(rows_within.defer("readings"))
     step_s = _step_s(stored)
     rows = [merge(group) for group in grouped(stored, step_s=step_s)]
     earned = add(row.earned for row in rows)
-    shown = rows or _latest(application, until=period.until)
+    shown = rows or _latest(application, until=until)
     return {
         "application": application.name,
         "policy": rows[-1].policy if rows else application.policy,
-        "since": period.since.isoformat(),
-        "until": period.until.isoformat(),
+        "since": since.isoformat(),
+        "until": until.isoformat(),
         "step_s": step_s,
         "points": _points(rows),
         "arms": _totals(shown, rewards=add_by_arm(row.rewards for row in rows)),

@@ -14,7 +14,7 @@ from registry.api.permissions import Permissions
 from registry.api.serializers import ErrorBody
 from registry.api.timestamps import EXPECTED_IN_A_PERIOD, check_period, moment_in
 from registry.api.views.management_view import ManagementView, find_application
-from selection.evaluation.monitoring.history import Period, history
+from selection.evaluation.monitoring.history import history
 from selection.policies.best_arm_proof import STATES
 
 PARAMETERS = ("since", "until")
@@ -110,11 +110,14 @@ class HistoryView(ManagementView):
     )
     def get(self, request: Request, application: str) -> Response:
         found = find_application(request, name=application)
-        return Response(history(found, period=period_of(request.query_params)))
+        since, until = period_of(request.query_params)
+        return Response(history(found, since=since, until=until))
 
 
-def period_of(parameters: Mapping[str, str], *, now: datetime | None = None) -> Period:
-    """Return the period that `since` and `until` name, by default the last hour."""
+def period_of(
+    parameters: Mapping[str, str], *, now: datetime | None = None
+) -> tuple[datetime, datetime]:
+    """Return `since` and `until`, by default the last hour."""
     unknown = sorted(set(parameters) - set(PARAMETERS))
     if unknown:
         raise BadRequest(f"Expected only {' and '.join(PARAMETERS)}, got {', '.join(unknown)}.")
@@ -122,4 +125,4 @@ def period_of(parameters: Mapping[str, str], *, now: datetime | None = None) -> 
     # The period if none is given.
     since = moment_in(parameters, "since") or until - timedelta(hours=1)
     check_period(since=since, until=until)
-    return Period(since=since, until=until)
+    return since, until

@@ -1,7 +1,6 @@
 """Evidence of a log about its arms, computed once for all targets."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -59,14 +58,6 @@ def spread_of(rewards: Floats) -> float:
     return (n * ratio + 10.0) / (n + 10.0)
 
 
-class _Side(NamedTuple):
-    """The next query to one side that asked an arm: where, if `there` is one, and by what chance"""
-
-    place: Indices
-    there: Flags
-    chance: Floats
-
-
 def plausible_chances(log: Log, *, groups: Indices) -> Floats:
     """Return the chance that each arm had at most, as far as the log tells (n x K).
 
@@ -97,12 +88,14 @@ def _between(at: Flags, logged: Floats, *, starts: Indices, ends: Indices) -> Fl
     rows = np.arange(len(at))
     before = np.maximum.accumulate(np.where(at, rows, -1))
     after = np.minimum.accumulate(np.where(at, rows, len(at))[::-1])[::-1]
-    past = _Side(before, before >= starts, logged[np.maximum(before, 0)])
-    future = _Side(after, after < ends, logged[np.minimum(after, len(at) - 1)])
-    silent = np.where(future.there, after, ends) - np.where(past.there, before, starts - 1) - 1
-    bounds = [np.where(side.there, side.chance, 1.0) for side in (past, future)]
+    past, future = before >= starts, after < ends
+    silent = np.where(future, after, ends) - np.where(past, before, starts - 1) - 1
+    bounds = [
+        np.where(past, logged[np.maximum(before, 0)], 1.0),
+        np.where(future, logged[np.minimum(after, len(at) - 1)], 1.0),
+    ]
     # A group that never asked it: as little as wherever it was asked by the least chance.
-    nowhere = ~(past.there | future.there)
+    nowhere = ~(past | future)
     least = np.where(nowhere, np.min(logged[at]), 1.0)
     return np.asarray(
         # An arm not asked in g queries running hardly had a chance above 3 / g: it would have been

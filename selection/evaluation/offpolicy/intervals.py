@@ -42,11 +42,8 @@ class Precision(NamedTuple):
     @property
     def widest(self) -> float:
         """The width of the interval if rewards varied as much as rewards can."""
-        half = self.half(0.25)
+        half = Z * math.sqrt(self.dispersion * 0.25 + self.model_error)
         return 2.0 * half + SKEWNESS * (self.rise + self.fall) + self.unknown
-
-    def half(self, variance: float) -> float:
-        return Z * math.sqrt(self.dispersion * variance + self.model_error)
 
     def half_of_gain(self, value: Interval, *, seen: float) -> float:
         """Return how far its gain on what was earned lies from the truth at most."""

@@ -57,9 +57,11 @@ def log_of(queries: Sequence[LoggedQuery], *, arms: Sequence[str] = ()) -> Log:
     propensities, rewards = np.ones(shape), np.zeros(shape)
     drawn = np.zeros(len(queries), dtype=np.bool_)
     contexts: dict[str, int] = {}
-    numbers = np.empty(len(queries), dtype=np.intp)
+    people: dict[tuple[str, object], int] = {}
+    numbers, persons = np.empty((2, len(queries)), dtype=np.intp)
     for row, query in enumerate(queries):
         numbers[row] = contexts.setdefault(query.context, len(contexts))
+        persons[row] = people.setdefault(_person(query, row=row), len(people))
         drawn[row] = not query.certain
         for entry in query.asked:
             k = place[entry.arm]
@@ -77,18 +79,10 @@ def log_of(queries: Sequence[LoggedQuery], *, arms: Sequence[str] = ()) -> Log:
         possible=asked | (served & drawn[:, None]),
         drawn=drawn,
         contexts=numbers,
-        people=_people(queries),
+        people=persons,
         context_names=tuple(contexts),
         keyed=any(query.key for query in queries),
     )
-
-
-def _people(queries: Sequence[LoggedQuery]) -> Indices:
-    known: dict[tuple[str, object], int] = {}
-    for row, query in enumerate(queries):
-        known.setdefault(_person(query, row=row), len(known))
-    numbers = (known[_person(query, row=row)] for row, query in enumerate(queries))
-    return np.fromiter(numbers, dtype=np.intp, count=len(queries))
 
 
 def _person(query: LoggedQuery, *, row: int) -> tuple[str, object]:

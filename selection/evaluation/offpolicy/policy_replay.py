@@ -46,17 +46,31 @@ def learning(
     """Return what the policy would have done, beginning with nothing and learning from the log."""
     # A policy is applied to what it has learned this many times at most, evenly over the log.
     pupil = _Pupil(candidate=candidate, pace=_Pace(log), updates_between=math.ceil(len(log) / 5000))
-    lines = _Lines(log, candidate=candidate)
-    pace = np.ones(len(log))
+    place, pace, several = log.place, np.ones(len(log)), False
+    chances, answers = np.zeros((len(log), len(log.arms))), np.full(len(log), np.nan)
     for row, query in enumerate(log.queries):
         if row % ROWS_BETWEEN_TICKS == 0:
             tick()
         ready = pupil.prepared(query)
-        lines.propose(row, query, ready)
-        if not query.certain and together(ready) is None:
-            pace[row] = pupil.pace.of(ready.chances(query.features))
+        selection = together(ready)
+        if selection is None:
+            asked = ready.chances(query.features)
+            for arm, chance in asked.items():
+                chances[row, place[arm]] = chance
+            if not query.certain:
+                pace[row] = pupil.pace.of(asked)
+        else:
+            several = True
+            reward = candidate.rule.reward(query, asked=selection.arms, weights=ready.weights)
+            if reward is not None:
+                answers[row] = reward
         pupil.learn(query, ready, uniform=uniforms[row])
-    return lines.proposal(trained_on=pupil.updates, pace=pace)
+    return Proposal(
+        chances=chances,
+        answers=answers if several else None,
+        trained_on=pupil.updates,
+        pace=pace,
+    )
 
 
 def average_proposals(proposals: Sequence[Proposal], *, settled: Floats) -> Proposal:
@@ -73,32 +87,6 @@ def average_proposals(proposals: Sequence[Proposal], *, settled: Floats) -> Prop
         pace=pace,
         wander=float(np.var(earned, ddof=1)),
     )
-
-
-class _Lines:
-    """Collects, query by query, a policy's chances and the rewards of its combined answers."""
-
-    def __init__(self, log: Log, *, candidate: Candidate) -> None:
-        self._candidate = candidate
-        self._place = log.place
-        self._chances = np.zeros((len(log), len(log.arms)))
-        self._answers = np.full(len(log), np.nan)
-        self._several = False
-
-    def propose(self, row: int, query: LoggedQuery, ready: Prepared) -> None:
-        selection = together(ready)
-        if selection is None:
-            for arm, chance in ready.chances(query.features).items():
-                self._chances[row, self._place[arm]] = chance
-            return
-        self._several = True
-        reward = self._candidate.rule.reward(query, asked=selection.arms, weights=ready.weights)
-        if reward is not None:
-            self._answers[row] = reward
-
-    def proposal(self, *, trained_on: int | None = None, pace: Floats | None = None) -> Proposal:
-        answers = self._answers if self._several else None
-        return Proposal(chances=self._chances, answers=answers, trained_on=trained_on, pace=pace)
 
 
 class _Pace:
@@ -156,7 +144,8 @@ class _Pupil:
     applied: dict[str, tuple[tuple[str, ...], Prepared]] = field(default_factory=dict)
 
     def prepared(self, query: LoggedQuery) -> Prepared:
-        arms = arms_at(query)
+        # Those that there were to choose from, as far as is known.
+        arms = tuple(dict.fromkeys((*query.routed, *(entry.arm for entry in query.asked))))
         known = self.applied.get(query.context)
         if known is not None and known[0] == arms:
             return known[1]
@@ -165,7 +154,9 @@ class _Pupil:
             self.candidate.policy,
             self.states.get(query.context, State()),
             weights,
-            general=self._general(query),
+            general=None
+            if query.context == GLOBAL_CONTEXT
+            else self.states.get(GLOBAL_CONTEXT, State()),
         )
         self.applied[query.context] = (arms, ready)
         return ready
@@ -209,21 +200,11 @@ class _Pupil:
             return None
         return Selection((entry.arm,), (min(chance, entry.propensity / c),))
 
-    def _general(self, query: LoggedQuery) -> State | None:
-        if query.context == GLOBAL_CONTEXT:
-            return None
-        return self.states.get(GLOBAL_CONTEXT, State())
-
 
 def together(ready: Prepared) -> Selection | None:
     """Return the arms that a policy asks together, None where it asks one at a time."""
     first = ready.selections[0]
     return first if len(first.arms) > 1 else None
-
-
-def arms_at(query: LoggedQuery) -> tuple[str, ...]:
-    """Return the arms that there were to choose from, as far as is known."""
-    return tuple(dict.fromkeys((*query.routed, *(entry.arm for entry in query.asked))))
 
 
 def _losses(query: LoggedQuery, drawn: Selection) -> dict[str, float]:

@@ -178,12 +178,14 @@ class Evaluation:
     def _result(self, target: WhatIfTarget, *, earned: Floats) -> Result:
         try:
             self._tick()
-            found = estimate(self._evidence, self._proposal(target))
+            if target.arm is None and not self._weights:
+                why = "no arm is routed to choose from"
+                found = Estimate(verdict=Verdict.NONE, explanation=why)
+            else:
+                found = estimate(self._evidence, self._proposal(target))
         except OutOfTime:
             why = "not looked at: the time for this question was used up; ask for fewer rows"
             found = Estimate(verdict=Verdict.NONE, explanation=why)
-        except NothingRouted:
-            found = Estimate(verdict=Verdict.NONE, explanation="no arm is routed to choose from")
         own = (self._spec.policy, dict(self._spec.policy_params))
         return Result(
             target=target,
@@ -201,8 +203,6 @@ class Evaluation:
     def _proposed(self, target: WhatIfTarget) -> Proposal:
         if target.arm is not None:
             return Proposal(chances=self._line({target.arm: 1.0}))
-        if not self._weights:
-            raise NothingRouted
         if target.policy == UNIFORM:
             return Proposal(
                 chances=self._line(dict.fromkeys(self._weights, 1.0 / len(self._weights)))
@@ -242,11 +242,9 @@ class Evaluation:
         of_row = np.array([_earned_by(query) for query in self._log.queries])
         made = np.array([_is_made_of_several(query) for query in self._log.queries], dtype=bool)
         recombined = 0
-        if np.any(made):
-            answers = self._recombined()
-            if answers is not None:
-                of_row[made] = answers[made]
-                recombined = int(np.sum(made & ~np.isnan(of_row)))
+        if np.any(made) and (answers := self._recombined()) is not None:
+            of_row[made] = answers[made]
+            recombined = int(np.sum(made & ~np.isnan(of_row)))
         known = np.concatenate([of_row[~np.isnan(of_row)], np.array(self._kept.whole)])
         value = None
         if len(known):
@@ -255,22 +253,20 @@ class Evaluation:
 
     def _recombined(self) -> Floats | None:
         """Return the rewards of the answers that an ensemble makes of several outputs."""
-        spec, weights = self._spec, self._weights or dict.fromkeys(self._log.arms, 1.0)
-        own = prepared(make_policy(spec.policy, spec.policy_params), State(), weights)
+        if not self._weights:
+            return None
+        spec = self._spec
+        own = prepared(make_policy(spec.policy, spec.policy_params), State(), self._weights)
         policy, params = (spec.policy, spec.policy_params) if together(own) else ("exp4", {})
         try:
             target = WhatIfTarget(policy=policy, params=dict(params))
             return self._proposal(target).answers
-        except (OutOfTime, NothingRouted):
+        except OutOfTime:
             return None
 
     def _tick(self) -> None:
         if self._clock() >= self._until:
             raise OutOfTime
-
-
-class NothingRouted(Exception):
-    """A policy has nothing to choose from."""
 
 
 def _is_made_of_several(query: LoggedQuery) -> bool:

@@ -12,7 +12,6 @@ from core.errors import BadRequest, InvalidPolicyParams
 from selection.policies import POLICIES, make_policy
 from selection.policies.arithmetic.sums import EVIDENCE, REWARDS, State, join, join_all, learn
 from selection.policies.policy import Observation, Policy, Prepared
-from selection.policies.rules.ab_split import ABSplit
 from selection.policies.rules.auto import Auto
 
 ARMS = {"a:1": 1.0, "b:1": 2.0, "c:1": 0.0, "d:2": 1.0}

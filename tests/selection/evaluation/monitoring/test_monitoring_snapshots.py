@@ -7,7 +7,7 @@ import pytest
 from pytest_django import DjangoAssertNumQueries
 
 from registry.models import Application
-from selection.evaluation.monitoring.history import Period, history
+from selection.evaluation.monitoring.history import history
 from selection.evaluation.monitoring.snapshots import take_snapshots, thin_snapshots
 from selection.models import SelectionSnapshot
 from tests.selection.evaluation.observed import NOON, Observed
@@ -20,7 +20,7 @@ class Watch(Observed):
         self.label({"svm:1": svm, "forest:1": forest}, **changes)
 
     def whole(self) -> dict[str, Any]:
-        return history(self.application, period=Period(since=NOON, until=self.now))
+        return history(self.application, since=NOON, until=self.now)
 
 
 @pytest.fixture
@@ -124,14 +124,14 @@ def a_day(watch: Watch) -> None:
 
 def test_the_past_becomes_sparse_and_nothing_of_it_is_lost(watch: Watch) -> None:
     a_day(watch)
-    period = Period(since=NOON - timedelta(days=2), until=NOON + timedelta(hours=1))
-    before = history(watch.application, period=period)
+    since, until = NOON - timedelta(days=2), NOON + timedelta(hours=1)
+    before = history(watch.application, since=since, until=until)
 
     gone = thin_snapshots(watch.application.pk, now=NOON + timedelta(minutes=5))
 
     steps = list(SelectionSnapshot.objects.values_list("step_s", flat=True))
     assert (gone, steps) == (10, [600, 60, 10, 10, 10, 10, 10, 10])
-    after = history(watch.application, period=period)
+    after = history(watch.application, since=since, until=until)
     assert after["arms"] == before["arms"]
     assert after["mean_earned"] == before["mean_earned"]
     assert after["arms"][0]["asked"] == 36
