@@ -1,8 +1,10 @@
-"""Applications: the question, its objective, whom it asks and how answers are chosen."""
+"""Applications: the question, its objective, the models it asks and how answers are chosen."""
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import JSONField, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -14,24 +16,25 @@ from console.admin.audited import AuditedForm
 from console.admin.base import (
     ConsoleAdmin,
     Fieldsets,
+    StackedInline,
+    TabularInline,
     code,
+    column,
     link_to,
     shortened,
-    when,
+    time_column,
     with_the_rest,
 )
-from console.admin.decorators import display
 from console.admin.forms.application_form import ApplicationForm, ShallowDecoder
 from console.admin.model_admin import badge
-from console.admin.objectives import ObjectiveInline
-from console.admin.routes import RouteInline
 from console.application_pages import APPLICATION_PAGES
-from registry.models import ApiKey, Application, Route
+from core.errors import Forbidden
+from registry.models import ApiKey, Application, ModelVersion, Route, ServiceLevelObjective
 from registry.models.settable import settable
 from registry.services import arms_agreeing, delete_application
+from registry.services.actor import check_may_pin
 from selection.policies import POLICIES
 
-DEFAULT_CHARACTERS = 40
 # Policies that feedback teaches have a colour of their own.
 LEARNING = {name: "info" for name, policy in POLICIES.items() if policy.learns}
 
@@ -83,6 +86,87 @@ FIELDSETS: Fieldsets = (
 )
 
 
+class ObjectiveInline(StackedInline[ServiceLevelObjective, Application]):
+    model = ServiceLevelObjective
+    can_delete = False
+    min_num = max_num = 1
+    extra = 0
+    hide_title = True
+    fields = ("latency_ms", ("target", "window"))
+    verbose_name_plural = "service level objective"
+
+    def has_add_permission(self, request: HttpRequest, obj: Application | None = None) -> bool:
+        # Whoever may add an application states its objective: there is none without.
+        return obj is None or super().has_add_permission(request, obj)
+
+    def get_formset(
+        self, request: HttpRequest, obj: Application | None = None, **kwargs: Any
+    ) -> Any:
+        return super().get_formset(request, obj, **{"validate_min": True, **kwargs})
+
+
+class RouteInline(TabularInline[Route, Application]):
+    model = Route
+    extra = 0
+    hide_title = True
+    autocomplete_fields = ("model", "pinned_version")
+    fields = ("model", "pinned_version", "role", "weight")
+    verbose_name_plural = "routes: the models this application asks"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
+        return super().get_queryset(request).select_related("model", "pinned_version__model")
+
+    def get_formset(
+        self, request: HttpRequest, obj: Application | None = None, **kwargs: Any
+    ) -> Any:
+        return super().get_formset(request, obj, form=_route_form(request), **kwargs)
+
+
+def _route_form(request: HttpRequest) -> type[forms.ModelForm[Route]]:
+    """Return the form for whoever asks: a pin may have code run, which not everybody may."""
+
+    class RouteForm(forms.ModelForm[Route]):
+        def clean_pinned_version(self) -> ModelVersion | None:
+            version: ModelVersion | None = self.cleaned_data["pinned_version"]
+            if version is not None:
+                try:
+                    check_may_pin(version, by=actor(request))
+                except Forbidden as error:
+                    raise ValidationError(error.message, code=error.code) from error
+            return version
+
+    return RouteForm
+
+
+def _asks(application: Application) -> SafeString:
+    routes = application.routes.all()
+    if not routes:
+        return badge("failed", text="no model")
+    undeployed = [r for r in routes if not (r.pinned_version_id or r.model.live_version_id)]
+    text = f"{len(routes)} model{'s' if len(routes) > 1 else ''}"
+    if undeployed:
+        return badge("starting", text=f"{text}, {len(undeployed)} not deployed")
+    return badge("live", text=text)
+
+
+def _default(application: Application) -> SafeString | str:
+    if not application.default_output:
+        return "none: it fails"
+    return code(shortened(application.default_output, at=40))
+
+
+def _bound_keys(application: Application | None) -> SafeString:
+    """The keys bound to it; keys for every application aren't listed."""
+    add = format_html(
+        '<a class="clp-link" href="{}">Make a key</a>', reverse("admin:registry_apikey_add")
+    )
+    if application is None or application.pk is None:
+        return add
+    bound = ApiKey.objects.filter(bound=True, applications=application, revoked_at=None)
+    links = format_html_join(", ", "{}", ((link_to(key),) for key in bound))
+    return format_html("{} · {}", links or "None is bound to it alone", add)
+
+
 @admin.register(Application)
 class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
     form = ApplicationForm
@@ -93,14 +177,7 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
     search_fields = ("name", "description")
     inlines = (ObjectiveInline, RouteInline)
     goes_along = frozenset({"service level objective", "feedback", "state reset"})
-    placeholders = {
-        "cache_ttl_s": "any age",
-        "cascade_below": "never",
-        "missing_loss": "not held against it",
-        "default_reward": "nothing",
-    }
     conditional_fields = {"loss_expression": "loss == 'expression'"}
-    readonly_fields = ("bound_keys",)
     change_form_before_template = "console/application_head.html"
     fieldsets = with_the_rest(FIELDSETS, columns=settable(Application))
 
@@ -136,57 +213,29 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
         self, request: HttpRequest, obj: Application | None = None
     ) -> tuple[str, ...]:
         # Clients know an application by its name and send what its input type says.
-        shown = ("bound_keys",)
-        return (*shown, "name", "input_type") if obj else shown
+        return ("bound_keys", "name", "input_type") if obj else ("bound_keys",)
 
-    # --- columns --------------------------------------------------------------------------
-
-    @display(description="application", ordering="name", header=True)
-    def heading(self, application: Application) -> list[str]:
-        return [application.name, shortened(application.description) or application.input_type]
-
-    @display(description="policy", ordering="policy", label=LEARNING)
-    def policy_name(self, application: Application) -> str:
-        return application.policy
-
-    @display(description="objective", ordering="slo__latency_ms")
-    def objective(self, application: Application) -> str:
-        slo = application.slo
-        return f"{slo.target * 100:g} % in {slo.latency_ms:g} ms"
-
-    @display(description="asks")
-    def asks(self, application: Application) -> SafeString:
-        routes = application.routes.all()
-        if not routes:
-            return badge("failed", text="no model")
-        undeployed = [r for r in routes if not (r.pinned_version_id or r.model.live_version_id)]
-        text = f"{len(routes)} model{'s' if len(routes) > 1 else ''}"
-        if undeployed:
-            return badge("starting", text=f"{text}, {len(undeployed)} not deployed")
-        return badge("live", text=text)
-
-    @display(description="default", ordering="default_output")
-    def fallback(self, application: Application) -> SafeString | str:
-        if not application.default_output:
-            return "none: it fails"
-        return code(shortened(application.default_output, at=DEFAULT_CHARACTERS))
-
-    @display(description="access", label={"public": "warning", "key": ""})
-    def access(self, application: Application) -> tuple[str, str]:
-        return ("public", "public") if application.public else ("key", "API key")
-
-    @display(description="changed", ordering="updated_at")
-    def changed(self, application: Application) -> SafeString | str:
-        return when(application.updated_at)
-
-    @display(description="keys")
-    def bound_keys(self, application: Application | None) -> SafeString | str:
-        """The keys bound to it; keys for every application aren't listed."""
-        add = format_html(
-            '<a class="clp-link" href="{}">Make a key</a>', reverse("admin:registry_apikey_add")
-        )
-        if application is None or application.pk is None:
-            return add
-        bound = ApiKey.objects.filter(bound=True, applications=application, revoked_at=None)
-        links = format_html_join(", ", "{}", ((link_to(key),) for key in bound))
-        return format_html("{} · {}", links or "None is bound to it alone", add)
+    heading = column(
+        "application",
+        lambda application: [
+            application.name,
+            shortened(application.description) or application.input_type,
+        ],
+        ordering="name",
+        header=True,
+    )
+    policy_name = column("policy", lambda row: row.policy, ordering="policy", label=LEARNING)
+    objective = column(
+        "objective",
+        lambda row: f"{row.slo.target * 100:g} % in {row.slo.latency_ms:g} ms",
+        ordering="slo__latency_ms",
+    )
+    asks = column("asks", _asks)
+    fallback = column("default", _default, ordering="default_output")
+    access = column(
+        "access",
+        lambda row: ("public", "public") if row.public else ("key", "API key"),
+        label={"public": "warning", "key": ""},
+    )
+    changed = time_column("changed", "updated_at")
+    bound_keys = column("keys", _bound_keys)

@@ -1,8 +1,9 @@
 """Pages whose own form writes the rows: what it changes is recorded in the same transaction."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from django.contrib.admin import ModelAdmin
 from django.contrib.admin.utils import unquote
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -10,17 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from console.access import actor
 from registry.services import audited, record_created, record_deleted
 
-if TYPE_CHECKING:
-    from django.contrib.admin import ModelAdmin
 
-    _Page = ModelAdmin[Any]
-else:
-
-    class _Page:
-        pass
-
-
-class AuditedForm(_Page):
+class AuditedForm(ModelAdmin[Any]):
     """Records what adding, changing and deleting a row does to it and to what is related to it."""
 
     def changeform_view(

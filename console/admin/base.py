@@ -1,9 +1,9 @@
 """The base of the console's lists and forms: errors become messages, times are in words."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from django import forms
 from django.contrib import messages
@@ -17,11 +17,18 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from unfold.decorators import display
 
-from console.admin.decorators import ModelAdmin
 from console.templatetags.console import ago
 from core.errors import ClipperError, Conflict, NotFound
 from registry.services.audit_trail import changes_since
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin, StackedInline, TabularInline
+else:  # the theme's, which carry no types
+    from unfold.admin import ModelAdmin, StackedInline, TabularInline
+
+__all__ = ["ModelAdmin", "StackedInline", "TabularInline"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +36,7 @@ M = TypeVar("M", bound=models.Model)
 Fieldsets = tuple[tuple[str | None, Any], ...]
 
 NOTHING = "—"
-TEXTAREA_ROWS = 3
-SHORT_CHARACTERS = 90
 MET = "Nothing is saved: somebody else changed what this is about at the same moment. Look again."
-# Rows named of those that go when one is deleted; the counts tell of the rest.
-LISTED = 20
 
 
 class ConsoleAdmin(ModelAdmin[M]):
@@ -44,8 +47,6 @@ class ConsoleAdmin(ModelAdmin[M]):
     list_filter_sheet = True
     # Rows that nobody may delete by themselves, but that go with their owner: verbose names.
     goes_along: ClassVar[frozenset[str]] = frozenset()
-    # The meaning of an empty field, by its name, shown in grey in place of a value.
-    placeholders: ClassVar[Mapping[str, str]] = {}
     list_per_page = 50
     change_form_before_template = "console/revision.html"
     empty_value_display = NOTHING
@@ -102,9 +103,7 @@ class ConsoleAdmin(ModelAdmin[M]):
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and isinstance(field.widget, forms.Textarea):
-            field.widget.attrs["rows"] = TEXTAREA_ROWS
-        if field is not None and db_field.name in self.placeholders:
-            field.widget.attrs["placeholder"] = self.placeholders[db_field.name]
+            field.widget.attrs["rows"] = 3
         return field
 
     def refuse(
@@ -178,10 +177,24 @@ def page_at(model: type[models.Model], *, pk: object) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[pk])
 
 
-def _few(rows: list[Any]) -> list[Any]:
+def _few(rows: list[Any], *, most: int = 20) -> list[Any]:
     """Return rows, and lists of rows that go with them, of each list only the first ones."""
-    shown = [_few(row) if isinstance(row, list) else row for row in rows[:LISTED]]
-    return [*shown, f"and {len(rows) - LISTED:,} more"] if len(rows) > LISTED else shown
+    shown = [_few(row) if isinstance(row, list) else row for row in rows[:most]]
+    return [*shown, f"and {len(rows) - most:,} more"] if len(rows) > most else shown
+
+
+def column(title: str, value: Callable[[Any], Any], **options: Any) -> Any:
+    """Return a column of a list or a page; its options are those of the theme's `display`."""
+
+    @display(description=title, **options)
+    def shown(page: object, row: Any) -> Any:
+        return value(row)
+
+    return shown
+
+
+def time_column(title: str, field: str) -> Any:
+    return column(title, lambda row: when(getattr(row, field)), ordering=field)
 
 
 def link_to(row: models.Model | None, *, text: str = "") -> SafeString | str:
@@ -203,7 +216,7 @@ def when(moment: datetime | None) -> SafeString | str:
     )
 
 
-def shortened(text: str, *, at: int = SHORT_CHARACTERS) -> str:
+def shortened(text: str, *, at: int = 90) -> str:
     """Return the start of a text, at most `at` characters of it, for a line of a list."""
     return Truncator(text).chars(at)
 

@@ -9,14 +9,22 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from unfold.decorators import action
+from unfold.enums import ActionVariant
 
 from console.access import actor
-from console.admin.base import NOTHING, ConsoleAdmin, code, page_of, row_or_404, when
-from console.admin.decorators import ActionVariant, action, display
+from console.admin.base import (
+    NOTHING,
+    ConsoleAdmin,
+    code,
+    column,
+    page_of,
+    row_or_404,
+    time_column,
+    when,
+)
 from registry.models import ApiKey
 from registry.services import create_api_key, revoke_api_key, update_api_key
-
-EVERY_APPLICATION = "every application"
 
 
 class ApiKeyForm(ModelForm[ApiKey]):
@@ -43,6 +51,18 @@ class ApiKeyForm(ModelForm[ApiKey]):
         }
 
 
+def _asked_applications(key: ApiKey) -> str:
+    if not key.bound:
+        return "every application"
+    return ", ".join(str(application) for application in key.applications.all()) or "none"
+
+
+def _status(key: ApiKey) -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    return "active" if key.is_active else "expired"
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
     list_display = ("name", "starts_with", "may", "for_applications", "status", "made", "expires")
@@ -62,14 +82,8 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
         if obj is None:
             return (
                 (None, {"fields": ("name", "expires_at")}),
-                (
-                    "What it may do",
-                    {"fields": ("can_predict", "can_feedback", *manage, *pickle)},
-                ),
-                (
-                    "Where",
-                    {"fields": ("applications",)},
-                ),
+                ("What it may do", {"fields": ("can_predict", "can_feedback", *manage, *pickle)}),
+                ("Where", {"fields": ("applications",)}),
             )
         return (
             (None, {"fields": ("name", "expires_at")}),
@@ -132,35 +146,20 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
         context = self.page_context(request, key, title=f"Revoke {key}")
         return TemplateResponse(request, "console/confirm_revoke.html", {**context, "key": key})
 
-    @display(description="starts with", ordering="prefix")
-    def starts_with(self, key: ApiKey) -> SafeString:
-        return code(f"{key.prefix}…")
-
-    @display(description="may", label=True)
-    def may(self, key: ApiKey) -> list[str]:
-        return sorted(key.scopes) or [NOTHING]
-
-    @display(description="asks")
-    def for_applications(self, key: ApiKey) -> str:
-        if not key.bound:
-            return EVERY_APPLICATION
-        return ", ".join(str(application) for application in key.applications.all()) or "none"
-
-    @display(
-        description="status", label={"active": "success", "revoked": "danger", "expired": "warning"}
+    starts_with = column("starts with", lambda key: code(f"{key.prefix}…"), ordering="prefix")
+    may = column("may", lambda key: sorted(key.scopes) or [NOTHING], label=True)
+    for_applications = column("asks", _asked_applications)
+    status = column(
+        "status",
+        _status,
+        label={"active": "success", "revoked": "danger", "expired": "warning"},
     )
-    def status(self, key: ApiKey) -> str:
-        if key.revoked_at is not None:
-            return "revoked"
-        return "active" if key.is_active else "expired"
-
-    @display(description="made", ordering="created_at")
-    def made(self, key: ApiKey) -> SafeString | str:
-        return when(key.created_at)
-
-    @display(description="expires", ordering="expires_at")
-    def expires(self, key: ApiKey) -> SafeString | str:
-        return when(key.expires_at) if key.expires_at else "never"
+    made = time_column("made", "created_at")
+    expires = column(
+        "expires",
+        lambda key: when(key.expires_at) if key.expires_at else "never",
+        ordering="expires_at",
+    )
 
 
 def _shown_once(text: str) -> SafeString:

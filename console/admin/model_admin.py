@@ -1,6 +1,5 @@
 """Models: what is live, its versions, rolling back and scaling."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -10,17 +9,21 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from unfold.decorators import action
+from unfold.enums import ActionVariant
 
 from console.access import actor
 from console.admin.base import (
     ConsoleAdmin,
+    TabularInline,
+    column,
     link_to,
     page_of,
     row_or_404,
     short_digest,
+    time_column,
     when,
 )
-from console.admin.decorators import ActionVariant, TabularInline, action, display
 from console.admin.forms.release_forms import RollBackForm, ScaleForm, change_back
 from core.errors import ClipperError
 from registry.models import Model, ModelVersion, Release, Route
@@ -34,15 +37,28 @@ from registry.services import (
 )
 
 
-class VersionInline(TabularInline[ModelVersion, Model]):
-    """The versions of a model, to read; each opens its own page."""
+def badge(state: str, *, text: str) -> SafeString:
+    """Draw a state as the lists do, for places where the theme draws no labels."""
+    return format_html('<span class="clp-badge" data-state="{}">{}</span>', state, text)
 
-    model = ModelVersion
+
+def version_badge(version: ModelVersion) -> SafeString:
+    """Say in one word how a version stands."""
+    if version.is_live:
+        return badge("live", text="live")
+    if version.is_warm:
+        return badge("starting", text="warm")
+    if version.load_error:
+        return badge("failed", text="failed to load")
+    return badge("", text="idle")
+
+
+class ReadOnlyInline(TabularInline[Any, Model]):
+    """Rows of a model in a tab of its page; each opens its own page."""
+
     extra = 0
     can_delete = False
     tab = True
-    verbose_name_plural = "versions"
-    fields = readonly_fields = ("name", "state", "runtime", "replicas", "artifact", "uploaded")
     hide_title = True
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -50,64 +66,51 @@ class VersionInline(TabularInline[ModelVersion, Model]):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class VersionInline(ReadOnlyInline):
+    model = ModelVersion
+    verbose_name_plural = "versions"
+    fields = readonly_fields = ("name", "state", "runtime", "replicas", "artifact", "uploaded")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
         return super().get_queryset(request).select_related("model")
 
-    @display(description="version")
-    def name(self, version: ModelVersion) -> SafeString | str:
-        return link_to(version, text=version.version)
-
-    @display(description="state")
-    def state(self, version: ModelVersion) -> SafeString:
-        return version_badge(version)
-
-    @display(description="artifact")
-    def artifact(self, version: ModelVersion) -> SafeString | str:
-        return short_digest(version.digest)
-
-    @display(description="uploaded")
-    def uploaded(self, version: ModelVersion) -> SafeString | str:
-        return when(version.created_at)
+    name = column("version", lambda version: link_to(version, text=version.version))
+    state = column("state", version_badge)
+    artifact = column("artifact", lambda version: short_digest(version.digest))
+    uploaded = time_column("uploaded", "created_at")
 
 
-class ReleaseInline(TabularInline[Release, Model]):
-    """The last releases of a model, to read."""
-
+class ReleaseInline(ReadOnlyInline):
     model = Release
     fk_name = "model"
-    extra = 0
-    can_delete = False
-    tab = True
     per_page = 10
     verbose_name_plural = "releases"
     fields = readonly_fields = ("what", "progress", "who", "reason", "asked")
-    hide_title = True
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Release]:
         return super().get_queryset(request).select_related("model", "version__model")
 
-    @display(description="release")
-    def what(self, release: Release) -> SafeString | str:
-        return link_to(release)
+    what = column("release", link_to)
+    progress = column(
+        "state", lambda release: badge(release.state, text=release.get_state_display())
+    )
+    who = column("by", lambda release: release.by_label)
+    asked = time_column("asked", "created_at")
 
-    @display(description="state")
-    def progress(self, release: Release) -> SafeString:
-        return badge(release.state, text=release.get_state_display())
 
-    @display(description="by")
-    def who(self, release: Release) -> str:
-        return release.by_label
+def _live(model: Model) -> SafeString:
+    version = model.live_version
+    if version is None:
+        return badge("", text="not deployed")
+    many = "" if version.replicas == 1 else "s"
+    return format_html("{}, {} replica{}", link_to(version), version.replicas, many)
 
-    @display(description="asked")
-    def asked(self, release: Release) -> SafeString | str:
-        return when(release.created_at)
+
+def _asked_by(model: Model) -> str:
+    names = {str(route.application) for route in model.routes.all()}
+    return ", ".join(sorted(names)) or "no application"
 
 
 @admin.register(Model)
@@ -144,8 +147,6 @@ class ModelConsole(ConsoleAdmin[Model]):
     ) -> tuple[str, ...]:
         # Routes, receipts and selection state know a model by its name and its input type.
         return ("live", "asked_by", "name", "input_type") if obj else ()
-
-    # --- buttons --------------------------------------------------------------------------
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         allowed = super().get_actions_detail(request, object_id)  # type: ignore[misc]  # the theme's
@@ -249,8 +250,6 @@ class ModelConsole(ConsoleAdmin[Model]):
         # The admin goes on with its own instance: make it the row that the service wrote.
         obj.__dict__.update(row.__dict__)
 
-    # --- deleting -------------------------------------------------------------------------
-
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
         delete_model(model=obj, by=actor(request))
 
@@ -264,48 +263,11 @@ class ModelConsole(ConsoleAdmin[Model]):
         routes = Route.objects.filter(model__in=list(objs)).select_related("application", "model")
         return rows, counts, missing, [f"Route: {route}" for route in routes]
 
-    # --- columns --------------------------------------------------------------------------
-
-    @display(description="live version")
-    def live(self, model: Model) -> SafeString | str:
-        if model.live_version is None:
-            return badge("", text="not deployed")
-        version = model.live_version
-        many = "" if version.replicas == 1 else "s"
-        return format_html("{}, {} replica{}", link_to(version), version.replicas, many)
-
-    @display(description="takes", ordering="input_type")
-    def takes(self, model: Model) -> str:
-        return model.input_type
-
-    @display(description="versions", ordering="versions_held")
-    def version_count(self, model: Any) -> int:
-        return int(model.versions_held)
-
-    @display(description="last release")
-    def released(self, model: Any) -> SafeString | str:
-        return when(model.last_release_at) if model.last_release_at else "never"
-
-    @display(description="asked by")
-    def asked_by(self, model: Model) -> str:
-        return names_of(route.application for route in model.routes.all())
-
-
-def names_of(rows: Iterable[object]) -> str:
-    return ", ".join(sorted({str(row) for row in rows})) or "no application"
-
-
-def badge(state: str, *, text: str) -> SafeString:
-    """Draw a state as the lists do, for places where the theme draws no labels."""
-    return format_html('<span class="clp-badge" data-state="{}">{}</span>', state, text)
-
-
-def version_badge(version: ModelVersion) -> SafeString:
-    """Say in one word how a version stands."""
-    if version.is_live:
-        return badge("live", text="live")
-    if version.is_warm:
-        return badge("starting", text="warm")
-    if version.load_error:
-        return badge("failed", text="failed to load")
-    return badge("", text="idle")
+    live = column("live version", _live)
+    takes = column("takes", lambda model: model.input_type, ordering="input_type")
+    version_count = column("versions", lambda model: model.versions_held, ordering="versions_held")
+    released = column(
+        "last release",
+        lambda model: when(model.last_release_at) if model.last_release_at else "never",
+    )
+    asked_by = column("asked by", _asked_by)

@@ -1,6 +1,6 @@
 """Users and groups, in the console's look."""
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
@@ -12,20 +12,8 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from console.access import actor
 from console.admin.audited import AuditedForm
-from console.admin.decorators import ModelAdmin
+from console.admin.base import ModelAdmin
 from registry.services import audited
-
-if TYPE_CHECKING:
-    from django.contrib.auth.admin import GroupAdmin as _Team
-    from django.contrib.auth.admin import UserAdmin as _People
-else:
-
-    class _People(AuditedForm, UserAdmin, ModelAdmin):
-        pass
-
-    class _Team(AuditedForm, GroupAdmin, ModelAdmin):
-        pass
-
 
 # Powers over others; superusers alone hand them out.
 POWERS = ("is_superuser", "is_staff", "groups", "user_permissions")
@@ -35,7 +23,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class PeopleAdmin(_People[User]):
+class PeopleAdmin(AuditedForm, UserAdmin[User], ModelAdmin[User]):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -65,7 +53,7 @@ class PeopleAdmin(_People[User]):
 
 
 @admin.register(Group)
-class TeamAdmin(_Team):
+class TeamAdmin(AuditedForm, GroupAdmin, ModelAdmin[Group]):
     list_display = ("name",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:

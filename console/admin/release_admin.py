@@ -8,10 +8,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
-from django.utils.safestring import SafeString
 
-from console.admin.base import ReadOnlyAdmin, shortened, when
-from console.admin.decorators import display
+from console.admin.base import ReadOnlyAdmin, column, shortened, time_column
 from core.errors import Forbidden
 from registry.api.error_shape import error_response
 from registry.models import Application, Release
@@ -19,7 +17,6 @@ from registry.releases.progress import what_it_waits_for
 
 State = Release.State
 
-REASON_CHARACTERS = 60
 STATE_LABELS: Mapping[str, str] = {
     State.PENDING: "info",
     State.STARTING: "warning",
@@ -144,32 +141,17 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
             }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
 
-    # --- columns --------------------------------------------------------------------------
-
-    @display(description="release", ordering="id", header=True)
-    def what(self, release: Release) -> list[str]:
-        return [release.arm, release.get_kind_display()]
-
-    @display(description="state", ordering="state", label=STATE_LABELS)
-    def standing(self, release: Release) -> tuple[str, str]:
-        return release.state, release.get_state_display()
-
-    @display(description="before")
-    def from_version(self, release: Release) -> str:
-        return release.previous_version_name or "none"
-
-    @display(description="by", ordering="by_label")
-    def who(self, release: Release) -> str:
-        return release.by_label
-
-    @display(description="why")
-    def why(self, release: Release) -> str:
-        return shortened(release.reason, at=REASON_CHARACTERS)
-
-    @display(description="asked", ordering="created_at")
-    def asked(self, release: Release) -> SafeString | str:
-        return when(release.created_at)
-
-    @display(description="took")
-    def took(self, release: Release) -> str:
-        return _took(release)
+    what = column(
+        "release", lambda row: [row.arm, row.get_kind_display()], ordering="id", header=True
+    )
+    standing = column(
+        "state",
+        lambda row: (row.state, row.get_state_display()),
+        ordering="state",
+        label=STATE_LABELS,
+    )
+    from_version = column("before", lambda row: row.previous_version_name or "none")
+    who = column("by", lambda row: row.by_label, ordering="by_label")
+    why = column("why", lambda row: shortened(row.reason, at=60))
+    asked = time_column("asked", "created_at")
+    took = column("took", _took)

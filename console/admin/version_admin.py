@@ -12,6 +12,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from unfold.decorators import action
+from unfold.enums import ActionVariant
 
 from console.access import actor
 from console.admin.base import (
@@ -19,21 +21,22 @@ from console.admin.base import (
     ConsoleAdmin,
     Fieldsets,
     code,
+    column,
     page_of,
     row_or_404,
     shortened,
+    time_column,
     when,
     with_the_rest,
 )
-from console.admin.decorators import ActionVariant, action, display
 from console.admin.forms.release_forms import DeployForm, change_to
-from console.admin.forms.upload_form import REMOTE_FIELDS, UploadForm, told_of
+from console.admin.forms.upload_form import REMOTE_FIELDS, UploadForm, remote_text
 from console.admin.model_admin import version_badge
 from console.pages.environments import environment_text
 from console.words.signature_words import input_lines, output_line
 from core.errors import ClipperError
 from registry.models import ModelVersion, VersionCheck
-from registry.models.models import FEWEST_REPLICAS, LARGEST_BATCH, Batching
+from registry.models.models import Batching
 from registry.releases.progress import read_progress
 from registry.services import (
     check_not_live,
@@ -80,13 +83,56 @@ GROUPS: Fieldsets = (
 RUNNING = with_the_rest(GROUPS, columns=(name for name in CONFIGURABLE if name != "notes"))
 
 
+def _signature(version: ModelVersion) -> dict[str, Any]:
+    return msgspec.json.decode(version.signature, type=dict) if version.signature else {}
+
+
 def _check_of(version: ModelVersion) -> VersionCheck | None:
     """The last check of a version; None where there was none since it is there."""
     return getattr(version, "last_check", None)
 
 
-def _signature(version: ModelVersion) -> dict[str, Any]:
-    return msgspec.json.decode(version.signature, type=dict) if version.signature else {}
+def _how(version: ModelVersion) -> list[str]:
+    batching = "" if version.batching == Batching.AIMD else f"batching: {version.batching}"
+    return [version.runtime, batching]
+
+
+def _lives(version: ModelVersion) -> str:
+    if version.remote is None:
+        return NOTHING
+    return remote_text(version.remote) + (", with a secret" if version.secret else "")
+
+
+def _takes(version: ModelVersion) -> SafeString | str:
+    lines = [(line,) for line in input_lines(_signature(version))]
+    return format_html_join(mark_safe("<br>"), "{}", lines) or NOTHING
+
+
+def _checked(version: ModelVersion) -> SafeString | str:
+    check = _check_of(version)
+    if check is None:
+        return NOTHING
+    if check.is_open:
+        progress = read_progress(check.pk) or "under way"
+        return format_html("{}, asked for {}", progress, when(check.created_at))
+    said = ": ".join(filter(None, (check.get_state_display(), check.error)))
+    return format_html("{}, {}", shortened(said), when(check.ended_at))
+
+
+def _answered(version: ModelVersion) -> SafeString | str:
+    check = _check_of(version)
+    samples = check.report.get("samples", ()) if check is not None else ()
+    lines = [(one["input"], one.get("output") or one.get("error")) for one in samples]
+    return format_html_join(mark_safe("<br>"), "{} → {}", lines) or NOTHING
+
+
+def _problem(version: ModelVersion) -> SafeString:
+    return format_html(
+        '<span class="{}">{}</span> <a class="clp-link" href="{}">Errors and output</a>',
+        "clp-problem" if version.load_error else "",
+        shortened(version.load_error) or NOTHING,
+        reverse("console-version-errors", args=[version.pk]),
+    )
 
 
 @admin.register(ModelVersion)
@@ -95,13 +141,6 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     list_filter = ("model", "runtime", "device", "allow_pickle")
     search_fields = ("version", "model__name", "notes", "digest")
     autocomplete_fields = ("model",)
-    placeholders = {
-        "min_replicas": str(FEWEST_REPLICAS),
-        "max_replicas": "off",
-        "max_batch_size": str(LARGEST_BATCH),
-        "batch_wait_ms": "learned",
-        "memory_limit_mb": "no limit",
-    }
     actions_row = ("deploy",)
     actions_detail = ("deploy",)
 
@@ -207,8 +246,6 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         for version in queryset:
             delete_version(version=version, by=actor(request))
 
-    # --- deploying ------------------------------------------------------------------------
-
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         allowed = super().get_actions_detail(request, object_id)  # type: ignore[misc]  # the theme's
         version = self.get_object(request, object_id)
@@ -244,87 +281,27 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
             {**context, "change": change_to(version), "form": form},
         )
 
-    # --- columns --------------------------------------------------------------------------
-
-    @display(description="version", ordering="model__name", header=True)
-    def name(self, version: ModelVersion) -> list[str]:
-        return [str(version), shortened(version.notes)]
-
-    @display(description="state")
-    def state(self, version: ModelVersion) -> SafeString:
-        return version_badge(version)
-
-    @display(description="runs", ordering="runtime", header=True)
-    def how(self, version: ModelVersion) -> list[str]:
-        batching = "" if version.batching == Batching.AIMD else f"batching: {version.batching}"
-        return [version.runtime, batching]
-
-    @display(description="replicas", ordering="replicas")
-    def wanted(self, version: ModelVersion) -> str:
-        return version.replicas_text
-
-    @display(description="sha256")
-    def artifact(self, version: ModelVersion) -> SafeString:
-        return code(version.digest)
-
-    @display(description="lives at")
-    def lives(self, version: ModelVersion) -> str:
-        if version.remote is None:
-            return NOTHING
-        return told_of(version.remote) + (", with a secret" if version.secret else "")
-
-    @display(description="size", ordering="size")
-    def weight(self, version: ModelVersion) -> str:
-        return filesizeformat(version.size)
-
-    @display(description="environment")
-    def environment(self, version: ModelVersion) -> SafeString | str:
-        return environment_text(version)
-
-    @display(description="numbers in an input")
-    def width(self, version: ModelVersion) -> str:
-        return "not known, or any" if version.n_features is None else str(version.n_features)
-
-    @display(description="inputs")
-    def takes(self, version: ModelVersion) -> SafeString | str:
-        lines = [(line,) for line in input_lines(_signature(version))]
-        return format_html_join(mark_safe("<br>"), "{}", lines) or NOTHING
-
-    @display(description="outputs")
-    def gives(self, version: ModelVersion) -> str:
-        return output_line(_signature(version)) or NOTHING
-
-    @display(description="uploaded", ordering="created_at")
-    def uploaded(self, version: ModelVersion) -> SafeString | str:
-        return when(version.created_at)
-
-    @display(description="loaded on trial")
-    def validated(self, version: ModelVersion) -> SafeString | str:
-        return when(version.validated_at)
-
-    @display(description="last check")
-    def checked(self, version: ModelVersion) -> SafeString | str:
-        check = _check_of(version)
-        if check is None:
-            return NOTHING
-        if check.is_open:
-            progress = read_progress(check.pk) or "under way"
-            return format_html("{}, asked for {}", progress, when(check.created_at))
-        said = ": ".join(filter(None, (check.get_state_display(), check.error)))
-        return format_html("{}, {}", shortened(said), when(check.ended_at))
-
-    @display(description="sample inputs")
-    def answered(self, version: ModelVersion) -> SafeString | str:
-        check = _check_of(version)
-        samples = check.report.get("samples", ()) if check is not None else ()
-        lines = [(one["input"], one.get("output") or one.get("error")) for one in samples]
-        return format_html_join(mark_safe("<br>"), "{} → {}", lines) or NOTHING
-
-    @display(description="last problem")
-    def problem(self, version: ModelVersion) -> SafeString:
-        return format_html(
-            '<span class="{}">{}</span> <a class="clp-link" href="{}">Errors and output</a>',
-            "clp-problem" if version.load_error else "",
-            shortened(version.load_error) or NOTHING,
-            reverse("console-version-errors", args=[version.pk]),
-        )
+    name = column(
+        "version",
+        lambda version: [str(version), shortened(version.notes)],
+        ordering="model__name",
+        header=True,
+    )
+    state = column("state", version_badge)
+    how = column("runs", _how, ordering="runtime", header=True)
+    wanted = column("replicas", lambda version: version.replicas_text, ordering="replicas")
+    artifact = column("sha256", lambda version: code(version.digest))
+    lives = column("lives at", _lives)
+    weight = column("size", lambda version: filesizeformat(version.size), ordering="size")
+    environment = column("environment", environment_text)
+    width = column(
+        "numbers in an input",
+        lambda version: "not known, or any" if version.n_features is None else version.n_features,
+    )
+    takes = column("inputs", _takes)
+    gives = column("outputs", lambda version: output_line(_signature(version)) or NOTHING)
+    uploaded = time_column("uploaded", "created_at")
+    validated = time_column("loaded on trial", "validated_at")
+    checked = column("last check", _checked)
+    answered = column("sample inputs", _answered)
+    problem = column("last problem", _problem)

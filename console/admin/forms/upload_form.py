@@ -132,7 +132,7 @@ class UploadForm(forms.ModelForm[ModelVersion]):
         return {"configuration": said, "secret": self.cleaned_data.get(SEALED_LATER, "")}
 
 
-def told_of(remote: dict[str, Any]) -> str:
+def remote_text(remote: dict[str, Any]) -> str:
     """A remote version's configuration in one line, without what is as everywhere."""
     shown = {name: value for name, value in remote.items() if value not in (None, "")}
     where = f"{shown.pop('protocol')} at {shown.pop('url')}"
