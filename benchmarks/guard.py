@@ -34,7 +34,7 @@ from serving.http.connection import HttpConnection
 from serving.http.connections import Connections
 from serving.metrics.published import Metrics
 from serving.query.processor import QueryProcessor
-from serving.query.resources import QueryResources
+from serving.query.query import QueryResources
 from serving.query.routing import Router
 from serving.rpc.frames.codec import Answer, AnswerStatus, encode_answers
 from serving.testing.replica import PlayedReplica

@@ -104,6 +104,8 @@ class Engine:
         self._pools: dict[int, VersionPool] = {}
         self._in_flight: dict[bytes, Call] = {}
         self._settings: dict[int, VersionSettings] = {}
+        # Stands in for the pool of a version that nobody runs.
+        self._empty = self._new_pool(VersionStats())
 
     def ask(
         self,
@@ -170,14 +172,14 @@ class Engine:
     # Replicas coming and going.
 
     def connected(self, version_id: int) -> bool:
-        pool = self._pools.get(version_id)
-        return pool is not None and pool.connected
+        return self._pool(version_id).connected
 
     def expect(self, version_ids: Iterable[int]) -> None:
         """Let queries for these versions wait for a replica; those for any other fail at once."""
         expected = set(version_ids)
         for version_id in expected - self._pools.keys():
-            self._pools[version_id] = self._new_pool(version_id)
+            stats = self.stats.setdefault(version_id, VersionStats())
+            self._pools[version_id] = self._new_pool(stats)
         for version_id in self._pools.keys() - expected:
             pool = self._pools[version_id]
             if not pool.connected:
@@ -187,9 +189,9 @@ class Engine:
 
     def add_replica(self, hello: Hello, connection: Link) -> Replica:
         """Take a freshly connected replica into service."""
-        pool = self._pools.get(hello.version_id)
-        if pool is None:
-            pool = self._pools[hello.version_id] = self._new_pool(hello.version_id)
+        if hello.version_id not in self._pools:
+            self.expect((*self._pools, hello.version_id))
+        pool = self._pools[hello.version_id]
         settings = self._settings.get(hello.version_id, DEFAULT_SETTINGS)
         replica = Replica(
             hello=hello,
@@ -221,8 +223,8 @@ class Engine:
                 self._forget_unknown(version_id)
             else:
                 self._settings[version_id] = version
-            pool, wanted = self._pools.get(version_id), version or DEFAULT_SETTINGS
-            for replica in () if pool is None else pool.replicas:
+            wanted = version or DEFAULT_SETTINGS
+            for replica in self._pool(version_id).replicas:
                 replica.planner.configure(
                     batching=wanted.batching, answer_within=wanted.answer_within_s
                 )
@@ -240,28 +242,23 @@ class Engine:
 
     def rows_at_once(self, version_id: int) -> int:
         """Return how many rows of large batches this version's replicas take at once."""
-        pool = self._pools.get(version_id)
-        return 0 if pool is None else sum(replica.planner.bulk_cap for replica in pool.replicas)
+        return sum(replica.planner.bulk_cap for replica in self._pool(version_id).replicas)
 
     def waiting(self, version_id: int) -> int:
         """Return how many rows wait for a replica of this version."""
-        pool = self._pools.get(version_id)
-        return 0 if pool is None else pool.waiting
+        return self._pool(version_id).waiting
 
     def in_flight(self, version_id: int) -> int:
         """Return how many rows this version's replicas are working on."""
-        pool = self._pools.get(version_id)
-        return 0 if pool is None else pool.in_flight
+        return self._pool(version_id).in_flight
 
     def suspicions(self, version_id: int) -> Collection[Suspicion]:
         """Return the inputs that this version's replicas may have died of."""
-        pool = self._pools.get(version_id)
-        return () if pool is None else pool.suspicions
+        return self._pool(version_id).suspicions
 
     def seconds_behind(self, version_id: int) -> float:
         """Return the expected seconds until a query that is queued now is answered."""
-        pool = self._pools.get(version_id)
-        return 0.0 if pool is None else pool.seconds_behind_all()
+        return self._pool(version_id).seconds_behind_all()
 
     def close(self) -> None:
         for pool in self._pools.values():
@@ -269,11 +266,13 @@ class Engine:
             for replica in pool.replicas:
                 replica.close()
 
+    def _pool(self, version_id: int) -> VersionPool:
+        return self._pools.get(version_id, self._empty)
+
     def _new_queue(self) -> CallQueue:
         return CallQueue(capacity=self._spec.queue_capacity, max_bytes=self._spec.queue_bytes)
 
-    def _new_pool(self, version_id: int) -> VersionPool:
-        stats = self.stats.setdefault(version_id, VersionStats())
+    def _new_pool(self, stats: VersionStats) -> VersionPool:
         return VersionPool(
             backlog=self._new_queue(),
             settle=partial(self.settle, stats),
@@ -290,12 +289,9 @@ class Engine:
             if known is not None and known is not call:
                 self._in_flight[key] = known
         if outcome.status != _OK:
-            self._count(outcome.status, stats)
+            counter = _COUNTERS.get(Status(outcome.status))
+            if counter is not None:
+                setattr(stats, counter, getattr(stats, counter) + 1)
         elif key is not None:
             self.cache.put(key, outcome.payload, now=self.clock())
         call.answer(outcome)
-
-    def _count(self, status: int, stats: VersionStats) -> None:
-        counter = _COUNTERS.get(Status(status))
-        if counter is not None:
-            setattr(stats, counter, getattr(stats, counter) + 1)

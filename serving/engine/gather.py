@@ -70,7 +70,7 @@ class Gather:
             return
         self.outcomes[index] = outcome
         self.missing -= 1
-        if self.missing == 0 and self._call is not None:
+        if not self.missing:
             self._settle()
 
     def ask_one_more(self) -> int:

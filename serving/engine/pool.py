@@ -129,22 +129,15 @@ class VersionPool:
             self._wait(call)
             return
         replica = replicas[0] if len(replicas) == 1 else self._choose(now=call.asked_at)
-        if not replica.needs_admission_check:
-            replica.enqueue(call)
-            return
-        now = self.clock()
-        if replica.too_late_for(call, now=now):
-            # Two slow ones may have been drawn.
-            others = (
-                r
-                for r in replicas
-                if not (r.needs_admission_check and r.too_late_for(call, now=now))
-            )
-            in_time = next(others, None)
-            if in_time is None:
-                self.settle(call, OVERLOADED)
-                return
-            replica = in_time
+        if replica.load >= replica.planner.ample_rows:
+            now = self.clock()
+            if replica.too_late_for(call, now=now):
+                # Two slow ones may have been drawn.
+                in_time = [r for r in replicas if not r.too_late_for(call, now=now)]
+                if not in_time:
+                    self.settle(call, OVERLOADED)
+                    return
+                replica = in_time[0]
         replica.enqueue(call)
 
     def seconds_behind_all(self) -> float:
@@ -239,11 +232,8 @@ class VersionPool:
         model_seconds: float,
         failed: bool,
     ) -> None:
-        self.stats.record_batch(
-            waits=[batch.sent_at - call.asked_at for call in batch.calls],
-            seconds=seconds,
-            model_seconds=model_seconds,
-        )
+        waits = [batch.sent_at - call.asked_at for call in batch.calls]
+        self.stats.record_batch(waits=waits, seconds=seconds, model_seconds=model_seconds)
         health = self._health.get(replica)
         if health is None:
             return

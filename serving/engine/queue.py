@@ -135,7 +135,10 @@ class CallQueue:
                 if calls and room < 0:
                     break
                 calls.append(call)
-                lane.had_turn()
+                if lane.turn > lane.round.turn:
+                    lane.round.turn = lane.turn
+                    lane.round.left.clear()
+                lane.turn += 1
             lane.calls.popleft()
             lane.bytes_held -= size
             gone_bytes += size
@@ -228,12 +231,6 @@ class _Lane:
         self.turn = round.next_of(first.tenant)
         self.calls: deque[Call] = deque()
         self.bytes_held = 0
-
-    def had_turn(self) -> None:
-        if self.turn > self.round.turn:
-            self.round.turn = self.turn
-            self.round.left.clear()
-        self.turn += 1
 
     def leave(self) -> None:
         """Remember a turn of this round: a tenant that comes right back must not get it again."""

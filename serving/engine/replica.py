@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from serving.engine.batching.planner import BatchPlanner
 from serving.engine.gather import Call, Trace
@@ -22,6 +21,9 @@ from serving.rpc.frames.codec import (
     encode_predict,
 )
 from serving.rpc.frames.hello import Hello
+
+if TYPE_CHECKING:
+    from serving.engine.pool import VersionPool
 
 # While the replica ends one batch the next is already on its way, so that it never idles.
 PIPELINE = 2
@@ -77,28 +79,6 @@ class Link(Protocol):
     def abort(self) -> None: ...
 
 
-class Owner(Protocol):
-    """The pool of a replica."""
-
-    clock: Callable[[], float]
-    settle: Callable[[Call, Outcome], None]
-
-    def take_back(self, calls: Iterable[Call]) -> None: ...
-    def lost(self, calls: list[Call], *, blamed: list[Call]) -> None: ...
-    def answered_apart(self, calls: list[Call]) -> None: ...
-    def drains(self, replica: Replica) -> None: ...
-    def left(self, replica: Replica) -> None: ...
-    def batch_done(
-        self,
-        replica: Replica,
-        batch: Batch,
-        *,
-        seconds: float,
-        model_seconds: float,
-        failed: bool,
-    ) -> None: ...
-
-
 class Replica:
     """Sends full batches while its pipeline has room, partial ones when its planner says so.
 
@@ -112,7 +92,7 @@ class Replica:
         connection: Link,
         planner: BatchPlanner,
         queue: CallQueue,
-        owner: Owner,
+        owner: VersionPool,
     ) -> None:
         self.id = hello.replica
         self.planner = planner
@@ -123,7 +103,7 @@ class Replica:
         self._owner = owner
         self.queue = queue
         self.batches: dict[int, Batch] = {}
-        self._in_flight = 0
+        self.in_flight = 0
         self._expected_in_flight = 0.0
         self._next_request = 1
         # What is to be sent when nothing else is under way, and whether such a batch is.
@@ -133,11 +113,6 @@ class Replica:
         self._timer: asyncio.TimerHandle | None = None
         self._clock = owner.clock
         self._waiting_since = self._free_since = self._last_answer_at = self._clock()
-
-    @property
-    def load(self) -> int:
-        """Return the rows that a new query would wait for."""
-        return self.queue.rows + self._in_flight
 
     @property
     def waiting(self) -> int:
@@ -153,13 +128,9 @@ class Replica:
         self._schedule_flush()
 
     @property
-    def in_flight(self) -> int:
-        return self._in_flight
-
-    @property
-    def needs_admission_check(self) -> bool:
-        """Return whether so much waits that a new query might be too late."""
-        return self.queue.rows + self._in_flight >= self.planner.ample_rows
+    def load(self) -> int:
+        """Return the rows that a new query would wait for."""
+        return self.queue.rows + self.in_flight
 
     def enqueue(self, call: Call) -> None:
         queue = self.queue
@@ -181,6 +152,8 @@ class Replica:
 
     def too_late_for(self, call: Call, *, now: float) -> bool:
         """Return whether the call, if queued now, is expected to miss its deadline."""
+        if self.load < self.planner.ample_rows:
+            return False
         rows = self.queue.ahead_of(call) + 1
         seconds = self.planner.last_seconds(-(-rows // self._at_once))
         if self.batches:
@@ -268,7 +241,7 @@ class Replica:
             blamed, others = [], [blamed, *others]
         self.batches.clear()
         self._alone = False
-        self._in_flight = 0
+        self.in_flight = 0
         self._expected_in_flight = 0.0
         self._owner.left(self)
         self._owner.lost([call for calls in others for call in calls], blamed=blamed)
@@ -284,7 +257,7 @@ class Replica:
         if len(answers) != len(calls):
             raise ProtocolError(f"expected {len(calls)} answers, got {len(answers)}")
         del self.batches[frame.request_id]
-        self._in_flight -= len(answers)
+        self.in_flight -= len(answers)
         self._expected_in_flight -= batch.expected
         self._learn(batch, answers=answers, model_seconds=compute_us / 1e6)
         if batch.apart:
@@ -305,7 +278,7 @@ class Replica:
             raise ProtocolError(f"expected 1 to {most} answers in a PART, got {len(answers)}")
         calls = batch.open[: len(answers)]
         batch.answered += len(calls)
-        self._in_flight -= len(calls)
+        self.in_flight -= len(calls)
         batch.trace(calls, by=self.id, now=self._clock(), model_seconds=compute_us / 1e6)
         for call, answer in zip(calls, answers, strict=True):
             self._owner.settle(call, answer)
@@ -427,7 +400,7 @@ class Replica:
         self._next_request = request % 0xFFFF_FFFF + 1
         batch = Batch(calls, now, self.planner.batch_seconds(len(calls)), apart)
         self.batches[request] = batch
-        self._in_flight += len(calls)
+        self.in_flight += len(calls)
         self._expected_in_flight += batch.expected
         self._connection.send(frame)
 

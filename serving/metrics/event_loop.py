@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
-from serving.engine.stats import latency_histogram
+from serving.engine.stats import Histogram
 
 LAG_INTERVAL_S = 0.05
 
@@ -15,9 +15,9 @@ class LoopWatch:
     """Histograms of one web process's event loop and of its readings of the registry."""
 
     def __init__(self) -> None:
-        self.lag = latency_histogram()
-        self.read = latency_histogram()
-        self.apply = latency_histogram()
+        self.lag = Histogram()
+        self.read = Histogram()
+        self.apply = Histogram()
 
     async def run(self) -> None:
         """Observe how late a timer comes, for as long as the process lives."""

@@ -25,7 +25,6 @@ from serving.engine.stats import (
     counter,
     declared,
     gauge,
-    latency_histogram,
     quantile,
 )
 from serving.metrics.window import Delta, RateWindow
@@ -90,7 +89,7 @@ class ApplicationStats:
         "Queries whose input the models asked refused as invalid, a second opinion included"
     )
     unsure: int = counter("Queries answered with less confidence than the application's threshold")
-    seconds: Histogram = field(default_factory=latency_histogram)
+    seconds: Histogram = field(default_factory=Histogram)
     # By arm, how often a call ended in each way.
     endings: dict[str, list[int]] = field(default_factory=dict)
 

@@ -12,8 +12,7 @@ from serving.query.budget import seconds_to_answer
 from serving.query.fallback import text_of
 from serving.query.large_batches import Allowance
 from serving.query.prediction import NOBODY, Choice, forced_on
-from serving.query.query import Query, outputs_of
-from serving.query.resources import QueryResources
+from serving.query.query import Query, QueryResources, outputs_of
 from serving.query.routing import Arms
 
 

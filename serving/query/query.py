@@ -2,28 +2,61 @@
 
 import asyncio
 import os
+from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from time import monotonic, time
 from typing import Any
 
+from core.loop.loop_slices import Turns
 from core.specs import ApplicationSpec
 from selection.answers.combine import Combined
 from selection.answers.decide import Fault, Objection, decide
-from selection.feedback.default_rewards.due_receipts import outputs_ttl_s
+from selection.answers.imputation import Averages
+from selection.feedback.default_rewards.due_receipts import DueReceipts, outputs_ttl_s
 from selection.policies import Selection
-from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, Spent, fits_inline
+from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, ReceiptSigner, Spent, fits_inline
+from selection.store.large_outputs import OutputStore
+from selection.store.selection_store import SelectionStore
+from serving.engine.engine import Engine
 from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Outcome, Status
-from serving.metrics.published import ApplicationStats
+from serving.metrics.published import ApplicationStats, Metrics
 from serving.query.charges import charges, spent_on, together
 from serving.query.explain import breakdown
 from serving.query.fallback import FallbackReason, error_for, why_default, why_none
-from serving.query.other_arms import SecondOpinion, dearest_other, drawn_other, sureness_of
+from serving.query.large_batches import LargeBatches
+from serving.query.other_arms import (
+    OpinionBound,
+    SecondOpinion,
+    dearest_other,
+    drawn_other,
+    sureness_of,
+)
 from serving.query.prediction import Choice, Prediction
-from serving.query.resources import QueryResources
+from serving.query.routing import Router
 
 # Looking up a member of an enumeration takes 70 ns.
 _OK, _REFUSED = Status.OK, Status.INVALID_INPUT
+
+
+@dataclass(slots=True, kw_only=True)
+class QueryResources:
+    """Parts of a web process that its queries share."""
+
+    engine: Engine
+    router: Router
+    store: SelectionStore
+    outputs: OutputStore
+    due: DueReceipts
+    signer: ReceiptSigner
+    metrics: Metrics
+    averages: Averages = field(default_factory=Averages)
+    turns: Turns = field(default_factory=Turns)
+    large_batches: LargeBatches = field(default_factory=LargeBatches)
+    opinions: defaultdict[int, OpinionBound] = field(
+        default_factory=lambda: defaultdict(OpinionBound)
+    )
 
 
 class Query:

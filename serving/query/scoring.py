@@ -20,11 +20,9 @@ from serving.engine.gather import LAST_PRIORITY, Gather
 from serving.engine.outcome import Outcome, Status
 from serving.query.budget import ANSWER_TOO_LARGE, MAX_ANSWER_BYTES
 from serving.query.fallback import NO_MODEL, error_for, why_default, why_none
-from serving.query.large_batches import MOST_SCORED, rows_open
-from serving.query.open_rows import REFUSED_PAUSE_S, OpenRows, Rows
+from serving.query.large_batches import MOST_SCORED, REFUSED_PAUSE_S, OpenRows, Rows, rows_open
 from serving.query.prediction import NOBODY, Choice, forced_on
-from serving.query.query import outputs_of
-from serving.query.resources import QueryResources
+from serving.query.query import QueryResources, outputs_of
 
 # Rows that share one gather.
 GROUP = 32

@@ -19,8 +19,7 @@ from selection.store.selection_store import SelectionStore
 from serving.engine.engine import Engine, EngineSpec
 from serving.metrics.published import Metrics
 from serving.query.processor import QueryProcessor
-from serving.query.query import Query
-from serving.query.resources import QueryResources
+from serving.query.query import Query, QueryResources
 from serving.query.routing import Router
 from serving.testing.specs import snapshot_of
 

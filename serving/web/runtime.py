@@ -36,7 +36,7 @@ from serving.metrics.event_loop import LoopWatch
 from serving.metrics.published import Metrics, Reading, publish
 from serving.metrics.redis_memory import MemoryWatch
 from serving.query.processor import QueryProcessor
-from serving.query.resources import QueryResources
+from serving.query.query import QueryResources
 from serving.query.routing import Router
 from serving.rpc.tcp.credentials import Credentials
 from serving.web.links import ReplicaLinks

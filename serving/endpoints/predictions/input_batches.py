@@ -8,7 +8,7 @@ import msgspec
 from core.errors import ClipperError, ModelFailed
 from core.loop.loop_slices import Slice
 from serving.query.budget import ANSWER_TOO_LARGE, MAX_ANSWER_BYTES
-from serving.query.open_rows import REFUSED_PAUSE_S, OpenRows, Rows
+from serving.query.large_batches import REFUSED_PAUSE_S, OpenRows, Rows
 from serving.query.query import Query
 
 

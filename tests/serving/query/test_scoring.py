@@ -11,7 +11,7 @@ import pytest
 from core.errors import BadRequest, NotReady
 from core.loop.loop_slices import Slice
 from serving.endpoints.predictions.score import ScoreRequest, score_rows
-from serving.query import open_rows
+from serving.query import large_batches
 from serving.query.large_batches import LEAST_OPEN
 from serving.rpc.frames.codec import Answer, AnswerStatus
 from serving.testing import (
@@ -152,7 +152,7 @@ async def test_a_query_goes_before_it() -> None:
 async def test_rows_that_find_no_room_are_asked_about_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(open_rows, "REFUSED_PAUSE_S", 0.001)
+    monkeypatch.setattr(large_batches, "REFUSED_PAUSE_S", 0.001)
     scorer = Scorer(queue_capacity=4)
     answer = await scorer.scored(numbers(MANY))
     assert scorer.serving.engine.stats[1].saturated > 0

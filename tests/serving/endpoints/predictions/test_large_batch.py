@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.errors import Saturated
-from serving.query import open_rows
+from serving.query import large_batches
 from serving.query.budget import LONGEST_BATCH_MS, SMALL_BATCH, batch_objective_ms
 from serving.query.large_batches import LEAST_OPEN, MAX_LARGE_BATCHES, allowance_for
 from serving.testing import PlayedServing, application_spec, teach, turn
@@ -77,7 +77,7 @@ async def test_a_single_query_goes_before_it() -> None:
 async def test_a_single_query_finds_room_in_a_queue_full_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(open_rows, "REFUSED_PAUSE_S", 0.001)
+    monkeypatch.setattr(large_batches, "REFUSED_PAUSE_S", 0.001)
     client = Client(queue_capacity=16)
     client.replica.writable = False
     sent = client.send(numbers(LARGE))
@@ -92,7 +92,7 @@ async def test_a_single_query_finds_room_in_a_queue_full_of_it(
 
 
 async def test_what_finds_no_room_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_rows, "REFUSED_PAUSE_S", 0.001)
+    monkeypatch.setattr(large_batches, "REFUSED_PAUSE_S", 0.001)
     client = Client(queue_capacity=4)
     before = [client.serving.begin(input=b"[%d]" % n) for n in range(1000, 1012)]
     sent = client.send(numbers(LARGE))
