@@ -4,7 +4,7 @@ import pytest
 
 from clipper_client import Client
 from clipper_client.cli import main
-from clipper_client.cli.command import Command, Options, Result, arg
+from clipper_client.cli.subcommand import Command, Options, Result, arg
 from scripts.docs.from_commands import client_commands
 from tests.clients.terminal import Terminal
 

@@ -22,8 +22,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from clipper_client import ClipperError
 from clipper_client.frameworks import FRAMEWORKS, framework_of, save
-from clipper_client.frameworks.base import Saved, Saving
-from clipper_client.packaging.requirements import captured
+from clipper_client.frameworks.framework import Saved, Saving
+from clipper_client.packaging.required_packages import captured
 from serving.container.loading import load_predictor
 from serving.container.spec import LoadSpec
 
@@ -157,7 +157,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from clipper_client.frameworks import save
-from clipper_client.frameworks.base import Saving
+from clipper_client.frameworks.framework import Saving
 
 BY = np.float64(2.0)
 

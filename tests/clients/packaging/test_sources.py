@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from clipper_client import ClipperError
-from clipper_client.packaging.requirements import captured, pinned_exactly
+from clipper_client.packaging.required_packages import captured, pinned_exactly
 from clipper_client.packaging.sources import Extract, extract, package_of
 
 SCRIPT = """

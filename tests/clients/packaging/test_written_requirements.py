@@ -7,7 +7,7 @@ import pytest
 
 from clipper_client import ClipperError
 from clipper_client.frameworks.native import save_folder
-from clipper_client.packaging.requirements import captured, required_by
+from clipper_client.packaging.required_packages import captured, required_by
 
 PROJECT = """
 [project]

@@ -11,7 +11,13 @@ import pytest
 
 from clipper_client import AsyncClient, Client, ClipperError
 from clipper_client.operations.releases import released
-from clipper_client.transport.server import DEFAULT_URL, Address, BlockingServer, pause_of, run
+from clipper_client.transport.remote_server import (
+    DEFAULT_URL,
+    Address,
+    BlockingServer,
+    pause_of,
+    run,
+)
 from tests.clients.busy_server import Planned, serving
 
 BUSY = Planned(503, b'{"error": "busy", "code": "saturated", "details": {}}', {"Retry-After": "0"})

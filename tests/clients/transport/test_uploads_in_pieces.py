@@ -11,7 +11,7 @@ import pytest
 
 from clipper_client import Client, ClipperError
 from clipper_client.operations import releases
-from clipper_client.transport import server
+from clipper_client.transport import remote_server
 from tests.integration.stack import Stack
 
 PIECE = 16 << 10
@@ -94,7 +94,7 @@ def test_another_client_goes_on_with_what_is_there(
 ) -> None:
     file = artifact(tmp_path, "gone on with")
     with Client(link.url, key, retries=0) as client, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server, "MORE_RETRIES", 0)
+        patch.setattr(remote_server, "MORE_RETRIES", 0)
         link.each = 10 * PIECE
         with pytest.raises(ClipperError) as caught:
             client.deploy("pieces-again", file, input_type="doubles", wait=False)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from clipper_client.errors import ClipperError, ClipperWarning, unexpected
+from clipper_client.clipper_error import ClipperError, ClipperWarning, unexpected
 from clipper_client.options import UNSET, given
 
 T = TypeVar("T")

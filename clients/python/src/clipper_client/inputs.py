@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
-from clipper_client.errors import ClipperError
+from clipper_client.clipper_error import ClipperError
 
 # The server takes 16 MB in one request by default; a list of inputs has no more either.
 BODY_BYTES = 8 << 20

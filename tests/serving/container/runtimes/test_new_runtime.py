@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from clipper_client import frameworks
-from clipper_client.frameworks.base import Framework, Saved, Saving, is_of
+from clipper_client.frameworks.framework import Framework, Saved, Saving, is_of
 from registry.versions.extensions import check_runtime
 from scripts.docs.from_code import runtimes
 from serving.container.failures.container_errors import ArtifactInvalid

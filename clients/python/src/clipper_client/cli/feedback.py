@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from clipper_client.answers import FeedbackResult
-from clipper_client.cli.command import Command, Options, Result, arg, json_arg, parsed
 from clipper_client.cli.printing import complain
+from clipper_client.cli.subcommand import Command, Options, Result, arg, json_arg, parsed
 from clipper_client.cli.tables import cell, format_of, number, opened, takes_columns
-from clipper_client.client import Client
-from clipper_client.errors import ClipperError
+from clipper_client.clients import Client
+from clipper_client.clipper_error import ClipperError
 from clipper_client.inputs import encoded
 from clipper_client.options import UNSET
 

@@ -11,20 +11,20 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from clipper_client import __version__
-from clipper_client.cli import declared, feedback, models, predictions, routing, top, upkeep
-from clipper_client.cli.command import Command, Result, arg, flag
+from clipper_client.cli import applying, choosing, feedback, key_commands, models, predictions, top
 from clipper_client.cli.printing import complain, print_json, print_line
-from clipper_client.client import Client
-from clipper_client.errors import ClipperError, ClipperWarning
+from clipper_client.cli.subcommand import Command, Result, arg, flag
+from clipper_client.clients import Client
+from clipper_client.clipper_error import ClipperError, ClipperWarning
 
 COMMANDS: list[Command] = [
     *models.COMMANDS,
     *predictions.COMMANDS,
     *feedback.COMMANDS,
-    *declared.COMMANDS,
+    *applying.COMMANDS,
     *top.COMMANDS,
-    *routing.COMMANDS,
-    *upkeep.COMMANDS,
+    *choosing.COMMANDS,
+    *key_commands.COMMANDS,
 ]
 COMMON = (
     arg("--url", "where Clipper is; CLIPPER_URL if left out"),

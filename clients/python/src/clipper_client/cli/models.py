@@ -7,10 +7,19 @@ from typing import Any, NoReturn
 import msgspec
 
 from clipper_client.answers import Replica
-from clipper_client.cli.command import Command, Options, Result, arg, flag, json_arg, pair, repeated
 from clipper_client.cli.printing import print_line, table
-from clipper_client.client import Client
-from clipper_client.errors import ClipperError
+from clipper_client.cli.subcommand import (
+    Command,
+    Options,
+    Result,
+    arg,
+    flag,
+    json_arg,
+    pair,
+    repeated,
+)
+from clipper_client.clients import Client
+from clipper_client.clipper_error import ClipperError
 from clipper_client.operations.releases import listed, live_version
 from clipper_client.options import UNSET
 

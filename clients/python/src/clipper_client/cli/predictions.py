@@ -10,11 +10,11 @@ from typing import IO, Any
 import msgspec
 
 from clipper_client.answers import Answer
-from clipper_client.cli.command import Command, Options, Result, arg, flag, json_arg, parsed
 from clipper_client.cli.printing import shown
+from clipper_client.cli.subcommand import Command, Options, Result, arg, flag, json_arg, parsed
 from clipper_client.cli.tables import FORMATS, STDIN, format_of, rows_in, takes_columns
-from clipper_client.client import Client
-from clipper_client.errors import ClipperError
+from clipper_client.clients import Client
+from clipper_client.clipper_error import ClipperError
 
 
 def _predict(client: Client, options: Options) -> Result:

@@ -10,8 +10,8 @@ from typing import IO, Any
 
 import msgspec
 
-from clipper_client.client import Client
-from clipper_client.errors import ClipperError
+from clipper_client.clients import Client
+from clipper_client.clipper_error import ClipperError
 
 FORMATS = ("csv", "jsonl", "npy")
 STDIN = "-"

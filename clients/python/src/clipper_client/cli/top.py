@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from time import monotonic, sleep
 from typing import Any
 
-from clipper_client.cli.command import Command, Options, Result, arg, flag
 from clipper_client.cli.printing import print_line, table
-from clipper_client.client import Client
-from clipper_client.transport.server import Server
+from clipper_client.cli.subcommand import Command, Options, Result, arg, flag
+from clipper_client.clients import Client
+from clipper_client.transport.remote_server import Server
 
 SAMPLE = re.compile(
     r"^clipper_(application|version)_(\w+?)(?:_total)?\{(.*)\} (\S+)$", re.MULTILINE

@@ -10,7 +10,7 @@ import msgspec
 import yaml
 from msgspec import UNSET, UnsetType
 
-from clipper_client.errors import ClipperError
+from clipper_client.clipper_error import ClipperError
 
 T = TypeVar("T")
 # A version that lives behind HTTP: what says where it is takes the artifact's place.

@@ -8,7 +8,7 @@ import yaml
 
 from clipper_client.declarations.document import Document
 from clipper_client.operations.releases import listed
-from clipper_client.transport.server import Server
+from clipper_client.transport.remote_server import Server
 
 Rows = Mapping[str, dict[str, Any]]
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
+from clipper_client.clipper_error import ClipperError
 from clipper_client.declarations.document import DeclaredVersion, Document
 from clipper_client.declarations.plan import Change, plan
 from clipper_client.declarations.state import state_of
-from clipper_client.errors import ClipperError
 from clipper_client.inputs import encoded
 from clipper_client.operations.releases import released, uploaded
 from clipper_client.options import application_path, model_path
-from clipper_client.transport.server import Server
+from clipper_client.transport.remote_server import Server
 
 REASON = "clipper apply"
 # The server judges so many at once; those beyond are judged when they are made.

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from clipper_client.errors import unsupported
-from clipper_client.frameworks import native, python
-from clipper_client.frameworks.base import Framework, Saved, Saving
+from clipper_client.clipper_error import unsupported
+from clipper_client.frameworks import native, own_code
+from clipper_client.frameworks.framework import Framework, Saved, Saving
 
 # The first that recognises a model saves it: a special case of another stands before it.
-FRAMEWORKS: tuple[Framework, ...] = (*native.FRAMEWORKS, *python.FRAMEWORKS)
+FRAMEWORKS: tuple[Framework, ...] = (*native.FRAMEWORKS, *own_code.FRAMEWORKS)
 
 
 def framework_of(model: Any) -> Framework:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from clipper_client.errors import unsupported
-from clipper_client.frameworks.base import (
+from clipper_client.clipper_error import unsupported
+from clipper_client.frameworks.framework import (
     Framework,
     Saved,
     Saving,
@@ -13,7 +13,7 @@ from clipper_client.frameworks.base import (
     labels_of,
     made_by,
 )
-from clipper_client.packaging.requirements import pip_part
+from clipper_client.packaging.required_packages import pip_part
 from clipper_client.packaging.sources import zipped
 
 

@@ -10,15 +10,15 @@ from msgspec import Raw
 
 from clipper_client import frameworks
 from clipper_client.answers import Release
-from clipper_client.errors import ClipperError, unsupported
-from clipper_client.frameworks.base import Saved, Saving
+from clipper_client.clipper_error import ClipperError, unsupported
+from clipper_client.frameworks.framework import Saved, Saving
 from clipper_client.frameworks.native import is_model_folder, save_folder
 from clipper_client.inputs import encoded, first_of, input_type_of, is_frame
 from clipper_client.operations.releases import released, uploaded
 from clipper_client.options import UNSET, application_path, given, model_path
-from clipper_client.packaging.requirements import captured, required_by
+from clipper_client.packaging.required_packages import captured, required_by
 from clipper_client.packaging.sources import zipped
-from clipper_client.transport.server import Server
+from clipper_client.transport.remote_server import Server
 
 # By runtime, the endings of its files, and packages that load them as they are installed here.
 RUNTIMES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

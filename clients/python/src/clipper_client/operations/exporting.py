@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from clipper_client.options import Moment, application_path, given
-from clipper_client.transport.server import Server
+from clipper_client.transport.remote_server import Server
 
 KINDS = ("feedback", "decisions", "predictions")
 PAGE_ROWS = 5000

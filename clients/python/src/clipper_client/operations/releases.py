@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from clipper_client.answers import Release, parsed
-from clipper_client.errors import ClipperError
+from clipper_client.clipper_error import ClipperError
 from clipper_client.inputs import encoded
 from clipper_client.options import model_path
-from clipper_client.transport.server import Server, Upload, settled
+from clipper_client.transport.remote_server import Server, Upload, settled
 
 # From this size on it is sent in pieces; below, sending all of it again costs little.
 PIECES_FROM = 8 << 20

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from clipper_client.errors import unsupported
-from clipper_client.packaging.requirements import distributions_of
+from clipper_client.clipper_error import unsupported
+from clipper_client.packaging.required_packages import distributions_of
 
 MAIN = "__main__"
 # Lines of a notebook that are no Python.

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
-from clipper_client.transport.server import run
+from clipper_client.transport.remote_server import run
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -12,11 +12,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
 from clipper_client.answers import Answer, FeedbackResult, feedback_item, known_as, parsed
-from clipper_client.errors import ClipperError, unexpected
+from clipper_client.clipper_error import ClipperError, unexpected
 from clipper_client.inputs import encoded, plain
 from clipper_client.options import UNSET, QueryOptions, given
 from clipper_client.transport.blocking import Blocking, blocking, iterating
-from clipper_client.transport.server import Server, run, settled
+from clipper_client.transport.remote_server import Server, run, settled
 
 Reply = Answer | FeedbackResult | ClipperError
 # The server keeps so many open; what is sent beyond it is refused.

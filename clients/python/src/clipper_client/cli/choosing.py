@@ -3,14 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clipper_client.cli.command import Command, Options, Result, arg, flag, pair, parsed, repeated
 from clipper_client.cli.printing import shown, table
-from clipper_client.client import Client
+from clipper_client.cli.subcommand import (
+    Command,
+    Options,
+    Result,
+    arg,
+    flag,
+    pair,
+    parsed,
+    repeated,
+)
+from clipper_client.clients import Client
+from clipper_client.clipper_error import ClipperError
 from clipper_client.declarations.state import route_of
-from clipper_client.errors import ClipperError
 from clipper_client.inputs import encoded
 from clipper_client.options import application_path, given
-from clipper_client.transport.server import Server, json_of
+from clipper_client.transport.remote_server import Server, json_of
 
 Route = dict[str, Any]
 

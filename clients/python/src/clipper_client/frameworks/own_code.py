@@ -13,9 +13,9 @@ from pathlib import Path
 from types import FunctionType
 from typing import IO, Any
 
-from clipper_client.errors import unsupported
-from clipper_client.frameworks.base import Framework, Saved, Saving, is_of
-from clipper_client.packaging.requirements import distributions_of, packages_in
+from clipper_client.clipper_error import unsupported
+from clipper_client.frameworks.framework import Framework, Saved, Saving, is_of
+from clipper_client.packaging.required_packages import distributions_of, packages_in
 from clipper_client.packaging.sources import (
     LEFT_OUT,
     MAIN,

@@ -9,10 +9,10 @@ from typing import Any, Unpack
 import msgspec
 
 from clipper_client.answers import decoded
-from clipper_client.errors import ClipperError
+from clipper_client.clipper_error import ClipperError
 from clipper_client.inputs import bodies_of, pieces_of
 from clipper_client.options import Errors, ScoreOptions, application_path, given
-from clipper_client.transport.server import Server
+from clipper_client.transport.remote_server import Server
 
 # The first request is small; the next ones grow until each takes about this long. A model of 10 ms
 # a row then gets 100 rows at a time, a linear one the most that a request may have.

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from clipper_client.errors import unsupported
+from clipper_client.clipper_error import unsupported
 
 # A requirement of an extra, which nobody has asked for.
 _EXTRA = re.compile(r";.*\bextra\s*==")

@@ -17,11 +17,11 @@ from clipper_client.answers import (
     parsed,
     warn,
 )
-from clipper_client.errors import ClipperError
+from clipper_client.clipper_error import ClipperError
 from clipper_client.inputs import bodies_of, encoded, pieces_of, plain
 from clipper_client.operations import exporting, releases
+from clipper_client.operations.bulk_scoring import Scoring
 from clipper_client.operations.deploying import Deployment
-from clipper_client.operations.scoring import Scoring
 from clipper_client.options import (
     UNSET,
     DeployOptions,
@@ -33,7 +33,7 @@ from clipper_client.options import (
     model_path,
 )
 from clipper_client.transport.blocking import Blocking, blocking, iterating
-from clipper_client.transport.server import Address, AsyncServer, BlockingServer, Server, run
+from clipper_client.transport.remote_server import Address, AsyncServer, BlockingServer, Server, run
 from clipper_client.transport.session import AsyncSession, Session
 
 P = ParamSpec("P")

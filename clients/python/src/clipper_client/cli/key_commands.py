@@ -2,10 +2,10 @@
 
 import sys
 
-from clipper_client.cli.command import Command, Options, Result, arg, flag, repeated
 from clipper_client.cli.printing import complain, table
-from clipper_client.client import Client
-from clipper_client.errors import ClipperError
+from clipper_client.cli.subcommand import Command, Options, Result, arg, flag, repeated
+from clipper_client.clients import Client
+from clipper_client.clipper_error import ClipperError
 from clipper_client.operations.releases import listed
 from clipper_client.options import application_path, model_path
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from clipper_client.client import Client
+from clipper_client.clients import Client
 
 Options = argparse.Namespace
 

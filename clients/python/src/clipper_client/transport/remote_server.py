@@ -22,7 +22,7 @@ import websockets.asyncio.client
 import websockets.sync.client
 from websockets.exceptions import WebSocketException
 
-from clipper_client.errors import ClipperError
+from clipper_client.clipper_error import ClipperError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)

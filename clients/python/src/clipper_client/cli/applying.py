@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from clipper_client.answers import Release
-from clipper_client.cli.command import Command, Options, Result, arg, flag, repeated
 from clipper_client.cli.printing import complain, print_line, shown
+from clipper_client.cli.subcommand import Command, Options, Result, arg, flag, repeated
 from clipper_client.cli.tables import format_of
-from clipper_client.client import Client
+from clipper_client.clients import Client
 from clipper_client.declarations.document import read
 from clipper_client.declarations.plan import Change
 from clipper_client.declarations.state import as_yaml, exported, state_of
