@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -20,8 +21,9 @@ from benchmarks.processes import processes_by_role
 from benchmarks.servers import Server, is_up, running, waited_for
 from benchmarks.wrk import Load, LoadGenerator
 from clipper_site.stack import redis_server
-from clipper_site.stack.layout import HOST, free_port, layout_of, start_command
+from clipper_site.stack.layout import HOST, ROOT, free_port, layout_of
 
+SCRIPT = ROOT / "scripts/run_stack.py"
 STACK_SECONDS, RELEASE_SECONDS = 240.0, 120.0
 ASKED_AT_ONCE = 500
 # The demo's ensemble of five models.
@@ -182,8 +184,8 @@ def running_stack(name: str = "", *, say: Say, **settings: str) -> Iterator[Stac
 
         process = held.enter_context(
             running(
-                start_command(var, port=port), log=folder / "stack.log", up=up,
-                seconds=STACK_SECONDS, settings=settings,
+                [sys.executable, str(SCRIPT), f"--port={port}", f"--var={var}"],
+                log=folder / "stack.log", up=up, seconds=STACK_SECONDS, settings=settings,
             )
         )  # fmt: skip
         api_key = json.loads((var / "demo.json").read_text())["api_key"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from clipper_site.stack.layout import Layout, write_private
-from clipper_site.stack.stack_readiness import Reply, post
+from clipper_site.stack.stack_readiness import Reply, ask
 from clipper_site.stack.supervision import manage
 from clipper_site.stack.terminal import StackError, say
 
@@ -74,7 +74,7 @@ def ask_questions(layout: Layout) -> None:
         return
     replies = []
     for scan in asked:
-        reply = post(layout, path=path, body={"input": scan.pixels}, api_key=api_key)
+        reply = ask(layout, path, body={"input": scan.pixels}, api_key=api_key)
         if reply.status != 200 or not isinstance(reply.body, dict):
             say(f"The demo application '{APPLICATION}' isn't there as it was: {reply.words()}")
             return

@@ -39,13 +39,8 @@ def cpu_slots(*, memory: int, cores: int) -> int:
 
 def without_another_stack(base: Mapping[str, str]) -> dict[str, str]:
     """`base` less what a shell got from `env.sh`: that Redis and that key belong to that stack."""
-    if base.get("CLIPPER_REDIS_OURS") != "true":
-        return dict(base)
-    return {
-        name: value
-        for name, value in base.items()
-        if name not in {"REDIS_URL", "DJANGO_SECRET_KEY"}
-    }
+    theirs = {"REDIS_URL", "DJANGO_SECRET_KEY"} if base.get("CLIPPER_REDIS_OURS") == "true" else ()
+    return {name: value for name, value in base.items() if name not in theirs}
 
 
 def environment_of(
@@ -99,40 +94,18 @@ def write_environment_script(layout: Layout, *, environment: Mapping[str, str]) 
     write_private(layout.environment_script, text="\n".join([*lines, ""]))
 
 
-def exported_by(script: Path) -> dict[str, str]:
-    """Return the settings that the `env.sh` of a stack sets; {} without one."""
-    if not script.exists():
-        return {}
-    command = ["/bin/sh", "-c", '. "$0" && exec env -0', str(script.resolve())]
-    # A shell without any of its own: what is there then, the stack was started with.
-    bare = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
-    said = subprocess.run(command, env=bare, capture_output=True, text=True, check=True).stdout
-    pairs = (line.partition("=") for line in said.split("\0") if line.startswith(SETTINGS))
-    # A secret key that was given to `make run` is in no file, and empty here.
-    return {name: value for name, _, value in pairs if value}
-
-
-def without_others(shell: Mapping[str, str], *, stack: Mapping[str, str]) -> dict[str, str]:
-    """`shell` less the settings that the stack was started without: another database, say."""
-    return {
+def environment_of_running(script: Path) -> dict[str, str]:
+    """Return this shell's environment with the settings of the stack that wrote the `env.sh`."""
+    shell = {
         name: value
-        for name, value in shell.items()
-        if not stack or name in stack or name in NOT_EXPORTED or not name.startswith(SETTINGS)
+        for name, value in os.environ.items()
+        if name in NOT_EXPORTED or not name.startswith(SETTINGS)
     }
-
-
-def set_otherwise(shell: Mapping[str, str], *, stack: Mapping[str, str]) -> list[str]:
-    """Return the settings that this shell has, and the stack has otherwise or not at all."""
-    if not stack or shell.get("CLIPPER_VAR", "") not in ("", stack["CLIPPER_VAR"]):
-        return []
-    return sorted(
-        name
-        for name, value in shell.items()
-        if name.startswith(SETTINGS)
-        and value
-        and value != stack.get(name)
-        and name not in NOT_EXPORTED
-    )
+    command = ["/bin/sh", "-c", '. "$0" && exec env -0', str(script.resolve())]
+    said = subprocess.run(command, env=shell, capture_output=True, text=True, check=True).stdout
+    pairs = (line.partition("=") for line in said.split("\0"))
+    # A secret key that was given to `make run` is in no file, and empty here.
+    return shell | {name: value for name, _, value in pairs if value}
 
 
 def _content_of(secret: Path) -> str:

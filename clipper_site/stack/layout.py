@@ -10,7 +10,6 @@ import secrets
 import shutil
 import socket
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -26,20 +25,6 @@ CONSOLE_PORT = "CLIPPER_CONSOLE_PORT"
 LISTENS_ON = "CLIPPER_HOST"
 # Each has a meaning that can't be taken from it: to supervisord "%" and quotes, to Redis "\\".
 UNUSABLE = '%"\\'
-
-# The kernel takes 107 bytes (103 on macOS) for the path of a Unix socket.
-LONGEST_SOCKET_PATH = 99
-# Room for "/" and the longest name in it: a replica's, which ends in an id.
-LONGEST_SOCKET_NAME = 50
-
-# Characters that stand for themselves in a URL.
-PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~+-]+")
-
-# supervisord closes the descriptors below it in each program that it starts (`minfds`).
-FIRST_KEPT_DESCRIPTOR = 128
-
-PRIVATE_FOLDER = 0o700
-PRIVATE_FILE = 0o600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +97,10 @@ def layout_of(var: Path, *, port: int, host: str = HOST) -> Layout:
 def run_dir_of(var: Path) -> Path:
     """The folder for sockets: inside `var`, or a short private one."""
     inside = var / "run"
-    fits = len(os.fsencode(inside)) + LONGEST_SOCKET_NAME <= LONGEST_SOCKET_PATH
-    if fits and PLAIN_PATH.fullmatch(str(inside)):
+    # The kernel takes 107 bytes (103 on macOS) for the path of a Unix socket, and the longest name
+    # in the folder, a replica's, has 49. Characters have to stand for themselves in a URL.
+    fits = len(os.fsencode(inside)) < 50
+    if fits and re.fullmatch(r"[A-Za-z0-9/._~+-]+", str(inside)):
         return inside
     digest = hashlib.sha256(os.fsencode(var)).hexdigest()[:12]
     return Path(f"/tmp/clipper-{os.getuid()}-{digest}")
@@ -134,11 +121,8 @@ def make_folders(layout: Layout) -> None:
 
 def make_var(var: Path) -> None:
     try:
-        var.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StackError(f"Can't make the folder {var} for the state: {error.strerror}.") from error
-    # A folder with other things in it may be anybody's, the home folder say: its mode stays.
-    try:
+        var.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A folder with other things in it may be anybody's, the home folder say: its mode stays.
         if not any(var.iterdir()):
             make_private(var)
     except OSError as error:
@@ -147,11 +131,11 @@ def make_var(var: Path) -> None:
 
 def make_private(folder: Path) -> None:
     """Make `folder` readable by this user alone; refuse one that somebody else put there first."""
-    folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise StackError(f"{folder} is not a folder of this user; remove it or choose another VAR.")
-    folder.chmod(PRIVATE_FOLDER)
+    folder.chmod(0o700)
 
 
 def remove_run_dir(layout: Layout) -> None:
@@ -164,9 +148,9 @@ def remove_run_dir(layout: Layout) -> None:
 def keep_secret(file: Path) -> str:
     """Return the secret in `file`, which is made on the first start and kept from then on."""
     try:
-        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE)
+        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
-        file.chmod(PRIVATE_FILE)
+        file.chmod(0o600)
         secret = file.read_text().strip()
         if not secret:
             raise StackError(f"{file} is empty; remove it to have a new one made.") from None
@@ -181,7 +165,7 @@ def write_private(file: Path, *, text: str) -> None:
     """Replace `file` as a whole, mode 0600 from its first byte on."""
     draft = file.with_name(f".{file.name}.new")
     draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE)
+    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "w") as opened:
         opened.write(text)
     draft.replace(file)
@@ -231,20 +215,6 @@ def usable_var(text: str) -> Path:
     return Path(text)
 
 
-def start_command(
-    var: Path,
-    *,
-    port: int,
-    root: Path = ROOT,
-    demo: bool = True,
-    python: str = sys.executable,
-) -> list[str]:
-    """Return the command that runs a stack in `var` until it gets SIGINT or SIGTERM."""
-    script = root / "scripts" / "run_stack.py"
-    command = [python, str(script), "--port", str(port), "--var", str(var)]
-    return command if demo else [*command, "--no-demo"]
-
-
 def free_port() -> int:
     """Return a port that nobody listens on, and that the system gives to nobody by itself."""
     given = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -263,7 +233,7 @@ def free_port() -> int:
 def sole_stack_of(var: Path) -> Iterator[None]:
     """Hold the folder's lock; the kernel lets go of it however this process ends."""
     taken = "A stack already runs on {var} (process {owner}): stop it, or choose another VAR."
-    with _held(var, file="lock", taken=taken):
+    with _held(var / "lock", taken=taken):
         yield
 
 
@@ -271,24 +241,23 @@ def sole_stack_of(var: Path) -> Iterator[None]:
 def sole_restart_of(var: Path) -> Iterator[None]:
     """Hold the lock of who replaces processes of its stack: two would end each other's new ones."""
     taken = "A restart of the stack on {var} is under way already (process {owner}): wait for it."
-    with _held(var, file="restart.lock", taken=taken):
+    with _held(var / "restart.lock", taken=taken):
         yield
 
 
 @contextmanager
-def _held(var: Path, *, file: str, taken: str) -> Iterator[None]:
-    descriptor = os.open(var / file, os.O_CREAT | os.O_RDWR, 0o600)
-    try:
+def _held(file: Path, *, taken: str) -> Iterator[None]:
+    with open(file, "a+", opener=lambda path, flags: os.open(path, flags, 0o600)) as opened:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.pread(descriptor, 32, 0).decode() or "unknown"
-            raise StackError(taken.format(var=var, owner=owner)) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            opened.seek(0)
+            owner = opened.read() or "unknown"
+            raise StackError(taken.format(var=file.parent, owner=owner)) from None
+        opened.truncate(0)
+        opened.write(str(os.getpid()))
+        opened.flush()
         yield
-    finally:
-        os.close(descriptor)
 
 
 def refuse_taken_port(host: str, *, port: int, name: str = "make run PORT") -> None:
@@ -300,7 +269,8 @@ def refuse_taken_port(host: str, *, port: int, name: str = "make run PORT") -> N
 def held_port(host: str, *, port: int) -> Iterator[int]:
     """Listen on the stack's port while the block runs, and yield the descriptor to inherit."""
     with closing(_listen(host, port=port, name="make run PORT")) as listening:
-        inherited = fcntl.fcntl(listening, fcntl.F_DUPFD, FIRST_KEPT_DESCRIPTOR)
+        # supervisord closes lower descriptors in each program that it starts (`minfds`).
+        inherited = fcntl.fcntl(listening, fcntl.F_DUPFD, 128)
         try:
             yield inherited
         finally:

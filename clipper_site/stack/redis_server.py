@@ -69,12 +69,12 @@ def server_for(layout: Layout) -> Path:
     return server
 
 
-def write_config(layout: Layout, *, max_bytes: int | None = None) -> None:
+def write_config(layout: Layout, *, max_bytes: int) -> None:
     text = CONFIG.format(
         socket=layout.redis_socket,
         password=keep_secret(layout.redis_password),
         data=layout.redis_data,
-        max_bytes=max_bytes or default_max_bytes(),
+        max_bytes=max_bytes,
     )
     write_private(layout.redis_config, text=text)
 
@@ -84,20 +84,15 @@ def url(layout: Layout) -> str:
     return f"unix://:{keep_secret(layout.redis_password)}@{layout.redis_socket}?db=0"
 
 
-def max_bytes_of(environment: Mapping[str, str]) -> int | None:
-    """Read how much memory Redis may take; None where nothing is set, or 0."""
+def max_bytes_of(environment: Mapping[str, str]) -> int:
+    """Read how much memory Redis may take: a quarter of the machine's, or the container's, if 0."""
     text = environment.get("CLIPPER_REDIS_MAX_BYTES", "").strip() or "0"
     if not (text.isascii() and text.isdigit()) or 0 < int(text) < LEAST_BYTES:
         raise StackError(
             f"CLIPPER_REDIS_MAX_BYTES={text} can't be used; "
             f"expected a number of at least {LEAST_BYTES}, or 0 for a share of the memory."
         )
-    return int(text) or None
-
-
-def default_max_bytes() -> int:
-    """A quarter of what this machine, or the container that it looks like, has."""
-    return max(LEAST_BYTES, total_bytes() // 4)
+    return int(text) or max(LEAST_BYTES, total_bytes() // 4)
 
 
 def _refuse_newer_files(data: Path, *, server: Path) -> None:

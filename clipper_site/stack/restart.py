@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from clipper_site.stack.environment import exported_by, set_otherwise, without_others
+from clipper_site.stack.environment import environment_of_running
 from clipper_site.stack.layout import (
     LISTENS_ON,
     Layout,
@@ -48,16 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def layout_of_running(var: Path) -> Layout:
-    """Take on the environment of the stack in `var`, and say where this shell's is another."""
-    stack = exported_by(layout_of(var, port=0).environment_script)
-    if otherwise := set_otherwise(os.environ, stack=stack):
-        say(
-            f"This shell sets {', '.join(otherwise)} otherwise than the stack in '{var}', which "
-            "goes on with its own. For others to hold, end it with Ctrl-C and start it again."
-        )
-    mine = without_others(os.environ, stack=stack) | stack
-    os.environ.clear()
-    os.environ.update(mine)
+    """Take on the environment of the stack in `var`."""
+    script = layout_of(var, port=0).environment_script
+    if script.exists():
+        stack = environment_of_running(script)
+        os.environ.clear()
+        os.environ.update(stack)
     return layout_of(
         var,
         port=usable_port(os.environ.get("CLIPPER_PORT", "8000")),

@@ -4,8 +4,6 @@ import fcntl
 import hashlib
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -13,8 +11,8 @@ from importlib.metadata import version
 from clipper_site import RESOURCES
 from clipper_site.stack.environment import without_another_stack
 from clipper_site.stack.layout import ROOT, Layout
-from clipper_site.stack.processes import MARK, dying_with_its_parent
-from clipper_site.stack.supervision import manage
+from clipper_site.stack.processes import MARK
+from clipper_site.stack.supervision import manage, start
 from clipper_site.stack.terminal import say
 
 # Bring static files of their own.
@@ -24,7 +22,7 @@ PACKAGES = (
 )
 PAGES = ROOT / "docs"
 BUILT = ROOT / "build" / "docs" / "index.html"
-COMMAND = (sys.executable, "-m", "scripts.docs.idle_build")
+BUILDER = ("-m", "scripts.docs.idle_build")
 
 
 @contextmanager
@@ -35,16 +33,8 @@ def docs_built_meanwhile(layout: Layout) -> Iterator[None]:
         return
     with (layout.logs / "docs.log").open("wb") as log:
         fcntl.flock(log, fcntl.LOCK_EX)
-        builder = subprocess.Popen(
-            COMMAND,
-            cwd=ROOT,
-            env=without_another_stack(os.environ) | {MARK: str(layout.var)},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=dying_with_its_parent(),
-        )
+        environment = without_another_stack(os.environ) | {MARK: str(layout.var)}
+        builder = start(BUILDER, environment=environment, stdout=log, stderr=log)
     try:
         yield
     finally:

@@ -30,21 +30,15 @@ class Reply(NamedTuple):
         return f"HTTP {self.status} {self.body}"
 
 
-def get(layout: Layout, *, path: str) -> Reply:
-    return _ask(layout, method="GET", path=path, body=None, headers={})
-
-
-def post(layout: Layout, *, path: str, body: Any, api_key: str) -> Reply:
-    headers = {"Authorization": f"Api-Key {api_key}", "Content-Type": "application/json"}
-    return _ask(layout, method="POST", path=path, body=json.dumps(body), headers=headers)
-
-
-def _ask(
-    layout: Layout, *, method: str, path: str, body: str | None, headers: dict[str, str]
-) -> Reply:
+def ask(layout: Layout, path: str, *, body: object = None, api_key: str = "") -> Reply:
+    """Send a GET, or a POST of the body."""
     connection = HTTPConnection(layout.dialled, layout.port, timeout=10.0)
+    headers = {"Authorization": f"Api-Key {api_key}", "Content-Type": "application/json"}
     try:
-        connection.request(method, path, body=body, headers=headers)
+        if body is None:
+            connection.request("GET", path)
+        else:
+            connection.request("POST", path, body=json.dumps(body), headers=headers)
         response = connection.getresponse()
         text = response.read().decode(errors="replace")
     except (OSError, HTTPException) as error:
@@ -62,10 +56,10 @@ def wait_until_live(layout: Layout, *, supervisord: subprocess.Popen[bytes]) -> 
 
     def what_lacks() -> str | None:
         for kind, path in LIVE_AT.items():
-            reply = get(layout, path=path)
+            reply = ask(layout, path)
             if reply.status != 200:
                 return f"{kind} ({reply.words()})"
-        state = _checks(get(layout, path="/health/ready")).get("redis", "unknown")
+        state = _checks(ask(layout, "/health/ready")).get("redis", "unknown")
         return None if state == "ok" else f"Redis ({state})"
 
     lacking = _wait(what_lacks, seconds=LIVE_SECONDS, supervisord=supervisord)
@@ -86,7 +80,7 @@ def wait_until_ready(
     """Wait until the predict process is ready; return what is lacking if it never is."""
 
     def what_lacks() -> str | None:
-        reply = get(layout, path="/health/ready")
+        reply = ask(layout, "/health/ready")
         return None if reply.status == 200 else reply.words()
 
     return _wait(what_lacks, seconds=seconds, supervisord=supervisord)
@@ -94,7 +88,7 @@ def wait_until_ready(
 
 def shortcomings(layout: Layout) -> list[str]:
     """Return a line for each model that doesn't serve though the stack is ready."""
-    checks = _checks(get(layout, path="/health/ready"))
+    checks = _checks(ask(layout, "/health/ready"))
     return [
         f"{name}: {state}"
         for name, state in checks.items()

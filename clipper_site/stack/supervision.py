@@ -4,12 +4,12 @@ import subprocess
 import sys
 import tempfile
 import xmlrpc.client
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
 
@@ -20,7 +20,6 @@ from clipper_site.stack.terminal import StackError
 CONFIG = Path(__file__).with_name("supervisord.conf")
 # The programs' stopwaitsecs added up, and a little: they stop one after the other.
 STOP_SECONDS = 280.0
-COMMAND_STOP_SECONDS = 5.0
 
 
 @contextmanager
@@ -30,7 +29,13 @@ def supervisord(
     """Runs while the block does; afterwards it and all its programs have ended."""
     with (layout.logs / "supervisord.err").open("ab") as errors:
         arguments = ["-m", f"{__package__}.supervisord", "-c", str(CONFIG)]
-        child = _start(arguments, environment=environment, output=errors, pass_fds=[listening])
+        child = start(
+            arguments,
+            environment=environment,
+            stdout=errors,
+            stderr=errors,
+            pass_fds=[listening],
+        )
     note_session(layout.var, leader=child.pid)
     try:
         yield child
@@ -38,28 +43,22 @@ def supervisord(
         end(child, seconds=STOP_SECONDS)
 
 
-def _start(
-    arguments: list[str],
-    *,
-    environment: Mapping[str, str],
-    output: IO[bytes] | None = None,
-    pass_fds: Collection[int] = (),
-) -> subprocess.Popen[bytes]:
-    """A Python of ours in a session of its own: Ctrl-C reaches the launcher alone."""
+def start(
+    arguments: Sequence[str], *, environment: Mapping[str, str], **options: Any
+) -> subprocess.Popen[Any]:
+    """Start a Python of ours in a session of its own: Ctrl-C reaches the launcher alone."""
     return subprocess.Popen(
         [sys.executable, *arguments],
         env=environment,
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        pass_fds=pass_fds,
         start_new_session=True,
         preexec_fn=dying_with_its_parent(),
+        **options,
     )
 
 
-def end(child: subprocess.Popen[bytes] | subprocess.Popen[str], *, seconds: float) -> None:
+def end(child: subprocess.Popen[Any], *, seconds: float = 5.0) -> None:
     if child.poll() is not None:
         return
     child.terminate()
@@ -73,16 +72,12 @@ def end(child: subprocess.Popen[bytes] | subprocess.Popen[str], *, seconds: floa
 def lines_of(*arguments: str, environment: Mapping[str, str]) -> Generator[str]:
     """Yield the lines that a `manage.py` command prints; where it fails, what it says is raised."""
     with tempfile.TemporaryFile("w+") as errors:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "clipper_site", *arguments],
-            env=environment,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
+        child = start(
+            ["-m", "clipper_site", *arguments],
+            environment=environment,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            start_new_session=True,
-            preexec_fn=dying_with_its_parent(),
         )
         assert child.stdout is not None
         try:
@@ -90,7 +85,7 @@ def lines_of(*arguments: str, environment: Mapping[str, str]) -> Generator[str]:
                 yield line.rstrip()
             status = child.wait()
         finally:
-            end(child, seconds=COMMAND_STOP_SECONDS)
+            end(child)
             child.stdout.close()
         if status != 0:
             errors.seek(0)
@@ -100,11 +95,11 @@ def lines_of(*arguments: str, environment: Mapping[str, str]) -> Generator[str]:
 
 def manage(*arguments: str, environment: Mapping[str, str]) -> None:
     """Run a `manage.py` command in view of the person; a failing one is a StackError."""
-    child = _start(["-m", "clipper_site", *arguments], environment=environment)
+    child = start(["-m", "clipper_site", *arguments], environment=environment)
     try:
         status = child.wait()
     finally:
-        end(child, seconds=COMMAND_STOP_SECONDS)
+        end(child)
     if status != 0:
         raise StackError(f"manage.py {arguments[0]} failed with exit code {status}; see above.")
 

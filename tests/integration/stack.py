@@ -24,7 +24,7 @@ import httpx
 import psutil
 from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
 
-from clipper_site.stack.layout import ROOT, free_port, start_command
+from clipper_site.stack.layout import ROOT, free_port
 
 START_S = 400.0
 # For what is asked without TLS, and again and again while a test waits: to read whom this machine
@@ -86,13 +86,11 @@ class Stack:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("CLIPPER_", "DJANGO_"))}
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
-                start_command(
-                    self.var,
-                    port=self.port,
-                    root=self.root,
-                    demo=self._with_demo,
-                    python=self._python,
-                ),
+                [
+                    *(self._python, str(self.root / "scripts/run_stack.py")),
+                    *(f"--port={self.port}", f"--var={self.var}"),
+                    *(() if self._with_demo else ("--no-demo",)),
+                ],
                 cwd=self.root,
                 env=clean | self.settings,
                 stdout=output,

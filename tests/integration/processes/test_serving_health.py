@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from clipper_site.stack.environment import exported_by
+from clipper_site.stack.environment import environment_of_running
 from clipper_site.stack.layout import free_port
 from tests.integration.conftest import Digits
 from tests.integration.stack import TRUSTS_NOBODY, Stack, eventually, post
@@ -42,7 +42,7 @@ def another_host(stack: Stack, folder: Path) -> Iterator[tuple[subprocess.Popen[
     port = free_port()
     run_dir = folder / "run"
     run_dir.mkdir()
-    environment = exported_by(stack.var / "env.sh") | {
+    environment = environment_of_running(stack.var / "env.sh") | {
         "CLIPPER_RUN_DIR": str(run_dir),
         "CLIPPER_LAME_DUCK_S": NEVER_S,
         "PATH": "/usr/bin:/bin",

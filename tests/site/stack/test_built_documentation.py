@@ -23,7 +23,7 @@ def test_whoever_builds_holds_the_log_and_ends_with_the_stack(
     make_folders(layout)
     monkeypatch.setattr(site_files, "BUILT", tmp_path / "index.html")
     code = "print('at it', flush=True)" if ends else SLEEPER
-    monkeypatch.setattr(site_files, "COMMAND", (sys.executable, "-c", code))
+    monkeypatch.setattr(site_files, "BUILDER", ("-c", code))
     log = layout.logs / "docs.log"
     with site_files.docs_built_meanwhile(layout):
         eventually(lambda: log.read_text() == "at it\n", seconds=30, what="a line in the log")

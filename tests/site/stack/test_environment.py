@@ -14,10 +14,8 @@ from clipper_site.stack.environment import (
     LISTENING,
     cpu_slots,
     environment_of,
-    exported_by,
-    set_otherwise,
+    environment_of_running,
     without_another_stack,
-    without_others,
     write_environment_script,
 )
 from clipper_site.stack.layout import (
@@ -118,47 +116,21 @@ def test_supervisord_asks_for_the_stack_s_password() -> None:
         assert config[section]["password"] == f"%(ENV_{CONTROL_PASSWORD})s"
 
 
-def test_settings_of_a_shell_that_the_stack_was_started_without_are_named(layout: Layout) -> None:
-    keep_secret(layout.secret_key)
-    base = {"CLIPPER_CPU_SLOTS": "3", "HOME": "/"}
-    environment = environment_of(layout, secret_key="k", redis_server=SERVER, base=base)
-    write_environment_script(layout, environment=environment)
-    stack = exported_by(layout.environment_script)
-    assert stack["CLIPPER_CPU_SLOTS"] == "3"
-
-    def named(**shell: str) -> list[str]:
-        return set_otherwise({"HOME": "/elsewhere", **shell}, stack=stack)
-
-    assert named() == named(**stack) == named(CLIPPER_CPU_SLOTS="") == []
-    assert named(CLIPPER_CPU_SLOTS="4", CLIPPER_HUNG_S="9") == [
-        "CLIPPER_CPU_SLOTS",
-        "CLIPPER_HUNG_S",
-    ]
-    assert named(CLIPPER_VAR="/another", CLIPPER_CPU_SLOTS="4") == []
-
-
-def test_settings_that_the_stack_was_started_without_are_taken_from_the_shell(
+def test_a_restart_goes_by_the_settings_of_the_stack_alone(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgres://another")
-    keep_secret(layout.secret_key)
-    environment = environment_of(layout, secret_key="k", redis_server=SERVER, base={})
+    base = {"CLIPPER_CPU_SLOTS": "3"}
+    environment = environment_of(layout, secret_key="theirs", redis_server=SERVER, base=base)
     write_environment_script(layout, environment=environment)
-    stack = exported_by(layout.environment_script)
-    kept = {"HOME": "/", "CLIPPER_VAR": "/another", "DJANGO_SECRET_KEY": "theirs"}
-    shell = {**kept, "DATABASE_URL": "postgres://another", "CLIPPER_HUNG_S": "9"}
-
-    assert without_others(shell, stack=stack) == kept
-    assert without_others(shell, stack={}) == shell
-
-
-def test_a_secret_key_of_the_shell_s_own_is_not_replaced_by_none(layout: Layout) -> None:
-    environment = environment_of(layout, secret_key="theirs", redis_server=SERVER, base={})
-    write_environment_script(layout, environment=environment)
+    shell = {"CLIPPER_CPU_SLOTS": "4", "DATABASE_URL": "postgres://another", "LANG": "C"}
+    for name, value in (shell | {"DJANGO_SECRET_KEY": "theirs"}).items():
+        monkeypatch.setenv(name, value)
+    stack = environment_of_running(layout.environment_script)
+    assert "DATABASE_URL" not in stack
+    assert (stack["CLIPPER_CPU_SLOTS"], stack["LANG"]) == ("3", "C")
+    # Given to `make run`, it is in no file.
     assert not layout.secret_key.exists()
-    stack = exported_by(layout.environment_script)
-    assert "DJANGO_SECRET_KEY" not in stack
-    assert set_otherwise({"DJANGO_SECRET_KEY": "theirs"}, stack=stack) == []
+    assert stack["DJANGO_SECRET_KEY"] == "theirs"
 
 
 @pytest.mark.parametrize(

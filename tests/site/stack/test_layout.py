@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from clipper_site.stack.layout import (
-    LONGEST_SOCKET_NAME,
-    LONGEST_SOCKET_PATH,
     keep_secret,
     layout_of,
     make_folders,
@@ -32,7 +30,7 @@ def test_sockets_of_a_deep_var_live_in_a_short_folder() -> None:
     run_dir = run_dir_of(Path("/srv") / ("deep/" * 30))
 
     assert run_dir.parent == Path("/tmp")
-    assert len(os.fsencode(run_dir)) + LONGEST_SOCKET_NAME <= LONGEST_SOCKET_PATH
+    assert len(os.fsencode(run_dir)) < 50
 
 
 def test_two_stacks_share_no_folder(tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 import multiprocessing
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from clipper_site.stack.layout import free_port, refuse_taken_port, sole_stack_of, start_command
+from clipper_site.stack.layout import ROOT, free_port, refuse_taken_port, sole_stack_of
 from clipper_site.stack.terminal import StackError
 
 
@@ -21,7 +22,7 @@ def taken_port() -> Iterator[int]:
 
 
 def start_stack(*, var: Path, port: int) -> subprocess.CompletedProcess[str]:
-    command = start_command(var, port=port)
+    command = [sys.executable, str(ROOT / "scripts/run_stack.py"), f"--port={port}", f"--var={var}"]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 

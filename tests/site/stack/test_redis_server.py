@@ -18,7 +18,7 @@ EXPECTED_SETTINGS = {
     "maxmemory-policy": "noeviction",
     "port": "0",
     "appendonly": "yes",
-    "maxmemory": str(redis_server.default_max_bytes()),
+    "maxmemory": str(100 << 20),
 }
 
 
@@ -26,7 +26,7 @@ EXPECTED_SETTINGS = {
 def layout(tmp_path: Path) -> Iterator[Layout]:
     layout = layout_of(tmp_path / "var", port=1)
     make_folders(layout)
-    redis_server.write_config(layout)
+    redis_server.write_config(layout, max_bytes=100 << 20)
     yield layout
     remove_run_dir(layout)
 
@@ -91,7 +91,7 @@ def test_nobody_gets_in_without_the_password_which_is_kept(layout: Layout) -> No
     assert layout.redis_password.stat().st_mode & 0o077 == 0
     assert layout.redis_config.stat().st_mode & 0o077 == 0
 
-    redis_server.write_config(layout)
+    redis_server.write_config(layout, max_bytes=100 << 20)
     assert layout.redis_password.read_text() == password
 
 
@@ -120,10 +120,9 @@ def fake_server(folder: Path, *, version: str, name: str = "Redis") -> Path:
     return server
 
 
-def test_its_memory_has_a_limit_that_can_be_set(layout: Layout) -> None:
-    assert redis_server.default_max_bytes() >= redis_server.LEAST_BYTES
-    redis_server.write_config(layout, max_bytes=100 << 20)
-    assert f"maxmemory {100 << 20}\n" in layout.redis_config.read_text()
+def test_its_memory_has_a_limit_that_can_be_set() -> None:
+    assert redis_server.max_bytes_of({}) >= redis_server.LEAST_BYTES
+    assert redis_server.max_bytes_of({"CLIPPER_REDIS_MAX_BYTES": "100000000"}) == 100_000_000
 
 
 @pytest.mark.parametrize("text", ["1", "1GB", "-1", "1e9"])
