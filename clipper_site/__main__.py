@@ -5,13 +5,11 @@ import gc
 import os
 import sys
 
-# Imports of a command live as long as it. By default they would be looked through for garbage
-# again and again while there is more of it, and at the end: a quarter of what a short one takes.
-YOUNG_OBJECTS = 50_000
-
 
 def main() -> None:
-    gc.set_threshold(YOUNG_OBJECTS)
+    # Imports of a command live as long as it. By default they would be looked through for garbage
+    # again and again, and at the end: a quarter of what a short one takes.
+    gc.set_threshold(50_000)
     atexit.register(gc.freeze)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clipper_site.settings")
     from django.core.management import execute_from_command_line

@@ -16,8 +16,6 @@ from serving.rpc.tcp.credentials import replica_tls, web_tls
 
 # The tag of the checks that commands of ours ask for (registry.management.clipper_command).
 OF_SETTINGS = "settings"
-# Whoever overhears a handshake can try secrets out at leisure: it has to be past guessing.
-SHORTEST_SECRET = 32
 TLS_HINT = (
     "Set CLIPPER_TLS_CERT and CLIPPER_TLS_KEY where replicas run and CLIPPER_TLS_CA on every host, "
     "or none of them; docs/how-to/operations.md says how the files are made."
@@ -63,9 +61,10 @@ def secret_key_is_given() -> Findings:
 
 @check(OF_SETTINGS)
 def cluster_secret_is_long() -> Findings:
-    if len(settings.CLIPPER_CLUSTER_SECRET) < SHORTEST_SECRET:
+    # Whoever overhears a handshake can try secrets out at leisure: it has to be past guessing.
+    if len(settings.CLIPPER_CLUSTER_SECRET) < 32:
         yield Error(
-            f"CLIPPER_CLUSTER_SECRET has fewer than {SHORTEST_SECRET} characters.",
+            "CLIPPER_CLUSTER_SECRET has fewer than 32 characters.",
             hint="Set it to the output of `openssl rand -hex 32`, the same on every host.",
             id="clipper.E003",
         )

@@ -49,14 +49,6 @@ from serving.rpc.buffers import keep_freed_memory  # noqa: E402
 from serving.web.runtime import Runtime  # noqa: E402
 from serving.web.startup import start_up  # noqa: E402
 
-# A thread beside the event loop gives up the interpreter lock at every system call and would hold
-# it for up to Python's 5 ms otherwise: that is a tenth of an objective.
-SWITCH_INTERVAL_S = 0.0005
-# Queries make garbage that reference counts free; the collector's default pace would look through
-# them dozens of times a second. Each time everybody waits: 1 to 3 ms at this pace, 16 to 34 ms when
-# it looks five times as rarely.
-GC_THRESHOLDS = (10_000, 20, 100)
-
 logger = logging.getLogger(__name__)
 
 
@@ -100,7 +92,9 @@ async def application(replaces: bool) -> AsyncIterator[Connections]:
     """Run all that answers queries."""
     _log_kind_of_code()
     keep_freed_memory()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    # A thread beside the event loop gives up the interpreter lock at every system call and would
+    # hold it for up to Python's 5 ms otherwise: that is a tenth of an objective.
+    sys.setswitchinterval(0.0005)
     runtime = new_runtime()
     async with AsyncExitStack() as held:
         await asyncio.to_thread(held.enter_context, held_open())
@@ -119,7 +113,10 @@ async def application(replaces: bool) -> AsyncIterator[Connections]:
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        # Queries make garbage that reference counts free; the collector's default pace would look
+        # through them dozens of times a second. Each time everybody waits: 1 to 3 ms at this pace,
+        # 16 to 34 ms when it looks five times as rarely.
+        gc.set_threshold(10_000, 20, 100)
         yield connections
 
 

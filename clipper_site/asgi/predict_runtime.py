@@ -29,7 +29,12 @@ def new_runtime() -> Runtime:
                 queue_capacity=settings.CLIPPER_QUEUE_CAPACITY,
                 queue_bytes=settings.CLIPPER_QUEUE_BYTES,
             ),
-            credentials=web_credentials(),
+            credentials=Credentials(
+                secret=settings.CLIPPER_CLUSTER_SECRET.encode(),
+                tls=web_tls(authority=Path(settings.CLIPPER_TLS_CA))
+                if settings.CLIPPER_TLS_CA
+                else None,
+            ),
             max_body_bytes=settings.CLIPPER_MAX_BODY_BYTES,
             outputs_bytes=settings.CLIPPER_OUTPUTS_BYTES,
             contexts_at_hand=settings.CLIPPER_CONTEXTS_AT_HAND,
@@ -51,15 +56,6 @@ def former_secret() -> FormerSecret | None:
         return None
     return FormerSecret(
         key=derive_key(settings.SECRET_KEY_PREVIOUS), until_ms=int(changed_at.timestamp() * 1000)
-    )
-
-
-def web_credentials() -> Credentials:
-    """Return what this web process proves itself with to replicas that it reaches over TCP."""
-    authority = settings.CLIPPER_TLS_CA
-    return Credentials(
-        secret=settings.CLIPPER_CLUSTER_SECRET.encode(),
-        tls=web_tls(authority=Path(authority)) if authority else None,
     )
 
 

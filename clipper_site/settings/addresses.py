@@ -6,8 +6,6 @@ from urllib.parse import urlsplit
 
 from serving.container.remote.hosts import AllowedHosts
 
-HIGHEST_PORT = 65535
-
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 
 
@@ -25,7 +23,7 @@ def parse_ports(text: str) -> range:
     """Read "20000-20100", both ends included, or a single port."""
     first, _, last = text.partition("-")
     ports = range(int(first), int(last or first) + 1)
-    if not ports or ports[0] < 1 or ports[-1] > HIGHEST_PORT:
+    if not ports or ports[0] < 1 or ports[-1] > 65535:
         raise ValueError(text)
     return ports
 

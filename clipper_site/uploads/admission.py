@@ -31,18 +31,6 @@ from registry.artifacts.incoming import IncomingArtifact
 from registry.databases import database_error
 from serving.http.asgi import Endpoint, Receive, Scope, Send, header, send_body, send_error
 
-ADMITTED_WITHIN_S = 10.0
-# Of a body the thread that parses takes so much at a time, as each time wakes it up and the event
-# loop.
-PIECE_BYTES = 512 << 10
-# Of whom less comes at once is read as quickly as it comes: who pauses has that looked at.
-FULL_BYTES = 128 << 10
-# After each where cores are short: it comes at 50 MB/s then, which takes a tenth of one.
-PAUSE_S = 0.01
-# Between two messages of a body.
-SILENT_S = 60.0
-RETRY_AFTER_S = 5.0
-
 Message = MutableMapping[str, Any]
 
 logger = logging.getLogger(__name__)
@@ -91,7 +79,7 @@ class Uploads:
 
     async def _admitted(self, scope: Scope, *, size: int) -> None:
         try:
-            async with asyncio.timeout(ADMITTED_WITHIN_S):
+            async with asyncio.timeout(10.0):
                 await sync_to_async(_admit, thread_sensitive=False)(scope)
         except TimeoutError:
             raise Unavailable("The database doesn't answer; try again.") from None
@@ -103,8 +91,7 @@ class Uploads:
     async def _let_in(self, size: int, *, receive: Receive) -> IncomingBody:
         if len(self._open) >= settings.CLIPPER_UPLOADS_AT_ONCE:
             raise Saturated(
-                f"{len(self._open)} uploads are under way; try again.",
-                retry_after_s=RETRY_AFTER_S,
+                f"{len(self._open)} uploads are under way; try again.", retry_after_s=5.0
             )
         body = IncomingBody(size, receive=receive, loop=asyncio.get_running_loop())
         self._open.add(body)
@@ -124,7 +111,8 @@ class IncomingBody(io.RawIOBase):
         self.left = size
         self._receive = receive
         self._loop = loop
-        self._give_way = Backoff(pause_s=PAUSE_S)
+        # Where cores are short it comes at 50 MB/s then, which takes a tenth of one.
+        self._give_way = Backoff(pause_s=0.01)
         self._chunks: deque[bytes] = deque()
         self._more = True
         self._gone = False
@@ -158,20 +146,24 @@ class IncomingBody(io.RawIOBase):
         return asyncio.run_coroutine_threadsafe(self._piece(), self._loop).result()
 
     async def _piece(self) -> list[Message]:
+        """Return half a megabyte, as each piece wakes up the thread that parses and the event loop.
+
+        What comes slowly is read as it comes.
+        """
         messages: list[Message] = []
         size, more = 0, True
-        while more and size < PIECE_BYTES:
+        while more and size < 512 << 10:
             messages.append(message := await self._within_time())
             came = len(message.get("body", b""))
             size += came
-            more = bool(message.get("more_body")) and came >= FULL_BYTES
+            more = bool(message.get("more_body")) and came >= 128 << 10
         return messages
 
     async def _within_time(self) -> Message:
         if self._gone or self._ended.is_set():
             return {"type": "http.disconnect"}
         try:
-            async with asyncio.timeout(SILENT_S):
+            async with asyncio.timeout(60.0):
                 return await self._receive()
         except TimeoutError:
             return {"type": "http.disconnect"}

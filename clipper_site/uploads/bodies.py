@@ -10,8 +10,6 @@ from core.errors import ClipperError
 from serving.http.asgi import Endpoint, Receive, Scope, Send, header, send_error, too_large
 from serving.http.limits import Limits, Unfinished, limits_of
 
-# More digits than any size has, and fewer than Python refuses to read as a number.
-MAX_DIGITS = 18
 GONE: MutableMapping[str, Any] = {"type": "http.disconnect"}
 
 
@@ -82,4 +80,5 @@ class _Body:
 
 def _announces_more(scope: Scope, *, limit: int) -> bool:
     length = header(scope, b"content-length") or b""
-    return length.isdigit() and (len(length) > MAX_DIGITS or int(length) > limit)
+    # More digits than any size has, and fewer than Python refuses to read as a number.
+    return length.isdigit() and (len(length) > 18 or int(length) > limit)
