@@ -1,7 +1,7 @@
 """Load of one version in the last seconds, as all web processes publish it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from console.words import formats
@@ -54,9 +54,6 @@ class ModelLoad:
     @property
     def is_idle(self) -> bool:
         return not (self.rate or self.waiting or self.in_flight or self.batch_size)
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def load_of(arm: str, *, documents: Iterable[Document]) -> ModelLoad | None:

@@ -124,13 +124,8 @@ def _model(model: ModelSpec, *, live: VersionSpec | None, sources: Sources) -> d
         state, words = "silent", "Unknown"
     else:
         state, words = standing(
-            load,
-            wanted=live.replicas,
-            ready=len(ready),
-            unreached=unreached,
-            restarts=restarts,
+            load, wanted=live.replicas, ready=len(ready), unreached=unreached, restarts=restarts
         )
-    known = live is not None and sources.reachable
     problems = [
         *(obstacle_text(*obstacle) for obstacle in in_between),
         *([sources.failures[live.id]] if live and live.id in sources.failures else []),
@@ -141,17 +136,14 @@ def _model(model: ModelSpec, *, live: VersionSpec | None, sources: Sources) -> d
         "url": page_at(Model, pk=model.id),
         "state": state,
         "problem": next(iter(problems), ""),
-        "restarts": restarts.total if restarts else 0,
-        "load": load.as_json() if load is not None else None,
         "text": {
             "state": words,
             "ready": f"{serving['ready']} of {live.replicas}"
-            if live and known
+            if live and sources.reachable
             else formats.NOTHING,
             "bounds": _bounds(live) if live is not None else "",
             "version": live.version if live is not None else "not deployed",
             "others": _others(serving, others),
-            "restarts": restarts.text if restarts else "",
             "change": _change(sources.changes.get(live.id)) if live is not None else "",
             **load_text(load),
         },

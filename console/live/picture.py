@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import redis
@@ -12,7 +13,6 @@ from django.urls import reverse
 from console.admin.base import page_at, page_of
 from console.live.model_load import Document
 from console.live.model_rows import Sources, alarms, model_rows
-from console.live.process_rows import process_rows
 from console.templatetags.console import ago
 from console.words import formats
 from console.words.experiment_health import alarms_text
@@ -35,9 +35,8 @@ from serving.cluster.membership.views import read_views
 from serving.metrics.masters import dying, read_masters
 from serving.metrics.published import APPLICATION_COUNTERS, CONSOLES, read_published
 
-RELEASES_SHOWN = 8
-# How a query can end without a model's answer, by what counts it. One that the models were too
-# unsure of is no fault: the application's own threshold asked for that.
+# How a query can end without a model's answer, by its counter. Being too unsure is no fault: the
+# application's own threshold asked for that.
 UNANSWERED = {
     "overloaded": "overloaded",
     "timed_out": "too late",
@@ -45,8 +44,6 @@ UNANSWERED = {
     "refused": "refused",
     "unconnected": "no replica",
 }
-# From here on an application hardly answers at all.
-MOST = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +73,6 @@ class Traffic:
         """Queries that missed the objective: answered late, or not at all."""
         return self.counts["late"] + self.counts["errors"]
 
-    @property
-    def unanswered(self) -> float:
-        """The share of recent queries that no model answered."""
-        return self.recent_share(*UNANSWERED)
-
 
 def picture() -> dict[str, Any]:
     """Return all that the live page shows, as JSON values. Blocking; never raises for Redis."""
@@ -93,13 +85,40 @@ def picture() -> dict[str, Any]:
         "at": time.time(),
         "reachable": sources.reachable,
         "problem": problem or (control.problem if control else "") or _problem(documents),
-        "control": {"age_s": control.age_s if control else None},
         "alarms": alarms(models),
         "web": _web(documents, reachable=sources.reachable),
         "applications": _applications(snapshot, documents=documents, reachable=not problem),
         "models": models,
         "releases": _releases(),
         "processes": process_rows(documents, sources.consoles),
+    }
+
+
+def process_rows(
+    predicting: Iterable[Document], consoles: Iterable[Document]
+) -> list[dict[str, Any]]:
+    """Return a row for each process that has published lately, the oldest of each kind first."""
+    return [
+        _process(document, kind=kind)
+        for kind, documents in (("predict", predicting), ("console", consoles))
+        for document in sorted(documents, key=lambda document: document.get("since", 0.0))
+    ]
+
+
+def _process(document: Document, *, kind: str) -> dict[str, Any]:
+    pid, host, since = document.get("pid"), document.get("host"), document.get("since")
+    where = f" on {host}" if host else ""
+    code = ", compiled" if document.get("compiled") else ""
+    if why := document.get("uncompiled"):
+        code = f", as Python: what is compiled {why}"
+    return {
+        "id": document["id"],
+        "text": {
+            "kind": kind,
+            "what": f"process {pid}{where}{code}" if pid else formats.NOTHING,
+            "memory": formats.mebibytes(document.get("rss_bytes", 0)),
+            "since": f"started {ago(datetime.fromtimestamp(since, tz=UTC))}" if since else "",
+        },
     }
 
 
@@ -114,7 +133,6 @@ def combined(
         return None
     recent = [counts.get("recent", {}) for counts in mentions]
     versions = [d.get("versions", {}).get(arm, {}) for d in documents for arm in arms]
-    slowest = [counts["p99_ms"] for counts in mentions if counts.get("p99_ms") is not None]
     return Traffic(
         counts={
             name: sum(counts.get(name, 0) for counts in mentions) for name in APPLICATION_COUNTERS
@@ -125,10 +143,8 @@ def combined(
         hits=sum(counts.get("hits", 0) for counts in versions),
         misses=sum(counts.get("misses", 0) for counts in versions),
         rate=sum(counts.get("rate") or 0.0 for counts in mentions),
-        p50_ms=_mean_by_rate(
-            [(counts.get("p50_ms"), counts.get("rate") or 0.0) for counts in mentions]
-        ),
-        p99_ms=max(slowest, default=None),
+        p50_ms=_slowest(mentions, "p50_ms"),
+        p99_ms=_slowest(mentions, "p99_ms"),
     )
 
 
@@ -144,10 +160,10 @@ def standing(
         return "silent", "Unknown"
     if traffic is None:
         return "silent", "No queries yet"
-    unanswered = traffic.unanswered
+    unanswered = traffic.recent_share(*UNANSWERED)
     if unanswered > 1 - spec.slo_target:
         words = f"{formats.share(unanswered)} get no model's answer"
-        return "stopped" if unanswered > MOST else "late", words
+        return "stopped" if unanswered > 0.5 else "late", words
     if traffic.rate == 0:
         return "silent", "Idle"
     if traffic.p99_ms is not None and traffic.p99_ms > spec.slo_ms:
@@ -155,14 +171,10 @@ def standing(
     return "good", "Within its objective"
 
 
-def _mean_by_rate(pairs: list[tuple[float | None, float]]) -> float | None:
-    known = [(value, rate) for value, rate in pairs if value is not None]
-    total = sum(rate for _, rate in known)
-    if not known:
-        return None
-    if total <= 0:
-        return sum(value for value, _ in known) / len(known)
-    return sum(value * rate for value, rate in known) / total
+def _slowest(published: Iterable[Mapping[str, Any]], quantile: str) -> float | None:
+    """Return the quantile of the slowest process; they can't be added up."""
+    known = [counts[quantile] for counts in published if counts.get(quantile) is not None]
+    return max(known, default=None)
 
 
 def _causes(traffic: Traffic | None) -> str:
@@ -211,16 +223,13 @@ def _control() -> Control | None:
 def _web(documents: Sequence[Document], *, reachable: bool) -> dict[str, Any]:
     published = [counts for document in documents for counts in document["applications"].values()]
     rate = sum(counts.get("rate") or 0.0 for counts in published)
-    slowest = max(
-        (counts["p99_ms"] for counts in published if counts.get("p99_ms") is not None), default=None
-    )
     queries = sum(counts.get("queries", 0) + counts.get("errors", 0) for counts in published)
     memory = sum(document.get("rss_bytes", 0) for document in documents)
     silence = "none has reported yet" if reachable else ""
     return {
         "text": {
             "rate": formats.rate(rate) if documents else formats.NOTHING,
-            "p99": formats.milliseconds(slowest),
+            "p99": formats.milliseconds(_slowest(published, "p99_ms")),
             "queries": formats.count(queries) if documents else formats.NOTHING,
             "processes": str(len(documents)) if reachable else formats.NOTHING,
             "memory": formats.mebibytes(memory) if documents else silence,
@@ -340,7 +349,7 @@ def _releases() -> list[dict[str, Any]]:
                 "progress": _progress(release),
             },
         }
-        for release in Release.objects.with_versions()[:RELEASES_SHOWN]
+        for release in Release.objects.with_versions()[:8]
     ]
 
 

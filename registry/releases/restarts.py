@@ -63,15 +63,6 @@ class Restarts(msgspec.Struct, frozen=True, kw_only=True):
         """Say whether its replicas end again and again."""
         return self.recent >= LOOP
 
-    @property
-    def text(self) -> str:
-        """Return all of it in a line, "" for none."""
-        if not self.total:
-            return ""
-        times = "once" if self.total == 1 else f"{self.total} times"
-        latest = f", last: {self.last[0].reason} on {self.last[0].host}" if self.last else ""
-        return f"restarted {times} within a day{latest}"
-
 
 _decoder = msgspec.json.Decoder(Ending)
 

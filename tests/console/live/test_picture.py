@@ -9,8 +9,7 @@ import redis
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from console.live.picture import combined, picture, standing
-from console.live.process_rows import process_rows
+from console.live.picture import combined, picture, process_rows, standing
 from console.words import formats
 from core.specs import ApplicationSpec, RouteSpec
 from registry import services
@@ -69,7 +68,7 @@ def digits(*, routes: int = 1) -> ApplicationSpec:
     return application_spec(slo_ms=50.0, policy="exp3", routes=(route,) * routes)
 
 
-def test_counts_and_rates_of_web_processes_add_up_and_the_worst_p99_counts() -> None:
+def test_counts_and_rates_of_web_processes_add_up_and_the_slowest_one_counts() -> None:
     one = document(rate=10.0, p50_ms=2.0, p99_ms=9.0)
     two = document(rate=30.0, p50_ms=6.0, p99_ms=40.0)
 
@@ -82,7 +81,7 @@ def test_counts_and_rates_of_web_processes_add_up_and_the_worst_p99_counts() -> 
         4,
     )
     assert (traffic.hits, traffic.misses) == (6, 2)
-    assert (traffic.rate, traffic.p50_ms, traffic.p99_ms) == (40.0, 5.0, 40.0)
+    assert (traffic.rate, traffic.p50_ms, traffic.p99_ms) == (40.0, 6.0, 40.0)
 
 
 def test_queries_that_ended_in_an_error_count_as_having_missed_the_objective() -> None:
@@ -177,7 +176,6 @@ def test_a_silent_control_worker_is_said_at_the_head_of_the_page(
 
     assert "is silent for 30 s" in live["problem"]
     assert live["reachable"]  # so that nobody is told that Redis is away
-    assert 30 <= live["control"]["age_s"] < 60
 
 
 @pytest.mark.django_db(transaction=True)

@@ -40,7 +40,7 @@ def test_a_crash_loop_is_counted_and_its_last_reasons_kept(client: redis.Redis) 
     assert list(found) == [7]
     assert found[7].by_host == {"app0": 10, "app1": 10}
     assert len(found[7].last) == ENDINGS_KEPT
-    assert found[7].text == "restarted 20 times within a day, last: signal 19 on app1"
+    assert (found[7].total, found[7].last[0].reason) == (20, "signal 19")
 
 
 def test_a_loop_is_of_ends_that_came_soon_after_one_another(client: redis.Redis) -> None:
@@ -76,7 +76,7 @@ def test_an_end_that_two_notice_counts_once_and_the_first_says_why(client: redis
 
     (found,) = read_restarts(client, [7]).values()
     assert (found.total, len(found.last)) == (1, 1)
-    assert "SIGKILL" in found.text
+    assert "SIGKILL" in found.last[0].reason
 
 
 def test_what_a_model_says_is_kept_in_bounds(client: redis.Redis) -> None:
