@@ -1,7 +1,6 @@
 """The form of an application: it offers the policies and ways to combine that there are."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -13,7 +12,6 @@ from registry.models import Application
 from registry.models.application import Combine
 from selection.answers.combine import METHODS
 from selection.policies import POLICIES, Parameter
-from selection.policies.policy import Fading
 
 
 class ShallowDecoder(json.JSONDecoder):
@@ -28,36 +26,26 @@ class ShallowDecoder(json.JSONDecoder):
 
 def _parameters_help() -> SafeString:
     """List what each policy takes, folded away until somebody wants to know."""
-    fading = [name for name, policy in POLICIES.items() if issubclass(policy, Fading)]
-    shared = Fading.parameters
-    own = [
-        (name, [p for p in policy.parameters if name not in fading or p not in shared])
-        for name, policy in POLICIES.items()
-    ]
-    groups = [(name, parameters) for name, parameters in own if parameters]
-    groups.append((f"also {', '.join(fading)}", list(shared)))
     return format_html(
         'JSON such as {{"eta": 0.1}}; empty for the defaults.'
         '<details data-testid="parameters" class="mt-2">'
         '<summary class="cursor-pointer text-primary-600 dark:text-primary-500">'
         "What each policy takes</summary>{}</details>",
-        format_html_join("", "{}", ((_listed(*group),) for group in groups)),
-    )
-
-
-def _listed(title: str, parameters: Sequence[Parameter]) -> SafeString:
-    return format_html(
-        '<dl class="mt-2"><dt class="font-semibold">{}</dt>{}</dl>',
-        title,
         format_html_join(
             "",
-            "<dd>{} = {} ({} to {}): {}</dd>",
+            '<dl class="mt-2"><dt class="font-semibold">{}</dt>{}</dl>',
             (
-                (p.name, f"{p.default:g}", f"{p.low:g}", f"{p.high:g}", p.meaning)
-                for p in parameters
+                (name, format_html_join("", "<dd>{}</dd>", map(_parameter, policy.parameters)))
+                for name, policy in POLICIES.items()
+                if policy.parameters
             ),
         ),
     )
+
+
+def _parameter(each: Parameter) -> tuple[str]:
+    limits = f"{each.default:g} ({each.low:g} to {each.high:g})"
+    return (f"{each.name} = {limits}: {each.meaning}",)
 
 
 def _combines() -> list[tuple[str, str]]:
