@@ -92,12 +92,6 @@ def restart(layout: Layout, *, programs: Sequence[str]) -> None:
 
 def _restart_known(layout: Layout, *, programs: Sequence[str], supervisor: Supervisor) -> None:
     known = supervisor.programs()
-    names = [name for program in programs for name in _names_of(program)]
-    if unknown := [name for name in names if name not in known]:
-        raise StackError(
-            f"The stack that runs has no program {' or '.join(unknown)}: another release started "
-            "it. End it with Ctrl-C and start it with make run."
-        )
     found = {
         program: _present([known[name] for name in _names_of(program)]) for program in programs
     }

@@ -191,19 +191,6 @@ def test_a_worker_that_does_not_start_leaves_the_one_before(
     assert pair.states == {"cpu-worker": "RUNNING", "cpu-worker-2": "STOPPED"}
 
 
-def test_a_stack_that_an_older_release_started_is_left_as_it_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with supervised(tmp_path, {"web": "RUNNING", "control": "RUNNING"}):
-        assert main(["--var", str(tmp_path)]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err == (
-        "clipper: The stack that runs has no program predict or console or cpu-worker or "
-        "cpu-worker-2: another release started it. End it with Ctrl-C and start it with make run.\n"
-    )
-
-
 @pytest.mark.parametrize(("state", "status"), [("STOPPED", 0), ("FATAL", 1), ("BACKOFF", 1)])
 def test_a_program_that_does_not_run_is_left_alone_and_is_a_fault_unless_it_was_stopped(
     state: str, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
