@@ -21,8 +21,6 @@ from selection.feedback.persistence.resets import forget
 from selection.store.learned_contexts import LearnedContext, describe_context, learned_contexts
 
 PAGE_SIZE = 50
-LAST_PAGE = 100_000
-RESETS_SHOWN = 5
 
 
 def contexts(request: HttpRequest, name: str) -> HttpResponse:
@@ -51,7 +49,7 @@ def contexts(request: HttpRequest, name: str) -> HttpResponse:
             "total": f"{total:,} of at most {application.max_contexts:,}",
             "older": number + 1 if number * PAGE_SIZE < total else None,
             "newer": number - 1 if number > 1 else None,
-            "resets": application.resets.all()[:RESETS_SHOWN],
+            "resets": application.resets.all()[:5],
             "may_reset": request.user.has_perm(CHANGE),
             "reset_one": f"reset/?{urlencode({'context': chosen})}",
         },
@@ -92,7 +90,7 @@ def _reset(request: HttpRequest, application: Application, *, context: str | Non
 
 def _page_number(request: HttpRequest) -> int:
     text = request.GET.get("page", "")
-    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < LAST_PAGE else 1
+    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < 100_000 else 1
 
 
 def _back(application: Application, *, context: str) -> str:

@@ -21,7 +21,6 @@ from serving.endpoints.management.environment_views import environments, log_of,
 from serving.environments.spec import environment_of
 
 VIEW, DELETE = "registry.view_modelversion", "registry.delete_modelversion"
-DIGEST_SHOWN = 12
 
 
 def environments_page(request: HttpRequest) -> HttpResponse:
@@ -64,7 +63,7 @@ def environment_text(version: ModelVersion) -> SafeString | str:
         '{} <a class="clp-link" href="{}#{}">Packages and log</a>',
         "; ".join(_on_host(host) for host in found["hosts"]),
         reverse("console-environments"),
-        found["digest"][:DIGEST_SHOWN],
+        found["digest"][:12],
     )
 
 
@@ -96,7 +95,7 @@ def _use_of_hosts(rows: Sequence[dict[str, Any]]) -> list[str]:
 def _row(environment: dict[str, Any]) -> dict[str, Any]:
     return {
         **environment,
-        "name": environment["digest"][:DIGEST_SHOWN],
+        "name": environment["digest"][:12],
         "places": [_on_host(host) for host in environment["hosts"]],
         "failed": any(host["state"] == "failed" for host in environment["hosts"]),
         "log": log_of(environment["digest"]),

@@ -21,8 +21,6 @@ from registry.security.throttle import (
     answer_late,
 )
 
-LONGEST_NAME = 150
-
 # A failure is noted before the next attempt is let in: limits hold however many come at once, and
 # those of a flood are refused as their turn comes. Who signed in here before waits for none of it.
 _turn_of_known, _turn_of_others = threading.Lock(), threading.Lock()
@@ -34,7 +32,7 @@ def login(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return admin.site.login(request)
     address = address_of(request)
-    name = request.POST.get("username", "")[:LONGEST_NAME].lower()
+    name = request.POST.get("username", "")[:150].lower()
     try:
         _check(name, address=address)
         with _turn_of_known if (name, address) in SIGNED_IN else _turn_of_others:

@@ -15,8 +15,6 @@ from serving.cluster.failures.output_log import last_lines, logs_of_version, rep
 from serving.endpoints.management.diagnosis import error_out, last_errors
 
 VIEW = "registry.view_modelversion"
-LOGS_SHOWN = 5
-LINES_SHOWN = 100
 
 
 def version_errors(request: HttpRequest, version_id: int) -> HttpResponse:
@@ -44,11 +42,8 @@ def version_errors(request: HttpRequest, version_id: int) -> HttpResponse:
             "problem": problem,
             "errors": errors,
             "logs": [
-                {
-                    "replica": replica_of(file),
-                    "text": "\n".join(last_lines(file, lines=LINES_SHOWN)),
-                }
-                for file in files[:LOGS_SHOWN]
+                {"replica": replica_of(file), "text": "\n".join(last_lines(file, lines=100))}
+                for file in files[:5]
             ],
         },
     )

@@ -14,8 +14,6 @@ from core.version import VERSION
 
 register = template.Library()
 
-MINUTE_S = 60
-
 
 @register.simple_tag
 def version() -> str:
@@ -29,7 +27,7 @@ def ago(moment: datetime | None) -> str:
     if moment is None:
         return ""
     now = timezone.now()
-    if abs((now - moment).total_seconds()) < MINUTE_S:
+    if abs((now - moment).total_seconds()) < 60:
         return "just now" if moment <= now else "in a moment"
     if moment > now:
         return f"in {timesince(now, moment, depth=1)}"

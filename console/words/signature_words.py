@@ -4,9 +4,6 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# So many categories are named.
-MOST_NAMED = 12
-
 
 def input_lines(signature: Mapping[str, Any]) -> list[str]:
     return [_line(part) for part in signature.get("inputs") or ()]
@@ -42,6 +39,6 @@ def _facts(part: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _listed(values: Any) -> str:
-    shown = ", ".join(json.dumps(value, ensure_ascii=False) for value in values[:MOST_NAMED])
-    more = len(values) - MOST_NAMED
+    shown = ", ".join(json.dumps(value, ensure_ascii=False) for value in values[:12])
+    more = len(values) - 12
     return f"{shown} and {more} more" if more > 0 else shown

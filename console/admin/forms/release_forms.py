@@ -15,8 +15,6 @@ from registry.models import Application, Model, ModelVersion, Release
 from registry.models.models import MOST_REPLICAS
 from registry.services import earlier_versions
 
-EARLIER_VERSIONS_SHOWN = 10
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionCard:
@@ -54,7 +52,7 @@ def change_to(version: ModelVersion) -> Change:
 
 def change_back(model: Model) -> Change:
     """Return what rolling `model` back would change. Raises Conflict without a version for it."""
-    return _change(model, choices=earlier_versions(model, most=EARLIER_VERSIONS_SHOWN))
+    return _change(model, choices=earlier_versions(model, most=10))
 
 
 def _change(model: Model, *, choices: Sequence[ModelVersion]) -> Change:
