@@ -17,10 +17,8 @@ from typing import NamedTuple
 # with 0.95 one simulated run of four did not find a mended arm again.
 KEEP = 0.9
 # An arm that answers this share of asks has nothing held against it here: feedback counts what it
-# misses. One that answers less than the other is down: it is asked by probes alone.
-FULL, DOWN = 0.8, 0.3
-# The chance of an arm that is down to be asked all the same, at most what the policy gives it.
-PROBE = 0.01
+# misses.
+FULL = 0.8
 # Less than this is forgotten: nothing has been missed for 44 asks and more.
 TINY = 0.01
 
@@ -114,7 +112,9 @@ def faded(missed: float, *, asks: int) -> float:
 
 def factor_of(missed: float) -> float:
     """Return which part of its share an arm keeps that misses this share of its asks."""
-    answered = (1.0 - missed - DOWN) / (FULL - DOWN)
+    # One that answers less than this is down: it is asked by probes alone.
+    down = 0.3
+    answered = (1.0 - missed - down) / (FULL - down)
     return min(1.0, max(0.0, answered)) ** 2
 
 
@@ -149,7 +149,8 @@ def redistributed(
 
 
 def _probing(moved: Mapping[str, float], *, had: Mapping[str, float]) -> dict[str, float]:
-    least = {arm: min(share, PROBE) for arm, share in had.items()}
+    # The chance of an arm that is down to be asked all the same, at most what the policy gives it.
+    least = {arm: min(share, 0.01) for arm, share in had.items()}
     probes = {arm: least[arm] for arm, share in moved.items() if share < least[arm]}
     left = 1.0 - math.fsum(probes.values())
     rest = math.fsum(share for arm, share in moved.items() if arm not in probes)

@@ -10,10 +10,6 @@ ByArm = Mapping[str, Counts]
 # The counts of each process since it started.
 Readings = Mapping[str, ByArm]
 
-# So many processes that are gone are remembered: one that is only slow to publish would
-# otherwise be counted from its start again.
-REMEMBERED = 64
-
 
 def counted_since(before: Readings, after: Readings) -> dict[str, Counts]:
     """Return what was counted between two readings, by arm that has grown."""
@@ -31,7 +27,8 @@ def counted_since(before: Readings, after: Readings) -> dict[str, Counts]:
 def keep_last_readings(before: Readings, after: Readings) -> dict[str, ByArm]:
     """Return the last reading of every process, those of the longest gone left out."""
     gone = {process: arms for process, arms in before.items() if process not in after}
-    return {**dict(list(gone.items())[-REMEMBERED:]), **after}
+    # A process that is only slow to publish would otherwise be counted from its start again.
+    return {**dict(list(gone.items())[-64:]), **after}
 
 
 def add_counts(*parts: ByArm) -> dict[str, Counts]:

@@ -22,7 +22,6 @@ from selection.policies.best_arm_proof import Recommendation, recommend, reward_
 from selection.reliability import factors_of
 from selection.store.redis_keys import (
     FEEDBACK,
-    FLOAT_BYTES,
     GLOBAL_CONTEXT,
     POSITION,
     QUERIES,
@@ -54,7 +53,7 @@ def parse_record(fields: Mapping[bytes, bytes]) -> StateRecord:
             feedback[arm] = int(value)
         elif name == QUERIES:
             queries[arm] = int(value)
-        elif name and value and len(value) % FLOAT_BYTES == 0:
+        elif name and value and len(value) % 8 == 0:
             of = sums.get(name)
             if of is None:
                 of = sums[name] = {}

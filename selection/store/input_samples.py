@@ -12,10 +12,8 @@ from redis.asyncio import Redis
 from selection.store.redis_keys import input_sample_bytes_key, input_sample_key
 from selection.store.scripts import Script, ScriptCall
 
-# Limits of one arm in one application; an input larger than ROW_BYTES isn't kept.
-ROWS, BYTES, ROW_BYTES = 100, 4 << 20, 64 << 10
-# One query in such a time is kept: until there are enough rows, and then.
-FILLING_S, REPLACING_S = 1.0, 30.0
+# Most rows of one arm in one application.
+ROWS = 100
 
 # KEYS  the rows, their bytes
 # ARGV  most rows, most bytes, TTL, the row
@@ -57,7 +55,8 @@ class InputSamples:
     def offer(self, application_id: int, *, input: bytes, outputs: Mapping[str, bytes]) -> None:
         """Consider a query for the sample; `outputs` are those of its arms."""
         for arm, output in outputs.items():
-            if len(input) + len(output) <= ROW_BYTES:
+            # Larger inputs aren't kept.
+            if len(input) + len(output) <= 64 << 10:
                 turn = self._turns.get((application_id, arm))
                 if turn is None:
                     turn = self._turns[application_id, arm] = _Turn(self._clock())
@@ -76,7 +75,8 @@ class InputSamples:
             counts = await SCRIPT.run(self._redis, calls)
             kept = [turn for arm, turn in due.items() if taken[arm] is not None]
             for turn, count in zip(kept, counts, strict=True):
-                turn.due = now + (FILLING_S if count < ROWS else REPLACING_S)
+                # One query a second is kept until there are enough rows, then one in 30.
+                turn.due = now + (1.0 if count < ROWS else 30.0)
 
 
 @dataclass(slots=True)
@@ -95,4 +95,4 @@ def kept_inputs(client: redis.Redis, *, application_id: int, arm: str, most: int
 
 def _call(arm: Arm, row: Row) -> ScriptCall:
     keys = [input_sample_key(*arm), input_sample_bytes_key(*arm)]
-    return ScriptCall(keys=keys, arguments=[ROWS, BYTES, 86_400, _encode(row)])
+    return ScriptCall(keys=keys, arguments=[ROWS, 4 << 20, 86_400, _encode(row)])

@@ -17,15 +17,15 @@ from selection.store.write_behind import WRITTEN_AT_ONCE, WriteBehind
 BUDGET_BYTES = 256 << 20
 # Bytes of an entry besides its body: its key, and its place in the index.
 ENTRY_BYTES = 250
-# One script may keep so many from others, and gives up so many at most.
-GIVEN_UP_AT_ONCE = 2000
 
 # KEYS  those to give way by when they expire, the bytes of all
 # ARGV  budget, now, what keys begin with, then of each its nonce, its body and its TTL.
 # Members of the first are nonce and size; what has expired there takes no memory any more.
 # Returns the bytes that are left, and how many gave way before their time.
 SCRIPT = Script(
-    """
+    f"local ENTRY_BYTES = {ENTRY_BYTES}"
+    + """
+local GIVEN_UP_AT_ONCE = 2000  -- One call may keep so many from others at most.
 local index, total = KEYS[1], KEYS[2]
 local budget, now, prefix = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local bytes = tonumber(redis.call('GET', total) or '0')
@@ -60,7 +60,7 @@ while bytes > budget and gone < GIVEN_UP_AT_ONCE do
 end
 redis.call('SET', total, bytes)
 return {bytes, gone}
-""".replace("ENTRY_BYTES", str(ENTRY_BYTES)).replace("GIVEN_UP_AT_ONCE", str(GIVEN_UP_AT_ONCE))
+"""
 )
 
 logger = logging.getLogger(__name__)

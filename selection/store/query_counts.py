@@ -49,18 +49,19 @@ for _, group in ipairs(cmsgpack.unpack(ARGV[5])) do
 end
 """)
 
-# Keys counted before a flush; further ones go uncounted until there is room again.
-CAPACITY = 20_000
-
 # Application, seconds that its contexts are kept, context, arms.
 Asked = tuple[int, int, str, tuple[str, ...]]
 
 
 class QueryCounts:
-    """Counts of queries by set of arms since the last flush. One owner flushes."""
+    """Counts of queries by set of arms since the last flush. One owner flushes.
 
-    def __init__(self, redis: Redis) -> None:
+    Beyond `capacity` keys further ones go uncounted until there is room again.
+    """
+
+    def __init__(self, redis: Redis, *, capacity: int = 20_000) -> None:
         self._redis = redis
+        self._capacity = capacity
         self._counted: dict[Asked, int] = {}
         self._flushing = asyncio.Lock()
 
@@ -69,7 +70,7 @@ class QueryCounts:
         known = self._counted.get(key)
         if known is not None:
             self._counted[key] = known + count
-        elif len(self._counted) < CAPACITY:
+        elif len(self._counted) < self._capacity:
             self._counted[key] = count
 
     async def flush(self) -> None:

@@ -25,8 +25,6 @@ PERSIST_LOCK = "clipper:feedback:lock"
 # which entry of the stream. The others are sums: the name of their family, a colon, the arm.
 FEEDBACK, QUERIES, UPDATED, POSITION = "n:", "q:", "t", "p"
 
-FLOAT_BYTES = 8
-
 # A context that was only asked, and has no feedback, holds nothing but counts, and goes much
 # sooner.
 UNTAUGHT_CONTEXT_TTL_S = 3600
@@ -81,7 +79,7 @@ def unpack_vector(text: bytes) -> Vector:
 
 @lru_cache(maxsize=64)
 def _floats(size: int) -> struct.Struct:
-    return struct.Struct(f"<{size // FLOAT_BYTES}d")
+    return struct.Struct(f"<{size // 8}d")
 
 
 def pack_vector(vector: Vector) -> bytes:

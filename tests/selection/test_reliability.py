@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 
 from selection.policies import POLICIES, Prepared, make_policy
 from selection.policies.arithmetic.sums import State
-from selection.reliability import EVERYTHING, PROBE, Reliability, redistributed
+from selection.reliability import EVERYTHING, Reliability, redistributed
 from selection.store.asks import Asks
 from selection.store.codec import prepared
 from selection.store.redis_keys import REDIS_ERRORS, reliability_key
@@ -42,7 +42,7 @@ def test_where_all_arms_fail_alike_none_pays() -> None:
 
 def test_an_arm_that_is_down_is_left_a_probe_however_much_it_was_trusted() -> None:
     shares = redistributed({"a:1": 0.9999, "b:1": 0.0001}, factors=DOWN)
-    assert shares == {"a:1": PROBE, "b:1": pytest.approx(1 - PROBE)}
+    assert shares == {"a:1": 0.01, "b:1": pytest.approx(0.99)}
 
 
 def ready(name: str) -> Prepared:
@@ -70,7 +70,7 @@ def test_the_chances_are_those_really_drawn_from(name: str, factor: float) -> No
 def test_an_ensemble_goes_on_asking_all_but_trusts_them_less() -> None:
     moved = ready("exp4").reweighted(DOWN)
     assert moved.selections == ready("exp4").selections
-    assert moved.weights["a:1"] == PROBE
+    assert moved.weights["a:1"] == 0.01
     assert moved.down == {"a:1"}
 
 

@@ -6,8 +6,6 @@ import msgspec
 
 from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding
 
-# So many keys are followed at most: beyond that every second one is let go, by its hash.
-FOLLOWED = 2_000
 # In place of the arm of a key that several were asked in.
 SEVERAL = ""
 
@@ -25,7 +23,8 @@ class Exposure(msgspec.Struct):
             return False
         known = self.arms.get(name)
         self.arms[name] = arm if known in (None, arm) else SEVERAL
-        while len(self.arms) > FOLLOWED:
+        # Beyond so many keys every second one is let go, by its hash.
+        while len(self.arms) > 2_000:
             self.halvings += 1
             self.arms = {name: arm for name, arm in self.arms.items() if self._follows(name)}
         return known is None

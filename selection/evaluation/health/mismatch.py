@@ -14,8 +14,6 @@ import msgspec
 
 from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding
 
-# The chance that a sound experiment, however long it runs, is ever called mismatched.
-FALSE_ALARMS = 0.01
 # Shares that are staked: small ones find small excesses of rare arms, large ones the rest sooner.
 STAKES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4)
 
@@ -48,7 +46,8 @@ class Mismatch(msgspec.Struct):
     def finding(self, arms: Sequence[str]) -> Finding:
         """Judge what came so far. `arms` are all of the experiment, labelled or not."""
         capital = _log_mean_exp([self._log_capital(arm, i) for arm in arms for i in _STAKES])
-        if capital >= -math.log(FALSE_ALARMS):
+        # A sound experiment, however long it runs, is ever called mismatched with a chance of 1 %.
+        if capital >= -math.log(0.01):
             self._start_anew(words=self._words(arms), after=self.labels)
         elif self.found and self.labels >= self.found_after:
             self._start_anew(words="", after=0)

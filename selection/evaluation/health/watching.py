@@ -19,8 +19,6 @@ from selection.policies import Policy, make_policy
 
 # The columns of a row of feedback that a check reads.
 COLUMNS = ("issued_at", "received_at", "key", "metrics")
-# Web processes follow a change of arms, and queries of before are answered, within this time.
-SETTLING_S = 10.0
 TOO_LATE = "too_late"
 
 
@@ -43,7 +41,8 @@ class Watch:
         self._experiment = ExperimentSpec(
             policy=policy,
             weights=weights,
-            since=self._row.since.timestamp() + SETTLING_S,
+            # Web processes follow a change of arms, and queries of before are answered, by then.
+            since=self._row.since.timestamp() + 10.0,
             window_s=application.feedback_window_s,
             silence_counts=application.default_reward is not None,
         )

@@ -24,7 +24,6 @@ from selection.store.codec import prepared
 
 # Called now and then; what it raises ends the replay.
 Tick = Callable[[], None]
-ROWS_BETWEEN_TICKS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +48,7 @@ def learning(
     place, pace, several = log.place, np.ones(len(log)), False
     chances, answers = np.zeros((len(log), len(log.arms))), np.full(len(log), np.nan)
     for row, query in enumerate(log.queries):
-        if row % ROWS_BETWEEN_TICKS == 0:
+        if row % 128 == 0:
             tick()
         ready = pupil.prepared(query)
         selection = together(ready)

@@ -1,8 +1,7 @@
 """Answers what if: reads the log and the state once, and takes each target through it."""
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from threading import BoundedSemaphore
@@ -32,10 +31,8 @@ from selection.policies import make_policy
 from selection.policies.arithmetic.sums import State
 from selection.store.codec import prepared
 
-WAIT_FOR_TURN_S = 5.0
-
-
-_turn = BoundedSemaphore(1)
+# Each process works out one what-if at a time.
+TURN = BoundedSemaphore(1)
 
 
 class OutOfTime(Exception):
@@ -47,17 +44,6 @@ def time_spent() -> Callable[[], float]:
     wall, processor = monotonic(), thread_time()
     # On a busy machine an answer takes this many times the limit at most.
     return lambda: max(thread_time() - processor, (monotonic() - wall) / 12.0)
-
-
-@contextmanager
-def turn() -> Iterator[None]:
-    """Keep others waiting meanwhile; raises `Saturated` where somebody else's takes long."""
-    if not _turn.acquire(timeout=WAIT_FOR_TURN_S):
-        raise Saturated("Another what-if is being worked out; try again.", retry_after_s=5.0)
-    try:
-        yield
-    finally:
-        _turn.release()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +99,9 @@ def what_if(
 
     Raises `BadRequest` for an unknown arm, `Saturated` if another question takes long.
     """
-    with turn():
+    if not TURN.acquire(timeout=5.0):
+        raise Saturated("Another what-if is being worked out; try again.", retry_after_s=5.0)
+    try:
         clock = clock or time_spent()
         began = clock()
         spec, weights = application_with_arms(application)
@@ -124,6 +112,8 @@ def what_if(
         )
         wanted = [*(evaluation.usual_targets() if usual else ()), *targets]
         return evaluation.outlook(wanted, began=began)
+    finally:
+        TURN.release()
 
 
 class Evaluation:

@@ -192,8 +192,6 @@ def _take_off(
 # A drain that dies holding the lock delays the next one by so long. A batch that takes longer ends
 # the drain; were another one begun meanwhile, a row that both insert would still be one.
 LOCK_TTL_S = 5.0
-# After each piece, as long as others want the cores: a second's feedback is moved well within one.
-PAUSE_S = 0.01
 
 
 def drain_feedback() -> int:
@@ -211,7 +209,8 @@ def drain_feedback() -> int:
 def _drain(stream: redis.Redis, *, lock: Lock) -> int:
     """Move batch after batch while there are some and the lock is ours."""
     moved = 0
-    give_way = Backoff(pause_s=PAUSE_S)
+    # After each piece, while others want the cores; a second's feedback is moved well within one.
+    give_way = Backoff(pause_s=0.01)
     # Then the next run goes on: none is without end while feedback keeps coming.
     for _ in range(200):
         count = persist_feedback(stream, pause=give_way)

@@ -27,8 +27,6 @@ from selection.store.scripts import ScriptCall
 SEEN_MARGIN_S = 3600
 # So many go in one transaction: they keep the event loop for two milliseconds, and Redis for nine.
 WRITTEN_AT_ONCE = 64
-# At most this many connections may wait for replication.
-WAITS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +51,8 @@ class FeedbackJournal:
     def __init__(self, redis: Redis, *, replicas: int = 0) -> None:
         self._redis = redis
         self._replicas = replicas
-        self._waits = asyncio.Semaphore(WAITS_AT_ONCE)
+        # At most this many connections may wait for replication.
+        self._waits = asyncio.Semaphore(8)
         self._encode = msgspec.msgpack.Encoder().encode
 
     async def append(self, updates: Sequence[JournalUpdate]) -> list[States | None]:

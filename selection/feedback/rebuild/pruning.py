@@ -21,8 +21,6 @@ from selection.models import Feedback, StateReset
 from selection.policies import make_policy
 
 PRUNE_LOCK = "clipper:lock:pruning"
-# In one transaction: a fifth of a second for five arms, in which SQLite takes no other writes.
-PRUNED_AT_ONCE = 2000
 
 logger = logging.getLogger(__name__)
 
@@ -56,13 +54,17 @@ def oldest_kept(application: ApplicationSpec, *, now: float) -> int | None:
     return int((now - kept_s) * 1000) << PLACE_BITS
 
 
-def prune(application: ApplicationSpec, *, before: int) -> Iterator[int]:
-    """Take out the feedback at positions below `before`, and yield how many rows went each time."""
+def prune(application: ApplicationSpec, *, before: int, at_once: int = 2000) -> Iterator[int]:
+    """Take out the feedback at positions below `before`, and yield how many rows went each time.
+
+    `at_once` go in one transaction: a fifth of a second for five arms, in which SQLite takes no
+    other writes.
+    """
     if not Feedback.objects.filter(application_id=application.id, position__lt=before).exists():
         return
     policy = make_policy(application.policy, application.policy_params)
     replay = Replay(policy, contexts=checkpoints.load(application.id))
-    while (up_to := _next_end(application.id, before=before)) is not None:
+    while (up_to := _next_end(application.id, before=before, count=at_once)) is not None:
         with transaction.atomic():
             rows = Application.objects.select_for_update(no_key=True)
             if rows.filter(pk=application.id).first() is None:
@@ -78,10 +80,10 @@ def prune(application: ApplicationSpec, *, before: int) -> Iterator[int]:
         yield count
 
 
-def _next_end(application_id: int, *, before: int) -> int | None:
+def _next_end(application_id: int, *, before: int, count: int) -> int | None:
     """Return the position of the last row that goes next; None where none is left."""
     rows = Feedback.objects.filter(application_id=application_id, position__lt=before)
-    next_ones = rows.order_by("position").values_list("position", flat=True)[:PRUNED_AT_ONCE]
+    next_ones = rows.order_by("position").values_list("position", flat=True)[:count]
     return max(next_ones, default=None)
 
 

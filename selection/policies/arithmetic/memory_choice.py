@@ -16,9 +16,6 @@ from selection.policies.arithmetic.sums import Vector
 
 Array = NDArray[np.float64]
 
-# e**-6 is the chance that two that agree look so different at one moment; looked at for 10,000
-# labels, five equal memories cost two or three of regret.
-DISAGREE = 6.0
 TINY = 1e-9
 
 
@@ -92,7 +89,9 @@ def longest_that_holds(counts: Array, rewards: Array, *, worth: Array) -> NDArra
     smoothed = (rewards + 0.5) / (counts + 1.0)
     ratios = worth[:, None, :] * divergence(means[:, None, :], smoothed[:, :, None])
     later = np.triu(np.ones(ratios.shape[1:], dtype=bool), k=1)
-    disagreeing = np.any((ratios > DISAGREE) & later, axis=2)
+    # e**-6 is the chance that two that agree look so different at one moment; looked at for 10,000
+    # labels, five equal memories cost two or three of regret.
+    disagreeing = np.any((ratios > 6.0) & later, axis=2)
     first: NDArray[np.intp] = np.argmin(disagreeing, axis=1)
     return first
 
@@ -104,13 +103,6 @@ def divergence(p: Array, q: Array) -> Array:
     zeros = (1.0 - p) * np.log(np.maximum(1.0 - p, TINY) / (1.0 - q))
     total: Array = ones + zeros
     return total
-
-
-# That arms have moved together is taken to be this much likelier than that each goes its own way,
-# in logarithms, before their labels say.
-AT_FIRST = -2.0
-# Differences count as so many labels at most.
-DIFFERENCES_COUNT = 100.0
 
 
 class Forecast(NamedTuple):
@@ -136,8 +128,10 @@ def forecast(counts: Array, rewards: Array, *, levels: Array, lately: int) -> Fo
     now = _possible(means)
     ratios = rewarded * np.log(now / before)
     ratios += (recent - rewarded) * np.log((1.0 - now) / (1.0 - before))
-    together = _logistic(AT_FIRST + float(ratios[known & (older >= 1.0)].sum()))
-    worth = np.where(known, np.minimum(labels, DIFFERENCES_COUNT), 0.0)
+    # Before their labels say, that arms move together is this likely beside each going its own way.
+    together = _logistic(-2.0 + float(ratios[known & (older >= 1.0)].sum()))
+    # Differences count as so many labels at most.
+    worth = np.where(known, np.minimum(labels, 100.0), 0.0)
     return Forecast(together, worth, worth * means)
 
 

@@ -14,10 +14,6 @@ from selection.policies.arithmetic.sums import Vector
 
 Array = NDArray[np.float64]
 
-# Beside a sum of squares that is this many times larger, rounding would lose a penalty, and with it
-# that a matrix can be inverted. Each coefficient has its own: beside that of a feature in hundreds
-# of thousands, one for all would draw the others to 0.
-LARGEST_BESIDE = 1e12
 # The share of the width in a confidence that is drawn, of so many equally likely values.
 DRAWS = 16
 WIDTHS = np.sqrt((np.arange(DRAWS) + 0.5) / DRAWS)
@@ -70,7 +66,10 @@ class Ridge:
 def _penalise(matrices: Array, *, ridge: float) -> Array:
     """Add the penalty to each matrix: never a singular one. Return them."""
     diagonals = matrices.reshape((len(matrices), -1))[:, :: matrices.shape[-1] + 1]
-    diagonals += ridge + diagonals / LARGEST_BESIDE
+    # Beside a sum of squares that is this many times larger, rounding would lose a penalty, and
+    # with it that a matrix can be inverted. Each coefficient has its own: beside that of a feature
+    # in hundreds of thousands, one for all would draw the others to 0.
+    diagonals += ridge + diagonals / 1e12
     return matrices
 
 

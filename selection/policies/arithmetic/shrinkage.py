@@ -25,9 +25,6 @@ from selection.policies.arithmetic.sums import (
 # has seen itself decides sooner: with all of it ucb1 had a regret of 1,679 in 500 contexts of five
 # types, with 0.3 of it 1,526, and no more where all have the same best arm (56 and 52).
 COUNTED = 0.3
-# Before contexts have shown how much they differ, everybody's counts as ten observations; pairs of
-# observations outweigh that from twenty on.
-FIRST_STRENGTH, FIRST_PAIRS = 10.0, 20.0
 
 
 class Everybody(NamedTuple):
@@ -59,7 +56,9 @@ class Everybody(NamedTuple):
 def strength(rewards: Statistics, pairs: Statistics) -> float:
     """Return how many observations of its own everybody's are worth to a context."""
     within = _variance(rewards.values())
-    count, covariance = FIRST_PAIRS, FIRST_PAIRS * within / (1.0 + FIRST_STRENGTH / COUNTED)
+    # Before contexts have shown how much they differ, everybody's counts as ten observations; pairs
+    # of observations outweigh that from twenty on.
+    count, covariance = 20.0, 20.0 * within / (1.0 + 10.0 / COUNTED)
     for paired, earlier, later, products in pairs.values():
         if paired > 0.0:
             count += paired

@@ -8,16 +8,15 @@ from selection.policies.arithmetic.memory_choice import Array, Belief
 
 # Confidence is drawn from so many values, equally likely.
 DRAWS = 16
-# The root of a number drawn evenly from 0 to 1 that the square of the width is multiplied by: most
-# draws are near the whole width, so that no arm that could be best is left for long.
-SKEW = 0.3
 
 
 def highest_bound(
     known: Belief, *, exploration: float, among: Sequence[bool] | None = None
 ) -> list[float]:
     """Return each arm's chance to have the highest bound; arms that tie share."""
-    shares = ((np.arange(DRAWS) + 0.5) / DRAWS) ** SKEW
+    # By this root of an even draw most widths are near the whole one, so that no arm that could be
+    # best is left for long.
+    shares = ((np.arange(DRAWS) + 0.5) / DRAWS) ** 0.3
     bounds = upper_bounds(known, exploration=exploration * shares)
     if among is not None:
         bounds[:, ~np.array(among)] = -1.0

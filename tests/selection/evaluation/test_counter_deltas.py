@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from selection.evaluation.counter_deltas import REMEMBERED, counted_since, keep_last_readings
+from selection.evaluation.counter_deltas import counted_since, keep_last_readings
 
 
 def test_growth_adds_up_over_processes() -> None:
@@ -37,5 +37,5 @@ def test_of_processes_that_are_gone_only_the_latest_are_remembered() -> None:
     for number in range(500):
         readings = keep_last_readings(readings, {f"web-{number}": {}})
 
-    assert len(readings) == REMEMBERED + 1
+    assert len(readings) == 65
     assert list(readings)[-1] == "web-499"

@@ -58,6 +58,6 @@ def test_it_learns_from_feedback() -> None:
 
 def test_the_reference_lists_it_with_its_parameter() -> None:
     assert "| `toaster` | asks the brownest version | `browning` |" in policies()
-    assert "| `toaster` | `browning` | 0.1 | 0 to 1 | share of queries for the others |" in (
+    assert "| `browning` | `toaster` | 0.1 | 0 to 1 | share of queries for the others |" in (
         parameters()
     )

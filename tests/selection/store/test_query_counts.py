@@ -75,8 +75,7 @@ async def test_a_flush_ends_while_queries_go_on(aredis: Redis) -> None:
 async def test_counts_that_wait_for_redis_are_bounded_and_none_is_lost(
     aredis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("selection.store.query_counts.CAPACITY", 3)
-    counts = QueryCounts(aredis)
+    counts = QueryCounts(aredis, capacity=3)
 
     def ask(*contexts: str) -> None:
         for context in contexts:

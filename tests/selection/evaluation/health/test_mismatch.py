@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from selection.evaluation.health.mismatch import FALSE_ALARMS, STAKES, Mismatch
+from selection.evaluation.health.mismatch import STAKES, Mismatch
 
 TWO = ("svm:1", "knn:1")
 
@@ -35,7 +35,7 @@ def test_the_money_of_each_stake_is_what_its_bets_came_to() -> None:
     def capital(labels: int) -> float:
         return math.fsum((1 + s) ** labels + (1 - s) ** labels for s in STAKES) / len(STAKES) / 2
 
-    needed = next(n for n in range(1, 100) if capital(n) >= 1 / FALSE_ALARMS)
+    needed = next(n for n in range(1, 100) if capital(n) >= 100)
     for _ in range(needed - 1):
         mismatch.note("svm:1", propensity=0.5)
     assert mismatch.finding(TWO).state != "alarm"

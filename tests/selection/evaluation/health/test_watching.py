@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from selection.evaluation.health.watching import SETTLING_S, health_of
+from selection.evaluation.health.watching import health_of
 from tests.selection.evaluation.observed import Observed
 
 pytestmark = pytest.mark.django_db
@@ -39,7 +39,7 @@ class Watched(Observed):
 def watched(transactional_db: None) -> Watched:
     watched = Watched(policy="ab_split", feedback_window_s=3600)
     watched.look()
-    watched.now += timedelta(seconds=SETTLING_S)
+    watched.now += timedelta(seconds=10)
     return watched
 
 
@@ -86,7 +86,7 @@ def test_contexts_kept_with_one_arm_count_once_and_are_exposed_by_a_second(
 def test_a_key_is_kept_whatever_the_policy_and_context(watched: Watched) -> None:
     watched.spec["policy"] = "static"
     watched.look()
-    watched.now += timedelta(seconds=SETTLING_S)
+    watched.now += timedelta(seconds=10)
     for user in range(5):
         watched.label({"svm:1": 0.0}, key=f"user-{user}", context="en")
         watched.label({"forest:1": 0.0}, key=f"user-{user}", context="en")

@@ -9,7 +9,6 @@ from selection.evaluation.offpolicy.evidence import evidence_of
 from selection.evaluation.offpolicy.intervals import Verdict
 from selection.evaluation.offpolicy.log import Log, log_of
 from selection.evaluation.offpolicy.policy_replay import (
-    ROWS_BETWEEN_TICKS,
     Candidate,
     average_proposals,
     learning,
@@ -146,6 +145,6 @@ def test_a_long_replay_can_be_ended() -> None:
         if len(calls) == 3:
             raise OutOfTime
 
-    log = log_of([asked({"a": 1.0}, propensity=0.5)] * (3 * ROWS_BETWEEN_TICKS), arms="ab")
+    log = log_of([asked({"a": 1.0}, propensity=0.5)] * (3 * 128), arms="ab")
     with pytest.raises(OutOfTime):
         learning(log, candidate("exp3", arms="ab"), uniforms=[0.5] * len(log), tick=tick)

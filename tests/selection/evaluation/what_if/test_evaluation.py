@@ -11,8 +11,7 @@ from registry.models import Application
 from selection.evaluation.logged import LoggedArm, LoggedQuery
 from selection.evaluation.offpolicy.estimate import Method
 from selection.evaluation.offpolicy.intervals import Verdict
-from selection.evaluation.what_if import evaluation as turn
-from selection.evaluation.what_if.evaluation import Outlook, Result, what_if
+from selection.evaluation.what_if.evaluation import TURN, Outlook, Result, what_if
 from selection.evaluation.what_if.feedback_span import Span
 from selection.evaluation.what_if.targets import WhatIfTarget
 from selection.models import Feedback
@@ -153,7 +152,8 @@ def test_what_the_time_does_not_suffice_for_is_said_to_be_left_out(digits: Appli
 def test_one_question_is_worked_out_at_a_time(
     digits: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn, "WAIT_FOR_TURN_S", 0.01)
+    acquire = TURN.acquire
+    monkeypatch.setattr(TURN, "acquire", lambda timeout: acquire(blocking=False))
     refused: list[str] = []
 
     def clock() -> float:

@@ -14,7 +14,6 @@ from registry.models import Application
 from selection.feedback.persistence.journal import SEEN_MARGIN_S
 from selection.feedback.persistence.resets import reset
 from selection.feedback.persistence.stream import PLACE_BITS
-from selection.feedback.rebuild import pruning
 from selection.feedback.rebuild import state_rebuild as rebuilding
 from selection.feedback.rebuild.pruning import oldest_kept, prune, prune_old_feedback
 from selection.feedback.rebuild.replay_source import from_database
@@ -52,16 +51,13 @@ def position_of_row(number: int) -> int:
 
 
 @pytest.mark.parametrize("cuts", [(1,), (60,), (10, 25, 40)])
-def test_a_rebuild_comes_to_the_same_whatever_was_pruned(
-    live: Live, monkeypatch: pytest.MonkeyPatch, cuts: tuple[int, ...]
-) -> None:
-    monkeypatch.setattr(pruning, "PRUNED_AT_ONCE", 7)
+def test_a_rebuild_comes_to_the_same_whatever_was_pruned(live: Live, cuts: tuple[int, ...]) -> None:
     teach_a_lot(live)
     before = live.states()
     end = position_of_row(59) + 1
     places = [position_of_row(cut) if cut < 60 else end for cut in cuts]
     for place in places:
-        list(prune(spec_of(live), before=place))
+        list(prune(spec_of(live), before=place, at_once=7))
         assert not Feedback.objects.filter(position__lt=place).exists()
     assert Feedback.objects.count() == 60 - cuts[-1]
     assert rebuild(live.stream, live.application, dry_run=True).differing == ()

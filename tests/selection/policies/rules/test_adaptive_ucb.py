@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from selection.policies.arithmetic.memory_choice import (
-    DISAGREE,
     Belief,
     choose_beliefs,
     divergence,
     longest_that_holds,
 )
 from selection.policies.arithmetic.sums import LEVELS, State, Vector, join_all, learn
-from selection.policies.arithmetic.upper_bound import DRAWS, SKEW, highest_bound, upper_bounds
+from selection.policies.arithmetic.upper_bound import DRAWS, highest_bound, upper_bounds
 from selection.policies.rules.adaptive_ucb import AdaptiveUCB
 
 ARMS = {"a:1": 1.0, "b:1": 1.0, "c:1": 1.0}
@@ -60,7 +59,7 @@ def test_the_chances_are_how_often_each_bound_is_highest() -> None:
     known = Belief(np.array([200.0, 8.0, 30.0]), np.array([160.0, 4.3, 20.0]))
     wins = [0, 0, 0]
     for draw in range(DRAWS):
-        exploration = np.array([((draw + 0.5) / DRAWS) ** SKEW])
+        exploration = np.array([((draw + 0.5) / DRAWS) ** 0.3])
         wins[int(upper_bounds(known, exploration=exploration)[0].argmax())] += 1
     assert highest_bound(known, exploration=1.0) == [won / DRAWS for won in wins]
     assert len([won for won in wins if won]) > 1
@@ -74,7 +73,7 @@ def test_the_longest_memory_holds_until_a_shorter_one_disagrees() -> None:
     worth = np.array([[1000.0, 200.0, 20.0]])
     agreeing = np.array([[900.0, 88.0, 9.0]])
     assert longest_that_holds(counts, agreeing, worth=worth).tolist() == [0]
-    assert 200.0 * float(divergence(np.array(0.7), np.array(0.9))) > DISAGREE
+    assert 200.0 * float(divergence(np.array(0.7), np.array(0.9))) > 6.0
     disagreeing = np.array([[900.0, 70.0, 7.0]])
     assert longest_that_holds(counts, disagreeing, worth=worth).tolist() == [1]
 
