@@ -1,6 +1,13 @@
-"""Selection: whom to trust."""
+"""Selection: whom to trust, and ways to combine answers that installed packages add."""
+
+import logging
+from importlib.metadata import entry_points
 
 from django.apps import AppConfig
+
+from selection.answers.combine import METHODS, custom
+
+logger = logging.getLogger(__name__)
 
 
 class SelectionConfig(AppConfig):
@@ -11,7 +18,6 @@ class SelectionConfig(AppConfig):
 
     def ready(self) -> None:
         from registry.versions.extensions import extensions
-        from selection.combine_plugins import add_installed_combines, combine_names
         from selection.policies import POLICIES, make_policy
         from selection.rewards.losses import check_loss
 
@@ -19,4 +25,15 @@ class SelectionConfig(AppConfig):
         extensions.policy_check = make_policy
         extensions.policy_names = lambda: list(POLICIES)
         extensions.loss_check = check_loss
-        extensions.combine_names = combine_names
+        extensions.combine_names = lambda: list(METHODS)
+
+
+def add_installed_combines() -> None:
+    """Make what packages bring known by name; ours keep theirs, and a broken one is left out."""
+    for entry_point in entry_points(group="clipper.combine"):
+        if entry_point.name in METHODS:
+            continue
+        try:
+            METHODS[entry_point.name] = custom(entry_point.name, entry_point.load())
+        except Exception:
+            logger.exception("combine %r is broken and left out", entry_point.name)

@@ -1,4 +1,4 @@
-"""Combines what the arms answered into one output, and says how far to trust it (§5.2).
+"""Combines what the arms answered into one output, or objects to giving it (§5.2).
 
 `vote` is the value with the most weight behind it; confidence is the share of the weight of all
 asked arms that agrees. `scores` is the class with the highest weighted mean of scores; confidence
@@ -12,6 +12,7 @@ agrees with nothing. The result doesn't depend on the order of answers or arms.
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -241,3 +242,45 @@ def _share(arms: Sequence[str], *, weights: Mapping[str, float], asked: Sequence
         return 1.0
     total = _total(asked, weights)
     return _total(arms, weights) / total if total > 0.0 else len(arms) / len(asked)
+
+
+class Fault(Enum):
+    """A fault of the arms' combined answer."""
+
+    NO_OUTPUT = "no arm answered"
+    NOT_COMBINED = "the outputs are nothing that can be combined"
+    UNSURE = "the confidence is below the threshold"
+
+
+class Objection(NamedTuple):
+    """An objection to the arms' answer: its fault, an explanation, the confidence."""
+
+    fault: Fault
+    explanation: str
+    confidence: float = 0.0
+
+
+NOTHING = Objection(Fault.NO_OUTPUT, Fault.NO_OUTPUT.value)
+
+
+def decide(
+    outputs: Mapping[str, bytes],
+    *,
+    weights: Mapping[str, float],
+    asked: Sequence[str],
+    how: str,
+    threshold: float,
+    default: bytes | None,
+    averages: Averages | None = None,
+) -> Combined | Objection:
+    """Return the combined answer of the arms, or the objection to giving it."""
+    if not outputs:
+        return NOTHING
+    try:
+        combined = combine(outputs, weights=weights, asked=asked, how=how, averages=averages)
+    except ModelFailed as error:
+        return Objection(Fault.NOT_COMBINED, error.message)
+    if combined.confidence < threshold and default is not None:
+        why = f"confidence {combined.confidence:.3g} below the threshold {threshold:.3g}"
+        return Objection(Fault.UNSURE, why, combined.confidence)
+    return combined

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 from core.errors import InvalidInput
 from core.specs import ApplicationSpec
-from selection.answers.combine import VOTE
-from selection.answers.decide import Objection, decide
+from selection.answers.combine import VOTE, Objection, decide
 from selection.kinds import INPUT
 from selection.rewards.losses import Loss, loss_of
 

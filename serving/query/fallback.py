@@ -13,7 +13,7 @@ from core.errors import (
     Saturated,
 )
 from core.specs import ApplicationSpec
-from selection.answers.decide import Fault, Objection
+from selection.answers.combine import Fault, Objection
 from serving.engine.outcome import Outcome, Status
 
 NO_MODEL = "no model is connected"

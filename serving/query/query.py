@@ -10,8 +10,7 @@ from typing import Any
 
 from core.loop.loop_slices import Turns
 from core.specs import ApplicationSpec
-from selection.answers.combine import Combined
-from selection.answers.decide import Fault, Objection, decide
+from selection.answers.combine import Combined, Fault, Objection, decide
 from selection.answers.imputation import Averages
 from selection.feedback.default_rewards.due_receipts import DueReceipts, outputs_ttl_s
 from selection.policies import Selection

@@ -14,7 +14,7 @@ import msgspec
 from core.errors import ClipperError, ModelFailed, NotReady
 from core.loop.loop_slices import Slice
 from core.specs import ApplicationSpec, VersionSpec
-from selection.answers.decide import Fault, Objection, decide
+from selection.answers.combine import Fault, Objection, decide
 from selection.policies import Selection
 from serving.engine.gather import LAST_PRIORITY, Gather
 from serving.engine.outcome import Outcome, Status

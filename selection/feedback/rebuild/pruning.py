@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
+import msgspec
 from django.db import transaction
 from redis.exceptions import LockError
 
@@ -14,15 +15,17 @@ from registry.models import Application
 from selection.context_names import GLOBAL_CONTEXT
 from selection.feedback.persistence.journal import SEEN_MARGIN_S
 from selection.feedback.persistence.stream import PLACE_BITS
-from selection.feedback.rebuild import checkpoints
-from selection.feedback.rebuild.replay import Entry, Replay, Reset
+from selection.feedback.rebuild.replay import Entry, Replay, ReplayedContext, Reset
 from selection.feedback.rebuild.replay_source import from_database
-from selection.models import Feedback, StateReset
+from selection.models import Feedback, StateCheckpoint, StateReset
 from selection.policies import make_policy
 
 PRUNE_LOCK = "clipper:lock:pruning"
 
 logger = logging.getLogger(__name__)
+
+_decode = msgspec.msgpack.Decoder(ReplayedContext).decode
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def prune_old_feedback() -> int:
@@ -63,7 +66,7 @@ def prune(application: ApplicationSpec, *, before: int, at_once: int = 2000) -> 
     if not Feedback.objects.filter(application_id=application.id, position__lt=before).exists():
         return
     policy = make_policy(application.policy, application.policy_params)
-    replay = Replay(policy, contexts=checkpoints.load(application.id))
+    replay = Replay(policy, contexts=load_checkpoints(application.id))
     while (up_to := _next_end(application.id, before=before, count=at_once)) is not None:
         with transaction.atomic():
             rows = Application.objects.select_for_update(no_key=True)
@@ -73,7 +76,7 @@ def prune(application: ApplicationSpec, *, before: int, at_once: int = 2000) -> 
             changed: set[str] = set()
             entries = from_database(application.id, after=-1, up_to=up_to)
             replay.follow(_noting(entries, known=known, changed=changed))
-            checkpoints.store(application.id, contexts=replay.contexts, changed=changed)
+            _store_checkpoints(application.id, contexts=replay.contexts, changed=changed)
             went = {"application_id": application.id, "position__lte": up_to}
             count, _ = Feedback.objects.filter(**went).delete()
             StateReset.objects.filter(**went).delete()
@@ -99,3 +102,36 @@ def _noting(
         else:
             changed.add(entry.context)
         yield entry
+
+
+# --- exact states of contexts before the feedback that is still in the table ---------------------
+
+
+def load_checkpoints(application_id: int) -> dict[str, ReplayedContext]:
+    """Return what each context had learned."""
+    rows = StateCheckpoint.objects.filter(application_id=application_id)
+    found = rows.values_list("context", "learned").iterator(chunk_size=500)
+    return {context: _decode(bytes(learned)) for context, learned in found}
+
+
+def _store_checkpoints(
+    application_id: int, *, contexts: Mapping[str, ReplayedContext], changed: Iterable[str]
+) -> None:
+    """Write the `changed` contexts, and forget those of them that are not there any more."""
+    names = set(changed)
+    rows = StateCheckpoint.objects.filter(application_id=application_id)
+    gone = sorted(names - contexts.keys())
+    for start in range(0, len(gone), 500):
+        rows.filter(context__in=gone[start : start + 500]).delete()
+    StateCheckpoint.objects.bulk_create(
+        [
+            StateCheckpoint(
+                application_id=application_id, context=name, learned=_encode(contexts[name])
+            )
+            for name in sorted(names & contexts.keys())
+        ],
+        batch_size=500,
+        update_conflicts=True,
+        unique_fields=("application", "context"),
+        update_fields=("learned",),
+    )

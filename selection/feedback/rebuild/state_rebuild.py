@@ -23,7 +23,7 @@ from registry.models import Application
 from selection.feedback.persistence.drain import TAKEN_OVER_AFTER_MS, persist_feedback
 from selection.feedback.persistence.journal import SEEN_MARGIN_S
 from selection.feedback.persistence.stream import in_order, position_text
-from selection.feedback.rebuild import checkpoints
+from selection.feedback.rebuild.pruning import load_checkpoints
 from selection.feedback.rebuild.replay import Replay
 from selection.feedback.rebuild.replay_source import (
     first_position,
@@ -71,7 +71,7 @@ def rebuild(
     first = first_position(spec.id)
     replay = Replay(
         make_policy(spec.policy, spec.policy_params),
-        contexts=checkpoints.load(spec.id),
+        contexts=load_checkpoints(spec.id),
     )
     with redis_needed_blocking():
         with _persisting_alone() as lock:

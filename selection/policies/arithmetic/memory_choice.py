@@ -1,8 +1,8 @@
-"""The choice of the memory of an arm that still holds.
+"""The choice of the memory of an arm that still holds, and upper bounds of what it tells.
 
-It is the longest that agrees with all shorter ones (Lepski 1991; the windows of Bifet and Gavaldà
-2007, "Learning from time-changing data with adaptive windowing"); they disagree if the likelihood
-ratio n * KL(short, long) is large.
+The memory is the longest that agrees with all shorter ones (Lepski 1991; the windows of Bifet and
+Gavaldà 2007, "Learning from time-changing data with adaptive windowing"); they disagree if the
+likelihood ratio n * KL(short, long) is large.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from selection.policies.arithmetic.memories import KEEPS, LENGTHS, MEMORIES, NUMBERS
-from selection.policies.arithmetic.sums import Vector
+from selection.policies.arithmetic.sums import KEEPS, LENGTHS, MEMORIES, Vector
 
 Array = NDArray[np.float64]
 
@@ -52,7 +51,7 @@ def lengths(vectors: Sequence[Vector]) -> list[float | None]:
 
 def _memories(sums: Array) -> tuple[Array, Array, Array]:
     """Return labels, rewards and what the labels are worth, by arm and memory."""
-    table = sums.reshape(len(sums), len(KEEPS), NUMBERS)
+    table = sums.reshape(len(sums), len(KEEPS), 3)
     counts = np.maximum(table[:, :, 0], 0.0)
     rewards = np.clip(table[:, :, 1], 0.0, counts)
     return counts, rewards, counts * counts / np.maximum(table[:, :, 2], TINY)
@@ -142,3 +141,38 @@ def _possible(means: Array) -> Array:
 
 def _logistic(x: float) -> float:
     return float(1.0 / (1.0 + np.exp(-np.clip(x, -700.0, 700.0))))
+
+
+# --- bounds of the mean reward ------------------------------------------------------------------
+
+# Confidence is drawn from so many values, equally likely.
+DRAWS = 16
+
+
+def highest_bound(
+    known: Belief, *, exploration: float, among: Sequence[bool] | None = None
+) -> list[float]:
+    """Return each arm's chance to have the highest bound; arms that tie share."""
+    # By this root of an even draw most widths are near the whole one, so that no arm that could be
+    # best is left for long.
+    shares = ((np.arange(DRAWS) + 0.5) / DRAWS) ** 0.3
+    bounds = upper_bounds(known, exploration=exploration * shares)
+    if among is not None:
+        bounds[:, ~np.array(among)] = -1.0
+    best = bounds == bounds.max(axis=1, keepdims=True)
+    chances: list[float] = (best / best.sum(axis=1, keepdims=True)).mean(axis=0).tolist()
+    return chances
+
+
+def upper_bounds(known: Belief, *, exploration: Array) -> Array:
+    """Return a row of bounds of the arms' means for each exploration: Wilson's upper limit.
+
+    z**2 = 2 * exploration * log(1 + n / n_i), for n_i observations of the arm and n of all.
+    """
+    # Fewer observations count as none, with a bound of 1.
+    counts = np.maximum(known.counts, 1e-6)
+    means = known.rewards / counts
+    z2 = 2.0 * exploration[:, None] * np.log1p(counts.sum() / counts)
+    spread = np.sqrt(z2 * (means * (1.0 - means) / counts + z2 / (4.0 * counts * counts)))
+    bounds = (means + z2 / (2.0 * counts) + spread) / (1.0 + z2 / counts)
+    return np.where(known.counts < 1e-6, 1.0, bounds)

@@ -53,6 +53,15 @@ EVIDENCE = StatisticKind(
 LEVELS = StatisticKind(
     "lev", 4, keeps=(1.0 - 1.0 / 30.0,) * 2 + (1.0 - 1.0 / 1000.0,) * 2, levelled=True
 )
+# An arm's rewards in memories of several lengths: the first never fades, the others so that the
+# last 3,000 to 30 labels of all arms count, and the last one by labels of the arm itself. Of each:
+# the weights of its labels, their rewards, and the squares of the weights, which tell how many
+# labels it is worth.
+LENGTHS = (3000.0, 1000.0, 300.0, 100.0, 30.0)
+KEEPS = (1.0, *(1.0 - 1.0 / length for length in (*LENGTHS, 4.0)))
+MEMORIES = StatisticKind(
+    "mem", 3 * len(KEEPS), keeps=tuple(x for k in KEEPS for x in (k, k, k * k)), by_arm=3
+)
 # An arm has changed where its mean of lately, of so many rewards at least, is this many (squared)
 # standard errors from that of all. It raised no false alarm in five million rewards, where one that
 # falls from 0.92 to 0.1 is found after 22 rewards, to 0.8 after 230 (medians of 40 runs).
@@ -279,6 +288,11 @@ def rewards(losses: Mapping[str, float]) -> dict[str, Vector]:
 def evidence(losses: Mapping[str, float]) -> dict[str, Vector]:
     """Return what losses in [0, 1] add to the family `EVIDENCE`."""
     return {arm: (1.0, 1.0 - loss, 1.0, 1.0 - loss, 0.0, 0.0) for arm, loss in losses.items()}
+
+
+def memories(losses: Mapping[str, float]) -> dict[str, Vector]:
+    """Return what losses in [0, 1] add to the family `MEMORIES`."""
+    return {arm: (1.0, 1.0 - loss, 1.0) * len(KEEPS) for arm, loss in losses.items()}
 
 
 def beside_level(losses: Mapping[str, float]) -> dict[str, Vector]:

@@ -6,8 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from selection.policies.arithmetic.memories import MEMORIES, sums_of_reward
-from selection.policies.arithmetic.sums import LEVELS, StatisticKind, Statistics, Vector
+from selection.policies.arithmetic.sums import (
+    LEVELS,
+    MEMORIES,
+    StatisticKind,
+    Statistics,
+    Vector,
+    memories,
+)
 from selection.policies.newcomers import NEWCOMERS, limit_newcomers, new_among
 from selection.policies.policy import Observation, Policy, Prepared, add_floor, normalise
 
@@ -22,7 +28,7 @@ class AdaptiveUCB(Policy):
     The bound is Wilson's (1927), with z**2 = 2 * u * exploration * log(1 + n / n_i): KL-UCB+
     (Garivier and Cappé 2011) in closed form. u is drawn from 0 to 1 for each query, the same for
     all arms (RandUCB: Vaswani, Mehrabian, Durand and Kveton 2020). n_i are the labels of the
-    longest memory that still holds (`memories.py`), or what arms that changed together tell
+    longest memory that still holds (`MEMORIES`), or what arms that changed together tell
     (`memory_choice.py`).
     """
 
@@ -57,7 +63,7 @@ class AdaptiveUCB(Policy):
         )
 
     def observe(self, seen: Observation) -> dict[str, Vector]:
-        return {arm: sums_of_reward(1.0 - loss) for arm, loss in seen.losses.items()}
+        return memories(seen.losses)
 
     def reason(self, statistics: Statistics) -> str:
         from selection.policies.arithmetic.memory_choice import lengths
@@ -74,7 +80,7 @@ class AdaptiveUCB(Policy):
 
     def _bounded(self, known: Belief, statistics: Statistics) -> Mapping[str, float]:
         """Return the chances to be asked, limited for newcomers."""
-        from selection.policies.arithmetic.upper_bound import highest_bound
+        from selection.policies.arithmetic.memory_choice import highest_bound
 
         new = new_among(statistics)
 

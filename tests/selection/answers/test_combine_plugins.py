@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import ModelFailed
 from selection.answers.combine import METHODS, combine, custom
-from selection.combine_plugins import add_installed_combines
+from selection.apps import add_installed_combines
 
 ASKED = ("a:1", "b:1", "c:1")
 WEIGHTS = {"a:1": 0.5, "b:1": 0.3, "c:1": 0.2}
@@ -88,8 +88,8 @@ def test_packages_are_found_by_their_entry_points_and_a_broken_one_is_left_out(
             EntryPoint("vote", "tests.selection.answers.test_combine_plugins:longest", group),
         ]
 
-    monkeypatch.setattr("selection.combine_plugins.entry_points", installed)
-    monkeypatch.setattr("selection.combine_plugins.METHODS", methods := dict(METHODS))
+    monkeypatch.setattr("selection.apps.entry_points", installed)
+    monkeypatch.setattr("selection.apps.METHODS", methods := dict(METHODS))
     add_installed_combines()
     assert list(methods) == ["vote", "scores", "mean", "median", "longest"]
     assert methods["vote"] is METHODS["vote"]

@@ -2,8 +2,7 @@
 
 import pytest
 
-from selection.answers.combine import MEAN, VOTE, Combined
-from selection.answers.decide import Fault, Objection, decide
+from selection.answers.combine import MEAN, VOTE, Combined, Fault, Objection, decide
 
 BOTH = ("a:1", "b:1")
 

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from selection.policies.arithmetic.memory_choice import (
+    DRAWS,
     Belief,
     choose_beliefs,
     divergence,
+    highest_bound,
     longest_that_holds,
+    upper_bounds,
 )
 from selection.policies.arithmetic.sums import LEVELS, State, Vector, join_all, learn
-from selection.policies.arithmetic.upper_bound import DRAWS, highest_bound, upper_bounds
 from selection.policies.rules.adaptive_ucb import AdaptiveUCB
 
 ARMS = {"a:1": 1.0, "b:1": 1.0, "c:1": 1.0}
