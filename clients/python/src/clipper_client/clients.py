@@ -38,8 +38,6 @@ from clipper_client.transport.session import AsyncSession, Session
 
 P = ParamSpec("P")
 T = TypeVar("T")
-# The server takes 10,000 inputs in one request.
-BATCH_ROWS = 5_000
 
 
 class AsyncClient:
@@ -82,7 +80,7 @@ class AsyncClient:
     ) -> list[Answer]:
         """Ask about many inputs; answers come in order, and one that failed has its `error`."""
         answers: list[Answer] = []
-        for piece in pieces_of(rows, size=BATCH_ROWS):
+        for piece in pieces_of(rows, size=5_000):  # the server takes 10,000 in one request
             for body in bodies_of(piece, options=given(options)):
                 path = application_path(app, "predict")
                 response = await self._server.ask("POST", path, body=body)

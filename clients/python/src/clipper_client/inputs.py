@@ -152,10 +152,6 @@ def _as_plain(value: Any) -> Any:
 _encoder = msgspec.json.Encoder(enc_hook=_as_plain, decimal_format="number")
 
 
-# The deepest arrays that are a row, or rows, of numbers.
-ROWS = 2
-
-
 def input_type_of(example: Any, *, model: Any = None) -> str:
     """Return the input type by an example, else by what the model was fitted on."""
     if example is None and getattr(model, "tokenizer", None) is not None:
@@ -190,7 +186,8 @@ def first_of(example: Any) -> Any:
     return example if _is_number(first) else first
 
 
-def _of_array(array: Any, *, deepest: int = ROWS) -> str:
+def _of_array(array: Any, *, deepest: int = 2) -> str:
+    """Return the type of an array; one of at most `deepest` dimensions is a row, or rows."""
     kind = _kind(array)
     if kind not in "biuf":
         return "strings" if kind in "UT" else "json"

@@ -15,7 +15,6 @@ from clipper_client.declarations.state import as_yaml, exported, state_of
 from clipper_client.declarations.steps import check_conflicts, check_possible, differences, take
 from clipper_client.operations.exporting import CSV, JSON_LINES, KINDS, first_page, page
 
-DIFFERS = 2
 SIGNS = {"create": "+", "delete": "-", "revoke": "-", "conflict": "!"}
 WHAT = ("declarations", "data")
 ACCEPTED = {"csv": CSV, "jsonl": JSON_LINES}
@@ -23,7 +22,7 @@ ACCEPTED = {"csv": CSV, "jsonl": JSON_LINES}
 
 def _diff(client: Client, options: Options) -> Result:
     changes = _changes(client, options)
-    return _result_of(changes, options=options, code=DIFFERS if changes else 0)
+    return _result_of(changes, options=options, code=2 if changes else 0)
 
 
 def _apply(client: Client, options: Options) -> Result:

@@ -18,8 +18,6 @@ from clipper_client.options import UNSET
 
 QUERY_ID, LABEL, REWARD = "query_id", "label", "reward"
 FORMATS = ("csv", "jsonl")
-# Limits of one request: the server takes 1,000 pieces, and 16 MB by default.
-AT_ONCE, BYTES_AT_ONCE = 500, 4 << 20
 Item = Mapping[str, Any]
 
 
@@ -82,7 +80,8 @@ def _parts(
             place = f"{Path(file).name}:{line}:".encode()
             known = blake2b(place + text, digest_size=16).hexdigest()
             item = {"idempotency_key": known, **item}
-        if part and (len(part) == AT_ONCE or size + len(text) > BYTES_AT_ONCE):
+        # The server takes 1,000 pieces in a request, and 16 MB by default.
+        if part and (len(part) == 500 or size + len(text) > 4 << 20):
             yield part
             part, size = [], 0
         part.append((line, item))

@@ -32,7 +32,6 @@ COMMON = (
     flag("--json", "print JSON, for programs"),
     arg("--timeout", "seconds for each request (30)", type=float, default=30.0, metavar="S"),
 )
-FAILED, INTERRUPTED = 1, 130
 # A query's id may begin with a dash; no option is as long.
 ID_WITH_A_DASH = re.compile(r"-[\w-]{40,}", re.ASCII)
 
@@ -41,7 +40,7 @@ class Parser(argparse.ArgumentParser):
     """Exits with 1 if it is called wrongly: 2 says that something differs."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(FAILED, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(1, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, csv.Error) as error:
         complain(str(error))
     except KeyboardInterrupt:
-        return INTERRUPTED
-    return FAILED
+        return 130
+    return 1
 
 
 def _printed(result: Result | int, *, as_json: bool) -> int:

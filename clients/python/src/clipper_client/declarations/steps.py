@@ -16,8 +16,6 @@ from clipper_client.options import application_path, model_path
 from clipper_client.transport.remote_server import Server
 
 REASON = "clipper apply"
-# The server judges so many at once; those beyond are judged when they are made.
-MOST_STEPS = 500
 # No secret leaves this machine for a judgement, which only asks where one would go.
 STAND_IN = {"secret": "secret"}
 # The server's names of the actions that it judges; the others are `declare`.
@@ -33,7 +31,8 @@ async def differences(
     steps = [_judged(change) for change in changes if change.action != "conflict"]
     if not steps:
         return changes
-    path, body = "/api/v1/declarations/check", encoded({"steps": steps[:MOST_STEPS]})
+    # The server judges so many at once; those beyond are judged when they are made.
+    path, body = "/api/v1/declarations/check", encoded({"steps": steps[:500]})
     refused = {
         (each["action"], each["kind"], each["name"]): each["error"].rstrip(".")
         for each in (await server.json("POST", path, body=body))["refused"]

@@ -2,37 +2,24 @@
 
 import sys
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from time import monotonic
 from typing import Any, Unpack
 
 import msgspec
 
-from clipper_client.answers import decoded
+from clipper_client.answers import Rejection, decoded
 from clipper_client.clipper_error import ClipperError
 from clipper_client.inputs import bodies_of, pieces_of
 from clipper_client.options import Errors, ScoreOptions, application_path, given
 from clipper_client.transport.remote_server import Server
 
-# The first request is small; the next ones grow until each takes about this long. A model of 10 ms
-# a row then gets 100 rows at a time, a linear one the most that a request may have.
-PIECE_S = 1.0
-FIRST_ROWS, MOST_ROWS = 256, 5_000
-# One is encoded and one decoded here while the server is busy with a third.
-AT_ONCE = 3
-# The server works at a request for a minute at most.
-SERVER_S = 60.0
-
-
-class FailedRow(msgspec.Struct, frozen=True):
-    index: int
-    error: str
-    code: str
+FIRST_ROWS = 256
 
 
 class _Part(msgspec.Struct, frozen=True):
     outputs: list[Any]
-    failed: list[FailedRow] = []
+    failed: list[Rejection] = []
 
 
 _part = msgspec.json.Decoder(_Part)
@@ -62,19 +49,24 @@ class Scoring:
         self._done = 0
         self._failed: list[int] = []
         self._first_error: ClipperError | None = None
-        self._bar = Bar(total=len(rows) if hasattr(rows, "__len__") else None, shown=progress)
+        self._progress = progress
+        self._began = monotonic()
 
     async def parts(self) -> AsyncGenerator[list[Any]]:
         """Yield the outputs of each request. Raises if no row so far had one."""
         operations = (self._scored(piece) for piece in self._pieces())
-        with closing(self._bar):
-            async with aclosing(self._server.in_order(operations, at_once=AT_ONCE)) as parts:
+        # One is encoded and one decoded here while the server is busy with a third.
+        async with aclosing(self._server.in_order(operations, at_once=3)) as parts:
+            try:
                 async for answered in parts:
                     outputs = [output for part in answered for output in self._outputs_of(part)]
-                    self._bar.show(self._done)
+                    self._show_progress()
                     if len(self._failed) == self._done > 0:
                         self.check()
                     yield outputs
+            finally:
+                if self._progress:
+                    print(file=sys.stderr)
 
     def check(self) -> None:
         """Raise if rows have failed, unless they are to be kept."""
@@ -95,7 +87,7 @@ class Scoring:
         self._done += len(outputs)
         return outputs
 
-    def _failure(self, at: int, row: FailedRow) -> ClipperError:
+    def _failure(self, at: int, row: Rejection) -> ClipperError:
         error = ClipperError(row.error, code=row.code, details={"row": at})
         if self._errors == "raise":
             self._failed.append(at)
@@ -122,29 +114,21 @@ class Scoring:
         return parts
 
     async def _answered(self, body: bytes) -> _Part:
-        response = await self._server.ask("POST", self._path, body=body, extra_time_s=SERVER_S)
+        # The server works at a request for a minute at most.
+        response = await self._server.ask("POST", self._path, body=body, extra_time_s=60.0)
         return decoded(_part, response.content)
 
     def _adapt(self, rows: int, *, seconds: float) -> None:
-        """Grow to twice the size at most: the first request may have found everything cold."""
-        fitting = int(rows * PIECE_S / max(seconds, 1e-3))
-        self._piece_rows = max(1, min(MOST_ROWS, fitting, 2 * max(rows, self._piece_rows)))
+        """Aim at requests of a second: 100 rows of a model that takes 10 ms, at most 5,000.
 
+        Grow to twice the size at most: the first request may have found everything cold.
+        """
+        fitting = int(rows / max(seconds, 1e-3))
+        self._piece_rows = max(1, min(5_000, fitting, 2 * max(rows, self._piece_rows)))
 
-class Bar:
-    """Draws the number of rows done, of `total` if that is known, if it is `shown`."""
-
-    def __init__(self, *, total: int | None, shown: bool) -> None:
-        self._of = "" if total is None else f" of {total:,}"
-        self._shown = shown
-        self._began = monotonic()
-
-    def show(self, done: int) -> None:
-        if self._shown:
-            rate = done / max(monotonic() - self._began, 1e-3)
-            text = f"\r{done:,}{self._of} rows, {rate:,.0f}/s "
+    def _show_progress(self) -> None:
+        if self._progress:
+            total = f" of {len(self._rows):,}" if hasattr(self._rows, "__len__") else ""
+            rate = self._done / max(monotonic() - self._began, 1e-3)
+            text = f"\r{self._done:,}{total} rows, {rate:,.0f}/s "
             print(text, end="", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        if self._shown:
-            print(file=sys.stderr)

@@ -33,8 +33,6 @@ RUNTIMES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "python": ((".py", ".whl"), ()),
 }
 BY_ENDING = {ending: name for name, (endings, _) in RUNTIMES.items() for ending in endings}
-# The server takes an example of so many bytes.
-EXAMPLE_BYTES = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,9 +156,9 @@ class Deployment:
         return {name: text_of(value) for name, value in found.items() if value is not None}
 
     def _example(self) -> bytes:
-        """Return the example's first input as JSON; nothing where it is larger than is taken."""
+        """Return the example's first input as JSON; b"" if the server takes no such large one."""
         example = b"" if self.example is None else encoded(first_of(self.example))
-        return example if len(example) <= EXAMPLE_BYTES else b""
+        return example if len(example) <= 100_000 else b""
 
     async def _check_application(self, app: str) -> None:
         """Raise before anything is uploaded if the application asks other models."""
@@ -210,8 +208,6 @@ def _is_url(model: Any) -> bool:
 
 
 def text_of(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
     return value if isinstance(value, str) else encoded(value).decode()
 
 

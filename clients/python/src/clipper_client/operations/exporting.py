@@ -10,8 +10,8 @@ import msgspec
 from clipper_client.options import Moment, application_path, given
 from clipper_client.transport.remote_server import Server
 
-KINDS = ("feedback", "decisions", "predictions")
 PAGE_ROWS = 5000
+KINDS = ("feedback", "decisions", "predictions")
 JSON, JSON_LINES, CSV = "application/json", "application/x-ndjson", "text/csv"
 TIMES = ("asked_at", "received_at")
 

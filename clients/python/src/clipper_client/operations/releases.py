@@ -14,17 +14,14 @@ from clipper_client.inputs import encoded
 from clipper_client.options import model_path
 from clipper_client.transport.remote_server import Server, Upload, settled
 
-# From this size on it is sent in pieces; below, sending all of it again costs little.
-PIECES_FROM = 8 << 20
-# The server takes 2 MiB in one request.
-PIECE_BYTES = 2 << 20
+PIECE_BYTES = 2 << 20  # as much as the server takes in one request
 
 
 async def uploaded(server: Server, name: str, file: Path, *, fields: Mapping[str, str]) -> Any:
     """Make a version of a model, with this file as its artifact and these fields of the form."""
     upload = Upload(fields=fields, file=file)
     size = await server.work(lambda: file.stat().st_size)
-    if size >= PIECES_FROM:
+    if size >= 8 << 20:  # sending less once more costs little
         digest = await server.work(lambda: digest_of(file))
         await _send_pieces(server, file, digest=digest, size=size)
         upload = Upload(fields={**fields, "sha256": digest})
@@ -62,13 +59,6 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-LIVE = "live"
-# One request waits so long at the server for a release to end.
-WAIT_S = 20.0
-# The server answers at once if too many wait there.
-PAUSE_S = 0.5
-
-
 async def released(
     server: Server, path: str, *, body: Mapping[str, Any], wait: bool | float
 ) -> Release:
@@ -79,15 +69,16 @@ async def released(
     if not wait:
         return release
     # One that is live at once is waited for too: until the server answers queries by it.
-    wanted = release.is_open or release.state == LIVE
+    wanted = release.is_open or release.state == "live"
     while wanted and (left := until - monotonic()) > 0:
-        release = await _ended(server, release, within_s=min(WAIT_S, left))
+        release = await _ended(server, release, within_s=min(20.0, left))
         wanted = release.is_open
     return _checked(release)
 
 
 async def _ended(server: Server, release: Release, *, within_s: float) -> Release:
-    began = monotonic()
+    """Return the release as it is then; the server waits, unless too many wait there already."""
+    began, pause_s = monotonic(), 0.5
     found: Release = parsed(
         Release,
         await server.json(
@@ -98,13 +89,13 @@ async def _ended(server: Server, release: Release, *, within_s: float) -> Releas
             patient=True,
         ),
     )
-    if found.is_open and monotonic() - began < min(PAUSE_S, within_s):
-        await settled(server.sleep(PAUSE_S))
+    if found.is_open and monotonic() - began < min(pause_s, within_s):
+        await settled(server.sleep(pause_s))
     return found
 
 
 def _checked(release: Release) -> Release:
-    if release.state == LIVE:
+    if release.state == "live":
         return release
     arm, details = f"{release.model}:{release.version}", msgspec.to_builtins(release)
     if release.is_open:

@@ -155,13 +155,7 @@ def _is_future(node: ast.stmt) -> bool:
     return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 
 
-# The earliest that a zip can say: the time of packing would change the digest.
-EPOCH = (1980, 1, 1, 0, 0, 0)
 LEFT_OUT = ("__pycache__", ".git", ".venv", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache")
-PIECE_BYTES = 1 << 20
-# A file whose first piece gets no smaller than this share is stored: weights (0.93 as float32) take
-# twenty times as long to compress.
-WORTH_COMPRESSING = 0.9
 
 
 def zipped(folder: Path, *, to: Path) -> Path:
@@ -175,12 +169,14 @@ def zipped(folder: Path, *, to: Path) -> Path:
 
 
 def _add(packed: zipfile.ZipFile, file: Path, *, name: str) -> None:
-    entry = zipfile.ZipInfo(name, date_time=EPOCH)
+    # The earliest time that a zip can say: that of packing would change the digest.
+    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
     entry.external_attr = 0o644 << 16
     with file.open("rb") as source:
-        piece = source.read(PIECE_BYTES)
-        if len(zlib.compress(piece, 1)) < WORTH_COMPRESSING * len(piece):
+        piece = source.read(1 << 20)
+        # Weights get no smaller (0.93 as float32), and take twenty times as long to compress.
+        if len(zlib.compress(piece, 1)) < 0.9 * len(piece):
             entry.compress_type = zipfile.ZIP_DEFLATED
         source.seek(0)
         with packed.open(entry, "w", force_zip64=True) as target:
-            shutil.copyfileobj(source, target, PIECE_BYTES)
+            shutil.copyfileobj(source, target)

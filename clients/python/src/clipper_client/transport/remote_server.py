@@ -68,14 +68,6 @@ T = TypeVar("T")
 Operation = Coroutine[Any, Any, T]
 
 CONNECT_S = 5.0
-# The server's Retry-After counts up to here.
-LONGEST_PAUSE_S = 30.0
-FIRST_PAUSE_S = 0.1
-# Nothing may happen for so long between two pieces of an upload.
-SILENCE_S = 120.0
-# More retries if the server restarts or a network is away, for a minute or so.
-MORE_RETRIES = 6
-LATER = (429, 503)
 # With these 503 says that nothing was begun; others may come after a write whose answer was lost.
 NOTHING_BEGUN = ("saturated", "not_ready", "process_away")
 JSON = {"content-type": "application/json"}
@@ -91,7 +83,8 @@ class Upload:
     @contextmanager
     def opened(self) -> Iterator[dict[str, Any]]:
         """Yield the arguments of httpx; the file is open meanwhile."""
-        timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
+        # Nothing may happen for two minutes between two pieces.
+        timeout = httpx.Timeout(120.0, connect=CONNECT_S)
         if not self.fields:
             yield {}
         elif self.file is None:
@@ -150,7 +143,8 @@ class Server(ABC):
             "timeout": httpx.Timeout(read_s, connect=min(CONNECT_S, read_s)),
             "content": body,
         } | ({"params": dict(params)} if params else {})
-        retries = self._retries + MORE_RETRIES * patient
+        # Six more outlast a restart of the server, or a minute without a network.
+        retries = self._retries + 6 * patient
         for attempt in count():
             try:
                 with self.address.failures(), (upload or Upload()).opened() as files:
@@ -296,9 +290,9 @@ def run(operation: Operation[T]) -> T:
 
 
 def pause_of(attempt: int, *, retry_after_s: float | None) -> float:
-    """Draw a pause from a range that doubles, on top of what the server asks for."""
-    spread: float = FIRST_PAUSE_S * 2**attempt * random.random()  # noqa: S311
-    return min(LONGEST_PAUSE_S, (retry_after_s or 0.0) + spread)
+    """Draw a pause from a range that doubles, on top of what the server asks for; at most 30 s."""
+    spread: float = 0.1 * 2**attempt * random.random()  # noqa: S311
+    return min(30.0, (retry_after_s or 0.0) + spread)
 
 
 def json_of(response: httpx.Response) -> Any:
@@ -333,7 +327,7 @@ def _no_clipper(response: httpx.Response) -> ClipperError:
 
 
 def _may_repeat(error: ClipperError, repeatable: bool) -> bool:
-    if error.status not in LATER and error.code != "unreachable":
+    if error.status not in (429, 503) and error.code != "unreachable":
         return False
     nothing_begun = error.status == 429 or error.code in NOTHING_BEGUN
     return repeatable or nothing_begun or bool(error.details.get("never_sent"))
