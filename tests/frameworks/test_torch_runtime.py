@@ -111,7 +111,6 @@ def test_a_row_of_texts_is_its_caller_s_fault(program: bytes, artifact_file: Pat
     predictor = load_as("torch", program, at=artifact_file, input_type="json")
     bad, good = predictor.answer_batch([b'["a","b","c","d"]', b"[1,2,3,4]"])
     assert bad.status is AnswerStatus.INVALID_INPUT
-    assert bad.payload.startswith(b"expected numbers for x, got <U")
     assert good.status is AnswerStatus.OK
     assert predictor.failures.take() == []
 

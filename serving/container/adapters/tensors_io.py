@@ -15,11 +15,11 @@ from serving.container.inputs.signature import DType, InputPart
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorInput:
-    """An input tensor: the shape of one row, and the batch size; None is any size."""
+    """An input tensor: the shape of one row, if known, and the batch size; None is any size."""
 
     name: str
     dtype: DTypeLike
-    shape: tuple[int | None, ...]
+    shape: tuple[int | None, ...] | None
     batch: int | None
 
     @property
@@ -31,16 +31,16 @@ class TensorInput:
 
     def array(self, rows: Rows) -> NDArray[Any]:
         values = shaped(rows, shape=self.shape, dtype=self.dtype)
-        missing = 1 + len(self.shape) - values.ndim
+        missing = 0 if self.shape is None else 1 + len(self.shape) - values.ndim
         return values.reshape(*values.shape, *[1] * missing) if missing > 0 else values
 
 
 def feed(rows: Rows, *, inputs: Sequence[TensorInput]) -> dict[str, NDArray[Any]]:
-    """Each input's tensor: of rows with names by these, else of their numbers in order."""
+    """Return each input's tensor: by name, by place, or of a row's numbers in order."""
     only = inputs[0]
     if len(inputs) == 1 and hasattr(rows, "columns"):
         return {only.name: only.array(rows.to_numpy())}
-    if are_named(rows):
+    if are_named(rows) or (len(inputs) > 1 and _by_place(rows, inputs=inputs)):
         return {
             each.name: each.array(part_of(rows, name=each.name, place=place))
             for place, each in enumerate(inputs)
@@ -48,6 +48,13 @@ def feed(rows: Rows, *, inputs: Sequence[TensorInput]) -> dict[str, NDArray[Any]
     if len(inputs) == 1:
         return {only.name: only.array(rows)}
     return _split(shaped(rows, shape=None, dtype=None), inputs=inputs)
+
+
+def _by_place(rows: Rows, *, inputs: Sequence[TensorInput]) -> bool:
+    """Return whether each row has an entry for each input, rather than all of their numbers."""
+    if any(each.shape is None for each in inputs):
+        return True
+    return isinstance(rows, list) and isinstance(rows[0], list) and len(rows[0]) == len(inputs)
 
 
 def by_row(outputs: Any) -> Any:
@@ -74,7 +81,7 @@ def _split(rows: NDArray[Any], *, inputs: Sequence[TensorInput]) -> dict[str, ND
         raise InvalidRow(f"expected the numbers of {names} in each input")
     tensors, start = {}, 0
     for each in inputs:
-        end = start + prod(size or 1 for size in each.shape)
+        end = start + prod(size or 1 for size in each.shape or ())
         tensors[each.name] = each.array(rows[:, start:end])
         start = end
     return tensors

@@ -1,17 +1,20 @@
 """Shared parts of the runtimes: a framework's model, and the folder of its artifact's files."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from serving.container.adapters.archive import unpack
 from serving.container.adapters.arrays import as_matrix, in_batches
 from serving.container.adapters.model_inputs import of_tensors
-from serving.container.adapters.scores import Label, Numbers, most_likely, of_both
+from serving.container.adapters.scores import Label, Numbers, most_likely, of_both, softmax
+from serving.container.adapters.tensors_io import TensorInput, by_row, feed, first_of
 from serving.container.failures.container_errors import ArtifactInvalid
 from serving.container.inputs.rows import Rows
-from serving.container.inputs.signature import InputPart, Signature
+from serving.container.inputs.signature import Signature
 from serving.container.runtimes import method_of
 from serving.container.spec import LoadSpec
 
@@ -53,16 +56,16 @@ class BoosterModel(FrameworkModel):
     ) -> None:
         method = method_of(spec)
         if method == "predict_proba" and not is_classifier:
-            raise ArtifactInvalid(f"expected a classifier for predict_proba, got {objective!r}")
+            raise ArtifactInvalid(f"expected a classifier for predict_proba, got {objective}")
         self._classes = classes
-        self._answer = {
+        self.answer = {
             "predict": self.labels if is_classifier else self.values,
             "predict_proba": self.probabilities,
             "decision_function": self.scores,
         }[method]
 
     def predict(self, inputs: Rows) -> Any:
-        return self._answer(as_matrix(inputs))
+        return self.answer(as_matrix(inputs))
 
     def labels(self, rows: Any) -> Any:
         return most_likely(self.probabilities(rows), classes=self._classes)
@@ -79,21 +82,30 @@ class BoosterModel(FrameworkModel):
 
 
 class TensorModel(FrameworkModel):
-    """A function of tensors; `ask` answers as many rows as the model takes at once."""
+    """A function of tensors by name, asked for its outputs, their softmax or their argmax.
+
+    A subclass answers `outputs`, for as many rows as the model takes at once.
+    """
 
     # NaN becomes NaN in a network, and a label of that.
     null_is_declared = True
 
-    def __init__(
-        self, *, parts: Sequence[InputPart], batches: Sequence[int | None], input_type: str
-    ) -> None:
-        self._batch = next((size for size in batches if size), None)
-        self.signature = of_tensors(input_type, parts)
+    def __init__(self, *, inputs: Sequence[TensorInput], spec: LoadSpec) -> None:
+        self.inputs = inputs
+        self.method = method_of(spec)
+        self._batch = next((each.batch for each in inputs if each.batch), None)
+        self.signature = of_tensors(spec.input_type, [each.part for each in inputs])
 
     def predict(self, inputs: Rows) -> Any:
-        return in_batches(inputs, size=self._batch, ask=self.ask)
+        return in_batches(inputs, size=self._batch, ask=self._ask)
 
-    def ask(self, rows: Rows) -> Any:
+    def _ask(self, rows: Rows) -> Any:
+        outputs = self.outputs(feed(rows, inputs=self.inputs))
+        if self.method == "softmax":
+            return softmax(first_of(outputs))
+        return most_likely(first_of(outputs)) if self.method == "argmax" else by_row(outputs)
+
+    def outputs(self, tensors: Mapping[str, NDArray[Any]]) -> Any:
         raise NotImplementedError
 
 

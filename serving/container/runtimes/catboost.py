@@ -13,45 +13,43 @@ import numpy as np
 
 from serving.container.adapters.arrays import as_matrix
 from serving.container.adapters.model_inputs import of_features
-from serving.container.adapters.scores import most_likely, of_both
+from serving.container.adapters.scores import Numbers
 from serving.container.failures.container_errors import ArtifactInvalid
 from serving.container.inputs.rows import Rows
 from serving.container.inputs.signature import COLUMNS, InputPart, Signature
-from serving.container.runtimes import method_of
-from serving.container.runtimes.base import FrameworkModel
+from serving.container.runtimes.base import BoosterModel
 from serving.container.spec import LoadSpec
 
 MAGIC = b"CBM1"
-# As many bytes begin a file: the magic, and how long the rest is.
-HEADER = 8
-PREDICTIONS = {"predict_proba": "Probability", "decision_function": "RawFormulaVal"}
 
 
-class CatBoostModel(FrameworkModel):
-    """A model, asked for labels or values, probabilities, or raw values."""
+class CatBoostModel(BoosterModel):
+    """A model of CatBoost; its scores are raw values."""
 
     def __init__(self, model: catboost.CatBoost, *, spec: LoadSpec) -> None:
-        self._method = method_of(spec)
-        self._classes = np.asarray(model.classes_)
-        if self._method == "predict_proba" and not self._classes.size:
-            raise ArtifactInvalid("expected a classifier for predict_proba, got a regressor")
+        classes = np.asarray(model.classes_).tolist()
+        super().__init__(
+            spec=spec,
+            objective="a regressor",
+            is_classifier=bool(classes),
+            classes=classes,
+        )
+        self._value = "Probability" if classes else "RawFormulaVal"
         self._model = model
         self._threads = spec.threads
         self._texts = {*model.get_cat_feature_indices(), *model.get_text_feature_indices()}
         self.signature = self._signature(model, input_type=spec.input_type)
 
     def predict(self, inputs: Rows) -> Any:
-        rows = inputs if self._texts else as_matrix(inputs)
-        if self._method == "predict" and self._classes.size:
-            return self._labels(rows)
-        return self._ask(rows, kind=PREDICTIONS.get(self._method, "RawFormulaVal"))
+        return self.answer(inputs if self._texts else as_matrix(inputs))
 
-    def _labels(self, rows: Rows) -> Any:
-        found = self._ask(rows, kind="Probability")
-        classes = self._classes.tolist()
-        return most_likely(found if found.ndim > 1 else of_both(found), classes=classes)
+    def values(self, rows: Rows) -> Numbers:
+        return self._ask(rows, kind=self._value)
 
-    def _ask(self, rows: Rows, *, kind: str) -> Any:
+    def scores(self, rows: Rows) -> Numbers:
+        return self._ask(rows, kind="RawFormulaVal")
+
+    def _ask(self, rows: Rows, *, kind: str) -> Numbers:
         answers = self._model.predict(rows, prediction_type=kind, thread_count=self._threads)
         return np.asarray(answers)
 
@@ -76,8 +74,8 @@ def load(spec: LoadSpec) -> CatBoostModel:
             "expected a model saved by save_model('model.cbm'), "
             f"got a file starting {spec.head(8)!r}"
         )
-    length = int.from_bytes(spec.head(HEADER)[len(MAGIC) :], "little")
-    if spec.artifact.stat().st_size < HEADER + length:
+    header = spec.head(8)  # the magic, and how long the rest is
+    if spec.artifact.stat().st_size < len(header) + int.from_bytes(header[len(MAGIC) :], "little"):
         raise ArtifactInvalid("expected a whole CatBoost model, got a file that was cut off")
     model = catboost.CatBoost()
     try:

@@ -19,10 +19,10 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import numpy as np
 import tensorflow
+from numpy.typing import NDArray
 
 from serving.container.adapters.archive import new_folder, unpack
-from serving.container.adapters.scores import most_likely, softmax
-from serving.container.adapters.tensors_io import TensorInput, by_row, feed, first_of
+from serving.container.adapters.tensors_io import TensorInput, first_of
 from serving.container.failures.container_errors import (
     ALLOW_PICKLE,
     ArtifactInvalid,
@@ -30,8 +30,6 @@ from serving.container.failures.container_errors import (
     PickleRefused,
     explain,
 )
-from serving.container.inputs.rows import Rows
-from serving.container.runtimes import method_of
 from serving.container.runtimes.base import TensorModel
 from serving.container.spec import LoadSpec
 
@@ -43,23 +41,16 @@ Ask = Callable[[Mapping[str, Any]], Any]
 
 
 class TensorFlowModel(TensorModel):
-    """A function of tensors by name, asked for its outputs, their softmax or their argmax."""
+    """A Keras model, or a signature of a SavedModel."""
 
     def __init__(self, ask: Ask, *, inputs: Sequence[TensorInput], spec: LoadSpec) -> None:
-        super().__init__(
-            parts=[each.part for each in inputs],
-            batches=[each.batch for each in inputs],
-            input_type=spec.input_type,
-        )
+        super().__init__(inputs=inputs, spec=spec)
         self._call = ask
-        self._inputs = inputs
-        self._finish = FINISHES[method_of(spec)]
         self._device = "/CPU:0" if spec.device == "cpu" else f"/GPU:{spec.device[-1]}"
 
-    def ask(self, rows: Rows) -> Any:
+    def outputs(self, tensors: Mapping[str, NDArray[Any]]) -> Any:
         with tensorflow.device(self._device):
-            tensors = feed(rows, inputs=self._inputs)
-            return self._finish(_in_numpy(self._call(tensors)))
+            return _in_numpy(self._call(tensors))
 
 
 def load(spec: LoadSpec) -> TensorFlowModel:
@@ -169,10 +160,3 @@ def _in_numpy(outputs: Any) -> Any:
         return array
     texts = [value.decode() for value in array.ravel()]  # they are bytes for TensorFlow
     return np.array(texts, dtype=object).reshape(array.shape)
-
-
-FINISHES: Mapping[str, Callable[[Any], Any]] = {
-    "predict": by_row,
-    "softmax": lambda outputs: softmax(first_of(outputs)),
-    "argmax": lambda outputs: most_likely(first_of(outputs)),
-}

@@ -6,25 +6,22 @@ run code, and its model has a process of its own. A file of `torch.save` is refu
 it is a pickle of classes or of weights, without what is computed.
 """
 
-from __future__ import annotations
-
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import torch
+from numpy.typing import NDArray
 
-from serving.container.adapters.arrays import are_named, part_of, shaped
-from serving.container.adapters.scores import most_likely, softmax
-from serving.container.adapters.tensors_io import by_row, first_of
+from serving.container.adapters.tensors_io import TensorInput
 from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed, explain
-from serving.container.inputs.rows import InvalidRow, Rows
-from serving.container.inputs.signature import DType, InputPart
-from serving.container.runtimes import method_of
+from serving.container.inputs.signature import DType
 from serving.container.runtimes.base import TensorModel
 from serving.container.spec import LoadSpec
+
+TorchInput = tuple[TensorInput, torch.dtype]
 
 
 class TorchModel(TensorModel):
@@ -33,72 +30,37 @@ class TorchModel(TensorModel):
     def __init__(
         self, ask: Callable[..., Any], *, inputs: Sequence[TorchInput], spec: LoadSpec
     ) -> None:
-        super().__init__(
-            parts=[each.part for each in inputs],
-            batches=[each.batch for each in inputs],
-            input_type=spec.input_type,
-        )
+        super().__init__(inputs=[each for each, _ in inputs], spec=spec)
         self._call = ask
-        self._inputs = inputs
+        self._dtypes = {each.name: dtype for each, dtype in inputs}
         self._device = spec.device
-        self._finish = FINISHES[method_of(spec)]
 
-    def ask(self, rows: Rows) -> Any:
+    def outputs(self, tensors: Mapping[str, NDArray[Any]]) -> Any:
         with torch.inference_mode():
-            return self._finish(self._call(*self._tensors(rows)))
-
-    def _tensors(self, rows: Rows) -> list[torch.Tensor]:
-        if len(self._inputs) == 1 and (hasattr(rows, "columns") or not are_named(rows)):
-            return [self._inputs[0].tensor(rows, device=self._device)]
-        return [
-            each.tensor(part_of(rows, name=each.name, place=place), device=self._device)
-            for place, each in enumerate(self._inputs)
-        ]
-
-
-class TorchInput:
-    """One of a model's inputs; `shape` is that of one row, None where nobody says."""
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        dtype: torch.dtype,
-        shape: tuple[int | None, ...] | None,
-        batch: int | None,
-    ) -> None:
-        self.name = name
-        self.batch = batch
-        self._shape = shape
-        self._dtype = dtype
-
-    @property
-    def part(self) -> InputPart:
-        known = str(self._dtype).removeprefix("torch.")
-        dtype = known if known in get_args(DType) else "float32"
-        return InputPart(name=self.name, dtype=cast(DType, dtype), shape=self._shape)
-
-    def tensor(self, rows: Rows, *, device: str) -> torch.Tensor:
-        array = shaped(rows, shape=self._shape, dtype=None)
-        # Of texts and of rows of different lengths there are no tensors.
-        if array.dtype.kind not in "fiub":
-            raise InvalidRow(f"expected numbers for {self.name}, got {array.dtype}")
-        writable = array if array.flags.writeable else array.copy()
-        return torch.from_numpy(writable).to(device=device, dtype=self._dtype)
+            given = [
+                torch.tensor(tensors[name], dtype=dtype, device=self._device)
+                for name, dtype in self._dtypes.items()
+            ]
+            return _in_numpy(self._call(*given))
 
 
 def load(spec: LoadSpec) -> TorchModel:
     read = _reader_of(spec)
-    if spec.device != "cpu" and not torch.cuda.is_available():
-        raise LoadFailed(f"PyTorch has no access to {spec.device}")
-    torch.set_num_threads(spec.threads)
-    with suppress(RuntimeError):  # once work has begun, it can't be set any more
-        torch.set_num_interop_threads(1)
+    prepare(spec)
     try:
         ask, inputs = read(spec)
     except Exception as error:
         raise ArtifactInvalid(f"expected a model that PyTorch loads: {explain(error)}") from error
     return TorchModel(ask, inputs=inputs, spec=spec)
+
+
+def prepare(spec: LoadSpec) -> None:
+    """Set PyTorch's threads; raises LoadFailed for a card that isn't there."""
+    if spec.device != "cpu" and not torch.cuda.is_available():
+        raise LoadFailed(f"PyTorch has no access to {spec.device}")
+    torch.set_num_threads(spec.threads)
+    with suppress(RuntimeError):  # once work has begun, it can't be set any more
+        torch.set_num_interop_threads(1)
 
 
 def _reader_of(spec: LoadSpec) -> Callable[[LoadSpec], tuple[Callable[..., Any], list[TorchInput]]]:
@@ -143,7 +105,19 @@ def _input_of(node: Any) -> TorchInput:
     if not isinstance(tensor, torch.Tensor):
         raise ArtifactInvalid(f"expected inputs of tensors, got {node.name!r}, which is none")
     lengths = [length if isinstance(length, int) else None for length in tensor.shape] or [None]
-    return TorchInput(node.name, dtype=tensor.dtype, shape=tuple(lengths[1:]), batch=lengths[0])
+    return _torch_input(node.name, tensor.dtype, shape=tuple(lengths[1:]), batch=lengths[0])
+
+
+def _torch_input(
+    name: str,
+    dtype: torch.dtype,
+    *,
+    shape: tuple[int | None, ...] | None = None,
+    batch: int | None = None,
+) -> TorchInput:
+    known = str(dtype).removeprefix("torch.")
+    known = known if known in get_args(DType) else "float32"  # such as of bfloat16
+    return TensorInput(name=name, dtype=known, shape=shape, batch=batch), dtype
 
 
 def _read_script(spec: LoadSpec) -> tuple[Callable[..., Any], list[TorchInput]]:
@@ -153,35 +127,13 @@ def _read_script(spec: LoadSpec) -> tuple[Callable[..., Any], list[TorchInput]]:
     kinds = (weights.dtype for weights in script.parameters() if weights.is_floating_point())
     dtype = torch.int64 if spec.input_type == "integers" else next(kinds, torch.float32)
     takes = [argument.name for argument in script.forward.schema.arguments[1:]]
-    return script, [TorchInput(name, dtype=dtype, shape=None, batch=None) for name in takes]
+    return script, [_torch_input(name, dtype) for name in takes]
 
 
-def _as_it_is(output: Any) -> Any:
-    return by_row(_here(output))
-
-
-def _softmax(output: Any) -> Any:
-    return softmax(_scores(output))
-
-
-def _argmax(output: Any) -> Any:
-    return most_likely(_scores(output))
-
-
-def _scores(output: Any) -> Any:
-    """Return the scores of each class."""
-    return first_of(_here(output)).float().numpy()
-
-
-def _here(output: Any) -> Any:
-    """The same in this machine's own memory."""
+def _in_numpy(output: Any) -> Any:
     if isinstance(output, Mapping):
-        return {name: _here(tensor) for name, tensor in output.items()}
-    return output.cpu() if isinstance(output, torch.Tensor) else [_here(part) for part in output]
-
-
-FINISHES: Mapping[str, Callable[[Any], Any]] = {
-    "predict": _as_it_is,
-    "softmax": _softmax,
-    "argmax": _argmax,
-}
+        return {name: _in_numpy(tensor) for name, tensor in output.items()}
+    if not isinstance(output, torch.Tensor):
+        return [_in_numpy(part) for part in output]
+    half = output.dtype in (torch.float16, torch.bfloat16)
+    return (output.float() if half else output).cpu().numpy()

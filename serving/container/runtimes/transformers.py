@@ -10,20 +10,17 @@ import io
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # it is read once, when it is imported
 
-import torch
 import transformers
 
 from serving.container.adapters.archive import kept_folder
 from serving.container.failures.container_errors import (
     ALLOW_PICKLE,
     ArtifactInvalid,
-    LoadFailed,
     PickleRefused,
     explain,
 )
@@ -31,6 +28,7 @@ from serving.container.inputs.rows import Rows
 from serving.container.inputs.signature import Signature
 from serving.container.runtimes import method_of
 from serving.container.runtimes.base import FrameworkModel, unpacked_root
+from serving.container.runtimes.torch import prepare
 from serving.container.spec import LoadSpec
 
 CONFIG = "config.json"
@@ -88,11 +86,7 @@ class TransformersModel(FrameworkModel):
 
 
 def load(spec: LoadSpec) -> TransformersModel:
-    if spec.device != "cpu" and not torch.cuda.is_available():
-        raise LoadFailed(f"PyTorch has no access to {spec.device}")
-    torch.set_num_threads(spec.threads)
-    with suppress(RuntimeError):  # once work has begun, it can't be set any more
-        torch.set_num_interop_threads(1)
+    prepare(spec)
     transformers.utils.logging.disable_progress_bar()
     with kept_folder() as folder:
         root = unpacked_root(spec, into=folder, mark=CONFIG, name="pipeline")

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
 from serving.container.adapters.lazy_import import without
 from serving.container.adapters.model_inputs import of_features
 from serving.container.adapters.scores import (
@@ -19,7 +17,6 @@ from serving.container.adapters.scores import (
     softmax,
 )
 from serving.container.failures.container_errors import ArtifactInvalid
-from serving.container.inputs.rows import InvalidRow
 from serving.container.runtimes.base import BoosterModel
 from serving.container.spec import LoadSpec
 
@@ -29,12 +26,8 @@ with without("pandas", "sklearn"):
 
 # An attribute of a booster that names its classes, as a JSON array.
 CLASSES = "classes"
-CLASSIFIERS = ("binary:", "multi:")
-DART, LINEAR = "dart", "gblinear"
 # Where in its C++ XGBoost was when it found something, and when.
 WHERE = re.compile(r"^\[\d\d:\d\d:\d\d\] \S+:\d+: ")
-# Those whose own prediction is the probabilities.
-TELL_PROBABILITIES = ("binary:logistic", "multi:softprob")
 
 
 class XGBoostModel(BoosterModel):
@@ -43,14 +36,15 @@ class XGBoostModel(BoosterModel):
     def __init__(
         self, booster: xgboost.Booster, *, learner: dict[str, Any], spec: LoadSpec
     ) -> None:
-        self._objective = str(learner["objective"]["name"])
+        objective = str(learner["objective"]["name"])
         super().__init__(
             spec=spec,
-            objective=self._objective,
-            is_classifier=self._objective.startswith(CLASSIFIERS),
+            objective=objective,
+            is_classifier=objective.startswith(("binary:", "multi:")),
             classes=_classes(booster, parameters=learner["learner_model_param"]),
         )
-        self._is_linear = learner["gradient_booster"]["name"] == LINEAR
+        self._tells_probabilities = objective in ("binary:logistic", "multi:softprob")
+        self._is_linear = learner["gradient_booster"]["name"] == "gblinear"
         self._booster = booster
         self._rounds = _rounds(booster)
         self.signature = of_features(
@@ -63,7 +57,7 @@ class XGBoostModel(BoosterModel):
         self.null_is_declared = self._is_linear
 
     def probabilities(self, rows: Any) -> Numbers:
-        if self._objective in TELL_PROBABILITIES:
+        if self._tells_probabilities:
             return super().probabilities(rows)
         margins = self.scores(rows)
         return softmax(margins) if margins.ndim > 1 else of_both(sigmoid(margins))
@@ -77,7 +71,6 @@ class XGBoostModel(BoosterModel):
     def _ask(self, rows: Any, *, margins: bool) -> Numbers:
         answers: Numbers
         if self._is_linear:  # it can't be asked in place
-            _check_size(rows)
             matrix = xgboost.DMatrix(rows, nthread=1)
             answers = self._booster.predict(
                 matrix, output_margin=margins, iteration_range=self._rounds, validate_features=False
@@ -109,16 +102,6 @@ def load(spec: LoadSpec) -> XGBoostModel:
         raise ArtifactInvalid(f"expected an XGBoost model, got a broken one: {said}") from error
 
 
-def _check_size(rows: Any) -> None:
-    """Raise InvalidRow where XGBoost, which keeps numbers in 32 bits, would have infinity."""
-    frame = rows.select_dtypes("number") if hasattr(rows, "select_dtypes") else rows
-    numbers = np.asarray(frame, dtype=np.float64)
-    with np.errstate(over="ignore"):
-        lost = np.isinf(numbers.astype(np.float32))
-    if lost.any():
-        raise InvalidRow(f"expected numbers that float32 holds, got {numbers[lost][0].item()}")
-
-
 def _rounds(booster: xgboost.Booster) -> tuple[int, int]:
     """Return the rounds that answer: up to the best, as in scikit-learn's API."""
     best = booster.attr("best_iteration")
@@ -130,7 +113,7 @@ def _rounds(booster: xgboost.Booster) -> tuple[int, int]:
 def _categories(learner: dict[str, Any], *, names: Sequence[str]) -> dict[str, list[Any]]:
     """The categories of each column that it was trained with as such, where it has kept them."""
     booster = learner["gradient_booster"]
-    forest = (booster["gbtree"] if booster["name"] == DART else booster)["model"]
+    forest = (booster["gbtree"] if booster["name"] == "dart" else booster)["model"]
     kept = forest.get("cats", {}).get("enc", [])
     return {
         name: _decoded(column)

@@ -1,7 +1,6 @@
 """ONNX models answer by the names of their inputs and outputs, and read no file but their own."""
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -157,8 +156,7 @@ def test_null_is_no_value_for_a_model_that_makes_nan_of_it(
     assert good.status is AnswerStatus.OK
 
 
-def test_null_is_nan_for_a_model_that_has_an_answer_to_it(artifact_file: Path) -> None:
-    """And no value of a column of integers, which have none for it."""
+def test_null_is_nan_where_the_signature_says_that_it_is_a_value(artifact_file: Path) -> None:
     inputs = [tensor("age", shape=("n", 1)), tensor("visits", TensorProto.INT64, ("n", 1))]
     nodes = [
         helper.make_node("IsNaN", ["age"], ["unknown"]),
@@ -166,29 +164,11 @@ def test_null_is_nan_for_a_model_that_has_an_answer_to_it(artifact_file: Path) -
         helper.make_node("Where", ["unknown", "many", "age"], ["y"]),
     ]
     content = graph(*nodes, inputs=inputs, outputs=[tensor("y", shape=("n", 1))])
-    predictor = load_as("onnx", content, at=artifact_file, input_type="columns")
+    said = json.dumps({"inputs": [{"name": "age", "nullable": True}, {"name": "visits"}]})
+    predictor = load_as("onnx", content, at=artifact_file, input_type="columns", signature=said)
     null, no_integer = predictor.answer_batch([b'{"visits": 7}', b'{"age": 7}'])
     assert null == (AnswerStatus.OK, b"[7.0]")
     assert no_integer.payload == b'expected the column "visits", got a row without it'
-
-
-ONE_LABEL = {"json": b"[1, null]", "columns": b'{"x": 1, "y": null}'}
-
-
-@pytest.mark.parametrize("input_type", ["json", "columns"])
-def test_where_labels_are_all_there_is_to_ask_for_null_is_no_value(
-    input_type: str, artifact_file: Path
-) -> None:
-    """A label hides that the scores behind it are NaN."""
-    node = helper.make_node("ArgMax", ["X"], ["label"], axis=1, keepdims=0)
-    outputs = [tensor("label", TensorProto.INT64, ("n",))]
-    content = graph(node, inputs=[tensor("X", shape=("n", 2))], outputs=outputs)
-    predictor = load_as("onnx", content, at=artifact_file, input_type=input_type)
-    null = ONE_LABEL[input_type]
-    good = null.replace(b"null", b"2")
-    refused, answer = predictor.answer_batch([null, good])
-    assert refused.status is AnswerStatus.INVALID_INPUT
-    assert answer == (AnswerStatus.OK, b"1")
 
 
 def test_rows_that_name_other_columns_are_not_filled_up_with_null(artifact_file: Path) -> None:
@@ -248,7 +228,7 @@ def test_a_model_of_a_batch_that_nobody_can_fill_is_refused(
 def test_a_graphics_card_needs_the_build_for_it(
     classifier: LogisticRegression, artifact_file: Path
 ) -> None:
-    with pytest.raises(LoadFailed, match="install onnxruntime-gpu in place of onnxruntime"):
+    with pytest.raises(LoadFailed, match="no access to cuda:0"):
         load_as("onnx", converted(classifier), at=artifact_file, device="cuda:0")
 
 
@@ -269,35 +249,16 @@ def test_an_operator_of_somebody_elses_is_not_looked_for(artifact_file: Path) ->
         load_as("onnx", content, at=artifact_file)
 
 
-@pytest.mark.parametrize(
-    ("part", "told"),
-    [
-        ("opset", "ONNX Runtime only .guarantees. support .* (export it with an older opset, or"),
-        (
-            "ir",
-            "Unsupported model IR version: 99, .* (export it with an older opset, or name a new",
-        ),
-        ("type", "Type Error: Type parameter (T) of Optype (Add) bound to different types"),
-    ],
-)
-def test_what_onnx_runtime_says_is_told_without_its_own_code_and_our_files(
-    part: str, told: str, artifact_file: Path
+def test_what_onnx_runtime_says_is_passed_on_without_the_place_of_our_files(
+    artifact_file: Path,
 ) -> None:
     model = onnx.ModelProto.FromString(
         adding(helper.make_tensor("w", TensorProto.FLOAT, [4], [1, 2, 3, 4]))
     )
-    if part == "opset":
-        model.opset_import[0].version = 99
-    elif part == "ir":
-        model.ir_version = 99
-    else:
-        model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
-    expected = re.escape("expected a model that ONNX Runtime takes: ")
-    pattern = told.replace("(", r"\(").replace(")", r"\)")
-    with pytest.raises(ArtifactInvalid, match=f"^{expected}{pattern}") as refused:
+    model.ir_version = 99
+    with pytest.raises(ArtifactInvalid, match="Unsupported model IR version: 99") as refused:
         load_as("onnx", model.SerializeToString(), at=artifact_file)
-    for odd in ("[ONNXRuntimeError]", "::", str(artifact_file.parent), "Load model from"):
-        assert odd not in str(refused.value)
+    assert str(artifact_file.parent) not in str(refused.value)
 
 
 @pytest.mark.parametrize(

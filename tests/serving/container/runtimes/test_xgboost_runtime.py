@@ -57,7 +57,7 @@ def test_a_regression_answers_with_its_values(artifact_file: Path) -> None:
     model = xgboost.XGBRegressor(**SMALL).fit(ROWS, ROWS[:, 2])
     predictor = load_as("xgboost", saved(model), at=artifact_file)
     assert answered(predictor, ROWS) == model.predict(ROWS).tolist()
-    with pytest.raises(ArtifactInvalid, match="a classifier for predict_proba, got 'reg:"):
+    with pytest.raises(ArtifactInvalid, match="a classifier for predict_proba, got reg:"):
         load_as("xgboost", saved(model), at=artifact_file, method="predict_proba")
 
 
@@ -190,12 +190,3 @@ def test_what_xgboost_says_is_told_without_where_it_was(artifact_file: Path) -> 
 
     with pytest.raises(ArtifactInvalid, match="got a broken one: Unknown objective"):
         load_as("xgboost", changed(rename), at=artifact_file)
-
-
-def test_a_number_that_is_too_large_for_weights_is_the_callers_fault(artifact_file: Path) -> None:
-    linear = xgboost.XGBRegressor(booster="gblinear", n_estimators=2).fit(ROWS, BINARY)
-    predictor = load_as("xgboost", saved(linear), at=artifact_file)
-    bad, good = predictor.answer_batch([b"[1e300,0,0,0]", b"[1,0,0,0]"])
-    said = b"expected numbers that float32 holds, got 1e+300"
-    assert bad == (AnswerStatus.INVALID_INPUT, said)
-    assert good.status is AnswerStatus.OK
