@@ -20,7 +20,6 @@ from serving.container.inputs.nulls import without_nulls
 from serving.container.inputs.parsing import parse_batch, row_parser
 from serving.container.inputs.rows import InvalidRow, Rows
 from serving.container.inputs.signature import COLUMNS, Signature, signature_of
-from serving.container.spec import SEARCH_S
 from serving.rpc.frames.codec import Answer, AnswerStatus, failed
 
 logger = logging.getLogger(__name__)
@@ -91,7 +90,7 @@ class ModelPredictor:
         model: LoadedModel,
         *,
         input_type: str,
-        search_s: float = SEARCH_S,
+        search_s: float = 2.0,
         signature: Signature | None = None,
         example: str | bytes = b"",
     ) -> None:

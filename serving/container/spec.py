@@ -12,9 +12,6 @@ from pathlib import Path
 
 from serving.container.failures.container_errors import ArtifactCorrupt, ArtifactUnreadable
 
-# A batch is given up well before its replica counts as hung, 10 s at least.
-SEARCH_S = 2.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSpec:
@@ -32,13 +29,16 @@ class LoadSpec:
     device: str = "cpu"  # or "cuda:0"
     threads: int = 1  # for linear algebra
     memory_limit_mb: int | None = None
-    search_s: float = SEARCH_S  # for the inputs that break the model
     trial: bool = False  # a check of a remote model, whose server has to be there
     remote_hosts: str = ""  # that a remote model may be asked at
-    # A batch of a remote model is given up well before its replica counts as hung.
-    batch_s: float = 45.0
+    batch_s: float = 45.0  # for one batch: less than after which its replica counts as hung
     # In no command line, which everybody on the machine may read, and in no log.
     secret: str = field(default="", repr=False)
+
+    @property
+    def search_s(self) -> float:
+        """Return the seconds to look for the inputs that break a batch."""
+        return min(2.0, self.batch_s / 3)
 
     @property
     def content(self) -> bytes:

@@ -40,7 +40,7 @@ from serving.container.failures.recent_failures import failure_of
 from serving.container.runtimes import self_contained
 from serving.container.sandbox.limits import MemoryLimit, held_to, process_bytes
 from serving.container.server.listener import ChildServer, ContainerServer
-from serving.container.spec import SEARCH_S, LoadSpec
+from serving.container.spec import LoadSpec
 from serving.environments.store import HeldEnvironment
 from serving.rpc.frames.hello import Hello
 from serving.rpc.tcp.credentials import Credentials, replica_tls
@@ -85,7 +85,6 @@ class Assignment:
             artifact=artifact,
             device=self.record.device,
             # The search for inputs that break the model ends well before it counts as hung.
-            search_s=min(SEARCH_S, self.hung_s / 4),
             batch_s=self.hung_s * 0.75,
             **secret_fields(self.version, sealed=self.sealed),
             # Its check has asked. One that serves goes on where a later release is installed.

@@ -223,7 +223,7 @@ class HttpClient:
             given |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
         given |= headers
         method = "GET" if body is None else "POST"
-        lines = [f"{method} {self.place.at(path).target} HTTP/1.1"]
+        lines = [f"{method} {path}{self.place.query} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in given.items()]
         return "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + (body or b"")
 

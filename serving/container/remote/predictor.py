@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import uvloop
@@ -17,7 +17,7 @@ from serving.container.inputs.bisect import Bisection
 from serving.container.inputs.examples import completed
 from serving.container.inputs.parsing import row_parser
 from serving.container.inputs.rows import InvalidRow
-from serving.container.inputs.signature import InvalidSignature, Signature, joined
+from serving.container.inputs.signature import InvalidSignature, Signature, joined, read_signature
 from serving.container.predictor import WrongOutputs, as_list
 from serving.container.remote.client import HttpClient, ServerSecret
 from serving.container.remote.configuration import RemoteConfiguration
@@ -26,12 +26,11 @@ from serving.container.remote.failures import BrokenAnswer, RemoteFailure
 from serving.container.remote.hosts import AllowedHosts
 from serving.container.remote.protocols import dialect_of
 from serving.container.remote.protocols.base import CannotAsk, RemoteInputs
+from serving.container.spec import LoadSpec
 from serving.rpc.frames.codec import MAX_OUTPUT, Answer, AnswerStatus, failed
 
 T = TypeVar("T")
 
-# A server's answer for one input; the output may be written more shortly.
-MAX_ANSWER = 2 * MAX_OUTPUT
 NOT_ASKED = "not asked any more, as for an input of the same batch {}"
 
 logger = logging.getLogger(__name__)
@@ -75,48 +74,28 @@ class _Batch:
     given_up: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteTerms:
-    """The operator's terms: allowed hosts, the secret, and the time for a batch."""
-
-    hosts: AllowedHosts
-    secret: str = field(default="", repr=False)
-    batch_s: float = 45.0
-
-
 class RemotePredictor:
     """A model behind HTTP. It starts even if the server is away."""
 
-    def __init__(
-        self,
-        configuration: RemoteConfiguration,
-        *,
-        signature: Signature,
-        terms: RemoteTerms,
-        search_s: float,
-        must_answer: bool,
-        example: bytes = b"",
-    ) -> None:
-        """`must_answer`: warming up fails unless the server answers, its `example` included."""
-        self.input_type = signature.input_type
-        self.signature = completed(signature, example=example)
+    def __init__(self, configuration: RemoteConfiguration, *, spec: LoadSpec) -> None:
+        """On a `trial` warming up fails unless the server answers, the example included."""
+        self.input_type = spec.input_type
+        said = read_signature(spec.signature, input_type=spec.input_type)
+        self.signature = completed(said, example=spec.example)
         self.failures = RecentFailures()
-        self._example = example
+        self._spec = spec
         self._dialect = dialect_of(configuration, input_type=self.input_type)
         # Requests under way at once where each input is one and the version doesn't say.
         self._most = configuration.concurrency or (8 if self._dialect.one_by_one else 1)
-        self._timeout_s = min(configuration.timeout_ms / 1000.0, terms.batch_s)
-        self._batch_s = terms.batch_s
-        self._search_s = search_s
-        self._must_answer = must_answer
+        self._timeout_s = min(configuration.timeout_ms / 1000.0, spec.batch_s)
         self._met = False
         self._parser = row_parser(self.signature)
         self._parsing = threading.Lock()  # a parser is reused from row to row
         self._loop = LoopThread()
         self._client = HttpClient(
             configuration.place,
-            hosts=terms.hosts,
-            secret=ServerSecret(terms.secret, configuration.secret_header),
+            hosts=AllowedHosts.parse(spec.remote_hosts),
+            secret=ServerSecret(spec.secret, configuration.secret_header),
             concurrency=self._most,
         )
 
@@ -132,15 +111,15 @@ class RemotePredictor:
     def warm_up(self) -> None:
         """Ask the server about the model. Raises WarmUpFailed if it must answer and doesn't."""
         try:
-            self._loop.run(self._meet(), within_s=self._batch_s)
+            self._loop.run(self._meet(), within_s=self._spec.batch_s)
         except (RemoteFailure, TimeoutError) as error:
             said = self._client.secret.mask(str(error))
-            if self._must_answer:
+            if self._spec.trial:
                 raise WarmUpFailed(f"the remote model can't answer: {said}") from None
             logger.warning("remote model not there yet: %s", said)
             return
-        if self._must_answer and self._example:
-            (answer,) = self.answer_batch([self._example])
+        if self._spec.trial and self._spec.example:
+            (answer,) = self.answer_batch([self._spec.example.encode()])
             if answer.status is not AnswerStatus.OK:
                 words = answer.payload.decode()
                 raise WarmUpFailed(f"the remote model failed to answer its example: {words}")
@@ -171,7 +150,7 @@ class RemotePredictor:
 
     def _answered(self, inputs: RemoteInputs) -> list[Answer]:
         try:
-            return self._loop.run(self._answer(inputs), within_s=self._batch_s + 1.0)
+            return self._loop.run(self._answer(inputs), within_s=self._spec.batch_s + 1.0)
         except (RemoteFailure, TimeoutError) as error:
             return self._all_failed(str(error) or "the remote gave no answer", inputs=inputs)
 
@@ -198,7 +177,7 @@ class RemotePredictor:
             await self._meet()
         count = len(inputs.raws)
         size = 1 if self._dialect.one_by_one else -(-count // self._most)
-        batch = _Batch(_now() + self._batch_s)
+        batch = _Batch(_now() + self._spec.batch_s)
         parts = [inputs.part(begin, begin + size) for begin in range(0, count, size)]
         if len(parts) == 1:
             return await self._part_answered(parts[0], batch=batch)
@@ -244,7 +223,7 @@ class RemotePredictor:
             deadline=deadline,
             body=body.content,
             headers=body.headers,
-            most=MAX_ANSWER * count,
+            most=2 * MAX_OUTPUT * count,  # an output may be written more shortly
         )
         try:
             outputs = as_list(self._dialect.outputs(answer, count=count), count=count)
@@ -265,7 +244,7 @@ class RemotePredictor:
     ) -> list[Answer]:
         """Find the inputs that the server refuses, as far as time allows; the others count."""
         count = len(inputs.raws)
-        bisection = Bisection(rows=count, took_s=took_s, seconds=self._search_s)
+        bisection = Bisection(rows=count, took_s=took_s, seconds=self._spec.search_s)
         answers: list[Answer] = []
         while size := bisection.next_size():
             part = inputs.part(len(answers), len(answers) + size)

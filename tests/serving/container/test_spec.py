@@ -24,7 +24,6 @@ SPECS = st.builds(
     device=st.sampled_from(["cpu", "cuda:1"]),
     threads=st.integers(1, 256),
     memory_limit_mb=st.none() | st.integers(1, 1 << 20),
-    search_s=st.floats(0, 100),
 )
 
 

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import msgspec
-
 from serving.container.remote.configuration import RemoteConfiguration
 from serving.container.remote.exchange import HttpAnswer
 from serving.container.remote.failures import AnsweredError
@@ -16,8 +14,6 @@ from serving.container.remote.protocols.base import (
 )
 
 SCORING = "/invocations"
-# Those that speak like MLflow needn't have it.
-NOT_THERE = (403, 404, 405)
 
 
 class MlflowScoring:
@@ -37,26 +33,17 @@ class MlflowScoring:
         try:
             await get(self.path.removesuffix(SCORING) + "/ping")
         except AnsweredError as error:
-            if error.status not in NOT_THERE:
+            # Those that speak like MLflow needn't have it.
+            if error.status not in (403, 404, 405):
                 raise
 
     def body(self, inputs: RemoteInputs) -> RemoteBody:
-        if inputs.raws[0].lstrip().startswith(b"{"):
-            return RemoteBody(msgspec.json.encode(_framed(inputs)))
-        return RemoteBody(b'{"inputs":[' + b",".join(inputs.raws) + b"]}")
+        are_objects = inputs.raws[0].lstrip().startswith(b"{")
+        name = b"dataframe_records" if are_objects else b"inputs"
+        return RemoteBody(b'{"%s":[%s]}' % (name, b",".join(inputs.raws)))
 
     def outputs(self, answer: HttpAnswer, *, count: int) -> Any:
         found = decoded_answer(answer)
         if isinstance(found, dict) and "predictions" in found:
             found = found["predictions"]  # MLflow 1 answered the array alone
         return part_of(found, self._output)
-
-
-def _framed(inputs: RemoteInputs) -> dict[str, Any]:
-    """A frame: by columns where all rows have the same, else row by row."""
-    rows = [msgspec.json.decode(raw) for raw in inputs.raws]
-    names = list(rows[0])
-    if all(isinstance(row, dict) and row.keys() == rows[0].keys() for row in rows):
-        values = [[row[name] for name in names] for row in rows]
-        return {"dataframe_split": {"columns": names, "data": values}}
-    return {"dataframe_records": rows}

@@ -26,8 +26,6 @@ from serving.container.remote.protocols.tensors import DTYPES, TensorAnswer, dat
 INFER = "/infer"
 JSON_LENGTH = "Inference-Header-Content-Length"
 BINARY = "binary_tensor_data"
-# A server that is ready needn't describe its model, or say what it can.
-UNTOLD = (400, 404, 405, 501)
 USUAL = {"doubles": "FP64", "floats": "FP32", "integers": "INT64", "strings": "BYTES"}
 UNNAMED = "input-0"
 
@@ -172,7 +170,8 @@ async def _told(get: Get, path: str, *, kind: Any) -> Any:
         answer = await get(path)
         return msgspec.json.decode(answer.body, type=kind)
     except AnsweredError as error:
-        if error.status not in UNTOLD:
+        # A server that is ready needn't describe its model, or say what it can.
+        if error.status not in (400, 404, 405, 501):
             raise
     except (ValueError, RecursionError):
         pass

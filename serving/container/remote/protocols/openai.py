@@ -9,7 +9,7 @@ from serving.container.remote.configuration import (
     INPUT,
     INPUTS,
     RemoteConfiguration,
-    strings_in,
+    places_in,
 )
 from serving.container.remote.exchange import HttpAnswer
 from serving.container.remote.failures import BrokenAnswer
@@ -71,11 +71,8 @@ def _messages(input_type: str) -> Any:
 def _with(
     configuration: RemoteConfiguration, template: dict[str, Any], *, output: str
 ) -> RemoteConfiguration:
-    found = [text for text in strings_in(template) if text in (INPUT, INPUTS)]
-    if len(found) != 1:
-        raise ArtifactInvalid(
-            f'template: Expected "{INPUT}" in it once, got it {len(found)} times.'
-        )
+    if (found := places_in(template)) != 1:
+        raise ArtifactInvalid(f'template: Expected "{INPUT}" in it once, got it {found} times.')
     return msgspec.structs.replace(
         configuration, template=template, output=configuration.output or output
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from serving.container.remote.configuration import INPUT, INPUTS, RemoteConfiguration, strings_in
+from serving.container.remote.configuration import INPUT, INPUTS, RemoteConfiguration
 from serving.container.remote.exchange import HttpAnswer
 from serving.container.remote.protocols.base import (
     Get,
@@ -22,11 +22,12 @@ class JsonTemplate:
 
     def __init__(self, configuration: RemoteConfiguration, input_type: str = "json") -> None:
         self.path = configuration.place.path
-        self.one_by_one = INPUTS not in strings_in(configuration.template)
         self._output = configuration.output
-        place = msgspec.json.encode(INPUT if self.one_by_one else INPUTS)
-        # It stands there once and is no key. Within a longer text its quotes would be escaped.
-        self._before, _, self._after = msgspec.json.encode(configuration.template).partition(place)
+        template, place = msgspec.json.encode(configuration.template), msgspec.json.encode(INPUTS)
+        self.one_by_one = place not in template
+        if self.one_by_one:
+            place = msgspec.json.encode(INPUT)
+        self._before, _, self._after = template.partition(place)
 
     async def meet(self, get: Get) -> None:
         """There is nothing to ask that every such server would know."""

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from serving.container.inputs.signature import read_signature
 from serving.container.remote.configuration import RemoteConfiguration
-from serving.container.remote.hosts import AllowedHosts
-from serving.container.remote.predictor import RemotePredictor, RemoteTerms
+from serving.container.remote.predictor import RemotePredictor
+from serving.container.spec import LoadSpec
 from serving.rpc.frames.codec import AnswerStatus
 
 
@@ -21,7 +21,6 @@ def predictor(
     input_type: str = "doubles",
     hosts: str = "127.0.0.1",
     secret: str = "",
-    batch_s: float = 20.0,
     must_answer: bool = False,
     signature: str = "",
     example: bytes = b"",
@@ -30,14 +29,20 @@ def predictor(
     if protocol == "json":
         configuration.setdefault("template", {"instances": "$inputs"})
         configuration.setdefault("output", "predictions")
-    made = RemotePredictor(
-        RemoteConfiguration.parse({"url": url, "protocol": protocol, **configuration}),
-        signature=read_signature(signature, input_type=input_type),
-        terms=RemoteTerms(hosts=AllowedHosts.parse(hosts), secret=secret, batch_s=batch_s),
-        search_s=2.0,
-        must_answer=must_answer,
-        example=example,
+    parsed = RemoteConfiguration.parse({"url": url, "protocol": protocol, **configuration})
+    spec = LoadSpec(
+        runtime="remote",
+        artifact=Path(),
+        sha256="",
+        input_type=input_type,
+        signature=signature,
+        example=example.decode(),
+        trial=must_answer,
+        remote_hosts=hosts,
+        batch_s=20.0,
+        secret=secret,
     )
+    made = RemotePredictor(parsed, spec=spec)
     try:
         yield made
     finally:

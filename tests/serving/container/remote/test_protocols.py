@@ -161,8 +161,7 @@ def test_mlflow_takes_rows_with_names_as_a_frame() -> None:
 
     def model(asked: Any) -> Any:
         bodies.append(asked)
-        rows = asked.get("dataframe_records") or asked["dataframe_split"]["data"]
-        return [{"label": number} for number in range(len(rows))]
+        return [{"label": number} for number, _ in enumerate(asked["dataframe_records"])]
 
     with (
         standing_in(Mlflow(model)) as running,
@@ -171,11 +170,8 @@ def test_mlflow_takes_rows_with_names_as_a_frame() -> None:
         ) as asked,
     ):
         assert outputs(asked, [{"age": 31, "city": "Rome"}, {"city": None, "age": 5}]) == [0, 1]
-        assert outputs(asked, [{"age": 31}, {"city": "Rome"}]) == [0, 1]
-    split = {"columns": ["age", "city"], "data": [[31, "Rome"], [5, None]]}
     assert bodies == [
-        {"dataframe_split": split},
-        {"dataframe_records": [{"age": 31}, {"city": "Rome"}]},
+        {"dataframe_records": [{"age": 31, "city": "Rome"}, {"city": None, "age": 5}]}
     ]
 
 
@@ -331,8 +327,8 @@ def test_rows_go_by_their_columns_and_a_bad_one_is_refused_by_the_signature() ->
     rows: list[Any] = []
 
     def model(asked: Any) -> Any:
-        rows.extend(asked["dataframe_split"]["data"])
-        return [row[0] for row in asked["dataframe_split"]["data"]]
+        rows.extend(asked["dataframe_records"])
+        return [row["age"] for row in asked["dataframe_records"]]
 
     with (
         standing_in(Mlflow(model)) as running,
@@ -341,7 +337,7 @@ def test_rows_go_by_their_columns_and_a_bad_one_is_refused_by_the_signature() ->
         found = outputs(asked, [{"age": 31, "city": "Rome"}, {"age": "old", "city": "Rome"}])
         assert found[0] == 31
         assert "expected" in found[1][0]
-        assert rows == [[31, "Rome"]]
+        assert rows == [{"age": 31, "city": "Rome"}]
 
 
 @pytest.mark.parametrize(
