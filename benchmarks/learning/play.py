@@ -13,7 +13,7 @@ from benchmarks.learning.worlds import QUERIES, Asked, World
 from selection.context_names import GLOBAL_CONTEXT
 from selection.policies import POLICIES, Policy, Prepared, make_policy
 from selection.policies.arithmetic.sums import State, learn_in
-from selection.store.codec import prepared
+from selection.store.state_record import prepared
 
 
 class Chosen(NamedTuple):

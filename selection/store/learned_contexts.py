@@ -13,7 +13,6 @@ from registry.following.snapshot import application_with_arms, read_application
 from registry.models import Application
 from selection.policies import make_policy
 from selection.store.asks import parse_missed
-from selection.store.codec import StateRecord, describe, moment, parse_record
 from selection.store.redis_keys import (
     GLOBAL_CONTEXT,
     contexts_key,
@@ -21,6 +20,7 @@ from selection.store.redis_keys import (
     reliability_key,
     state_key,
 )
+from selection.store.state_record import StateRecord, describe, moment, parse_record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

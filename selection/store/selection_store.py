@@ -17,11 +17,11 @@ from selection.policies import Policy, Prepared, make_policy
 from selection.policies.arithmetic.sums import State
 from selection.reliability import EVERYTHING, Factors, Reliability
 from selection.store.asks import Asks
-from selection.store.codec import StateRecord, describe, parse_record, prepared
 from selection.store.input_samples import InputSamples
 from selection.store.query_counts import QueryCounts
 from selection.store.redis_keys import GLOBAL_CONTEXT, REDIS_ERRORS, redis_needed, state_key
 from selection.store.scripts import Script, ScriptCall
+from selection.store.state_record import StateRecord, describe, parse_record, prepared
 
 READ_TIMEOUT_S = 2.0
 COPIES = 4096

@@ -12,7 +12,7 @@ from selection.context_names import GLOBAL_CONTEXT
 from selection.policies import Policy, Prepared, Selection
 from selection.policies.arithmetic.sums import State, learn_in
 from selection.rewards.losses import make_loss
-from selection.store.codec import prepared
+from selection.store.state_record import prepared
 
 QUERIES, FAILS_AT, MENDED_AT = 20_000, 5_000, 10_000
 WRONG = {"a:1": 0.08, "b:1": 0.15, "c:1": 0.20, "d:1": 0.30, "e:1": 0.40}

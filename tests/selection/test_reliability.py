@@ -7,8 +7,8 @@ from selection.policies import POLICIES, Prepared, make_policy
 from selection.policies.arithmetic.sums import State
 from selection.reliability import EVERYTHING, Reliability, redistributed
 from selection.store.asks import Asks
-from selection.store.codec import prepared
 from selection.store.redis_keys import REDIS_ERRORS, reliability_key
+from selection.store.state_record import prepared
 from tests.long import beginning_of
 from tests.redis_server import redis_server
 

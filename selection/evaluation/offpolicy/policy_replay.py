@@ -20,7 +20,7 @@ from selection.evaluation.offpolicy.estimate import Proposal
 from selection.evaluation.offpolicy.log import Floats, Log
 from selection.policies import Policy, Prepared, Selection
 from selection.policies.arithmetic.sums import State, learn_in
-from selection.store.codec import prepared
+from selection.store.state_record import prepared
 
 # Called now and then; what it raises ends the replay.
 Tick = Callable[[], None]

@@ -29,7 +29,7 @@ from selection.evaluation.what_if.targets import UNIFORM, WhatIfTarget, check_ta
 from selection.inference import Interval
 from selection.policies import make_policy
 from selection.policies.arithmetic.sums import State
-from selection.store.codec import prepared
+from selection.store.state_record import prepared
 
 # Each process works out one what-if at a time.
 TURN = BoundedSemaphore(1)

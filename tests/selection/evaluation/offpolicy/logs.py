@@ -11,7 +11,7 @@ from selection.evaluation.offpolicy.policy_replay import Candidate
 from selection.policies import make_policy
 from selection.policies.arithmetic.sums import State, learn
 from selection.rewards.losses import make_loss
-from selection.store.codec import prepared
+from selection.store.state_record import prepared
 
 RIGHT, WRONG, LABEL = b"1", b"0", b"1"
 ANSWERING = AnswerRule(loss=make_loss())

@@ -15,7 +15,7 @@ from selection.evaluation.offpolicy.policy_replay import (
 )
 from selection.policies import make_policy
 from selection.policies.arithmetic.sums import State, learn
-from selection.store.codec import prepared
+from selection.store.state_record import prepared
 from tests.selection.evaluation.offpolicy.logs import (
     ANSWERING,
     answered,

@@ -15,9 +15,9 @@ from selection.feedback.rebuild.replay_source import from_stream
 from selection.feedback.rebuild.state_swap import fields_of
 from selection.policies import Policy, make_policy
 from selection.policies.arithmetic.sums import EVIDENCE, REWARDS, State, Update
-from selection.store.codec import StateRecord, parse_record
 from selection.store.query_counts import QueryCounts
 from selection.store.redis_keys import pack_vector, state_key
+from selection.store.state_record import StateRecord, parse_record
 from tests.selection.observer import ARMS, POLICY, observe_many
 from tests.selection.updates import alike, feedback_update, journal_update, learned
 

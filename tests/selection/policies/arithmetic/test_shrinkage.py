@@ -16,7 +16,7 @@ from selection.policies.arithmetic.sums import (
     Statistics,
     learn_in,
 )
-from selection.store.codec import prepared
+from selection.store.state_record import prepared
 
 ARMS = ("a:1", "b:1")
 THOMPSON = make_policy("thompson", {"decay": 0, "floor": 0})
