@@ -14,6 +14,7 @@ from clipper_client.inputs import encoded
 from clipper_client.options import model_path
 from clipper_client.transport.remote_server import Server, Upload, settled
 
+PIECES_FROM = 8 << 20  # sending less once more costs little
 PIECE_BYTES = 2 << 20  # as much as the server takes in one request
 
 
@@ -21,7 +22,7 @@ async def uploaded(server: Server, name: str, file: Path, *, fields: Mapping[str
     """Make a version of a model, with this file as its artifact and these fields of the form."""
     upload = Upload(fields=fields, file=file)
     size = await server.work(lambda: file.stat().st_size)
-    if size >= 8 << 20:  # sending less once more costs little
+    if size >= PIECES_FROM:
         digest = await server.work(lambda: digest_of(file))
         await _send_pieces(server, file, digest=digest, size=size)
         upload = Upload(fields={**fields, "sha256": digest})

@@ -68,6 +68,8 @@ T = TypeVar("T")
 Operation = Coroutine[Any, Any, T]
 
 CONNECT_S = 5.0
+# So many more outlast a restart of the server, or a minute without a network.
+MORE_RETRIES = 6
 # With these 503 says that nothing was begun; others may come after a write whose answer was lost.
 NOTHING_BEGUN = ("saturated", "not_ready", "process_away")
 JSON = {"content-type": "application/json"}
@@ -143,8 +145,7 @@ class Server(ABC):
             "timeout": httpx.Timeout(read_s, connect=min(CONNECT_S, read_s)),
             "content": body,
         } | ({"params": dict(params)} if params else {})
-        # Six more outlast a restart of the server, or a minute without a network.
-        retries = self._retries + 6 * patient
+        retries = self._retries + MORE_RETRIES * patient
         for attempt in count():
             try:
                 with self.address.failures(), (upload or Upload()).opened() as files:
