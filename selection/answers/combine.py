@@ -65,9 +65,6 @@ def combine(
 
     Raises `ModelFailed` if the outputs can't be combined in this way.
     """
-    if len(asked) == len(predictions) == 1 and how == VOTE:
-        (only,) = predictions.values()
-        return Combined(only, 1.0)
     arrived = [arm for arm in asked if arm in predictions]
     if not arrived:
         raise ValueError("nothing to combine: no arm answered")

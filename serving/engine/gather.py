@@ -52,7 +52,7 @@ class Gather:
 
     __slots__ = ("_call", "_timer", "calls", "missing", "outcomes", "traces")
 
-    def __init__(self, *, calls: int, traced: bool = False) -> None:
+    def __init__(self, calls: int, traced: bool = False) -> None:
         self.outcomes: list[Outcome | None] = [None] * calls
         self.traces: list[Trace | None] | None = [None] * calls if traced else None
         self.missing = calls
@@ -163,7 +163,6 @@ class Call:
         self,
         gather: Gather,
         index: int,
-        *,
         key: bytes | None,
         input: bytes,
         asked_at: float,

@@ -129,7 +129,7 @@ class VersionPool:
             self._wait(call)
             return
         replica = replicas[0] if len(replicas) == 1 else self._choose(now=call.asked_at)
-        if replica.load >= replica.planner.ample_rows:
+        if replica.queue.rows + replica.in_flight >= replica.planner.ample_rows:
             now = self.clock()
             if replica.too_late_for(call, now=now):
                 # Two slow ones may have been drawn.

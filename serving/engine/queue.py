@@ -69,7 +69,12 @@ class CallQueue:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane(call, round=self._rounds[call.priority])
-        lane.push(call)
+        calls = lane.calls
+        # One application's deadlines nearly always come in order.
+        if not calls or calls[-1].due <= call.due:
+            calls.append(call)
+        else:
+            insort_right(calls, call, key=_due_of)
         lane.bytes_held += size
         self.rows += 1
         self.bytes_held += size
@@ -124,7 +129,8 @@ class CallQueue:
         heapq.heapify(ranks)
         while ranks and len(calls) < rows:
             lane = ranks[0].lane
-            call = lane.calls[0]
+            waiting = lane.calls
+            call = waiting[0]
             size = len(call.input)
             if call.waiter is None and not call.wanted:
                 taken.left.append(call)
@@ -135,19 +141,21 @@ class CallQueue:
                 if calls and room < 0:
                     break
                 calls.append(call)
-                if lane.turn > lane.round.turn:
-                    lane.round.turn = lane.turn
-                    lane.round.left.clear()
+                round = lane.round
+                if lane.turn > round.turn:
+                    round.turn = lane.turn
+                    if round.left:
+                        round.left.clear()
                 lane.turn += 1
-            lane.calls.popleft()
+            waiting.popleft()
             lane.bytes_held -= size
             gone_bytes += size
-            self.rows -= 1
-            if not lane.calls:
+            if not waiting:
                 heapq.heappop(ranks)
                 self._forget(lane)
             elif len(ranks) > 1:
                 heapq.heapreplace(ranks, lane.rank())
+        self.rows -= len(calls) + len(taken.late) + len(taken.left)
         self.bytes_held -= gone_bytes
         return taken
 
@@ -237,14 +245,6 @@ class _Lane:
         if self.turn > self.round.turn:
             self.round.left.add(self.tenant)
 
-    def push(self, call: Call) -> None:
-        calls = self.calls
-        # One application's deadlines nearly always come in order.
-        if not calls or calls[-1].due <= call.due:
-            calls.append(call)
-        else:
-            insort_right(calls, call, key=_due_of)
-
     def drop_expired(self, *, now: float) -> list[Call]:
         """Take out expired calls, and move those that got more time to their new place."""
         expired = []
@@ -254,7 +254,7 @@ class _Lane:
                 expired.append(call)
             else:
                 call.due = call.deadline
-                self.push(call)
+                insort_right(self.calls, call, key=_due_of)
         return expired
 
     def drop_left(self) -> list[Call]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from core.loop.loop_slices import Turns
 from core.specs import ApplicationSpec
-from selection.answers.combine import Combined, Fault, Objection, decide
+from selection.answers.combine import VOTE, Combined, Fault, Objection, decide
 from selection.answers.imputation import Averages
 from selection.feedback.default_rewards.due_receipts import DueReceipts, outputs_ttl_s
 from selection.policies import Selection
@@ -88,7 +88,6 @@ class Query:
         resources: QueryResources,
         application: ApplicationSpec,
         choice: Choice,
-        *,
         input: bytes,
         hurried: bool,
         options: CallOptions,
@@ -119,10 +118,7 @@ class Query:
         # The arm asked because the first was unsure.
         self.dearer = ""
         self.begun = monotonic() if traced else 0.0
-        self.gather = Gather(
-            calls=len(self.arms),
-            traced=traced or application.lateness_price > 0.0,
-        )
+        self.gather = Gather(len(self.arms), traced or application.lateness_price > 0.0)
 
     def when_settled(self, call: Callable[[], None]) -> None:
         """Call when every arm has answered or the deadline has passed."""
@@ -239,15 +235,15 @@ class Query:
         if not self.choice.forced:
             self._stats.count_arms(self.arms, self.gather.outcomes)
             self._charge(outputs)
-        decided = self._decide(outputs)
-        if isinstance(decided, Objection):
+        application, fallback = self.application, None
+        if len(outputs) == len(self.arms) == 1 and application.combine == VOTE:
+            [output], confidence = outputs.values(), 1.0  # most queries, with nothing to decide
+        elif isinstance(decided := self._decide(outputs), Objection):
             fallback = self._fallback(decided)
             output, confidence = self._default(fallback), decided.confidence
         else:
-            fallback = None
             output, confidence = decided
         query_id = self._receipt(outputs)
-        application = self.application
         if application.keep_inputs:
             samples = self._resources.store.input_samples
             samples.offer(application.id, input=self.input, outputs=outputs)

@@ -60,7 +60,7 @@ class DirectPredictions:
 
 
 def plain_input(body: bytes, *, input_type: str) -> bytes | None:
-    """Return the array of a body that holds nothing else; None for any other body.
+    """Return the array of a body without other fields, which need quotes; None for other bodies.
 
     The model's parser refuses what is no number.
     """
@@ -70,7 +70,6 @@ def plain_input(body: bytes, *, input_type: str) -> bytes | None:
     plain = (
         body[: start + 1] in _OPENINGS
         and body.find(b'"', start) < 0
-        and body.find(b"{", start) < 0
         and body.find(b"}", start) == len(body) - 1
     )
     return body[start:-1] if plain else None
