@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
 from core.redis.redis_client import redis_client
-from registry.artifacts.backends import artifact_storage
+from registry.artifacts.artifact_store import artifact_storage
 from serving.container.sandbox.confined import has_landlock
 from serving.rpc.tcp.credentials import replica_tls, web_tls
 

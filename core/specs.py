@@ -1,9 +1,18 @@
-"""Frozen values of a registry snapshot, for the prediction path."""
+"""Frozen values of a registry snapshot, for the prediction path, and an application's arms.
+
+The help texts of the tables in `registry/models` say what each field means.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
+
+# A message says only that something has changed; receivers read what is newer, and look again now
+# and then because one may be lost.
+CHANGES_CHANNEL = "clipper:changes"
+# The kinds of rows that the prediction path follows.
+APPLICATION, MODEL, VERSION, KEY = "application", "model", "version", "key"
 
 PREDICT, FEEDBACK, READ, MANAGE = "predict", "feedback", "read", "manage"
 SCOPES = (PREDICT, FEEDBACK, READ, MANAGE)
@@ -13,10 +22,7 @@ ARM_ROLE = "arm"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchingSpec:
-    """Batching of a version's queries, as a person set it.
-
-    `max_size` None: as large as the engine allows. `wait_ms` None: learned; 0: send at once.
-    """
+    """Batching as a person set it; None: the engine's largest size, or a wait that it learns."""
 
     controller: str = "aimd"
     max_size: int | None = None
@@ -27,14 +33,9 @@ class BatchingSpec:
 class VersionSpec:
     """One version of a model: what a replica loads.
 
-    `generation` grows each time the version's replicas are started afresh; it is part of the
-    cache key, so that nothing a former load answered outlives it. `method` is what of the model is
-    asked ("": its runtime's first); `requirements` are the lines that say what it needs, and
-    `python` is the version that it needs ("": the stack's). `signature` and `example`, each JSON or
-    "", say what its inputs are. `batching` may change while replicas run; `memory_limit_mb` (None:
-    no limit), `threads` and `load_timeout_s` hold for those started later.
-    `cost` is what a query of it costs, in a unit of its owner's.
-    Autoscaling moves `replicas` within `replica_bounds`, fewest and most; None where it is off.
+    `generation` grows each time its replicas are started afresh; it is part of the cache key, so
+    that nothing a former load answered outlives it. Autoscaling moves `replicas` within
+    `replica_bounds`, fewest and most; None where it is off.
     """
 
     id: int
@@ -90,20 +91,7 @@ class RouteSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicationSpec:
-    """An application as the prediction path sees it. `default_output` is JSON text or None.
-
-    `cache_ttl_s` None: answers are kept until they are evicted. `priority`: 0 high, 1 normal, 2
-    low. Selection keeps a state for up to `max_contexts` contexts, for `context_ttl_s` seconds
-    after the last use of each. `loss` says how feedback judges answers; an arm that gave none in
-    time has `missing_loss` (None: isn't moved), and a prediction that got no feedback counts as
-    `default_reward` (None: not at all). Off rewards go `lateness_price` for each second that an arm
-    took and `cost_price` for each unit of its version's `cost`. Where the one arm asked is less
-    sure than `cascade_below` (None: never), a dearer one is asked as well. Outputs too large for a
-    receipt are kept for `keep_outputs_s` seconds, at most as long as feedback is taken. Pages of
-    the `allowed_origins`, with spaces between them, may ask from a browser. Where it says
-    `keep_inputs`, a sample of inputs and outputs is kept for the checks of new versions. Feedback
-    leaves the table after `keep_feedback_s` (None: never).
-    """
+    """An application; `default_output` is JSON text or None, `priority` 0 high, 1 normal, 2 low."""
 
     id: int
     name: str
@@ -170,3 +158,43 @@ class Snapshot:
     versions: Mapping[int, VersionSpec] = field(default_factory=_nothing)
     versions_by_arm: Mapping[str, VersionSpec] = field(default_factory=_nothing)
     keys: Mapping[str, ApiKeySpec] = field(default_factory=_nothing)
+
+
+class Arm(NamedTuple):
+    """A version that may be asked, and the weight of its route."""
+
+    version: VersionSpec
+    weight: float
+
+
+def arms_of(
+    application: ApplicationSpec,
+    *,
+    versions: Mapping[int, VersionSpec],
+    live: Mapping[int, int | None],
+) -> list[Arm]:
+    """Return an application's arms in the order of its routes; a route to no version has none.
+
+    `live` says, by model, which version its routes without a pin follow.
+    """
+    return [
+        Arm(version, route.weight)
+        for route in application.routes
+        if route.role == ARM_ROLE
+        and (version_id := route.pinned_version_id or live.get(route.model_id)) is not None
+        and (version := versions.get(version_id)) is not None
+    ]
+
+
+def weights_of(arms: list[Arm]) -> dict[str, float]:
+    """Return the weights of the routes by the names of their arms, `model:version`."""
+    return {arm.version.arm: arm.weight for arm in arms}
+
+
+def registered_arms(snapshot: Snapshot) -> list[tuple[ApplicationSpec, Mapping[str, float]]]:
+    """Return each application with its arms' weights, as registered: connected or not."""
+    live = {model.id: model.live_version_id for model in snapshot.models.values()}
+    return [
+        (spec, weights_of(arms_of(spec, versions=snapshot.versions, live=live)))
+        for spec in snapshot.applications.values()
+    ]

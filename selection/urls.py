@@ -1,6 +1,6 @@
 """The management API's URLs about what was learned, for inclusion under /api/v1/."""
 
-from registry.api.routing import APPLICATION, both
+from registry.api.views.management_view import APPLICATION, both
 from selection.contexts_api import ContextsView, SelectionView
 from selection.evaluation.export_api import ExportView
 from selection.evaluation.health.health_api import HealthView

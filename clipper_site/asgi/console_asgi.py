@@ -29,7 +29,7 @@ from clipper_site.asgi.web_process import new_limits, with_fresh_connection  # n
 from clipper_site.uploads.admission import UploadHandlingASGIHandler, clear_remnants  # noqa: E402
 from clipper_site.uploads.bodies import with_limited_bodies  # noqa: E402
 from console.live.home import shared  # noqa: E402
-from core.changes import CHANGES_CHANNEL  # noqa: E402
+from core.specs import CHANGES_CHANNEL  # noqa: E402
 from registry.artifacts.artifact_store import ArtifactStore  # noqa: E402
 from registry.artifacts.tokens import ArtifactTokens  # noqa: E402
 from registry.following.reading import last_number  # noqa: E402

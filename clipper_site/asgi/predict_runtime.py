@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import connection
 
 from clipper_site.asgi.web_process import with_fresh_connection, with_kept_connection
-from core.changes import CHANGES_CHANNEL
+from core.specs import CHANGES_CHANNEL
 from registry.following.reading import last_number, read_newer, read_piece
 from selection.receipts import FormerSecret, derive_key
 from serving.engine.engine import EngineSpec

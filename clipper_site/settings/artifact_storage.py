@@ -5,7 +5,7 @@ from typing import Any
 
 from clipper_site.settings.env import Environment
 
-LOCAL = "registry.artifacts.backends.LocalArtifacts"
+LOCAL = "registry.artifacts.artifact_store.LocalArtifacts"
 S3 = "registry.artifacts.s3.S3Artifacts"
 
 

@@ -16,11 +16,10 @@ from console.live.model_rows import Sources, alarms, model_rows
 from console.templatetags.console import ago
 from console.words import formats
 from console.words.experiment_health import alarms_text
-from core.arms import registered_arms
 from core.errors import Unavailable
 from core.redis.redis_client import redis_client
-from core.specs import ApplicationSpec, Snapshot
-from registry.following.snapshot import build_snapshot
+from core.specs import ApplicationSpec, Snapshot, registered_arms
+from registry.following.reading import build_snapshot
 from registry.models import Application, Release
 from registry.releases.control import Control, read_control
 from registry.releases.progress import what_it_waits_for

@@ -21,8 +21,7 @@ from registry.api.fields import (
 )
 from registry.api.serializers import BATCH_WAIT_HELP
 from registry.models import ModelVersion
-from registry.services.remote import CONFIGURATION
-from registry.services.versions import CONFIGURABLE, REMOTE, UPLOADED
+from registry.services.versions import CONFIGURABLE, CONFIGURATION, REMOTE, UPLOADED
 from registry.versions.extensions import extensions
 
 OF_REMOTE = (*CONFIGURATION, "secret")

@@ -8,7 +8,6 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
 
-from registry.api.routing import APPLICATION, MODEL, VERSION, both
 from registry.api.views.application_views import (
     ApplicationsView,
     ApplicationView,
@@ -18,6 +17,7 @@ from registry.api.views.application_views import (
 from registry.api.views.audit_views import AuditView
 from registry.api.views.declarations import DeclarationsView
 from registry.api.views.key_views import KeysView, KeyView
+from registry.api.views.management_view import APPLICATION, MODEL, VERSION, both
 from registry.api.views.model_views import (
     ModelsView,
     ModelView,

@@ -8,16 +8,44 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from django.conf import settings
 from django.core.files import File
-from django.core.files.storage import Storage
+from django.core.files.storage import FileSystemStorage, Storage, storages
 
 from core.errors import BadRequest, ClipperError, NotFound, Unavailable
-from registry.artifacts.backends import artifact_storage, folder_of
 from registry.artifacts.copies import Copies
 from registry.artifacts.incoming import PREFIX, IncomingArtifact
+
+ALIAS = "artifacts"
+
+
+class LocalArtifacts(FileSystemStorage):
+    """Files in CLIPPER_ARTIFACTS or `location`, which several hosts may have mounted."""
+
+    def __init__(self, location: str | None = None, **options: Any) -> None:
+        super().__init__(location=location, **options)
+        self._named = location
+
+    @property
+    def base_location(self) -> str:
+        return str(self._named or settings.CLIPPER_ARTIFACTS)
+
+    @property
+    def location(self) -> str:
+        return str(Path(self.base_location).absolute())
+
+
+def artifact_storage() -> Storage:
+    """Return the storage of the settings. Raises ImproperlyConfigured."""
+    return storages[ALIAS]
+
+
+def folder_of(storage: Storage) -> Path | None:
+    """Return the storage's folder on this host, None if it has none."""
+    return Path(storage.location) if isinstance(storage, FileSystemStorage) else None
+
 
 CHUNK_BYTES = 1 << 20
 RETRY_AFTER_S = 5.0

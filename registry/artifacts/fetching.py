@@ -1,8 +1,11 @@
 """Fetches an artifact onto this host: once for all its users, verified, resumed after a break."""
 
+from __future__ import annotations
+
 import hashlib
 import logging
 import os
+import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -10,10 +13,14 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
+from django.conf import settings
+
 from core.errors import FetchFailed, InsufficientStorage, NotFound
-from registry.artifacts.artifact_sources import Source, SourceFailed
+from registry.artifacts.artifact_sources import Source, SourceFailed, StorageSource, WebSource
+from registry.artifacts.artifact_store import ArtifactStore
 from registry.artifacts.copies import Copies
 from registry.artifacts.disk_space import full_disk_is_507, write_all
+from registry.artifacts.tokens import ArtifactTokens
 
 # A fetch fails when nothing has come for this long; the next one goes on from there.
 GIVE_UP_S = 30.0
@@ -144,3 +151,60 @@ def _digest_of(part: int) -> str:
     with open(part, "rb", closefd=False) as file:
         file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+ELSEWHERE = (
+    "this host has nowhere to fetch it from (CLIPPER_ARTIFACTS_URL), and the folder isn't that "
+    "of the web processes"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactFiles:
+    """Opens what the store keeps on this host, and fetches the rest."""
+
+    store: ArtifactStore
+    fetcher: Fetcher
+
+    @classmethod
+    def default(cls) -> ArtifactFiles:
+        store = ArtifactStore.default()
+        return cls(
+            store=store,
+            fetcher=Fetcher(
+                sources=_sources(store),
+                copies=store.copies,
+                within_s=settings.CLIPPER_FETCH_TIMEOUT_S,
+            ),
+        )
+
+    @contextmanager
+    def opened(self, digest: str, *, tell: Tell = lambda fetching: None) -> Iterator[Path]:
+        """Yield its file, which stays within the block. Raises what `Fetcher.fetched` does."""
+        path = self.store.file_of(digest)
+        if path is not None:
+            yield path
+        elif self.fetcher.sources:
+            with self.fetcher.fetched(digest, tell=tell) as path:
+                yield path
+        else:
+            raise NotFound(
+                f"The artifact {digest} is missing from {self.store.folder}: {ELSEWHERE}."
+            )
+
+
+def _sources(store: ArtifactStore) -> Sequence[Source]:
+    if store.folder is None:
+        return [StorageSource(storage=store.storage)]
+    tokens = ArtifactTokens(settings.CLIPPER_CLUSTER_SECRET.encode())
+    urls: Sequence[str] = settings.CLIPPER_ARTIFACTS_URL
+    tls = trusted_authorities() if urls else None
+    return [WebSource(url=url, tokens=tokens, tls=tls) for url in urls]
+
+
+def trusted_authorities() -> ssl.SSLContext:
+    """Return a context that trusts the system's authorities and the cluster's own."""
+    context = ssl.create_default_context()
+    if settings.CLIPPER_TLS_CA:
+        context.load_verify_locations(settings.CLIPPER_TLS_CA)
+    return context

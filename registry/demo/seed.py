@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import io
+import json
+import os
+import secrets
+import tempfile
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from core.specs import SCOPES
 from registry import services
-from registry.models import Application, Model, Release
+from registry.models import ApiKey, Application, Model, Release
 
 if TYPE_CHECKING:
     from registry.demo.classifiers import DemoVersion
@@ -110,3 +120,82 @@ def _ensure_application(name: str, *, say: Say) -> bool:
     )
     say(f"Created the application {name}: {policy} over {', '.join(MODELS)}.")
     return True
+
+
+ADMIN_NAME, KEY_NAME = "admin", "demo"
+
+
+def access_file() -> Path:
+    folder: Path = settings.CLIPPER_VAR
+    return folder / "demo.json"
+
+
+def ensure_access(*, say: Say) -> bool:
+    """Make the administrator, the key and their file; return whether any was missing."""
+    known, url = _read(), f"http://{settings.CLIPPER_HOST}:{settings.CLIPPER_PORT}"
+    if _is_true(known):
+        if known.get("url") != url:
+            _write(known | {"url": url})
+        return False
+    with transaction.atomic():
+        password = _set_password(say=say)
+        _write(
+            {
+                "url": url,
+                "admin_user": ADMIN_NAME,
+                "admin_password": password,
+                "api_key": _make_key(say=say),
+                "applications": list(APPLICATIONS),
+                "models": list(MODELS),
+            }
+        )
+    return True
+
+
+def _read() -> dict[str, Any]:
+    try:
+        content = json.loads(access_file().read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write(content: dict[str, Any]) -> None:
+    """Replace the file, readable by its owner alone."""
+    folder = access_file().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    # Temporary files are private (mode 0600) from the start.
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".demo-")
+    with os.fdopen(handle, "w") as file:
+        file.write(json.dumps(content, indent=2) + "\n")
+    Path(name).replace(access_file())
+
+
+def _is_true(known: dict[str, Any]) -> bool:
+    digest = ApiKey.digest_of(str(known.get("api_key")))
+    key = ApiKey.objects.filter(digest=digest).first()
+    admin = User.objects.filter(username=known.get("admin_user"))
+    return key is not None and key.is_active and admin.exists()
+
+
+def _set_password(*, say: Say) -> str:
+    password = secrets.token_urlsafe(12)
+    admin = User.objects.filter(username=ADMIN_NAME).first()
+    if admin is None:
+        admin = User.objects.create_superuser(ADMIN_NAME, password=password)
+        services.record_created(admin, by=BY)
+        say(f"Created the superuser {ADMIN_NAME}.")
+    else:
+        with services.audited(admin, by=BY):
+            admin.set_password(password)
+            admin.save(update_fields=["password"])
+        say(f"Set a new password for {ADMIN_NAME}, as {access_file()} tells none.")
+    return password
+
+
+def _make_key(*, say: Say) -> str:
+    for lost in ApiKey.objects.filter(name=KEY_NAME, revoked_at__isnull=True):
+        services.revoke_api_key(key=lost, by=BY)
+    _, text = services.create_api_key(name=KEY_NAME, scopes=SCOPES, by=BY, can_run_code=True)
+    say("Created an API key that may do everything.")
+    return text

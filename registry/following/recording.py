@@ -10,8 +10,8 @@ from django.db.models import Model as DjangoModel
 from django.db.models.signals import m2m_changed, post_save, pre_delete
 from django.db.transaction import Atomic
 
-from core.changes import APPLICATION, CHANGES_CHANNEL, KEY, MODEL, VERSION
 from core.redis.redis_client import redis_client
+from core.specs import APPLICATION, CHANGES_CHANNEL, KEY, MODEL, VERSION
 from registry.models import (
     ApiKey,
     Application,

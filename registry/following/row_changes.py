@@ -5,8 +5,17 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from core.changes import APPLICATION, KEY, MODEL, VERSION
-from core.specs import ApiKeySpec, ApplicationSpec, ModelSpec, Snapshot, VersionSpec
+from core.specs import (
+    APPLICATION,
+    KEY,
+    MODEL,
+    VERSION,
+    ApiKeySpec,
+    ApplicationSpec,
+    ModelSpec,
+    Snapshot,
+    VersionSpec,
+)
 
 Spec = ApplicationSpec | ModelSpec | VersionSpec | ApiKeySpec
 S = TypeVar("S", ApplicationSpec, ModelSpec, VersionSpec, ApiKeySpec)

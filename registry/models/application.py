@@ -13,9 +13,8 @@ from django.db import models
 from core.decoding import decoded
 from core.errors import BadRequest
 from core.names import validate_name, validate_not_reserved
-from registry.models.input_types import InputType
+from registry.models.columns import InputType, between, validate_finite, validate_origins
 from registry.models.named import NamedQuerySet
-from registry.models.validators import between, validate_finite, validate_origins
 from registry.versions.extensions import check_combine, check_policy, extensions
 
 ANY_JSON = msgspec.json.Decoder(Any)

@@ -13,14 +13,14 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from core.names import validate_name, validate_version_not_reserved
-from registry.models.input_types import InputType
-from registry.models.named import NamedQuerySet
-from registry.models.validators import (
+from registry.models.columns import (
+    InputType,
     between,
     validate_finite,
     validate_python,
     validate_requirements,
 )
+from registry.models.named import NamedQuerySet
 from registry.versions.requirements import MOST_CHARACTERS
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from registry.services.api_keys import create_api_key, revoke_api_key, update_ap
 from registry.services.applications import (
     RouteRequest,
     create_application,
+    declare_application,
     delete_application,
     replace_routes,
     set_objective,
@@ -18,7 +19,6 @@ from registry.services.audit_trail import (
     record_done,
     unchanged_since,
 )
-from registry.services.declared import declare_application, declare_model
 from registry.services.deployment import (
     begin_release,
     check_not_live,
@@ -30,18 +30,19 @@ from registry.services.deployment import (
     note_progress,
     roll_back,
 )
-from registry.services.models import create_model, delete_model, update_model
-from registry.services.remote import create_remote_version, set_secret
+from registry.services.models import create_model, declare_model, delete_model, update_model
 from registry.services.signatures import arms_agreeing
 from registry.services.version_checks import fail_check, needs_check, pass_check, request_check
 from registry.services.versions import (
     autoscale,
     configure_version,
+    create_remote_version,
     create_version,
     delete_version,
     keep_warm,
     live_version_of,
     note_load_error,
     scale,
+    set_secret,
     try_version,
 )

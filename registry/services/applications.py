@@ -1,5 +1,6 @@
 """Applications, their objective and their routes."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,12 +8,13 @@ from typing import Any
 
 import msgspec
 
-from core.errors import Conflict
+from core.errors import BadRequest, Conflict
 from registry.following.recording import registry_write
 from registry.models import Application, Model, ModelVersion, Route, ServiceLevelObjective
-from registry.models.settable import settable
+from registry.models.columns import settable
 from registry.services.actor import Actor, check_may_pin
 from registry.services.audit_trail import audited, record_created, record_deleted
+from registry.services.models import Declared, check_input_type
 from registry.services.rows import check_changeable, checked, locked, save_new
 from registry.services.signatures import arms_agreeing
 from registry.versions.extensions import check_policy
@@ -169,3 +171,106 @@ def _new_route(application: Application, *, request: RouteRequest, by: Actor) ->
         role=request.role,
         weight=request.weight,
     )
+
+
+@registry_write
+def declare_application(
+    *,
+    name: str,
+    application: Application | None,
+    fields: Mapping[str, Any],
+    input_type: str | None = None,
+    routes: Sequence[RouteRequest] | None = None,
+    allow_signature_change: bool = False,
+    by: Actor,
+) -> Declared:
+    """Make the application, or None for a new one, what is declared; the rest stays as it is.
+
+    `fields` are those of the application and of its objective. Raises Conflict for another input
+    type, and what each of the changes raises; then none is made.
+    """
+    if application is None:
+        try:
+            return _create(
+                name,
+                fields=fields,
+                routes=routes or (),
+                input_type=input_type,
+                allow_signature_change=allow_signature_change,
+                by=by,
+            )
+        except Conflict:
+            # Another caller may just have declared the same.
+            rows = Application.objects.with_everything().filter(name=name)
+            if (application := rows.first()) is None:
+                raise
+    check_input_type(application, input_type=input_type)
+    changes = {
+        name: value for name, value in fields.items() if not _is(application, name, value=value)
+    }
+    own, objective = _parted(changes)
+    if own:
+        update_application(application=application, changes=own, by=by)
+    if objective:
+        set_objective(application=application, by=by, **objective)
+    if routes is None or Counter(routes) == Counter(_requests_of(application)):
+        return Declared(created=False, changed=[*changes])
+    replace_routes(
+        application=application,
+        routes=routes,
+        allow_signature_change=allow_signature_change,
+        by=by,
+    )
+    return Declared(created=False, changed=[*changes, "routes"])
+
+
+@registry_write
+def _create(
+    name: str,
+    *,
+    fields: Mapping[str, Any],
+    input_type: str | None,
+    routes: Sequence[RouteRequest],
+    by: Actor,
+    **options: Any,
+) -> Declared:
+    if input_type is None or "latency_ms" not in fields:
+        raise BadRequest(f"Expected input_type and slo_ms, as {name} isn't there yet.")
+    own, objective = _parted(fields)
+    created = create_application(
+        name=name,
+        input_type=input_type,
+        slo_ms=objective["latency_ms"],
+        routes=routes,
+        by=by,
+        **own,
+        **options,
+    )
+    set_objective(application=created, by=by, **objective)
+    return Declared(created=True, changed=[*fields, "routes"])
+
+
+def _parted(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the application's own fields and its objective's."""
+    own = {name: value for name, value in fields.items() if name not in OBJECTIVE}
+    return own, {name: value for name, value in fields.items() if name in OBJECTIVE}
+
+
+def _is(application: Application, name: str, *, value: Any) -> bool:
+    if name == "default_output":
+        return bool(application.default_output == json_text(value))
+    row = application.slo if name in OBJECTIVE else application
+    return bool(getattr(row, name) == value)
+
+
+def _requests_of(application: Application) -> list[RouteRequest]:
+    """Return the requests that would make the present routes."""
+    return [
+        RouteRequest(
+            model=route.model.name,
+            version=route.pinned_version.version if route.pinned_version else None,
+            role=route.role,
+            weight=route.weight,
+        )
+        for route in application.routes.select_related("model", "pinned_version")
+    ]

@@ -19,7 +19,7 @@ from registry.models import (
     ModelVersion,
     ServiceLevelObjective,
 )
-from registry.models.settable import settable
+from registry.models.columns import settable
 from registry.services.actor import Actor
 from registry.services.rows import locked
 

@@ -12,8 +12,8 @@ from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
 
-from core.changes import VERSION
 from core.errors import Conflict, NotFound
+from core.specs import VERSION
 from registry.following.recording import record_changes, registry_write
 from registry.models import (
     Application,

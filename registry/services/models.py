@@ -1,8 +1,10 @@
 """Models: the names under which versions are uploaded and deployed."""
 
+from dataclasses import dataclass
+
 from django.db.models import ProtectedError
 
-from core.errors import Conflict
+from core.errors import BadRequest, Conflict
 from registry.following.recording import registry_write
 from registry.models import Application, Model
 from registry.services.actor import Actor
@@ -10,6 +12,14 @@ from registry.services.audit_trail import audited, record_created, record_delete
 from registry.services.deployment import end_releases
 from registry.services.rows import checked, locked, save_new
 from registry.services.versions import remove_unused_artifacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """The result of a declaration, with the names of changed fields."""
+
+    created: bool
+    changed: list[str]
 
 
 @registry_write
@@ -56,3 +66,40 @@ def delete_model(*, model: Model, by: Actor) -> None:
             else "no longer; delete it again"
         )
         raise Conflict(f"{model.name} is routed {by_whom}.", applications=users) from error
+
+
+@registry_write
+def declare_model(
+    *,
+    name: str,
+    model: Model | None,
+    input_type: str | None = None,
+    description: str | None = None,
+    by: Actor,
+) -> Declared:
+    """Make the model, or None for a new one, what is declared. Raises Conflict, BadRequest."""
+    if model is None:
+        if input_type is None:
+            raise BadRequest(f"Expected input_type, as {name} isn't there yet.")
+        try:
+            create_model(name=name, input_type=input_type, description=description or "", by=by)
+            return Declared(created=True, changed=["input_type", "description"])
+        except Conflict:
+            # Another caller may just have declared the same.
+            if (model := Model.objects.filter(name=name).first()) is None:
+                raise
+    check_input_type(model, input_type=input_type)
+    if description in (None, model.description):
+        return Declared(created=False, changed=[])
+    update_model(model=model, description=description or "", by=by)
+    return Declared(created=False, changed=["description"])
+
+
+def check_input_type(row: Application | Model, *, input_type: str | None) -> None:
+    """Raise Conflict for another input type than the row has."""
+    if input_type not in (None, row.input_type):
+        raise Conflict(
+            f"{row.name} takes {row.input_type}, which can't change, got {input_type}.",
+            name=row.name,
+            input_type=row.input_type,
+        )

@@ -10,7 +10,7 @@ from django.db.models import Model as DjangoModel
 
 from core.errors import BadRequest, Conflict, NotFound
 from registry.following.recording import registry_write
-from registry.models.settable import values_of
+from registry.models.columns import values_of
 
 R = TypeVar("R", bound=models.Model)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from core.changes import VERSION
+from core.specs import VERSION
 from registry.following.recording import record_changes, registry_write
 from registry.models import ModelVersion, Release, VersionCheck
 from registry.models.version_check import limits_of

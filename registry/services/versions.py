@@ -1,22 +1,26 @@
 """Uploading, configuring, scaling and deleting versions."""
 
+import hashlib
+import io
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, BinaryIO
 
+import msgspec
 from django.db import transaction
 from django.db.models import Q
 
-from core.changes import VERSION
 from core.errors import BadRequest, ClipperError, Conflict, Unavailable
+from core.specs import VERSION
 from registry.artifacts.artifact_store import ArtifactStore
 from registry.artifacts.incoming import IncomingArtifact
 from registry.following.recording import record_changes, registry_write
 from registry.models import Model, ModelVersion, Release
+from registry.models.columns import settable
 from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
-from registry.models.settable import settable
 from registry.releases.slots import check_device, check_scale
+from registry.security.sealing import seal
 from registry.services.actor import Actor, check_may_run
 from registry.services.audit_trail import audited, record_created, record_deleted
 from registry.services.rows import check_changeable, checked, locked, refresh, save_new
@@ -27,6 +31,7 @@ from registry.versions.extensions import (
     check_needs,
     check_python_for,
     check_runtime,
+    extensions,
 )
 
 logger = logging.getLogger(__name__)
@@ -36,10 +41,12 @@ UPLOADED = (
     *("version", "runtime", "device", "method", "requirements", "python", "example", "signature"),
     *("allow_stale_libraries", "allow_pickle"),
 )
-# Asked over HTTP: it has a configuration in the place of an artifact that somebody uploads.
+# Asked over HTTP: its artifact is its configuration, which these fields make, beside the secret.
 REMOTE = "remote"
-# What only such a version has; the secret is sealed.
-OF_REMOTE = ("remote", "secret")
+CONFIGURATION = (
+    *("url", "protocol", "timeout_ms", "concurrency", "template", "output"),
+    "secret_header",
+)
 # How it runs, which may change while it serves.
 CONFIGURABLE = settable(ModelVersion, but=("model", *UPLOADED))
 
@@ -58,7 +65,12 @@ def create_version(
     row, taken = _new_row(model=model, version=version, runtime=runtime, by=by, **other)
     store = ArtifactStore.default()
     with store.received(artifact) as incoming:
-        _check_digest(incoming.digest, expected=sha256)
+        if sha256 and incoming.digest != sha256.lower():
+            raise BadRequest(
+                f"sha256: Expected an artifact with the digest {sha256}, got one with "
+                f"{incoming.digest}: it was changed on its way.",
+                fields=["sha256"],
+            )
         store.send(incoming)
         try:
             with registry_write:
@@ -96,7 +108,8 @@ def _new_row(
     **other: Any,
 ) -> tuple[ModelVersion, Conflict]:
     """Return the row of a valid new version, and the error for a taken name."""
-    said = {name: other.pop(name) for name in (*UPLOADED, *OF_REMOTE) if name in other}
+    own = (*UPLOADED, "remote", "secret")
+    said = {name: other.pop(name) for name in own if name in other}
     row = ModelVersion(model=model, version=version, runtime=runtime, created_by=by.user, **said)
     row.device = ModelVersion.Device.named(row.device)
     _set(row, other)
@@ -108,7 +121,12 @@ def _new_row(
     if model.versions.filter(version=version).exists():
         raise taken
     check_runtime(runtime)
-    _check_kind(row)
+    if runtime == REMOTE and row.remote is None:
+        raise BadRequest(
+            "artifact: Expected none with the runtime remote, which takes url and protocol."
+        )
+    if runtime == REMOTE and row.allow_pickle:
+        raise BadRequest("allow_pickle: Expected false with the runtime remote, got true.")
     check_method(row.method, runtime=runtime)
     check_needs(
         row.requirements, python=row.python, requires_python=requires_python, runtime=runtime
@@ -120,28 +138,6 @@ def _new_row(
     row.python = check_python_for(requires_python, asked=row.python)
     check_may_run(row, by=by)
     return row, taken
-
-
-def _check_kind(version: ModelVersion) -> None:
-    """Raise BadRequest if a remote version comes as a file or would load pickle."""
-    if version.runtime != REMOTE:
-        return
-    if version.remote is None:
-        raise BadRequest(
-            "artifact: Expected none with the runtime remote, which takes url and protocol."
-        )
-    if version.allow_pickle:
-        raise BadRequest("allow_pickle: Expected false with the runtime remote, got true.")
-
-
-def _check_digest(digest: str, *, expected: str) -> None:
-    """Raise BadRequest if another artifact came than was sent."""
-    if expected and digest != expected.lower():
-        raise BadRequest(
-            f"sha256: Expected an artifact with the digest {expected}, got one with {digest}: it "
-            "was changed on its way.",
-            fields=["sha256"],
-        )
 
 
 @registry_write
@@ -257,3 +253,39 @@ def remove_unused_artifacts(digests: Iterable[str]) -> None:
                     logger.warning("artifact left behind digest=%s: %s", digest, error)
 
     transaction.on_commit(remove)
+
+
+def create_remote_version(
+    *,
+    model: Model,
+    version: str,
+    configuration: Mapping[str, Any],
+    by: Actor,
+    secret: str = "",
+    tried: bool = False,
+    **other: Any,
+) -> ModelVersion:
+    """Register a version that is asked over HTTP, or only try it. Raises as `create_version`."""
+    given = {name: value for name, value in configuration.items() if value is not None}
+    artifact = extensions.remote_artifact(given, model.input_type, secret)
+    fields = {
+        **{"model": model, "version": version, "runtime": REMOTE, "by": by},
+        **{"remote": msgspec.json.decode(artifact), "secret": seal(secret)},
+        **other,
+    }
+    if tried:
+        return try_version(digest=hashlib.sha256(artifact).hexdigest(), **fields)
+    return create_version(artifact=io.BytesIO(artifact), **fields)
+
+
+@registry_write
+def set_secret(*, version: ModelVersion, secret: str, by: Actor) -> ModelVersion:
+    """Give a remote version another secret, or none (""). Raises BadRequest for another version."""
+    current = locked(version)
+    if current.remote is None:
+        raise BadRequest(f"secret: Expected none, {version} isn't a remote version.")
+    extensions.remote_artifact(current.remote, current.model.input_type, secret)
+    with audited(version, by=by):
+        version.secret = seal(secret)
+        version.save(update_fields=["secret"])
+    return version

@@ -9,7 +9,7 @@ from typing import Any, cast
 import redis
 
 from core.specs import ApplicationSpec
-from registry.following.snapshot import application_with_arms, read_application
+from registry.following.reading import application_with_arms, read_application
 from registry.models import Application
 from selection.policies import make_policy
 from selection.store.asks import parse_missed

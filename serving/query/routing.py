@@ -9,9 +9,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, cast
 
-from core.arms import Arm, arms_of, weights_of
-from core.changes import APPLICATION, MODEL, VERSION
-from core.specs import ApplicationSpec, Snapshot
+from core.specs import (
+    APPLICATION,
+    MODEL,
+    VERSION,
+    ApplicationSpec,
+    Arm,
+    Snapshot,
+    arms_of,
+    weights_of,
+)
 from registry.following.row_changes import RowChange, changed, differences
 from serving.engine.engine import Target
 from serving.engine.gather import CallOptions

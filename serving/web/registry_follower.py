@@ -15,9 +15,8 @@ from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
-from core.changes import KEY
 from core.log_once import LogOnce
-from core.specs import Snapshot
+from core.specs import KEY, Snapshot
 from registry.following.followers import leave_followers, note_followed
 from registry.following.row_changes import (
     KINDS,

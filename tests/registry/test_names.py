@@ -5,7 +5,7 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from core.names import RESERVED, RESERVED_VERSIONS, validate_name
-from registry.following.snapshot import build_snapshot
+from registry.following.reading import build_snapshot
 from registry.models import ModelVersion
 from tests.registry.conftest import Api, go_live
 

@@ -20,7 +20,7 @@ from django.core.management import call_command
 call_command("migrate", verbosity=0)
 call_command("makemigrations", check=True, dry_run=True, verbosity=0)
 from registry.models import *
-from registry.following.snapshot import build_snapshot
+from registry.following.reading import build_snapshot
 snapshot = build_snapshot()
 digits = snapshot.applications["digits"]
 print(json.dumps({

@@ -15,8 +15,7 @@ from unfold.widgets import (
 
 from console.admin.forms.application_form import ShallowDecoder
 from registry.models import ModelVersion
-from registry.services.remote import CONFIGURATION
-from registry.services.versions import CONFIGURABLE, REMOTE, UPLOADED
+from registry.services.versions import CONFIGURABLE, CONFIGURATION, REMOTE, UPLOADED
 from registry.versions.extensions import extensions
 
 PROTOCOLS = (

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, TypeVar
 
 from django.db.models import QuerySet
+from django.urls import URLPattern, path
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -183,3 +184,17 @@ def whole_number(request: Request, name: str, *, default: int, low: int, high: i
     if digits and low <= int(text) <= high:
         return int(text)
     raise BadRequest(f"{name}: Expected a whole number from {low} to {high}, got {text!r}.")
+
+
+APPLICATION = "applications/<str:application>"
+MODEL = "models/<str:model>"
+VERSION = f"{MODEL}/versions/<str:version>"
+
+
+def both(route: str, *, view: type[APIView], name: str) -> list[URLPattern]:
+    """Return the route and its twin with or without the last slash; the schema shows the first."""
+    twin = route[:-1] if route.endswith("/") else route + "/"
+    return [
+        path(twin, view.as_view(schema=None), name=name),
+        path(route, view.as_view(), name=name),
+    ]

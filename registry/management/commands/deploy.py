@@ -17,9 +17,8 @@ from registry.management.clipper_command import (
     named_version,
 )
 from registry.models import Model, ModelVersion, Release
-from registry.models.input_types import InputType
-from registry.services.remote import CONFIGURATION
-from registry.services.versions import CONFIGURABLE, UPLOADED
+from registry.models.columns import InputType
+from registry.services.versions import CONFIGURABLE, CONFIGURATION, UPLOADED
 from registry.versions.extensions import extensions
 
 BY = services.Actor.of_command("deploy")

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from registry.demo import access, seed
+from registry.demo import seed
 from registry.management.clipper_command import ClipperCommand
 
 
@@ -20,11 +20,11 @@ class Command(ClipperCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         seeded = seed.seed(say=self.stdout.write)
-        secrets_made = access.ensure(say=self.stdout.write)
+        secrets_made = seed.ensure_access(say=self.stdout.write)
         if not (seeded or secrets_made):
             self.stdout.write("The demo is seeded already; everything was kept.")
         if not options["no_wait"]:
             deadline = time.monotonic() + options["timeout"]
             for release in seed.open_releases():
                 self.wait_until_live(release, seconds=max(0.1, deadline - time.monotonic()))
-        self.stdout.write(f"The demo's address, password and key are in {access.path()}.")
+        self.stdout.write(f"The demo's address, password and key are in {seed.access_file()}.")

@@ -11,7 +11,7 @@ import numpy as np
 
 from core.errors import Saturated
 from core.specs import ApplicationSpec
-from registry.following.snapshot import application_with_arms
+from registry.following.reading import application_with_arms
 from registry.models import Application
 from selection.evaluation.logged import LoggedQuery, answer_rule_of
 from selection.evaluation.offpolicy.estimate import Estimate, Proposal, estimate, gain

@@ -10,7 +10,7 @@ from redis.exceptions import LockError
 
 from core.redis.locks import exclusively
 from core.specs import ApplicationSpec
-from registry.following.snapshot import build_snapshot
+from registry.following.reading import build_snapshot
 from registry.models import Application
 from selection.context_names import GLOBAL_CONTEXT
 from selection.feedback.persistence.journal import SEEN_MARGIN_S

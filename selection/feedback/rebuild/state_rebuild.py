@@ -18,7 +18,7 @@ from redis.lock import Lock
 from core.errors import Conflict
 from core.redis.locks import exclusively
 from core.specs import ApplicationSpec
-from registry.following.snapshot import read_application
+from registry.following.reading import read_application
 from registry.models import Application
 from selection.feedback.persistence.drain import TAKEN_OVER_AFTER_MS, persist_feedback
 from selection.feedback.persistence.journal import SEEN_MARGIN_S

@@ -7,12 +7,12 @@ from typing import Any
 import redis
 from django.utils import timezone
 
-from core.arms import registered_arms
 from core.errors import Unavailable
 from core.loop.backoff import Backoff
 from core.redis.locks import exclusively
 from core.redis.redis_client import redis_client
-from registry.following.snapshot import build_snapshot
+from core.specs import registered_arms
+from registry.following.reading import build_snapshot
 from selection.evaluation.counter_deltas import Readings
 from selection.evaluation.health.watching import all_alarms
 from selection.evaluation.monitoring.history import COUNTERS

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ClipperError
-from registry.artifacts.files import ArtifactFiles
+from registry.artifacts.fetching import ArtifactFiles
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.replica.drain_request import DrainRequest
 from serving.cluster.replica.heartbeat import Heartbeat

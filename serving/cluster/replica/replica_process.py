@@ -18,7 +18,7 @@ import uvloop
 from django.conf import settings
 
 from core.specs import VersionSpec
-from registry.artifacts.files import ArtifactFiles
+from registry.artifacts.fetching import ArtifactFiles
 from serving.cluster.failures.endings import note_failure
 from serving.cluster.host import host_id
 from serving.cluster.host_environments import prepare, rules

@@ -18,7 +18,7 @@ from django.db import connections
 
 from core.redis.redis_client import redis_client
 from core.specs import VersionSpec
-from registry.artifacts.files import ArtifactFiles
+from registry.artifacts.fetching import ArtifactFiles
 from registry.following.reading import version_spec
 from registry.models import ModelVersion
 from registry.releases.restarts import Ending, note_ending

@@ -1,6 +1,6 @@
 """The management API's URLs about running models, for inclusion under /api/v1/."""
 
-from registry.api.routing import APPLICATION, VERSION, both
+from registry.api.views.management_view import APPLICATION, VERSION, both
 from serving.endpoints.management.application_schema import ApplicationSchemaView
 from serving.endpoints.management.diagnosis import ReplicaLogView, VersionErrorsView, VersionLogView
 from serving.endpoints.management.environment_views import (

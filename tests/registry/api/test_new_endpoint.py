@@ -16,8 +16,7 @@ from rest_framework.response import Response
 from clipper_site import urls
 from registry.api.fields import Body, Text
 from registry.api.permissions import Permissions
-from registry.api.routing import both
-from registry.api.views.management_view import ManagementView, schema
+from registry.api.views.management_view import ManagementView, both, schema
 from tests.registry.conftest import Api, make_key
 
 pytestmark = pytest.mark.django_db

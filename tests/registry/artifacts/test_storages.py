@@ -23,9 +23,8 @@ from clipper_site.stack.layout import free_port
 from core.errors import Conflict, NotFound, Unavailable
 from registry import services
 from registry.artifacts.artifact_sources import SourceFailed, StorageSource
-from registry.artifacts.artifact_store import ArtifactStore
-from registry.artifacts.backends import LocalArtifacts
-from registry.artifacts.files import ArtifactFiles
+from registry.artifacts.artifact_store import ArtifactStore, LocalArtifacts
+from registry.artifacts.fetching import ArtifactFiles
 from registry.models import Model, ModelVersion
 from tests.registry.artifacts.conftest import CONTENT, DIGEST, ignored
 from tests.registry.conftest import BY, AddVersion

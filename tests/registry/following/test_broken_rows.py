@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from core.changes import APPLICATION, KEY
+from core.specs import APPLICATION, KEY
 from registry import services
 from registry.following.reading import read_newer, read_piece
 from registry.models import Application

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from pytest_django.fixtures import Settings
 
-from core.changes import CHANGES_CHANNEL
+from core.specs import CHANGES_CHANNEL
 from registry import services
 from registry.following.reading import last_number, read_newer
 from registry.following.recording import registry_write

@@ -19,13 +19,13 @@ from core.specs import Snapshot
 from registry import services
 from registry.following.reading import (
     application_spec,
+    build_snapshot,
     last_number,
     read_newer,
     read_piece,
     version_spec,
 )
 from registry.following.row_changes import KINDS, RowChange, RowKey, Spec, in_order, specs_by_row
-from registry.following.snapshot import build_snapshot
 from registry.models import ApiKey, Application, Model, ModelVersion, ServiceLevelObjective
 from registry.services import RouteRequest
 from serving.query.routing import Router

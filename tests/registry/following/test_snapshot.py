@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from core.specs import ApiKeySpec, ApplicationSpec, ModelSpec, RouteSpec, VersionSpec
 from registry import services
-from registry.following.snapshot import build_snapshot
+from registry.following.reading import build_snapshot
 from registry.models import ApiKey, Application, Model, ModelVersion
 from registry.services import RouteRequest
 from tests.registry.conftest import BY, go_live

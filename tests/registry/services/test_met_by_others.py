@@ -10,10 +10,9 @@ from django.utils import timezone
 
 from core.errors import BadRequest, Conflict, NotFound
 from registry import services
-from registry.following.snapshot import application_with_arms, read_application
+from registry.following.reading import application_with_arms, read_application
 from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion, Route
-from registry.services import RouteRequest, arms_agreeing
-from registry.services.declared import declare_application, declare_model
+from registry.services import RouteRequest, arms_agreeing, declare_application, declare_model
 from tests.registry.conftest import BY, AddVersion, go_live
 
 pytestmark = pytest.mark.django_db

@@ -13,8 +13,7 @@ from pytest_django.fixtures import Settings
 from core.errors import BadRequest
 from registry import services
 from registry.artifacts.artifact_store import ArtifactStore
-from registry.following.reading import version_spec
-from registry.following.snapshot import build_snapshot
+from registry.following.reading import build_snapshot, version_spec
 from registry.models import AuditEntry, Model, ModelVersion
 from registry.security.sealing import Unsealable, seal, unseal
 from serving.cluster.remote_versions import secret_fields

@@ -10,9 +10,8 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
-from core.changes import APPLICATION, KEY
 from core.loop.background_tasks import end_tasks
-from core.specs import Snapshot
+from core.specs import APPLICATION, KEY, Snapshot
 from registry.following.followers import everyone_followed
 from registry.following.row_changes import (
     Piece,

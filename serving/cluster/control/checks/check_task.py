@@ -19,7 +19,7 @@ from core.errors import NotFound
 from core.redis.redis_client import redis_client
 from core.specs import VersionSpec
 from registry import services
-from registry.artifacts.files import ArtifactFiles
+from registry.artifacts.fetching import ArtifactFiles
 from registry.following.reading import version_spec
 from registry.models import ModelVersion, VersionCheck
 from registry.releases.progress import RUNNING, checking_key

@@ -9,7 +9,7 @@ import redis
 from pytest_django.fixtures import Settings
 from redis.asyncio import Redis
 
-from registry.following.snapshot import application_with_arms
+from registry.following.reading import application_with_arms
 from registry.models import Application, ModelVersion
 from selection.feedback.persistence.drain import persist_feedback
 from selection.feedback.persistence.journal import FeedbackJournal

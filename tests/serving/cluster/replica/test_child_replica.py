@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from registry.artifacts.files import ArtifactFiles
+from registry.artifacts.fetching import ArtifactFiles
 from serving.cluster.replica.replica_process import Assignment, new_server
 from serving.cluster.replica.watchdog import WatchTable
 from serving.container.child.child_process import ChildPredictor

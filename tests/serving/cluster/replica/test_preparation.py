@@ -16,8 +16,7 @@ from core.redis.redis_client import redis_client
 from registry import services
 from registry.artifacts.artifact_sources import Arriving, StorageSource
 from registry.artifacts.artifact_store import ArtifactStore
-from registry.artifacts.fetching import Fetcher
-from registry.artifacts.files import ArtifactFiles
+from registry.artifacts.fetching import ArtifactFiles, Fetcher
 from registry.models import VersionCheck
 from serving.cluster.control.checks.check_task import check_version
 from serving.cluster.control.checks.tries import MOST_TRIES

@@ -15,7 +15,7 @@ from pytest_django.fixtures import Settings
 
 from core.errors import NotFound
 from registry.artifacts.artifact_sources import SourceFailed, WebSource
-from registry.artifacts.files import trusted_authorities
+from registry.artifacts.fetching import trusted_authorities
 from registry.artifacts.tokens import LIFETIME_S, ArtifactTokens
 from serving.endpoints.console.artifact_downloads import PIECE_BYTES, ArtifactDownloads
 from serving.metrics.published import ArtifactCounts

@@ -1,13 +1,14 @@
-"""Validators of columns whose messages say what came."""
+"""Columns: validators whose messages say what came, and what people may set."""
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
 
 from registry.versions.requirements import check_python, parse
 
@@ -54,3 +55,30 @@ def validate_origins(value: str) -> None:
                 code="origins",
                 params={"value": origin},
             )
+
+
+def settable(model: type[models.Model], *, but: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the names of a model's editable columns without `but`."""
+    columns = (column for column in model._meta.concrete_fields if column.editable)
+    return tuple(c.name for c in columns if not c.primary_key and c.name not in but)
+
+
+def values_of(column: models.Field[Any, Any]) -> list[str]:
+    """Return the choices of a column, if it has any."""
+    return [str(value) for value, _ in column.choices or ()]
+
+
+def help_of(column: models.Field[Any, Any], *, empty: str) -> str:
+    """Return the help text of a column; `empty` names the missing value."""
+    return str(column.help_text).replace("Empty: ", f"{empty}: ")
+
+
+class InputType(models.TextChoices):
+    DOUBLES = "doubles", "doubles: array of numbers, 64 bit"
+    FLOATS = "floats", "floats: array of numbers, 32 bit"
+    INTEGERS = "integers", "integers: array of whole numbers"
+    STRINGS = "strings", "strings: text"
+    BYTES = "bytes", "bytes: base64 text"
+    JSON = "json", "json: anything"
+    COLUMNS = "columns", "columns: an object a row, as in a data frame"
+    TENSOR = "tensor", "tensor: nested arrays of numbers"
