@@ -12,8 +12,6 @@ T = TypeVar("T")
 
 # Smaller bodies are decoded as they are: what they may hold at most takes 3 ms to make.
 LARGE_BODY_BYTES = 64 << 10
-# More than the features with the longest names take.
-SMALL_FIELD_BYTES = 512 << 10
 
 
 class Bounds:
@@ -36,8 +34,8 @@ class Bounds:
         found = decoded(self._decoder, body)
         for name in self._small:
             size = memoryview(getattr(found, name)).nbytes
-            if size > SMALL_FIELD_BYTES:
-                raise BadRequest(f"{name}: expected at most {SMALL_FIELD_BYTES} bytes, got {size}.")
+            if size > (most := 512 << 10):  # the features with the longest names take less
+                raise BadRequest(f"{name}: expected at most {most} bytes, got {size}.")
 
 
 def _array_of_up_to(most: int) -> Any:

@@ -9,9 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-# The kernel wakes nobody who waits for a lock until a moment, nor for one of several.
-LOOK_S = 0.1
-
 
 class LockTimeout(Exception):
     """Other processes have held the lock for all of the time there was."""
@@ -68,7 +65,8 @@ def one_of(
         if time.monotonic() >= until:
             raise LockTimeout(paths[0].name)
         meanwhile()
-        time.sleep(LOOK_S)
+        # The kernel wakes nobody who waits for a lock until a moment, nor for one of several.
+        time.sleep(0.1)
 
 
 @contextmanager

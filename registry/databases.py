@@ -9,8 +9,6 @@ from django.db import connections
 from core.errors import ClipperError, InsufficientStorage, Unavailable
 from registry.artifacts.disk_space import free_bytes
 
-# Less room than SQLite needs to open a database that nobody else has open.
-TOO_LITTLE_BYTES = 64 << 10
 # What SQLite says where a file couldn't grow, or for any other reason.
 PERHAPS_FULL = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 POSTGRESQL_DISK_FULL = "53100"
@@ -33,12 +31,12 @@ def is_full(error: BaseException) -> bool:
 def _says_full(error: BaseException) -> bool:
     if isinstance(error, sqlite3.Error):
         kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        return kind == sqlite3.SQLITE_FULL or (kind in PERHAPS_FULL and _no_room())
+        database = Path(str(connections["default"].settings_dict["NAME"]))
+        # SQLite needs more room to open a database that nobody else has open.
+        return kind == sqlite3.SQLITE_FULL or (
+            kind in PERHAPS_FULL and free_bytes(database) < 64 << 10
+        )
     return getattr(error, "sqlstate", None) == POSTGRESQL_DISK_FULL
-
-
-def _no_room() -> bool:
-    return free_bytes(Path(str(connections["default"].settings_dict["NAME"]))) < TOO_LITTLE_BYTES
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

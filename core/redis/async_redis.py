@@ -3,7 +3,6 @@
 from redis.asyncio import BlockingConnectionPool, Redis
 
 REDIS_CONNECTIONS = 32
-REDIS_TIMEOUT_S = 5.0
 
 
 def bounded_redis(url: str) -> Redis:
@@ -14,8 +13,8 @@ def bounded_redis(url: str) -> Redis:
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=REDIS_CONNECTIONS,
-        timeout=REDIS_TIMEOUT_S,
-        socket_timeout=REDIS_TIMEOUT_S,
+        timeout=5.0,
+        socket_timeout=5.0,
         socket_connect_timeout=2.0,
     )
     return Redis.from_pool(pool)

@@ -18,8 +18,6 @@ from registry.artifacts.artifact_store import name_of
 from registry.artifacts.tokens import ArtifactTokens
 
 CHUNK_BYTES = 1 << 20
-# A silent source is given up after this time, and asked again.
-SILENT_S = 10.0
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
@@ -107,10 +105,10 @@ class WebSource:
 
     def _connection(self) -> HTTPConnection:
         place = urlsplit(self.url)
-        host = place.hostname or ""
+        host, timeout = place.hostname or "", 10.0  # a silent source is asked again
         if place.scheme == "https":
-            return HTTPSConnection(host, place.port, timeout=SILENT_S, context=self.tls)
-        return HTTPConnection(host, place.port, timeout=SILENT_S)
+            return HTTPSConnection(host, place.port, timeout=timeout, context=self.tls)
+        return HTTPConnection(host, place.port, timeout=timeout)
 
     def _ask(self, connection: HTTPConnection, *, digest: str, offset: int) -> HTTPResponse:
         headers = {"Authorization": self.tokens.make(digest, now=time.time())}

@@ -47,11 +47,6 @@ def folder_of(storage: Storage) -> Path | None:
     return Path(storage.location) if isinstance(storage, FileSystemStorage) else None
 
 
-CHUNK_BYTES = 1 << 20
-RETRY_AFTER_S = 5.0
-# An upload that nothing was added to for so long has broken off.
-REMNANT_S = 3600.0
-
 logger = logging.getLogger(__name__)
 
 
@@ -100,7 +95,7 @@ class ArtifactStore:
             return
         incoming = self.incoming()
         try:
-            while incoming.fault is None and (chunk := source.read(CHUNK_BYTES)):
+            while incoming.fault is None and (chunk := source.read(1 << 20)):
                 incoming.append(chunk)
             yield _whole(incoming)
         finally:
@@ -140,8 +135,8 @@ class ArtifactStore:
     def incoming(self) -> IncomingArtifact:
         return IncomingArtifact(folder=self.spool, max_bytes=self.max_bytes)
 
-    def clear_remnants(self, *, older_than_s: float = REMNANT_S) -> int:
-        """Remove what killed uploads left, and return how many."""
+    def clear_remnants(self, *, older_than_s: float = 3600.0) -> int:
+        """Remove uploads that nothing was added to for so long, and return how many."""
         removed = 0
         for file in self.spool.glob(f"{PREFIX}*"):
             with suppress(FileNotFoundError):
@@ -170,7 +165,7 @@ def _storage_answers() -> Iterator[None]:
     except Exception as error:
         raise Unavailable(
             f"The storage of artifacts doesn't answer: {type(error).__name__}: {error}",
-            retry_after_s=RETRY_AFTER_S,
+            retry_after_s=5.0,
         ) from error
 
 

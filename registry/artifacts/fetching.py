@@ -22,10 +22,6 @@ from registry.artifacts.copies import Copies
 from registry.artifacts.disk_space import full_disk_is_507, write_all
 from registry.artifacts.tokens import ArtifactTokens
 
-# A fetch fails when nothing has come for this long; the next one goes on from there.
-GIVE_UP_S = 30.0
-PAUSE_S = 0.5
-
 logger = logging.getLogger(__name__)
 
 
@@ -50,12 +46,15 @@ Tell = Callable[[Fetching], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetcher:
-    """Gets artifacts from the first of `sources` that has them, each within `within_s`."""
+    """Gets artifacts from the first of `sources` that has them, each within `within_s`.
+
+    A fetch fails when nothing has come for `give_up_s`; the next one goes on from there.
+    """
 
     sources: Sequence[Source]
     copies: Copies
     within_s: float
-    give_up_s: float = GIVE_UP_S
+    give_up_s: float = 30.0
 
     @contextmanager
     def fetched(self, digest: str, *, tell: Tell) -> Iterator[Path]:
@@ -82,7 +81,7 @@ class Fetcher:
                     f"Another process of this host has fetched the artifact {digest} for "
                     f"{self.within_s:.0f} s."
                 )
-            time.sleep(PAUSE_S)
+            time.sleep(0.5)
 
     def _fetch(self, digest: str, *, part: int, until: float, tell: Tell) -> None:
         """Ask the sources in turn, until all is here or nothing has come for too long."""
@@ -109,7 +108,7 @@ class Fetcher:
                 heard_at, arrived = time.monotonic(), _size(part)
             if time.monotonic() >= min(until, heard_at + self.give_up_s):
                 raise FetchFailed(f"Can't fetch the artifact {digest}: {why}")
-            time.sleep(PAUSE_S)
+            time.sleep(0.5)
         logger.info("fetched artifact=%s from=%s", digest, source.name)
 
     def _take(self, digest: str, *, part: int, source: Source, until: float, tell: Tell) -> None:

@@ -25,10 +25,7 @@ from registry.artifacts.incoming import PREFIX, IncomingArtifact
 # So many at once, begun and not yet a version: of all, and of one key or person.
 MOST_PARTS = 32
 MOST_OF_ONE = 8
-RETRY_AFTER_S = 60.0
-PIECE_BYTES = 1 << 20
 BEGINNING = ".beginning.lock"
-BEGIN_WITHIN_S = 5.0
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -110,9 +107,8 @@ class UploadParts:
         ArtifactStore.default().clear_remnants()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         mark = hashlib.sha256(sender.encode()).hexdigest()[:16]
-        until = time.monotonic() + BEGIN_WITHIN_S
         try:
-            with only_one(self.folder / BEGINNING, until=until):
+            with only_one(self.folder / BEGINNING, until=time.monotonic() + 5.0):
                 if (path := self._path(digest, total=total)) is None:
                     self._check_number(mark)
                     path = self.folder / f"{PREFIX}{digest}.{total}.{mark}"
@@ -131,12 +127,12 @@ class UploadParts:
                 f"This key or account has begun {MOST_OF_ONE} artifacts that aren't versions yet, "
                 "the most that one may. Finish those; one that nothing is added to for an hour is "
                 "forgotten.",
-                retry_after_s=RETRY_AFTER_S,
+                retry_after_s=60.0,
             )
         if len(begun) >= MOST_PARTS:
             raise Saturated(
                 f"{MOST_PARTS} artifacts have been begun and aren't versions yet; try again.",
-                retry_after_s=RETRY_AFTER_S,
+                retry_after_s=60.0,
             )
 
     @contextmanager
@@ -164,7 +160,7 @@ class ResumedArtifact(IncomingArtifact):
             file.close()
             raise
         self._sha256 = hashlib.sha256()
-        while piece := file.read(PIECE_BYTES):
+        while piece := file.read(1 << 20):
             self._sha256.update(piece)
         self.received = file.tell()
         self._discard = weakref.finalize(self, _close, file, path=path)

@@ -18,11 +18,6 @@ try:
 except (ImportError, ImproperlyConfigured) as error:
     raise ImproperlyConfigured(MISSING.format(error)) from error
 
-CONNECT_S, READ_S, ATTEMPTS = 5, 20, 3
-# What a transfer holds in memory at most is about their product.
-PART_BYTES, PARTS_AT_ONCE = 5 << 20, 4
-CHUNK_BYTES = 1 << 20
-
 
 class S3Artifacts(S3Storage):  # type: ignore[misc]  # it has no types
     """Credentials are found as boto3 finds them: AWS_ACCESS_KEY_ID, a profile, a role."""
@@ -30,17 +25,17 @@ class S3Artifacts(S3Storage):  # type: ignore[misc]  # it has no types
     def __init__(self, **options: Any) -> None:
         # A server of one's own has a name per bucket only where somebody has set that up.
         style = "path" if options.get("endpoint_url") else "auto"
+        # What a transfer holds in memory at most is about their product.
+        part_bytes, at_once = 5 << 20, 4
         transfer = TransferConfig(
-            multipart_threshold=PART_BYTES,
-            multipart_chunksize=PART_BYTES,
-            max_concurrency=PARTS_AT_ONCE,
+            multipart_threshold=part_bytes, multipart_chunksize=part_bytes, max_concurrency=at_once
         )
-        transfer.max_in_memory_upload_chunks = PARTS_AT_ONCE
+        transfer.max_in_memory_upload_chunks = at_once
         super().__init__(
             client_config=Config(
-                connect_timeout=CONNECT_S,
-                read_timeout=READ_S,
-                retries={"max_attempts": ATTEMPTS, "mode": "standard"},
+                connect_timeout=5,
+                read_timeout=20,
+                retries={"max_attempts": 3, "mode": "standard"},
                 s3={"addressing_style": style},
                 signature_version="s3v4",
             ),
@@ -55,4 +50,4 @@ class S3Artifacts(S3Storage):  # type: ignore[misc]  # it has no types
         """Send the file from there on, as it comes. Raises what boto3 raises."""
         found = self.bucket.Object(self._normalize_name(name)).get(Range=f"bytes={offset}-")
         with closing(found["Body"]) as body:
-            yield from body.iter_chunks(CHUNK_BYTES)
+            yield from body.iter_chunks(1 << 20)

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 FOLLOWERS = ExpiringKeys(index="clipper:followers", prefix="clipper:follower:")
 # A process writes its number each second; a dead one is waited for no longer than this.
 TTL_S = 5.0
-# A change is answered after this time even if some process has not followed it.
-FOLLOWED_WITHIN_S = 1.0
-LOOK_S = 0.01
 
 
 async def note_followed(client: Redis, process: str, *, number: int) -> None:
@@ -36,14 +33,12 @@ async def leave_followers(client: Redis, process: str) -> None:
         await pipe.execute()
 
 
-async def everyone_followed(
-    client: Redis, number: int, *, timeout_s: float = FOLLOWED_WITHIN_S
-) -> bool:
+async def everyone_followed(client: Redis, number: int, *, timeout_s: float = 1.0) -> bool:
     """Wait until all follow up to this number; False after `timeout_s` or without Redis."""
     with suppress(TimeoutError, RedisError, OSError):
         async with asyncio.timeout(timeout_s):
             # Redis has no word for a number that grew, and few wait for long.
             while any(int(text) < number for text in await FOLLOWERS.read_async(client)):  # noqa: ASYNC110
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(0.01)
             return True
     return False

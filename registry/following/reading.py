@@ -46,7 +46,6 @@ from registry.models.models import bounds_of
 PIECE = 200
 # Errors that a driver, a decoder or a spec raises for a value that was written past the ORM.
 BROKEN = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, DataError)
-MOST_OF_A_FAULT = 200
 PRIORITIES = tuple(Priority.values)
 
 S = TypeVar("S")
@@ -132,7 +131,7 @@ def _read_into(reading: RowReading, kind: str, rows: QuerySet[Any, Any]) -> None
 
 def _note_fault(reading: RowReading, row: RowKey, error: Exception) -> None:
     reading.specs[row] = None
-    reading.faults[row] = f"{type(error).__name__}: {error}"[:MOST_OF_A_FAULT]
+    reading.faults[row] = f"{type(error).__name__}: {error}"[:200]
 
 
 # --- the columns of each kind, and the spec that they make --------------------------------------

@@ -23,9 +23,6 @@ from registry.models import (
     ServiceLevelObjective,
 )
 
-# The advisory lock of PostgreSQL under which change numbers are taken.
-CHANGE_LOCK = 0x636C7070
-
 logger = logging.getLogger(__name__)
 
 
@@ -34,18 +31,13 @@ class _RegistryWrite(Atomic):
 
     def __enter__(self) -> None:
         super().__enter__()
-        _hold_change_lock()
+        if connection.vendor == "postgresql":  # SQLite's transactions begin with their own
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [0x636C7070])  # "clpp"
 
 
 # Use it as a decorator or in a `with` statement, in place of `transaction.atomic`.
 registry_write = _RegistryWrite(using=None, savepoint=True, durable=False)
-
-
-def _hold_change_lock() -> None:
-    """Wait for the lock; SQLite's transactions begin with their own."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CHANGE_LOCK])
 
 
 def record_changes(kind: str, ids: Collection[int]) -> None:

@@ -15,8 +15,6 @@ from registry.models import Application, Model, ModelVersion, Release
 from registry.models.columns import help_of, values_of
 from registry.releases.progress import what_it_waits_for
 
-POLL_SECONDS = 0.2
-
 
 class OneLineParser(CommandParser):
     """Reports wrong arguments in one line with exit code 1."""
@@ -63,7 +61,7 @@ class ClipperCommand(BaseCommand):
                 return
             if not release.is_open:
                 raise CommandError(f"Release {release.pk} of {release.arm} {_ended(release)}")
-            time.sleep(POLL_SECONDS)
+            time.sleep(0.2)
         raise CommandError(
             f"Release {release.pk} of {release.arm} is still {release.state} after "
             f"{seconds:.3g} s: {what_it_waits_for(release)}."

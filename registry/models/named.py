@@ -8,9 +8,6 @@ from core.errors import NotFound
 from core.names import NAME_PATTERN
 from core.suggest import meant
 
-# Of the versions of a model, in a message.
-MOST_LISTED = 20
-
 R = TypeVar("R", bound=models.Model)
 
 
@@ -29,7 +26,7 @@ class NamedQuerySet(models.QuerySet[R]):
             known = list(self.order_by().values_list(self.name_field, flat=True))
             hint = meant(name, known)
             if of and not hint:
-                hint = f"; it has {', '.join(known[:MOST_LISTED]) or 'none'}"
+                hint = f"; it has {', '.join(known[:20]) or 'none'}"
             what = f"{of} has no version {name!r}" if of else f"There is no {kind} named {name!r}"
             raise NotFound(f"{what}{hint}.", **{kind: name}, **({"model": of} if of else {}))
         return found

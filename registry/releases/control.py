@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 KEY = "clipper:control"
 # So long is it known how old the last round is.
 KEPT_S = 7 * 86_400.0
-# Rounds are a second apart, and one may take five on a machine that has other things to do.
-SILENT_AFTER_S = 10.0
 NO_SLOTS: Mapping[str, Slots] = MappingProxyType({})
 # By kind of device: what to do where no slot is free.
 REMEDIES: Mapping[str, str] = {
@@ -72,7 +70,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
         """Return what is wrong with it, "" for nothing."""
         if self.age_s is None or self.last is None:
             return f"No control worker has been heard of: {CONSEQUENCE}."
-        if self.age_s > SILENT_AFTER_S:
+        # Rounds are a second apart, and one may take five on a machine that has other things to do.
+        if self.age_s > 10.0:
             who = f"process {self.last.pid} on {self.last.host}"
             return f"The control worker ({who}) is silent for {self.age_s:.0f} s: {CONSEQUENCE}."
         if self.last.error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,25 +15,18 @@ NOTED_KEY = "clipper:ended:"
 COUNTS_KEY = "clipper:restarts:"
 ENDINGS_KEY = "clipper:endings:"
 RECENT_KEY = "clipper:restarts-lately:"
-KEPT_S = 86_400
-# Counted apart, and anew after so long; so often within it is a loop.
-RECENT_S = 600
-LOOP = 3
-# A replica's end is noticed by its worker and by the reconciler, within seconds of each other.
-NOTED_TTL_S = 600
-ENDINGS_KEPT = 10
-LONGEST_REASON = 500
 
-# In one step: an end that is noted is counted, and what is counted expires.
-NOTE_SCRIPT = f"""
+# In one step: an end that is noted is counted, and what is counted expires. A replica's end is
+# noticed by its worker and by the reconciler, within seconds of each other.
+NOTE_SCRIPT = """
 local noted, counts, endings, recent = unpack(KEYS)
 local host, ending = unpack(ARGV)
-if not redis.call('SET', noted, 1, 'NX', 'EX', {NOTED_TTL_S}) then return end
+if not redis.call('SET', noted, 1, 'NX', 'EX', 600) then return end
 redis.call('HINCRBY', counts, host, 1)
 redis.call('LPUSH', endings, ending)
-redis.call('LTRIM', endings, 0, {ENDINGS_KEPT - 1})
+redis.call('LTRIM', endings, 0, 9)
 redis.call('INCR', recent)
-for key, seconds in pairs({{[counts] = {KEPT_S}, [endings] = {KEPT_S}, [recent] = {RECENT_S}}}) do
+for key, seconds in pairs({[counts] = 86400, [endings] = 86400, [recent] = 600}) do
   if redis.call('TTL', key) < 0 then redis.call('EXPIRE', key, seconds) end
 end
 """
@@ -48,7 +41,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restarts(msgspec.Struct, frozen=True, kw_only=True):
-    """Ends of a version's replicas within a day, the latest first."""
+    """Ends of a version's replicas within a day, the latest first; `recent`: in ten minutes."""
 
     by_host: Mapping[str, int]
     last: tuple[Ending, ...]
@@ -61,7 +54,7 @@ class Restarts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_loop(self) -> bool:
         """Say whether its replicas end again and again."""
-        return self.recent >= LOOP
+        return self.recent >= 3
 
 
 _decoder = msgspec.json.Decoder(Ending)
@@ -69,7 +62,7 @@ _decoder = msgspec.json.Decoder(Ending)
 
 def note_ending(client: redis.Redis, ending: Ending, *, replica_id: str, version_id: int) -> None:
     """Count a replica's end; the first to notice it gives the reason."""
-    kept = msgspec.structs.replace(ending, reason=ending.reason[:LONGEST_REASON])
+    kept = msgspec.structs.replace(ending, reason=ending.reason[:500])
     counted = (f"{key}{version_id}" for key in (COUNTS_KEY, ENDINGS_KEY, RECENT_KEY))
     keys = (NOTED_KEY + replica_id, *counted)
     client.eval(NOTE_SCRIPT, len(keys), *keys, ending.host, msgspec.json.encode(kept))
@@ -79,8 +72,7 @@ def read_restarts(client: redis.Redis, version_ids: Iterable[int]) -> dict[int, 
     """Return the restarts of those of these versions that had any."""
     ids = list(version_ids)
     with client.pipeline(transaction=False) as pipe:
-        _ask(pipe, ids)
-        return _by_version(ids, pipe.execute())
+        return _by_version(ids, _asked(pipe, ids).execute())
 
 
 async def read_restarts_async(
@@ -89,30 +81,25 @@ async def read_restarts_async(
     """Return what `read_restarts` does, without blocking."""
     ids = list(version_ids)
     async with client.pipeline(transaction=False) as pipe:
-        _ask(pipe, ids)
-        return _by_version(ids, await pipe.execute())
+        return _by_version(ids, await _asked(pipe, ids).execute())
 
 
-def _ask(pipe: Any, ids: Iterable[int]) -> None:
+def _asked(pipe: Any, ids: Iterable[int]) -> Any:
     for version_id in ids:
         pipe.hgetall(f"{COUNTS_KEY}{version_id}")
         pipe.lrange(f"{ENDINGS_KEY}{version_id}", 0, -1)
         pipe.get(f"{RECENT_KEY}{version_id}")
+    return pipe
 
 
-def _by_version(ids: Sequence[int], found: Sequence[object]) -> dict[int, Restarts]:
+def _by_version(ids: Sequence[int], found: Sequence[Any]) -> dict[int, Restarts]:
     read = zip(ids, found[::3], found[1::3], found[2::3], strict=True)
     return {
-        version_id: _restarts(counts, texts, recent=recent)
+        version_id: Restarts(
+            by_host={host.decode(): int(count) for host, count in counts.items()},
+            last=tuple(map(_decoder.decode, texts)),
+            recent=int(recent or 0),
+        )
         for version_id, counts, texts, recent in read
         if counts
     }
-
-
-def _restarts(counts: object, texts: object, *, recent: object) -> Restarts:
-    by_host = cast("dict[bytes, bytes]", counts)
-    return Restarts(
-        by_host={host.decode(): int(count) for host, count in by_host.items()},
-        last=tuple(_decoder.decode(text) for text in cast("list[bytes]", texts)),
-        recent=int(cast("bytes | None", recent) or 0),
-    )

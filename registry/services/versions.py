@@ -29,10 +29,10 @@ from registry.versions.extensions import (
     check_inputs,
     check_method,
     check_needs,
-    check_python_for,
     check_runtime,
     extensions,
 )
+from registry.versions.requirements import python_for
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ def _new_row(
     # That its model is there still is known once that is locked.
     checked(row, exclude=("digest", "model"))
     check_device(row.device)
-    row.python = check_python_for(requires_python, asked=row.python)
+    row.python = python_for(requires_python, asked=row.python, there=extensions.pythons)
     check_may_run(row, by=by)
     return row, taken
 

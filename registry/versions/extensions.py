@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from core.errors import BadRequest
-from registry.versions.requirements import InvalidRequiresPython, PythonUnavailable, python_for
 
 Names = Callable[[], Collection[str]]
 
@@ -89,17 +88,6 @@ def code_runtimes() -> list[str]:
 def runs_code(runtime: str) -> bool:
     """Say whether a runtime's artifacts bring code, as any unknown one's may."""
     return runtime not in extensions.data_runtimes
-
-
-def check_python_for(required: str, *, asked: str) -> str:
-    """Return the Python for a project that requires so. Raises BadRequest."""
-    try:
-        return python_for(required, asked=asked, there=extensions.pythons)
-    except InvalidRequiresPython as error:
-        raise BadRequest(f"requires_python: {error}.", fields=["requires_python"]) from error
-    except PythonUnavailable as error:
-        field = "python" if asked else "requires_python"
-        raise BadRequest(f"{field}: {error}.", fields=[field]) from error
 
 
 def check_needs(requirements: str, *, python: str, requires_python: str, runtime: str) -> None:

@@ -15,13 +15,11 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from core.errors import BadRequest
+
 MOST_CHARACTERS = 1 << 16
-MOST_REQUIREMENTS = 500
-# A name and its versions; beyond, Python refuses to read the numbers that may be in it.
-LONGEST_LINE = 1000
 # What a container runs on.
 PYTHONS = ("3.11", "3.12", "3.13")
-QUOTED = 80
 
 _PYTHON = re.compile(r"(\d+\.\d+)(\.\d+)?\Z")
 _COMMENT = re.compile(r"(^|\s)#.*$")
@@ -39,10 +37,8 @@ def parse(text: str, *, urls: bool = False) -> tuple[str, ...]:
             f"Expected at most {MOST_CHARACTERS} characters, got {len(text)}."
         )
     lines = list(_lines(text))
-    if len(lines) > MOST_REQUIREMENTS:
-        raise InvalidRequirements(
-            f"Expected at most {MOST_REQUIREMENTS} requirements, got {len(lines)}."
-        )
+    if len(lines) > 500:
+        raise InvalidRequirements(f"Expected at most 500 requirements, got {len(lines)}.")
     return tuple(sorted({_normal(line, number=number, urls=urls) for number, line in lines}))
 
 
@@ -52,7 +48,7 @@ def check_python(text: str) -> None:
     if text and (found is None or found[1] not in PYTHONS):
         raise ValueError(
             f"Expected a version of Python out of {', '.join(PYTHONS)}, such as {PYTHONS[-1]} or "
-            f"{PYTHONS[-1]}.1, got {text[:QUOTED]!r}."
+            f"{PYTHONS[-1]}.1, got {_quoted(text)}."
         )
 
 
@@ -100,8 +96,8 @@ def _normal(line: str, *, number: int, urls: bool) -> str:
 
 def _refusal(line: str) -> str:
     """Return what was expected instead of such a line, "" if it may be a requirement."""
-    if len(line) > LONGEST_LINE:
-        return f"Expected a requirement of at most {LONGEST_LINE} characters"
+    if len(line) > 1000:  # Python refuses to read longer numbers that may be in it
+        return "Expected a requirement of at most 1000 characters"
     if line.startswith("-"):
         return "Expected a requirement and no option (the operator's settings say where from)"
     if re.search(r"\s--?\w", line):
@@ -116,7 +112,7 @@ def _refusal(line: str) -> str:
 
 
 def _quoted(line: str) -> str:
-    return repr(line if len(line) <= QUOTED else f"{line[:QUOTED]}…")
+    return repr(line if len(line) <= 80 else f"{line[:80]}…")
 
 
 def _is_met(requirement: Requirement) -> bool:
@@ -130,25 +126,27 @@ def _is_met(requirement: Requirement) -> bool:
         return False
 
 
-# Of a version such as 3.12, which of its releases is meant is not said.
-RELEASES = range(100)
-
-
-class InvalidRequiresPython(ValueError):
-    """No specifier, such as >=3.12."""
-
-
-class PythonUnavailable(ValueError):
-    """None that is here, or not the one that is named, is one that the project runs on."""
-
-
 def python_for(required: str, *, asked: str, there: Callable[[], Collection[str]]) -> str:
-    """Return the one asked for, the stack's, or the newest `there` that fits, "" for any."""
+    """Return the Python asked for, the stack's, or the newest `there` that runs such a project.
+
+    "" stands for any. Raises BadRequest if none fits.
+    """
     if not required:
         return asked
-    allowed = _parsed(required)
+    try:
+        allowed = SpecifierSet(required)
+    except InvalidSpecifier as error:
+        raise _no_python(
+            "requires_python", f"versions of Python, such as >=3.12, got {_quoted(required)}"
+        ) from error
     if asked:
-        _check_asked(asked, allowed=allowed, required=required)
+        # Any release of a version such as 3.12 may be meant.
+        in_full = [asked] if asked.count(".") == 2 else [f"{asked}.{each}" for each in range(100)]
+        if not any(allowed.contains(each, prereleases=True) for each in in_full):
+            raise _no_python(
+                "python",
+                f"a Python that the project runs on, which requires {required}, got {asked}",
+            )
         return asked
     own = platform.python_version()
     if allowed.contains(own, prereleases=True):
@@ -157,28 +155,16 @@ def python_for(required: str, *, asked: str, there: Callable[[], Collection[str]
     fitting = [each for each in here if allowed.contains(each, prereleases=True)]
     if not fitting:
         names = ", ".join(sorted({own, *here}, key=Version))
-        raise PythonUnavailable(
-            f"Expected a project that runs on a Python which is here ({names}), got one that "
-            f"requires {required}"
+        raise _no_python(
+            "requires_python",
+            f"a project that runs on a Python which is here ({names}), got one that requires "
+            f"{required}",
         )
     return _minor(max(fitting, key=Version))
 
 
-def _parsed(required: str) -> SpecifierSet:
-    try:
-        return SpecifierSet(required)
-    except InvalidSpecifier as error:
-        raise InvalidRequiresPython(
-            f"Expected versions of Python, such as >=3.12, got {required[:QUOTED]!r}"
-        ) from error
-
-
-def _check_asked(asked: str, *, allowed: SpecifierSet, required: str) -> None:
-    in_full = [asked] if asked.count(".") == 2 else [f"{asked}.{each}" for each in RELEASES]
-    if not any(allowed.contains(each, prereleases=True) for each in in_full):
-        raise PythonUnavailable(
-            f"Expected a Python that the project runs on, which requires {required}, got {asked}"
-        )
+def _no_python(field: str, expected: str) -> BadRequest:
+    return BadRequest(f"{field}: Expected {expected}.", fields=[field])
 
 
 def _minor(version: str) -> str:

@@ -30,8 +30,6 @@ from registry.services import Actor
 from registry.services.rows import undone
 from registry.services.versions import REMOTE
 
-# One takes a millisecond or two, in which nobody else writes where the database is SQLite.
-MOST_STEPS = 500
 DECLARE = "declare"
 
 
@@ -59,7 +57,7 @@ class DeclaredStep(Body):
 class DeclaredSteps(Body):
     steps = serializers.ListField(
         child=DeclaredStep(),
-        max_length=MOST_STEPS,
+        max_length=500,  # a millisecond or two each, in which nobody else writes to SQLite
         help_text="In the order in which they are to be taken.",
     )
 
@@ -169,7 +167,7 @@ def _version(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None
         return
     said = {"version": version, **said}
     if said.get("runtime") == REMOTE:
-        remote = view.validated(NewRemoteVersion, said).remote()
+        remote = view.validated(NewRemoteVersion, said).wanted()
         services.create_remote_version(model=model, by=by, tried=True, **remote)
     else:
         services.try_version(

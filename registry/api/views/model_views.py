@@ -24,7 +24,6 @@ from registry.api.views.management_view import ManagementView, find_model, find_
 from registry.api.visibility import check_changes, models_for
 from registry.artifacts.parts import UploadParts
 from registry.models import Model, ModelVersion
-from registry.services.versions import REMOTE
 
 
 class ModelsView(ManagementView):
@@ -107,10 +106,10 @@ class VersionsView(ManagementView):
     def _create(self, model: Model) -> ModelVersion:
         """Create a version from a form with an artifact, or from JSON for a remote model."""
         by = actor_of(self.request)
-        body = self.validated(NewRemoteVersion if is_json(self.request) else NewVersion)
-        if body.validated_data["runtime"] == REMOTE:
-            return services.create_remote_version(model=model, by=by, **body.remote())
-        said = dict(body.validated_data)
+        if is_json(self.request):
+            remote = self.validated(NewRemoteVersion).wanted()
+            return services.create_remote_version(model=model, by=by, **remote)
+        said = self.body(NewVersion)
         if "artifact" in said:
             return services.create_version(model=model, by=by, **said)
         with closing(UploadParts.default().whole(said["sha256"].lower())) as sent_before:

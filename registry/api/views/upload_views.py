@@ -16,7 +16,6 @@ from registry.api.views.management_view import ManagementView, schema, whole_num
 from registry.artifacts.parts import DIGEST, UploadParts
 from registry.services import Actor
 
-MOST_BYTES = 10**15 - 1
 RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 
 
@@ -35,7 +34,7 @@ class UploadView(ManagementView):
         parameters=[OpenApiParameter("total", int, description="Of one of so many bytes in all.")],
     )
     def get(self, request: Request, sha256: str) -> Response:
-        total = whole_number(request, "total", default=0, low=1, high=MOST_BYTES)
+        total = whole_number(request, "total", default=0, low=1, high=10**15 - 1)
         received = UploadParts.default().received(_digest(sha256), total=total or None)
         return Response({"received": received})
 

@@ -12,8 +12,6 @@ from registry import services
 from registry.management.clipper_command import ClipperCommand, named_application
 from registry.versions.extensions import code_runtimes
 
-LONGEST_DAYS = 36_500
-
 
 class Command(ClipperCommand):
     help = "Create an API key and print it. It is kept as a digest only: it can't be shown again."
@@ -57,6 +55,6 @@ class Command(ClipperCommand):
 def expiry(days: float | None) -> Any:
     if days is None:
         return None
-    if not 0 < days <= LONGEST_DAYS:
-        raise BadRequest(f"Expected from 0 to {LONGEST_DAYS} days, got {days:g}.")
+    if not 0 < days <= 36_500:
+        raise BadRequest(f"Expected from 0 to 36500 days, got {days:g}.")
     return timezone.now() + timedelta(days=days)
