@@ -52,11 +52,15 @@ class ClipperError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
+    # When to try again, if that may help.
+    retry_after_s: float | None = None
 
-    def __init__(self, message: str, **details: Any) -> None:
+    def __init__(self, message: str, *, retry_after_s: float | None = None, **details: Any) -> None:
         super().__init__(message)
         self.message = message
         self.details = details
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
         # What belongs to the answer beside the error, such as the id of the query that failed.
         self.about: dict[str, Any] = {}
 
@@ -67,7 +71,9 @@ class ClipperError(Exception):
 
     def headers(self) -> dict[str, str]:
         """Return the HTTP headers that belong to it."""
-        return {}
+        if self.retry_after_s is None:
+            return {}
+        return {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
 
 
 class BadRequest(ClipperError):
@@ -197,13 +203,7 @@ class TooManyRequests(ClipperError):
 
     status = 429
     code = "too_many_requests"
-
-    def __init__(self, message: str, *, retry_after_s: float, **details: Any) -> None:
-        super().__init__(message, **details)
-        self.retry_after_s = retry_after_s
-
-    def headers(self) -> dict[str, str]:
-        return {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
+    retry_after_s = 1.0
 
 
 class HeadTooLarge(ClipperError):
@@ -224,13 +224,7 @@ class Unavailable(ClipperError):
 
     status = 503
     code = "unavailable"
-
-    def __init__(self, message: str, *, retry_after_s: float = 1.0, **details: Any) -> None:
-        super().__init__(message, **details)
-        self.retry_after_s = retry_after_s
-
-    def headers(self) -> dict[str, str]:
-        return {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
+    retry_after_s = 1.0
 
 
 class Saturated(Unavailable):

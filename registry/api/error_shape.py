@@ -26,7 +26,7 @@ from django.shortcuts import render
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
-from rest_framework.views import APIView, set_rollback
+from rest_framework.views import set_rollback
 
 from core.errors import (
     BadRequest,
@@ -53,10 +53,10 @@ logger = logging.getLogger(__name__)
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     """Answer DRF's exceptions in the error shape, and log unforeseen ones."""
     set_rollback()
+    known = translated(error)
     if isinstance(error, exceptions.UnsupportedMediaType):
-        known: ClipperError | None = _unsupported(error, view=context["view"])
-    else:
-        known = translated(error)
+        types = " or ".join(parser.media_type for parser in context["view"].parser_classes)
+        known = UnsupportedEncoding(f"Expected a body of the type {types}: {error.detail}")
     if known is None:
         logger.error("management API failed", exc_info=error)
         known = ClipperError(UNFORESEEN)
@@ -67,8 +67,13 @@ def translated(error: Exception) -> ClipperError | None:
     """Return the error as ours, None if nobody foresaw it."""
     if isinstance(error, ClipperError):
         return error
+    if isinstance(error, exceptions.ValidationError):
+        fields: dict[str, list[str]] = {}
+        for path, message in _messages(error.detail, path=()):
+            fields.setdefault(".".join(path) or "__all__", []).append(message)
+        return refusal(fields)
     if isinstance(error, exceptions.APIException):
-        return _from_drf(error)
+        return BY_STATUS.get(error.status_code, BadRequest)(str(error.detail))
     for kind, translate in DJANGO_ERRORS:
         if isinstance(error, kind):
             return translate(error)
@@ -142,29 +147,11 @@ def server_error_page(request: HttpRequest) -> HttpResponseBase:
     return defaults.server_error(request)
 
 
-def _unsupported(error: exceptions.APIException, *, view: APIView) -> UnsupportedEncoding:
-    expected = " or ".join(parser.media_type for parser in view.parser_classes)
-    return UnsupportedEncoding(f"Expected a body of the type {expected}: {error.detail}")
-
-
 def _unreadable(error: UnreadablePostError) -> BadRequest | None:
     """Blame the client only if its connection broke."""
     if isinstance(error.__cause__, ConnectionError):
         return BadRequest(f"Expected the whole body: {error}")
     return None
-
-
-def _from_drf(error: exceptions.APIException) -> ClipperError:
-    if isinstance(error, exceptions.ValidationError):
-        return _from_validation(error)
-    return BY_STATUS.get(error.status_code, BadRequest)(str(error.detail))
-
-
-def _from_validation(error: exceptions.ValidationError) -> BadRequest:
-    fields: dict[str, list[str]] = {}
-    for path, message in _messages(error.detail, path=()):
-        fields.setdefault(".".join(path) or "__all__", []).append(message)
-    return refusal(fields)
 
 
 def _messages(detail: Any, *, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
 
 from django.contrib.auth.models import User
 from rest_framework.permissions import BasePermission
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     # REST framework reads its settings, which name this module, when its views are imported.
     from rest_framework.views import APIView
 
+    from registry.api.views.management_view import ManagementView
+
 # The Django permissions that a person needs, by method.
 Permissions = Mapping[str, tuple[str, ...]]
 
@@ -32,16 +34,6 @@ def needs(rows: str, **verbs: str) -> dict[str, tuple[str, ...]]:
     return {method: (f"registry.{verb}_{rows}",) for method, verb in (VERBS | verbs).items()}
 
 
-class Guarded(Protocol):
-    """A view of the management API that is handling a request."""
-
-    request: Request
-    http_method_names: Sequence[str]
-    for_bound_keys: Collection[str]
-    only_reads: Collection[str]
-    permissions: Permissions
-
-
 class MayManage(BasePermission):
     """Keys need the scope `manage`, or `read` for GET and a view's `only_reads`.
 
@@ -51,11 +43,15 @@ class MayManage(BasePermission):
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        guarded = cast("Guarded", view)
+        guarded = cast("ManagementView", view)
         if isinstance(request.auth, ApiKey):
             _check_key(request.auth, view=guarded)
         elif isinstance(request.user, User):
-            _check_person(request.user, view=guarded)
+            if not (request.user.is_active and request.user.is_staff):
+                raise Forbidden(
+                    f"Expected a member of the staff, got {request.user.get_username()}."
+                )
+            check_person(request, needed=needed_of(guarded))
         else:
             raise Unauthenticated(
                 "Expected the header `Authorization: Api-Key <key>`, or a staff session."
@@ -74,7 +70,7 @@ def actor_of(request: Request) -> Actor:
     raise Unauthenticated("Expected a key or a staff session.")
 
 
-def _check_key(key: ApiKey, *, view: Guarded) -> None:
+def _check_key(key: ApiKey, *, view: ManagementView) -> None:
     method = _method_of(view)
     reads = method == "GET" or method in view.only_reads
     if not key.scopes & ({MANAGE, READ} if reads else {MANAGE}):
@@ -90,27 +86,17 @@ def _check_key(key: ApiKey, *, view: Guarded) -> None:
         raise Forbidden("This key is bound to applications and manages nothing else.")
 
 
-def _check_person(user: User, *, view: Guarded) -> None:
-    if not (user.is_active and user.is_staff):
-        raise Forbidden(f"Expected a member of the staff, got {user.get_username()}.")
-    _check_permissions(user, needed=needed_of(view))
-
-
 def check_person(request: Request, *, needed: Sequence[str]) -> None:
-    """Raise Forbidden for a person without the permissions that part of a request takes."""
-    if isinstance(request.user, User):
-        _check_permissions(request.user, needed=needed)
-
-
-def _check_permissions(user: User, *, needed: Sequence[str]) -> None:
-    for permission in needed:
+    """Raise Forbidden for a person without these permissions; keys need none."""
+    user = request.user
+    for permission in needed if isinstance(user, User) else ():
         if not user.has_perm(permission):
             raise Forbidden(
                 f"{user.get_username()} lacks the permission {permission}.", permission=permission
             )
 
 
-def needed_of(view: Guarded) -> tuple[str, ...]:
+def needed_of(view: ManagementView) -> tuple[str, ...]:
     """Return the method's permissions, none if it isn't there. Raises Forbidden if it has none."""
     method = _method_of(view)
     if method.lower() not in view.http_method_names or not hasattr(view, method.lower()):
@@ -121,6 +107,6 @@ def needed_of(view: Guarded) -> tuple[str, ...]:
     return needed
 
 
-def _method_of(view: Guarded) -> str:
+def _method_of(view: ManagementView) -> str:
     method = (view.request.method or "").upper()
     return "GET" if method == "HEAD" else method

@@ -1,7 +1,7 @@
 """Uploads of artifacts: permission, and the file that Django writes meanwhile."""
 
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user
@@ -28,31 +28,20 @@ def takes_uploads(path: str) -> bool:
         return False
 
 
-class Watcher(Protocol):
-    """Closes an upload whose rest never came."""
-
-    def watch(self, incoming: IncomingArtifact) -> None: ...
-
-
 def admit(request: HttpRequest) -> None:
     """Raise Unauthenticated or Forbidden before the body is read."""
     from registry.api.authentication import ApiKeyAuthentication
     from registry.api.permissions import MayManage
     from registry.api.views.model_views import VersionsView
 
+    if not hasattr(request, "session"):
+        engine = import_module(settings.SESSION_ENGINE)
+        request.session = engine.SessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
     view = VersionsView()
     view.request = asking = Request(request)
     by_key = ApiKeyAuthentication().authenticate(asking)
-    asking.user, asking.auth = by_key or (_signed_in(request), None)
+    asking.user, asking.auth = by_key or (get_user(request), None)
     MayManage().has_permission(asking, view)
-
-
-def _signed_in(request: HttpRequest) -> Any:
-    if not hasattr(request, "session"):
-        engine = import_module(settings.SESSION_ENGINE)
-        cookie = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-        request.session = engine.SessionStore(cookie)
-    return get_user(request)
 
 
 class ArtifactUploadHandler(FileUploadHandler):
@@ -73,7 +62,8 @@ class ArtifactUploadHandler(FileUploadHandler):
             need_room(0)
         except ClipperError as error:
             incoming.fault = error
-        watcher: Watcher | None = getattr(self.request, "scope", {}).get(SCOPE_KEY)
+        # It closes an upload whose rest never comes.
+        watcher = getattr(self.request, "scope", {}).get(SCOPE_KEY)
         if watcher is not None:
             watcher.watch(incoming)
 

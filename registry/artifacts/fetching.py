@@ -45,16 +45,43 @@ Tell = Callable[[Fetching], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fetcher:
-    """Gets artifacts from the first of `sources` that has them, each within `within_s`.
+class ArtifactFiles:
+    """Opens what `store` keeps on this host, and fetches the rest from the first source with it.
 
-    A fetch fails when nothing has come for `give_up_s`; the next one goes on from there.
+    A fetch fails after `within_s`, or when nothing has come for `give_up_s`; the next one goes on.
     """
 
+    store: ArtifactStore
     sources: Sequence[Source]
     copies: Copies
     within_s: float
     give_up_s: float = 30.0
+
+    @classmethod
+    def default(cls) -> ArtifactFiles:
+        store = ArtifactStore.default()
+        return cls(
+            store=store,
+            sources=_sources(store),
+            copies=store.copies,
+            within_s=settings.CLIPPER_FETCH_TIMEOUT_S,
+        )
+
+    @contextmanager
+    def opened(self, digest: str, *, tell: Tell = lambda fetching: None) -> Iterator[Path]:
+        """Yield its file, which stays within the block. Raises what `fetched` does."""
+        path = self.store.file_of(digest)
+        if path is not None:
+            yield path
+        elif self.sources:
+            with self.fetched(digest, tell=tell) as path:
+                yield path
+        else:
+            raise NotFound(
+                f"The artifact {digest} is missing from {self.store.folder}: this host has "
+                "nowhere to fetch it from (CLIPPER_ARTIFACTS_URL), and the folder isn't that of "
+                "the web processes."
+            )
 
     @contextmanager
     def fetched(self, digest: str, *, tell: Tell) -> Iterator[Path]:
@@ -150,46 +177,6 @@ def _digest_of(part: int) -> str:
     with open(part, "rb", closefd=False) as file:
         file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-ELSEWHERE = (
-    "this host has nowhere to fetch it from (CLIPPER_ARTIFACTS_URL), and the folder isn't that "
-    "of the web processes"
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArtifactFiles:
-    """Opens what the store keeps on this host, and fetches the rest."""
-
-    store: ArtifactStore
-    fetcher: Fetcher
-
-    @classmethod
-    def default(cls) -> ArtifactFiles:
-        store = ArtifactStore.default()
-        return cls(
-            store=store,
-            fetcher=Fetcher(
-                sources=_sources(store),
-                copies=store.copies,
-                within_s=settings.CLIPPER_FETCH_TIMEOUT_S,
-            ),
-        )
-
-    @contextmanager
-    def opened(self, digest: str, *, tell: Tell = lambda fetching: None) -> Iterator[Path]:
-        """Yield its file, which stays within the block. Raises what `Fetcher.fetched` does."""
-        path = self.store.file_of(digest)
-        if path is not None:
-            yield path
-        elif self.fetcher.sources:
-            with self.fetcher.fetched(digest, tell=tell) as path:
-                yield path
-        else:
-            raise NotFound(
-                f"The artifact {digest} is missing from {self.store.folder}: {ELSEWHERE}."
-            )
 
 
 def _sources(store: ArtifactStore) -> Sequence[Source]:

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, models
 
 from core.errors import ClipperError
-from registry.models import Application, Model, ModelVersion, Release
+from registry.models import Model, ModelVersion, Release
 from registry.models.columns import help_of, values_of
 from registry.releases.progress import what_it_waits_for
 
@@ -55,7 +55,10 @@ class ClipperCommand(BaseCommand):
         deadline, said = time.monotonic() + seconds, ""
         while time.monotonic() < deadline:
             release.refresh_from_db()
-            said = self._report(what_it_waits_for(release), of=release.arm, said=said)
+            progress = what_it_waits_for(release)
+            if progress not in ("", said):
+                self.stdout.write(f"  {release.arm}: {progress}")
+                said = progress
             if release.state == Release.State.LIVE:
                 self.stdout.write(f"{release.arm} is live.")
                 return
@@ -66,12 +69,6 @@ class ClipperCommand(BaseCommand):
             f"Release {release.pk} of {release.arm} is still {release.state} after "
             f"{seconds:.3g} s: {what_it_waits_for(release)}."
         )
-
-    def _report(self, text: str, *, of: str, said: str) -> str:
-        """Print the progress if it is new; return the last one."""
-        if text and text != said:
-            self.stdout.write(f"  {of}: {text}")
-        return text or said
 
 
 def _ended(release: Release) -> str:
@@ -124,7 +121,3 @@ def named_model(name: str) -> Model:
 def named_version(model: Model, *, version: str) -> ModelVersion:
     rows = ModelVersion.objects.filter(model=model).select_related("model")
     return rows.named(version, of=model.name)
-
-
-def named_application(name: str) -> Application:
-    return Application.objects.named(name)

@@ -1,6 +1,6 @@
 """Rows that are found by a name."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import models
 
@@ -28,5 +28,6 @@ class NamedQuerySet(models.QuerySet[R]):
             if of and not hint:
                 hint = f"; it has {', '.join(known[:20]) or 'none'}"
             what = f"{of} has no version {name!r}" if of else f"There is no {kind} named {name!r}"
-            raise NotFound(f"{what}{hint}.", **{kind: name}, **({"model": of} if of else {}))
+            details: dict[str, Any] = {kind: name} | ({"model": of} if of else {})
+            raise NotFound(f"{what}{hint}.", **details)
         return found

@@ -67,7 +67,10 @@ def update_api_key(*, key: ApiKey, changes: Mapping[str, Any], by: Actor) -> Api
     expires_at = changes.get("expires_at", current.expires_at)
     if expires_at != current.expires_at:
         _check_future(expires_at)
-    if _is_later(expires_at, than=current.expires_at):
+    lives_longer = current.expires_at is not None and (
+        expires_at is None or expires_at > current.expires_at
+    )
+    if lives_longer:
         _check_grant(
             manage=current.can_manage, read=current.can_read, run_code=current.can_run_code, by=by
         )
@@ -103,11 +106,6 @@ def _check_grant(*, manage: bool, read: bool, run_code: bool, by: Actor) -> None
             f"Only those with the permission {PERMISSION} grant it to a key; {by.label} lacks it.",
             permission=PERMISSION,
         )
-
-
-def _is_later(expires_at: datetime | None, *, than: datetime | None) -> bool:
-    """Say whether a key would live longer; None is for ever."""
-    return than is not None and (expires_at is None or expires_at > than)
 
 
 @registry_write

@@ -48,13 +48,11 @@ def create_application(
     **fields: Any,
 ) -> Application:
     """Create an application with its objective and routes. Raises what each of them does."""
-    taken = Conflict(f"Application {name} exists already.", application=name)
-    if Application.objects.filter(name=name).exists():
-        raise taken
     application = Application(
         name=name, input_type=input_type, default_output=json_text(default_output), **fields
     )
     _check(application)
+    taken = Conflict(f"Application {name} exists already.", application=name)
     save_new(application, conflict=taken)
     _set_objective(application, changes={"latency_ms": slo_ms, "target": slo_target})
     with arms_agreeing(application, allow_signature_change=allow_signature_change):

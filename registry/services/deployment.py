@@ -58,12 +58,10 @@ def roll_back(
     reason: str = "",
     allow_signature_change: bool = False,
 ) -> Release:
-    """Make the version that was live before, or `to`, live again.
+    """Make the version that was live before, or `to`, live again. Raises Conflict for none.
 
-    Without `to`, a release under way is what is taken back: it is superseded, and the version
-    that is live stays. Returned is then the live release, or the superseded one where none is.
-    Raises Conflict where there is nothing to go back to, or where it is live already. What the
-    version takes is compared only where it was never live: no way back is barred.
+    Without `to`, a release under way is superseded instead, and the live version stays; the live
+    release is returned then, or else the superseded one.
     """
     if to is None and (called_off := _call_off(model, by=by, reason=reason)) is not None:
         return Release.objects.filter(model=model).live().with_versions().first() or called_off

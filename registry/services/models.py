@@ -25,12 +25,9 @@ class Declared:
 @registry_write
 def create_model(*, name: str, input_type: str, description: str = "", by: Actor) -> Model:
     """Register a model without versions. Raises Conflict if the name is taken."""
-    taken = Conflict(f"Model {name} exists already.", model=name)
-    if Model.objects.filter(name=name).exists():
-        raise taken
     model = Model(name=name, input_type=input_type, description=description)
     checked(model, unique=False)
-    save_new(model, conflict=taken)
+    save_new(model, conflict=Conflict(f"Model {name} exists already.", model=name))
     record_created(model, by=by)
     return model
 

@@ -1,7 +1,6 @@
 """Rows that are locked, validated and saved, and changes of them that are only tried."""
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
@@ -9,7 +8,6 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import Model as DjangoModel
 
 from core.errors import BadRequest, Conflict, NotFound
-from registry.following.recording import registry_write
 from registry.models.columns import values_of
 
 R = TypeVar("R", bound=models.Model)
@@ -35,14 +33,6 @@ def refresh(row: models.Model, *, fields: Collection[str]) -> None:
 
 def _gone(row: models.Model) -> NotFound:
     return NotFound(f"There is no {row._meta.verbose_name} {row} any more.")
-
-
-@contextmanager
-def undone() -> Iterator[None]:
-    """Undo all that the block writes."""
-    with registry_write:
-        yield
-        transaction.set_rollback(True)
 
 
 def check_changeable(changes: Collection[str], *, fields: Collection[str]) -> None:

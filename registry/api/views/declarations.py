@@ -25,9 +25,9 @@ from registry.api.views.management_view import (
     schema,
 )
 from registry.api.visibility import bound_to, check_changes, check_routes, check_urgency
+from registry.following.recording import registry_write
 from registry.models import ApiKey, Model
 from registry.services import Actor
-from registry.services.rows import undone
 from registry.services.versions import REMOTE
 
 DECLARE = "declare"
@@ -94,12 +94,13 @@ class DeclarationsView(ManagementView):
     def post(self, request: Request) -> Response:
         steps = self.body(DeclaredSteps)["steps"]
         refused: list[dict[str, Any]] = []
-        with undone():
+        with registry_write:
             for step in steps:
                 missing = {each["name"] for each in refused if each["action"] == DECLARE}
                 needs_model = step["kind"] == "version" or step["action"] == "deploy"
                 if step["name"].partition(":")[0] not in missing or not needs_model:
                     refused += filter(None, [self._tried(step, missing=missing)])
+            transaction.set_rollback(True)
         return Response({"refused": refused})
 
     def _tried(self, step: Mapping[str, Any], *, missing: Set[str]) -> dict[str, Any] | None:
@@ -156,8 +157,7 @@ def _model(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
 
 def _version(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
     model_name, _, version = name.partition(":")
-    model = find_model(view.request, name=model_name)
-    check_changes(view.request, model=model)
+    model = find_model(view.request, name=model_name, to_change=True)
     found, by = model.versions.filter(version=version).first(), _by(view.request)
     # Who says what it is wants it made: that it is there meanwhile is what is wrong.
     if found is not None and "runtime" not in said:
@@ -204,8 +204,7 @@ def _check_key(request: Request, *, key: ApiKey) -> None:
 
 def _deploy(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
     """Deploy a version that exists; one that the declaration makes is judged by its own step."""
-    model = find_model(view.request, name=name)
-    check_changes(view.request, model=model)
+    model = find_model(view.request, name=name, to_change=True)
     version = model.versions.filter(version=str(said.get("version"))).first()
     if version is not None:
         services.deploy(version=version, by=_by(view.request))
@@ -219,8 +218,7 @@ def _delete_model(view: DeclarationsView, name: str, said: Mapping[str, Any]) ->
 
 def _delete_version(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
     model, _, version = name.partition(":")
-    found = find_version(view.request, model=model, version=version)
-    check_changes(view.request, model=found.model)
+    found = find_version(view.request, model=model, version=version, to_change=True)
     services.delete_version(version=found, by=_by(view.request))
 
 

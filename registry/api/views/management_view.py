@@ -19,7 +19,7 @@ from registry.api.fields import Body
 from registry.api.parsing import JsonOnly, JsonParser, check_encoding
 from registry.api.permissions import Permissions
 from registry.api.serializers import ErrorBody
-from registry.api.visibility import applications_for, bound_to, models_for
+from registry.api.visibility import applications_for, bound_to, check_changes, models_for
 from registry.models import Application, Model, ModelVersion
 from registry.services import unchanged_since
 
@@ -102,11 +102,9 @@ class ManagementView(APIView):
         page = shape(rows[offset : offset + limit], many=True)
         return Response(page.data, headers={"X-Total-Count": str(rows.count())})
 
-    def shown(
-        self, row: Revised, shape: type[serializers.BaseSerializer[Any]], **options: Any
-    ) -> Response:
+    def shown(self, row: Revised, shape: type[serializers.BaseSerializer[Any]]) -> Response:
         """Answer the row with its ETag."""
-        return Response(shape(row).data, headers=etag(row), **options)
+        return Response(shape(row).data, headers=etag(row))
 
     def created(
         self, row: Any, shape: type[serializers.BaseSerializer[Any]], *, name: object
@@ -158,13 +156,19 @@ def find_application(request: Request, *, name: str) -> Application:
     return applications_for(request).with_everything().named(name)
 
 
-def find_model(request: Request, *, name: str) -> Model:
-    """Return the model. Raises NotFound if the caller doesn't see it."""
-    return models_for(request).with_live_version().named(name)
+def find_model(request: Request, *, name: str, to_change: bool = False) -> Model:
+    """Return the model. Raises NotFound if the caller doesn't see it, Forbidden as said."""
+    found = models_for(request).with_live_version().named(name)
+    if to_change:
+        check_changes(request, model=found)
+    return found
 
 
-def find_version(request: Request, *, model: str, version: str) -> ModelVersion:
-    rows = ModelVersion.objects.filter(model=find_model(request, name=model))
+def find_version(
+    request: Request, *, model: str, version: str, to_change: bool = False
+) -> ModelVersion:
+    """Return the version. Raises what `find_model` does."""
+    rows = ModelVersion.objects.filter(model=find_model(request, name=model, to_change=to_change))
     return rows.select_related("model", "created_by", "last_check").named(version, of=model)
 
 

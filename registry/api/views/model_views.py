@@ -64,8 +64,7 @@ class ModelView(ManagementView):
 
     @schema("Describe a model", body=ModelPatch, answer=ModelOut)
     def patch(self, request: Request, model: str) -> Response:
-        found = find_model(request, name=model)
-        check_changes(request, model=found)
+        found = find_model(request, name=model, to_change=True)
         changes = self.body(ModelPatch)
         with self.if_unchanged(found):
             if changes:
@@ -98,9 +97,7 @@ class VersionsView(ManagementView):
         status=201,
     )
     def post(self, request: Request, model: str) -> Response:
-        found = find_model(request, name=model)
-        check_changes(request, model=found)
-        created = self._create(found)
+        created = self._create(find_model(request, name=model, to_change=True))
         return self.created(created, VersionOut, name=created.version)
 
     def _create(self, model: Model) -> ModelVersion:
@@ -126,8 +123,7 @@ class VersionView(ManagementView):
 
     @schema("Change how a version runs, live", body=VersionPatch, answer=VersionOut)
     def patch(self, request: Request, model: str, version: str) -> Response:
-        found = find_version(request, model=model, version=version)
-        check_changes(request, model=found.model)
+        found = find_version(request, model=model, version=version, to_change=True)
         by, changes = actor_of(request), self.body(VersionPatch)
         secret = changes.pop("secret", None)
         with self.if_unchanged(found):
@@ -138,8 +134,7 @@ class VersionView(ManagementView):
 
     @schema("Delete a version that nothing uses", status=204)
     def delete(self, request: Request, model: str, version: str) -> Response:
-        found = find_version(request, model=model, version=version)
-        check_changes(request, model=found.model)
+        found = find_version(request, model=model, version=version, to_change=True)
         with self.if_unchanged(found):
             services.delete_version(version=found, by=actor_of(request))
         return Response(status=204)
@@ -151,8 +146,7 @@ class ScaleView(ManagementView):
 
     @schema("Set how many replicas serve a version", body=Scale, answer=VersionOut)
     def post(self, request: Request, model: str) -> Response:
-        found = find_model(request, name=model)
-        check_changes(request, model=found)
+        found = find_model(request, name=model, to_change=True)
         wanted = self.body(Scale)
         version = (
             find_version(request, model=model, version=wanted["version"])

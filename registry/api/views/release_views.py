@@ -8,7 +8,6 @@ from registry import services
 from registry.api.permissions import actor_of, needs
 from registry.api.serializers import Deploy, ReleaseOut, RollBack
 from registry.api.views.management_view import ManagementView, find_model, find_version, schema
-from registry.api.visibility import check_changes
 from registry.models import Release
 
 
@@ -18,8 +17,7 @@ class DeployView(ManagementView):
 
     @schema("Deploy a version", body=Deploy, answer=ReleaseOut, status=202)
     def post(self, request: Request, model: str, version: str) -> Response:
-        found = find_version(request, model=model, version=version)
-        check_changes(request, model=found.model)
+        found = find_version(request, model=model, version=version, to_change=True)
         release = services.deploy(version=found, by=actor_of(request), **self.body(Deploy))
         return accepted(request, release=release)
 
@@ -30,8 +28,7 @@ class RollBackView(ManagementView):
 
     @schema("Make an earlier version live again", body=RollBack, answer=ReleaseOut, status=202)
     def post(self, request: Request, model: str) -> Response:
-        found = find_model(request, name=model)
-        check_changes(request, model=found)
+        found = find_model(request, name=model, to_change=True)
         wanted = self.body(RollBack)
         to = None
         if "to" in wanted:

@@ -9,7 +9,8 @@ from django.utils import timezone
 from core.errors import BadRequest
 from core.specs import FEEDBACK, PREDICT, SCOPES
 from registry import services
-from registry.management.clipper_command import ClipperCommand, named_application
+from registry.management.clipper_command import ClipperCommand
+from registry.models import Application
 from registry.versions.extensions import code_runtimes
 
 
@@ -43,7 +44,7 @@ class Command(ClipperCommand):
         _, text = services.create_api_key(
             name=options["name"],
             scopes=scopes,
-            applications=[named_application(name) for name in options["application"]],
+            applications=[Application.objects.named(name) for name in options["application"]],
             expires_at=expiry(options["expires_days"]),
             can_run_code=options["run_code"],
             by=services.Actor.of_command("create_api_key"),

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from core.redis.redis_client import redis_client
-from registry.management.clipper_command import ClipperCommand, named_application
+from registry.management.clipper_command import ClipperCommand
 from registry.models import Application, AuditEntry
 from registry.services import Actor, record_done
 from selection.feedback.rebuild.state_rebuild import RebuildResult, rebuild
@@ -23,7 +23,7 @@ class Command(ClipperCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["application"]
-        found = Application.objects.all() if name is None else [named_application(name)]
+        found = Application.objects.all() if name is None else [Application.objects.named(name)]
         for application in found:
             rebuilt = rebuild(redis_client(), application, dry_run=options["dry_run"])
             if not options["dry_run"]:

@@ -10,8 +10,9 @@ import pytest
 
 from core.errors import NotFound
 from registry.artifacts.artifact_sources import Arriving, SourceFailed
+from registry.artifacts.artifact_store import ArtifactStore
 from registry.artifacts.copies import Copies
-from registry.artifacts.fetching import Fetcher
+from registry.artifacts.fetching import ArtifactFiles
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -60,16 +61,16 @@ def source() -> PlayedSource:
 
 
 @pytest.fixture
-def make_fetcher(copies: Copies) -> Callable[..., Fetcher]:
-    def make(*sources: PlayedSource, **options: Any) -> Fetcher:
+def make_fetcher(copies: Copies) -> Callable[..., ArtifactFiles]:
+    def make(*sources: PlayedSource, **options: Any) -> ArtifactFiles:
         given: dict[str, Any] = {"copies": copies, "within_s": 20.0, "give_up_s": 0.5} | options
-        return Fetcher(sources=sources, **given)
+        return ArtifactFiles(store=ArtifactStore.default(), sources=sources, **given)
 
     return make
 
 
 @pytest.fixture
-def fetcher(make_fetcher: Callable[..., Fetcher], source: PlayedSource) -> Fetcher:
+def fetcher(make_fetcher: Callable[..., ArtifactFiles], source: PlayedSource) -> ArtifactFiles:
     return make_fetcher(source)
 
 

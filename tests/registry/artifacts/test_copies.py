@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import InsufficientStorage
 from registry.artifacts.copies import Copies
-from registry.artifacts.fetching import Fetcher
+from registry.artifacts.fetching import ArtifactFiles
 from tests.registry.artifacts.conftest import PlayedSource, ignored
 
 MB = 1 << 20
@@ -23,7 +23,7 @@ def source() -> PlayedSource:
     return PlayedSource(files=files)
 
 
-def keep(fetcher: Fetcher, *digests: str) -> None:
+def keep(fetcher: ArtifactFiles, *digests: str) -> None:
     for number, digest in enumerate(digests):
         with fetcher.fetched(digest, tell=ignored) as path:
             os.utime(path, (number, number))
@@ -33,7 +33,7 @@ def kept(copies: Copies) -> set[str]:
     return {path.name for path in copies.folder.glob("??/*")}
 
 
-def test_the_least_lately_used_gives_way(fetcher: Fetcher, copies: Copies) -> None:
+def test_the_least_lately_used_gives_way(fetcher: ArtifactFiles, copies: Copies) -> None:
     keep(fetcher, FIRST, SECOND)
     with fetcher.fetched(FIRST, tell=ignored):
         pass
@@ -41,7 +41,7 @@ def test_the_least_lately_used_gives_way(fetcher: Fetcher, copies: Copies) -> No
     assert kept(copies) == {FIRST, THIRD}
 
 
-def test_one_in_use_stays_whatever_comes(fetcher: Fetcher, copies: Copies) -> None:
+def test_one_in_use_stays_whatever_comes(fetcher: ArtifactFiles, copies: Copies) -> None:
     keep(fetcher, FIRST, SECOND)
     with copies.held(FIRST) as path:
         keep(fetcher, THIRD, FOURTH)
@@ -49,7 +49,7 @@ def test_one_in_use_stays_whatever_comes(fetcher: Fetcher, copies: Copies) -> No
         assert kept(copies) == {FIRST, FOURTH}
 
 
-def test_where_all_are_in_use_it_says_so(fetcher: Fetcher, copies: Copies) -> None:
+def test_where_all_are_in_use_it_says_so(fetcher: ArtifactFiles, copies: Copies) -> None:
     keep(fetcher, FIRST, SECOND)
     with ExitStack() as users:
         for digest in (FIRST, SECOND):
@@ -60,7 +60,9 @@ def test_where_all_are_in_use_it_says_so(fetcher: Fetcher, copies: Copies) -> No
     assert THIRD in kept(copies)
 
 
-def test_one_that_can_never_fit_evicts_nothing(fetcher: Fetcher, source: PlayedSource) -> None:
+def test_one_that_can_never_fit_evicts_nothing(
+    fetcher: ArtifactFiles, source: PlayedSource
+) -> None:
     keep(fetcher, FIRST)
     large = b"x" * (11 * MB)
     digest = hashlib.sha256(large).hexdigest()
@@ -70,7 +72,9 @@ def test_one_that_can_never_fit_evicts_nothing(fetcher: Fetcher, source: PlayedS
     assert kept(fetcher.copies) == {FIRST}
 
 
-def test_a_part_counts_and_goes_unless_its_fetch_goes_on(fetcher: Fetcher, copies: Copies) -> None:
+def test_a_part_counts_and_goes_unless_its_fetch_goes_on(
+    fetcher: ArtifactFiles, copies: Copies
+) -> None:
     with copies.locked_part(FIRST) as part:
         assert part is not None
         os.truncate(part, 8 * MB)

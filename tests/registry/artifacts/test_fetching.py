@@ -11,14 +11,14 @@ import pytest
 from core.errors import FetchFailed, InsufficientStorage, NotFound
 from registry.artifacts.artifact_sources import SourceFailed
 from registry.artifacts.copies import Copies
-from registry.artifacts.fetching import Fetcher, Fetching
+from registry.artifacts.fetching import ArtifactFiles, Fetching
 from tests.registry.artifacts.conftest import CHUNK, CONTENT, DIGEST, PlayedSource, ignored
 from tests.small_disk import small_disk
 
-Make = Callable[..., Fetcher]
+Make = Callable[..., ArtifactFiles]
 
 
-def fetch(fetcher: Fetcher, digest: str = DIGEST) -> bytes:
+def fetch(fetcher: ArtifactFiles, digest: str = DIGEST) -> bytes:
     with fetcher.fetched(digest, tell=ignored) as path:
         assert path.stat().st_mode & 0o777 == 0o400
         return path.read_bytes()
@@ -31,13 +31,15 @@ def part_of(copies: Copies) -> Path:
     return part
 
 
-def test_it_is_fetched_once_and_then_lies_there(fetcher: Fetcher, source: PlayedSource) -> None:
+def test_it_is_fetched_once_and_then_lies_there(
+    fetcher: ArtifactFiles, source: PlayedSource
+) -> None:
     assert fetch(fetcher) == CONTENT
     assert fetch(fetcher) == CONTENT
     assert source.asked == [0]
 
 
-def test_a_break_is_gone_on_from(fetcher: Fetcher, source: PlayedSource) -> None:
+def test_a_break_is_gone_on_from(fetcher: ArtifactFiles, source: PlayedSource) -> None:
     source.breaks = [3 * CHUNK, 7 * CHUNK]
     assert fetch(fetcher) == CONTENT
     assert source.asked == [0, 3 * CHUNK, 7 * CHUNK]
@@ -62,7 +64,7 @@ def test_what_one_process_began_the_next_one_goes_on_with(
 
 
 def test_all_of_it_under_no_name_yet_is_not_sent_again(
-    fetcher: Fetcher, source: PlayedSource, copies: Copies
+    fetcher: ArtifactFiles, source: PlayedSource, copies: Copies
 ) -> None:
     part_of(copies).write_bytes(CONTENT)
     assert fetch(fetcher) == CONTENT
@@ -117,14 +119,14 @@ def test_where_one_source_lacks_it_another_is_asked(make_fetcher: Make) -> None:
 
 
 def test_a_source_from_which_nothing_comes_is_given_up_with_its_words(
-    fetcher: Fetcher, source: PlayedSource
+    fetcher: ArtifactFiles, source: PlayedSource
 ) -> None:
     source.faults = [SourceFailed("connection refused")] * 100
     with pytest.raises(FetchFailed, match="played: connection refused"):
         fetch(fetcher)
 
 
-def test_what_tell_raises_ends_it(fetcher: Fetcher, copies: Copies) -> None:
+def test_what_tell_raises_ends_it(fetcher: ArtifactFiles, copies: Copies) -> None:
     class NotWanted(Exception): ...
 
     def told(fetching: Fetching) -> None:
@@ -165,14 +167,14 @@ def test_one_that_comes_too_slowly_is_given_up_and_gone_on_with_later(
 
 
 def test_a_folder_that_nothing_can_be_kept_in_is_named_and_counted(
-    fetcher: Fetcher, copies: Copies
+    fetcher: ArtifactFiles, copies: Copies
 ) -> None:
     part_of(copies).mkdir()
     with pytest.raises(FetchFailed, match="This host can't keep the artifact: "):
         fetch(fetcher)
 
 
-def test_a_lock_whose_holder_was_killed_is_nobodys(fetcher: Fetcher, copies: Copies) -> None:
+def test_a_lock_whose_holder_was_killed_is_nobodys(fetcher: ArtifactFiles, copies: Copies) -> None:
     holder = multiprocessing.get_context("fork").Process(
         target=_die_fetching, args=(fetcher, copies), daemon=True
     )
@@ -183,7 +185,7 @@ def test_a_lock_whose_holder_was_killed_is_nobodys(fetcher: Fetcher, copies: Cop
     assert fetch(fetcher) == CONTENT
 
 
-def _die_fetching(fetcher: Fetcher, copies: Copies) -> None:
+def _die_fetching(fetcher: ArtifactFiles, copies: Copies) -> None:
     import os
 
     with fetcher.fetched(DIGEST, tell=lambda _: os._exit(9)):

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 from django.db import transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from core.errors import BadRequest, Conflict, NotFound
@@ -118,16 +117,6 @@ def test_two_declare_the_same_new_model_at_once() -> None:
     ]
     assert [declared.created for declared in told] == [True, False, False]
     assert [declared.changed for declared in told[1:]] == [[], ["description"]]
-
-
-def test_a_name_that_was_taken_since_it_was_looked_up_is_a_conflict(
-    svm: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first look sees nothing yet."""
-    exists, told = QuerySet.exists, [False]
-    monkeypatch.setattr(QuerySet, "exists", lambda self: told.pop() if told else exists(self))
-    with pytest.raises(Conflict, match="Model svm exists already"):
-        services.create_model(name="svm", input_type="doubles", by=BY)
 
 
 def test_a_model_whose_routes_go_while_it_is_refused_is_still_a_conflict(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from registry.versions.signature_differences import difference
+from registry.services.signatures import difference
 
 AGE = {"name": "age", "dtype": "float64", "nullable": False}
 CITY = {"name": "city", "dtype": "string", "nullable": True}

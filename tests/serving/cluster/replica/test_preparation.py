@@ -16,7 +16,7 @@ from core.redis.redis_client import redis_client
 from registry import services
 from registry.artifacts.artifact_sources import Arriving, StorageSource
 from registry.artifacts.artifact_store import ArtifactStore
-from registry.artifacts.fetching import ArtifactFiles, Fetcher
+from registry.artifacts.fetching import ArtifactFiles
 from registry.models import VersionCheck
 from serving.cluster.control.checks.check_task import check_version
 from serving.cluster.control.checks.tries import MOST_TRIES
@@ -59,13 +59,9 @@ def a_heartbeat(directory: Directory, *, drain: DrainRequest) -> Iterator[Heartb
 
 def files_of(source: PlayedSource) -> ArtifactFiles:
     store = ArtifactStore.default()
-    fetcher = Fetcher(
-        sources=[source],
-        copies=store.copies,
-        within_s=30.0,
-        give_up_s=0.2,
+    return ArtifactFiles(
+        store=store, sources=[source], copies=store.copies, within_s=30.0, give_up_s=0.2
     )
-    return ArtifactFiles(store=store, fetcher=fetcher)
 
 
 def preparing(directory: Directory) -> str:
@@ -102,7 +98,7 @@ def test_one_that_nobody_wants_any_more_fetches_no_further(directory: Directory)
         artifact_at_hand(files, DIGEST, heartbeat=heartbeat, drain=drain),
     ):
         pass
-    assert files.fetcher.copies.part_of(DIGEST).stat().st_size <= 2 * CHUNK
+    assert files.copies.part_of(DIGEST).stat().st_size <= 2 * CHUNK
 
 
 def test_where_it_cannot_be_had_that_is_the_reason(directory: Directory) -> None:
