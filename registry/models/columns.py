@@ -63,12 +63,12 @@ def settable(model: type[models.Model], *, but: Collection[str] = ()) -> tuple[s
     return tuple(c.name for c in columns if not c.primary_key and c.name not in but)
 
 
-def values_of(column: models.Field[Any, Any]) -> list[str]:
+def values_of(column: Any) -> list[str]:
     """Return the choices of a column, if it has any."""
     return [str(value) for value, _ in column.choices or ()]
 
 
-def help_of(column: models.Field[Any, Any], *, empty: str) -> str:
+def help_of(column: Any, *, empty: str) -> str:
     """Return the help text of a column; `empty` names the missing value."""
     return str(column.help_text).replace("Empty: ", f"{empty}: ")
 
