@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, cast
 
 from django.contrib.auth.models import User
 from rest_framework.permissions import BasePermission
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     # REST framework reads its settings, which name this module, when its views are imported.
     from rest_framework.views import APIView
 
-    from registry.api.views.management_view import ManagementView
-
 # The Django permissions that a person needs, by method.
 Permissions = Mapping[str, tuple[str, ...]]
 
@@ -34,6 +32,16 @@ def needs(rows: str, **verbs: str) -> dict[str, tuple[str, ...]]:
     return {method: (f"registry.{verb}_{rows}",) for method, verb in (VERBS | verbs).items()}
 
 
+class Guarded(Protocol):
+    """A view of the management API that is handling a request."""
+
+    request: Request
+    http_method_names: Sequence[str]
+    for_bound_keys: Collection[str]
+    only_reads: Collection[str]
+    permissions: Permissions
+
+
 class MayManage(BasePermission):
     """Keys need the scope `manage`, or `read` for GET and a view's `only_reads`.
 
@@ -43,7 +51,7 @@ class MayManage(BasePermission):
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        guarded = cast("ManagementView", view)
+        guarded = cast("Guarded", view)
         if isinstance(request.auth, ApiKey):
             _check_key(request.auth, view=guarded)
         elif isinstance(request.user, User):
@@ -70,7 +78,7 @@ def actor_of(request: Request) -> Actor:
     raise Unauthenticated("Expected a key or a staff session.")
 
 
-def _check_key(key: ApiKey, *, view: ManagementView) -> None:
+def _check_key(key: ApiKey, *, view: Guarded) -> None:
     method = _method_of(view)
     reads = method == "GET" or method in view.only_reads
     if not key.scopes & ({MANAGE, READ} if reads else {MANAGE}):
@@ -96,7 +104,7 @@ def check_person(request: Request, *, needed: Sequence[str]) -> None:
             )
 
 
-def needed_of(view: ManagementView) -> tuple[str, ...]:
+def needed_of(view: Guarded) -> tuple[str, ...]:
     """Return the method's permissions, none if it isn't there. Raises Forbidden if it has none."""
     method = _method_of(view)
     if method.lower() not in view.http_method_names or not hasattr(view, method.lower()):
@@ -107,6 +115,6 @@ def needed_of(view: ManagementView) -> tuple[str, ...]:
     return needed
 
 
-def _method_of(view: ManagementView) -> str:
+def _method_of(view: Guarded) -> str:
     method = (view.request.method or "").upper()
     return "GET" if method == "HEAD" else method

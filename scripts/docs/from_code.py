@@ -1,7 +1,6 @@
 """Errors, metrics, policies and runtimes as tables, from what defines them in the code."""
 
 import ast
-import inspect
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,7 +39,7 @@ def errors() -> str:
             str(error.status),
             code(error.code),
             first_sentence(error.__doc__),
-            "yes" if "retry_after_s" in inspect.signature(error.__init__).parameters else "",
+            "yes" if error.retry_after_s is not None else "",
         ]
         for error in ordered
     ]
