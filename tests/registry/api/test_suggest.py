@@ -30,13 +30,6 @@ def test_names_beyond_a_hundred_are_not_compared() -> None:
     assert meant("inputs", ["input", *map(str, range(100))]) == ""
 
 
-def test_the_management_api_names_an_application_that_the_key_sees(
-    manager: Api, digits: Application
-) -> None:
-    error = manager("GET", "applications/digts").json()["error"]
-    assert error == "There is no application named 'digts' (did you mean 'digits'?)."
-
-
 def test_a_name_that_the_caller_may_see_is_named(
     manager: Api, bound_manager: Api, digits: Application
 ) -> None:

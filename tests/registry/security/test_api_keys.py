@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from registry.models import ApiKey, Application, AuditEntry
-from tests.registry.conftest import Api, make_key
+from core.errors import Forbidden
+from registry import services
+from registry.models import ApiKey, Application, AuditEntry, ModelVersion
+from tests.registry.conftest import BY, Api, make_key, signed_in
 
 CI = {"name": "ci", "scopes": ["predict", "feedback"]}
 
@@ -108,3 +110,21 @@ def test_a_key_that_manages_revokes_itself_but_no_other_that_does(manager: Api) 
 def test_there_is_no_key_of_a_number_that_none_has(manager: Api) -> None:
     for number in ("999999", str(2**63)):
         assert manager("get", f"keys/{number}").status_code == 404
+
+
+def test_a_bound_key_that_reads_sees_its_own(digits: Application, v1: ModelVersion) -> None:
+    services.create_application(name="other", input_type="doubles", slo_ms=50.0, by=BY)
+    api = Api(key=make_key(scopes=("read",), applications=[digits]))
+    assert [each["name"] for each in api("get", "applications/").json()] == ["digits"]
+    assert api("get", "keys/").status_code == 403
+
+
+def test_who_sees_less_makes_no_key_that_reads(
+    manager: Api, bound_manager: Api, predictor: Api
+) -> None:
+    said = {"name": "ci", "scopes": ["read"]}
+    assert manager("post", "keys/", said).status_code == 201
+    assert bound_manager("post", "keys/", said).status_code == 403
+    by = services.Actor.of_user(signed_in(is_staff=True)[0])
+    with pytest.raises(Forbidden):
+        services.create_api_key(name="ci", scopes=["read"], by=by)

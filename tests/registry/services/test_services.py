@@ -1,19 +1,17 @@
 """The other writes, and the rules that the database itself holds."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from core.errors import ClipperError, Forbidden, NotFound
+from core.errors import Forbidden, NotFound
 from registry import services
 from registry.models import ApiKey, Application, ModelVersion, Release
 from registry.services import Actor
-from tests.registry.conftest import BY
 
 pytestmark = pytest.mark.django_db
 
@@ -43,39 +41,6 @@ def test_the_database_allows_one_open_and_one_live_release(v1: ModelVersion) -> 
         Release.objects.create(model=v1.model, version=v1, kind="deploy", state=state)
         with pytest.raises(IntegrityError), transaction.atomic():
             Release.objects.create(model=v1.model, version=v1, kind="deploy", state=state)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"scopes": []},
-        {"scopes": ["rule"]},
-        {"scopes": ["predict"], "expires_at": timezone.now() - timedelta(days=1)},
-        {"scopes": ["predict"], "name": ""},
-        {"scopes": ["predict"], "name": "n" * 101},
-    ],
-)
-def test_a_senseless_key_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ClipperError):
-        services.create_api_key(**{"name": "k", "by": BY, **options})
-
-
-def test_pickle_is_not_granted_by_who_lacks_it() -> None:
-    grace = User.objects.create_user("grace")
-    with pytest.raises(Forbidden):
-        services.create_api_key(
-            name="k", scopes=["predict"], by=Actor.of_user(grace), can_run_code=True
-        )
-    assert not ApiKey.objects.exists()
-    grace.user_permissions.add(Permission.objects.get(codename="run_code"))
-    key, _ = services.create_api_key(
-        name="k",
-        scopes=["predict"],
-        by=Actor.of_user(User.objects.get()),
-        can_run_code=True,
-    )
-    assert key.can_run_code
-    assert Actor.of_key(key).may_run_code
 
 
 def test_a_key_that_manages_is_made_by_superusers_and_commands_alone() -> None:

@@ -7,7 +7,6 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from core.errors import Conflict
 from registry import services
 from registry.models import Application, AuditEntry, Model, ModelVersion, Release
 from registry.services import RouteRequest
@@ -17,7 +16,6 @@ pytestmark = pytest.mark.django_db
 
 LIVE_DIFFERS = "expected 64 numbers, as svm:1 takes, which is live; svm:2 takes 32 numbers."
 BESIDE_DIFFERS = "expected 32 numbers, as tree:1 takes, an arm beside it; svm:1 takes 64 numbers."
-ARMS_DIFFER = "Expected 64 numbers, as svm:1 takes, another arm of digits; tree:1 takes 32 numbers."
 
 
 def found(takes: int | None) -> dict[str, Any]:
@@ -88,16 +86,6 @@ def test_a_change_of_signature_that_is_meant_goes_live_and_is_recorded(
         "asked_version": ["svm:1", "svm:2"],
         "allow_signature_change": [False, True],
     }
-
-
-def test_a_version_known_to_differ_needs_no_second_check_to_be_refused(
-    v1: ModelVersion, v2: ModelVersion
-) -> None:
-    go_live(v1, takes=64)
-    go_live(v2, takes=32)
-    again = services.deploy(version=v2, by=BY)
-    services.begin_release(release=again)
-    assert (again.state, fault_of(again)) == ("failed", LIVE_DIFFERS)
 
 
 def test_the_other_arms_of_applications_that_follow_the_model_are_compared(
@@ -173,18 +161,6 @@ def test_a_deploy_to_a_warm_version_of_another_signature_fails_at_once(
     assert (release.state, live(svm)) == ("failed", "2")
     release = services.deploy(version=v1, by=BY, allow_signature_change=True)
     assert (release.state, live(svm)) == ("live", "1")
-
-
-def test_an_arm_of_another_signature_is_not_added(
-    digits: Application, v1: ModelVersion, tree: ModelVersion
-) -> None:
-    go_live(v1, takes=64)
-    with pytest.raises(Conflict) as refused:
-        link(digits, model=tree.model, by=BY)
-    assert refused.value.message.startswith(ARMS_DIFFER)
-    assert digits.routes.count() == 1
-    link(digits, model=tree.model, allow_signature_change=True, by=BY)
-    assert digits.routes.count() == 2
 
 
 def test_routes_that_differ_already_may_be_changed_otherwise(

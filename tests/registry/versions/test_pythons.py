@@ -84,13 +84,3 @@ def test_an_upload_says_at_once_which_python_it_has(svm: Model) -> None:
     refused = uploaded(version="3", requires_python="python3")
     assert refused["details"] == {"fields": ["requires_python"]}
     assert svm.versions.count() == 2
-
-
-def test_an_artifact_that_brings_all_it_needs_has_no_python(svm: Model) -> None:
-    api = Api(key=make_key(can_run_code=True))
-    artifact = SimpleUploadedFile("model.zip", b"PK")
-    refused = api.upload(
-        "svm", artifact=artifact, version="1", runtime="command", requires_python=">=3.8"
-    )
-    assert refused.status_code == 400
-    assert refused.json()["error"].startswith("requires_python: Expected none with the runtime")

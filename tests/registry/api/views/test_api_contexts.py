@@ -154,9 +154,6 @@ def test_without_redis_it_says_so(manager: Api, digits: Application, settings: S
             assert response["Retry-After"]
 
 
-# --- who may ----------------------------------------------------------------------------------
-
-
 # --- both ways of reading say the same --------------------------------------------------------
 
 
