@@ -2,27 +2,23 @@
 
 import re
 from binascii import b2a_base64
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from core.errors import BadRequest, UnknownField
 from core.suggest import meant
-from serving.endpoints.predictions.predict_request import PredictRequest, checked
 
 R = TypeVar("R", bound=msgspec.Struct)
 
 FORM = b"multipart/form-data"
 RAW = b"application/octet-stream"
 IMAGE = b"image/"
-# What else a request may say, beside its inputs: in the query string, or in fields of the form.
-OPTIONS = ("context", "key", "version", "timeout_ms", "explain", "models")
-# Of one form. All are looked through in one turn of the loop.
-MOST_FILES, MOST_PARTS = 256, 300
-MOST_HEAD_BYTES = 4096
+# Of one form, beside some options. All are looked through in one turn of the loop.
+MOST_FILES = 256
 _BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)
 _NAME = re.compile(rb';\s*name="([^"]*)"', re.IGNORECASE)
 _FILE = re.compile(rb";\s*filename\*?=", re.IGNORECASE)
@@ -36,51 +32,39 @@ def is_binary(content_type: bytes, *, input_type: str) -> bool:
     return kind in (RAW, FORM) or kind.startswith(IMAGE)
 
 
-def binary_request(body: bytes, *, content_type: bytes, query: bytes) -> PredictRequest:
-    """Return the request in such a body; raise BadRequest for a form without a file."""
-    inputs, options = binary_inputs(body, content_type=content_type, query=query, known=OPTIONS)
-    request = with_options(PredictRequest, options)
-    if len(inputs) > 1:
-        request.input_batch = inputs
-    else:
-        request.input = inputs[0]
-    return checked(request)
+def binary_request(kind: type[R], body: bytes, *, content_type: bytes, query: bytes) -> R:
+    """Return the request in such a body, with a batch of one input or more.
 
-
-def binary_inputs(
-    body: bytes, *, content_type: bytes, query: bytes, known: Collection[str]
-) -> tuple[list[msgspec.Raw], dict[str, str]]:
-    """Return the inputs, at least one, and the options; raise BadRequest for an unknown option."""
+    What else it may say is in the query string, or in fields of the form. Raises BadRequest.
+    """
     options = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
     is_form = content_type.partition(b";")[0].strip().lower() == FORM
     files = _files(body, content_type=content_type, options=options) if is_form else [body]
+    inputs = {"input", "input_batch", "features"}
+    known = [name for name in kind.__struct_fields__ if name not in inputs]
     unknown = sorted(options.keys() - set(known))
     if unknown:
         raise UnknownField(
             f"Unknown field {unknown[0]!r}{meant(unknown[0], known)}; expected {', '.join(known)}.",
             fields=unknown,
-            expected=list(known),
+            expected=known,
         )
-    return [msgspec.Raw(text_of(content)) for content in files], options
-
-
-def text_of(content: bytes) -> bytes:
-    """The JSON of an input that came as it is."""
-    return b'"' + b2a_base64(content, newline=False) + b'"'
-
-
-def with_options(kind: type[R], options: Mapping[str, Any]) -> R:
-    """A request of this kind with what is said as text. Raises BadRequest."""
+    batch = [msgspec.Raw(text_of(content)) for content in files]
     try:
-        return msgspec.convert(options, kind, strict=False)
+        return msgspec.convert({**options, "input_batch": batch}, kind, strict=False)
     except msgspec.ValidationError as error:
         raise BadRequest(f"{error}.") from error
 
 
+def text_of(content: bytes) -> bytes:
+    """Return the JSON of an input that came as it is."""
+    return b'"' + b2a_base64(content, newline=False) + b'"'
+
+
 def _files(body: bytes, *, content_type: bytes, options: dict[str, str]) -> list[bytes]:
-    """The files of a form; its other fields go to the options."""
+    """Return the files of a form; its other fields go to the options."""
     files: list[bytes] = []
-    for name, is_file, content in islice(_parts(body, content_type=content_type), MOST_PARTS):
+    for name, is_file, content in islice(_parts(body, content_type=content_type), MOST_FILES + 44):
         if is_file:
             files.append(content)
         else:
@@ -93,7 +77,7 @@ def _files(body: bytes, *, content_type: bytes, options: dict[str, str]) -> list
 
 
 def _parts(body: bytes, *, content_type: bytes) -> Iterator[tuple[str, bool, bytes]]:
-    """Each part of a form: its name, whether it is a file, and its content (RFC 7578)."""
+    """Yield each part of a form: its name, if it is a file, and its content (RFC 7578)."""
     found = _BOUNDARY.search(content_type)
     if found is None:
         raise BadRequest("Expected a boundary in the Content-Type of a form, got none.")
@@ -105,7 +89,7 @@ def _parts(body: bytes, *, content_type: bytes) -> Iterator[tuple[str, bool, byt
     start = len(boundary) - 2
     while body[start : start + 2] == b"\r\n":
         end = body.find(boundary, start)
-        head_end = body.find(b"\r\n\r\n", start, start + MOST_HEAD_BYTES)
+        head_end = body.find(b"\r\n\r\n", start, start + 4096)
         if end < 0 or head_end < 0 or head_end > end:
             raise BadRequest("Expected a form whose parts end with its boundary, got another.")
         head = body[start:head_end]

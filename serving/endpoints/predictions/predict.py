@@ -55,10 +55,13 @@ def predict_endpoint(runtime: Runtime) -> Endpoint:
         slice = Slice(runtime.processor.resources.turns)
         kind = header(scope, b"content-type") or b""
         if is_binary(kind, input_type=application.input_type):
-            request = binary_request(body, content_type=kind, query=scope["query_string"])
+            query = scope["query_string"]
+            request = binary_request(PredictRequest, body, content_type=kind, query=query)
+            if request.input_batch is not None and len(request.input_batch) == 1:
+                [request.input], request.input_batch = request.input_batch, None
         else:
-            parsing = parse(decoder, body, input_type=application.input_type, slice=slice)
-            request = checked(await parsing)
+            request = await parse(decoder, body, input_type=application.input_type, slice=slice)
+        checked(request)
         with while_connected(scope):
             answered = await answer(
                 runtime, application=application, request=request, arrived=arrived, slice=slice

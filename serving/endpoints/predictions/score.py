@@ -11,7 +11,7 @@ from core.loop.loop_slices import Slice
 from core.specs import PREDICT, ApplicationSpec
 from serving.endpoints.key_access import application_of
 from serving.endpoints.predictions.batch_splitting import parse
-from serving.endpoints.predictions.binary_inputs import binary_inputs, is_binary, with_options
+from serving.endpoints.predictions.binary_inputs import binary_request, is_binary
 from serving.endpoints.predictions.predict_request import (
     MAX_BATCH,
     check_context,
@@ -47,8 +47,6 @@ class ScoreRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decoder = msgspec.json.Decoder(ScoreRequest)
-# What a request of bytes may say beside them.
-OPTIONS = ("context", "version", "timeout_ms")
 
 
 def score_endpoint(runtime: Runtime) -> Endpoint:
@@ -62,10 +60,11 @@ def score_endpoint(runtime: Runtime) -> Endpoint:
         slice = Slice(runtime.processor.resources.turns)
         kind = header(scope, b"content-type") or b""
         if is_binary(kind, input_type=application.input_type):
-            request = checked(_of_bytes(body, kind=kind, query=scope["query_string"]))
+            query = scope["query_string"]
+            request = binary_request(ScoreRequest, body, content_type=kind, query=query)
         else:
-            parsing = parse(_decoder, body, input_type=application.input_type, slice=slice)
-            request = checked(await parsing)
+            request = await parse(_decoder, body, input_type=application.input_type, slice=slice)
+        check(request)
         with while_connected(scope), runtime.processor.resources.large_batches:
             answered = await score_rows(runtime, application, request=request, slice=slice)
         await send_body(send, answered)
@@ -73,14 +72,7 @@ def score_endpoint(runtime: Runtime) -> Endpoint:
     return score
 
 
-def _of_bytes(body: bytes, *, kind: bytes, query: bytes) -> ScoreRequest:
-    inputs, options = binary_inputs(body, content_type=kind, query=query, known=OPTIONS)
-    request = with_options(ScoreRequest, {"input_batch": [], **options})
-    request.input_batch = inputs
-    return request
-
-
-def checked(request: ScoreRequest) -> ScoreRequest:
+def check(request: ScoreRequest) -> None:
     if not 1 <= len(request.input_batch) <= MAX_BATCH:
         raise BadRequest(
             f"input_batch: expected 1 to {MAX_BATCH} inputs, got {len(request.input_batch)}."
@@ -91,7 +83,6 @@ def checked(request: ScoreRequest) -> ScoreRequest:
             f"got {request.timeout_ms:g}."
         )
     check_context(request.context)
-    return request
 
 
 async def score_rows(
