@@ -61,16 +61,13 @@ def _refuse_if_draining(scope: Scope) -> None:
 
 
 async def _readiness(runtime: Runtime) -> Readiness:
-    database, redis_state, (control, slots), console = await asyncio.gather(
-        _database(runtime),
-        _redis(runtime),
-        _control(runtime),
-        console_state(runtime.spec.console_socket),
+    database, (redis_state, control, slots), console = await asyncio.gather(
+        _database(runtime), _redis(runtime), console_state(runtime.spec.console_socket)
     )
     found = Readiness()
     found.note("database", database, fails=database != OK)
     found.note("redis", redis_state, fails=redis_state != OK)
-    # Told, and no more: another web process would be no better off.
+    # These fail nothing: another web process would be no better off.
     found.note("control", control)
     found.note("console", console)
     if words := runtime.redis_memory.memory.words():
@@ -97,20 +94,13 @@ async def _database(runtime: Runtime) -> str:
     return OK
 
 
-async def _redis(runtime: Runtime) -> str:
+async def _redis(runtime: Runtime) -> tuple[str, str, Mapping[str, Slots]]:
+    """Return the state of Redis, and of control with the slots that its last round found."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             await runtime.redis.ping()
-    except REDIS_ERRORS as error:
-        return f"cannot be reached ({type(error).__name__})"
-    return OK
-
-
-async def _control(runtime: Runtime) -> tuple[str, Mapping[str, Slots]]:
-    """Return what is wrong with it, and the slots that its last round found."""
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
             control = await read_control_async(runtime.redis)
-    except REDIS_ERRORS:
-        return "unknown while Redis cannot be reached", NO_SLOTS
-    return control.problem or OK, control.last.slots if control.last else NO_SLOTS
+    except REDIS_ERRORS as error:
+        away = f"cannot be reached ({type(error).__name__})"
+        return away, "unknown while Redis cannot be reached", NO_SLOTS
+    return OK, control.problem or OK, control.last.slots if control.last else NO_SLOTS

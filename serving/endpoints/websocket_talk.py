@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any
 
 import msgspec
+from websockets.frames import CloseCode
 from websockets.http11 import Request
 
 from core.decoding import LARGE_BODY_BYTES, decoded
@@ -29,9 +30,8 @@ from serving.web.runtime import Runtime
 
 # Messages of one connection that are being answered; one more is refused, the socket stays open.
 MAX_IN_FLIGHT = 1024
-# Why a socket is closed: no key in time; the server stops.
+# The code of a socket that is closed for want of a key.
 NO_KEY = 4401
-SERVICE_RESTART = 1012
 
 _PATH = re.compile(f"/{paths.SOCKET}").fullmatch
 
@@ -91,7 +91,7 @@ class Talk:
             self._stop_waiting()
             for task in self._tasks:
                 task.cancel()
-            self._socket.close_with(SERVICE_RESTART)
+            self._socket.close_with(CloseCode.SERVICE_RESTART)
 
     async def _take(self, body: bytes, is_text: bool) -> None:
         arrived = monotonic()

@@ -21,8 +21,6 @@ from serving.http.request import END_OF_HEAD, REQUEST_ID, Request, head_too_larg
 
 # More connections than this are turned away; each may have one query open.
 MAX_CONNECTIONS = 4096
-# Longer heads are none that a program repeats.
-KNOWN_HEAD_BYTES = 4096
 ANSWER_START = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
 logger = logging.getLogger(__name__)
@@ -122,7 +120,8 @@ class HttpConnection(asyncio.Protocol):
         if self._begun:
             data, self._begun = self._begun + data, b""
         found = None
-        end = data.find(END_OF_HEAD, 0, KNOWN_HEAD_BYTES) + len(END_OF_HEAD)
+        # Longer heads are none that a program repeats.
+        end = data.find(END_OF_HEAD, 0, 4096) + len(END_OF_HEAD)
         if end >= len(END_OF_HEAD) and self._direct is not None:
             found = self._direct.find(data[:end])
         if found is None:

@@ -17,7 +17,6 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus
 }
-WITHOUT_BODY = (204, 304)
 # The proxy says which client it asks for; believed on its own socket alone.
 CLIENT_FIELD = b"x-clipper-client"
 
@@ -144,7 +143,7 @@ class Exchange:
         self.has_begun = True
         self._expects_continue = False
         lines = [STATUS_LINES[status], self._connection.shared.date]
-        self._is_bodiless = self.request.method == b"HEAD" or status in WITHOUT_BODY
+        self._is_bodiless = self.request.method == b"HEAD" or status in (204, 304)
         measured = self._is_bodiless
         for name, value in fields:
             if _odd_name(name) or _odd_value(value):

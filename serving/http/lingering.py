@@ -2,19 +2,16 @@
 
 import asyncio
 
-# A client has this long to read the last answer, and to stop sending.
-LINGER_S = 5.0
-
 
 class Lingering(asyncio.Protocol):
-    """Drops what comes until the client closes its side too, or its time is over.
+    """Drops what comes until the client closes its side too, or 5 s are over.
 
     Closed at once with bytes unread, the connection would be reset and the answer lost.
     """
 
     def __init__(self, before: asyncio.Protocol, *, transport: asyncio.Transport) -> None:
         self._before = before
-        self._end = asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
+        self._end = asyncio.get_running_loop().call_later(5.0, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end.cancel()

@@ -16,9 +16,6 @@ from serving.http.chunks import Chunks
 from serving.http.limits import MAX_FIELDS, MAX_HEAD_BYTES
 
 END_OF_HEAD = b"\r\n\r\n"
-# The bytes of a field beside its name and its value.
-FIELD_BYTES = 4
-
 # The id that a caller gives a request is sent back with its answer.
 REQUEST_ID = b"x-request-id"
 # Longer ids, and those of other characters, are not sent back.
@@ -139,7 +136,7 @@ class Request:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._has_head:
             # Fields behind chunks are counted and dropped: nobody vouches for them.
-            self._size += len(name) + len(value) + FIELD_BYTES
+            self._size += len(name) + len(value) + len(b": \r\n")
         else:
             self.fields.append((name.lower(), value))
         if self._size > MAX_HEAD_BYTES or len(self.fields) > MAX_FIELDS:

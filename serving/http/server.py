@@ -30,16 +30,12 @@ from serving.rpc.confined_peers import is_model
 
 # A socket of the master whose name begins so takes requests of clients that others name.
 PROXIED = "proxied"
-START_S = 30.0
-# What is under way has so long to be answered, and longer if another process is there already.
-ANSWER_S, RETIRE_S = 10.0, 60.0
+# What is under way has so long to be answered if another process is there already.
+RETIRE_S = 60.0
 # A connection without a request may still bring one for so long, once the process retires.
 LAST_REQUEST_S = 2.0
-# Connections accepted in one turn of the loop; one takes 70 µs.
-ACCEPTED_AT_ONCE = 1024
 # A process without descriptors looks again after this time.
 PAUSE_S = 0.5
-IMPORT_NICE = 10
 
 # Starts the parts of a process; `replaces`: another one does its work meanwhile.
 Process = Callable[[bool], AbstractAsyncContextManager[Connections]]
@@ -88,7 +84,7 @@ class Server:
         grace = LAST_REQUEST_S if retires else 0.0
         closing = self._loop.call_later(grace, self._close_idle)
         try:
-            async with asyncio.timeout(RETIRE_S if retires else ANSWER_S):
+            async with asyncio.timeout(RETIRE_S if retires else 10.0):
                 await self.connections.emptied()
         except TimeoutError:
             await self._cut_off()
@@ -103,7 +99,7 @@ class Server:
 
     def _accept(self, listening: socket) -> None:
         is_proxied = self._listening[listening]
-        for _ in range(ACCEPTED_AT_ONCE):
+        for _ in range(1024):  # one takes 70 µs of this turn of the loop
             try:
                 connection, _ = listening.accept()
             except BlockingIOError:
@@ -165,7 +161,7 @@ async def serve(process: Process, *, inherited: Inherited) -> int:
 
     async with AsyncExitStack() as parts:
         try:
-            async with asyncio.timeout(START_S):
+            async with asyncio.timeout(30.0):
                 connections = await parts.enter_async_context(process(inherited.replaces))
         except Exception as error:
             logger.exception("the web process did not start")
@@ -197,7 +193,7 @@ def imported(process: str) -> Any:
     """Import MODULE:NAME in a niced thread: a process couldn't lower its own niceness again."""
 
     def import_it() -> Any:
-        os.nice(IMPORT_NICE)
+        os.nice(10)
         module, _, name = process.partition(":")
         with uncollected():
             return getattr(import_module(module), name)

@@ -24,16 +24,8 @@ from serving.http.websocket_frames import FrameCounter
 
 # The largest message; before the key is known, enough for a key.
 MOST_BYTES, FIRST_BYTES = 16 << 20, 4096
-# Frames before the key is known: each costs some µs, each message an answer.
-FIRST_FRAMES = 64
 # Each part of a message costs more than its bytes, and there may be parts of none.
 MAX_PARTS = 1024
-# Frames of one connection that are parsed in one turn of the loop, and those of a burst that may be
-# pings and pongs.
-FRAMES_AT_ONCE = 64
-MAX_CONTROL_FRAMES = 256
-# A client that is silent for so long is asked if it is there; it has as long to answer.
-SILENT_S = 20.0
 # What is in flight has so long to be answered if the server stops, and then the client to close its
 # side; together less than the process waits.
 END_S, CLOSE_S = 7.0, 2.0
@@ -159,13 +151,13 @@ class WebSocket(asyncio.Protocol):
         self.transport.close()
 
     def check(self, now: float) -> None:
-        """Ask a silent client if it is there, and end one that isn't, or is too slow."""
+        """Ask a client that is silent for 20 s if it is there; end one that isn't, or is slow."""
         if self._unfinished.since and now >= self._unfinished.until:
             if self._unfinished.enough or self._ahead or self._waits:
                 self._unfinished.begin_window(now=now)
             else:
                 self._fail(CloseCode.POLICY_VIOLATION, "Expected the rest of the message sooner.")
-        if self.is_closed or not self._is_open or now < self._heard_at + SILENT_S:
+        if self.is_closed or not self._is_open or now < self._heard_at + 20.0:
             return
         if self._messages:
             self._heard_at = now  # it is not read from
@@ -262,7 +254,7 @@ class WebSocket(asyncio.Protocol):
         self._is_due = False
         if self._ahead and not self._waits:
             # The first may name a key: what is behind that is known to be somebody's.
-            end = self._frames.end_in(self._ahead, most=FRAMES_AT_ONCE if self._trusted else 1)
+            end = self._frames.end_in(self._ahead, most=64 if self._trusted else 1)
             part = bytes(self._ahead[:end])
             del self._ahead[:end]
             self._parse(part)
@@ -309,8 +301,8 @@ class WebSocket(asyncio.Protocol):
         frames = self._frames
         if not self._ahead:
             frames.control = 0
-        unknown = not self._trusted and frames.count > FIRST_FRAMES
-        if (unknown or frames.control > MAX_CONTROL_FRAMES) and not self.transport.is_closing():
+        unknown = not self._trusted and frames.count > 64
+        if (unknown or frames.control > 256) and not self.transport.is_closing():
             if self.is_closed:
                 self.transport.abort()
             else:

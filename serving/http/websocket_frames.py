@@ -3,9 +3,7 @@
 The parser takes all it is fed at once. It alone says what is wrong with a frame.
 """
 
-_CONTROL, _MASKED = 0x08, 0x80
-# Bytes of a head with the longest length and a mask; what two lengths mean that stand for others.
-_LONGEST_HEAD = 14
+# Bytes of the lengths that two short ones stand for.
 _MORE_LENGTH = {126: 2, 127: 8}
 
 
@@ -30,10 +28,10 @@ class FrameCounter:
             if self.count == last:
                 break
             begun = len(self._head)
-            head = self._head + data[at : at + _LONGEST_HEAD - begun]
+            head = self._head + data[at : at + 14 - begun]  # the longest has 14 bytes
             length_bytes = _MORE_LENGTH.get(head[1] & 0x7F, 0) if len(head) > 1 else 0
             end = 2 + length_bytes
-            masked_end = end + 4 * (len(head) > 1 and head[1] >= _MASKED)
+            masked_end = end + 4 * (len(head) > 1 and head[1] >= 0x80)  # with a mask
             if len(head) < masked_end:
                 self._head = bytes(head)
                 return size
@@ -41,5 +39,5 @@ class FrameCounter:
             at += masked_end - begun
             self._left = int.from_bytes(head[2:end], "big") if length_bytes else head[1] & 0x7F
             self.count += 1
-            self.control += bool(head[0] & _CONTROL)
+            self.control += bool(head[0] & 0x08)
         return at

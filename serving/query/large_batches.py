@@ -14,10 +14,8 @@ from serving.engine.gather import LAST_PRIORITY, CallOptions
 from serving.query.budget import batch_objective_ms, seconds_to_answer
 from serving.query.routing import Router
 
-# Rows open at once: three batches of the arm that takes most keep its replicas busy.
-LEAST_OPEN, BATCHES_OPEN, MOST_OPEN = 64, 3, 1024
-# A scored row carries less than a query.
-MOST_SCORED = 3072
+# Rows open at once, or three batches of the arm that takes most, which keep its replicas busy.
+LEAST_OPEN = 64
 # Each holds its inputs and answers in memory until the last one has come.
 MAX_LARGE_BATCHES = 16
 # Rows that found no room in a queue are asked about again after this long.
@@ -59,13 +57,13 @@ def rows_open(
     router: Router,
     engine: Engine,
     version: VersionSpec | None,
-    most: int = MOST_OPEN,
+    most: int = 1024,
 ) -> int:
     """Return how many rows may be open at once."""
     targets = router.arms(application).targets.values()
     asked = [target.version for target in targets] if version is None else [version]
     at_once = max((engine.rows_at_once(arm.id) for arm in asked), default=0)
-    return max(LEAST_OPEN, min(BATCHES_OPEN * at_once, most))
+    return max(LEAST_OPEN, min(3 * at_once, most))
 
 
 class LargeBatches:

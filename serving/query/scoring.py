@@ -20,12 +20,10 @@ from serving.engine.gather import LAST_PRIORITY, Gather
 from serving.engine.outcome import Outcome, Status
 from serving.query.budget import ANSWER_TOO_LARGE, MAX_ANSWER_BYTES
 from serving.query.fallback import NO_MODEL, error_for, why_default, why_none
-from serving.query.large_batches import MOST_SCORED, REFUSED_PAUSE_S, OpenRows, Rows, rows_open
+from serving.query.large_batches import REFUSED_PAUSE_S, OpenRows, Rows, rows_open
 from serving.query.prediction import NOBODY, Choice, forced_on
 from serving.query.query import QueryResources, outputs_of
 
-# Rows that share one gather.
-GROUP = 32
 _OK, _SATURATED = Status.OK, Status.SATURATED
 
 Outcomes = Sequence[Outcome | None]
@@ -108,10 +106,10 @@ class Scoring:
             router=resources.router,
             engine=resources.engine,
             version=None,
-            most=MOST_SCORED,
+            most=3072,  # a row carries less than a query
         )
         self._rows = OpenRows(
-            len(rows), ask=self._ask, end=self._end, room=room, slice=slice, group=GROUP
+            len(rows), ask=self._ask, end=self._end, room=room, slice=slice, group=32
         )
 
     async def answer(self) -> Scored:

@@ -9,8 +9,6 @@ from typing import Any, ParamSpec
 
 P = ParamSpec("P")
 
-BEGIN = 1000.0
-
 
 class AdjustableClock:
     """The monotonic clock for `Engine(clock=...)`, which can be put forward."""
@@ -30,7 +28,7 @@ class JumpingSelector(selectors.SelectSelector):
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = BEGIN
+        self.now = 1000.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_BODY_BYTES = 1 << 20
-
 
 class PlayedSpec(NamedTuple):
     max_body_bytes: int
@@ -65,7 +63,7 @@ class PlayedServing:
             )
         )
         self.processor.resources.turns = Turns(slice_s=slice_s)
-        self.spec = PlayedSpec(max_body_bytes=MAX_BODY_BYTES)
+        self.spec = PlayedSpec(max_body_bytes=1 << 20)
         self.route()
 
     def route(self, *others: ApplicationSpec) -> None:

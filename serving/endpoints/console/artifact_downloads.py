@@ -30,9 +30,6 @@ from serving.metrics.published import ArtifactCounts
 
 # Handing one over to the connection holds the event loop for 42 µs (p99 89 µs); a MiB for 221 µs.
 PIECE_BYTES = 256 << 10
-# A host that takes nothing for so long has left, or its network has.
-STALLED_S = 30.0
-RETRY_AFTER_S = 2.0
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _RANGE = re.compile(rb"bytes=(\d{1,18})-")
 
@@ -66,8 +63,7 @@ class ArtifactDownloads:
             self._admit(scope, digest=digest)
             if self._counts.sending >= self._at_once:
                 raise Saturated(
-                    f"{self._at_once} artifacts are being sent; try again.",
-                    retry_after_s=RETRY_AFTER_S,
+                    f"{self._at_once} artifacts are being sent; try again.", retry_after_s=2.0
                 )
             self._counts.sending += 1
             try:
@@ -110,7 +106,7 @@ class ArtifactDownloads:
             piece = await self._in_thread(partial(file.read, min(PIECE_BYTES, left)))
             if not piece:
                 raise OSError(f"expected {size} bytes, and they end at {size - left}")
-            async with asyncio.timeout(STALLED_S):
+            async with asyncio.timeout(30.0):  # the host has left, or its network has
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             self._counts.sent_bytes += len(piece)
             left -= len(piece)

@@ -18,7 +18,6 @@ from serving.metrics.exposition import exposition
 from serving.metrics.published import CONSOLES, read_published_async
 from serving.web.console import ConsoleRuntime
 
-READ_TIMEOUT_S = 2.0
 PROMETHEUS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 
 logger = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ class MetricsPage:
     async def _render(self) -> bytes:
         client = self._runtime.redis
         arms = await self._known_arms()
-        async with redis_needed(timeout_s=READ_TIMEOUT_S):
+        async with redis_needed(timeout_s=2.0):
             documents = await read_published_async(client)
             documents += await read_published_async(client, among=CONSOLES)
             control = await read_control_async(client)

@@ -30,8 +30,6 @@ from serving.http.asgi import (
 
 PARAMETER = "wait"
 LONGEST_S = 300.0
-# A release that is superseded by a bulk change is not announced by itself.
-LOOK_S = 2.0
 OPEN = frozenset({"pending", "starting"})
 LIVE = "live"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -83,7 +81,8 @@ def with_release_waits(
         if answer.state in OPEN:
             reading = _reading(scope, release=msgspec.json.decode(answer.body)["id"])
             while answer.state in OPEN and (left := until - monotonic()) > 0:
-                await asyncio.wait([look], timeout=min(left, LOOK_S))
+                # A release that is superseded by a bulk change is not announced by itself.
+                await asyncio.wait([look], timeout=min(left, 2.0))
                 look = next_change()
                 answer = await _ask(management, dict(reading), _no_body())
                 if answer.status != 200:

@@ -23,8 +23,6 @@ CAPACITY = 4096
 FOREVER = math.inf
 # Fields that change how a body is to be read, or how a request goes on.
 SPECIAL = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"origin"))
-# A body whose length has more digits is refused anyway.
-MAX_DIGITS = 12
 # Fields that are new with every request by design, and nothing to do with what is asked. One that
 # goes on in the next line is left where it is.
 UNIQUE = re.compile(
@@ -115,7 +113,8 @@ class Heads:
         """Take in a head that is new in its length or in what differs by design; parse others."""
         start, end = length_at(raw)
         length = raw[start:end]
-        if not length.isdigit() or len(length) > MAX_DIGITS or not raw.startswith(b"POST /"):
+        # A length of more digits is above any limit.
+        if not length.isdigit() or len(length) > 12 or not raw.startswith(b"POST /"):
             return None
         rest = raw[:start] + raw[end:]
         head, repeats = self._parsed.get(rest), True
