@@ -6,55 +6,9 @@ from typing import Any
 import pytest
 
 from serving.endpoints.predictions.predict import render
-from serving.engine.gather import Trace
-from serving.engine.outcome import OVERLOADED, Outcome, Status
-from serving.query.explain import breakdown
 from serving.query.query import Query
 from serving.rpc.frames.codec import failed
 from serving.testing import PlayedServing, application_spec, connect, turn
-
-ANSWER = Outcome(Status.OK, b"7")
-TRACE = Trace("model", "r1", 16, 0.002, 0.0123456, 0.010)
-
-
-def explained(outcome: Outcome | None, trace: Trace | None) -> dict[str, Any]:
-    told = breakdown(
-        arms=("m:1",),
-        outcomes=(outcome,),
-        traces=(trace,),
-        objective_ms=50.0,
-        preparing=0.001,
-        waiting=0.015,
-        combining=0.0005,
-    )
-    arm = told.pop("models")["m:1"]
-    assert told == {"objective_ms": 50.0, "prepare_ms": 1.0, "wait_ms": 15.0, "combine_ms": 0.5}
-    return arm
-
-
-def test_an_answer_of_the_model_tells_of_its_batch() -> None:
-    assert explained(ANSWER, TRACE) == {
-        "from": "model",
-        "replica": "r1",
-        "batch_size": 16,
-        "queue_ms": 2.0,
-        "batch_ms": 12.346,
-        "model_ms": 10.0,
-    }
-
-
-def test_an_arm_that_was_never_asked_tells_why() -> None:
-    told = explained(OVERLOADED, None)
-    assert told == {"from": "nowhere", "why": "no replica can answer before the deadline"}
-
-
-def test_an_answer_that_failed_tells_its_batch_and_why() -> None:
-    told = explained(Outcome(Status.MODEL_FAILED, b"ValueError: \xff"), TRACE)
-    assert told["replica"] == "r1"
-    assert told["why"] == "ValueError: \ufffd"
-
-
-# Through a whole query.
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ import pytest
 from core.errors import DeadlineExceeded, InvalidInput, Saturated
 from serving.endpoints.predictions.predict import render
 from serving.engine.batching.planner import RESERVE
-from serving.query.fallback import OVERLOADED
-from serving.rpc.frames.codec import Answer, AnswerStatus
+from serving.query.fallback import NO_MODEL, OVERLOADED, TOO_LATE
+from serving.query.query import Query
+from serving.rpc.frames.codec import Answer, AnswerStatus, failed
 from serving.testing import (
+    PlayedReplica,
     PlayedServing,
     application_spec,
     batch_by,
@@ -38,147 +40,105 @@ def busy(**changes: Any) -> PlayedServing:
     return it
 
 
-@pytest.fixture
-def serving() -> type[PlayedServing]:
-    return PlayedServing
+def connected(**changes: Any) -> tuple[PlayedServing, list[PlayedReplica]]:
+    """Return an application and the replicas of its three models."""
+    it = PlayedServing(application_spec(**changes))
+    return it, [connect(it.engine, version_id=n) for n in (1, 2, 3)]
 
 
-async def test_the_receipt_names_each_arm_with_its_output(serving: type[PlayedServing]) -> None:
-    it = serving(application_spec())
-    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
+async def answered(*answers: Answer, **changes: Any) -> tuple[PlayedServing, Query]:
+    """Return an application and a query to it, which its models answer so."""
+    it, replicas = connected(**changes)
     query = it.begin(context="anna")
     await turn()
-    for number, replica in enumerate(replicas):
-        replica.answer({b"[1]": b"%d" % number})
+    for replica, answer in zip(replicas, answers, strict=False):
+        replica.answer_with(answer)
+    await asyncio.wait_for(query.settled(), timeout=30)
+    return it, query
+
+
+def outputs(*values: int) -> list[Answer]:
+    return [Answer(AnswerStatus.OK, b"%d" % value) for value in values]
+
+
+async def test_the_receipt_names_each_arm_with_its_output() -> None:
+    it, query = await answered(*outputs(0, 1, 2))
     receipt = it.signer.verify(query.prediction().query_id)
     assert receipt.window_s == it.application.feedback_window_s
-    assert receipt.application_id == 1
-    assert receipt.context == "anna"
-    assert [(a.arm, a.output) for a in receipt.arms] == [
-        ("m1:1", b"0"),
-        ("m2:1", b"1"),
-        ("m3:1", b"2"),
-    ]
-    assert not receipt.forced
+    assert (receipt.application_id, receipt.context, receipt.forced) == (1, "anna", False)
+    assert {arm.arm: arm.output for arm in receipt.arms} == {
+        "m1:1": b"0",
+        "m2:1": b"1",
+        "m3:1": b"2",
+    }
 
 
-async def test_at_the_deadline_it_answers_with_what_arrived_and_less_confidence(
-    serving: type[PlayedServing],
-) -> None:
-    it = serving(application_spec(slo_ms=300.0))
-    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
-    query = it.begin()
-    await turn()
-    replicas[0].answer({b"[1]": b"7"})
-    await asyncio.wait_for(query.settled(), timeout=30)
+async def test_at_the_deadline_it_answers_with_what_arrived_and_less_confidence() -> None:
+    _, query = await answered(*outputs(7), slo_ms=300.0)
     prediction = query.prediction()
-    assert prediction.output == b"7"
+    assert (prediction.output, prediction.models) == (b"7", {"m1:1": b"7"})
     assert prediction.confidence == pytest.approx(1 / 3)
-    assert prediction.models == {"m1:1": b"7"}
 
 
-async def test_no_answer_in_time_gives_the_default_with_its_explanation(
-    serving: type[PlayedServing],
-) -> None:
-    it = serving(application_spec(slo_ms=20.0))
-    for n in (1, 2, 3):
-        connect(it.engine, version_id=n)
-    query = it.begin()
-    await query.settled()
+async def test_no_answer_in_time_gives_the_default_with_its_explanation() -> None:
+    it, query = await answered(slo_ms=20.0)
     prediction = query.prediction()
-    assert prediction.output == b"-1"
-    assert prediction.default_explanation == "none answered within the objective"
+    assert (prediction.output, prediction.default_explanation) == (b"-1", TOO_LATE)
     assert it.metrics.applications["digits"].timed_out == 1
 
 
-async def test_no_answer_in_time_without_a_default_is_an_error(
-    serving: type[PlayedServing],
-) -> None:
-    it = serving(application_spec(slo_ms=20.0, default_output=None))
-    for n in (1, 2, 3):
-        connect(it.engine, version_id=n)
-    query = it.begin()
-    await query.settled()
+async def test_no_answer_in_time_without_a_default_is_an_error() -> None:
+    it, query = await answered(slo_ms=20.0, default_output=None)
     with pytest.raises(DeadlineExceeded):
         query.prediction()
     assert it.metrics.applications["digits"].errors == 1
 
 
-async def test_without_any_replica_no_model_is_connected(serving: type[PlayedServing]) -> None:
-    it = serving(application_spec(slo_ms=20.0))
-    query = it.begin()
+async def test_without_any_replica_no_model_is_connected() -> None:
+    query = PlayedServing(application_spec(slo_ms=20.0)).begin()
     await query.settled()
-    assert query.prediction().default_explanation == "no model is connected"
+    assert query.prediction().default_explanation == NO_MODEL
 
 
-async def test_an_application_without_routes_says_so_at_once(serving: type[PlayedServing]) -> None:
-    it = serving(application_spec(routes=()))
-    query = it.begin()
+async def test_an_application_without_routes_says_so_at_once() -> None:
+    query = PlayedServing(application_spec(routes=())).begin()
     assert query.gather.answered
-    assert query.prediction().default_explanation == "no model is connected"
+    assert query.prediction().default_explanation == NO_MODEL
 
 
-async def test_low_confidence_gives_the_default(serving: type[PlayedServing]) -> None:
-    it = serving(application_spec(confidence_threshold=0.9))
-    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
-    query = it.begin()
-    await turn()
-    for number, replica in enumerate(replicas):
-        replica.answer({b"[1]": b"%d" % (number % 2)})
-    prediction = query.prediction()
-    assert prediction.output == b"-1"
-    assert prediction.default_explanation == "confidence 0.667 below the threshold 0.9"
-    assert it.metrics.applications["digits"].unsure == 1
-
-
-async def test_low_confidence_without_a_default_is_answered_all_the_same(
-    serving: type[PlayedServing],
+@pytest.mark.parametrize(("default", "output"), [(b"-1", b"-1"), (None, b"0")])
+async def test_low_confidence_gives_the_default_if_there_is_one(
+    default: bytes | None, output: bytes
 ) -> None:
-    it = serving(application_spec(confidence_threshold=0.9, default_output=None))
-    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
-    query = it.begin()
-    await turn()
-    for number, replica in enumerate(replicas):
-        replica.answer({b"[1]": b"%d" % (number % 2)})
-    assert query.prediction().output == b"0"
+    it, query = await answered(*outputs(0, 1, 0), confidence_threshold=0.9, default_output=default)
+    prediction = query.prediction()
+    assert prediction.output == output
+    assert (prediction.default_explanation is None) == (default is None)
+    assert it.metrics.applications["digits"].unsure == (default is not None)
 
 
-async def test_a_failing_model_explains_the_default(serving: type[PlayedServing]) -> None:
-    it = serving(application_spec())
-    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
-    query = it.begin()
-    await turn()
-    for replica in replicas:
-        replica.answer_with(Answer(AnswerStatus.MODEL_FAILED, b"ValueError: no such digit"))
-    assert query.prediction().default_explanation == "the model failed: ValueError: no such digit"
+async def test_a_failing_model_explains_the_default() -> None:
+    it, query = await answered(*[failed("ValueError: no such digit")] * 3)
+    assert "ValueError: no such digit" in (query.prediction().default_explanation or "")
     assert it.metrics.applications["digits"].failed == 1
 
 
-async def test_an_input_that_the_models_refuse_is_the_callers_mistake(
-    serving: type[PlayedServing],
-) -> None:
-    it = serving(application_spec())
-    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
-    query = it.begin()
-    await turn()
-    for replica in replicas:
-        replica.answer_with(Answer(AnswerStatus.INVALID_INPUT, b"expected 64 numbers, got 1"))
+async def test_an_input_that_the_models_refuse_is_the_callers_mistake() -> None:
+    refusal = Answer(AnswerStatus.INVALID_INPUT, b"expected 64 numbers, got 1")
+    _, query = await answered(*[refusal] * 3)
     with pytest.raises(InvalidInput, match="expected 64 numbers, got 1"):
         query.prediction()
 
 
-async def test_a_timeout_shortens_the_objective_but_never_lengthens_it(
-    serving: type[PlayedServing],
-) -> None:
-    it = serving(application_spec(slo_ms=100.0))
+async def test_a_timeout_shortens_the_objective_but_never_lengthens_it() -> None:
+    it = PlayedServing(application_spec(slo_ms=100.0))
     now = monotonic()
     assert it.begin(arrived=now, timeout_ms=10.0).deadline == pytest.approx(now + 0.008)
     assert it.begin(arrived=now, timeout_ms=500.0).deadline == pytest.approx(now + 0.098)
 
 
-async def test_an_explicit_version_is_the_only_one_asked(serving: type[PlayedServing]) -> None:
-    it = serving(application_spec())
-    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
+async def test_an_explicit_version_is_the_only_one_asked() -> None:
+    it, replicas = connected()
     query = it.begin(version=version_spec(2))
     await turn()
     assert not replicas[0].batches
@@ -186,34 +146,21 @@ async def test_an_explicit_version_is_the_only_one_asked(serving: type[PlayedSer
     prediction = query.prediction()
     assert prediction.models == {"m2:1": b"9"}
     assert it.signer.verify(prediction.query_id).forced
+    # It is not the policy's doing.
+    assert not it.metrics.of_application("digits").arms()
 
 
-async def test_the_answer_is_json_with_the_contracts_fields(serving: type[PlayedServing]) -> None:
-    it = serving(application_spec())
-    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
-    query = it.begin()
-    await turn()
-    for replica in replicas:
-        replica.answer({b"[1]": b'"seven"'})
+async def test_the_answer_is_json_with_the_contracts_fields() -> None:
+    _, query = await answered(*[Answer(AnswerStatus.OK, b'"seven"')] * 3)
     body = json.loads(render(query.prediction()))
-    assert body["output"] == "seven"
-    assert body["default"] is False
+    assert (body["output"], body["default"]) == ("seven", False)
     assert body["models"] == {"m1:1": "seven", "m2:1": "seven", "m3:1": "seven"}
-    assert body.keys() == {
-        "query_id",
-        "output",
-        "default",
-        "confidence",
-        "models",
-        "asked",
-        "answered",
-        "latency_ms",
-    }
+    expected = "query_id output default confidence models asked answered latency_ms"
+    assert body.keys() == set(expected.split())
 
 
-async def test_feedback_by_input_asks_every_arm(serving: type[PlayedServing]) -> None:
-    it = serving(application_spec(policy="exp3"))
-    replicas = [connect(it.engine, version_id=n) for n in (1, 2, 3)]
+async def test_feedback_by_input_asks_every_arm() -> None:
+    it, replicas = connected(policy="exp3")
     asking = asyncio.create_task(it.processor.answers_of_all_arms(it.application, b"[1]"))
     await turn()
     for replica in replicas:
@@ -221,7 +168,19 @@ async def test_feedback_by_input_asks_every_arm(serving: type[PlayedServing]) ->
     assert await asking == {"m1:1": b"3", "m2:1": b"3", "m3:1": b"3"}
 
 
-async def test_an_overloaded_model_gives_the_default_at_once(serving: type[PlayedServing]) -> None:
+async def test_arms_that_answer_fail_or_take_too_long_are_told_apart() -> None:
+    it, query = await answered(*outputs(7), failed("ValueError: no"), slo_ms=300.0)
+    query.prediction()
+    arms = it.metrics.of_application("digits").arms()
+    # Asked, answered, late, failed, refused.
+    assert {arm: tuple(counts.values()) for arm, counts in arms.items()} == {
+        "m1:1": (1, 1, 0, 0, 0),
+        "m2:1": (1, 0, 0, 1, 0),
+        "m3:1": (1, 0, 1, 0, 0),
+    }
+
+
+async def test_an_overloaded_model_gives_the_default_at_once() -> None:
     it = busy()
     queries = [it.begin(input=b"[%d]" % n) for n in range(20)]
     assert [query.gather.answered for query in queries] == [n >= FIT for n in range(20)]
@@ -232,9 +191,7 @@ async def test_an_overloaded_model_gives_the_default_at_once(serving: type[Playe
     await turn()
 
 
-async def test_an_overloaded_model_without_a_default_says_when_to_come_back(
-    serving: type[PlayedServing],
-) -> None:
+async def test_an_overloaded_model_without_a_default_says_when_to_come_back() -> None:
     it = busy(default_output=None)
     queries = [it.begin(input=b"[%d]" % n) for n in range(20)]
     with pytest.raises(Saturated, match="every model asked is overloaded") as caught:
