@@ -98,7 +98,7 @@ class OutputStore:
         self._capacity = capacity_bytes
         self._waiting: dict[bytes, _Kept] = {}
         self.waiting_bytes = 0
-        self._writer = WriteBehind(
+        self.writer = WriteBehind(
             what="large outputs",
             waiting=lambda: len(self._waiting),
             write_some=self._write_some,
@@ -111,13 +111,6 @@ class OutputStore:
     def waiting(self) -> tuple[bytes, ...]:
         """The nonces of those that wait for Redis, the oldest first."""
         return tuple(self._waiting)
-
-    async def start(self) -> None:
-        await self._writer.start()
-
-    async def stop(self) -> None:
-        """Write what still waits, as far as Redis takes it, and end."""
-        await self._writer.stop()
 
     def keep(self, nonce: bytes, *, outputs: Mapping[str, bytes], ttl_s: int) -> None:
         """Keep outputs for a time; where too many wait for Redis, the oldest are given up."""
@@ -133,7 +126,7 @@ class OutputStore:
         while self.waiting_bytes > self._capacity:
             self._forget(next(iter(self._waiting)))
             self.dropped += 1
-        self._writer.wake()
+        self.writer.wake()
 
     async def fetch(self, nonces: Iterable[bytes]) -> dict[bytes, dict[str, bytes]]:
         """Return the outputs of those nonces that still have any; errors of Redis come through."""

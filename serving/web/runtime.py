@@ -144,8 +144,8 @@ class Runtime:
 
     async def start(self) -> None:
         await self.store.start()
-        await self.outputs.start()
-        await self.due.start()
+        await self.outputs.writer.start()
+        await self.due.writer.start()
         await self.registry.start()
         await self.settler.start()
         self._tasks = [
@@ -185,8 +185,8 @@ class Runtime:
         await self.links.close()
         self.engine.close()
         await self.settler.stop()
-        await self.due.stop()
-        await self.outputs.stop()
+        await self.due.writer.stop()
+        await self.outputs.writer.stop()
         await self.store.stop()
         await self.redis.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)

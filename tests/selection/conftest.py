@@ -45,9 +45,9 @@ async def store(aredis: Redis) -> AsyncIterator[SelectionStore]:
 @pytest.fixture
 async def outputs(aredis: Redis) -> AsyncIterator[OutputStore]:
     outputs = OutputStore(aredis)
-    await outputs.start()
+    await outputs.writer.start()
     yield outputs
-    await outputs.stop()
+    await outputs.writer.stop()
 
 
 @pytest.fixture

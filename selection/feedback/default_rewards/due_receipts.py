@@ -58,7 +58,7 @@ class DueReceipts:
         self._most_kept = kept
         self._most_waiting = waiting
         self._waiting: deque[_Waiting] = deque()
-        self._writer = WriteBehind(
+        self.writer = WriteBehind(
             what="receipts with a default reward",
             waiting=lambda: len(self._waiting),
             write_some=self._write_some,
@@ -72,13 +72,6 @@ class DueReceipts:
         """Those that wait for Redis, the oldest first."""
         return [waiting.due for waiting in self._waiting]
 
-    async def start(self) -> None:
-        await self._writer.start()
-
-    async def stop(self) -> None:
-        """Write what still waits, as far as Redis takes it, and end."""
-        await self._writer.stop()
-
     def add(self, application: ApplicationSpec, *, token: str, issued_at_ms: int) -> None:
         """Keep a receipt until its application's feedback window is over."""
         if self.paused or len(self._waiting) >= self._most_waiting:
@@ -87,7 +80,7 @@ class DueReceipts:
         window_s = application.feedback_window_s
         due = Due(token, issued_at_ms + window_s * 1000)
         self._waiting.append(_Waiting(application.id, window_s + SEEN_MARGIN_S, due))
-        self._writer.wake()
+        self.writer.wake()
 
     async def over(self, application_id: int, *, now_ms: int, most: int) -> list[Due]:
         """Return the receipts whose time is over, oldest first; errors of Redis come through."""

@@ -124,11 +124,6 @@ def prices_of(receipt: Receipt, *, application: ApplicationSpec) -> dict[str, Pr
     }
 
 
-def charge(losses: Mapping[str, float], *, prices: Mapping[str, Price]) -> dict[str, float]:
-    """Return losses with what each arm's price adds to its own: at most 1."""
-    return {arm: min(loss + sum(prices.get(arm, FREE)), 1.0) for arm, loss in losses.items()}
-
-
 def losses_of(
     prediction: JoinedPrediction, *, item: FeedbackItem, application: ApplicationSpec
 ) -> dict[str, float]:

@@ -24,7 +24,6 @@ from selection.feedback.intake.joining import (
     JoinedPrediction,
     PredictArms,
     Price,
-    charge,
     from_receipt,
     losses_of,
     mark_of,
@@ -174,7 +173,8 @@ class FeedbackService:
             await slice.pause()
         stored = await self._stored_outputs(r for r in receipts if isinstance(r, Receipt))
         marks = [mark_of(item, application=application) for item in items]
-        counted = await self._counted(mark for mark in marks if mark)
+        async with redis_needed():
+            counted = await self._journal.counted([mark for mark in marks if mark])
         policy, limit = self._store.policy(application), asyncio.Semaphore(16)
 
         async def prediction(index: int) -> JoinedPrediction | ClipperError:
@@ -223,18 +223,8 @@ class FeedbackService:
         return receipt
 
     async def _stored_outputs(self, receipts: Iterable[Receipt]) -> dict[bytes, dict[str, bytes]]:
-        nonces = [receipt.nonce for receipt in receipts if receipt.stored]
-        if not nonces:
-            return {}
         async with redis_needed():
-            return await self._outputs.fetch(nonces)
-
-    async def _counted(self, marks: Iterable[bytes]) -> set[bytes]:
-        given = list(marks)
-        if not given:
-            return set()
-        async with redis_needed():
-            return await self._journal.counted(given)
+            return await self._outputs.fetch(r.nonce for r in receipts if r.stored)
 
     # --- update: what it teaches --------------------------------------------------------------
 
@@ -251,7 +241,10 @@ class FeedbackService:
         assert isinstance(item, FeedbackItem)  # noqa: S101 - an error is its own prediction
         receipt = prediction.receipt
         prices = prices_of(receipt, application=application)
-        losses = charge(losses_of(prediction, item=item, application=application), prices=prices)
+        losses = {
+            arm: min(loss + sum(prices.get(arm, FREE)), 1.0)
+            for arm, loss in losses_of(prediction, item=item, application=application).items()
+        }
         update = None
         if losses and not receipt.forced:
             update = self._store.policy(application).update(

@@ -84,6 +84,8 @@ class FeedbackJournal:
 
     async def counted(self, marks: Sequence[bytes]) -> set[bytes]:
         """Return those of the marks by which something has counted."""
+        if not marks:
+            return set()
         found = await self._redis.mget([seen_key(mark.hex()) for mark in marks])
         return {mark for mark, value in zip(marks, found, strict=True) if value is not None}
 

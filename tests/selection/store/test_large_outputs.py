@@ -32,10 +32,10 @@ async def test_beyond_the_budget_those_that_would_expire_first_give_way(aredis: 
     second = OutputStore(aredis, budget_bytes=3 * size)
     for store, nonce, ttl_s in ((first, b"1", 600), (second, b"2", 60), (first, b"3", 600)):
         store.keep(nonce, outputs={"a:1": b"x" * 100}, ttl_s=ttl_s)
-        await store.stop()
+        await store.writer.stop()
     assert (first.evicted, second.evicted, first.kept_bytes) == (0, 0, 3 * size)
     second.keep(b"4", outputs={"a:1": b"x" * 100}, ttl_s=600)
-    await second.stop()
+    await second.writer.stop()
     assert list(await first.fetch([b"1", b"2", b"3", b"4"])) == [b"1", b"3", b"4"]
     assert (second.evicted, second.kept_bytes) == (1, 3 * size)
 
@@ -47,8 +47,8 @@ async def test_thousands_of_embeddings_stay_within_the_budget(aredis: Redis) -> 
     for number in range(3000):
         store.keep(number.to_bytes(4), outputs=embedding, ttl_s=86_400)
         if number % WRITTEN_AT_ONCE == 0:
-            await store.stop()
-    await store.stop()
+            await store.writer.stop()
+    await store.writer.stop()
     assert store.kept_bytes <= budget
     assert store.evicted > 2500
     assert list(await store.fetch([(2999).to_bytes(4)])) == [(2999).to_bytes(4)]
@@ -61,7 +61,7 @@ async def test_nothing_is_kept_for_no_time_or_while_redis_is_short_of_memory(are
     store.keep(b"1", outputs=OUTPUTS, ttl_s=0)
     store.paused = True
     store.keep(b"2", outputs=OUTPUTS, ttl_s=60)
-    await store.stop()
+    await store.writer.stop()
     assert await aredis.dbsize() == 0
     assert store.dropped == 1
 
@@ -89,10 +89,10 @@ async def test_what_piled_up_is_written_in_parts_and_a_failure_repeats_only_its_
     for number in range(2 * WRITTEN_AT_ONCE + 10):
         outputs.keep(number.to_bytes(4), outputs=OUTPUTS, ttl_s=60)
 
-    await outputs.stop()
+    await outputs.writer.stop()
     assert written == [1, 1, 1]
     assert len(outputs.waiting) == 10
 
-    await outputs.stop()
+    await outputs.writer.stop()
     assert (written[3:], outputs.waiting_bytes) == ([1], 0)
     assert await aredis.zcard("clipper:outputs-index") == 2 * WRITTEN_AT_ONCE + 10

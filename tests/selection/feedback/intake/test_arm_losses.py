@@ -129,9 +129,9 @@ async def test_a_label_of_another_kind_than_all_answers_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("label", "outputs"), [(b'"7"', (b"7", b'"7"', b"1")), (b"7.0", (b"7", b"1", b"1"))]
+    ("label", "answers"), [(b'"7"', (b"7", b'"7"', b"1")), (b"7.0", (b"7", b"1", b"1"))]
 )
 async def test_one_of_the_kind_of_any_answer_is_taken(
-    caller: Caller, label: bytes, outputs: tuple[bytes, ...]
+    caller: Caller, label: bytes, answers: tuple[bytes, ...]
 ) -> None:
-    assert (await caller.send(caller.label(label, outputs=outputs))).accepted == 1
+    assert (await caller.send(caller.label(label, outputs=answers))).accepted == 1

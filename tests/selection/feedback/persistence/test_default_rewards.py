@@ -86,7 +86,7 @@ class Web:
         return await self.service.submit(APP, [item], arms=ARMS, predict_arms=no_model)
 
     async def written(self) -> None:
-        await self.due.stop()
+        await self.due.writer.stop()
 
     async def waiting(self) -> int:
         return await self.redis.zcard("clipper:due:1")
@@ -194,7 +194,7 @@ async def test_the_background_task_settles_and_goes_on_after_an_outage(
     with redis_server(durable=True) as server:
         async with Redis.from_url(server.url, retry=None) as client:
             web = Web(client, signer)
-            await web.due.start()
+            await web.due.writer.start()
             await web.settler.start()
             web.predict()
             await eventually(lambda: not web.due.waiting)
@@ -210,7 +210,7 @@ async def test_the_background_task_settles_and_goes_on_after_an_outage(
             await eventually(lambda: "are settled again" in caplog.text)
             await eventually(both)
             await web.settler.stop()
-            await web.due.stop()
+            await web.due.writer.stop()
 
 
 async def test_beyond_its_capacity_some_are_dropped_counted_and_logged(

@@ -107,10 +107,10 @@ async def test_outputs_wait_at_the_limit_and_are_written_afterwards(client: Redi
     outputs = OutputStore(client)
     await client.config_set("maxmemory", 1)
     outputs.keep(b"1", outputs={"svm:1": b"[1]"}, ttl_s=60)
-    await outputs.stop()
+    await outputs.writer.stop()
     assert await outputs.fetch([b"1"]) == {b"1": {"svm:1": b"[1]"}}
     await client.config_set("maxmemory", 0)
-    await outputs.stop()
+    await outputs.writer.stop()
     assert await OutputStore(client).fetch([b"1"]) == {b"1": {"svm:1": b"[1]"}}
 
 
