@@ -79,20 +79,12 @@ def test_it_answers_the_points_and_the_totals_of_the_period(digits: Application)
 
 
 @pytest.mark.parametrize(
-    ("query", "expected"),
+    "query",
     [
-        ("since=yesterday", "since: Expected a time with its zone"),
-        ("since=7w", "or how long ago such as 7d"),
-        ("until=2026-01-31T12:00:00", "without a zone"),
-        ("since=99999999999999999999", "since: Expected a time with its zone"),
-        ("since=200&until=100", "since: Expected a time before until"),
-        ("from=100", "Expected only since and until, got from"),
+        *("since=yesterday", "since=7w", "since=99999999999999999999", "since=200&until=100"),
+        *("until=2026-01-31T12:00:00", "from=100"),
     ],
 )
-def test_a_period_that_makes_no_sense_is_refused(
-    digits: Application, query: str, expected: str
-) -> None:
+def test_a_period_that_makes_no_sense_is_refused(digits: Application, query: str) -> None:
     answer = get(f"digits/selection/history?{query}")
-
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
-    assert expected in answer.json()["error"]

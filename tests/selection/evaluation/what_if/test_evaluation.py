@@ -10,7 +10,6 @@ from core.errors import Saturated
 from registry.models import Application
 from selection.evaluation.logged import LoggedArm, LoggedQuery
 from selection.evaluation.offpolicy.estimate import Method
-from selection.evaluation.offpolicy.intervals import Verdict
 from selection.evaluation.what_if.evaluation import TURN, Outlook, Result, what_if
 from selection.evaluation.what_if.feedback_span import Span
 from selection.evaluation.what_if.targets import WhatIfTarget
@@ -50,15 +49,6 @@ def test_labelled_inputs_and_queries_are_never_mixed(digits: Application) -> Non
     assert queries.results[0].estimate.best.value == 1.0
     inputs = what_if(digits, span=Span(inputs=True))
     assert (inputs.rows, inputs.others, inputs.inputs) == (30, True, True)
-
-
-def test_versions_that_served_one_after_the_other_are_said_to_be(digits: Application) -> None:
-    for version in ("svm:0", "svm:1"):
-        pairs = [{arm: 1.0} for arm in (version, "forest:1")] * 400
-        keep(digits, [asked(p, propensity=0.5, routed=[version, "forest:1"]) for p in pairs])
-    former, present, always = ask(digits, *alone("svm:0", "svm:1", "forest:1"))
-    assert former.estimate.verdict == present.estimate.verdict == Verdict.APART
-    assert always.estimate.verdict == Verdict.ENOUGH
 
 
 def test_the_usual_targets_are_all_arms_and_policies_to_compare(digits: Application) -> None:

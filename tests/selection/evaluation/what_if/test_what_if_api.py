@@ -87,31 +87,20 @@ def test_the_applications_own_parameters_are_meant_where_none_are_given(
 
 
 @pytest.mark.parametrize(
-    ("body", "code", "message"),
+    ("body", "code"),
     [
-        ({"targets": [{}]}, "malformed", "targets.0: expected exactly one of arm and policy"),
-        ({"targets": [{"arm": "svm:9"}]}, "malformed", "expected an arm out of svm:1, forest:1"),
-        ({"targets": [{"arm": "svm:1", "params": {}}]}, "malformed", "nothing but arm"),
-        ({"targets": [{"policy": "best"}]}, "invalid_policy_params", "expected one of static"),
-        (
-            {"targets": [{"policy": "exp3", "params": {"eta": 99}}]},
-            "invalid_policy_params",
-            "targets.0.eta is 99",
-        ),
-        ({"targets": [{"arm": "svm:1"}] * 21}, "malformed", "expected at most 20"),
-        ({"rows": 50_001}, "malformed", "rows"),
-        (
-            {"since": "2026-01-31T12:00:00Z", "until": "2026-01-30T12:00:00Z"},
-            "malformed",
-            "Expected a time before until",
-        ),
-        ({"context": "x" * 257}, "malformed", "at most 256 characters"),
-        ({"horizon": 5}, "unknown_field", "Unknown field 'horizon'"),
+        ({"targets": [{}]}, "malformed"),
+        ({"targets": [{"arm": "svm:9"}]}, "malformed"),
+        ({"targets": [{"arm": "svm:1", "params": {}}]}, "malformed"),
+        ({"targets": [{"policy": "best"}]}, "invalid_policy_params"),
+        ({"targets": [{"policy": "exp3", "params": {"eta": 99}}]}, "invalid_policy_params"),
+        ({"targets": [{"arm": "svm:1"}] * 21}, "malformed"),
+        ({"rows": 50_001}, "malformed"),
+        ({"since": "2026-01-31T12:00:00Z", "until": "2026-01-30T12:00:00Z"}, "malformed"),
+        ({"context": "x" * 257}, "malformed"),
+        ({"horizon": 5}, "unknown_field"),
     ],
 )
-def test_what_it_does_not_take_is_refused(
-    digits: Application, body: Any, code: str, message: str
-) -> None:
+def test_what_it_does_not_take_is_refused(digits: Application, body: Any, code: str) -> None:
     answer = post(body)
     assert (answer.status_code, answer.json()["code"]) == (400, code)
-    assert message in answer.json()["error"]

@@ -4,7 +4,6 @@ import pytest
 from msgspec import Raw
 from redis.asyncio import Redis
 
-from core.errors import BadRequest
 from core.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem, FeedbackResult, parse_item
 from selection.receipts import ArmRecord
@@ -66,8 +65,3 @@ async def test_a_receipt_of_another_policy_teaches_rewards_alone(
     await label(caller, features=())
     assert (await sums(aredis, "rew"))["svm:2"] == (1.0, 1.0, 1.0)
     assert (await sums(aredis, "reg3")).get("svm:2", NOTHING) == NOTHING
-
-
-def test_features_beside_a_receipt_are_refused_as_it_has_them() -> None:
-    with pytest.raises(BadRequest, match="query_id stands for input, context and features"):
-        parse_item(b'{"query_id": "abc", "label": 7, "features": [1]}')

@@ -51,11 +51,6 @@ async def test_many_processes_sending_the_same_count_it_once(caller: Caller, are
     assert (await log_weights(aredis))["knn:1"] == -0.3
 
 
-async def test_concurrent_updates_lose_nothing(caller: Caller, aredis: Redis) -> None:
-    await asyncio.gather(*(caller.send(caller.label(), caller.label()) for _ in range(25)))
-    assert (await log_weights(aredis))["knn:1"] == pytest.approx(-0.3 * 50)
-
-
 async def test_a_window_made_longer_takes_nothing_that_may_have_counted(
     caller: Caller, aredis: Redis
 ) -> None:

@@ -1,24 +1,15 @@
 """A label of a query from before a deploy costs the new version nothing that it inherited."""
 
-from typing import Any
-
 import pytest
-import redis
 from hypothesis import given
 from hypothesis import strategies as st
-from redis.asyncio import Redis
 
 from core.specs import ApplicationSpec
-from selection.feedback.rebuild.replay import Replay
-from selection.feedback.rebuild.replay_source import from_stream
-from selection.feedback.rebuild.state_swap import fields_of
-from selection.policies import make_policy
 from selection.policies.arithmetic.sums import State, Update, join, learn_in
 from selection.receipts import ArmRecord
-from selection.store.redis_keys import state_key
 from selection.store.selection_store import SelectionStore
 from serving.testing import application_spec
-from tests.selection.caller import Caller, events
+from tests.selection.caller import Caller
 from tests.selection.updates import learned, updates
 
 BEFORE = {"svm:1": 1.0, "knn:1": 1.0}
@@ -58,23 +49,6 @@ async def test_a_new_version_keeps_the_chance_that_it_inherited(
     await label(caller, application, routed=AFTER, of="svm:1", context=context)
     kept = store.peek(application, context=context, arms=AFTER).probabilities["svm:2"]
     assert kept == pytest.approx(inherited, abs=0.01)
-
-
-async def test_a_replay_of_it_comes_to_the_same_to_the_bit(
-    caller: Caller, aredis: Redis, stream: redis.Redis
-) -> None:
-    application = application_spec(policy="exp3")
-    for context in ("", "ann"):
-        await label(caller, application, routed=BEFORE, of="svm:1", context=context)
-        await label(caller, application, routed=AFTER, of="svm:1", context=context)
-        await label(caller, application, routed=AFTER, of="svm:2", context=context)
-    assert {event.routed for event in await events(aredis)} == {tuple(BEFORE), tuple(AFTER)}
-    replay = Replay(make_policy("exp3", {}))
-    entries: Any = stream.xrange("clipper:feedback")
-    replay.follow(from_stream(entries, application_id=1))
-    assert set(replay.contexts) == {"", "ann"}
-    for context, state in replay.contexts.items():
-        assert stream.hgetall(state_key(1, context)) == fields_of(state)
 
 
 @given(st.lists(updates(), max_size=6), updates())

@@ -60,21 +60,7 @@ def nonces() -> list[int]:
     return sorted(int(nonce, 16) for nonce in Feedback.objects.values_list("nonce", flat=True))
 
 
-def test_a_row_says_all_that_the_event_said(stream: redis.Redis, digits: Application) -> None:
-    add(stream, event(digits))
-    assert persist_feedback(stream) == 1
-    row = Feedback.objects.get()
-    assert (row.application, row.context, row.kind, row.forced) == (digits, "ann", "receipt", False)
-    assert (row.label, row.reward) == ("7", None)
-    assert row.issued_at.isoformat() == "2023-11-14T22:13:20.250000+00:00"
-    assert row.received_at.isoformat() == "2023-11-14T22:13:21+00:00"
-    assert row.arms == [
-        {"arm": "svm:2", "propensity": 0.25, "output": "1", "loss": 1.0},
-        {"arm": "knn:1", "propensity": 1.0, "output": None, "loss": None},
-    ]
-
-
-def test_a_row_holds_what_learning_from_it_again_takes(
+def test_a_row_says_all_that_the_event_said_and_where_it_was(
     stream: redis.Redis, digits: Application
 ) -> None:
     one = event(
@@ -89,13 +75,18 @@ def test_a_row_holds_what_learning_from_it_again_takes(
         "gone": msgspec.msgpack.encode(["bob", "é"]),
     }
     stream.xadd(STREAM, fields, id="1700000000123-7")
-    drain(stream)
+    assert persist_feedback(stream) == 1
     row = Feedback.objects.get()
-    assert row.routed == ["svm:2", "knn:1", "tree:1"]
-    assert row.features == [0.1, -2.5e-300]
-    assert row.key == "u1"
-    assert row.metrics == {"clicked": 1.0}
-    assert row.gone == ["bob", "é"]
+    assert (row.application, row.context, row.kind, row.forced) == (digits, "ann", "receipt", False)
+    assert (row.label, row.reward) == ("7", None)
+    assert row.issued_at.isoformat() == "2023-11-14T22:13:20.250000+00:00"
+    assert row.received_at.isoformat() == "2023-11-14T22:13:21+00:00"
+    assert row.arms == [
+        {"arm": "svm:2", "propensity": 0.25, "output": "1", "loss": 1.0},
+        {"arm": "knn:1", "propensity": 1.0, "output": None, "loss": None},
+    ]
+    assert (row.routed, row.features) == (["svm:2", "knn:1", "tree:1"], [0.1, -2.5e-300])
+    assert (row.key, row.metrics, row.gone) == ("u1", {"clicked": 1.0}, ["bob", "é"])
     assert position_text(row.position) == "1700000000123-7"
 
 
