@@ -30,7 +30,7 @@ from console.admin.model_admin import badge
 from console.application_pages import APPLICATION_PAGES
 from core.errors import Forbidden
 from registry.models import ApiKey, Application, ModelVersion, Route, ServiceLevelObjective
-from registry.models.columns import settable
+from registry.models.settable_columns import settable
 from registry.services import arms_agreeing, delete_application
 from registry.services.actor import check_may_pin
 from selection.policies import POLICIES

@@ -40,7 +40,7 @@ from core.errors import (
     UnsupportedEncoding,
 )
 from registry.databases import database_error
-from registry.services.rows import bad_request, refusal
+from registry.services.row_writes import bad_request, refusal
 
 # What people look at; every other URL is for programs.
 PAGES = ("admin", "docs", "feedback", "static")

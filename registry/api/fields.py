@@ -13,7 +13,7 @@ from rest_framework import serializers
 
 from core.errors import BadRequest, UnknownField
 from core.suggest import meant
-from registry.models.columns import help_of, values_of
+from registry.models.settable_columns import help_of, values_of
 
 
 def _typed(data: Any, kind: Any, *, expected: str) -> Any:

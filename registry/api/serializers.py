@@ -30,7 +30,7 @@ from registry.models import (
     ServiceLevelObjective,
     VersionCheck,
 )
-from registry.models.columns import settable
+from registry.models.settable_columns import settable
 from registry.releases.progress import read_progress, what_it_waits_for
 from registry.services import RouteRequest
 from registry.services.applications import CHANGEABLE, OBJECTIVE

@@ -12,7 +12,7 @@ from django.db import DatabaseError, models
 
 from core.errors import ClipperError
 from registry.models import Model, ModelVersion, Release
-from registry.models.columns import help_of, values_of
+from registry.models.settable_columns import help_of, values_of
 from registry.releases.progress import what_it_waits_for
 
 

@@ -13,8 +13,8 @@ from django.db import models
 from core.decoding import decoded
 from core.errors import BadRequest
 from core.names import validate_name, validate_not_reserved
-from registry.models.columns import InputType, between, validate_finite, validate_origins
 from registry.models.named import NamedQuerySet
+from registry.models.settable_columns import InputType, between, validate_finite, validate_origins
 from registry.versions.extensions import check_combine, check_policy, extensions
 
 ANY_JSON = msgspec.json.Decoder(Any)

@@ -13,15 +13,15 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from core.names import validate_name, validate_version_not_reserved
-from registry.models.columns import (
+from registry.models.named import NamedQuerySet
+from registry.models.settable_columns import (
     InputType,
     between,
     validate_finite,
     validate_python,
     validate_requirements,
 )
-from registry.models.named import NamedQuerySet
-from registry.versions.requirements import MOST_CHARACTERS
+from registry.versions.package_requirements import MOST_CHARACTERS
 
 if TYPE_CHECKING:
     from django_stubs_ext.db.models.manager import RelatedManager

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from core.errors import Forbidden
 from registry.models import ApiKey, AuditEntry, ModelVersion, Release, Route
 from registry.versions.extensions import runs_code
-from registry.versions.requirements import met_here, parse
+from registry.versions.package_requirements import met_here, parse
 
 Channel = AuditEntry.Channel
 

@@ -13,7 +13,7 @@ from registry.models import ApiKey, Application, AuditEntry
 from registry.models.api_key import PREFIX_LENGTH
 from registry.services.actor import PERMISSION, Actor
 from registry.services.audit_trail import audited, record_created
-from registry.services.rows import check_changeable, checked, locked
+from registry.services.row_writes import check_changeable, checked, locked
 
 CHANGEABLE = frozenset({"name", "expires_at"})
 

@@ -11,11 +11,11 @@ import msgspec
 from core.errors import BadRequest, Conflict
 from registry.following.recording import registry_write
 from registry.models import Application, Model, ModelVersion, Route, ServiceLevelObjective
-from registry.models.columns import settable
+from registry.models.settable_columns import settable
 from registry.services.actor import Actor, check_may_pin
 from registry.services.audit_trail import audited, record_created, record_deleted
 from registry.services.models import Declared, check_input_type
-from registry.services.rows import check_changeable, checked, locked, save_new
+from registry.services.row_writes import check_changeable, checked, locked, save_new
 from registry.services.signatures import arms_agreeing
 from registry.versions.extensions import check_policy
 

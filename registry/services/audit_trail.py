@@ -19,9 +19,9 @@ from registry.models import (
     ModelVersion,
     ServiceLevelObjective,
 )
-from registry.models.columns import settable
+from registry.models.settable_columns import settable
 from registry.services.actor import Actor
-from registry.services.rows import locked
+from registry.services.row_writes import locked
 
 Action = AuditEntry.Action
 Row = Application | Model | ModelVersion | ApiKey | User | Group

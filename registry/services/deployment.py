@@ -28,7 +28,7 @@ from registry.releases.slots import check_room
 from registry.releases.version_queries import earlier, wanted
 from registry.services.actor import SYSTEM, Actor, check_may_run_version
 from registry.services.audit_trail import audited, record_done
-from registry.services.rows import locked, refresh
+from registry.services.row_writes import locked, refresh
 from registry.services.signatures import ALLOW, signature_fault
 from registry.services.version_checks import check_holds, needs_check, request_check
 

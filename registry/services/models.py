@@ -10,7 +10,7 @@ from registry.models import Application, Model
 from registry.services.actor import Actor
 from registry.services.audit_trail import audited, record_created, record_deleted
 from registry.services.deployment import end_releases
-from registry.services.rows import checked, locked, save_new
+from registry.services.row_writes import checked, locked, save_new
 from registry.services.versions import remove_unused_artifacts
 
 

@@ -17,13 +17,13 @@ from registry.artifacts.artifact_store import ArtifactStore
 from registry.artifacts.incoming import IncomingArtifact
 from registry.following.recording import record_changes, registry_write
 from registry.models import Model, ModelVersion, Release
-from registry.models.columns import settable
 from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
+from registry.models.settable_columns import settable
 from registry.releases.slots import check_device, check_scale
 from registry.security.sealing import seal
 from registry.services.actor import Actor, check_may_run
 from registry.services.audit_trail import audited, record_created, record_deleted
-from registry.services.rows import check_changeable, checked, locked, refresh, save_new
+from registry.services.row_writes import check_changeable, checked, locked, refresh, save_new
 from registry.services.version_checks import request_check
 from registry.versions.extensions import (
     check_inputs,
@@ -32,7 +32,7 @@ from registry.versions.extensions import (
     check_runtime,
     extensions,
 )
-from registry.versions.requirements import python_for
+from registry.versions.package_requirements import python_for
 
 logger = logging.getLogger(__name__)
 

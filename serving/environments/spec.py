@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.specs import VersionSpec
-from registry.versions.requirements import met_here, parse
+from registry.versions.package_requirements import met_here, parse
 from serving.container.runtimes import packages_of, self_contained
 
 # What a container imports itself. What a version pins wins, as far as these can go with it.

@@ -8,7 +8,7 @@ from django.core.management import get_commands
 from core.specs import SCOPES
 from registry.models import Release
 from registry.models.application import Combine, Loss
-from registry.models.columns import InputType
+from registry.models.settable_columns import InputType
 from selection.policies import POLICIES, Parameter
 from serving.cluster.membership.records import ReplicaState
 from serving.container.runtimes import RUNTIMES

@@ -64,7 +64,7 @@ def python_of(name: str) -> Iterator[Path]:
 def built(requirements: str) -> Iterator[Path]:
     """The Python of an environment that meets a requirements.txt. Raises EnvironmentFailed."""
     # The tests themselves run in environments that have none of what is needed to build them.
-    from registry.versions.requirements import parse
+    from registry.versions.package_requirements import parse
     from serving.environments.rules import Rules
     from serving.environments.spec import EnvironmentSpec, stack_python
     from serving.environments.store import Environments

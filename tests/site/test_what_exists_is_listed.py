@@ -12,7 +12,7 @@ from console.admin.forms.upload_form import UploadForm
 from console.live.picture import UNANSWERED
 from core.errors import ClipperError
 from registry.models.application import Combine
-from registry.models.columns import InputType
+from registry.models.settable_columns import InputType
 from registry.versions.extensions import check_combine, check_runtime
 from selection.answers.combine import METHODS, combine
 from selection.evaluation.what_if.form import WhatIfForm

@@ -15,8 +15,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.errors import BadRequest, NotFound, PreconditionFailed
+from registry.api.body_parsers import JsonOnly, JsonParser, check_encoding
 from registry.api.fields import Body
-from registry.api.parsing import JsonOnly, JsonParser, check_encoding
 from registry.api.permissions import Permissions
 from registry.api.serializers import ErrorBody
 from registry.api.visibility import applications_for, bound_to, check_changes, models_for

@@ -7,8 +7,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry import services
+from registry.api.body_parsers import JsonParser, is_json
 from registry.api.new_version import NewRemoteVersion, NewVersion
-from registry.api.parsing import JsonParser, is_json
 from registry.api.permissions import actor_of, needs
 from registry.api.serializers import (
     DeclaredModel,

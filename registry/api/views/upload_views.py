@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.errors import BadRequest, NotFound
-from registry.api.parsing import OctetStreamParser, octets_of
+from registry.api.body_parsers import OctetStreamParser, octets_of
 from registry.api.permissions import actor_of, needs
 from registry.api.views.management_view import ManagementView, schema, whole_number
 from registry.artifacts.parts import DIGEST, UploadParts

@@ -17,7 +17,7 @@ from registry.management.clipper_command import (
     named_version,
 )
 from registry.models import Model, ModelVersion, Release
-from registry.models.columns import InputType
+from registry.models.settable_columns import InputType
 from registry.services.versions import CONFIGURABLE, CONFIGURATION, UPLOADED
 from registry.versions.extensions import extensions
 

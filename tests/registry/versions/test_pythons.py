@@ -10,10 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from core.errors import BadRequest
 from registry.models import Model
-from registry.versions.requirements import (
-    PYTHONS,
-    python_for,
-)
+from registry.versions.package_requirements import PYTHONS, python_for
 from tests.registry.conftest import Api, make_key
 
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"

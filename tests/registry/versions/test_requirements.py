@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from registry.versions.requirements import (
+from registry.versions.package_requirements import (
     InvalidRequirements,
     check_python,
     met_here,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 
-from registry.versions.requirements import parse
+from registry.versions.package_requirements import parse
 from serving.environments.rules import Rules
 from serving.environments.spec import EnvironmentSpec, stack_python
 from tests.environment import FOLDER

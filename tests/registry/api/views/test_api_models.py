@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 from registry.following.reading import version_spec
 from registry.models import Application, Model, ModelVersion
 from registry.services import RouteRequest, replace_routes
-from registry.versions.requirements import PYTHONS
+from registry.versions.package_requirements import PYTHONS
 from tests.registry.conftest import BY, AddVersion, Api, go_live
 
 VERSION = "models/svm/versions/1"

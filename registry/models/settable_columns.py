@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from registry.versions.requirements import check_python, parse
+from registry.versions.package_requirements import check_python, parse
 
 # As browsers send it: in lower case, without a path, and without the port that its scheme implies.
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?")

@@ -8,7 +8,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import Model as DjangoModel
 
 from core.errors import BadRequest, Conflict, NotFound
-from registry.models.columns import values_of
+from registry.models.settable_columns import values_of
 
 R = TypeVar("R", bound=models.Model)
 
