@@ -1,4 +1,4 @@
-"""From what is said of a version to what answers batches."""
+"""Loading of a version from its specification."""
 
 from serving.container.failures.container_errors import (
     ContainerError,
@@ -26,6 +26,7 @@ def load_predictor(spec: LoadSpec) -> Predictor:
     spec.verify()
     try:
         loaded = load(spec)
+        return loaded if isinstance(loaded, Predictor) else _predictor_of(loaded, spec=spec)
     except ContainerError:
         raise
     except InvalidSignature as error:
@@ -33,15 +34,9 @@ def load_predictor(spec: LoadSpec) -> Predictor:
     except BaseException as error:
         let_interrupts_through(error)
         raise LoadFailed(f"the model failed to load: {explain(error)}") from error
-    if isinstance(loaded, Predictor):
-        return loaded
-    try:
-        return _asked(loaded, spec=spec)
-    except InvalidSignature as error:
-        raise SignatureRefused(str(error)) from error
 
 
-def _asked(model: LoadedModel, *, spec: LoadSpec) -> ModelPredictor:
+def _predictor_of(model: LoadedModel, *, spec: LoadSpec) -> ModelPredictor:
     said = read_signature(spec.signature, input_type=spec.input_type)
     return ModelPredictor(
         model,

@@ -106,7 +106,6 @@ class ModelPredictor:
         self.n_features = self.signature.length
         self.failures = RecentFailures()
         self._example = example.encode() if isinstance(example, str) else example
-        self._given = ""
         self._search_s = search_s
         self._model = model
         self._parser = row_parser(self.signature, nulls=not declared)
@@ -133,9 +132,7 @@ class ModelPredictor:
             raise WarmUpFailed(f"the model failed to warm up: {explain(error)}") from error
         if self._example:
             if failure := self._try_row(self._example):
-                raise self._unanswered(
-                    f"the model failed to answer its example{self._given}: {failure}"
-                )
+                raise self._unanswered(f"the model failed to answer its example: {failure}")
             return
         failures = [self._try_row(row) for row in made_up(self.signature)]
         # A row that was made up need not make sense.
@@ -175,8 +172,6 @@ class ModelPredictor:
     def _ask(self, rows: Rows, *, count: int) -> list[Answer]:
         if not count:
             return []
-        # A frame surprises those who have sent rows.
-        self._given = ", given as a DataFrame" if hasattr(rows, "itertuples") else ""
         try:
             outputs = as_list(self._model.predict(rows), count=count)
         except WrongOutputs as error:
@@ -228,13 +223,5 @@ def as_list(outputs: Any, *, count: int) -> list[Any]:
     values = list(islice(outputs, count + 1))  # a model may make outputs without end
     if len(values) != count:
         got = len(outputs) if isinstance(outputs, list | tuple) else len(values)
-        raise WrongOutputs(
-            f"expected {count} outputs for {count} inputs, got {got}{_turned(values, count=count)}"
-        )
+        raise WrongOutputs(f"expected {count} outputs for {count} inputs, got {got}")
     return values
-
-
-def _turned(values: list[Any], *, count: int) -> str:
-    """Add a hint if outputs come by part instead of by input."""
-    sizes = {len(value) if hasattr(value, "__len__") else None for value in values}
-    return f" of {count} each: return list(zip(*outputs))" if sizes == {count} else ""

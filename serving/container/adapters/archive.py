@@ -12,13 +12,11 @@ from pathlib import Path, PurePosixPath
 
 from serving.container.failures.container_errors import ArtifactInvalid, UnsafeArchive
 
-MAX_FILES = 10_000
-MAX_UNPACKED = 4 * 1024**3
 PREFIX = "clipper-model-"
 _NAME = re.compile(rf"{PREFIX}(\d+)-")
 
 
-def unpack(packed: Path, *, into: Path, max_unpacked: int = MAX_UNPACKED) -> None:
+def unpack(packed: Path, *, into: Path, max_unpacked: int = 4 << 30) -> None:
     """Write the archive's files under into; refuse the whole archive for one unsafe member."""
     try:
         with zipfile.ZipFile(packed) as archive:
@@ -32,8 +30,8 @@ def unpack(packed: Path, *, into: Path, max_unpacked: int = MAX_UNPACKED) -> Non
 
 
 def _check(members: list[zipfile.ZipInfo], *, max_unpacked: int) -> None:
-    if len(members) > MAX_FILES:
-        raise UnsafeArchive(f"expected at most {MAX_FILES} files in the zip, got {len(members)}")
+    if len(members) > 10_000:
+        raise UnsafeArchive(f"expected at most 10000 files in the zip, got {len(members)}")
     size = sum(member.file_size for member in members)
     if size > max_unpacked:
         raise UnsafeArchive(f"expected at most {max_unpacked} bytes unpacked, got {size}")

@@ -5,6 +5,7 @@ Types are those of its first steps: an encoder knows its categories, what scales
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -68,17 +69,23 @@ def _columns_of(estimator: Any, *, names: tuple[str, ...]) -> Iterator[tuple[str
             for part in _columns_of(transformer, names=_named(columns, names=names))
         ]
         yield from sorted(parts, key=lambda part: part[1].dtype != "float64")
-    elif type(estimator).__name__ in TEXT:
-        yield from ((name, InputPart(dtype="string")) for name in names)
     elif type(estimator).__name__ in ENCODERS:
         yield from zip(names, map(_encoded, *_categories(estimator)), strict=False)
-    elif getattr(estimator, "is_categorical_", None) is not None:
-        yield from _columns_of_histograms(estimator, names=names)
-    elif type(estimator).__name__ == "SimpleImputer":
-        dtypes = ["string" if kind == "O" else "float64" for kind in _fill_kinds(estimator)]
-        yield from ((n, InputPart(dtype=d)) for n, d in zip(names, dtypes, strict=False))  # type: ignore[arg-type]  # two of DType
-    elif _takes_numbers(estimator):
-        yield from ((name, InputPart(dtype="float64")) for name in names)
+    else:
+        yield from (
+            (n, InputPart(dtype=d)) for n, d in zip(names, _dtypes(estimator), strict=False)
+        )
+
+
+def _dtypes(estimator: Any) -> Iterable[DType]:
+    """Return the types of an estimator's columns; none if they aren't known."""
+    if type(estimator).__name__ in TEXT:
+        return repeat("string")
+    if (categorical := getattr(estimator, "is_categorical_", None)) is not None:
+        return ["category" if of_column else "float64" for of_column in categorical]
+    if type(estimator).__name__ == "SimpleImputer":
+        return ["string" if kind == "O" else "float64" for kind in _fill_kinds(estimator)]
+    return repeat("float64") if _takes_numbers(estimator) else ()
 
 
 def _first_step(estimator: Any) -> Any:
@@ -135,34 +142,6 @@ def _dtype_of(known: tuple[Any, ...]) -> DType:
     if kinds == {bool}:
         return "bool"
     return "float64" if kinds and kinds <= {int, float} else ""
-
-
-def _columns_of_histograms(
-    estimator: Any, *, names: tuple[str, ...]
-) -> Iterator[tuple[str, InputPart]]:
-    if not any(estimator.is_categorical_):
-        yield from ((name, InputPart(dtype="float64")) for name in names)
-        return
-    preprocessor = getattr(estimator, "_preprocessor", None)
-    encoder = getattr(preprocessor, "named_transformers_", {}).get("encoder")
-    # The preprocessor puts the categorical ones first; a mask says which they were.
-    chosen = np.asarray(getattr(estimator, "_is_categorical_remapped", estimator.is_categorical_))
-    mask = np.zeros(len(names), dtype=bool)
-    mask[_encoder_columns(preprocessor, names=names, default=chosen)] = True
-    categories = iter(getattr(encoder, "categories_", ()))
-    for name, categorical in zip(names, mask, strict=True):
-        if not categorical:
-            yield name, InputPart(dtype="float64")
-            continue
-        yield name, InputPart(dtype="category", categories=_known(next(categories, ())))
-
-
-def _encoder_columns(preprocessor: Any, *, names: tuple[str, ...], default: Any) -> Any:
-    for name, _, columns in getattr(preprocessor, "transformers_", ()):
-        if name == "encoder":
-            taken = _named(columns, names=names)
-            return [names.index(column) for column in taken]
-    return np.flatnonzero(default)
 
 
 def _fill_kinds(imputer: Any) -> list[str]:

@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 MADE_UP_TEXT = b'"a text"'
 # An input or an output is shown as far as this.
 SHOWN_CHARACTERS = 2000
-# The sizes of batches whose time is taken, beside the largest.
-SIZES = (1, 8)
-# For each size. A model that is slower is asked this often all the same.
-SECONDS, FEWEST_BATCHES = 0.2, 3
-# A size of which so many would take longer, as it took over the one before, is left out.
-LONGEST_S = 20.0
 
 Text = Annotated[str, msgspec.Meta(max_length=2 * SHOWN_CHARACTERS)]
 
@@ -75,25 +69,23 @@ def answered(
     return outputs, samples
 
 
-def timed(
-    predictor: BatchPredictor, raw: bytes, *, largest: int, seconds: float = SECONDS
-) -> tuple[BatchTime, ...]:
+def timed(predictor: BatchPredictor, raw: bytes, *, largest: int) -> tuple[BatchTime, ...]:
     """Return the times of batches of one, of eight and of the largest size, unless too long."""
     found: list[BatchTime] = []
-    for size in sorted({size for size in SIZES if size < largest} | {largest}):
-        row_ms = found[-1].p50_ms / found[-1].size if found else 0.0
-        if row_ms * size * FEWEST_BATCHES > LONGEST_S * 1000:
+    for size in sorted({size for size in (1, 8) if size < largest} | {largest}):
+        # The fewest batches of a size would take over 20 s, by those of the size before.
+        if found and 3 * size * found[-1].p50_ms / found[-1].size > 20_000:
             break
-        found.append(_timed(predictor, [raw] * size, seconds=seconds))
+        found.append(_timed(predictor, [raw] * size))
     return tuple(found)
 
 
-def _timed(predictor: BatchPredictor, batch: list[bytes], *, seconds: float) -> BatchTime:
+def _timed(predictor: BatchPredictor, batch: list[bytes]) -> BatchTime:
     # Processes that only read a report do without its memory.
     import numpy as np
 
     times: list[float] = []
-    while len(times) < 100 and (sum(times) < seconds or len(times) < FEWEST_BATCHES):
+    while len(times) < 100 and (sum(times) < 0.2 or len(times) < 3):
         started = perf_counter()
         predictor.answer_batch(batch)
         times.append(perf_counter() - started)

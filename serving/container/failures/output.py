@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 # For so long the last words of a process that has ended are waited for.
 READ_WITHIN_S = 1.0
 CHUNK = 65536
-# The end of a child's output is kept, for the reason of its end and where it was then.
-KEPT_BYTES = 16384
 
 LOST = "[{} bytes of output were lost here: {}]\n"
 
@@ -93,7 +91,8 @@ class Overheard:
                 with suppress(OSError):
                     sys.stderr.flush()
                 output.write(chunk)
-                self._last = (self._last + chunk)[-KEPT_BYTES:]
+                # For the reason of its end and where it was then.
+                self._last = (self._last + chunk)[-16384:]
 
 
 def required_pipe(pipe: IO[bytes] | None) -> IO[bytes]:

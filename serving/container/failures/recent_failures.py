@@ -12,8 +12,6 @@ from serving.rpc.text import safe_text
 
 # Kinds of failures that are distinguished between two reports.
 MOST_KINDS = 20
-# Failures that another process may have counted in that time.
-MOST_COUNTED = 1 << 32
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +49,7 @@ def _of_another(reported: Failure) -> Failure:
         kind=_fit(reported.kind),
         error=_fit(reported.error),
         traceback=_fit(reported.traceback),
-        count=max(1, min(reported.count, MOST_COUNTED)),
+        count=max(1, min(reported.count, 1 << 32)),
     )
 
 

@@ -17,8 +17,6 @@ from serving.container.inputs.signature import (
     Signature,
 )
 
-# No input is made up of more numbers, or of more arrays where these are empty.
-MOST_MADE_UP = 1 << 20
 # The levels of an example: others read it level by level.
 MOST_NESTED = 64
 
@@ -46,7 +44,7 @@ def made_up(signature: Signature) -> tuple[bytes, ...]:
     if signature.input_type not in (*ARRAY_DTYPES, TENSOR) or not signature.inputs:
         return ()
     shapes = [_made_up_shape(part) for part in signature.inputs]
-    if None in shapes or sum(map(_weight, shapes)) > MOST_MADE_UP:
+    if None in shapes or sum(map(_weight, shapes)) > 1 << 20:
         return ()
     return tuple(_tensors(signature, digit=digit) for digit in (b"0", b"1"))
 

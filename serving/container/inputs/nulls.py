@@ -14,18 +14,18 @@ from serving.container.inputs.parsing import row_parser
 from serving.container.inputs.rows import InvalidRow
 from serving.container.inputs.signature import COLUMNS, Signature
 
-# Each column is left out once, which takes a few milliseconds. Those that are left stay unknown.
-PROBED_S = 1.0
-
 Ask = Callable[[Any], Any]
 
 
-def with_nulls(signature: Signature, *, ask: Ask, example: str) -> Signature:
-    """The signature, and of each part that leaves it open whether null is a value for it."""
+def with_nulls(signature: Signature, *, ask: Ask, example: str, seconds: float = 1.0) -> Signature:
+    """Return the signature, and of each part that leaves it open whether null is a value for it.
+
+    Each column is left out once; those that `seconds` are too short for stay unknown.
+    """
     if all(part.nullable is not None for part in signature.inputs):
         return signature
     if signature.input_type == COLUMNS:
-        return _columns_with_nulls(signature, ask=ask, example=example)
+        return _columns_with_nulls(signature, ask=ask, example=example, seconds=seconds)
     part = signature.inputs[0]
     if not part.dtype.startswith("float") or not part.shape or None in part.shape:
         return signature
@@ -40,7 +40,9 @@ def without_nulls(signature: Signature) -> Signature:
     return _decided(signature, takes=lambda position: False)
 
 
-def _columns_with_nulls(signature: Signature, *, ask: Ask, example: str) -> Signature:
+def _columns_with_nulls(
+    signature: Signature, *, ask: Ask, example: str, seconds: float
+) -> Signature:
     row = _row(signature, example=example)
     if row is None or not _answers_row(ask, row, signature=signature):
         return signature
@@ -50,7 +52,7 @@ def _columns_with_nulls(signature: Signature, *, ask: Ask, example: str) -> Sign
     )
     if _answers_row(ask, everything, signature=signature):
         return _decided(signature, takes=lambda position: True)
-    until = perf_counter() + PROBED_S
+    until = perf_counter() + seconds
 
     def takes(position: int) -> bool | None:
         if perf_counter() > until:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,7 +42,6 @@ class NumbersParser:
         self._nullable = nullable and number_type.code == "d"
         self._narrow = number_type.dtype is not number_type.parsed
         self._read = document_reader()
-        self._plain = msgspec.json.Decoder(list[float] if number_type.code == "d" else list[int])
         self._expected = number_type.name if length is None else f"{length} {number_type.name}"
 
     def parse(self, raw: bytes) -> NDArray[Any]:
@@ -63,7 +61,7 @@ class NumbersParser:
 
     def _fast(self, raw: bytes) -> NDArray[Any] | None:
         if self._read is None:
-            return self._fast_without_simdjson(raw)
+            return None
         # simdjson flattens nested arrays without a word: a second bracket needs the careful way.
         if raw.find(b"[", raw.find(b"[") + 1) >= 0:
             return None
@@ -73,12 +71,6 @@ class NumbersParser:
         except (ValueError, TypeError, RuntimeError, AttributeError):
             return None
         return np.frombuffer(buffer, dtype=self._type.parsed)
-
-    def _fast_without_simdjson(self, raw: bytes) -> NDArray[Any] | None:
-        try:
-            return np.array(self._plain.decode(raw), dtype=self._type.parsed)
-        except (ValueError, OverflowError, RecursionError):
-            return None
 
     def _slow(self, raw: bytes) -> NDArray[Any]:
         """Explain what is wrong, or read what simdjson cannot: null, integers beyond 64 bits."""

@@ -17,8 +17,6 @@ Rows = Any
 QUOTED = 40
 # A hint for an input that holds several.
 ONE_BY_ONE = "; several inputs go into input_batch, in Python into predict_batch"
-# How many of the columns that are expected are named.
-MOST_NAMED = 12
 
 
 class InvalidRow(Exception):
@@ -64,11 +62,9 @@ def quoted(value: Any) -> str:
 
 
 def listed(names: tuple[str, ...]) -> str:
-    """Names, as far as there aren't too many."""
-    shown = ", ".join(name if len(name) <= QUOTED else f"{name[:QUOTED]}..." for name in names)
-    if len(names) <= MOST_NAMED:
-        return shown
-    return listed(names[:MOST_NAMED]) + f" and {len(names) - MOST_NAMED} more"
+    """Return the first twelve names, and how many more there are."""
+    shown = [name if len(name) <= QUOTED else f"{name[:QUOTED]}..." for name in names[:12]]
+    return ", ".join(shown) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
 def document_reader() -> Callable[[bytes], Any] | None:

@@ -28,8 +28,6 @@ from serving.container.remote.failures import (
 from serving.container.remote.hosts import Address, AllowedHosts, is_public, resolve
 from serving.rpc.text import safe_text
 
-# A server that can't be connected to is asked once until it answers again.
-MOST_RETRIES = 2
 MASK = "•••"
 _JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
@@ -90,7 +88,8 @@ class HttpClient:
         Retries until the loop's `deadline`; raises RemoteFailure.
         """
         async with self._slots:
-            tries = 1 if self._unreachable else 1 + MOST_RETRIES
+            # A server that can't be connected to is asked once until it answers again.
+            tries = 1 if self._unreachable else 3
             for number in range(1, tries + 1):
                 secret = self.secret  # another one may hold from the next try on
                 request = self._request(

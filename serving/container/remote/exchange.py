@@ -13,8 +13,6 @@ from serving.container.remote.failures import (
     TooLargeAnswer,
 )
 
-# Of one answer: its head, and its body.
-LARGEST_HEAD = 64 << 10
 LARGEST_BODY = 64 << 20
 
 
@@ -76,8 +74,8 @@ class HttpExchange(asyncio.Protocol):
             if not self.closed:
                 self._fail(f"no HTTP: {error}")
         else:
-            if not self._head_complete and self._arrived > LARGEST_HEAD:
-                self._fail(f"a head of more than {LARGEST_HEAD} bytes")
+            if not self._head_complete and self._arrived > 64 << 10:
+                self._fail("a head of more than 65536 bytes")
             elif self._arrived - self._size > LARGEST_BODY:  # such as fields after the body
                 self._fail(f"more than {LARGEST_BODY} bytes beside its body")
 

@@ -37,7 +37,6 @@ from serving.rpc.frames.hello import Hello
 from serving.rpc.text import safe_text
 
 ENTRY = "container"
-STOPPED_WITHIN_S = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -190,10 +189,10 @@ class _Child:
         self._stopping = True
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(STOPPED_WITHIN_S)
+            self._process.wait(5.0)
         end_group(self._process)
         self._hear_out()
-        self._watching.join(STOPPED_WITHIN_S)
+        self._watching.join(5.0)
 
     def _watch(self) -> None:
         """Its end is that of its replica."""

@@ -5,18 +5,20 @@
 ``warm_up()`` may prepare.
 """
 
+import importlib.metadata
 import importlib.util
 import inspect
 import itertools
+import platform
+import re
 import shutil
 import sys
 import weakref
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from serving.container.adapters.archive import new_folder, unpack
-from serving.container.adapters.wheels import Wheel
 from serving.container.failures.container_errors import (
     ArtifactInvalid,
     LoadFailed,
@@ -30,6 +32,8 @@ from serving.container.spec import LoadSpec
 
 ENTRY_MODULES = ("predictor.py", "model.py", "__init__.py")
 CLASS_NAME = "Predictor"
+# A wheel with more than one package says by such an entry point, "package.module:Class", which.
+ENTRY_POINTS = "clipper.predictors"
 HOW = "; what it imports and doesn't bring goes into the version's requirements (requirements=)"
 
 _serial = itertools.count(1)
@@ -76,23 +80,58 @@ def _find_class(spec: LoadSpec, *, name: str, folder: Path) -> type[Any]:
         shutil.copyfile(spec.artifact, entry)
         return _class_of_file(entry, name=name, folder=folder)
     unpack(spec.artifact, into=folder)
-    if Wheel.is_one(folder):
-        return _class_of_wheel(Wheel(folder), folder=folder)
+    if len(wheels := list(importlib.metadata.distributions(path=[str(folder)]))) == 1:
+        return _class_of_wheel(wheels[0], folder=folder)
     return _class_of_file(_find_entry(folder), name=name, folder=folder)
 
 
-def _class_of_wheel(wheel: Wheel, *, folder: Path) -> type[Any]:
+def _class_of_wheel(wheel: importlib.metadata.Distribution, *, folder: Path) -> type[Any]:
     """A wheel's modules have the names that they have where it is installed."""
-    module_name, class_name = wheel.entry(class_name=CLASS_NAME)
+    tags = re.findall(r"(?m)^Tag: (\S+)", wheel.read_text("WHEEL") or "")
+    if not any(map(_fits, tags)):
+        raise ArtifactInvalid(
+            f"expected a wheel for Python 3.{sys.version_info.minor} on {platform.machine()}, "
+            f"got one for {', '.join(tags) or 'nothing'}"
+        )
+    module_name, class_name = _entry_of_wheel(wheel, folder=folder)
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:
         module = importlib.import_module(module_name)
     except BaseException as error:
         let_interrupts_through(error)
-        needs = f"; the wheel needs {wheel.needs}" if isinstance(error, ImportError) else ""
+        needs = f"; the wheel needs {', '.join(wheel.requires or ['nothing'])}"
         raise LoadFailed(f"the artifact failed to import: {explain(error)}{needs}") from error
     return _class_in(module, name=class_name, where=module_name)
+
+
+def _fits(tag: str) -> bool:
+    """Return whether wheels of a tag ("cp311-cp311-manylinux_2_28_x86_64") run here."""
+    pythons, _, rest = tag.partition("-")
+    abi, _, machine = rest.partition("-")
+    minor = sys.version_info.minor
+    known = {"py3", f"py3{minor}", f"cp3{minor}"} & set(pythons.split("."))
+    here = "linux" in machine and machine.endswith(platform.machine())
+    return (bool(known) or abi == "abi3") and (machine == "any" or here)
+
+
+def _entry_of_wheel(wheel: importlib.metadata.Distribution, *, folder: Path) -> tuple[str, str]:
+    """Return the module to import and the class in it: its entry point's, or its only one."""
+    entries = list(wheel.entry_points.select(group=ENTRY_POINTS))
+    if len(entries) == 1 and re.fullmatch(r"[\w.]+\s*:\s*\w+", entries[0].value):
+        return entries[0].module, entries[0].attr
+    modules = sorted(
+        path.stem
+        for path in folder.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").is_file()
+    )
+    if entries or len(modules) != 1:
+        got = ", ".join([*(entry.value for entry in entries), *modules]) or "none"
+        raise ArtifactInvalid(
+            "expected a wheel of one module or package, or one entry point package.module:Class "
+            f"in {ENTRY_POINTS}, got {got}"
+        )
+    return modules[0], CLASS_NAME
 
 
 def _class_of_file(entry: Path, *, name: str, folder: Path) -> type[Any]:
@@ -111,28 +150,10 @@ def _class_of_file(entry: Path, *, name: str, folder: Path) -> type[Any]:
 def _class_in(module: ModuleType, *, name: str, where: str) -> type[Any]:
     found = getattr(module, name, None)
     if not isinstance(found, type):
-        raise ArtifactInvalid(f"expected a class {name} in {where}, got {_instead(module)}")
+        raise ArtifactInvalid(f"expected a class {name} in {where}, got none")
     if not callable(getattr(found, "pred_batch", None)):
-        other = "predict: rename the method" if hasattr(found, "predict") else "none"
-        raise ArtifactInvalid(f"expected {name} to have pred_batch(self, inputs), got {other}")
+        raise ArtifactInvalid(f"expected {name} to have pred_batch(self, inputs), got none")
     return found
-
-
-def _instead(module: ModuleType) -> str:
-    """Name the classes and functions that a module without the expected class has."""
-    own = [found for found in vars(module).values() if _is_own(found, module=module)]
-    models = [found.__name__ for found in own if hasattr(found, "pred_batch")]
-    if models:
-        return f"{', '.join(models)}: rename the class to {CLASS_NAME}"
-    functions = [found.__name__ for found in own if not isinstance(found, type)]
-    if functions:
-        return f"the function {functions[0]}: put it into a class {CLASS_NAME} as pred_batch"
-    return "none"
-
-
-def _is_own(found: Any, *, module: ModuleType) -> bool:
-    is_code = isinstance(found, type | FunctionType)
-    return is_code and getattr(found, "__module__", None) == module.__name__
 
 
 def _find_entry(folder: Path) -> Path:
@@ -157,35 +178,17 @@ def _find_entry(folder: Path) -> Path:
 
 
 def _construct(predictor_class: type[Any], *, folder: Path, device: str) -> Any:
-    arguments = _arguments_of(predictor_class, {"path": folder, "device": device})
+    """Make the Predictor of those that its constructor takes of `path` and `device`."""
+    known = {"path": folder, "device": device}
+    arguments = {
+        name: known[name] for name in inspect.signature(predictor_class).parameters if name in known
+    }
     try:
         return predictor_class(**arguments)
     except BaseException as error:
         let_interrupts_through(error)
         called = f"{predictor_class.__name__}({', '.join(arguments)})"
         raise LoadFailed(f"{called} failed: {explain(error)}{_relative(error)}") from error
-
-
-def _arguments_of(predictor_class: type[Any], known: dict[str, Any]) -> dict[str, Any]:
-    """Return those of the known arguments that the constructor takes, by its parameters' names."""
-    try:
-        parameters = inspect.signature(predictor_class).parameters.values()
-    except (TypeError, ValueError):  # such as of a class written in C
-        return {"path": known["path"]}
-    arguments: dict[str, Any] = {}
-    for parameter in parameters:
-        if parameter.kind is parameter.VAR_KEYWORD:
-            arguments = known | arguments
-        elif parameter.name.lstrip("_") in known and parameter.kind is not parameter.VAR_POSITIONAL:
-            arguments[parameter.name] = known[parameter.name.lstrip("_")]
-        elif (
-            parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
-        ):
-            raise ArtifactInvalid(
-                f"expected {predictor_class.__name__}'s constructor to take {' and '.join(known)} "
-                f"at most, got the parameter {parameter.name!r}: rename it, or give it a default"
-            )
-    return arguments
 
 
 def _relative(error: BaseException) -> str:

@@ -6,7 +6,6 @@ import sys
 import warnings
 import zipfile
 from contextlib import suppress
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -45,9 +44,6 @@ with without("pandas", "pytest"):
     from sklearn.utils.validation import check_is_fitted
 
 logger = logging.getLogger(__name__)
-
-# Below, what could be shared is less than what a replica takes anyway.
-MAPPED_FROM_BYTES = 16 << 20
 
 
 class SklearnModel(FrameworkModel):
@@ -108,14 +104,7 @@ def load(spec: LoadSpec) -> SklearnModel:
     _check_releases(caught, allowed=spec.allow_stale_libraries)
     method = method_of(spec)
     if not callable(getattr(estimator, method, None)):
-        hint = (
-            ": a function is served by the runtime python, in a class Predictor as pred_batch"
-            if isinstance(estimator, FunctionType)
-            else ""
-        )
-        raise ArtifactInvalid(
-            f"expected a model with {method}(), got {type(estimator).__name__}{hint}"
-        )
+        raise ArtifactInvalid(f"expected a model with {method}(), got {type(estimator).__name__}")
     _check_fitted(estimator)
     # Arrays have no names: a model that was fitted on a data frame would warn at every batch.
     warnings.filterwarnings("ignore", message="X does not have valid feature names")
@@ -161,8 +150,8 @@ def _read(spec: LoadSpec) -> Any:
 
 
 def _read_pickle(spec: LoadSpec) -> Any:
-    """Map the arrays of a large uncompressed file of joblib instead of reading them."""
-    if spec.artifact.stat().st_size >= MAPPED_FROM_BYTES and spec.starts_with(UNCOMPRESSED):
+    """Map the arrays of an uncompressed file of joblib of 16 MiB or more: replicas share them."""
+    if spec.artifact.stat().st_size >= 16 << 20 and spec.starts_with(UNCOMPRESSED):
         with suppress(OSError):  # such as of more arrays than the kernel maps
             return joblib.load(spec.artifact, mmap_mode="c")
     return joblib.load(spec.artifact)

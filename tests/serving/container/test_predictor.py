@@ -250,10 +250,6 @@ def test_what_a_model_raised_is_noted_with_its_own_lines_and_a_count() -> None:
         ("ab", b"expected a sequence of 2 outputs, got str"),
         ({1: 2, 3: 4}, b"expected a sequence of 2 outputs, got dict"),
         (np.float64(3), b"expected a sequence of 2 outputs, got float"),
-        (
-            [np.zeros(2)] * 3,
-            b"expected 2 outputs for 2 inputs, got 3 of 2 each: return list(zip(*outputs))",
-        ),
     ],
 )
 def test_wrong_outputs_fail_the_batch(outputs: Any, message: bytes) -> None:
@@ -286,13 +282,6 @@ def test_warming_up_answers_one_row_and_a_small_batch() -> None:
 def test_a_model_that_cannot_answer_fails_to_warm_up() -> None:
     predictor = ModelPredictor(Raising(lambda: OSError("gone")), input_type="doubles")
     with pytest.raises(WarmUpFailed, match="failed to answer 1 zeros: OSError: gone"):
-        predictor.warm_up()
-
-
-def test_a_model_that_fails_over_a_frame_is_told_that_it_was_given_one() -> None:
-    model = Raising(lambda: OSError("gone"))
-    predictor = ModelPredictor(model, input_type="columns", example=b'{"a": 1}')
-    with pytest.raises(WarmUpFailed, match="its example, given as a DataFrame: OSError: gone"):
         predictor.warm_up()
 
 

@@ -17,8 +17,6 @@ DTYPES = {
     **{f"INT{bits}": np.dtype(f"<i{bits // 8}") for bits in (8, 16, 32, 64)},
     **{f"UINT{bits}": np.dtype(f"<u{bits // 8}") for bits in (8, 16, 32, 64)},
 }
-# Arrays of nothing that an output may have.
-MOST_EMPTY = 1 << 20
 _LENGTH = struct.Struct("<I")
 _BY_KIND = {"b": "BOOL", "i": "INT64", "u": "UINT64", "f": "FP64"}
 
@@ -59,8 +57,8 @@ class TensorAnswer:
             raise BrokenAnswer(f"expected an output for each of {count} inputs, got {shape}")
         array = _array(output, content=content)
         # Of an output without values its shape alone says how many arrays it is made of.
-        if not array.size and math.prod(size or 1 for size in shape) > MOST_EMPTY:
-            raise BrokenAnswer(f"expected at most {MOST_EMPTY} empty arrays in an output")
+        if not array.size and math.prod(size or 1 for size in shape) > 1 << 20:
+            raise BrokenAnswer(f"expected at most {1 << 20} empty arrays in an output")
         try:
             array = array.reshape(shape)
         except ValueError:

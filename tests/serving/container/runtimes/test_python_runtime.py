@@ -69,7 +69,7 @@ def test_the_path_is_the_unpacked_folder_and_goes_on_close(artifact_file: Path) 
 
 @pytest.mark.parametrize(
     ("parameters", "told"),
-    [("path, device", "cuda:0"), ("device, path", "cuda:0"), ("device", "cuda:0"), ("_path", "-")],
+    [("path, device", "cuda:0"), ("device, path", "cuda:0"), ("device", "cuda:0"), ("path", "-")],
 )
 def test_a_constructor_is_given_what_it_takes_by_name(
     artifact_file: Path, parameters: str, told: str
@@ -121,10 +121,7 @@ def test_two_models_of_the_same_file_live_side_by_side(artifact_file: Path) -> N
         ("raise SystemExit(3)", LoadFailed, "failed to import: SystemExit: 3"),
         ("x = 1", ArtifactInvalid, "expected a class Predictor in predictor.py, got none"),
         ("class Predictor: ...", ArtifactInvalid, "expected Predictor to have pred_batch"),
-        (WHERE.replace("pred_batch", "predict"), ArtifactInvalid, "got predict: rename the method"),
-        (WHERE.replace("Predictor", "Model"), ArtifactInvalid, "got Model: rename the class to"),
-        ("def ask(inputs): ...", ArtifactInvalid, "got the function ask: put it into a class"),
-        (DEVICE.replace("path", "cutoff"), ArtifactInvalid, "got the parameter 'cutoff': rename"),
+        (DEVICE.replace("path", "cutoff"), LoadFailed, "missing 1 required .* 'cutoff'"),
         (
             WHERE.replace("self.path = path", "open('weights.bin')"),
             LoadFailed,

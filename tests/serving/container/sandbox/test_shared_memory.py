@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from serving.container.runtimes.sklearn import MAPPED_FROM_BYTES, load
+from serving.container.runtimes.sklearn import load
 from serving.container.spec import LoadSpec
 
 FEATURES = 64
-SIZE = 2 * MAPPED_FROM_BYTES
+SIZE = 32 << 20
 
 
 class Nearest(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # it has no types
@@ -86,7 +86,7 @@ def test_what_a_model_writes_is_its_own_and_the_file_stays(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "options",
-    [{"compress": 1, "size": MAPPED_FROM_BYTES * 9 // 8}, {"size": MAPPED_FROM_BYTES // 2}],
+    [{"compress": 1, "size": 18 << 20}, {"size": 8 << 20}],
     ids=["compressed", "small"],
 )
 def test_others_are_read(tmp_path: Path, options: dict[str, int]) -> None:
