@@ -35,8 +35,6 @@ from selection.reliability import Factors, redistributed, relative
 
 # e**-700 is still a normal float: shares of hopeless arms stay positive.
 LOWEST_EXPONENT = -700.0
-# Bounds one step to eta * 1,000, at the price of a slight bias for arms asked more rarely.
-LOWEST_PROPENSITY = 1e-3
 
 
 class Selection(NamedTuple):

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -88,11 +88,9 @@ class OutputStore:
         *,
         capacity_bytes: int = (64 << 20),
         budget_bytes: int = BUDGET_BYTES,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._redis = redis
         self._budget = budget_bytes
-        self._clock = clock
         self.kept_bytes = self.evicted = self.dropped = 0
         self.paused = False
         self._capacity = capacity_bytes
@@ -150,7 +148,7 @@ class OutputStore:
         )
         call = ScriptCall(
             keys=[OUTPUTS_INDEX, OUTPUTS_BYTES],
-            arguments=[self._budget, f"{self._clock():.3f}", OUTPUTS, *entries],
+            arguments=[self._budget, f"{time.time():.3f}", OUTPUTS, *entries],
         )
         [(self.kept_bytes, evicted)] = await SCRIPT.run(self._redis, [call])
         self.evicted += evicted

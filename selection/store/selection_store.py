@@ -23,7 +23,6 @@ from selection.store.redis_keys import GLOBAL_CONTEXT, REDIS_ERRORS, redis_neede
 from selection.store.scripts import Script, ScriptCall
 from selection.store.state_record import StateRecord, describe, parse_record, prepared
 
-READ_TIMEOUT_S = 2.0
 COPIES = 4096
 
 # KEYS  states
@@ -227,7 +226,7 @@ class SelectionStore:
         """Read these copies anew, each known by its application's id and its context."""
         started = self._clock()
         try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
+            async with asyncio.timeout(2.0):
                 read = await self._read(keys)
         except Exception as error:  # noqa: BLE001  (whatever stands there, others are to be read)
             self._log_once.began(error)
@@ -256,7 +255,7 @@ class SelectionStore:
 
     async def _flush(self) -> None:
         try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
+            async with asyncio.timeout(2.0):
                 await self._counts.flush()
                 await self._asks.flush()
                 await self.input_samples.flush()

@@ -132,13 +132,9 @@ def known_of(
 def _recommendation(found: Recommendation | None) -> dict[str, Any] | None:
     if found is None:
         return None
-    return {
-        "arm": found.arm,
-        "state": found.state,
-        "confidence": found.confidence,
-        "since": iso(found.since_ms / 1000.0) if found.since_ms else None,
-        "labels": found.labels,
-    }
+    values = found._asdict()
+    since_ms = values.pop("since_ms")
+    return {**values, "since": iso(since_ms / 1000.0) if since_ms else None}
 
 
 def moment(seconds: float | None) -> datetime | None:

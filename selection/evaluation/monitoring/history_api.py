@@ -114,14 +114,12 @@ class HistoryView(ManagementView):
         return Response(history(found, since=since, until=until))
 
 
-def period_of(
-    parameters: Mapping[str, str], *, now: datetime | None = None
-) -> tuple[datetime, datetime]:
+def period_of(parameters: Mapping[str, str]) -> tuple[datetime, datetime]:
     """Return `since` and `until`, by default the last hour."""
     unknown = sorted(set(parameters) - set(PARAMETERS))
     if unknown:
         raise BadRequest(f"Expected only {' and '.join(PARAMETERS)}, got {', '.join(unknown)}.")
-    until = moment_in(parameters, "until") or now or datetime.now(UTC)
+    until = moment_in(parameters, "until") or datetime.now(UTC)
     # The period if none is given.
     since = moment_in(parameters, "since") or until - timedelta(hours=1)
     check_period(since=since, until=until)

@@ -91,8 +91,6 @@ def what_if(
     span: Span,
     targets: Iterable[WhatIfTarget] = (),
     usual: bool = True,
-    # Seconds of a processor.
-    time_limit_s: float = 10.0,
     clock: Callable[[], float] | None = None,
 ) -> Outlook:
     """Estimate what each target would have earned; with the `usual` ones first, if wanted.
@@ -106,7 +104,8 @@ def what_if(
         began = clock()
         spec, weights = application_with_arms(application)
         kept = kept_feedback(spec.id, span=span, rule=answer_rule_of(spec))
-        until = began + time_limit_s
+        # Seconds of a processor.
+        until = began + 10.0
         evaluation = Evaluation(
             spec, weights=weights, kept=kept, span=span, until=until, clock=clock
         )

@@ -53,10 +53,9 @@ class _Waiting(NamedTuple):
 class DueReceipts:
     """Receipts by application; without room, or while `paused`, they are dropped and counted."""
 
-    def __init__(self, redis: Redis, *, kept: int = 100_000, waiting: int = 20_000) -> None:
+    def __init__(self, redis: Redis, *, kept: int = 100_000) -> None:
         self._redis = redis
         self._most_kept = kept
-        self._most_waiting = waiting
         self._waiting: deque[_Waiting] = deque()
         self.writer = WriteBehind(
             what="receipts with a default reward",
@@ -74,7 +73,8 @@ class DueReceipts:
 
     def add(self, application: ApplicationSpec, *, token: str, issued_at_ms: int) -> None:
         """Keep a receipt until its application's feedback window is over."""
-        if self.paused or len(self._waiting) >= self._most_waiting:
+        # So many wait for Redis at most.
+        if self.paused or len(self._waiting) >= 20_000:
             self.dropped += 1
             return
         window_s = application.feedback_window_s

@@ -189,14 +189,11 @@ def _take_off(
         pipe.execute()
 
 
-# A drain that dies holding the lock delays the next one by so long. A batch that takes longer ends
-# the drain; were another one begun meanwhile, a row that both insert would still be one.
-LOCK_TTL_S = 5.0
-
-
 def drain_feedback() -> int:
     """Move what waits in the stream into the database; return how many entries that was."""
-    with exclusively(PERSIST_LOCK, ttl_s=LOCK_TTL_S) as lock:
+    # A drain that dies holding the lock delays the next one by so long. A batch that takes longer
+    # ends the drain; were another one begun meanwhile, a row that both insert would still be one.
+    with exclusively(PERSIST_LOCK, ttl_s=5.0) as lock:
         if lock is None:
             logger.info("feedback is being persisted elsewhere")
             return 0

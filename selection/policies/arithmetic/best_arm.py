@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# The exponent of e down to which tails matter.
-DEPTH = 15.0
-
 
 def best_of_betas(parameters: Sequence[tuple[float, float]]) -> list[float]:
     """Return each arm's chance that its draw from Beta(a, b) is the highest, exact to 1e-5.
@@ -25,8 +22,10 @@ def best_of_betas(parameters: Sequence[tuple[float, float]]) -> list[float]:
     peak = np.log(a / b)
     width = np.sqrt(1.0 / a + 1.0 / b)
     # Beyond the bell the tails fall like exp(a t) to the left and exp(-b t) to the right.
-    bell = math.sqrt(2.0 * DEPTH)
-    nodes = _grid(peak, width, left=bell + DEPTH / (a * width), right=bell + DEPTH / (b * width))
+    # Down to e**-15 they matter.
+    depth = 15.0
+    bell = math.sqrt(2.0 * depth)
+    nodes = _grid(peak, width, left=bell + depth / (a * width), right=bell + depth / (b * width))
     scales = [math.lgamma(x + y) - math.lgamma(x) - math.lgamma(y) for x, y in parameters]
     log_complement = np.logaddexp(0.0, nodes)
     odds = np.exp(nodes - log_complement)

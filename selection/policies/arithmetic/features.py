@@ -13,9 +13,6 @@ from core.errors import BadRequest
 # By position, or by name; a text stands for itself: "city": "Rome" is a feature of its own.
 Features = Sequence[float] | Mapping[str, float | str]
 
-# Larger features would drown all others, and their products could overflow.
-LARGEST_FEATURE = 1e6
-
 
 def encode(features: Features, *, dimensions: int, buckets: int) -> tuple[float, ...]:
     """Return as many numbers as there are buckets. Raises `BadRequest` for unfit features."""
@@ -54,11 +51,9 @@ def _named(features: Mapping[str, float | str], *, buckets: int) -> tuple[float,
 
 
 def _check(x: float) -> float:
-    if not -LARGEST_FEATURE <= x <= LARGEST_FEATURE:
-        raise BadRequest(
-            f"features: expected numbers from {-LARGEST_FEATURE:g} to {LARGEST_FEATURE:g}, "
-            f"got {x:g}."
-        )
+    # Larger features would drown all others, and their products could overflow.
+    if not -1e6 <= x <= 1e6:
+        raise BadRequest(f"features: expected numbers from -1e+06 to 1e+06, got {x:g}.")
     return x
 
 

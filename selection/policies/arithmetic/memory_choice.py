@@ -145,9 +145,6 @@ def _logistic(x: float) -> float:
 
 # --- bounds of the mean reward ------------------------------------------------------------------
 
-# Confidence is drawn from so many values, equally likely.
-DRAWS = 16
-
 
 def highest_bound(
     known: Belief, *, exploration: float, among: Sequence[bool] | None = None
@@ -155,7 +152,7 @@ def highest_bound(
     """Return each arm's chance to have the highest bound; arms that tie share."""
     # By this root of an even draw most widths are near the whole one, so that no arm that could be
     # best is left for long.
-    shares = ((np.arange(DRAWS) + 0.5) / DRAWS) ** 0.3
+    shares = ((np.arange(16) + 0.5) / 16) ** 0.3
     bounds = upper_bounds(known, exploration=exploration * shares)
     if among is not None:
         bounds[:, ~np.array(among)] = -1.0

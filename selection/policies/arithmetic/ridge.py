@@ -14,9 +14,8 @@ from selection.policies.arithmetic.sums import Vector
 
 Array = NDArray[np.float64]
 
-# The share of the width in a confidence that is drawn, of so many equally likely values.
-DRAWS = 16
-WIDTHS = np.sqrt((np.arange(DRAWS) + 0.5) / DRAWS)
+# The share of the width in a confidence that is drawn, of sixteen equally likely values.
+WIDTHS = np.sqrt((np.arange(16) + 0.5) / 16)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

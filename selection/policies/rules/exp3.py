@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from selection.policies.arithmetic.sums import Statistics, Vector
 from selection.policies.policy import (
-    LOWEST_PROPENSITY,
     Exponential,
     Observation,
     Prepared,
@@ -35,7 +34,8 @@ class Exp3(Exponential):
         )
 
     def observe(self, seen: Observation) -> dict[str, Vector]:
+        # One step is at most eta * 1,000, with a slight bias for arms asked more rarely.
         return {
-            arm: (-self.eta * loss / max(seen.propensities[arm], LOWEST_PROPENSITY),)
+            arm: (-self.eta * loss / max(seen.propensities[arm], 1e-3),)
             for arm, loss in seen.losses.items()
         }

@@ -12,7 +12,6 @@ import psutil
 import pytest
 from redis import Redis
 
-from selection.feedback.persistence.drain import LOCK_TTL_S
 from selection.store.redis_keys import PERSIST_LOCK
 from tests.integration.conftest import Digits
 from tests.integration.stack import PAUSE_S, Load, Stack, eventually
@@ -204,7 +203,7 @@ def counted_once(stack: Stack, application: str, *, context: str) -> set[int]:
 def leave_its_lock(stack: Stack) -> None:
     """Leave the lock of a drain behind, as the control worker does that is killed in one."""
     with Redis.from_url(stack.redis_url) as kept:
-        kept.set(PERSIST_LOCK, "a dead drain", px=int(LOCK_TTL_S * 1000), nx=True)
+        kept.set(PERSIST_LOCK, "a dead drain", px=5000, nx=True)
 
 
 def replaced(pid_of: Callable[[], int], killed: int) -> bool:

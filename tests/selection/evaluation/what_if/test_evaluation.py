@@ -133,7 +133,7 @@ def test_a_policy_of_an_application_that_routes_nothing_has_nothing_to_choose(
 def test_what_the_time_does_not_suffice_for_is_said_to_be_left_out(digits: Application) -> None:
     keep(digits, [asked({"svm:1": 1.0}, propensity=0.5, routed=ARMS) for _ in range(3000)])
     ticks = iter(range(10_000))
-    outlook = what_if(digits, span=Span(), time_limit_s=10, clock=lambda: float(next(ticks)))
+    outlook = what_if(digits, span=Span(), clock=lambda: float(next(ticks)))
     reasons = [one.estimate.explanation for one in outlook.results]
     assert "the time" not in reasons[0]
     assert "the time for this question was used up" in reasons[-1]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from selection.policies.arithmetic.memory_choice import (
-    DRAWS,
     Belief,
     choose_beliefs,
     divergence,
@@ -60,10 +59,10 @@ def test_the_bound_is_wilsons(exploration: float) -> None:
 def test_the_chances_are_how_often_each_bound_is_highest() -> None:
     known = Belief(np.array([200.0, 8.0, 30.0]), np.array([160.0, 4.3, 20.0]))
     wins = [0, 0, 0]
-    for draw in range(DRAWS):
-        exploration = np.array([((draw + 0.5) / DRAWS) ** 0.3])
+    for draw in range(16):
+        exploration = np.array([((draw + 0.5) / 16) ** 0.3])
         wins[int(upper_bounds(known, exploration=exploration)[0].argmax())] += 1
-    assert highest_bound(known, exploration=1.0) == [won / DRAWS for won in wins]
+    assert highest_bound(known, exploration=1.0) == [won / 16 for won in wins]
     assert len([won for won in wins if won]) > 1
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from selection.policies import Policy
-from selection.policies.arithmetic.ridge import DRAWS
 from selection.policies.arithmetic.sums import State, join, learn
 from selection.policies.rules.rand_linucb import RandLinUCB, RandomisedBounds
 
@@ -51,8 +50,8 @@ def by_hand(events: list[Event], x: np.ndarray) -> dict[str, float]:
     together = sum(matrices.values()) + RIDGE * np.eye(4)
     shared = np.linalg.solve(together, sum(rewarded.values()))
     won = dict.fromkeys(ARMS, 0)
-    for draw in range(DRAWS):
-        u = (draw + 0.5) / DRAWS
+    for draw in range(16):
+        u = (draw + 0.5) / 16
         bounds = {}
         for arm in ARMS:
             penalised = matrices[arm] + RIDGE * np.eye(4)
@@ -60,7 +59,7 @@ def by_hand(events: list[Event], x: np.ndarray) -> dict[str, float]:
             spread = x @ np.linalg.solve(penalised, x)
             bounds[arm] = (shared + own) @ x + ALPHA * np.sqrt(u * spread)
         won[max(bounds, key=bounds.__getitem__)] += 1
-    return {arm: count / DRAWS for arm, count in won.items()}
+    return {arm: count / 16 for arm, count in won.items()}
 
 
 def test_chances_are_how_often_each_bound_is_the_highest() -> None:
