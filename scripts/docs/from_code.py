@@ -66,12 +66,13 @@ def metrics(about: str) -> str:
     """Return the metrics `clipper_{about}_*`; of `process`, all that no other table has."""
     return "\n".join(
         f"- {code(name)} ({metric.type}): {metric.documentation}{_by(metric)}"
-        for name, metric in _named().items()
+        for name, metric in named_metrics().items()
         if _about(name) == about
     )
 
 
-def _named() -> dict[str, Metric]:
+def named_metrics() -> dict[str, Metric]:
+    """Return every metric by its name, a counter with its suffix."""
     suffix = {"counter": "_total"}
     return {m.name + suffix.get(m.type, ""): m for m in metric_families()}
 

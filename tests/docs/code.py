@@ -12,12 +12,8 @@ from django.urls import URLPattern, URLResolver
 from clipper_site import urls as site_urls
 from clipper_site.stack.processes import MARK
 from clipper_site.stack.supervision import CONFIG
-from core.errors import ClipperError
 from registry.api.error_shape import unknown_url
 from serving.endpoints import paths
-from serving.engine.stats import VersionStats
-from serving.metrics.exposition import exposition
-from serving.metrics.published import Metrics, Reading
 from tests.architecture.source import LAYERS
 from tests.docs.documents import ROOT, url_shape
 
@@ -44,18 +40,6 @@ def redis_keys() -> set[str]:
 def settings_of_supervisord() -> set[str]:
     """Names that supervisord.conf takes from the environment, and the mark of each process."""
     return {MARK, *re.findall(r"%\(ENV_(\w+)\)s", CONFIG.read_text())}
-
-
-def errors() -> set[tuple[int, str]]:
-    """Status and code of every error."""
-    return {(error.status, error.code) for error in _family(ClipperError)}
-
-
-def _family(error: type[ClipperError]) -> Iterator[type[ClipperError]]:
-    yield error
-    for derived in error.__subclasses__():
-        if derived.__module__.partition(".")[0] in LAYERS:
-            yield from _family(derived)
 
 
 def urls() -> set[str]:
@@ -110,17 +94,3 @@ def _shape_of_pattern(pattern: str) -> str:
     text = re.sub(r"\(\?!(\(\?:.*?\))?.*?\)", "", pattern).removeprefix("^").removesuffix("$")
     text = re.sub(r"\(\?P<\w+>[^)]*\)", "{}", text).replace("/?", "")
     return url_shape("/" + text.lstrip("/"))
-
-
-def metrics() -> dict[str, str]:
-    """Name and type of every metric, as Prometheus would read them."""
-    counted = Metrics(process_id="web", pid=1)
-    counted.of_application("digits").record(seconds=0.01, default=False, slo_ms=50.0)
-    document = counted.document(
-        at=0.0, now=0.0, rss_bytes=1, versions={"svm:1": Reading(VersionStats(), 0, 0)}
-    )
-    return dict(
-        line.split()[2:4]
-        for line in exposition([document]).decode().splitlines()
-        if line.startswith("# TYPE")
-    )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.docs.from_code import family, named_metrics
 from tests.docs import code
 from tests.docs.documents import FENCE, PAGES, ROOT, everything, without_code, words
 
@@ -63,8 +64,8 @@ def test_every_setting_that_is_mentioned_exists() -> None:
 def test_every_metric_that_is_mentioned_exists() -> None:
     known = set(NO_METRICS)
     suffixes_of = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("", "_sum", "_count")}
-    for metric, kind in code.metrics().items():
-        suffixes = suffixes_of.get(kind, ("",))
+    for metric, described in named_metrics().items():
+        suffixes = suffixes_of.get(described.type, ("",))
         # The family's name without the suffix of its counter is how benchmarks speak of it.
         known |= {metric, metric.removesuffix("_total"), *(metric + s for s in suffixes)}
     assert words(r"clipper_[a-z_]+", text=everything()) - known == set()
@@ -73,7 +74,7 @@ def test_every_metric_that_is_mentioned_exists() -> None:
 def test_every_error_that_an_example_shows_exists() -> None:
     shown = set(re.findall(r'"code": ?"(\w+)"', everything()))
     assert "invalid_input" in shown
-    assert shown <= {found for _, found in code.errors()}
+    assert shown <= {error.code for error in family()}
 
 
 def test_every_check_that_is_mentioned_exists() -> None:
