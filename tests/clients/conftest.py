@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client import Client
-from tests.clients.sources import source_of
+from tests.clients.sources import Rows, predictor
 from tests.clients.terminal import Terminal
 from tests.integration.stack import Stack
 
@@ -67,17 +66,17 @@ def client(stack: Stack, key: str) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def rows() -> NDArray[np.float64]:
+def rows() -> Rows:
     return np.random.default_rng(7).normal(size=(2_000, FEATURES))
 
 
 @pytest.fixture(scope="session")
-def linear(rows: NDArray[np.float64]) -> LogisticRegression:
+def linear(rows: Rows) -> LogisticRegression:
     return LogisticRegression().fit(rows, (rows[:, 0] > 0).astype(int))
 
 
 @pytest.fixture(scope="package")
-def churn(client: Client, linear: LogisticRegression, rows: NDArray[np.float64]) -> str:
+def churn(client: Client, linear: LogisticRegression, rows: Rows) -> str:
     """An application, and its model of the same name, that is deployed by the client."""
     client.deploy("churn", linear, example=rows[:5], app="churn", slo_ms=1_000)
     return "churn"
@@ -87,6 +86,6 @@ def churn(client: Client, linear: LogisticRegression, rows: NDArray[np.float64])
 def echo(client: Client, tmp_path_factory: pytest.TempPathFactory) -> str:
     """An application whose model answers with what it was asked."""
     source = tmp_path_factory.mktemp("echo") / "echo.py"
-    source.write_text(source_of("echo"))
+    source.write_text(predictor())
     client.deploy("echo", source, input_type="json", app="echo", slo_ms=1_000)
     return "echo"

@@ -2,15 +2,12 @@
 
 import asyncio
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client import AsyncClient, ClipperError
+from tests.clients.sources import Rows
 from tests.integration.stack import Stack
-
-Rows = NDArray[np.float64]
 
 
 async def test_it_deploys_asks_and_takes_feedback(

@@ -11,19 +11,12 @@ import yaml
 from clipper_client import Client, ClipperError
 from clipper_client.declarations.document import document_of, read
 from clipper_client.declarations.plan import Change, plan
-from clipper_client.declarations.state import State, exported
+from clipper_client.declarations.state import State
+from tests.clients.sources import predictor
 from tests.clients.terminal import Terminal
 from tests.integration.stack import Stack
 
 ROW = json.dumps([0.0] * 30)
-PREDICTOR = """
-class Predictor:
-    def __init__(self, path):
-        pass
-
-    def pred_batch(self, inputs):
-        return [{answer}] * len(inputs)
-"""
 
 
 class Folder:
@@ -71,7 +64,7 @@ class Folder:
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     for name, answer in (("1.py", 1), ("2.py", 7)):
-        (tmp_path / name).write_text(PREDICTOR.format(answer=answer))
+        (tmp_path / name).write_text(predictor(answer=f"return [{answer}] * len(inputs)"))
     return Folder(tmp_path)
 
 
@@ -259,8 +252,6 @@ THERE = State(
     keys={"k": KEY},
 )
 
-NO_OTHERS: dict[str, Any] = {"applications": {}, "keys": {}}
-
 
 def planned(declared: dict[str, Any], *, prune: bool = False, own_key: str = "") -> list[Change]:
     document = document_of(declared, path=Path("clipper.yaml"))
@@ -368,21 +359,6 @@ def test_a_version_goes_after_what_may_pin_it() -> None:
     }
     steps = [f"{c.action} {c.kind} {c.name}" for c in planned(declared, prune=True)]
     assert steps == ["create application b", "delete application a", "delete version m:0"]
-
-
-def test_a_secret_is_exported_as_the_variable_that_it_would_be_taken_from() -> None:
-    versions = {"1": REMOTE | {"has_secret": True, "device": "cpu", "signature": {"inputs": []}}}
-    state = State(models={"a-b": MODEL | {"name": "a-b"}}, versions={"a-b": versions}, **NO_OTHERS)
-    assert exported(state, keys=False)["models"][0]["versions"] == [
-        {
-            "version": "1",
-            **FAR,
-            "runtime": "remote",
-            "signature": {"inputs": []},
-            "replicas": 1,
-            "secret_from": "A_B_1_SECRET",
-        }
-    ]
 
 
 def test_only_named_sections_are_pruned_and_never_ones_own_key() -> None:

@@ -10,21 +10,18 @@ import pandas as pd
 import polars as pl
 import pytest
 import xgboost
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client import Client, ClipperError, ClipperWarning
 from tests.clients.busy_server import Planned, serving
-from tests.clients.sources import source_of
-
-Rows = NDArray[np.float64]
+from tests.clients.sources import Rows, predictor
 
 
 def test_a_version_that_does_not_load_raises_with_its_reason(
     client: Client, tmp_path: Path
 ) -> None:
     source = tmp_path / "model.py"
-    source.write_text(source_of("broken"))
+    source.write_text(predictor(load="raise RuntimeError('the weights are gone')"))
     with pytest.raises(ClipperError, match="the weights are gone") as caught:
         client.deploy("broken", source, input_type="json", app="broken")
     assert caught.value.code == "release_failed"
@@ -46,14 +43,6 @@ def test_an_application_that_is_there_gets_what_is_asked_for(
     client.deploy(churn, linear, app=churn, slo_ms=900, default_output=-1)
     found = client.request("GET", f"applications/{churn}")
     assert (found["slo"]["latency_ms"], found["default_output"]) == (900.0, -1)
-
-
-def test_a_version_that_is_there_is_refused(
-    client: Client, churn: str, linear: LogisticRegression
-) -> None:
-    with pytest.raises(ClipperError) as caught:
-        client.deploy(churn, linear, version="1")
-    assert (caught.value.code, caught.value.status) == ("conflict", 409)
 
 
 def test_a_class_of_a_module_is_sent_with_its_module(
@@ -89,7 +78,7 @@ def test_a_file_or_folder_comes_with_what_loads_it(
 
 
 def test_a_folder_of_python_comes_with_its_requirements(client: Client, tmp_path: Path) -> None:
-    (tmp_path / "predictor.py").write_text(source_of("echo"))
+    (tmp_path / "predictor.py").write_text(predictor())
     (tmp_path / "requirements.txt").write_text("numpy>=1\n")
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     (tmp_path / "pyproject.toml").write_text(f'[project]\nrequires-python = "=={own}.*"\n')

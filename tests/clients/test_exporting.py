@@ -2,21 +2,18 @@
 
 import csv
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from clipper_client import Answer, AsyncClient, Client, ClipperError, query_of
+from clipper_client import Answer, Client, ClipperError, query_of
 from clipper_client.operations import exporting
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
+from tests.clients.sources import Rows
 from tests.clients.terminal import Terminal
-from tests.integration.stack import Stack, eventually
-
-Rows = NDArray[np.float64]
+from tests.integration.stack import eventually
 
 
 def test_a_receipt_tells_the_number_of_its_query() -> None:
@@ -67,14 +64,6 @@ def test_labels_come_back_by_query(
     assert exported(client, churn, versions="none:1") == []
     with pytest.raises(ClipperError, match="keeps no inputs"):
         client.export(churn, kinds="predictions")
-
-
-async def test_the_async_client_has_it_too(
-    stack: Stack, key: str, churn: str, labels: dict[str, int]
-) -> None:
-    async with AsyncClient(stack.url, key) as client:
-        frame = await client.export(churn, kinds="decisions", until=datetime.now(UTC))
-    assert labels.keys() <= set(frame["query"])
 
 
 @pytest.mark.usefixtures("known")

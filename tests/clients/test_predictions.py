@@ -5,16 +5,14 @@ from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client import Client, ClipperError
 from clipper_client.options import QueryOptions, ScoreOptions
 from serving.endpoints.predictions.predict_request import PredictRequest
 from serving.endpoints.predictions.score import ScoreRequest
+from tests.clients.sources import Rows
 from tests.integration.stack import Stack, eventually
-
-Rows = NDArray[np.float64]
 
 
 def test_a_question_may_say_what_the_server_knows() -> None:

@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client import AsyncClient, Client, ClipperError
 from tests.clients.busy_server import Planned, serving
+from tests.clients.sources import Rows
 from tests.integration.stack import Stack
-
-Rows = NDArray[np.float64]
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +25,6 @@ def test_every_row_has_its_output_in_order(
     client: Client, churn: str, many: Rows, linear: LogisticRegression
 ) -> None:
     assert client.score(churn, many) == linear.predict(many).tolist()
-
-
-def test_rows_may_come_from_a_generator(
-    client: Client, churn: str, many: Rows, linear: LogisticRegression
-) -> None:
-    def rows() -> Iterator[Any]:
-        yield from many[:700]
-
-    assert client.score(churn, rows()) == linear.predict(many[:700]).tolist()
 
 
 def test_large_rows_are_not_held_until_there_are_many() -> None:

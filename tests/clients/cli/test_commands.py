@@ -3,17 +3,14 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import skops.io
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client import Client
+from tests.clients.sources import Rows, predictor
 from tests.clients.terminal import Terminal
 from tests.integration.stack import Stack, eventually
-
-Rows = NDArray[np.float64]
 
 
 @pytest.fixture
@@ -56,11 +53,7 @@ def test_it_deploys_a_file_asks_it_and_rolls_it_back(
 @pytest.mark.usefixtures("known")
 def test_what_its_check_warns_of_is_said(terminal: Terminal, tmp_path: Path) -> None:
     source = tmp_path / "model.py"
-    source.write_text(
-        "class Predictor:\n"
-        "    def __init__(self, path): pass\n"
-        "    def pred_batch(self, inputs): return [0] * len(inputs)\n"
-    )
+    source.write_text(predictor(answer="return [0] * len(inputs)"))
     printed = terminal.types("deploy", "unasked", source, "--input-type", "json")
     assert printed == "unasked:1 is live\n"
     assert terminal.complaint.startswith("clipper: warning: unasked:1: Its check asked it no")

@@ -5,18 +5,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from clipper_client import Client
 from tests.clients.conftest import FEATURES
+from tests.clients.sources import Rows
 from tests.clients.terminal import Terminal
 
-Rows = NDArray[np.float64]
 pytestmark = pytest.mark.usefixtures("known")
 
 

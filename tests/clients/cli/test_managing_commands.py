@@ -10,25 +10,15 @@ from math import inf
 from pathlib import Path
 from threading import Timer
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client import Client
 from clipper_client.cli.top import numbers_in, quantile, rates
 from clipper_site.stack.layout import ROOT
+from tests.clients.sources import Rows, predictor
 from tests.clients.terminal import Terminal
 from tests.integration.stack import Stack
-
-Rows = NDArray[np.float64]
-TALKATIVE = """
-class Predictor:
-    def __init__(self, path): pass
-    def pred_batch(self, inputs):
-        for given in inputs: print("asked about", given, flush=True)
-        return [0] * len(inputs)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +96,8 @@ def test_what_is_in_use_stays_and_the_rest_is_deleted(
 @pytest.fixture
 def talkative(client: Client, tmp_path: Path) -> Iterator[str]:
     source = tmp_path / "talkative.py"
-    source.write_text(TALKATIVE)
+    prints = "[print('asked about', given, flush=True) for given in inputs]"
+    source.write_text(predictor(answer=f"{prints}; return [0] * len(inputs)"))
     client.deploy("talkative", source, input_type="json", example=1, app="talkative", slo_ms=1_000)
     yield "talkative"
     client.scale("talkative", 0)  # others want its slot

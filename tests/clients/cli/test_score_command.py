@@ -11,15 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client.cli.tables import rows_in
 from clipper_site.stack.layout import ROOT
 from tests.clients.busy_server import Planned, serving
+from tests.clients.sources import Rows
 from tests.clients.terminal import Terminal
-
-Rows = NDArray[np.float64]
 
 WITHIN_S = 30.0
 

@@ -15,18 +15,11 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from tests.clients.sources import predictor
+
 # Writes what is uploaded into a folder, and returns where it is.
 Artifact = Callable[[Path], Any]
 
-PREDICTOR = """{head}
-
-class Predictor:
-    def __init__(self, path):
-        {load}
-
-    def pred_batch(self, inputs):
-        {answer}
-"""
 DIRECTORY_ENTRY = b"PK\x01\x02"
 X = np.random.default_rng(3).normal(size=(40, 4))
 
@@ -40,7 +33,7 @@ def python(
 ) -> Path:
     """A module of three numbers in, one out, unless something else is said."""
     path = folder / "predictor.py"
-    path.write_text(PREDICTOR.format(head=head, load=load, answer=answer))
+    path.write_text(predictor(head=head, load=load, answer=answer))
     return path
 
 
