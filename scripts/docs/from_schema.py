@@ -144,7 +144,7 @@ def _bounds(field: Schema) -> str:
         parts.append(f"{low:g} to {high:g}")
     elif low is not None:
         parts.append(f"at least {low:g}")
-    if "maxLength" in field:
+    if field.get("maxLength", 10_000) < 10_000:
         parts.append(f"at most {field['maxLength']} characters")
     if "default" in field:
         parts.append(f"default {code(field['default'])}")

@@ -26,7 +26,7 @@ def _bound(name: str) -> str:
         return ""
     if expected.startswith("one of "):
         return f"; {expected}"
-    return f"; at least {_least(expected)}" if _least(expected) not in ("", "0") else ""
+    return f"; at least {_least(expected)}" if _least(expected) not in ("", "0", "1") else ""
 
 
 def _least(expected: str) -> str:
