@@ -1,8 +1,13 @@
-"""The settings as lists: names, defaults and bounds as they are read, texts from beside them."""
+"""The settings as lists: names, defaults and bounds as they are read, texts from settings.toml."""
+
+import tomllib
+from pathlib import Path
 
 from clipper_site.settings import ENV
-from clipper_site.settings.texts import DEFAULTS, LAUNCHER, SECTIONS
 from scripts.docs.markdown_tables import code
+
+TEXTS = tomllib.loads(Path(__file__).with_name("settings.toml").read_text())
+SECTIONS: dict[str, dict[str, str]] = TEXTS["sections"]
 
 UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
@@ -10,13 +15,14 @@ UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 def variables(section: str) -> str:
     """Return one section of `SECTIONS` as a list."""
     return "\n".join(
-        f"- {code(name)} ({_default(name)}{_bound(name)}): {text}"
+        f"- {code(name)} ({_default(name)}{_bound(name)}): {' '.join(text.split())}"
         for name, text in SECTIONS[section].items()
     )
 
 
 def launcher() -> str:
-    return "\n".join(f"- {code(name)}: {text}" for name, text in LAUNCHER.items())
+    texts: dict[str, str] = TEXTS["launcher"]
+    return "\n".join(f"- {code(name)}: {' '.join(text.split())}" for name, text in texts.items())
 
 
 def _bound(name: str) -> str:
@@ -34,8 +40,8 @@ def _least(expected: str) -> str:
 
 
 def _default(name: str) -> str:
-    if name in DEFAULTS:
-        return DEFAULTS[name]
+    if name in TEXTS["defaults"]:
+        return " ".join(TEXTS["defaults"][name].split())
     value = ENV.known[name].default
     if isinstance(value, bool):
         return code(int(value))

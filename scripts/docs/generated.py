@@ -40,7 +40,6 @@ def generators() -> dict[str, Callable[[], str]]:
     """Return what can be generated, by name; Django is set up first, for no stack at all."""
     _set_up_django()
     _find_client()
-    from clipper_site.settings.texts import SECTIONS
     from scripts.docs import from_code, from_commands, from_schema, from_settings
 
     return {
@@ -57,7 +56,8 @@ def generators() -> dict[str, Callable[[], str]]:
             for about in ("application", "arm", "version", "process")
         },
         **{
-            f"settings {section}": partial(from_settings.variables, section) for section in SECTIONS
+            f"settings {section}": partial(from_settings.variables, section)
+            for section in from_settings.SECTIONS
         },
         **{f"endpoints {tag}": partial(from_schema.endpoints, tag) for tag in from_schema.tags()},
     }

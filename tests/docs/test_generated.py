@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from clipper_site.settings import ENV
-from clipper_site.settings.texts import SECTIONS
 from core import errors
 from core.errors import ClipperError
 from scripts.docs.from_code import family
+from scripts.docs.from_settings import SECTIONS
 from scripts.docs.generated import PLACEHOLDER, filled, generators
 from scripts.docs.markdown_tables import table
 from tests.docs.documents import PAGES, rows

@@ -5,8 +5,7 @@ import pytest
 from clipper_site import checks
 from clipper_site.settings import ENV
 from clipper_site.settings.env import Environment
-from clipper_site.settings.texts import SIZE
-from scripts.docs.from_settings import variables
+from scripts.docs.from_settings import SECTIONS, variables
 from tests.docs.code import settings_read
 
 NAME = "CLIPPER_TOAST_S"
@@ -17,7 +16,7 @@ def _one_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ENV.known, NAME, ENV.known["CLIPPER_PORT"])
     monkeypatch.setattr(ENV, "source", {NAME: "3"})
     assert ENV.whole(NAME, default=2, at_least=1) == 3
-    monkeypatch.setitem(SIZE, NAME, "Seconds that a slice is toasted.")
+    monkeypatch.setitem(SECTIONS["size"], NAME, "Seconds that a slice is toasted.")
 
 
 @pytest.mark.usefixtures("_one_more")
