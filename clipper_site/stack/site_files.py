@@ -22,7 +22,7 @@ PACKAGES = (
 )
 PAGES = ROOT / "docs"
 BUILT = ROOT / "build" / "docs" / "index.html"
-BUILDER = ("-m", "scripts.docs.idle_build")
+BUILDER = ("-m", "scripts.docs.build", "--idle")
 
 
 @contextmanager

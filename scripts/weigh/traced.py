@@ -25,7 +25,7 @@ from serving.testing import PlayedServing, application_spec, routes_to
 if TYPE_CHECKING:
     from serving.web.runtime import Runtime
 
-PRODUCT = ("clipper_site", "console", "core", "infrastructure", "registry", "selection", "serving")
+PRODUCT = ("clipper_site", "console", "core", "registry", "selection", "serving")
 DOUBLES = "serving.testing"
 
 
@@ -164,13 +164,3 @@ def redis_server() -> Iterator[str]:
         finally:
             server.terminate()
             server.wait()
-
-
-def main() -> None:
-    for name, trace in (("query", query()), ("label", label())):
-        print(f"{name}: {len(trace.modules)} modules, {trace.crossings} crossings")
-        print("\n".join(f"  {module}" for module in sorted(trace.modules)))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,15 +1,12 @@
 """The documentation is built beside the stack, and given up with it."""
 
 import fcntl
-import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from clipper_site.stack import site_files
 from clipper_site.stack.layout import layout_of, make_folders
-from scripts.docs import idle_build
 from tests.integration.stack import eventually
 
 SLEEPER = "import time; print('at it', flush=True); time.sleep(600)"
@@ -41,17 +38,3 @@ def is_free(log: Path) -> bool:
         except BlockingIOError:
             return False
     return True
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="a kind of scheduling of Linux")
-def test_it_is_built_in_idle_time_and_stops_at_a_failure(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    told = "import os; print(os.sched_getscheduler(0) == os.SCHED_IDLE, os.nice(0))"
-    commands = [["-c", told], ["-c", "raise SystemExit(3)"], ["-c", "print('too far')"]]
-    monkeypatch.setattr(idle_build, "COMMANDS", [[sys.executable, *each] for each in commands])
-    child = os.fork()
-    if not child:
-        os._exit(idle_build.main())
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
-    assert capfd.readouterr().out == "True 19\n"
