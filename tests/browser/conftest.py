@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, Page
 from pytest_django.live_server_helper import LiveServer
 
 from registry import services
-from registry.models import Model, ModelVersion
-from registry.services import Actor
+from registry.models import Application, Model, ModelVersion
+from registry.services import Actor, RouteRequest
 from tests.chromium import running_chromium
 
 PASSWORD = "correct horse battery staple"
@@ -23,6 +23,7 @@ DESKTOP = {"width": 1440, "height": 1000}
 PHONE = {"width": 390, "height": 844}
 
 SignIn = Callable[..., Page]
+MakeVersion = Callable[..., ModelVersion]
 
 
 @pytest.fixture(scope="package")
@@ -101,7 +102,7 @@ def sign_in(open_page: Callable[..., Page], live_server: LiveServer) -> SignIn:
 
 
 @pytest.fixture
-def make_version(owner: User) -> Callable[..., ModelVersion]:
+def make_version(owner: User) -> MakeVersion:
     def make(*, model: str = "svm", version: str = "1", live: bool = False) -> ModelVersion:
         row, _ = Model.objects.get_or_create(name=model, input_type="doubles")
         made = services.create_version(
@@ -116,6 +117,21 @@ def make_version(owner: User) -> Callable[..., ModelVersion]:
         return made
 
     return make
+
+
+@pytest.fixture
+def digits(make_version: MakeVersion) -> Application:
+    """An application of two models, both live."""
+    for model in ("svm", "forest"):
+        make_version(model=model, live=True)
+    return services.create_application(
+        name="digits",
+        input_type="doubles",
+        slo_ms=50,
+        policy="exp4",
+        routes=[RouteRequest(model="svm"), RouteRequest(model="forest")],
+        by=services.SYSTEM,
+    )
 
 
 def go_live(version: ModelVersion, *, by: User) -> None:

@@ -1,34 +1,15 @@
 """The console where something is missing: scripts, a wide screen, Redis."""
 
-from collections.abc import Callable
-
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 from pytest_django.live_server_helper import LiveServer
 
-from registry import services
-from registry.models import Application, ModelVersion
-from registry.services import RouteRequest
-from tests.browser.conftest import PASSWORD, PHONE
+from registry.models import Application
+from tests.browser.conftest import PASSWORD, PHONE, SignIn
 from tests.redis_server import fresh_redis_client
 
 pytestmark = pytest.mark.browser
-
-SignIn = Callable[..., Page]
-MakeVersion = Callable[..., ModelVersion]
-
-
-@pytest.fixture
-def digits(make_version: MakeVersion) -> Application:
-    make_version(live=True)
-    return services.create_application(
-        name="digits",
-        input_type="doubles",
-        slo_ms=50,
-        routes=[RouteRequest(model="svm")],
-        by=services.SYSTEM,
-    )
 
 
 def test_the_console_works_without_scripts(

@@ -5,16 +5,15 @@ from collections.abc import Callable
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from playwright.sync_api import Page
 
 from clipper_site.security.content_security import HEADER
 from console.application_pages import APPLICATION_PAGES
 from registry import services
 from registry.models import ModelVersion
+from tests.browser.conftest import SignIn
 
 pytestmark = pytest.mark.browser
 
-SignIn = Callable[..., Page]
 BY = services.Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True)
 
 PAGES = (

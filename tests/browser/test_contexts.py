@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Callable
 
 import pytest
 import redis
@@ -10,9 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
-from registry import services
-from registry.models import Application, ModelVersion
-from registry.services import RouteRequest
+from registry.models import Application
 from selection.feedback.persistence.drain import persist_feedback
 from selection.store.redis_keys import contexts_key, pack_vector, state_key
 from tests.browser.conftest import PHONE, SignIn
@@ -20,20 +17,6 @@ from tests.browser.conftest import PHONE, SignIn
 pytestmark = pytest.mark.browser
 
 PAGE = "/admin/applications/digits/contexts/"
-
-
-@pytest.fixture
-def digits(make_version: Callable[..., ModelVersion]) -> Application:
-    make_version(model="svm", live=True)
-    make_version(model="forest", live=True)
-    return services.create_application(
-        name="digits",
-        input_type="doubles",
-        slo_ms=50,
-        policy="exp4",
-        routes=[RouteRequest(model="svm"), RouteRequest(model="forest")],
-        by=services.SYSTEM,
-    )
 
 
 def learned(

@@ -2,27 +2,22 @@
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import redis
 from django.contrib.auth.models import User
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from registry import services
 from registry.models import Application, ModelVersion
-from registry.services import RouteRequest
 from selection.store.redis_keys import GLOBAL_CONTEXT, pack_vector, reliability_key, state_key
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.engine.stats import VersionStats
 from serving.metrics.published import INDEX, KEY_PREFIX, Metrics, Reading
+from tests.browser.conftest import SignIn
 
 pytestmark = pytest.mark.browser
-
-SignIn = Callable[..., Page]
-MakeVersion = Callable[..., ModelVersion]
 
 
 def publish(
@@ -66,41 +61,11 @@ def replica_of(version: ModelVersion) -> ReplicaRecord:
     )
 
 
-@pytest.fixture
-def digits(make_version: MakeVersion) -> Application:
-    """An application of two models; forest:1 has earned most of the trust."""
-    make_version(model="svm", live=True)
-    make_version(model="forest", live=True)
-    return services.create_application(
-        name="digits",
-        input_type="doubles",
-        slo_ms=50,
-        policy="exp4",
-        routes=[RouteRequest(model="svm"), RouteRequest(model="forest")],
-        by=services.SYSTEM,
-    )
-
-
 def trust(client: redis.Redis, application: Application, **log_weights: float) -> None:
     fields: dict[Any, Any] = {
         f"log:{model}:1": pack_vector((value,)) for model, value in log_weights.items()
     }
     client.hset(state_key(application.pk, GLOBAL_CONTEXT), mapping=fields)
-
-
-def test_the_first_page_is_complete_without_its_script(
-    sign_in: SignIn, owner: User, digits: Application, server_redis: redis.Redis
-) -> None:
-    publish(server_redis, queries=250)
-    trust(server_redis, digits, svm=0.0, forest=2.0)
-    page = sign_in(owner)
-    page.route("**/live.json", lambda route: route.abort())
-    html = page.request.get("/admin/").text()
-
-    assert 'data-text="rate">250<' in html
-    assert "forest:1" in html
-    assert "Within its objective" in html
-    page.unroute("**/live.json")
 
 
 def test_numbers_trust_and_replicas_follow_what_is_published(

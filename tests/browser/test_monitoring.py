@@ -1,6 +1,6 @@
 """The console's page on how an application's selection goes, drawn from snapshots."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,10 +15,9 @@ from selection.evaluation.logged import AnswerRule, LoggedArm, LoggedQuery
 from selection.evaluation.monitoring.reward_sums import Trust, tally
 from selection.models import SelectionSnapshot
 from selection.rewards.losses import make_loss
+from tests.browser.conftest import SignIn
 
 pytestmark = pytest.mark.browser
-
-SignIn = Callable[..., Page]
 
 
 @pytest.fixture

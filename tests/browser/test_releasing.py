@@ -1,21 +1,19 @@
 """Deploying, rolling back and scaling from the console, as people do it."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from registry import services
 from registry.models import Model, ModelVersion, Release
 from registry.services import Actor, RouteRequest
+from tests.browser.conftest import MakeVersion, SignIn
 
 pytestmark = pytest.mark.browser
 
-MakeVersion = Callable[..., ModelVersion]
-SignIn = Callable[..., Page]
 
 ON_A_RELEASE = re.compile(r"/admin/registry/release/\d+/change/$")
 

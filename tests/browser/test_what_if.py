@@ -1,7 +1,6 @@
 """The console's what-if page: what others would have earned, drawn, listed and asked for."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,12 @@ from pytest_django.fixtures import Settings
 
 from registry.models import Application
 from selection.evaluation.offpolicy.log import Log
+from tests.browser.conftest import SignIn
 from tests.selection.evaluation.offpolicy.logs import logged_by
 from tests.selection.evaluation.what_if.conftest import ARMS, keep, make_application
 
 pytestmark = pytest.mark.browser
 
-SignIn = Callable[..., Page]
 ACCURACIES = dict(zip(ARMS, (0.92, 0.85, 0.7), strict=True))
 URL = "/admin/applications/digits/what-if/"
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 
 from registry import services
@@ -12,12 +11,6 @@ from tests.registry.conftest import go_live
 from tests.registry.forms import version_fields
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def owner(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("owner"))
-    return client
 
 
 def page(version: ModelVersion) -> str:

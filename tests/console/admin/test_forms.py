@@ -20,12 +20,6 @@ RUNS = version_fields()
 
 
 @pytest.fixture
-def owner(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("owner"))
-    return client
-
-
-@pytest.fixture
 def uploader(client: Client) -> Client:
     """May upload versions, but not let them load pickle."""
     user = User.objects.create_user("uploader", is_staff=True)

@@ -9,25 +9,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from registry import services
 from registry.models import Application
 from selection.store.redis_keys import contexts_key, state_key
 from tests.redis_server import fresh_redis_client
 
 PAGE = "/admin/applications/digits/contexts/"
-
-
-@pytest.fixture
-def digits(db: None) -> Application:
-    return services.create_application(
-        name="digits", input_type="doubles", slo_ms=50.0, by=services.SYSTEM
-    )
-
-
-@pytest.fixture
-def owner(client: Client, digits: Application) -> Client:
-    client.force_login(User.objects.create_superuser("owner", password="x"))
-    return client
 
 
 @pytest.fixture

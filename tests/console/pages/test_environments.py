@@ -63,12 +63,6 @@ def digest(server_redis: redis.Redis, tmp_path: Path, built: Path) -> str:
 
 
 @pytest.fixture
-def owner(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("owner", password="x"))
-    return client
-
-
-@pytest.fixture
 def version() -> ModelVersion:
     """Live, and in need of the environment that is built."""
     model = Model.objects.create(name="svm", input_type="doubles")

@@ -21,7 +21,7 @@ TRACEBACK = 'Traceback:\n  File "predictor.py", line 3, in <module>\nValueError:
 API = "/api/v1/models/svm/versions/2"
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def version(db: None, server_redis: redis.Redis, settings: Settings, tmp_path: Path) -> Any:
     settings.CLIPPER_REPLICA_LOGS = tmp_path
     model = Model.objects.create(name="svm", input_type="doubles")
@@ -37,13 +37,7 @@ def version(db: None, server_redis: redis.Redis, settings: Settings, tmp_path: P
 
 
 @pytest.fixture
-def owner(client: Client, version: ModelVersion) -> Client:
-    client.force_login(User.objects.create_superuser("owner", password="x"))
-    return client
-
-
-@pytest.fixture
-def stranger(client: Client, version: ModelVersion) -> Client:
+def stranger(client: Client) -> Client:
     client.force_login(User.objects.create_user("stranger", is_staff=True))
     return client
 
