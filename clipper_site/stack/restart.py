@@ -86,31 +86,24 @@ def usual(environment: Mapping[str, str]) -> tuple[str, ...]:
 def restart(layout: Layout, *, programs: Sequence[str]) -> None:
     """Replace these programs, as far as they run; raises StackError at the first fault."""
     supervisor = Supervisor(layout)
+    running, broken = [], []
     with sole_restart_of(layout.var):
-        _restart_known(layout, programs=programs, supervisor=supervisor)
-
-
-def _restart_known(layout: Layout, *, programs: Sequence[str], supervisor: Supervisor) -> None:
-    known = supervisor.programs()
-    found = {
-        program: _present([known[name] for name in _names_of(program)]) for program in programs
-    }
-    for program, present in found.items():
-        if not present.runs:
+        known = supervisor.programs()
+        for program in programs:
+            names = pair_of(program) if program in WORKERS else (program,)
+            present = _present([known[name] for name in names])
+            if present.runs:
+                running.append(program)
+                continue
             say(f"{program}: left alone, as it doesn't run ({present.state.lower()})")
-    if running := [program for program, present in found.items() if present.runs]:
-        _restart(running, layout=layout, supervisor=supervisor)
-    broken = [
-        program for program, present in found.items() if not (present.runs or present.is_stopped)
-    ]
+            if not present.is_stopped:
+                broken.append(program)
+        if running:
+            _restart(running, layout=layout, supervisor=supervisor)
     if broken:
         raise StackError(
             f"{' and '.join(broken)}: broken before; the log in {layout.logs} says why."
         )
-
-
-def _names_of(program: str) -> Sequence[str]:
-    return pair_of(program) if program in WORKERS else (program,)
 
 
 def _present(either: Sequence[Program]) -> Program:
