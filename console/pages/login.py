@@ -1,6 +1,7 @@
 """Signing in to the console: Django's page, with a limit on guesses."""
 
 import threading
+from collections.abc import Hashable
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,6 +18,7 @@ from registry.security.throttle import (
     MISTYPED,
     SIGNED_IN,
     SOON_S,
+    Failures,
     address_of,
     answer_late,
 )
@@ -43,7 +45,8 @@ def login(request: HttpRequest) -> HttpResponse:
             succeeded = isinstance(answer, HttpResponseRedirect)
             _note(name, address=address, succeeded=succeeded)
         if not succeeded:
-            often = _failures(name, address=address) > MISTYPED
+            limits = _limits(name, address=address)
+            often = max(failures.count(who) for failures, who in limits) > MISTYPED
             answer_late(request, seconds=LATE_S if often else SOON_S)
     except TooManyRequests as error:
         answer_late(request, seconds=LATE_S)
@@ -51,20 +54,17 @@ def login(request: HttpRequest) -> HttpResponse:
     return answer
 
 
-def _check(name: str, *, address: str) -> None:
-    what = "attempts to sign in"
-    BY_PERSON_THERE.check((name, address), what=what)
-    if (name, address) not in SIGNED_IN:
-        BY_ADDRESS.check(address, what=what)
-        BY_PERSON.check(name, what=what)
-
-
-def _failures(name: str, *, address: str) -> int:
-    """Return how many attempts count against this one, of those that a limit counts."""
-    there = BY_PERSON_THERE.count((name, address))
+def _limits(name: str, *, address: str) -> list[tuple[Failures, Hashable]]:
+    """Return the limits that hold for this attempt, each with whom it counts."""
+    there = (BY_PERSON_THERE, (name, address))
     if (name, address) in SIGNED_IN:
-        return there
-    return max(there, BY_ADDRESS.count(address), BY_PERSON.count(name))
+        return [there]
+    return [there, (BY_ADDRESS, address), (BY_PERSON, name)]
+
+
+def _check(name: str, *, address: str) -> None:
+    for failures, who in _limits(name, address=address):
+        failures.check(who, what="attempts to sign in")
 
 
 def _note(name: str, *, address: str, succeeded: bool) -> None:
