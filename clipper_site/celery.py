@@ -11,9 +11,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clipper_site.settings")
 # A worker serves no URLs: checking them would import the whole console into every replica.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
-# Loggers that write a line at INFO about every task.
-TALKATIVE = ("celery.app.trace", "celery.worker.strategy")
-
 app = Celery("clipper")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["serving.cluster.replica"])
@@ -28,5 +25,6 @@ def use_django_logging(**_: Any) -> None:
     from django.conf import settings
 
     logging.config.dictConfig(settings.LOGGING)
-    for name in TALKATIVE:
+    # They write a line at INFO about every task.
+    for name in ("celery.app.trace", "celery.worker.strategy"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from urllib.parse import quote
 
-from django.db import connections
+from django.db import connection
 
 logger = logging.getLogger(__name__)
 
@@ -19,22 +19,14 @@ def held_open() -> Iterator[None]:
     close it removes them: each page of the console would do both.
     """
     with ExitStack() as held:
-        if connections["default"].vendor == "sqlite":
+        if connection.vendor == "sqlite":
+            name = f"file:{quote(str(connection.settings_dict['NAME']))}?mode=rw"
             try:
-                held.enter_context(closing(_opened()))
+                # It is closed by whichever thread ends the process's work.
+                database = sqlite3.connect(name, uri=True, check_same_thread=False)
+                held.enter_context(closing(database))
+                # SQLite opens its files with the first question; no transaction stays behind.
+                database.execute("SELECT count(*) FROM sqlite_master").fetchone()
             except sqlite3.Error as error:
                 logger.warning("the database is not held open: %s", error)
         yield
-
-
-def _opened() -> sqlite3.Connection:
-    name = quote(str(connections["default"].settings_dict["NAME"]))
-    # It is closed by whichever thread ends the process's work.
-    database = sqlite3.connect(f"file:{name}?mode=rw", uri=True, check_same_thread=False)
-    try:
-        # SQLite opens its files with the first question; no transaction stays behind.
-        database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except BaseException:
-        database.close()
-        raise
-    return database

@@ -54,10 +54,7 @@ class ConsoleAdmin(ModelAdmin[M]):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        try:
-            return super().changelist_view(request, extra_context)
-        except ClipperError as error:
-            return self.refuse(request, error)
+        return self._answered(request, super().changelist_view, extra_context)
 
     def changeform_view(
         self,
@@ -66,22 +63,25 @@ class ConsoleAdmin(ModelAdmin[M]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
+        view = super().changeform_view
+        return self._answered(request, view, object_id, form_url, extra_context)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return self._answered(request, super().delete_view, object_id, extra_context)
+
+    def _answered(
+        self, request: HttpRequest, view: Callable[..., HttpResponse], *arguments: Any
+    ) -> HttpResponse:
         try:
-            return super().changeform_view(request, object_id, form_url, extra_context)
+            return view(request, *arguments)
         except ClipperError as error:
             return self.refuse(request, error)
         except IntegrityError as error:
             # The form was valid when it was looked at.
             logger.warning("nothing saved at %s: %s", request.path, error)
             return self.refuse(request, Conflict(MET))
-
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        try:
-            return super().delete_view(request, object_id, extra_context)
-        except ClipperError as error:
-            return self.refuse(request, error)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         try:

@@ -41,15 +41,11 @@ REMOTE_FIELDS = (
 )
 
 
-def runtime_choices() -> list[tuple[str, str]]:
-    return [(name, name) for name in extensions.runtime_names()]
-
-
 class UploadForm(forms.ModelForm[ModelVersion]):
     """A new version. A script shows the fields that its runtime has (console.js)."""
 
     runtime = forms.ChoiceField(
-        choices=runtime_choices,
+        choices=lambda: [(name, name) for name in extensions.runtime_names()],
         widget=UnfoldAdminSelectWidget(
             attrs={
                 "data-alone": REMOTE,
