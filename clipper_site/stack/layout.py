@@ -35,6 +35,18 @@ class Layout:
     run_dir: Path
     host: str
     port: int
+    logs: Path
+    # Replicas unpack models here; it is emptied at each start.
+    temporary: Path
+    redis_data: Path
+    redis_socket: Path
+    redis_config: Path
+    redis_password: Path
+    # For supervisord and the masters: a model may run as the same user.
+    control_password: Path
+    secret_key: Path
+    environment_script: Path
+    demo: Path
 
     @property
     def dialled(self) -> str:
@@ -46,52 +58,26 @@ class Layout:
         host = f"[{self.dialled}]" if ":" in self.dialled else self.dialled
         return f"http://{host}:{self.port}"
 
-    @property
-    def logs(self) -> Path:
-        return self.var / "log"
-
-    @property
-    def temporary(self) -> Path:
-        """Folder in which replicas unpack models; it is emptied at each start."""
-        return self.var / "tmp"
-
-    @property
-    def redis_data(self) -> Path:
-        return self.var / "redis"
-
-    @property
-    def redis_socket(self) -> Path:
-        return self.run_dir / "redis.sock"
-
-    @property
-    def redis_config(self) -> Path:
-        return self.run_dir / "redis.conf"
-
-    @property
-    def redis_password(self) -> Path:
-        return self.var / "redis_password"
-
-    @property
-    def control_password(self) -> Path:
-        """For supervisord and the masters: a model may run as the same user."""
-        return self.var / "control_password"
-
-    @property
-    def secret_key(self) -> Path:
-        return self.var / "secret_key"
-
-    @property
-    def environment_script(self) -> Path:
-        return self.var / "env.sh"
-
-    @property
-    def demo(self) -> Path:
-        return self.var / "demo.json"
-
 
 def layout_of(var: Path, *, port: int, host: str = HOST) -> Layout:
     var = Path(os.path.realpath(var))
-    return Layout(var=var, run_dir=run_dir_of(var), host=host, port=port)
+    run_dir = run_dir_of(var)
+    return Layout(
+        var=var,
+        run_dir=run_dir,
+        host=host,
+        port=port,
+        logs=var / "log",
+        temporary=var / "tmp",
+        redis_data=var / "redis",
+        redis_socket=run_dir / "redis.sock",
+        redis_config=run_dir / "redis.conf",
+        redis_password=var / "redis_password",
+        control_password=var / "control_password",
+        secret_key=var / "secret_key",
+        environment_script=var / "env.sh",
+        demo=var / "demo.json",
+    )
 
 
 def run_dir_of(var: Path) -> Path:
