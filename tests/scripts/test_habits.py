@@ -24,16 +24,3 @@ def test_a_commit_checks_what_make_check_checks() -> None:
     recipe = re.search(r"^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert recipe is not None
     assert recipe[1].split()[-1] == repository["hooks"][0]["entry"]
-
-
-def test_a_python_that_cannot_be_had_is_named_with_what_to_install() -> None:
-    done = subprocess.run(
-        ["scripts/test-pythons", "3.99"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
-    assert done.returncode == 3
-    assert "python3.99" in done.stdout

@@ -5,8 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import redis
 
 from clipper_site.stack.layout import ROOT
 from clipper_site.stack.redis_server import find_server
+from tests.integration.stack import eventually
 from tests.small_disk import SmallDisk, small_disk
 
 CONFIG = """
@@ -38,13 +38,6 @@ startsecs = 0
 autorestart = true
 stdout_logfile = NONE
 """
-
-
-def eventually(condition: Callable[[], object], *, what: str, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -76,6 +69,7 @@ def test_supervisord_outlives_a_full_disk_and_logs_again_afterwards(
     try:
         eventually(
             lambda: count.exists() and talk.exists() and talk.stat().st_size > 0,
+            seconds=30,
             what="something is logged",
         )
         disk.fill()
@@ -83,17 +77,21 @@ def test_supervisord_outlives_a_full_disk_and_logs_again_afterwards(
         restarts = count.stat().st_size
         eventually(
             lambda: child.poll() is not None or count.stat().st_size > restarts + 3,
+            seconds=30,
             what="programs are restarted meanwhile",
         )
         assert child.poll() is None
         disk.free()
         before = log.stat().st_size if log.exists() else 0
         eventually(
-            lambda: log.exists() and log.stat().st_size not in (0, before), what="it logs again"
+            lambda: log.exists() and log.stat().st_size not in (0, before),
+            seconds=30,
+            what="it logs again",
         )
         size = talk.stat().st_size if talk.exists() else 0
         eventually(
             lambda: talk.exists() and talk.stat().st_size not in (0, size),
+            seconds=30,
             what="a program's lines are logged again",
         )
         assert child.poll() is None
@@ -115,18 +113,9 @@ def test_redis_waits_for_room_and_has_all_that_it_acknowledged(
     client = redis.Redis(unix_socket_path=str(socket))
 
     def start() -> subprocess.Popen[bytes]:
-        program = [
-            "-m",
-            "clipper_site.stack.redis_server",
-            str(server),
-            str(config),
-            str(disk.path),
-        ]
-        return subprocess.Popen(
-            [sys.executable, *program],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-        )
+        module = (sys.executable, "-m", "clipper_site.stack.redis_server")
+        program = [*module, str(server), str(config), str(disk.path)]
+        return subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE)
 
     def answers() -> bool:
         try:
@@ -136,7 +125,7 @@ def test_redis_waits_for_room_and_has_all_that_it_acknowledged(
 
     first = start()
     try:
-        eventually(answers, what="Redis answers")
+        eventually(answers, seconds=30, what="Redis answers")
         kept = 0
         while kept < 100:
             client.set(f"key:{kept}", os.urandom(8192))
@@ -157,7 +146,7 @@ def test_redis_waits_for_room_and_has_all_that_it_acknowledged(
         assert second.poll() is None
         assert not answers()
         disk.free()
-        eventually(answers, what="Redis answers again")
+        eventually(answers, seconds=30, what="Redis answers again")
         assert client.exists(*(f"key:{number}" for number in range(kept))) == kept
         assert client.set("after", "1")
     finally:

@@ -64,26 +64,20 @@ def test_only_the_stack_s_own_are_found(start: Starter, tmp_path: Path) -> None:
     assert processes_of(tmp_path) == [ours.pid]
 
 
-def test_a_polite_process_is_ended_without_force(start: Starter, tmp_path: Path) -> None:
-    child = start(SLEEP)
+@pytest.mark.parametrize(
+    ("program", "grace_s", "signal_number"),
+    [(SLEEP, 20.0, signal.SIGTERM), (STUBBORN, 0.3, signal.SIGKILL)],
+)
+def test_a_process_is_ended_and_killed_only_if_it_resists(
+    start: Starter, tmp_path: Path, program: str, grace_s: float, signal_number: signal.Signals
+) -> None:
+    child = start(program)
     first_line(child)
-    ended = end_all(lambda: processes_of(tmp_path), grace_seconds=20)
+    ended = end_all(lambda: processes_of(tmp_path), grace_seconds=grace_s)
 
-    assert (ended.found, ended.killed, ended.left) == (
-        frozenset({child.pid}),
-        frozenset(),
-        frozenset(),
-    )
-    assert child.wait(5) == -signal.SIGTERM
-
-
-def test_a_stubborn_process_is_killed_and_reported(start: Starter, tmp_path: Path) -> None:
-    child = start(STUBBORN)
-    first_line(child)
-    ended = end_all(lambda: processes_of(tmp_path), grace_seconds=0.3)
-
-    assert (ended.killed, ended.left) == (frozenset({child.pid}), frozenset())
-    assert child.wait(5) == -signal.SIGKILL
+    assert (ended.found, ended.left) == (frozenset({child.pid}), frozenset())
+    assert bool(ended.killed) == (signal_number == signal.SIGKILL)
+    assert child.wait(5) == -signal_number
 
 
 def test_children_of_a_killed_program_are_orphans(start: Starter, tmp_path: Path) -> None:

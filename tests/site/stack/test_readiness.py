@@ -1,45 +1,16 @@
 """Waiting for the web process: what lacks is told, and a stack that is up stays up."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from subprocess import Popen
-from threading import Thread
 
 import pytest
 
 from clipper_site.stack import stack_readiness
-from clipper_site.stack.layout import Layout, layout_of
 from clipper_site.stack.terminal import StackError
-
-
-@contextmanager
-def web_process(*answers: tuple[int, Mapping[str, object]], var: Path) -> Iterator[Layout]:
-    """Answers one after another; the last one again and again."""
-    left = list(answers)
-
-    class Answering(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, body = left.pop(0) if len(left) > 1 else left[0]
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(body).encode())
-
-        def log_message(self, *arguments: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield layout_of(var, port=server.server_port)
-        finally:
-            server.shutdown()
-            thread.join()
+from tests.site.stack.played_web import web_process
 
 
 @pytest.fixture
