@@ -1,8 +1,7 @@
-"""Has uv make an environment in a folder aside: in time, on a bounded disk, confined and quiet.
+"""Builds of environments by uv in a folder aside, bounded in time and on the disk.
 
-uv runs confined as models do (`sandbox.confined`): what a package brings to be built with
-finds none of the stack's secrets and writes nowhere else. So nothing that it may have written is
-followed or written to from here, where nothing confines.
+uv runs confined as models do (`sandbox.confined`). What it may have written is neither followed nor
+written to from here, where nothing confines.
 """
 
 import os
@@ -12,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -47,27 +46,12 @@ QUIET = {
 }
 # Of what uv draws around its words.
 DRAWN = " \u00d7\u2570\u2500\u25b6\u2502\u251c"
-# What uv says where an index, or a file of it, could not be had. Where it was refused, uv goes on
-# as if nothing were there.
-AWAY_WORDS = (
-    *("Request failed after", "Failed to fetch", "Failed to download"),
-    *("could not be queried due to", "returned a 403 Forbidden"),
-)
 # How lines begin in which uv names a package that takes long.
 NAMED = ("Downloading", "Building")
 # How the lines begin that uv writes once all packages are fetched.
 FETCHED = ("Prepared", "Installed", "+")
 NEEDED_NAMES = [re.split("[<>=]", needed)[0] for needed in CONTAINER_NEEDS]
 PYTORCH_INDEX = "https://download.pytorch.org/whl/cpu"
-CPU_BUILDS = (
-    " (PyPI has no builds for CPUs of PyTorch: put them, from "
-    f"{PYTORCH_INDEX}, into the operator's index or CLIPPER_PIP_WHEELHOUSE)"
-)
-TOGETHER = " and ".join(CONTAINER_NEEDS)
-
-
-class IndexAway(EnvironmentFailed):
-    """The index of packages wasn't reached or refused to answer, which may pass by itself."""
 
 
 class BuildLog:
@@ -107,7 +91,10 @@ class BuildLog:
 
 
 class Build:
-    """One environment being made in `folder`, which is its own and goes with it."""
+    """One environment being made in `folder`, which is its own and goes with it.
+
+    `meanwhile` is called with the progress; an error that it raises ends the build.
+    """
 
     def __init__(
         self,
@@ -118,7 +105,6 @@ class Build:
         progress: BuildLog,
         meanwhile: Callable[[str], object],
     ) -> None:
-        """`meanwhile` is called with the progress; an error that it raises ends the build."""
         self._spec = spec
         self._rules = rules
         self._folder = folder
@@ -179,16 +165,14 @@ class Build:
         return str(path)
 
     def _compile(self) -> None:
-        """Compile all of it but packages' own tests, as nobody writes to it later.
+        """Compile all of it, as nobody writes to it later.
 
-        Tests are more than half of that work for scikit-learn and what it needs.
-
-        Not by uv, which may write to its cache: the environment's Python, without `-S`, would run
-        what packages have it run when it starts.
+        Not by uv, which may write to its cache; with `-S`, as packages may have code run at start.
         """
         self._stage = "compiling"
         self._progress.add("Compiling")
         library = str(self.made / "lib")
+        # Packages' own tests are more than half of the work for scikit-learn and its needs.
         tests = f"{re.escape(library)}/.*/tests/"
         command = ["-I", "-S", "-m", "compileall", "-qq", "-j", "0", "-x", tests, library]
         confined = confined_command(
@@ -201,15 +185,19 @@ class Build:
     def _have_run(self, command: Sequence[str], *, output: IO[bytes] | None = None) -> None:
         """Have uv do this; what it says to its standard output goes to `output`, if given."""
         self._progress.begin()
-        cache = cache_folder(self._rules)
+        # The wheels that uv has fetched for all stacks of this user.
+        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        cache = self._rules.cache or Path(caches, "uv")
         cache.mkdir(parents=True, exist_ok=True)
         wheelhouse = [Path(self._rules.wheelhouse)] if self._rules.wheelhouse else []
+        named = map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+        certificates = [Path(path) for path in named if path]
         confined = confined_command(
             [uv_binary(), *command],
             Confinement(
                 write=[self._work, cache],
                 modes=True,  # programs that it installs can be run
-                read=[self._folder, self._interpreter.prefix, *wheelhouse, *_certificates()],
+                read=[self._folder, self._interpreter.prefix, *wheelhouse, *certificates],
                 keeps_user=True,  # whose the cache is
             ),
         )
@@ -218,20 +206,17 @@ class Build:
         known |= {name: os.environ[name] for name in NETWORK if name in os.environ}
         if self._wait_for(self._start(confined, more=known, output=output)):
             words = self._progress.words()
-            if any(text in words for text in AWAY_WORDS):
-                raise IndexAway(words + self._explained(words))
-            raise EnvironmentFailed(words + self._explained(words))
+            raise EnvironmentFailed(words + self._explain(words))
 
-    def _explained(self, words: str) -> str:
+    def _explain(self, words: str) -> str:
         """Return an explanation that uv can't give; "" for none."""
-        if PYTORCH_INDEX in words:
-            return CPU_BUILDS
-        if "No solution" not in words:
-            return ""
-        if any(name in words for name in NEEDED_NAMES):
-            return f" (a container itself needs {TOGETHER})"
-        if "+cpu" in words and wants_cpu_build(self._spec.requirements):
-            return CPU_BUILDS
+        if "No solution" in words and any(name in words for name in NEEDED_NAMES):
+            return f" (a container itself needs {' and '.join(CONTAINER_NEEDS)})"
+        if wants_cpu_build(self._spec.requirements) and ("+cpu" in words or PYTORCH_INDEX in words):
+            return (
+                f" (PyPI has no builds for CPUs of PyTorch: put them, from {PYTORCH_INDEX}, "
+                "into the operator's index or CLIPPER_PIP_WHEELHOUSE)"
+            )
         return ""
 
     def _wait_for(self, process: subprocess.Popen[bytes]) -> int:
@@ -239,9 +224,10 @@ class Build:
         reader = threading.Thread(target=self._read, args=(process,), name="uv", daemon=True)
         reader.start()
         try:
-            self._look()
-            while (code := _code_of(process)) is None:
+            while (code := process.poll()) is None:
                 self._look()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(LOOK_S)
         finally:
             end_group(process)
             reader.join(LOOK_S)
@@ -299,13 +285,6 @@ class Build:
                 self._progress.add(line.decode(errors="replace"))
 
 
-def cache_folder(rules: Rules) -> Path:
-    """Return the folder of the wheels that uv has fetched, for all stacks of this user."""
-    if rules.cache is not None:
-        return rules.cache
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uv"
-
-
 def size_of(folder: Path) -> tuple[int, int]:
     """Return the number of files in a folder and their bytes."""
     files = size = 0
@@ -315,17 +294,3 @@ def size_of(folder: Path) -> tuple[int, int]:
                 size += os.lstat(os.path.join(path, name)).st_size  # noqa: PTH118  # thousands
                 files += 1
     return files, size
-
-
-def _certificates() -> Iterator[Path]:
-    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
-        if path := os.environ.get(name):
-            yield Path(path)
-
-
-def _code_of(process: subprocess.Popen[bytes]) -> int | None:
-    """Wait a moment for the end of a process."""
-    try:
-        return process.wait(LOOK_S)
-    except subprocess.TimeoutExpired:
-        return None

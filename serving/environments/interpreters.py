@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,17 +29,16 @@ class Interpreter:
 
 
 def find(python: str) -> Interpreter:
-    """The interpreter of this version, the stack's own where it is that.
-
-    Raises EnvironmentFailed naming those that there are.
-    """
+    """Return the interpreter of this version; raises EnvironmentFailed naming those there are."""
     if python == stack_python():
         return Interpreter(path=Path(sys.executable), prefix=Path(sys.base_prefix))
     known = list(_known())
     for version, path in known:
         if f"{version}.".startswith(f"{python}."):
             with suppress(OSError, ValueError, subprocess.SubprocessError):
-                return _asked(path)
+                # It may be a script which finds the interpreter, or finds none.
+                executable, prefix = _run(path, "-I", "-c", _WHERE).splitlines()
+                return Interpreter(path=Path(executable), prefix=Path(prefix))
     there = ", ".join(dict.fromkeys([sys.version.split()[0], *(version for version, _ in known)]))
     raise EnvironmentFailed(f"this host has no Python {python}; it has {there}")
 
@@ -56,11 +55,9 @@ def uv_binary() -> str:
 
 
 def _known() -> Iterator[tuple[str, str]]:
-    more = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "1"}
-    how = ("python", "list", "--only-installed", "--output-format", "json")
+    command = ("python", "list", "--only-installed", "--no-config", "--output-format", "json")
     try:
-        command = [uv_binary(), *how]
-        for found in json.loads(_said_by(command, more=more)):
+        for found in json.loads(_run(uv_binary(), *command)):
             if found["path"] and found["implementation"] == "cpython":
                 yield str(found["version"]), str(found["path"])
     except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
@@ -69,17 +66,11 @@ def _known() -> Iterator[tuple[str, str]]:
         raise EnvironmentFailed(f"uv can't tell which Pythons there are: {words}") from error
 
 
-def _asked(path: str) -> Interpreter:
-    """A path may be that of a script which finds the interpreter, or finds none."""
-    executable, prefix = _said_by([path, "-I", "-c", _WHERE], more={}).splitlines()
-    return Interpreter(path=Path(executable), prefix=Path(prefix))
-
-
-def _said_by(command: Sequence[str], *, more: Mapping[str, str]) -> str:
-    """Run it, in time; what it starts ends with it. Raises OSError or SubprocessError."""
+def _run(*command: str) -> str:
+    """Return its output, in time; what it starts ends with it. Raises OSError, SubprocessError."""
     process = subprocess.Popen(
         command,
-        env=_environment() | dict(more),
+        env=scrubbed_environment(os.environ, home=Path(os.environ.get("HOME", "/"))),
         cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -94,8 +85,3 @@ def _said_by(command: Sequence[str], *, more: Mapping[str, str]) -> str:
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command[0], output, words)
     return output.decode(errors="replace")
-
-
-def _environment() -> dict[str, str]:
-    home = Path(os.environ.get("HOME", "/"))
-    return scrubbed_environment(os.environ, home=home)

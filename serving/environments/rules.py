@@ -1,9 +1,7 @@
 """The operator's rules for environments; the settings are their fields."""
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,24 +34,13 @@ class Rules:
         """Until a build has ended whatever happens, with its wait for those before it."""
         return 2 * self.build_s + 30.0
 
-    def mark(self) -> str:
-        """Return a digest that changes with these rules and with the folder of wheels."""
-        said = [repr(self), *(str(time) for time in _changed_at(self.wheelhouse))]
-        return hashlib.sha256("\n".join(said).encode()).hexdigest()
-
-    @property
-    def variables(self) -> Iterator[tuple[str, str]]:
+    def variables_for(self, requirements: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Yield uv's environment variables, which unlike arguments nobody else can see."""
         if self.index_url:
             yield "UV_DEFAULT_INDEX", self.index_url
         if self.wheelhouse:
             yield "UV_FIND_LINKS", self.wheelhouse
-
-    def variables_for(self, requirements: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """The same for an environment of these: PyPI has no builds for CPUs of PyTorch, so that uv
-        looks for them where they are, unless the operator says where to look.
-        """
-        yield from self.variables
+        # PyPI has no builds for CPUs of PyTorch: uv knows where they are.
         named = self.index_url or self.wheelhouse or self.no_index
         if not named and wants_cpu_build(requirements):
             yield "UV_TORCH_BACKEND", "cpu"
@@ -64,13 +51,6 @@ class Rules:
             yield "--no-index"
         if not self.sources:
             yield from ("--only-binary", ":all:")
-
-
-def _changed_at(wheelhouse: str) -> Iterator[int]:
-    """Yield the time of the last change of the folder of wheels; nothing for a page."""
-    if wheelhouse:
-        with suppress(OSError, ValueError):
-            yield Path(wheelhouse).stat().st_mtime_ns
 
 
 def wants_cpu_build(requirements: Sequence[str]) -> bool:

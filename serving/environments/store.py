@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -22,13 +23,14 @@ import msgspec
 from core.file_lock import FileLock, LockTimeout, one_of, only_one, taken
 from serving.container.child.model_process import ModelEnvironment
 from serving.container.failures.container_errors import EnvironmentFailed
-from serving.environments.building import Build, BuildLog, IndexAway, size_of
-from serving.environments.failed import FailedBuild, read_failed
+from serving.environments.building import Build, BuildLog, size_of
 from serving.environments.rules import Rules
 from serving.environments.spec import EnvironmentSpec
 
 MADE_OF = "environment.json"
 STAGING = "building-"
+# A build that failed, such as for an index that is away, isn't tried again for so long.
+PAUSE_S = 60.0
 PREFIX = "its environment could not be built: "
 
 logger = logging.getLogger(__name__)
@@ -51,9 +53,9 @@ class MadeOf(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeptEnvironment(msgspec.Struct, frozen=True, kw_only=True):
-    """One environment as it lies on a host; `error` is why its last build failed.
+    """One environment as it lies on a host, for the requirements with the digests `specs`.
 
-    `specs` are the digests of the requirements that it is for.
+    With `error` its last build failed at `used_at`, for this reason.
     """
 
     digest: str
@@ -64,18 +66,20 @@ class KeptEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeldEnvironment:
-    """One that is there and stays as long as this is held."""
+    """One that is there and stays until it is released; `built` just now, or before."""
 
-    def __init__(self, folder: Path, *, prefix: Path, use: FileLock, built: bool) -> None:
-        self.folder = folder
-        self.of_model = ModelEnvironment(folder=folder, prefix=prefix)
-        # Whether it was built just now.
-        self.built = built
-        self._use = use
+    of_model: ModelEnvironment
+    built: bool
+    use: FileLock
+
+    @property
+    def folder(self) -> Path:
+        return self.of_model.folder
 
     def release(self) -> None:
-        self._use.release()
+        self.use.release()
 
 
 class Environments:
@@ -128,27 +132,17 @@ class Environments:
         for path in self.root.glob(f"*/{MADE_OF}"):
             digest = path.parent.name
             with suppress(OSError, msgspec.MsgspecError):
-                made_of = msgspec.json.decode(path.read_bytes(), type=MadeOf)
-                used_at = path.stat().st_mtime
-                found.append(
-                    KeptEnvironment(
-                        digest=digest,
-                        specs=tuple(sorted(specs[digest])),
-                        made_of=made_of,
-                        used_at=used_at,
-                        in_use=self._is_used(digest),
-                    )
+                environment = KeptEnvironment(
+                    digest=digest,
+                    specs=tuple(sorted(specs[digest])),
+                    made_of=msgspec.json.decode(path.read_bytes(), type=MadeOf),
+                    used_at=path.stat().st_mtime,
+                    in_use=self._is_locked(digest, "use.lock"),
                 )
+                found.append(environment)
         yield from sorted(found, key=lambda kept: -kept.used_at)
-        for path in self.root.glob("*.failed"):
-            if (failed := read_failed(path)) is not None:
-                yield KeptEnvironment(
-                    digest=path.stem,
-                    specs=(path.stem,),
-                    made_of=MadeOf(python=failed.python, requirements=failed.requirements),
-                    used_at=failed.at,
-                    error=failed.error,
-                )
+        failed = map(self._read_failed, (path.stem for path in self.root.glob("*.failed")))
+        yield from filter(None, failed)
 
     def remove(self, digest: str) -> bool:
         """Remove one that nobody uses or builds; whether it is gone."""
@@ -211,7 +205,8 @@ class Environments:
         if (made_of := _whole(folder)) is not None:
             with suppress(OSError):
                 (folder / MADE_OF).touch()
-            return HeldEnvironment(folder, prefix=Path(made_of.prefix), use=use, built=built)
+            environment = ModelEnvironment(folder=folder, prefix=Path(made_of.prefix))
+            return HeldEnvironment(of_model=environment, use=use, built=built)
         use.release()
         return None
 
@@ -240,9 +235,12 @@ class Environments:
                 digest = self._digest_for(spec.digest)
                 if digest and _whole(self.root / digest) is not None:
                     return False
-                failed = read_failed(self._path(spec.digest, "failed"))
-                if failed is not None:
-                    failed.refuse(rules=self.rules, since=asked_at if afresh else 0.0)
+                failed = self._read_failed(spec.digest)
+                since = asked_at if afresh else asked_at - PAUSE_S
+                if failed is not None and failed.used_at > since:
+                    error = EnvironmentFailed(failed.error)
+                    error.remembered = True
+                    raise error
                 self._clear_staging(spec.digest)
                 return self._build(spec, keep=keep, meanwhile=meanwhile, waiting=waiting)
         except LockTimeout:
@@ -259,7 +257,6 @@ class Environments:
         waiting: Callable[[], object],
     ) -> bool:
         started = time.monotonic()
-        mark = self.rules.mark()  # before: a wheel may come that this build doesn't see
         logger.info("building environment=%s python=%s", spec.digest[:12], spec.python)
         try:
             folder = self._staging(spec.digest)
@@ -278,15 +275,18 @@ class Environments:
                     if is_new:
                         self._make_room(digest, keep=keep, size=0)
                         made = self._made(spec, build=build, packages=packages, started=started)
-                        self._make_room(digest, keep=keep, size=size_of(made)[1])
-                        self._settle(made, digest=digest, folder=folder)
+                        self._make_room(digest, keep=keep, size=made.bytes)
+                        target = self.root / digest
+                        if target.exists():  # and is damaged
+                            target.rename(folder / "damaged")
+                        build.made.rename(target)
                         log.rename(self._path(digest, "log"))
                     self._path(spec.digest, "packages").write_text(digest)
                 log.unlink(missing_ok=True)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
         except (EnvironmentFailed, OSError) as error:
-            raise self._failed(spec, error=error, mark=mark) from error
+            raise self._failed(spec, error=error) from error
         self._path(spec.digest, "failed").unlink(missing_ok=True)
         return is_new
 
@@ -297,7 +297,7 @@ class Environments:
         build: Build,
         packages: Sequence[str],
         started: float,
-    ) -> Path:
+    ) -> MadeOf:
         prefix = build.install(packages)
         (build.made / MADE_OF).unlink(missing_ok=True)  # a package's own of this name
         files, size = size_of(build.made)
@@ -313,36 +313,30 @@ class Environments:
         )
         with (build.made / MADE_OF).open("xb") as file:
             file.write(msgspec.json.encode(made_of))
-        logger.info(
-            "built environment=%s files=%d bytes=%d seconds=%.1f",
-            spec.digest[:12],
-            files,
-            size,
-            made_of.seconds,
-        )
-        return build.made
+        logger.info("built environment=%s bytes=%d s=%.1f", spec.digest[:12], size, made_of.seconds)
+        return made_of
 
-    def _settle(self, made: Path, *, digest: str, folder: Path) -> None:
-        """Bring it under its name; a damaged one there goes, under whose feet it may be."""
-        target = self.root / digest
-        if target.exists():
-            target.rename(folder / "damaged")
-        made.rename(target)
-
-    def _failed(self, spec: EnvironmentSpec, *, error: Exception, mark: str) -> EnvironmentFailed:
-        said = str(error)
-        reason = said if said.startswith(PREFIX) else PREFIX + said
-        logger.warning("not built environment=%s: %s", spec.digest[:12], said)
-        failed = FailedBuild(
+    def _failed(self, spec: EnvironmentSpec, *, error: Exception) -> EnvironmentFailed:
+        """Note the failure."""
+        reason = PREFIX + str(error).removeprefix(PREFIX)
+        logger.warning("not built environment=%s: %s", spec.digest[:12], error)
+        failed = KeptEnvironment(
+            digest=spec.digest,
+            specs=(spec.digest,),
+            made_of=MadeOf(python=spec.python, requirements=spec.requirements),
+            used_at=time.time(),
             error=reason,
-            at=time.time(),
-            python=spec.python,
-            requirements=spec.requirements,
-            away=isinstance(error, IndexAway),
-            rules=mark,
         )
-        failed.write(self._path(spec.digest, "failed"))
+        with suppress(OSError):  # the disk may be full, which was the reason
+            self._path(spec.digest, "failed").write_bytes(msgspec.json.encode(failed))
         return EnvironmentFailed(reason)
+
+    def _read_failed(self, digest: str) -> KeptEnvironment | None:
+        """Return the failed build of these requirements; None if there is none."""
+        with suppress(OSError, msgspec.MsgspecError):
+            text = self._path(digest, "failed").read_bytes()
+            return msgspec.json.decode(text, type=KeptEnvironment)
+        return None
 
     def _staging(self, digest: str) -> Path:
         return Path(tempfile.mkdtemp(prefix=f"{STAGING}{digest}-", dir=self.root))
@@ -351,15 +345,11 @@ class Environments:
         """Remove what builds left behind whose processes were killed; `own` isn't begun yet."""
         for folder in self.root.glob(f"{STAGING}*"):
             digest = folder.name.removeprefix(STAGING).partition("-")[0]
-            if digest == own or not self._is_being_built(digest):
+            if digest == own or not self._is_locked(digest, "build.lock"):
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _is_being_built(self, digest: str) -> bool:
-        with taken(self._path(digest, "build.lock")) as free:
-            return not free
-
-    def _is_used(self, digest: str) -> bool:
-        with taken(self._path(digest, "use.lock")) as free:
+    def _is_locked(self, digest: str, what: str) -> bool:
+        with taken(self._path(digest, what)) as free:
             return not free
 
     def _path(self, digest: str, what: str) -> Path:

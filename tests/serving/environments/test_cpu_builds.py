@@ -1,9 +1,5 @@
 """A version that was trained with PyTorch's build for CPUs isn't given the one for GPUs."""
 
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +10,6 @@ from serving.environments.store import Environments
 from tests.serving.environments.wheels import make_wheel, needs, offline
 
 CPU = "torch==2.13.0+cpu"
-REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 
 
 def test_it_is_taken_where_both_are(tmp_path: Path) -> None:
@@ -31,33 +26,6 @@ def test_where_there_is_none_it_says_where_they_are(tmp_path: Path) -> None:
     environments = Environments(tmp_path / "environments", rules=offline(tmp_path))
     with pytest.raises(EnvironmentFailed, match=r"download\.pytorch\.org/whl/cpu, into the oper"):
         environments.prepare(needs(CPU))
-
-
-@contextmanager
-def proxy(*, refused: str) -> Iterator[tuple[str, set[str]]]:
-    """A proxy that refuses one server at once and keeps the others waiting."""
-    asked: set[str] = set()
-    with ExitStack() as held:
-
-        def answer(server: socket.socket) -> None:
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                held.enter_context(connection)
-                head = connection.recv(4096).decode(errors="replace")
-                asked.add(" ".join(head.split(" ")[:2]))
-                if refused in head:
-                    connection.sendall(REFUSAL)
-                    connection.close()
-
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            thread = threading.Thread(target=answer, args=(server,), daemon=True)
-            thread.start()
-            yield f"http://127.0.0.1:{server.getsockname()[1]}", asked
-            server.shutdown(socket.SHUT_RDWR)
-        thread.join()
 
 
 @pytest.mark.parametrize(
