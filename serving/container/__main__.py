@@ -27,7 +27,7 @@ from serving.container.inputs.signature import output_shape, signature_of, stora
 from serving.container.loading import load_predictor
 from serving.container.predictor import Predictor
 from serving.container.runtimes import find_runtime
-from serving.container.sandbox.limits import MemoryLimit, held_to, process_bytes
+from serving.container.sandbox.limits import held_to, process_bytes
 from serving.container.spec import LoadSpec, add_options
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.errors import InvalidAddress
@@ -158,8 +158,7 @@ def _load(arguments: argparse.Namespace) -> Predictor:
 def _limits(arguments: argparse.Namespace) -> AbstractContextManager[None]:
     # The runtime's own libraries are no part of the model.
     find_runtime(arguments.runtime)
-    limit = MemoryLimit(arguments.memory_limit_mb, threads=arguments.threads)
-    return held_to(limit, threads=arguments.threads)
+    return held_to(arguments.memory_limit_mb, threads=arguments.threads)
 
 
 @contextmanager

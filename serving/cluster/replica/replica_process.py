@@ -38,7 +38,7 @@ from serving.container.child.child_process import ChildPredictor
 from serving.container.child.model_process import ForkServer
 from serving.container.failures.recent_failures import failure_of
 from serving.container.runtimes import self_contained
-from serving.container.sandbox.limits import MemoryLimit, held_to, process_bytes
+from serving.container.sandbox.limits import held_to, process_bytes
 from serving.container.server.listener import ChildServer, ContainerServer
 from serving.container.spec import LoadSpec
 from serving.environments.store import HeldEnvironment
@@ -229,11 +229,10 @@ class ReplicaProcess:
         from serving.container.loading import load_predictor
 
         version = self._version
-        limit = MemoryLimit(version.memory_limit_mb, threads=version.threads)
-        self._watch(base_bytes=limit.base_bytes)
+        self._watch(base_bytes=process_bytes())
         with (
             self._slot.working(at_most_s=version.load_timeout_s),
-            held_to(limit, threads=version.threads),
+            held_to(version.memory_limit_mb, threads=version.threads),
         ):
             predictor = load_predictor(spec)
             predictor.warm_up()

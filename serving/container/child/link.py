@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,11 +28,6 @@ ANSWERED_WITHIN_S = 600.0
 # How a replica's process ends that lost the process of its model.
 EX_SOFTWARE = 70
 
-# A buffer of this size that is made anew for each read costs more than the system call.
-_READ_BYTES = 256 * 1024
-_TIMEVAL = struct.Struct("@ll")
-
-
 Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
@@ -52,34 +46,24 @@ class ChildLink:
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
-        self._buffer = bytearray(_READ_BYTES)
-        _let_wait(connected, seconds=ANSWERED_WITHIN_S)
+        connected.settimeout(ANSWERED_WITHIN_S)
         self._decoder = FrameDecoder()
         self._frames: deque[Frame] = deque()
 
     @classmethod
-    def to(cls, path: Path) -> ChildLink:
-        """Connect to a Unix socket."""
+    def to(cls, path: Path) -> tuple[ChildLink, Hello]:
+        """Connect to a Unix socket and read the HELLO that comes first; raises OSError in time."""
         connecting = socket.socket(socket.AF_UNIX)
         try:
+            link = cls(connecting)
             connecting.settimeout(STARTED_WITHIN_S)
             connecting.connect(str(path))
+            hello = decode_hello(link._next(FrameType.HELLO).body)
+            connecting.settimeout(ANSWERED_WITHIN_S)
         except BaseException:
             connecting.close()
             raise
-        return cls(connecting)
-
-    def hello(self) -> Hello:
-        """Read the HELLO that comes first; raises OSError where it doesn't come in time."""
-        try:
-            _let_wait(self._socket, seconds=STARTED_WITHIN_S)
-            return decode_hello(self._next(FrameType.HELLO).body)
-        except BaseException:
-            self._socket.close()
-            raise
-        finally:
-            if self._socket.fileno() >= 0:
-                _let_wait(self._socket, seconds=ANSWERED_WITHIN_S)
+        return link, hello
 
     def ask(self, request_id: int, inputs: Sequence[bytes]) -> list[Answer]:
         self._socket.sendall(encode_predict(request_id, inputs))
@@ -111,14 +95,7 @@ class ChildLink:
                     said = safe_text(frame.body[:1000].decode(errors="replace"))
                     names = " or ".join(frame_type.name for frame_type in expected)
                     raise ProtocolError(f"expected {names}, got {frame.type.name} {said}")
-            size = self._socket.recv_into(self._buffer)
-            if not size:
+            data = self._socket.recv(1 << 16)
+            if not data:
                 raise ConnectionLost("the model's process closed the connection")
-            self._frames.extend(self._decoder.feed(memoryview(self._buffer)[:size].tobytes()))
-
-
-def _let_wait(connected: socket.socket, *, seconds: float) -> None:
-    """Have the kernel bound each wait: Python's own timeouts ask it twice for every read."""
-    connected.settimeout(None)
-    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-        connected.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL.pack(int(seconds), 0))
+            self._frames.extend(self._decoder.feed(data))

@@ -82,8 +82,8 @@ class CommandPredictor:
             executable, address=f"unix:{path}", hello=hello, device=device, shared_mb=shared_mb
         )
         try:
-            self._link = ChildLink.to(path)
-            self._check(self._link.hello(), expected=hello)
+            self._link, said = ChildLink.to(path)
+            self._check(said, expected=hello)
         except (OSError, ConnectionLost, ProtocolError) as error:
             self._child.stop()
             raise LoadFailed(f"the executable does not speak the protocol: {error}") from error

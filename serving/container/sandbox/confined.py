@@ -1,19 +1,10 @@
 """Runs a program that may have been written by anybody where it finds none of the stack's secrets.
 
 ``confined.py CONFINEMENT PROGRAM ...`` gives up every privilege and replaces itself by the program
-(``-m MODULE ...`` runs a module of Python in this process instead). By Landlock the kernel then
-allows it:
-
-- to read the operating system, Python with its packages, and the `read` paths, never what lies in
-  a `hide` path; to write in the `write` folders and in shared memory alone;
-- to look into, trace or signal no process but those that it has started itself;
-- to bind no TCP port that it chooses itself, only one that the kernel hands out.
-
-A filter of system calls (`sandbox.syscalls`) keeps it from other ways to its host: Unix sockets,
-namespaces, leaving its group of processes, limits and priorities of other processes, and modes,
-owners, times and attributes of files.
-
-Elsewhere than on Linux, or where the kernel has no Landlock, it says so and takes away what it can.
+(``-m MODULE ...`` runs a module of Python in this process instead). By Landlock the kernel lets it
+read and write what its confinement names, look into and signal no process but those that it has
+started, and bind no TCP port but one that the kernel hands out. A filter of system calls
+(`sandbox.syscalls`) keeps it from other ways to its host. What the kernel lacks it says.
 """
 
 from __future__ import annotations
@@ -58,26 +49,10 @@ CANNOT_START = 126
 WITHOUT_LANDLOCK = "this kernel has no Landlock: files are not kept from the model"
 WITHOUT_MOUNTS = "shared memory and paths of sockets are not kept from the model on this machine"
 WITHOUT_FILTER = "system calls are not kept from the model on this machine"
+# Bounds the number of sockets, and so the kernel memory of their buffers.
 MOST_DESCRIPTORS = 4096
 DEVICES = ("null", "zero", "full", "random", "urandom", "dri", "kfd")
-
-_PR_CAPBSET_DROP = 24
-_PR_SET_DUMPABLE = 4
-_PR_SET_NO_NEW_PRIVS = 38
-_LAST_CAPABILITY = 63
-_PR_CAP_AMBIENT, _RAISE = 47, 2
-_CAPABILITY_VERSION_3 = 0x20080522
-_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
-_READ = 1 << 0 | 1 << 2 | 1 << 3  # execute, read a file, read a folder
-_USE = _READ | 1 << 1  # and write to a file
-_SCOPE_ALL = 1 << 0 | 1 << 1  # abstract sockets and signals stay within
-_BIND_TCP = 1 << 0
-_PATH_BENEATH, _NET_PORT = 1, 2
-# How long a ruleset's attributes are since that version: files, ports, scopes.
-_ATTRIBUTES_SINCE = ((6, 24), (4, 16), (1, 8))
-# Bit after the last right that a version of Landlock knows.
-_RIGHTS_UNTIL = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
-_FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
+_CREATE_RULESET = 444
 
 
 class Confinement(NamedTuple):
@@ -138,7 +113,7 @@ def deny_new_privileges() -> None:
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
-        _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+        _check(libc.prctl(38, 1, 0, 0, 0))  # PR_SET_NO_NEW_PRIVS
 
 
 def confine(confinement: Confinement) -> None:
@@ -150,16 +125,15 @@ def confine(confinement: Confinement) -> None:
     # Not at the top, as this file may be run before the project can be imported; nor later, when
     # this Python may be one that it can't read any more.
     from serving.container.sandbox.mounts import take_own_mounts
-    from serving.container.sandbox.own_user import CAP_DAC_READ_SEARCH, has_own_user, take_own_user
+    from serving.container.sandbox.own_user import drop_capabilities, has_own_user, take_own_user
     from serving.container.sandbox.syscalls import filter_calls
 
     libc = ctypes.CDLL(None, use_errno=True)
     deny_new_privileges()
     # A build links files of one folder in another one, which mounts would keep it from.
     if not confinement.modes:
-        shared_mb = confinement.shared_mb
-        own = take_own_mounts(libc, hide=hide, keep=[*write, *read], shared_mb=shared_mb)
-        if hide and not own:
+        keep, shared_mb = [*write, *read], confinement.shared_mb
+        if not take_own_mounts(libc, hide=hide, keep=keep, shared_mb=shared_mb) and hide:
             print(WITHOUT_MOUNTS, file=sys.stderr)
     readable = readable_paths(extra=read, hide=hide, python=confinement.python)
     version = _landlock_version(libc)
@@ -172,11 +146,14 @@ def confine(confinement: Confinement) -> None:
     is_own_user = has_own_user(libc)
     # The kernel then keeps the files of others from it.
     modes = confinement.modes or is_own_user
-    _bound_descriptors()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if not 0 <= hard < MOST_DESCRIPTORS:
+        soft = soft if 0 <= soft < MOST_DESCRIPTORS else MOST_DESCRIPTORS
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, MOST_DESCRIPTORS))
     if not filter_calls(libc, sockets=confinement.sockets, modes=modes, truncate=version >= 3):
         print(WITHOUT_FILTER, file=sys.stderr)
-    _drop_capabilities(libc, kept=CAP_DAC_READ_SEARCH if is_own_user else None)
-    libc.prctl(_PR_SET_DUMPABLE, int(version >= 1), 0, 0, 0)
+    drop_capabilities(libc, is_own_user=is_own_user)
+    libc.prctl(4, int(version >= 1), 0, 0, 0)  # PR_SET_DUMPABLE
 
 
 def readable_paths(*, extra: Sequence[Path], hide: Sequence[Path], python: bool) -> Iterator[Path]:
@@ -203,7 +180,15 @@ def readable_paths(*, extra: Sequence[Path], hide: Sequence[Path], python: bool)
 
 def main() -> None:
     _, confinement, *program = sys.argv
-    _import_package()
+    # By path, as a confined process can't search their folder.
+    for name in ("serving", *(f"serving.{name}" for name in OF_A_CONTAINER)):
+        folder = PACKAGE.parent.joinpath(*name.split("."))
+        spec = importlib.util.spec_from_file_location(
+            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        assert spec is not None and spec.loader is not None  # noqa: S101, PT018  # it is a file
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
     if confinement != ALREADY_CONFINED:
         confine(Confinement.decoded(confinement))
     if program[0] != "-m":
@@ -214,24 +199,6 @@ def main() -> None:
             sys.exit(CANNOT_START)
     sys.argv = program[1:]
     runpy.run_module(program[1], run_name="__main__", alter_sys=True)
-
-
-def _import_package() -> None:
-    """Import a container's packages by path: a confined process can't search their folder."""
-    _import_from(PACKAGE, name=PACKAGE.name)
-    for name in OF_A_CONTAINER:
-        _import_from(PACKAGE / name, name=f"{PACKAGE.name}.{name}")
-
-
-def _import_from(folder: Path, *, name: str) -> None:
-    if name in sys.modules:
-        return
-    spec = importlib.util.spec_from_file_location(
-        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    assert spec is not None and spec.loader is not None  # noqa: S101, PT018  # it is a file
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
 
 
 def _without(path: Path, hidden: Sequence[Path]) -> Iterator[Path]:
@@ -250,22 +217,22 @@ def _without(path: Path, hidden: Sequence[Path]) -> Iterator[Path]:
 def _restrict(
     libc: ctypes.CDLL, *, version: int, write: Sequence[Path], readable: Sequence[Path]
 ) -> None:
-    every = (1 << _RIGHTS_UNTIL.get(version, 16)) - 1
-    attributes = struct.pack("=QQQ", every, _BIND_TCP, _SCOPE_ALL)
-    size = next(size for since, size in _ATTRIBUTES_SINCE if version >= since)
-    ruleset = libc.syscall(_CREATE_RULESET, attributes, size, 0)
+    # All rights to files of this version; to bind TCP ports; abstract sockets and signals.
+    every = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)) - 1
+    size = 24 if version >= 6 else 16 if version >= 4 else 8
+    ruleset = libc.syscall(_CREATE_RULESET, struct.pack("=QQQ", every, 1, 3), size, 0)
     _check(ruleset)
-    granted = [(path, _READ) for path in readable]
+    read = 1 << 0 | 1 << 2 | 1 << 3  # execute, read a file, read a folder
+    use = read | 1 << 1 | 1 << 15  # write to a file, ioctl
+    granted = [(path, read) for path in readable]
     granted += [(path, every) for path in (*write, Path("/dev/shm"))]  # noqa: S108
     nodes = [Path("/dev", name) for name in DEVICES] + list(Path("/dev").glob("nvidia*"))
-    granted += [(path, _USE | every & 1 << 15) for path in nodes]
-    for path, rights in granted:
+    for path, rights in granted + [(path, use) for path in nodes]:
         _allow(libc, ruleset, path=path, rights=rights & every)
     if version >= 4:
-        # Port 0 stands for those that the kernel hands out.
-        rule = struct.pack("=QQ", _BIND_TCP, 0)
-        _check(libc.syscall(_ADD_RULE, ruleset, _NET_PORT, rule, 0))
-    _check(libc.syscall(_RESTRICT_SELF, ruleset, 0))
+        # landlock_add_rule: port 0 stands for those that the kernel hands out.
+        _check(libc.syscall(445, ruleset, 2, struct.pack("=QQ", 1, 0), 0))
+    _check(libc.syscall(446, ruleset, 0))  # landlock_restrict_self
     os.close(ruleset)
 
 
@@ -280,32 +247,11 @@ def _allow(libc: ctypes.CDLL, ruleset: int, *, path: Path, rights: int) -> None:
     except OSError:
         return  # not on this system
     try:
-        if not path.is_dir():
-            rights &= _FILE_RIGHTS
-        rule = struct.pack("=Qi", rights, descriptor)
-        _check(libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0))
+        if not path.is_dir():  # execute, write, read, truncate, ioctl
+            rights &= 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
+        _check(libc.syscall(445, ruleset, 1, struct.pack("=Qi", rights, descriptor), 0))
     finally:
         os.close(descriptor)
-
-
-def _bound_descriptors() -> None:
-    """Bound the number of sockets, and so the kernel memory of their buffers."""
-    most, hard = (
-        limit if 0 <= limit < MOST_DESCRIPTORS else MOST_DESCRIPTORS
-        for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
-    )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-def _drop_capabilities(libc: ctypes.CDLL, *, kept: int | None) -> None:
-    """Drop all capabilities but this one."""
-    for capability in {*range(_LAST_CAPABILITY + 1)} - {kept}:
-        libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails for those that nobody has
-    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
-    mask = 0 if kept is None else 1 << kept
-    _check(libc.capset(header, struct.pack("=6I", mask, mask, mask, 0, 0, 0)))
-    if kept is not None:
-        _check(libc.prctl(_PR_CAP_AMBIENT, _RAISE, kept, 0, 0))
 
 
 def _check(result: int) -> None:

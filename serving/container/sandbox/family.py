@@ -11,7 +11,6 @@ from serving.container.sandbox.mounts import used_bytes
 
 # Libraries start one or two processes for each core, each with a thread for each of some tasks.
 MOST_PROCESSES = 100 + 2 * (os.cpu_count() or 1)
-MOST_THREADS = 20 * MOST_PROCESSES
 # Their unread bytes, some 0.2 MB each, count nowhere.
 MOST_SOCKETS = 1024
 _RESIDENT = ("RssAnon", "RssShmem")
@@ -54,7 +53,8 @@ def family_of(pids: Iterable[int], processes: Mapping[int, Process]) -> set[int]
 
 def held_bytes(family: set[int]) -> int:
     """Return the memory that no file backs; what processes share counts for each of them."""
-    return sum(_read_kib(family, "status", *_RESIDENT)) * 1024 + _files_bytes(family)
+    files = max(map(used_bytes, family), default=0)
+    return sum(_read_kib(family, "status", *_RESIDENT)) * 1024 + files
 
 
 def shared_once_bytes(pids: Iterable[int], family: set[int]) -> int:
@@ -62,7 +62,8 @@ def shared_once_bytes(pids: Iterable[int], family: set[int]) -> int:
     own, own_shared = _read_kib(pids, "status", *_RESIDENT)
     others, shared = _read_kib(family - {*pids}, "smaps_rollup", "Pss_Anon", "Pss_Shmem")
     # Mapped files would count twice.
-    return (own + others) * 1024 + max((own_shared + shared) * 1024, _files_bytes(family))
+    files = max(map(used_bytes, family), default=0)
+    return (own + others) * 1024 + max((own_shared + shared) * 1024, files)
 
 
 def crowd_of(family: Iterable[int], processes: Mapping[int, Process]) -> str:
@@ -71,9 +72,15 @@ def crowd_of(family: Iterable[int], processes: Mapping[int, Process]) -> str:
     threads = sum(process.threads for process in known)
     if len(known) > MOST_PROCESSES:
         return f"the model runs {len(known)} processes, more than {MOST_PROCESSES}"
-    if threads > MOST_THREADS:
-        return f"the model runs {threads} threads, more than {MOST_THREADS}"
-    if (sockets := len(_sockets_of(family))) > MOST_SOCKETS:
+    if threads > (most := 20 * MOST_PROCESSES):
+        return f"the model runs {threads} threads, more than {most}"
+    found = set()
+    for pid in family:
+        with suppress(OSError):  # it has ended
+            for entry in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):
+                    found.add(str(entry.readlink()))
+    if (sockets := sum(name.startswith("socket:") for name in found)) > MOST_SOCKETS:
         return f"the model has {sockets} sockets open, more than {MOST_SOCKETS}"
     return ""
 
@@ -110,18 +117,3 @@ def _kib(file: Path, names: Sequence[str]) -> list[int]:
     except OSError:
         return []
     return [int(lines[name].split()[0]) for name in names if name in lines]
-
-
-def _sockets_of(family: Iterable[int]) -> set[str]:
-    found = set()
-    for pid in family:
-        with suppress(OSError):  # it has ended
-            for entry in Path(f"/proc/{pid}/fd").iterdir():
-                with suppress(OSError):
-                    found.add(str(entry.readlink()))
-    return {name for name in found if name.startswith("socket:")}
-
-
-def _files_bytes(family: Iterable[int]) -> int:
-    """Return what files in the family's own shared memory take."""
-    return max(map(used_bytes, family), default=0)

@@ -5,6 +5,7 @@ second (`fault_of`); in between the kernel refuses one process much more than th
 """
 
 import os
+import re
 import resource
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,41 +23,43 @@ from serving.container.sandbox.family import (
 )
 
 MIB = 1 << 20
-# The kernel hands out so much on top of the limit: it counts what a process has asked for, used or
-# not, such as the stack and the buffers of each thread.
-SLACK = 1.25
-SPARE_BYTES_PER_THREAD = 64 * MIB
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-class MemoryLimit:
-    """Holds this process to `limit_mb` more than it has now, for good; None: to nothing."""
+@contextmanager
+def held_to(limit_mb: int | None, *, threads: int) -> Iterator[None]:
+    """Load and warm a model up within its limits, which stay; raises MemoryLimitExceeded.
 
-    def __init__(self, limit_mb: int | None, *, threads: int = 1) -> None:
-        self.limit_mb = limit_mb
-        self.base_bytes = process_bytes()
-        self._threads = threads
-        self._before = resource.getrlimit(resource.RLIMIT_DATA)
-
-    def impose(self) -> None:
-        if self.limit_mb is None or sys.platform != "linux":
-            return
-        limit = int(self.limit_mb * MIB * SLACK)
-        ceiling = _status("VmData") + limit + SPARE_BYTES_PER_THREAD * (1 + self._threads)
-        _, hard = self._before
+    `limit_mb` counts from what this process holds now; None: no limit.
+    """
+    base_bytes, before = process_bytes(), resource.getrlimit(resource.RLIMIT_DATA)
+    if threads > 1:  # else libraries go by the environment that the process was started with
+        limit_threads(threads)
+    if limit_mb is not None and sys.platform == "linux":
+        # Some more, as the kernel counts what a process has asked for, used or not, such as the
+        # stack and the buffers of each thread.
+        spare = 64 * MIB * (1 + threads)
+        ceiling = _data_bytes() + int(limit_mb * MIB * 1.25) + spare
+        hard = before[1]
         soft = ceiling if hard == resource.RLIM_INFINITY else min(ceiling, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-
-    def lift(self) -> None:
-        """Give back the room for whatever has to be done once the model has failed."""
-        resource.setrlimit(resource.RLIMIT_DATA, self._before)
-
-    def check(self) -> None:
-        """Raises MemoryLimitExceeded where the process holds more than it may."""
-        if self.limit_mb is not None:
-            excess = excess_of(private_bytes(), base_bytes=self.base_bytes, limit_mb=self.limit_mb)
-            if excess:
+    try:
+        yield
+        if limit_mb is not None:
+            held = held_bytes(family_of([os.getpid()], read_processes()))
+            if excess := excess_of(held, base_bytes=base_bytes, limit_mb=limit_mb):
                 raise MemoryLimitExceeded(excess)
+    except (ContainerError, MemoryError) as error:
+        # Room for what has to be done once the model has failed.
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+        # A model's own exception is there as text alone.
+        is_short = isinstance(error, MemoryError) or "MemoryError" in str(error)
+        if limit_mb is None or isinstance(error, MemoryLimitExceeded) or not is_short:
+            raise
+        raise MemoryLimitExceeded(
+            f"the model needs more than its memory limit of {limit_mb} MiB: {error}"
+        ) from error
+    limit_threads(threads)
 
 
 def excess_of(held_bytes: int, *, base_bytes: int, limit_mb: int) -> str:
@@ -65,25 +68,6 @@ def excess_of(held_bytes: int, *, base_bytes: int, limit_mb: int) -> str:
     if taken_mb <= limit_mb:
         return ""
     return f"the model takes {taken_mb:.0f} MiB, more than its memory limit of {limit_mb} MiB"
-
-
-@contextmanager
-def held_to(limit: MemoryLimit, *, threads: int) -> Iterator[None]:
-    """Load and warm a model up within its limits; raises MemoryLimitExceeded."""
-    if threads > 1:  # else libraries go by the environment that the process was started with
-        limit_threads(threads)
-    limit.impose()
-    try:
-        yield
-        limit.check()
-    except (ContainerError, MemoryError) as error:
-        limit.lift()
-        if limit.limit_mb is None or not _tells_of_memory(error):
-            raise
-        raise MemoryLimitExceeded(
-            f"the model needs more than its memory limit of {limit.limit_mb} MiB: {error}"
-        ) from error
-    limit_threads(threads)
 
 
 def limit_threads(count: int) -> None:
@@ -98,11 +82,6 @@ def limit_threads(count: int) -> None:
 def process_bytes(pid: int | None = None) -> int:
     """Return what a process holds that no file backs, this one for None; 0 if nobody knows."""
     return held_bytes({os.getpid() if pid is None else pid})
-
-
-def private_bytes(pid: int | None = None) -> int:
-    """Return what a process (None: this one) and its family hold that no file backs."""
-    return held_bytes(family_of([os.getpid() if pid is None else pid], read_processes()))
 
 
 def fault_of(
@@ -120,16 +99,7 @@ def fault_of(
     return excess_of(held, base_bytes=base_bytes, limit_mb=limit_mb)
 
 
-def _status(name: str) -> int:
-    with suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1]) * 1024
-    return 0
-
-
-def _tells_of_memory(error: BaseException) -> bool:
-    """Return whether memory was short; a model's own exception is there as text alone."""
-    return isinstance(error, MemoryError) or (
-        not isinstance(error, MemoryLimitExceeded) and "MemoryError" in str(error)
-    )
+def _data_bytes() -> int:
+    """Return what the kernel compares with RLIMIT_DATA."""
+    found = re.search(r"(?m)^VmData:\s*(\d+)", Path("/proc/self/status").read_text())
+    return int(found[1]) * 1024 if found else 0

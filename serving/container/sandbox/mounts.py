@@ -6,28 +6,39 @@ namespace.
 
 import ctypes
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
-_NEW_MOUNTS, _NEW_USER = 0x00020000, 0x10000000
-_NO_SETUID, _NO_DEVICES, _BIND, _RECURSIVE, _PRIVATE = 2, 4, 4096, 16384, 1 << 18
 
 
 def take_own_mounts(
     libc: ctypes.CDLL, *, hide: Sequence[Path], keep: Sequence[Path], shared_mb: int | None
 ) -> bool:
     """Cover the folders `hide` but for `keep`, and /dev/shm; return whether it could be done."""
-    if libc.unshare(_NEW_MOUNTS) == 0:
-        return _mount(libc, hide=hide, keep=keep, shared_mb=shared_mb)
+
+    def take(*, as_user: bool) -> bool:
+        user, group = os.geteuid(), os.getegid()
+        # CLONE_NEWNS and CLONE_NEWUSER
+        if libc.unshare(0x20000 | (0x10000000 if as_user else 0)) != 0:
+            return False
+        try:
+            if as_user:
+                Path("/proc/self/setgroups").write_text("deny")
+                Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+                Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+            _mount(libc, hide=hide, keep=keep, shared_mb=shared_mb)
+        except OSError:
+            return False
+        return True
+
+    if take(as_user=False):
+        return True
     # There is no way back: another process tries it.
     if (pid := os.fork()) == 0:
-        done = _mount_as_user(libc, hide=hide, keep=keep, shared_mb=shared_mb)
-        os._exit(0 if done else 1)
-    if os.waitpid(pid, 0)[1] != 0:
-        return False
-    return _mount_as_user(libc, hide=hide, keep=keep, shared_mb=shared_mb)
+        os._exit(0 if take(as_user=True) else 1)
+    return os.waitpid(pid, 0)[1] == 0 and take(as_user=True)
 
 
 def used_bytes(pid: int) -> int:
@@ -40,63 +51,36 @@ def used_bytes(pid: int) -> int:
     return 0
 
 
-def _mount_as_user(
-    libc: ctypes.CDLL, *, hide: Sequence[Path], keep: Sequence[Path], shared_mb: int | None
-) -> bool:
-    user, group = os.geteuid(), os.getegid()
-    if libc.unshare(_NEW_MOUNTS | _NEW_USER) != 0:
-        return False
-    try:
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
-    except OSError:
-        return False
-    return _mount(libc, hide=hide, keep=keep, shared_mb=shared_mb)
-
-
 def _mount(
     libc: ctypes.CDLL, *, hide: Sequence[Path], keep: Sequence[Path], shared_mb: int | None
-) -> bool:
+) -> None:
     def mount(source: str, target: Path, kind: str, flags: int, options: str) -> None:
         texts = (source.encode(), os.fsencode(target), kind.encode())
         if libc.mount(*texts, ctypes.c_ulong(flags), options.encode()) != 0:
             raise OSError(ctypes.get_errno(), f"{target} can't be mounted")
 
-    harmless = _NO_SETUID | _NO_DEVICES
-    try:
-        mount("none", Path("/"), "none", _RECURSIVE | _PRIVATE, "")
-        if SHARED_MEMORY.is_dir():
-            size = "" if shared_mb is None else f",size={shared_mb}m"
-            mount("tmpfs", SHARED_MEMORY, "tmpfs", harmless, f"mode=1777{size}")
-        for folder in _outermost(hide):
-            inside = {path: os.open(path, os.O_PATH) for path in _within(folder, keep)}
-            mount("tmpfs", folder, "tmpfs", harmless, "mode=0711,size=64k")
-            for path, descriptor in inside.items():
-                source = Path(f"/proc/self/fd/{descriptor}")
-                _make_place(path, is_folder=source.is_dir())
-                mount(str(source), path, "none", _BIND | _RECURSIVE, "")
-                os.close(descriptor)
-    except OSError:
-        return False
-    return True
+    harmless = 2 | 4  # MS_NOSUID, MS_NODEV
+    recursive = 1 << 14
+    mount("none", Path("/"), "none", recursive | 1 << 18, "")  # MS_PRIVATE
+    if SHARED_MEMORY.is_dir():
+        size = "" if shared_mb is None else f",size={shared_mb}m"
+        mount("tmpfs", SHARED_MEMORY, "tmpfs", harmless, f"mode=1777{size}")
+    for folder in _outermost(hide):
+        inside = [path for path in keep if path.resolve().is_relative_to(folder)]
+        kept = {path: os.open(path, os.O_PATH) for path in _outermost(inside)}
+        mount("tmpfs", folder, "tmpfs", harmless, "mode=0711,size=64k")
+        for path, descriptor in kept.items():
+            source = Path(f"/proc/self/fd/{descriptor}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                path.mkdir(exist_ok=True)
+            else:
+                path.touch()
+            mount(str(source), path, "none", recursive | 1 << 12, "")  # MS_BIND
+            os.close(descriptor)
 
 
-def _outermost(folders: Sequence[Path]) -> list[Path]:
-    found = {folder.resolve() for folder in folders if folder.is_dir()}
-    return [folder for folder in found if not found & set(folder.parents)]
-
-
-def _within(folder: Path, paths: Sequence[Path]) -> Iterator[Path]:
-    """Return the outermost existing paths within a folder."""
+def _outermost(paths: Sequence[Path]) -> list[Path]:
+    """Return those that exist and lie in no other one."""
     found = {path.resolve() for path in paths if path.exists()}
-    inside = {path for path in found if path.is_relative_to(folder)}
-    return (path for path in inside if not inside & set(path.parents))
-
-
-def _make_place(path: Path, *, is_folder: bool) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if is_folder:
-        path.mkdir(exist_ok=True)
-    else:
-        path.touch()
+    return [path for path in found if not found & set(path.parents)]

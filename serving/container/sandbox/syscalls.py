@@ -9,35 +9,22 @@ and no process: calls on files that libraries make on their own files too succee
 
 import ctypes
 import errno
+import fcntl
 import os
-import platform
+import signal
+import socket
 import struct
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-_PR_SET_SECCOMP, _FILTER = 22, 2
+# Steps of a filter: load a word, compare it, look for one of its bits, answer.
 LOAD, EQUAL, _ANY_OF, RETURN = 0x20, 0x15, 0x45, 0x06
 ALLOW, _FAIL = 0x7FFF0000, 0x00050000
 # A call that fails with no error has returned 0.
 _DO_NOTHING = _FAIL
 _REFUSE, UNKNOWN = _FAIL | errno.EPERM, _FAIL | errno.ENOSYS
-NUMBER_AT, _MACHINE_AT, _ARGUMENTS_AT = 0, 4, 16
-_X32 = 0x40000000
-# The sign of a number of 32 bits.
-_NEGATIVE = 0x80000000
-_AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
-# SOCK_DGRAM, and SOCK_RAW, which is the same between Unix sockets. Others lead to one peer alone.
-_DATAGRAM = 2
-# MPTCP and SMC, to which Landlock's ports don't apply, though clients of TCP reach them.
-_BEYOND_IP = 0xFFFFFF00
-_SOL_IP, _LOCAL_PORT_RANGE = 0, 51
-_SOL_SOCKET, _SNDBUF, _RCVBUF, _LINGER = 1, 7, 8, 13
-_SET_PDEATHSIG, _SIGKILL = 1, 9
-# No other namespace is to be had without privileges, but within one of these.
-_NEW_USER = 0x10000000
-_OF_A_PROCESS, _IOPRIO_OF_A_PROCESS = 0, 1
-_SIGNAL_GROUP = 4
-_SET_LEASE = 1024
+# The place of a call's number; its architecture lies at 4, its arguments from 16 on.
+NUMBER_AT = 0
 # FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR, FS_IOC_SETVERSION, EXT4_IOC_SETVERSION, FS_IOC_ENABLE_VERITY,
 # FS_IOC_SET_ENCRYPTION_POLICY, BTRFS_IOC_SUBVOL_SETFLAGS, FAT_IOCTL_SET_ATTRIBUTES.
 _FILE_IOCTLS = (
@@ -75,7 +62,7 @@ class _Rule(NamedTuple):
         for left, number in zip(reversed(range(len(numbers))), numbers, strict=True):
             yield (EQUAL, left, 0 if left else end, number)
         for place, test in enumerate(self.tests, 1):
-            yield (LOAD, 0, 0, _ARGUMENTS_AT + 8 * test.argument)
+            yield (LOAD, 0, 0, 16 + 8 * test.argument)
             over = end - 2 * place
             jumps = (0, over) if test.holds else (over, 0)
             yield (test.code, *jumps, test.number)
@@ -96,38 +83,41 @@ def _has(argument: int, bits: int) -> tuple[_Test]:
 
 def _rules(*, sockets: bool) -> Iterator[_Rule]:
     """Yield the rules for every program; the first that fits counts."""
-    families = (_AF_INET, _AF_INET6, *((_AF_UNIX,) if sockets else ()))
+    families = (socket.AF_INET, socket.AF_INET6, *((socket.AF_UNIX,) if sockets else ()))
     own = (0, os.getpid())
-    # socket, socketpair
+    # socket, of whose protocols those beyond IP's (MPTCP, SMC) reach clients of TCP from ports that
+    # Landlock doesn't look after; socketpair, of which datagrams could be sent to others
     yield _Rule(_REFUSE, (41,), (198,), _is_not(0, *families))
-    yield _Rule(_REFUSE, (41,), (198,), _has(2, _BEYOND_IP))
-    yield _Rule(_REFUSE, (53,), (199,), _has(1, _DATAGRAM))
-    # setsockopt: with a range of its own a port could be chosen among those that are handed out.
-    yield _Rule(_REFUSE, (54,), (208,), _is(1, _SOL_IP) + _is(2, _LOCAL_PORT_RANGE))
+    yield _Rule(_REFUSE, (41,), (198,), _has(2, 0xFFFFFF00))
+    yield _Rule(_REFUSE, (53,), (199,), _has(1, socket.SOCK_DGRAM))
+    # setsockopt: with a range of its own (IP_LOCAL_PORT_RANGE) a port could be chosen among those
+    # that are handed out.
+    yield _Rule(_REFUSE, (54,), (208,), _is(1, socket.SOL_IP) + _is(2, 51))
     # setsockopt: a socket's buffers count nowhere, so they stay as large as they are. One that
     # lingers keeps whoever closes it waiting, also a process of the stack that it was passed to.
-    for option in (_SNDBUF, _RCVBUF, _LINGER):
-        yield _Rule(_DO_NOTHING, (54,), (208,), _is(1, _SOL_SOCKET) + _is(2, option))
-    # prctl: a model is killed with its replica's process, and can't have that undone.
-    yield _Rule(_DO_NOTHING, (157,), (167,), _is(0, _SET_PDEATHSIG) + _is_not(1, _SIGKILL))
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF, socket.SO_LINGER):
+        yield _Rule(_DO_NOTHING, (54,), (208,), _is(1, socket.SOL_SOCKET) + _is(2, option))
+    # prctl (PR_SET_PDEATHSIG): a model is killed with its replica's process, and can't undo that.
+    yield _Rule(_DO_NOTHING, (157,), (167,), _is(0, 1) + _is_not(1, signal.SIGKILL))
     # io_uring_setup: it does what other calls do, unseen by a filter.
     yield _Rule(_REFUSE, (425,), (425,))
-    # clone, unshare. clone3 has its flags where no filter looks; libraries then call clone.
-    yield _Rule(_REFUSE, (56, 272), (220, 97), _has(0, _NEW_USER))
+    # clone, unshare (CLONE_NEWUSER): no other namespace is to be had without privileges, but within
+    # one of a user's. clone3 has its flags where no filter looks; libraries then call clone.
+    yield _Rule(_REFUSE, (56, 272), (220, 97), _has(0, 0x10000000))
     yield _Rule(UNKNOWN, (435,), (435,))
     # setpgid, setsid: whoever leads the group ends all of it by one signal. Libraries start helpers
     # in sessions of their own, and would fail if that was refused. A signal to such a group (kill,
     # pidfd_send_signal) would reach the model itself: that fails.
     yield _Rule(_DO_NOTHING, (109, 112), (154, 157))
     yield _Rule(_REFUSE, (62,), (129,), _is(0, 0))
-    yield _Rule(_REFUSE, (62,), (129,), _has(0, _NEGATIVE))
-    yield _Rule(_REFUSE, (424,), (424,), _has(3, _SIGNAL_GROUP))
+    yield _Rule(_REFUSE, (62,), (129,), _has(0, 1 << 31))  # the sign of a number of 32 bits
+    yield _Rule(_REFUSE, (424,), (424,), _has(3, 4))  # PIDFD_SIGNAL_PROCESS_GROUP
     # prlimit64, sched_setparam, sched_setscheduler, sched_setattr, migrate_pages, move_pages
     others = (302, 142, 144, 314, 256, 279), (261, 118, 119, 274, 238, 239)
     yield _Rule(_REFUSE, *others, _is_not(0, *own))
-    # setpriority, ioprio_set
-    yield _Rule(_REFUSE, (141,), (140,), _is_not(0, _OF_A_PROCESS))
-    yield _Rule(_REFUSE, (251,), (30,), _is_not(0, _IOPRIO_OF_A_PROCESS))
+    # setpriority, ioprio_set (IOPRIO_WHO_PROCESS)
+    yield _Rule(_REFUSE, (141,), (140,), _is_not(0, os.PRIO_PROCESS))
+    yield _Rule(_REFUSE, (251,), (30,), _is_not(0, 1))
     yield _Rule(_REFUSE, (141, 251), (140, 30), _is_not(1, *own))
     # sched_setaffinity: libraries name their own threads by numbers that only the kernel knows.
     yield _Rule(_DO_NOTHING, (203,), (122,), _is_not(0, *own))
@@ -143,7 +133,7 @@ def _rules(*, sockets: bool) -> Iterator[_Rule]:
     # bpf, perf_event_open, userfaultfd, open_by_handle_at, syslog, quotactl, quotactl_fd
     yield _Rule(_REFUSE, (321, 298, 323, 304, 103, 179, 443), (280, 241, 282, 265, 116, 60, 443))
     # fcntl: with a lease on a file that it reads it would hold up those who write it.
-    yield _Rule(_REFUSE, (72,), (25,), _is(1, _SET_LEASE))
+    yield _Rule(_REFUSE, (72,), (25,), _is(1, fcntl.F_SETLEASE))
     # utime, utimes, futimesat, utimensat
     yield _Rule(_DO_NOTHING, (132, 235, 261, 280), (88,))
     # setxattr, lsetxattr, fsetxattr, removexattr, lremovexattr, fremovexattr; setxattrat,
@@ -159,27 +149,25 @@ _MODES = (
     _Rule(_DO_NOTHING, (92, 93, 94, 260), (55, 54)),
     _Rule(_DO_NOTHING, (90, 91, 268, 452), (52, 53, 452)),
 )
-_TRUNCATE = _Rule(_REFUSE, (76,), (45,))
 
 
 def filter_calls(libc: ctypes.CDLL, *, sockets: bool, modes: bool, truncate: bool) -> bool:
-    """Keep this process and all that it starts from its host, for good; return whether it could
-    be done.
+    """Filter the calls of this process and all that it starts, for good; return whether it is done.
 
     It may open Unix sockets with `sockets`, change the modes and owners of its user's files with
     `modes`, and shorten a file by its path with `truncate`. Needs no_new_privs or root.
     """
-    machine = platform.machine()
+    machine = os.uname().machine
     if machine not in _ARCHITECTURES:
         return False
     rules = [*_rules(sockets=sockets), *(() if modes else _MODES)]
-    rules += () if truncate else (_TRUNCATE,)
+    rules += () if truncate else (_Rule(_REFUSE, (76,), (45,)),)
     steps = [
-        (LOAD, 0, 0, _MACHINE_AT),
+        (LOAD, 0, 0, 4),
         (EQUAL, 1, 0, _ARCHITECTURES[machine]),  # calls of another one have other numbers
         (RETURN, 0, 0, _REFUSE),
         (LOAD, 0, 0, NUMBER_AT),
-        (_ANY_OF, 0, 1, _X32),
+        (_ANY_OF, 0, 1, 0x40000000),  # those of x32
         (RETURN, 0, 0, _REFUSE),
         *(step for rule in rules for step in rule.steps(machine)),
         (RETURN, 0, 0, ALLOW),
@@ -191,4 +179,4 @@ def install(libc: ctypes.CDLL, steps: Sequence[_Step]) -> bool:
     """Filter by these steps from now on; whether the kernel does."""
     program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
     head = struct.pack("@HP", len(steps), ctypes.addressof(program))
-    return bool(libc.prctl(_PR_SET_SECCOMP, _FILTER, head, 0, 0) == 0)
+    return bool(libc.prctl(22, 2, head, 0, 0) == 0)  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER

@@ -42,23 +42,13 @@ SERVER = ForkServer()
 Way = Callable[[LoadSpec], object]
 
 
-def as_replica(
-    spec: LoadSpec,
-    *,
-    server: ForkServer | None = None,
-    environment: ModelEnvironment | None = None,
-) -> None:
-    ChildPredictor(spec, server=server, environment=environment).close()
+def as_replica(spec: LoadSpec, **by: Any) -> None:
+    ChildPredictor(spec, **by).close()
 
 
-def as_check(
-    spec: LoadSpec,
-    *,
-    server: ForkServer | None = None,
-    environment: ModelEnvironment | None = None,
-) -> None:
+def as_check(spec: LoadSpec, **by: Any) -> None:
     version = version_spec(model="changer", runtime=spec.runtime, digest=spec.sha256)
-    try_out(version, artifact=spec.artifact, server=server, environment=environment)
+    try_out(version, artifact=spec.artifact, **by)
 
 
 def as_program(spec: LoadSpec) -> None:

@@ -6,11 +6,12 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
-from serving.container.sandbox.confined import Confinement, has_landlock
+from serving.container.sandbox.confined import PACKAGE, Confinement, has_landlock, readable_paths
 from tests.serving.container.artifacts import ROOT
 from tests.serving.container.sandbox.confined_programs import run_confined
 
@@ -159,6 +160,18 @@ def test_a_folder_on_the_path_that_cannot_be_searched_is_left_out(tmp_path: Path
         env=os.environ | {"PATH": path},
     )
     assert done.stdout == "runs\n"
+
+
+def test_site_packages_are_readable_and_a_checkout_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project = PACKAGE.parent.resolve()
+    monkeypatch.syspath_prepend(project)
+    assert project not in readable_paths(extra=[], hide=[], python=True)
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(project))
+    assert project in readable_paths(extra=[], hide=[], python=True)
+    hidden = project / "serving"
+    assert hidden not in readable_paths(extra=[], hide=[hidden], python=True)
 
 
 # Confines itself as on a kernel whose Landlock is of this version.
