@@ -23,7 +23,7 @@ from serving.container.failures.container_errors import ContainerError, WarmUpFa
 from serving.container.failures.crashes import tell_of_crashes
 from serving.container.failures.output import stream_to
 from serving.container.failures.recent_failures import failure_of, with_last_traceback
-from serving.container.inputs.signature import output_shape, signature_of, storable
+from serving.container.inputs.signature import Signature, output_shape, signature_of, storable
 from serving.container.loading import load_predictor
 from serving.container.predictor import Predictor
 from serving.container.runtimes import find_runtime
@@ -69,14 +69,8 @@ def check(arguments: argparse.Namespace, *, say: Say) -> None:
         warmed = time.perf_counter()
         results = _rehearsed(predictor, arguments=arguments)
     predictor.close()
-    say(
-        {
-            "ok": True,
-            "load_ms": round((loaded - started) * 1000, 3),
-            "warm_ms": round((warmed - loaded) * 1000, 3),
-        }
-        | results
-    )
+    load_ms, warm_ms = (round(s * 1000, 3) for s in (loaded - started, warmed - loaded))
+    say({"ok": True, "load_ms": load_ms, "warm_ms": warm_ms} | results)
 
 
 def serve(arguments: argparse.Namespace, *, say: Say) -> None:
@@ -102,17 +96,15 @@ def answer(arguments: argparse.Namespace, *, say: Say) -> None:
         say({"base_bytes": process_bytes()})
         predictor = _load_for_good(arguments)
         keep_freed_memory()
-        say({"ok": True} | _description(predictor))
+        signature = signature_of(predictor, input_type=predictor.input_type)
+        say({"ok": True} | _described(predictor, signature))
         answer_streams(predictor, channel=channel, say=say)
         predictor.close()
 
 
-def _description(predictor: Predictor) -> dict[str, Any]:
-    signature = signature_of(predictor, input_type=predictor.input_type)
-    return {
-        "n_features": predictor.n_features,
-        "signature": msgspec.to_builtins(storable(signature)),
-    }
+def _described(predictor: Predictor, signature: Signature) -> dict[str, Any]:
+    known = msgspec.to_builtins(storable(signature))
+    return {"n_features": predictor.n_features, "signature": known}
 
 
 def _rehearsed(predictor: Predictor, *, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -132,11 +124,7 @@ def _rehearsed(predictor: Predictor, *, arguments: argparse.Namespace) -> dict[s
         kept=agreement(predictor, read_rows(arguments.kept)) if arguments.kept else None,
     )
     signature = msgspec.structs.replace(signature, output=output)
-    return {
-        "n_features": predictor.n_features,
-        "signature": msgspec.to_builtins(storable(signature)),
-        "report": msgspec.to_builtins(report),
-    }
+    return _described(predictor, signature) | {"report": msgspec.to_builtins(report)}
 
 
 def _load_for_good(arguments: argparse.Namespace) -> Predictor:

@@ -13,7 +13,7 @@ from pathlib import Path
 from core.loop.short_turns import take_short_turns
 from serving.master.listening import listen
 from serving.master.master import DRAIN_S, LAME_DUCK_S, READY_S, RETIRE_S, Master, MasterSpec
-from serving.master.orders import remove, take_orders
+from serving.master.orders import take_orders
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -26,8 +26,7 @@ def main() -> int:
     if options.short_turns:
         give_cores_back_soon()
     sockets = {}
-    for text in options.listen:
-        name, _, address = text.partition("=")
+    for name, _, address in (text.partition("=") for text in options.listen):
         try:
             sockets[name] = listen(address)
         except (OSError, ValueError) as error:
@@ -42,7 +41,11 @@ def main() -> int:
         drain_s=options.drain_s,
         retire_s=options.retire_s,
     )
-    asyncio.run(run(spec, orders=options.orders))
+    try:
+        asyncio.run(run(spec, orders=options.orders))
+    finally:
+        if options.orders is not None:
+            options.orders.unlink(missing_ok=True)
     return 0
 
 
@@ -83,9 +86,8 @@ async def run(spec: MasterSpec, *, orders: Path | None) -> None:
     try:
         await master.run()
     finally:
-        if server is not None and orders is not None:
+        if server is not None:
             server.close()
-            remove(orders)
 
 
 if __name__ == "__main__":

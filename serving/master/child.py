@@ -67,7 +67,9 @@ class Child:
         status = self._process.returncode
         if status is None:
             return "runs"
-        how = f"was ended by {_signal(-status)}" if status < 0 else f"ended with status {status}"
+        how = f"ended with status {status}"
+        if status < 0:
+            how = f"was ended by signal {-status} ({signal.strsignal(-status)})"
         return f"{how} ({self._why})" if self._why else how
 
     def retire(self) -> None:
@@ -95,7 +97,8 @@ class Child:
         if status is None or self.ended.done():
             return False
         self._read()
-        self._forget_line()
+        self._loop.remove_reader(self._line)
+        self._line.close()
         self.ended.set_result(status)
         if not self._known.done():
             self._known.set_result(None)
@@ -112,18 +115,11 @@ class Child:
             self._loop.remove_reader(self._line)
         *lines, self._said = (self._said + said).split(b"\n")
         for line in lines:
-            self._hear(line + b"\n")
-
-    def _hear(self, line: bytes) -> None:
-        if line == inherited.READY and not self._known.done():
-            self.is_ready = True
-            self._known.set_result(None)
-        elif line.startswith(inherited.FAILED):
-            self._why = line.removeprefix(inherited.FAILED).decode(errors="replace").strip()
-
-    def _forget_line(self) -> None:
-        self._loop.remove_reader(self._line)
-        self._line.close()
+            if line + b"\n" == inherited.READY and not self._known.done():
+                self.is_ready = True
+                self._known.set_result(None)
+            elif line.startswith(inherited.FAILED):
+                self._why = line.removeprefix(inherited.FAILED).decode(errors="replace").strip()
 
 
 def _dying_with(master: int) -> Callable[[], None]:
@@ -133,10 +129,3 @@ def _dying_with(master: int) -> Callable[[], None]:
             os._exit(1)
 
     return tie
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

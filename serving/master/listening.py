@@ -12,8 +12,6 @@ BACKLOG = 4096
 UNIX = "unix:"
 # Whoever started the master listens already, and goes on when the master dies.
 INHERITED = "fd:"
-# Others of this machine may not connect.
-PRIVATE = 0o177
 
 
 def listen(address: str) -> socket.socket:
@@ -42,21 +40,17 @@ def stop_listening(listening: socket.socket) -> None:
 
 
 def _listen_on_tcp(host: str, *, port: int) -> socket.socket:
-    family, kind, protocol, _, place = socket.getaddrinfo(
+    family, _, _, _, place = socket.getaddrinfo(
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    listening = socket.socket(family, kind, protocol)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    dual = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
     # Processes of a master that was killed listen until they have noticed.
     until = time.monotonic() + 10.0
     while True:
         try:
-            listening.bind(place)
-            listening.listen(BACKLOG)
-            return listening
+            return socket.create_server(place, family=family, backlog=BACKLOG, dualstack_ipv6=dual)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() > until:
-                listening.close()
                 raise
             time.sleep(0.05)
 
@@ -65,7 +59,7 @@ def _listen_on_unix(path: Path) -> socket.socket:
     with suppress(FileNotFoundError):
         path.unlink()
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(PRIVATE)
+    before = os.umask(0o177)  # others of this machine may not connect
     try:
         listening.bind(str(path))
     finally:

@@ -43,7 +43,7 @@ async def take_orders(master: Master, *, path: Path) -> asyncio.Server:
             if not hmac.compare_digest(password.encode(), _password().encode()):
                 _say(writer, f"{FAILED}expected the password of this stack")
                 return
-            _say(writer, await _carried_out(order, master=master, writer=writer, tell=tell))
+            _say(writer, await _carry_out(order, master=master, tell=tell, writer=writer))
             with suppress(OSError):
                 await writer.drain()
         finally:
@@ -56,14 +56,8 @@ def _password() -> str:
     return os.environ.get(PASSWORD, "")
 
 
-def remove(path: Path) -> None:
-    """Remove the socket of a master that has ended."""
-    with suppress(FileNotFoundError):
-        path.unlink()
-
-
-async def _carried_out(
-    order: str, *, master: Master, writer: asyncio.StreamWriter, tell: Tell
+async def _carry_out(
+    order: str, *, master: Master, tell: Tell, writer: asyncio.StreamWriter
 ) -> str:
     if order == COUNTS:
         for name, count in master.counted().items():

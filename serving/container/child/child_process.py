@@ -39,8 +39,6 @@ from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames.codec import Answer
 from serving.rpc.text import safe_text
 
-# A child reports each second. One whose model keeps the interpreter to itself can't.
-SILENT_S = 3.0
 # The end of a reason for a process that could not give one itself.
 WHILE_LOADING = "while the model was loading"
 
@@ -100,8 +98,9 @@ class ChildPredictor:
     @property
     def busy_for(self) -> float:
         """Return the seconds of the batch under way, 0.0 if there is none."""
+        # It reports each second, unless its model keeps the interpreter to itself.
         silent = time.monotonic() - self._reported_at
-        return self._busy_s + silent if self._busy_s or silent > SILENT_S else 0.0
+        return self._busy_s + silent if self._busy_s or silent > 3.0 else 0.0
 
     def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
         """Ask from this process, for peers whose streams can't be handed over."""
@@ -156,7 +155,8 @@ class ChildPredictor:
         report = self._read_report()
         if report is not None and "base_bytes" in report:
             # Once, before its model: its memory limit counts from there.
-            self._poll()
+            with suppress(ServerLost):
+                self.process.wait(0)
             if (pid := self.process.pid) is not None:
                 on_started(pid, min(int(report["base_bytes"]), process_bytes(pid)))
             report = self._read_report()
@@ -168,11 +168,6 @@ class ChildPredictor:
             raise error_of(report)
         self.n_features = reported_features(report.get("n_features"))
         self.signature = read_reported(report.get("signature"), input_type=self.input_type)
-
-    def _poll(self) -> int | None:
-        with suppress(ServerLost):
-            return self.process.wait(0)
-        return None
 
     def _how_it_ended(self) -> Failure:
         try:

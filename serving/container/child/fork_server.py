@@ -64,12 +64,6 @@ class _Fork:
         with suppress(OSError):  # nobody listens any more
             self.link.send(msgspec.msgpack.encode(ProcessNews(pid=self.pid, code=code)))
 
-    def report_end(self) -> None:
-        ended = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOWAIT)
-        assert ended is not None  # noqa: S101  # without WNOHANG
-        exited = ended.si_code == os.CLD_EXITED
-        self.report(ended.si_status if exited else -ended.si_status)
-
     def end(self) -> None:
         """Kill it with all that it has started; its number may be reused from now on."""
         for kill in (os.killpg, os.kill):  # it may not lead its group yet
@@ -131,7 +125,9 @@ class Forks:
 
         def ended() -> None:
             self._selector.unregister(fork.pidfd)
-            fork.report_end()
+            if end := os.waitid(os.P_PIDFD, fork.pidfd, os.WEXITED | os.WNOWAIT):
+                exited = end.si_code == os.CLD_EXITED
+                fork.report(end.si_status if exited else -end.si_status)
 
         def asked() -> None:
             number = b""
@@ -178,17 +174,13 @@ def run_request(request: ForkRequest, *, descriptors: list[int]) -> int:
     os.environ.update(request.environment)
     sys.argv = ["serving.container", *request.arguments]
     tempfile.tempdir = None
-    _reseed()
-    confine(Confinement.decoded(request.confinement))
-    passed = [f"{request.passed}={descriptor}" for descriptor in descriptors[DESCRIPTORS:]]
-    return int(importlib.import_module(MAIN).main([*request.arguments, *passed]))
-
-
-def _reseed() -> None:
-    """Seed again, so that no two forks draw the same random numbers."""
+    # No two forks draw the same random numbers.
     random.seed()
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
+    confine(Confinement.decoded(request.confinement))
+    passed = [f"{request.passed}={descriptor}" for descriptor in descriptors[DESCRIPTORS:]]
+    return int(importlib.import_module(MAIN).main([*request.arguments, *passed]))
 
 
 def main() -> None:

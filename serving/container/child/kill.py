@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-_PR_SET_PDEATHSIG = 1
 # Looked up before the fork, in which no more than this one call is safe.
 _prctl: Callable[..., int] | None = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
@@ -16,7 +15,7 @@ _prctl: Callable[..., int] | None = ctypes.CDLL(None).prctl if sys.platform == "
 def set_parent_death_signal(number: int = signal.SIGKILL) -> None:
     """Have the kernel signal this process when the *thread* that forked it ends (Linux)."""
     if _prctl is not None:
-        _prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+        _prctl(1, number, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:

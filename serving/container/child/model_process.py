@@ -72,22 +72,17 @@ class ModelProgram:
         )
 
     def request(self) -> bytes:
-        return msgspec.msgpack.encode(
-            ForkRequest(
-                arguments=list(self.arguments),
-                environment=self.variables,
-                confinement=self.confinement().encoded(),
-                passed=self.passed[0] if self.passed else "",
-            )
+        request = ForkRequest(
+            arguments=list(self.arguments),
+            environment=self.variables,
+            confinement=self.confinement().encoded(),
+            passed=self.passed[0] if self.passed else "",
         )
+        return msgspec.msgpack.encode(request)
 
 
 class ExecutedProcess:
-    """A Python of its own: this one's, or that of an environment.
-
-    Not a session, of which the kernel may make a group of its own that shares processors with
-    others: its niceness would count for nothing there.
-    """
+    """A Python of its own: this one's, or that of an environment."""
 
     def __init__(
         self, program: ModelProgram, *, environment: ModelEnvironment | None, nice: int = 0
@@ -95,12 +90,10 @@ class ExecutedProcess:
         passed = [program.passed[1]] if program.passed else []
         arguments = ["-m", "serving.container", *program.arguments]
         arguments += [f"{program.passed[0]}={program.passed[1]}"] if program.passed else []
-        extra = [environment.folder, environment.prefix] if environment else []
-        command = confined_command(
-            arguments,
-            program.confinement(*extra),
-            other_python=environment.python if environment else None,
-        )
+        read, python = [], None
+        if environment is not None:
+            read, python = [environment.folder, environment.prefix], environment.python
+        command = confined_command(arguments, program.confinement(*read), other_python=python)
         self._process = subprocess.Popen(
             [*nice_command(nice), *command],
             cwd=ROOT,
@@ -109,7 +102,7 @@ class ExecutedProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=passed,
-            process_group=0,
+            process_group=0,  # in a session of its own its niceness might count for nothing
             preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
         )
         self.pid = self._process.pid

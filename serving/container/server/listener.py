@@ -68,7 +68,6 @@ class ContainerServer(ReplicaListener, BatchServer):
         )
 
     async def start(self) -> None:
-        """Listen; raises OSError if the address is taken."""
         keep_freed_memory()
         await self.listen(self.new_connection)
 
@@ -104,15 +103,12 @@ class ChildServer(ReplicaListener):
         return self._predictor.statistics
 
     async def start(self) -> None:
-        """Listen; raises OSError if the address is taken."""
         await self.listen(lambda: PassedOn(self._predictor.admissions, greeting=self._greeting))
 
     def drain(self) -> None:
-        """Ask every peer to send no more and to close; what still arrives is answered."""
         self._predictor.drain()
 
     async def wait_closed(self, timeout: float) -> bool:  # noqa: ASYNC109  # it is the point
-        """Wait `timeout` seconds for peers to close, then cut them off; return whether all had."""
         all_gone = await asyncio.to_thread(self._predictor.wait_drained, timeout)
         self.stop_listening()
         return all_gone

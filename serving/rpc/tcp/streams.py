@@ -6,7 +6,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from serving.rpc.address import TcpAddress
 from serving.rpc.errors import RpcError
@@ -17,9 +16,6 @@ from serving.rpc.tcp.handshake_protocol import HandshakeProtocol
 HANDSHAKE_S = 10.0
 # Streams that may be at it at a time; one more takes the place of the one that began first.
 MAX_STRANGERS = 64
-BACKLOG = 1024
-# Out of file descriptors, accept fails at once and would for ever.
-ACCEPT_PAUSE_S = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +70,7 @@ class TcpListener:
                 stream, peer = await loop.sock_accept(bound)
             except OSError as error:
                 logger.warning("cannot accept connections: %s", error)
-                await asyncio.sleep(ACCEPT_PAUSE_S)
+                await asyncio.sleep(0.5)  # out of descriptors it fails at once, and would for ever
                 continue
             self._examine(stream, peer=f"{peer[0]}:{peer[1]}")
 
@@ -134,25 +130,16 @@ async def bind(target: TcpAddress, *, ports: Sequence[int]) -> socket.socket:
         target.host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     family, _, _, _, place = found[0]
+    dual = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
     for port in ports:
+        place = (place[0], port, *place[2:])
         try:
-            return _bind(family, place=(place[0], port, *place[2:]))
+            bound = socket.create_server(place, family=family, backlog=1024, dualstack_ipv6=dual)
+            bound.setblocking(False)
+            return bound
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
     raise OSError(
         errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), f"{target.host}:{ports[0]}-{ports[-1]}"
     )
-
-
-def _bind(family: int, *, place: tuple[Any, ...]) -> socket.socket:
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setblocking(False)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(place)
-        bound.listen(BACKLOG)
-    except BaseException:
-        bound.close()
-        raise
-    return bound

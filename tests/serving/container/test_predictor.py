@@ -155,27 +155,6 @@ def test_an_input_that_a_model_calls_invalid_is_its_callers_fault() -> None:
     assert predictor.failures.take() == []
 
 
-class Odd:
-    """Outputs that break whoever reads them."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-    def __iter__(self) -> Any:
-        raise self.error
-
-
-class OddArray(Odd):
-    def tolist(self) -> Any:
-        raise self.error
-
-
-@pytest.mark.parametrize("kind", [Odd, OddArray])
-def test_outputs_that_break_their_reader_are_a_failure(kind: type[Odd], no_ctrl_c: None) -> None:
-    predictor = ModelPredictor(Fixed(kind(Panic("no"))), input_type="doubles")
-    assert predictor.answer_batch([b"[1]"]) == [(FAILED, b"Panic: no")]
-
-
 def test_outputs_without_an_end_are_a_failure() -> None:
     predictor = ModelPredictor(Fixed(itertools.count()), input_type="doubles")
     assert predictor.answer_batch([b"[1]"]) == [(FAILED, b"expected 1 outputs for 1 inputs, got 2")]

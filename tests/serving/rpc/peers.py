@@ -27,12 +27,10 @@ class Replica:
 
     @classmethod
     @asynccontextmanager
-    async def serving(
-        cls, credentials: Credentials = CREDENTIALS, *, host: str = "127.0.0.1"
-    ) -> AsyncIterator[Replica]:
+    async def serving(cls, credentials: Credentials = CREDENTIALS) -> AsyncIterator[Replica]:
         replica = cls()
         replica.listener = await listen(
-            f"tcp:{host}:0",
+            "tcp:127.0.0.1:0",
             on_connect=replica.welcome,
             on_frame=lambda _, frame: replica.frames.put_nowait(frame),
             on_lost=lambda _, error: replica.lost.put_nowait(error),
@@ -65,12 +63,11 @@ async def dial(
     *,
     credentials: Credentials = CREDENTIALS,
     replica: str = HELLO.replica,
-    host: str = "127.0.0.1",
     timeout: float = LIMIT_S,
 ) -> tuple[Connection, End]:
     end = End()
     connection = await connect(
-        f"tcp:{host}:{port}",
+        f"tcp:127.0.0.1:{port}",
         on_frame=end.on_frame,
         on_lost=end.on_lost,
         timeout=timeout,

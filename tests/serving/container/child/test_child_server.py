@@ -8,7 +8,6 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,15 +16,15 @@ from serving.container.child.child_process import ChildPredictor
 from serving.container.server.listener import ChildServer
 from serving.container.spec import LoadSpec
 from serving.rpc.frames.codec import (
-    Answer,
     AnswerStatus,
+    Frame,
     FrameDecoder,
     FrameType,
     decode_answers,
     encode_predict,
 )
-from serving.rpc.frames.hello import decode_hello
 from serving.rpc.tcp.tcp_listen import TcpListen
+from tests.serving.cluster.peer import Peer
 from tests.serving.cluster.replica.test_watchdog import a_charge, reasons
 from tests.serving.container.artifacts import save
 from tests.serving.container.server.test_server import CREDENTIALS, HELLO, LOOPBACK, Web
@@ -89,34 +88,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"unix:{tmp_path_factory.mktemp('s') / 'r.sock'}"
 
 
-class Blocking:
-    """A peer that asks without an event loop, while those of this process stand still."""
-
-    def __init__(self, address: str) -> None:
-        self._stream = socket.socket(socket.AF_UNIX)
-        self._stream.settimeout(LIMIT_S)
-        self._stream.connect(address.removeprefix("unix:"))
-        self._decoder = FrameDecoder()
-        self._frames: list[Any] = []
-
-    def next(self) -> Any:
-        while not self._frames:
-            data = self._stream.recv(65536)
-            assert data, "the replica closed the connection"
-            self._frames += self._decoder.feed(data)
-        return self._frames.pop(0)
-
-    def send(self, *inputs: bytes) -> None:
-        self._stream.sendall(encode_predict(1, inputs))
-
-    def ask(self, *inputs: bytes) -> list[Answer]:
-        self.send(*inputs)
-        return decode_answers(self.next().body)[0]
-
-    def close(self) -> None:
-        self._stream.close()
-
-
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(LIMIT_S):
         while not condition():
@@ -157,11 +128,11 @@ async def test_it_answers_while_the_replica_s_process_stands_still(
     address: str, predictor: ChildPredictor
 ) -> None:
     async with serving(predictor, address=address):
-        peer = await asyncio.to_thread(Blocking, address)
-        assert decode_hello((await asyncio.to_thread(peer.next)).body) == HELLO
-        (answer,) = peer.ask(row(WHO))  # on the thread of the loop, which can do nothing meanwhile
-        assert int(answer.payload) == predictor.process.pid
-        peer.close()
+        with await asyncio.to_thread(Peer, address) as peer:
+            assert peer.hello == HELLO
+            # On the thread of the loop, which can do nothing meanwhile.
+            (answer,) = peer.ask(row(WHO))
+            assert int(answer.payload) == predictor.process.pid
 
 
 async def test_peers_that_come_and_go_leave_nothing_behind(
@@ -196,17 +167,20 @@ async def test_a_model_may_run_an_event_loop_of_its_own(
 async def test_what_a_peer_sends_before_it_was_greeted_is_answered_on_a_unix_socket(
     address: str, predictor: ChildPredictor
 ) -> None:
-    def eager() -> list[Answer]:
-        peer = Blocking(address)
-        peer.send(row(WHO))
-        assert peer.next().type is FrameType.HELLO
-        answers, _ = decode_answers(peer.next().body)
-        peer.close()
-        return answers
+    def eager() -> list[Frame]:
+        decoder = FrameDecoder()
+        frames: list[Frame] = []
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(address.removeprefix("unix:"))
+            peer.sendall(encode_predict(1, [row(WHO)]))
+            while len(frames) < 2:
+                frames += decoder.feed(peer.recv(4096))
+        return frames
 
     async with serving(predictor, address=address):
-        (answer,) = await asyncio.to_thread(eager)
-    assert int(answer.payload) == predictor.process.pid
+        hello, answered = await asyncio.to_thread(eager)
+    assert hello.type is FrameType.HELLO
+    assert int(decode_answers(answered.body)[0][0].payload) == predictor.process.pid
 
 
 async def test_a_peer_that_asks_before_the_replica_has_proved_itself_is_not_let_in(

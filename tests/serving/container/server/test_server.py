@@ -312,15 +312,6 @@ async def test_draining_answers_what_arrives_and_ends_when_peers_close(
             await Web.dial(address)
 
 
-async def test_a_peer_that_dials_into_a_drain_is_told_at_once(address: str) -> None:
-    async with serving(Echo(), address=address) as server:
-        first = await Web.dial(address)
-        server.drain()
-        late = await Web.dial(address)
-        await late.next(FrameType.DRAIN)
-        await first.next(FrameType.DRAIN)
-
-
 async def test_draining_with_nobody_connected_ends_at_once(address: str) -> None:
     async with serving(Echo(), address=address) as server:
         server.drain()

@@ -18,20 +18,7 @@ class Authority:
     @classmethod
     def new(cls, folder: Path, *, name: str) -> Authority:
         made = cls(folder=folder, name=name)
-        _openssl(
-            *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
-            *(
-                "-days",
-                "30",
-                "-subj",
-                f"/CN={name}",
-                "-keyout",
-                made.key,
-                "-out",
-                made.certificate,
-            ),
-            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
-        )
+        _new_certificate(name, made.certificate, made.key, "keyUsage=critical,keyCertSign,cRLSign")
         return made
 
     @property
@@ -46,18 +33,22 @@ class Authority:
         """Return certificate and key of a replica's host, an IP address."""
         stem = self.folder / f"{self.name}-{host}"
         key, certificate = stem.with_suffix(".key"), stem.with_suffix(".crt")
-        _openssl(
-            *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
-            *("-days", "30", "-subj", f"/CN={host}", "-keyout", key, "-out", certificate),
-            *("-addext", f"subjectAltName=IP:{host}", "-addext", "basicConstraints=CA:FALSE"),
-            *("-CA", self.certificate, "-CAkey", self.key),
-        )
+        by = ("-CA", self.certificate, "-CAkey", self.key, "-addext", "basicConstraints=CA:FALSE")
+        _new_certificate(host, certificate, key, f"subjectAltName=IP:{host}", *by)
         return certificate, key
 
     @staticmethod
     def lock(key: Path, *, into: Path) -> None:
         """Write a copy of a key that needs a password."""
         _openssl("ec", "-in", key, "-aes256", "-passout", "pass:secret", "-out", into)
+
+
+def _new_certificate(name: str, at: Path, key: Path, extension: str, *by: str | Path) -> None:
+    _openssl(
+        *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+        *("-days", "30", "-subj", f"/CN={name}", "-keyout", key, "-out", at),
+        *("-addext", extension, *by),
+    )
 
 
 def _openssl(*arguments: str | Path) -> None:

@@ -13,7 +13,6 @@ from serving.rpc.errors import (
     InvalidAddress,
 )
 from serving.rpc.frames.codec import HEADER, FrameType, encode_frame, encode_predict
-from serving.rpc.frames.hello import encode_hello
 from serving.rpc.tcp import streams
 from serving.rpc.tcp.credentials import Credentials
 from serving.rpc.tcp.handshake import MAX_HANDSHAKE_BODY
@@ -44,37 +43,6 @@ async def test_a_wrong_secret_or_another_replica_is_refused_with_one_line(
         assert "connection refused peer=127.0.0.1:" in record.getMessage()
         for secret in (CREDENTIALS.secret, STRANGERS.secret):
             assert secret.decode() not in caplog.text
-        assert replica.nobody_was_heard
-
-
-async def test_a_replica_that_does_not_know_the_secret_is_not_believed() -> None:
-    """It takes whatever proof it gets, makes one up, and says HELLO."""
-
-    async def pretend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(encode_frame(FrameType.CHALLENGE, 0, bytes(32)))
-        await reader.readexactly(HEADER.size + 64)
-        writer.write(encode_frame(FrameType.PROOF, 0, bytes(32)) + encode_hello(HELLO))
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(pretend, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    with pytest.raises(ConnectionLost, match="prove that it knows the cluster's secret"):
-        await dial(port)
-    server.close()
-    await server.wait_closed()
-
-
-async def test_a_challenge_that_is_sent_back_proves_nothing() -> None:
-    """A peer without the secret that lets the replica answer its own challenge."""
-    async with Replica.serving() as replica:
-        first, second = await Stranger.dial(replica.port), await Stranger.dial(replica.port)
-        challenge = await second.reader.readexactly(HEADER.size + 32)
-        first.writer.write(encode_frame(FrameType.PROOF, 0, challenge[HEADER.size :] * 2))
-        assert b"authentication failed" in await first.all_it_is_told()
-        second.writer.write(challenge)
-        assert b"expected PROOF to authenticate, got CHALLENGE" in await second.reader.read()
-        second.writer.close()
         assert replica.nobody_was_heard
 
 
