@@ -3,7 +3,6 @@
 import json
 import socket
 import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,28 +12,14 @@ from serving.container.child.model_process import ModelEnvironment
 from serving.container.failures.container_errors import EnvironmentFailed
 from serving.container.sandbox.confined import Confinement, confined_command, has_landlock
 from serving.environments.store import STAGING, Environments
-from tests.serving.environments.wheels import make_wheel, needs, offline
+from tests.serving.environments.wheels import (
+    make_wheel,
+    needs,
+    offline,
+    refusal,
+    start_builder,
+)
 from tests.small_disk import small_disk
-
-ROOT = Path(__file__).resolve().parents[3]
-BUILDER = """
-import json, sys
-from pathlib import Path
-from serving.environments.rules import Rules
-from serving.environments.store import Environments
-from tests.serving.environments.wheels import needs
-
-root, wheels, cache = map(Path, sys.argv[1:])
-rules = Rules(wheelhouse=str(wheels), no_index=True, cache=cache)
-held = Environments(root, rules=rules).prepare(needs("toaster"))
-print(json.dumps([str(held.folder), held.built]))
-"""
-
-
-def refusal(environments: Environments, text: str) -> str:
-    with pytest.raises(EnvironmentFailed) as refused:
-        environments.prepare(needs(text))
-    return str(refused.value)
 
 
 def in_environment(program: list[str], *, write: Path, environment: ModelEnvironment) -> list[str]:
@@ -75,13 +60,9 @@ def test_an_index_that_never_answers_costs_no_more_than_the_time_there_is(tmp_pa
 
 def test_processes_that_want_one_at_the_same_moment_build_it_once(tmp_path: Path) -> None:
     rules = offline(tmp_path)
-    wheels = make_wheel(tmp_path / "wheels", "toaster").parent
-    folders_of = [tmp_path / "environments", wheels, tmp_path / "cache"]
-    command = [sys.executable, "-c", BUILDER, *map(str, folders_of)]
-    builders = [
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)
-    ]
-    told = [json.loads(builder.communicate()[0]) for builder in builders]
+    make_wheel(tmp_path / "wheels", "toaster")
+    builders = [start_builder(tmp_path, cache=tmp_path / "cache") for _ in range(3)]
+    told = [json.loads(builder.communicate()[0].splitlines()[-1]) for builder in builders]
     folders, built = zip(*told, strict=True)
     assert len(set(folders)) == 1
     assert sorted(built) != [False, False, False]
@@ -108,19 +89,25 @@ except OSError as error:
 TELLS = "import sys; print(repr(sys.stolen))"
 
 
-def test_what_a_package_runs_when_python_starts_finds_no_secret_either(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def var(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stack's folder with a secret."""
     if not has_landlock():
         pytest.skip("this kernel keeps no files from a program")
     var = tmp_path / "var"
     var.mkdir()
-    secret = var / "secret_key"
-    secret.write_text("hunter2")
+    (var / "secret_key").write_text("hunter2")
     monkeypatch.setenv("CLIPPER_VAR", str(var))
+    (tmp_path / "home").mkdir()
+    return var
+
+
+def test_what_a_package_runs_when_python_starts_finds_no_secret_either(
+    tmp_path: Path, var: Path
+) -> None:
     files = {
         "toaster.py": TELLS,
-        "toaster_start.py": AT_START.format(str(secret)),
+        "toaster_start.py": AT_START.format(str(var / "secret_key")),
         "toaster.pth": "import toaster_start\n",
     }
     make_wheel(tmp_path / "wheels", "toaster", files=files)
@@ -130,7 +117,6 @@ def test_what_a_package_runs_when_python_starts_finds_no_secret_either(
     assert said == "'hunter2'\n"  # where nothing confines it, it does
 
     home = tmp_path / "home"
-    home.mkdir()
     command = in_environment(["-m", "toaster"], write=home, environment=held.of_model)
     told = subprocess.run(command, capture_output=True, text=True, check=True)
     # Landlock refuses it, or a mount covers it.
@@ -139,14 +125,8 @@ def test_what_a_package_runs_when_python_starts_finds_no_secret_either(
 
 
 def test_what_a_package_puts_in_the_place_of_python_finds_no_secret_either(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, var: Path
 ) -> None:
-    if not has_landlock():
-        pytest.skip("this kernel keeps no files from a program")
-    var = tmp_path / "var"
-    var.mkdir()
-    (var / "secret_key").write_text("hunter2")
-    monkeypatch.setenv("CLIPPER_VAR", str(var))
     script = f"#!/bin/sh\ncat {var / 'secret_key'}\n"
     wheel = {
         "toaster-1.0.data/scripts/python": script,
@@ -158,7 +138,6 @@ def test_what_a_package_puts_in_the_place_of_python_finds_no_secret_either(
     with suppress(EnvironmentFailed):  # whether uv, or the check of what it made, refuses it
         held = environments.prepare(needs("toaster"))
         home = tmp_path / "home"
-        home.mkdir()
         command = in_environment(["-m", "this"], write=home, environment=held.of_model)
         told = subprocess.run(command, capture_output=True, text=True, check=False)
         assert "hunter2" not in told.stdout + told.stderr

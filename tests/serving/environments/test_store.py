@@ -13,9 +13,14 @@ from core.file_lock import FileLock
 from serving.container.failures.container_errors import EnvironmentFailed
 from serving.environments.store import MADE_OF, STAGING, Environments
 from tests.long import beginning_of
-from tests.serving.environments.wheels import make_wheel, needs, offline
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.serving.environments.wheels import (
+    ROOT,
+    make_wheel,
+    needs,
+    offline,
+    refusal,
+    start_builder,
+)
 
 
 @pytest.fixture
@@ -41,12 +46,6 @@ def version_in(folder: Path, module: str = "toaster") -> str:
     program = f"import {module}; print({module}.__version__)"
     command = [str(folder / "bin" / "python"), "-I", "-c", program]
     return subprocess.check_output(command, text=True).strip()
-
-
-def refusal(environments: Environments, text: str) -> str:
-    with pytest.raises(EnvironmentFailed) as refused:
-        environments.prepare(needs(text))
-    return str(refused.value)
 
 
 def digests(environments: Environments) -> list[str]:
@@ -248,31 +247,10 @@ def test_one_at_a_time_is_built_on_a_host(environments: Environments, wheels: Pa
     assert said[0] == "waiting for another build on this host"
 
 
-BUILDER = """
-import sys
-from pathlib import Path
-from serving.environments.rules import Rules
-from serving.environments.store import Environments
-from tests.serving.environments.wheels import needs
-
-root, wheels, cache = map(Path, sys.argv[1:])
-rules = Rules(wheelhouse=str(wheels), no_index=True, cache=cache)
-
-def tell(progress):
-    print(progress, flush=True)
-
-Environments(root, rules=rules).prepare(needs("toaster"), meanwhile=tell)
-"""
-
-
 def test_a_builder_that_is_killed_leaves_nothing_that_the_next_one_trips_over(
     environments: Environments, tmp_path: Path, wheels: Path
 ) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", BUILDER, environments.root, wheels, tmp_path / "cache"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-    )
+    process = start_builder(tmp_path, cache=tmp_path / "cache")
     assert process.stdout is not None
     process.stdout.readline()  # uv runs
     process.send_signal(signal.SIGKILL)

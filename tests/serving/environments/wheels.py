@@ -2,16 +2,23 @@
 
 import base64
 import hashlib
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterable, Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 
+import pytest
+
 from registry.versions.package_requirements import parse
+from serving.container.failures.container_errors import EnvironmentFailed
 from serving.environments.rules import Rules
 from serving.environments.spec import EnvironmentSpec, stack_python
+from serving.environments.store import Environments
 from tests.environment import FOLDER
 
+ROOT = Path(__file__).resolve().parents[3]
 # What uv has found out of this host's Pythons; wheels are kept there by the folder they come from.
 CACHE = Path(FOLDER) / "uv-cache"
 WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {}\n"
@@ -58,6 +65,40 @@ def offline(folder: Path, **other: object) -> Rules:
 
 def needs(text: str, *, python: str = "") -> EnvironmentSpec:
     return EnvironmentSpec(requirements=parse(text), python=python or stack_python())
+
+
+# Builds one, and says how far it is and what came of it.
+BUILDER = """
+import json, sys
+from pathlib import Path
+from serving.environments.rules import Rules
+from serving.environments.store import Environments
+from tests.serving.environments.wheels import needs
+
+root, wheels, cache = map(Path, sys.argv[1:])
+rules = Rules(wheelhouse=str(wheels), no_index=True, cache=cache)
+held = Environments(root, rules=rules).prepare(
+    needs("toaster"), meanwhile=lambda progress: print(json.dumps(progress), flush=True)
+)
+print(json.dumps([str(held.folder), held.built]))
+"""
+
+
+def start_builder(folder: Path, *, cache: Path) -> subprocess.Popen[str]:
+    """Build the environment of "toaster" in a process of its own."""
+    given = [folder / "environments", folder / "wheels", cache]
+    return subprocess.Popen(
+        [sys.executable, "-c", BUILDER, *map(str, given)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def refusal(environments: Environments, text: str) -> str:
+    with pytest.raises(EnvironmentFailed) as refused:
+        environments.prepare(needs(text))
+    return str(refused.value)
 
 
 def _digest(text: str) -> str:
