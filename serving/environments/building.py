@@ -28,7 +28,7 @@ from serving.rpc.text import safe_text
 # Whoever is serving on this machine goes first.
 LOW_PRIORITY = ("nice", "-n", "10")
 LOG_BYTES = 256 * 1024
-LOOK_S = 0.5
+LOOK_S = 1.0
 # What an operator's network needs, beside what a model may know of the environment.
 NETWORK = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),
@@ -115,7 +115,6 @@ class Build:
         self._meanwhile = meanwhile
         self._stage = f"looking for Python {spec.python}"
         self._deadline = time.monotonic() + rules.build_s
-        self._counted = 0.0
         self.made = self._work / "environment"
         self._python = self.made / "bin" / "python"
 
@@ -239,10 +238,7 @@ class Build:
         self._meanwhile(self._text)
         if time.monotonic() > self._deadline:
             raise EnvironmentFailed(f"it took longer than {self._rules.build_s:g} s")
-        # How often the size of what there is so far is counted, file by file.
-        if time.monotonic() >= self._counted + 2.0:
-            self._counted = time.monotonic()
-            self._check_room()
+        self._check_room()
 
     @property
     def _text(self) -> str:

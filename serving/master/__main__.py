@@ -12,7 +12,7 @@ from pathlib import Path
 
 from core.loop.short_turns import take_short_turns
 from serving.master.listening import listen
-from serving.master.master import DRAIN_S, LAME_DUCK_S, READY_S, RETIRE_S, Master, MasterSpec
+from serving.master.master import DRAIN_S, LAME_DUCK_S, Master, MasterSpec
 from serving.master.orders import take_orders
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -55,9 +55,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--listen", action="append", default=[], metavar="NAME=ADDRESS")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--orders", type=Path, help="the Unix socket to take orders on")
-    parser.add_argument("--ready-s", type=float, default=READY_S)
+    # To import everything, read the registry, and connect; and for most uploads to end.
+    parser.add_argument("--ready-s", type=float, default=60.0)
     parser.add_argument("--drain-s", type=float, default=DRAIN_S + lame_duck_s())
-    parser.add_argument("--retire-s", type=float, default=RETIRE_S)
+    parser.add_argument("--retire-s", type=float, default=65.0)
     parser.add_argument(
         "--short-turns",
         action="store_true",

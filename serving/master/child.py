@@ -28,9 +28,10 @@ class Child:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._line, theirs = socket.socketpair()
+        named = (f"{name}={listening.fileno()}" for name, listening in sockets.items())
         environment = {
             **os.environ,
-            inherited.SOCKETS: inherited.described(sockets),
+            inherited.SOCKETS: ",".join(named),
             inherited.LINE: str(theirs.fileno()),
             inherited.REPLACES: "yes" if replaces else "",
         }

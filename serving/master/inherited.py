@@ -6,7 +6,6 @@ Over the line a process says that it is `ready`, or what it `failed` of; the mas
 
 import os
 import socket
-from collections.abc import Mapping
 from contextlib import suppress
 
 SOCKETS = "CLIPPER_MASTER_SOCKETS"
@@ -16,11 +15,6 @@ REPLACES = "CLIPPER_MASTER_REPLACES"
 READY = b"ready\n"
 FAILED = b"failed "
 RETIRE = b"retire\n"
-
-
-def described(sockets: Mapping[str, socket.socket]) -> str:
-    """Return how the environment of a process names the sockets that it inherits."""
-    return ",".join(f"{name}={listening.fileno()}" for name, listening in sockets.items())
 
 
 class Inherited:

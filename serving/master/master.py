@@ -8,25 +8,21 @@ import asyncio
 import logging
 import signal
 import socket
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from time import monotonic
 
 from core.loop.background_tasks import end_tasks
 from serving.master.child import Child, NeverReady
 from serving.master.listening import stop_listening
 
-# A process may take so long to be ready: to import everything, read the registry, and connect.
-READY_S = 60.0
 # So long a process may take to answer what it has been asked, and to write what it keeps. Together
-# with KILLED_S less than supervisord waits (`stopwaitsecs`).
+# with a second until one is killed less than supervisord waits (`stopwaitsecs`).
 DRAIN_S = 13.0
 # So long before that it may go on as before, so that load balancers send their clients elsewhere.
 LAME_DUCK_S = 8
-# So long where another process is there already: long enough for most uploads.
-RETIRE_S = 65.0
-KILLED_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -39,15 +35,18 @@ class RestartFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MasterSpec:
-    """The command to run `workers` times, each with all of the sockets."""
+    """The command to run `workers` times, each with all of the sockets, and the times it may take.
+
+    To be ready, to drain, and to retire if another process is there already.
+    """
 
     name: str
     command: Sequence[str]
     workers: int
     sockets: Mapping[str, socket.socket]
-    ready_s: float = READY_S
-    drain_s: float = DRAIN_S
-    retire_s: float = RETIRE_S
+    ready_s: float
+    drain_s: float
+    retire_s: float
 
 
 @dataclass(slots=True, eq=False)
@@ -65,24 +64,13 @@ class Seat:
             self.next_start = None
 
 
-@dataclass(slots=True)
-class Counts:
-    """Counts of events since the master started."""
-
-    starts: int = 0
-    # Ended for not being ready in time, or never started.
-    unready: int = 0
-    deaths: int = 0
-    replaced: int = 0
-    refused: int = 0
-
-
 class Master:
     """Owns all of the processes; made on the event loop that runs it."""
 
     def __init__(self, spec: MasterSpec) -> None:
         self.spec = spec
-        self.counts = Counts()
+        # `unready`: ended for not being ready in time, or never started.
+        self.counts = Counter(starts=0, unready=0, deaths=0, replaced=0, refused=0)
         self.seats = [Seat() for _ in range(spec.workers)]
         self._children: set[Child] = set()
         self._stopping = asyncio.Event()
@@ -112,8 +100,7 @@ class Master:
                 try:
                     await self._replace(seat, tell)
                 except NeverReady as error:
-                    self.counts.unready += 1
-                    self.counts.refused += 1
+                    self.counts.update(["unready", "refused"])
                     logger.error("%s: the restart failed: %s", self.spec.name, error)
                     raise RestartFailed(str(error)) from None
         finally:
@@ -135,7 +122,7 @@ class Master:
         none since that lived on.
         """
         in_a_row = (0 if _is_steady(seat.child) else seat.failures for seat in self.seats)
-        return {**asdict(self.counts), "in_a_row": max(in_a_row, default=0)}
+        return {**self.counts, "in_a_row": max(in_a_row, default=0)}
 
     # Processes, each in its place.
 
@@ -148,7 +135,7 @@ class Master:
         except OSError as error:
             raise NeverReady(f"no process can be started: {error}") from None
         self._children.add(child)
-        self.counts.starts += 1
+        self.counts["starts"] += 1
         return child
 
     def _fill(self, seat: Seat) -> None:
@@ -157,7 +144,7 @@ class Master:
         try:
             seat.child = child = self._start(replaces=False)
         except NeverReady as error:
-            self.counts.unready += 1
+            self.counts["unready"] += 1
             self._start_later(seat, why=str(error))
             return
         logger.info("%s: process %d starts", self.spec.name, child.pid)
@@ -168,7 +155,7 @@ class Master:
         try:
             await child.until_ready(seconds=self.spec.ready_s)
         except NeverReady as error:
-            self.counts.unready += 1
+            self.counts["unready"] += 1
             logger.error("%s: %s", self.spec.name, error)
             child.signal(signal.SIGKILL)
         else:
@@ -181,13 +168,13 @@ class Master:
         try:
             await child.until_ready(seconds=self.spec.ready_s)
         except NeverReady:
-            await self._end(child, seconds=KILLED_S)
+            await self._end(child, seconds=1.0)
             raise
         # The one before may have died meanwhile, and there may be another in its place.
         before, seat.child = seat.child, child
         seat.forget_next_start()
         seat.failures = 0
-        self.counts.replaced += 1
+        self.counts["replaced"] += 1
         tell(f"process {child.pid} is ready")
         if before is not None:
             before.retire()
@@ -201,17 +188,14 @@ class Master:
             seat = next((seat for seat in self.seats if seat.child is child), None)
             if seat is not None and not self._stopping.is_set():
                 seat.child = None
-                self._died(seat, child)
-
-    def _died(self, seat: Seat, child: Child) -> None:
-        self.counts.deaths += 1
-        if _is_steady(child):
-            seat.failures = 0
-        self._start_later(seat, why=f"process {child.pid} {child.ending()}")
+                self.counts["deaths"] += 1
+                if _is_steady(child):
+                    seat.failures = 0
+                self._start_later(seat, why=f"process {child.pid} {child.ending()}")
 
     def _start_later(self, seat: Seat, *, why: str) -> None:
         """Have another one started: at once, or after a pause that grows while they die soon."""
-        pause = pause_after(seat.failures)
+        pause = min(30.0, 0.5 * 2 ** min(seat.failures - 1, 10)) if seat.failures else 0.0
         seat.failures += 1
         logger.warning("%s: %s; the next one starts in %g s", self.spec.name, why, pause)
         seat.next_start = asyncio.get_running_loop().call_later(pause, self._fill, seat)
@@ -256,12 +240,3 @@ class Master:
 
 def _is_steady(child: Child | None) -> bool:
     return child is not None and child.is_ready and monotonic() - child.started_at >= 10.0
-
-
-def pause_after(failures: int) -> float:
-    """Return how long the next process waits where so many have died soon, one after the other."""
-    if not failures:
-        return 0.0
-    # After days of deaths the power would be too large for a float.
-    doubled: float = 0.5 * 2 ** min(failures - 1, 10)
-    return min(30.0, doubled)

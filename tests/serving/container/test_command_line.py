@@ -30,9 +30,11 @@ def arguments(command: str, *, runtime: str, content: bytes | str, at: Path) -> 
     ]
 
 
-def check(runtime: str, content: bytes | str, *, at: Path) -> tuple[int, dict[str, Any]]:
+def check(
+    runtime: str, content: bytes | str, *options: str, at: Path
+) -> tuple[int, dict[str, Any]]:
     """Run check in a process of its own; return its exit status and its only line."""
-    command = arguments("check", runtime=runtime, content=content, at=at)
+    command = [*arguments("check", runtime=runtime, content=content, at=at), *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=150, check=False)
     (line,) = done.stdout.splitlines()
     return done.returncode, json.loads(line)

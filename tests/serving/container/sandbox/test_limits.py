@@ -1,14 +1,11 @@
 """A model gets the threads and the memory that its version may take, each in its own process."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.serving.container.artifacts import save
+from tests.serving.container.test_command_line import check as check_version
 
 MODEL = """
 import os
@@ -30,18 +27,7 @@ def check(
 ) -> dict[str, Any]:
     """What `serving.container check` says of a model made of these lines."""
     content = MODEL.format(construct=construct, predict=predict)
-    saved = save(content, at=folder / "predictor.py")
-    run = subprocess.run(
-        [
-            *(sys.executable, "-m", "serving.container", "check", "--runtime", "python"),
-            *("--artifact", str(saved["artifact"]), "--sha256", saved["sha256"]),
-            *("--input-type", "doubles", "--allow-pickle", *options),
-        ],
-        capture_output=True,
-        timeout=150,
-        check=False,
-    )
-    verdict: dict[str, Any] = json.loads(run.stdout)
+    _, verdict = check_version("python", content, *options, at=folder / "predictor.py")
     return verdict
 
 
