@@ -190,7 +190,7 @@ def _argument_parser() -> argparse.ArgumentParser:
     answering.add_argument("--descriptor", type=int, required=True, help="of the socket")
     serving = commands.add_parser("serve", parents=[artifact], help=serve.__doc__)
     serving.set_defaults(run=serve)
-    serving.add_argument("--address", required=True, help="unix:/path or tcp:host:port")
+    serving.add_argument("--address", required=True, help="unix:/path")
     serving.add_argument("--name", required=True)
     serving.add_argument("--version", required=True)
     serving.add_argument("--version-id", type=int, default=0)

@@ -39,12 +39,11 @@ from serving.container.child.model_process import ForkServer
 from serving.container.failures.recent_failures import failure_of
 from serving.container.runtimes import self_contained
 from serving.container.sandbox.limits import held_to, process_bytes
-from serving.container.server.listener import ChildServer, ContainerServer
+from serving.container.server.listener import ChildServer, ContainerServer, TcpListen
 from serving.container.spec import LoadSpec
 from serving.environments.store import HeldEnvironment
 from serving.rpc.frames.hello import Hello
 from serving.rpc.tcp.credentials import Credentials, replica_tls
-from serving.rpc.tcp.tcp_listen import TcpListen
 from serving.rpc.text import safe_text
 
 if TYPE_CHECKING:

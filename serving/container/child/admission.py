@@ -7,8 +7,7 @@ It authenticates peers and says HELLO. Through the channel goes one byte: a stre
 import asyncio
 import logging
 import os
-import socket
-from contextlib import suppress
+from collections.abc import Callable
 from typing import cast
 
 STREAM, DRAIN = b"s", b"d"
@@ -16,32 +15,11 @@ STREAM, DRAIN = b"s", b"d"
 logger = logging.getLogger(__name__)
 
 
-class Admissions:
-    """The end of the replica's process."""
-
-    def __init__(self, channel: socket.socket) -> None:
-        channel.setblocking(False)
-        self._channel = channel
-
-    def admit(self, descriptor: int) -> None:
-        """Hand over a greeted peer's stream; raises OSError if the model's process takes none."""
-        socket.send_fds(self._channel, [STREAM], [descriptor])
-
-    def drain(self) -> None:
-        """Ask for the end once all peers have left, which they are asked to do."""
-        with suppress(OSError):  # then it ends anyway, or has to be ended
-            self._channel.send(DRAIN)
-
-    def close(self) -> None:
-        """Ask for the end; peers that are left are cut off."""
-        self._channel.close()
-
-
 class PassedOn(asyncio.Protocol):
     """Says HELLO on a peer's stream and hands it over, without reading anything from it."""
 
-    def __init__(self, admissions: Admissions, *, greeting: bytes) -> None:
-        self._admissions = admissions
+    def __init__(self, admit: Callable[[int], None], *, greeting: bytes) -> None:
+        self._admit = admit
         self._greeting = greeting
         self._descriptor = -1
         self._spoke = False
@@ -68,7 +46,7 @@ class PassedOn(asyncio.Protocol):
             return
         try:
             if exc is None and not self._spoke:
-                self._admissions.admit(self._descriptor)
+                self._admit(self._descriptor)
         except OSError as error:
             logger.warning("peer not admitted: %s", error)
         finally:

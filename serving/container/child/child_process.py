@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from serving.container.adapters.archive import new_folder
-from serving.container.child.admission import Admissions
+from serving.container.child.admission import DRAIN, STREAM
 from serving.container.child.link import EX_SOFTWARE, ChildLink, Statistics
 from serving.container.child.model_process import (
     LONGEST_LINE,
@@ -71,8 +71,8 @@ class ChildPredictor:
         self._on_broken = on_broken
         self._watching: threading.Thread | None = None
         self._folder = new_folder()
-        ours, theirs = socket.socketpair()
-        self.admissions = Admissions(ours)
+        self._channel, theirs = socket.socketpair()
+        self._channel.setblocking(False)
         program = ModelProgram(
             arguments=["answer", *spec.options()],
             spec=spec,
@@ -118,9 +118,14 @@ class ChildPredictor:
     def warm_up(self) -> None:
         """The child has done that."""
 
+    def admit(self, descriptor: int) -> None:
+        """Hand over a greeted peer's stream; raises OSError if the child takes none."""
+        socket.send_fds(self._channel, [STREAM], [descriptor])
+
     def drain(self) -> None:
         """Have the child ask its peers to leave, and end once they have."""
-        self.admissions.drain()
+        with suppress(OSError):  # it ends anyway, or has to be ended
+            self._channel.send(DRAIN)
 
     def wait_drained(self, timeout: float) -> bool:
         """After drain(): wait `timeout` seconds for the child to end by itself."""
@@ -133,7 +138,7 @@ class ChildPredictor:
         self._stopping = True
         if self._link is not None:
             self._link.close()
-        self.admissions.close()  # for the child the end of its work
+        self._channel.close()  # for the child the end of its work
         if hasattr(self, "process"):
             self.wait_drained(5.0)
             self.process.end()
@@ -148,7 +153,7 @@ class ChildPredictor:
             ours, theirs = socket.socketpair()
             self._link = ChildLink(ours)
             with theirs:
-                self.admissions.admit(theirs.fileno())
+                self.admit(theirs.fileno())
         return self._link
 
     def _wait_until_loaded(self, on_started: Callable[[int, int], None]) -> None:

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from serving.container.child.admission import PassedOn
 from serving.container.child.link import Statistics
 from serving.container.server.batch_server import BatchServer
+from serving.rpc.address import TcpAddress
 from serving.rpc.buffers import keep_freed_memory
 from serving.rpc.connection import NewProtocol, accept, remove_socket
 from serving.rpc.frames.hello import Hello, encode_hello
-from serving.rpc.tcp.tcp_listen import TcpListen
+from serving.rpc.tcp.credentials import Credentials
 
 if TYPE_CHECKING:
     from serving.container.child.child_process import ChildPredictor
     from serving.container.predictor import BatchPredictor
     from serving.rpc.connection import Listener
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpListen:
+    """It binds the first free one of `ports` on `bind_host`; others dial `advertise_host`."""
+
+    advertise_host: str
+    bind_host: str
+    credentials: Credentials
+    ports: range = range(1)  # the system chooses
 
 
 class ReplicaListener:
@@ -27,7 +39,7 @@ class ReplicaListener:
         self._authentication = listen.credentials.of(hello) if listen else None
         self._listen = listen
         # Where it can be dialled once it listens.
-        self.address = listen.bound_address if listen else address
+        self.address = str(TcpAddress(listen.bind_host, listen.ports[0])) if listen else address
         self._listener: Listener | None = None
 
     async def listen(self, new_protocol: NewProtocol) -> None:
@@ -40,7 +52,7 @@ class ReplicaListener:
         )
         if self._listen is not None:
             port = self._listener.sockets[0].getsockname()[1]
-            self.address = self._listen.advertised_address(port)
+            self.address = str(TcpAddress(self._listen.advertise_host, port))
 
     def stop_listening(self) -> None:
         """Accept no more peers; the connected ones stay."""
@@ -103,7 +115,7 @@ class ChildServer(ReplicaListener):
         return self._predictor.statistics
 
     async def start(self) -> None:
-        await self.listen(lambda: PassedOn(self._predictor.admissions, greeting=self._greeting))
+        await self.listen(lambda: PassedOn(self._predictor.admit, greeting=self._greeting))
 
     def drain(self) -> None:
         self._predictor.drain()

@@ -10,8 +10,6 @@ import threading
 import time
 from asyncio.events import _set_running_loop  # meant for implementations of loops
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,12 +18,8 @@ from serving.container.child.admission import DRAIN, STREAM
 from serving.container.predictor import BatchPredictor, Predictor
 from serving.container.server.batch_server import BatchServer
 from serving.container.server.listener import ContainerServer
-from serving.rpc.address import TcpAddress, parse_address
-from serving.rpc.errors import InvalidAddress
 from serving.rpc.frames.codec import Answer
 from serving.rpc.frames.hello import Hello
-from serving.rpc.tcp.credentials import Credentials, replica_tls
-from serving.rpc.tcp.tcp_listen import TcpListen
 
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # Linux; elsewhere a moment later
 
@@ -59,8 +53,7 @@ class TimedPredictor:
 
 def serve(predictor: Predictor, *, arguments: argparse.Namespace, say: Say) -> None:
     """Serve at the address of the arguments until SIGTERM or SIGINT, then drain."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(predictor, arguments=arguments, say=say))
+    asyncio.run(_serve(predictor, arguments=arguments, say=say))
 
 
 def answer(predictor: Predictor, *, channel: socket.socket, say: Say) -> None:
@@ -154,9 +147,7 @@ async def _serve(predictor: Predictor, *, arguments: argparse.Namespace, say: Sa
         input_type=arguments.input_type,
         concurrency=getattr(predictor, "concurrency", 1),
     )
-    server = ContainerServer(
-        predictor, hello=hello, address=arguments.address, listen=_listen(arguments.address)
-    )
+    server = ContainerServer(predictor, hello=hello, address=arguments.address)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -165,32 +156,3 @@ async def _serve(predictor: Predictor, *, arguments: argparse.Namespace, say: Sa
     await stop.wait()
     server.drain()
     await server.wait_closed(arguments.drain_timeout)
-
-
-def _listen(address: str) -> TcpListen | None:
-    """Return how to listen on TCP, with the secret from the environment; None for Unix."""
-    target = parse_address(address)
-    if not isinstance(target, TcpAddress):
-        return None
-    secret = os.environ.get("CLIPPER_CLUSTER_SECRET")
-    if not secret:
-        raise InvalidAddress(f"expected CLIPPER_CLUSTER_SECRET in the environment for {address}")
-    certificate, key = (os.environ.get(f"CLIPPER_TLS_{name}") for name in ("CERT", "KEY"))
-    tls = None
-    if certificate and key:
-        tls = replica_tls(certificate=Path(certificate), key=Path(key))
-    return TcpListen(
-        advertise_host=target.host,
-        bind_host=target.host,
-        ports=range(target.port, target.port + 1),
-        credentials=Credentials(secret=secret.encode(), tls=tls),
-    )
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's loop if a model's environment has it."""
-    with suppress(ImportError):
-        import uvloop
-
-        return uvloop.new_event_loop
-    return None

@@ -5,10 +5,9 @@ import socket
 
 import pytest
 
-from serving.container.server.listener import ContainerServer
+from serving.container.server.listener import ContainerServer, TcpListen
 from serving.engine.outcome import Status
 from serving.rpc.tcp.credentials import Credentials, replica_tls, web_tls
-from serving.rpc.tcp.tcp_listen import TcpListen
 from serving.testing import VERSION
 from serving.web import links
 from tests.serving.container.server.test_server import HELLO, LOOPBACK, Echo, serving

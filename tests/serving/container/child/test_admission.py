@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from serving.container.child.admission import Admissions, PassedOn
+from serving.container.child.admission import DRAIN, STREAM, PassedOn
 from serving.container.server.batch_server import BatchServer
 from serving.container.server.serve import serve_admitted
 from serving.rpc.frames.codec import FrameDecoder, FrameType, decode_answers, encode_predict
@@ -34,17 +34,36 @@ def no_descriptor_left() -> Iterator[None]:
             os.close(descriptor)
 
 
+def admit(stream: socket.socket, *, by: socket.socket) -> None:
+    """Hand over a stream as a replica's process does."""
+    with stream:
+        socket.send_fds(by, [STREAM], [stream.fileno()])
+
+
 async def end_of(peer: socket.socket) -> bytes:
     peer.setblocking(False)
     async with asyncio.timeout(WITHIN_S):
         return await asyncio.get_running_loop().sock_recv(peer, 100)
 
 
-async def test_where_a_replica_s_process_has_none_left(caplog: pytest.LogCaptureFixture) -> None:
-    ours, channel = socket.socketpair()
+def refuse(descriptor: int) -> None:
+    raise BrokenPipeError(f"{descriptor} isn't taken")
+
+
+async def test_where_a_model_s_process_takes_none(caplog: pytest.LogCaptureFixture) -> None:
     peer, stream = socket.socketpair()
-    with ours, channel, peer:
-        admitting = PassedOn(Admissions(ours), greeting=b"hello")
+    with peer:
+        admitting = PassedOn(refuse, greeting=b"hello")
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: admitting, stream)
+        assert await end_of(peer) == b"hello"
+        assert await end_of(peer) == b""
+    assert "isn't taken" in caplog.text
+
+
+async def test_where_a_replica_s_process_has_none_left(caplog: pytest.LogCaptureFixture) -> None:
+    peer, stream = socket.socketpair()
+    with peer:
+        admitting = PassedOn(refuse, greeting=b"hello")
         with no_descriptor_left():
             await asyncio.get_running_loop().connect_accepted_socket(lambda: admitting, stream)
         assert await end_of(peer) == b""
@@ -56,12 +75,10 @@ async def test_where_a_model_s_process_has_none_left(caplog: pytest.LogCaptureFi
     peer, stream = socket.socketpair()
     with ours, channel, peer:
         serving = asyncio.create_task(serve_admitted(BatchServer(Echo()), channel=channel))
-        admissions = Admissions(ours)
-        with stream:
-            admissions.admit(stream.fileno())
+        admit(stream, by=ours)
         with no_descriptor_left():
             assert await end_of(peer) == b""
-        admissions.close()
+        ours.close()
         async with asyncio.timeout(WITHIN_S):
             await serving
     assert "peer lost: this process has too many open files to take its stream" in caplog.text
@@ -71,10 +88,8 @@ async def test_who_was_admitted_right_before_the_drain_is_answered_and_waited_fo
     ours, channel = socket.socketpair()
     peer, stream = socket.socketpair()
     with ours, channel, peer:
-        admissions = Admissions(ours)
-        with stream:
-            admissions.admit(stream.fileno())
-        admissions.drain()
+        admit(stream, by=ours)
+        ours.send(DRAIN)
         serving = asyncio.create_task(serve_admitted(BatchServer(Echo()), channel=channel))
         frames = FrameDecoder()
         (drain,) = frames.feed(await end_of(peer))

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -13,7 +12,7 @@ import pytest
 
 from serving.cluster.replica.watchdog import WatchTable, watch_over
 from serving.container.child.child_process import ChildPredictor
-from serving.container.server.listener import ChildServer
+from serving.container.server.listener import ChildServer, TcpListen
 from serving.container.spec import LoadSpec
 from serving.rpc.frames.codec import (
     AnswerStatus,
@@ -23,7 +22,6 @@ from serving.rpc.frames.codec import (
     decode_answers,
     encode_predict,
 )
-from serving.rpc.tcp.tcp_listen import TcpListen
 from tests.serving.cluster.peer import Peer
 from tests.serving.cluster.replica.test_watchdog import a_charge, reasons
 from tests.serving.container.artifacts import save
@@ -269,16 +267,3 @@ async def test_a_batch_under_way_is_known_and_noted_only_where_it_takes_too_long
         await asked
         await until(lambda: predictor.busy_for == 0.0)
         web.connection.close()
-
-
-async def test_a_peer_is_dropped_where_the_model_s_process_takes_none(
-    address: str, predictor: ChildPredictor
-) -> None:
-    async with serving(predictor, address=address) as server:
-        # To the model's process that is the end of its work; ending before it is asked to, it would
-        # take this process along.
-        predictor.process.send_signal(signal.SIGSTOP)
-        predictor.admissions.close()
-        web = await Web.dial(server.address)
-        assert await web.ended() is not None
-    predictor.process.send_signal(signal.SIGCONT)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from serving.container.server.batch_server import MAX_BUFFERED
-from serving.container.server.listener import ContainerServer
+from serving.container.server.listener import ContainerServer, TcpListen
 from serving.rpc.connection import Connection, connect
 from serving.rpc.errors import ConnectionLost
 from serving.rpc.frames import codec
@@ -26,7 +26,6 @@ from serving.rpc.frames.codec import (
 )
 from serving.rpc.frames.hello import Hello, decode_hello
 from serving.rpc.tcp.credentials import Credentials
-from serving.rpc.tcp.tcp_listen import TcpListen
 from tests.serving.container.artifacts import load_sklearn
 
 HELLO = Hello(
