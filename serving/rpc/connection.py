@@ -50,12 +50,6 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._fault: Exception | None = None
 
-    @property
-    def sock(self) -> socket.socket | None:
-        """The socket, to look at; None before the connection is made and after its end."""
-        transport = self._transport
-        return None if transport is None else transport.get_extra_info("socket")
-
     def send(self, data: bytes) -> None:
         """Queue encoded frames; bytes sent after the end of the connection are dropped."""
         if self._transport is not None and not self.closing:

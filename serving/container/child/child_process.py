@@ -18,8 +18,7 @@ from typing import Any
 import msgspec
 
 from serving.container.adapters.archive import new_folder
-from serving.container.child.admission import DRAIN, STREAM
-from serving.container.child.link import EX_SOFTWARE, ChildLink, Statistics
+from serving.container.child.link import DRAIN, EX_SOFTWARE, STREAM, ChildLink, Statistics
 from serving.container.child.model_process import (
     LONGEST_LINE,
     ForkServer,

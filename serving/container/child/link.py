@@ -27,6 +27,9 @@ STARTED_WITHIN_S = 60.0
 ANSWERED_WITHIN_S = 600.0
 # How a replica's process ends that lost the process of its model.
 EX_SOFTWARE = 70
+# One byte from a replica's process to its model's: a peer's stream comes with it (SCM_RIGHTS), or
+# it asks to drain. The end of the channel is the end of the work.
+STREAM, DRAIN = b"s", b"d"
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 

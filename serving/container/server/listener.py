@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from serving.container.child.admission import PassedOn
 from serving.container.child.link import Statistics
 from serving.container.server.batch_server import BatchServer
 from serving.rpc.address import TcpAddress
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from serving.container.child.child_process import ChildPredictor
     from serving.container.predictor import BatchPredictor
     from serving.rpc.connection import Listener
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,44 @@ class ReplicaListener:
         self._listener.close()
         self._listener = None
         remove_socket(self.address)
+
+
+class PassedOn(asyncio.Protocol):
+    """Says HELLO on a peer's stream and hands it over, without reading anything from it."""
+
+    def __init__(self, admit: Callable[[int], None], *, greeting: bytes) -> None:
+        self._admit = admit
+        self._greeting = greeting
+        self._descriptor = -1
+        self._spoke = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports have the methods, not the base class.
+        stream = cast("asyncio.Transport", transport)
+        try:
+            self._descriptor = os.dup(stream.get_extra_info("socket").fileno())
+        except OSError as error:
+            logger.warning("peer not admitted: %s", error)
+            stream.abort()
+            return
+        stream.write(self._greeting)
+        # Only this process's hold on it, once all is written; until then nothing is read.
+        stream.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Over TCP, what came with its proof: too soon, as it knows nobody here yet."""
+        self._spoke = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._descriptor < 0:
+            return
+        try:
+            if exc is None and not self._spoke:
+                self._admit(self._descriptor)
+        except OSError as error:
+            logger.warning("peer not admitted: %s", error)
+        finally:
+            os.close(self._descriptor)
 
 
 class ContainerServer(ReplicaListener, BatchServer):

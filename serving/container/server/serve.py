@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from serving.container.child.admission import DRAIN, STREAM
+from serving.container.child.link import DRAIN, STREAM
 from serving.container.predictor import BatchPredictor, Predictor
 from serving.container.server.batch_server import BatchServer
 from serving.container.server.listener import ContainerServer

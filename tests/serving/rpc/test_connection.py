@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.rpc.connection import Connection, connect, remove_socket
+from serving.rpc.connection import Connection, connect
 from serving.rpc.errors import ConnectionLost, ProtocolError
 from serving.rpc.frames.codec import Frame, FrameType, encode_frame, encode_predict
 from serving.rpc.frames.hello import encode_hello
@@ -62,14 +62,6 @@ async def test_frames_travel_both_ways(path: Path, scheme: str) -> None:
         assert (await server.frames.get()).request_id == 7
         far.send(encode_frame(FrameType.ANSWER, 7, b"yes"))
         assert await client.frames.get() == Frame(FrameType.ANSWER, 7, b"yes")
-
-
-async def test_tcp_does_not_wait_to_fill_a_packet() -> None:
-    async with linked("tcp:127.0.0.1:0") as ends:
-        for connection in (ends[0], ends[2]):
-            sock = connection.sock
-            assert sock is not None
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_the_end_of_the_stream_is_an_error(path: Path) -> None:
@@ -177,14 +169,6 @@ async def test_a_stale_socket_is_replaced(path: Path) -> None:
     async with linked(f"unix:{path}") as (near, _client, _far, server):
         near.send(encode_frame(FrameType.DRAIN, 0))
         assert (await server.frames.get()).type is FrameType.DRAIN
-
-
-async def test_what_an_address_leaves_behind_is_removed(path: Path) -> None:
-    async with linked(f"unix:{path}"):
-        remove_socket(f"unix:{path}")
-        assert not path.exists()
-        remove_socket(f"unix:{path}")  # gone already
-        remove_socket("tcp:127.0.0.1:8080")  # leaves nothing
 
 
 async def test_a_socket_in_use_is_not_stolen(path: Path) -> None:

@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from serving.container.child.admission import DRAIN, STREAM, PassedOn
+from serving.container.child.link import DRAIN, STREAM
 from serving.container.server.batch_server import BatchServer
+from serving.container.server.listener import PassedOn
 from serving.container.server.serve import serve_admitted
 from serving.rpc.frames.codec import FrameDecoder, FrameType, decode_answers, encode_predict
 from tests.serving.container.server.test_server import Echo
