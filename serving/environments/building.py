@@ -25,8 +25,6 @@ from serving.environments.rules import Rules, wants_cpu_build, without_credentia
 from serving.environments.spec import CONTAINER_NEEDS, CONTAINER_WISHES, EnvironmentSpec
 from serving.rpc.text import safe_text
 
-# Whoever is serving on this machine goes first.
-LOW_PRIORITY = ("nice", "-n", "10")
 LOG_BYTES = 256 * 1024
 LOOK_S = 1.0
 # What an operator's network needs, beside what a model may know of the environment.
@@ -44,13 +42,6 @@ QUIET = {
     "UV_LINK_MODE": "copy",
     "NO_COLOR": "1",
 }
-# Of what uv draws around its words.
-DRAWN = " \u00d7\u2570\u2500\u25b6\u2502\u251c"
-# How lines begin in which uv names a package that takes long.
-NAMED = ("Downloading", "Building")
-# How the lines begin that uv writes once all packages are fetched.
-FETCHED = ("Prepared", "Installed", "+")
-NEEDED_NAMES = [re.split("[<>=]", needed)[0] for needed in CONTAINER_NEEDS]
 PYTORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
@@ -84,7 +75,8 @@ class BuildLog:
 
     def words(self) -> str:
         """The reason that uv gives, on one line."""
-        lines = [line.strip(DRAWN) for line in self._lines.copy()]
+        drawn = " \u00d7\u2570\u2500\u25b6\u2502\u251c"  # around words
+        lines = [line.strip(drawn) for line in self._lines.copy()]
         begin = next((i for i, line in enumerate(lines) if line.startswith("error:")), 0)
         said = " ".join(line for line in lines[begin:] if line)
         return safe_text(said.removeprefix("error:").strip() or "it said nothing", most=1500)
@@ -209,7 +201,8 @@ class Build:
 
     def _explain(self, words: str) -> str:
         """Return an explanation that uv can't give; "" for none."""
-        if "No solution" in words and any(name in words for name in NEEDED_NAMES):
+        names = [re.split("[<>=]", needed)[0] for needed in CONTAINER_NEEDS]
+        if "No solution" in words and any(name in words for name in names):
             return f" (a container itself needs {' and '.join(CONTAINER_NEEDS)})"
         if wants_cpu_build(self._spec.requirements) and ("+cpu" in words or PYTORCH_INDEX in words):
             return (
@@ -244,9 +237,10 @@ class Build:
     def _text(self) -> str:
         """Return what is done at this moment, with the package that uv names."""
         action, _, package = self._progress.last.partition(" ")
-        if action in FETCHED:
+        if action in ("Prepared", "Installed", "+"):  # once all packages are fetched
             return self._stage.replace("downloading", "installing")
-        return f"{self._stage}: {package}" if action in NAMED else self._stage
+        takes_long = action in ("Downloading", "Building")
+        return f"{self._stage}: {package}" if takes_long else self._stage
 
     def _check_room(self) -> None:
         _, taken = size_of(self._folder)
@@ -264,7 +258,7 @@ class Build:
         self, command: list[str], *, more: Mapping[str, str], output: IO[bytes] | None = None
     ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [*LOW_PRIORITY, *command],
+            ["nice", "-n", "10", *command],  # whoever is serving on this machine goes first
             cwd=self._folder,
             env=scrubbed_environment(os.environ, home=self._home) | dict(more),
             stdin=subprocess.DEVNULL,

@@ -3,7 +3,6 @@
 # The length of a message: a reason, not the array that a framework quotes in it.
 MESSAGE_CHARACTERS = 2000
 CUT = "\n[... {} characters left out ...]\n"
-CUT_CHARACTERS = 50  # no less than it takes
 
 
 def safe_text(text: str, *, most: int = MESSAGE_CHARACTERS) -> str:
@@ -16,7 +15,7 @@ def safe_text(text: str, *, most: int = MESSAGE_CHARACTERS) -> str:
 
 def _cut(text: str, *, most: int) -> str:
     """Leave out the middle of a text that is too long."""
-    if len(text) <= most + CUT_CHARACTERS:
+    if len(text) <= most + 50:  # no less than the note takes
         return text
     half = most // 2
     return text[:half] + CUT.format(len(text) - 2 * half) + text[-half:]

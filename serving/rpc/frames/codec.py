@@ -21,14 +21,11 @@ MAX_BODY = 64 * 1024 * 1024
 # For one input. A web process reads all of it in one turn of its loop, and gives it to each caller.
 MAX_OUTPUT = MAX_BODY // 16
 HEADER = struct.Struct("<2sBBII")
-MAX_U32 = 0xFFFF_FFFF
 
 _COUNT = struct.Struct("<I")
 _COUNT_AND_TIME = struct.Struct("<II")
 # Bytes of an ANSWER body before its answers; and of each answer beside its payload.
 _ANSWERS_HEAD, _ANSWER_HEAD = 8, 5
-# Chunks below this size are copied together, so that a dribbling peer costs bytes, not objects.
-_SMALL_CHUNK = 64 * 1024
 
 
 class FrameType(IntEnum):
@@ -136,7 +133,8 @@ class FrameDecoder:
 
     def _keep(self, data: bytes) -> None:
         self._size += len(data)
-        if len(data) >= _SMALL_CHUNK:
+        # Small chunks are copied together, so that a dribbling peer costs bytes, not objects.
+        if len(data) >= 64 * 1024:
             self._chunks.append(data)
         elif self._chunks and isinstance(self._chunks[-1], bytearray):
             self._chunks[-1] += data
@@ -218,7 +216,7 @@ def encode_answers(
     return b"".join(
         (
             header,
-            _COUNT_AND_TIME.pack(count, min(compute_us, MAX_U32)),
+            _COUNT_AND_TIME.pack(count, min(compute_us, 0xFFFF_FFFF)),
             bytes([answer[0] for answer in answers]),
             struct.pack(f"<{count}I", *lengths),
             *payloads,
