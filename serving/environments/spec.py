@@ -34,7 +34,8 @@ class EnvironmentSpec:
 
     def digest_of(self, packages: Sequence[str]) -> str:
         """Equal for all that resolve to these packages, whatever requirements they have."""
-        said = (FORMAT, packages, self.python, _platform())
+        platform_tag = f"{sysconfig.get_platform()}-{''.join(platform.libc_ver())}"
+        said = (FORMAT, packages, self.python, platform_tag)
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
@@ -54,7 +55,3 @@ def environment_of(version: VersionSpec) -> EnvironmentSpec | None:
 
 def stack_python() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
-
-
-def _platform() -> str:
-    return f"{sysconfig.get_platform()}-{''.join(platform.libc_ver())}"

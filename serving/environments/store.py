@@ -116,9 +116,7 @@ class Environments:
         return bool(digest) and (self.root / digest / MADE_OF).exists()
 
     def log_of(self, digest: str) -> str:
-        """Return what the last build of an environment said, or one that failed of requirements;
-        "" where nobody knows.
-        """
+        """Return the output of an environment's last build, or of a failed one; "" if unknown."""
         with suppress(OSError):
             return self._path(digest, "log").read_text(errors="replace")
         return ""
@@ -165,8 +163,7 @@ class Environments:
         return True
 
     def _make_room(self, own: str, *, keep: Callable[[], Collection[str]], size: int) -> None:
-        """Remove those used least recently until one of so many bytes fits, in the place of what
-        there is of its `own` digest.
+        """Remove those used least recently until `own` of so many bytes fits.
 
         Raises EnvironmentFailed where too many are in use or to be kept.
         """
@@ -218,9 +215,7 @@ class Environments:
         afresh: bool,
         meanwhile: Meanwhile,
     ) -> bool:
-        """Build it, unless another process of this host has just done so, or failed, or others have
-        it for the same packages; whether it was built here.
-        """
+        """Build it unless another process here has just tried; return whether it was new."""
 
         def waiting() -> None:
             meanwhile("waiting for another build on this host")
@@ -299,13 +294,15 @@ class Environments:
         started: float,
     ) -> MadeOf:
         prefix = build.install(packages)
+        installed = build.made.glob("lib/python*/site-packages/*.dist-info")
+        names = [path.name.removesuffix(".dist-info").rpartition("-") for path in installed]
         (build.made / MADE_OF).unlink(missing_ok=True)  # a package's own of this name
         files, size = size_of(build.made)
         made_of = MadeOf(
             python=spec.python,
             requirements=spec.requirements,
             prefix=str(prefix),
-            packages=tuple(sorted(_packages(build.made))),
+            packages=tuple(sorted(f"{name}=={version}" for name, _, version in names)),
             files=files,
             bytes=size,
             seconds=round(time.monotonic() - started, 3),
@@ -366,9 +363,3 @@ def _whole(folder: Path) -> MadeOf | None:
     files, size = size_of(folder)
     there = (files - 1, size - own) == (made_of.files, made_of.bytes)
     return made_of if there and (folder / "bin" / "python").exists() else None
-
-
-def _packages(folder: Path) -> Iterator[str]:
-    for path in folder.glob("lib/python*/site-packages/*.dist-info"):
-        name, _, version = path.name.removesuffix(".dist-info").rpartition("-")
-        yield f"{name}=={version}"

@@ -118,9 +118,7 @@ class Master:
                 tell("another restart is under way")
 
     def counted(self) -> dict[str, int]:
-        """Return what has happened, and `in_a_row`: how many died one soon after the other, with
-        none since that lived on.
-        """
+        """Return what has happened, and `in_a_row`: how many died soon after each other, so far."""
         in_a_row = (0 if _is_steady(seat.child) else seat.failures for seat in self.seats)
         return {**self.counts, "in_a_row": max(in_a_row, default=0)}
 

@@ -31,22 +31,13 @@ def parse_address(address: str) -> UnixAddress | TcpAddress:
     """Read an address; InvalidAddress says what is wrong with it."""
     scheme, _, rest = address.partition(":")
     if scheme == "unix" and rest:
-        return _unix(rest)
-    if scheme == "tcp":
-        return _tcp(rest, address=address)
-    raise InvalidAddress(f"expected unix:/path or tcp:host:port, got {address!r}")
-
-
-def _unix(path: str) -> UnixAddress:
-    size = len(path.encode())
-    if size > MAX_UNIX_PATH:
-        raise InvalidAddress(
-            f"expected a socket path of at most {MAX_UNIX_PATH} bytes, got {size}: {path}"
-        )
-    return UnixAddress(Path(path))
-
-
-def _tcp(rest: str, *, address: str) -> TcpAddress:
+        if (size := len(rest.encode())) > MAX_UNIX_PATH:
+            raise InvalidAddress(
+                f"expected a socket path of at most {MAX_UNIX_PATH} bytes, got {size}: {rest}"
+            )
+        return UnixAddress(Path(rest))
+    if scheme != "tcp":
+        raise InvalidAddress(f"expected unix:/path or tcp:host:port, got {address!r}")
     host, _, port = rest.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:

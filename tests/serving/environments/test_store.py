@@ -5,13 +5,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from core.file_lock import FileLock
 from serving.container.failures.container_errors import EnvironmentFailed
-from serving.environments.store import MADE_OF, STAGING, Environments
+from serving.environments.rules import Rules
+from serving.environments.store import MADE_OF, PAUSE_S, STAGING, Environments
 from tests.long import beginning_of
 from tests.serving.environments.wheels import (
     ROOT,
@@ -21,6 +23,8 @@ from tests.serving.environments.wheels import (
     refusal,
     start_builder,
 )
+
+CPU_BUILD = "torch==2.13.0+cpu"
 
 
 @pytest.fixture
@@ -276,3 +280,46 @@ def test_the_operator_s_credentials_are_in_no_word_and_no_file(
     files = [path for path in environments.root.rglob("*") if path.is_file()]
     assert files
     assert all(secret.encode() not in path.read_bytes() for path in files)
+
+
+def test_a_failed_build_is_not_tried_again_for_a_while_unless_asked_for(
+    environments: Environments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*, afresh: bool = False) -> EnvironmentFailed:
+        with pytest.raises(EnvironmentFailed) as refusal:
+            environments.prepare(needs("grill"), afresh=afresh)
+        return refusal.value
+
+    first, again = refused(), refused()
+    assert (str(again), again.remembered) == (str(first), True)
+    assert not refused(afresh=True).remembered
+    later = time.time() + PAUSE_S
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert not refused().remembered
+
+
+def test_pytorch_s_build_for_cpus_is_taken_or_said_to_be_missing(
+    environments: Environments, wheels: Path
+) -> None:
+    """A version that was trained with it isn't given the one for GPUs."""
+    make_wheel(wheels, "torch", "2.13.0")
+    assert "download.pytorch.org/whl/cpu, into the oper" in refusal(environments, CPU_BUILD)
+    for build in ("cpu", "cu130"):
+        make_wheel(wheels, "torch", f"2.13.0+{build}")
+    environments.prepare(needs(f"torch\n{CPU_BUILD}"), afresh=True).release()
+    (kept,) = (kept for kept in environments.kept() if not kept.error)
+    assert CPU_BUILD in kept.made_of.packages
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        Rules(index_url="https://pypi.example.com/simple"),
+        Rules(wheelhouse="/srv/wheels"),
+        Rules(no_index=True),
+    ],
+)
+def test_pytorch_s_index_is_not_asked_where_the_operator_names_another(rules: Rules) -> None:
+    assert "UV_TORCH_BACKEND" not in dict(rules.variables_for([CPU_BUILD]))
+    assert "UV_TORCH_BACKEND" not in dict(Rules().variables_for(["torch==2.13.0", "a==1+cpux"]))
+    assert dict(Rules().variables_for([CPU_BUILD]))["UV_TORCH_BACKEND"] == "cpu"
