@@ -12,17 +12,10 @@ class ServingConfig(AppConfig):
 
     def ready(self) -> None:
         from registry.versions.extensions import extensions
-        from serving.container.runtimes import (
-            RUNTIMES,
-            data_only,
-            methods_of,
-            runtime_names,
-            self_contained,
-        )
+        from serving.container.runtimes import data_only, methods_of, runtime_names, self_contained
 
         extensions.input_check = _checked_inputs
         extensions.runtime_names = runtime_names
-        extensions.own_runtimes = RUNTIMES
         extensions.data_runtimes = data_only()
         extensions.self_contained = self_contained()
         extensions.methods_of = methods_of

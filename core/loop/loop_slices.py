@@ -41,8 +41,7 @@ class Slice:
 class LaterWork:
     """Short pieces of work for later turns of the loop: a slice in each turn, in order."""
 
-    def __init__(self, *, slice_s: float = SLICE_S) -> None:
-        self._slice_s = slice_s
+    def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
         self._scheduled = False
 
@@ -56,7 +55,7 @@ class LaterWork:
             asyncio.get_running_loop().call_soon(self._work)
 
     def _work(self) -> None:
-        until = monotonic() + self._slice_s
+        until = monotonic() + SLICE_S
         try:
             while self._waiting:
                 self._waiting.popleft()()

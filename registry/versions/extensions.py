@@ -24,9 +24,7 @@ class Extensions:
     loss_check: Callable[[str, str], object]
     combine_names: Names
     runtime_names: Names
-    # Runtimes that no installed package adds, those that run nothing that they read, and those
-    # whose versions bring all that they need.
-    own_runtimes: Collection[str]
+    # Runtimes that run nothing that they read, and those whose versions bring all that they need.
     data_runtimes: Collection[str]
     self_contained: Collection[str]
     # The methods that versions of a runtime may name.
@@ -57,8 +55,6 @@ def check_combine(name: str) -> None:
 
 def check_runtime(name: str) -> None:
     """Raise BadRequest where no runtime has this name."""
-    if name in extensions.own_runtimes:
-        return  # and nobody looks through all installed packages
     if name not in (names := extensions.runtime_names()):
         raise BadRequest(f"runtime: Expected one of {', '.join(names)}, got {name!r}.")
 

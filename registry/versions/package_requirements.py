@@ -98,10 +98,8 @@ def _refusal(line: str) -> str:
     """Return what was expected instead of such a line, "" if it may be a requirement."""
     if len(line) > 1000:  # Python refuses to read longer numbers that may be in it
         return "Expected a requirement of at most 1000 characters"
-    if line.startswith("-"):
-        return "Expected a requirement and no option (the operator's settings say where from)"
-    if re.search(r"\s--?\w", line):
-        return "Expected a requirement without options (leave hashes out)"
+    if re.search(r"(^|\s)-", line):
+        return "Expected a requirement without options (the operator's settings say where from)"
     # uv puts what the environment holds in the place of ${NAME}.
     if "$" in line or not line.isprintable():
         return "Expected a requirement without variables and control characters"

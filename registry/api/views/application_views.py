@@ -1,5 +1,8 @@
 """Applications, their objective and their routes."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -22,6 +25,8 @@ from registry.api.serializers import (
 )
 from registry.api.views.management_view import ManagementView, etag, find_application, flag, schema
 from registry.api.visibility import applications_for, check_routes, check_urgency
+from registry.services import Actor
+from registry.services.models import Declared
 from registry.services.signatures import ALLOW
 
 
@@ -63,15 +68,7 @@ class ApplicationView(ManagementView):
         created=True,
     )
     def put(self, request: Request, application: str) -> Response:
-        found = self.declared_row(find_application, name=application)
-        wanted = self.validated(DeclaredApplication).declared()
-        check_routes(request, routes=wanted.get("routes", ()))
-        if found is not None:
-            check_urgency(request, application=found, changes=wanted["fields"])
-        with self.if_unchanged(found):
-            declared = services.declare_application(
-                name=application, application=found, by=actor_of(request), **wanted
-            )
+        declared = declare_application(self, application, by=actor_of(request))
         shown = find_application(request, name=application)
         changed = [AS_DECLARED.get(name, name) for name in declared.changed]
         return self.declared(shown, ApplicationOut, created=declared.created, changed=changed)
@@ -97,6 +94,19 @@ class ApplicationView(ManagementView):
         with self.if_unchanged(found):
             services.delete_application(application=found, by=actor_of(request))
         return Response(status=204)
+
+
+def declare_application(
+    view: ManagementView, name: str, *, by: Actor, data: Mapping[str, Any] | None = None
+) -> Declared:
+    """Make an application what the request's body, or `data`, says, as far as the caller may."""
+    found = view.declared_row(find_application, name=name)
+    wanted = view.validated(DeclaredApplication, data).declared()
+    check_routes(view.request, routes=wanted.get("routes", ()))
+    if found is not None:
+        check_urgency(view.request, application=found, changes=wanted["fields"])
+    with view.if_unchanged(found):
+        return services.declare_application(name=name, application=found, by=by, **wanted)
 
 
 class ObjectiveView(ManagementView):

@@ -15,7 +15,8 @@ from registry.api.error_shape import translated
 from registry.api.fields import Body, Object, Text
 from registry.api.new_version import NewRemoteVersion, TriedVersion
 from registry.api.permissions import Permissions, actor_of
-from registry.api.serializers import DeclaredApplication, DeclaredModel, VersionPatch
+from registry.api.serializers import VersionPatch
+from registry.api.views.application_views import declare_application
 from registry.api.views.key_views import KeyPatch, NewKey, check_key_changes
 from registry.api.views.management_view import (
     ManagementView,
@@ -24,7 +25,8 @@ from registry.api.views.management_view import (
     find_version,
     schema,
 )
-from registry.api.visibility import bound_to, check_changes, check_routes, check_urgency
+from registry.api.views.model_views import declare_model
+from registry.api.visibility import bound_to
 from registry.following.recording import registry_write
 from registry.models import ApiKey, Model
 from registry.services import Actor
@@ -148,11 +150,7 @@ def _by(request: Request) -> Actor:
 
 
 def _model(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
-    found = view.declared_row(find_model, name=name)
-    if found is not None:
-        check_changes(view.request, model=found)
-    taken = view.validated(DeclaredModel, said).validated_data
-    services.declare_model(name=name, model=found, by=_by(view.request), **taken)
+    declare_model(view, name, by=_by(view.request), data=said)
 
 
 def _version(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
@@ -176,12 +174,7 @@ def _version(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None
 
 
 def _application(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
-    found = view.declared_row(find_application, name=name)
-    wanted = view.validated(DeclaredApplication, said).declared()
-    check_routes(view.request, routes=wanted.get("routes", ()))
-    if found is not None:
-        check_urgency(view.request, application=found, changes=wanted["fields"])
-    services.declare_application(name=name, application=found, by=_by(view.request), **wanted)
+    declare_application(view, name, by=_by(view.request), data=said)
 
 
 def _key(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:

@@ -1,6 +1,8 @@
 """Models and their versions."""
 
+from collections.abc import Mapping
 from contextlib import closing
+from typing import Any
 
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
@@ -24,6 +26,8 @@ from registry.api.views.management_view import ManagementView, find_model, find_
 from registry.api.visibility import check_changes, models_for
 from registry.artifacts.parts import UploadParts
 from registry.models import Model, ModelVersion
+from registry.services import Actor
+from registry.services.models import Declared
 
 
 class ModelsView(ManagementView):
@@ -52,13 +56,7 @@ class ModelView(ManagementView):
         "Make a model what is declared", body=DeclaredModel, answer=DeclaredModelOut, created=True
     )
     def put(self, request: Request, model: str) -> Response:
-        found = self.declared_row(find_model, name=model)
-        if found is not None:
-            check_changes(request, model=found)
-        with self.if_unchanged(found):
-            declared = services.declare_model(
-                name=model, model=found, by=actor_of(request), **self.body(DeclaredModel)
-            )
+        declared = declare_model(self, model, by=actor_of(request))
         shown = find_model(request, name=model)
         return self.declared(shown, ModelOut, created=declared.created, changed=declared.changed)
 
@@ -77,6 +75,18 @@ class ModelView(ManagementView):
         with self.if_unchanged(found):
             services.delete_model(model=found, by=actor_of(request))
         return Response(status=204)
+
+
+def declare_model(
+    view: ManagementView, name: str, *, by: Actor, data: Mapping[str, Any] | None = None
+) -> Declared:
+    """Make a model what the request's body, or `data`, says, as far as the caller may."""
+    found = view.declared_row(find_model, name=name)
+    if found is not None:
+        check_changes(view.request, model=found)
+    wanted = view.validated(DeclaredModel, data).validated_data
+    with view.if_unchanged(found):
+        return services.declare_model(name=name, model=found, by=by, **wanted)
 
 
 class VersionsView(ManagementView):

@@ -41,11 +41,11 @@ def test_lines_come_out_in_one_form_whatever_their_order() -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("-r other.txt", "no option"),
-        ("-e .", "no option"),
-        ("--index-url https://evil.example/simple", "no option"),
-        ("--extra-index-url=https://evil.example/simple", "no option"),
-        ("-ihttps://evil.example", "no option"),
+        ("-r other.txt", "without options"),
+        ("-e .", "without options"),
+        ("--index-url https://evil.example/simple", "without options"),
+        ("--extra-index-url=https://evil.example/simple", "without options"),
+        ("-ihttps://evil.example", "without options"),
         ("numpy --index-url https://evil.example", "without options"),
         ("numpy==2.0 --hash=sha256:00", "without options"),
         ("numpy \\\n--index-url https://evil.example", "without options"),
