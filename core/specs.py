@@ -147,11 +147,7 @@ def _nothing() -> Mapping[Any, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Everything the prediction path knows of the registry at one moment.
-
-    `versions` is indexed by primary key, `versions_by_arm` by `model:version`, `keys` by the
-    sha256 hex digest of the key.
-    """
+    """Everything the prediction path knows of the registry at one moment; keys by their sha256."""
 
     applications: Mapping[str, ApplicationSpec] = field(default_factory=_nothing)
     models: Mapping[int, ModelSpec] = field(default_factory=_nothing)
@@ -173,10 +169,7 @@ def arms_of(
     versions: Mapping[int, VersionSpec],
     live: Mapping[int, int | None],
 ) -> list[Arm]:
-    """Return an application's arms in the order of its routes; a route to no version has none.
-
-    `live` says, by model, which version its routes without a pin follow.
-    """
+    """Return an application's arms in the order of its routes; `live`: live version by model."""
     return [
         Arm(version, route.weight)
         for route in application.routes

@@ -112,7 +112,7 @@ class IncomingBody(io.RawIOBase):
         self._receive = receive
         self._loop = loop
         # Where cores are short it comes at 50 MB/s then, which takes a tenth of one.
-        self._give_way = Backoff(pause_s=0.01)
+        self._give_way = Backoff()
         self._chunks: deque[bytes] = deque()
         self._more = True
         self._gone = False

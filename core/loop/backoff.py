@@ -23,17 +23,16 @@ def core_times() -> Reading | None:
 
 
 class Backoff:
-    """Pauses `pause_s` between pieces of one thread's work when cores are short."""
+    """Pauses between pieces of one thread's work when cores are short."""
 
-    def __init__(self, *, pause_s: float, read: Callable[[], Reading | None] = core_times) -> None:
-        self._pause_s = pause_s
+    def __init__(self, *, read: Callable[[], Reading | None] = core_times) -> None:
         self._read = read
         self._before: Reading | None = None
         self._run = self._waited = 0.0
 
     def __call__(self) -> None:
         if self.pauses():
-            time.sleep(self._pause_s)
+            time.sleep(0.01)
 
     def pauses(self) -> bool:
         """Return whether the thread has lately waited for a core 30 % of the time or more."""

@@ -135,12 +135,12 @@ class ArtifactStore:
     def incoming(self) -> IncomingArtifact:
         return IncomingArtifact(folder=self.spool, max_bytes=self.max_bytes)
 
-    def clear_remnants(self, *, older_than_s: float = 3600.0) -> int:
-        """Remove uploads that nothing was added to for so long, and return how many."""
+    def clear_remnants(self) -> int:
+        """Remove uploads that nothing was added to for an hour, and return how many."""
         removed = 0
         for file in self.spool.glob(f"{PREFIX}*"):
             with suppress(FileNotFoundError):
-                if time.time() - file.stat().st_mtime > older_than_s:
+                if time.time() - file.stat().st_mtime > 3600.0:
                     file.unlink()
                     removed += 1
         return removed

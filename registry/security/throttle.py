@@ -68,18 +68,17 @@ class Failures:
 
 
 class Proved:
-    """The last `remembered` that have proved themselves."""
+    """The last ones that have proved themselves."""
 
-    def __init__(self, *, remembered: int = REMEMBERED) -> None:
+    def __init__(self) -> None:
         self._known: OrderedDict[Hashable, None] = OrderedDict()
-        self._remembered = remembered
         self._lock = threading.Lock()
 
     def add(self, name: Hashable) -> None:
         with self._lock:
             self._known[name] = None
             self._known.move_to_end(name)
-            if len(self._known) > self._remembered:
+            if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
 
     def __contains__(self, name: Hashable) -> bool:

@@ -88,7 +88,6 @@ def _check_future(expires_at: datetime | None) -> None:
 
 
 def _check_grant(*, manage: bool, read: bool, run_code: bool, by: Actor) -> None:
-    """Raise Forbidden if `by` may not let a key have these rights."""
     if manage and not by.may_grant_manage:
         raise Forbidden(
             f"Only a superuser, or manage.py create_api_key, grants the scope {MANAGE}; "

@@ -184,8 +184,7 @@ def declare_application(
 ) -> Declared:
     """Make the application, or None for a new one, what is declared; the rest stays as it is.
 
-    `fields` are those of the application and of its objective. Raises Conflict for another input
-    type, and what each of the changes raises; then none is made.
+    `fields` are also those of its objective. Raises Conflict for another input type.
     """
     if application is None:
         try:

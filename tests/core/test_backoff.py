@@ -20,7 +20,7 @@ def pauses(*pieces: tuple[int, int]) -> list[bool]:
         run, waited = next(left)
         return run * MS, waited * MS
 
-    gives_way = Backoff(pause_s=0.01, read=read)
+    gives_way = Backoff(read=read)
     return [gives_way.pauses() for _ in range(len(pieces) + 1)][1:]
 
 

@@ -207,7 +207,7 @@ def _drain(stream: redis.Redis, *, lock: Lock) -> int:
     """Move batch after batch while there are some and the lock is ours."""
     moved = 0
     # After each piece, while others want the cores; a second's feedback is moved well within one.
-    give_way = Backoff(pause_s=0.01)
+    give_way = Backoff()
     # Then the next run goes on: none is without end while feedback keeps coming.
     for _ in range(200):
         count = persist_feedback(stream, pause=give_way)

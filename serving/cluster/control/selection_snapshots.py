@@ -73,7 +73,7 @@ def _snapshots() -> int:
         )
         for (application, weights), state in zip(routed, states, strict=True)
     ]
-    taken = take_snapshots(observed, now=now, pause=Backoff(pause_s=0.01))
+    taken = take_snapshots(observed, now=now, pause=Backoff())
     publish_alarms(redis_client(), all_alarms())
     return len(taken)
 

@@ -269,7 +269,7 @@ def test_what_nobody_adds_to_is_removed(manager: Api, settings: Settings) -> Non
     (part,) = remnants(settings)
     old = time.time() - 7200
     os.utime(part, (old, old))
-    assert ArtifactStore.default().clear_remnants(older_than_s=3600) == 1
+    assert ArtifactStore.default().clear_remnants() == 1
     assert manager("get", f"uploads/{DIGEST}").json() == {"received": 0}
 
 
