@@ -48,14 +48,12 @@ def numbers_or_nulls(text: bytes) -> float | list[float | None] | None:
     """Return the same, where items of an array may also be null."""
     try:
         value = decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    try:
         if is_number(value):
             return float(value)
         if isinstance(value, list) and all(item is None or is_number(item) for item in value):
             return [None if item is None else float(item) for item in value]
-    except OverflowError:  # a whole number that no float can hold
+    # OverflowError: a whole number that no float can hold.
+    except (msgspec.DecodeError, RecursionError, OverflowError):
         return None
     return None
 
@@ -64,14 +62,11 @@ def class_scores(text: bytes) -> Scores | None:
     """Return the scores of classes that the text holds, divided by their sum; None for others."""
     try:
         value = decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    given = list(value.values()) if isinstance(value, dict) else value
-    if not isinstance(given, list) or not given or not all(map(is_number, given)):
-        return None
-    try:
+        given = list(value.values()) if isinstance(value, dict) else value
+        if not isinstance(given, list) or not given or not all(map(is_number, given)):
+            return None
         total = math.fsum(given)
-    except OverflowError:
+    except (msgspec.DecodeError, RecursionError, OverflowError):
         return None
     if min(given) < 0.0 or not math.isfinite(total):
         return None

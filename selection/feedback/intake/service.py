@@ -41,6 +41,7 @@ from selection.store.selection_store import SelectionStore
 NO_COSTS: Mapping[str, float] = MappingProxyType({})
 
 T = TypeVar("T")
+Joined = JoinedPrediction | ClipperError
 
 
 class FeedbackService:
@@ -132,7 +133,7 @@ class FeedbackService:
     async def _count(
         self,
         application: ApplicationSpec,
-        pairs: Sequence[tuple[FeedbackItem | ClipperError, JoinedPrediction | ClipperError]],
+        pairs: Sequence[tuple[FeedbackItem | ClipperError, Joined]],
         *,
         arms: Mapping[str, float],
         now_ms: int,
@@ -146,13 +147,9 @@ class FeedbackService:
         updates = [update for update in found if isinstance(update, JournalUpdate)]
         async with redis_needed():
             left = await self._journal.append(updates)
-        latest = {
-            (application.id, context): state
-            for states in left
-            for context, state in (states or {}).items()
-        }
-        for (application_id, context), state in latest.items():
-            self._store.learned(application_id, context=context, state=state)
+        latest = {context: state for states in left for context, state in (states or {}).items()}
+        for context, state in latest.items():
+            self._store.learned(application.id, context=context, state=state)
         return found, sum(states is not None for states in left)
 
     # --- join: what had been answered ---------------------------------------------------------
@@ -165,7 +162,7 @@ class FeedbackService:
         now_ms: int,
         predict_arms: PredictArms,
         costs: Mapping[str, float],
-    ) -> list[JoinedPrediction | ClipperError]:
+    ) -> list[Joined]:
         slice = Slice(self._turns)
         receipts = []
         for item in items:
@@ -177,34 +174,29 @@ class FeedbackService:
             counted = await self._journal.counted([mark for mark in marks if mark])
         policy, limit = self._store.policy(application), asyncio.Semaphore(16)
 
-        async def prediction(index: int) -> JoinedPrediction | ClipperError:
-            item, receipt = items[index], receipts[index]
-            if isinstance(item, ClipperError):
-                return item
-            if isinstance(receipt, ClipperError):
-                return receipt
-            if receipt is not None:
-                found = from_receipt(receipt, stored=stored.get(receipt.nonce))
-                if bytes(item.label) and not found.complete:
-                    return InvalidReceipt("query_id: the outputs of this query are no longer kept")
-                return found
-            if marks[index] in counted:
-                return of_input(application, item, now_ms=now_ms)
-            return await predict(
-                application,
-                item,
-                policy=policy,
-                now_ms=now_ms,
-                predict_arms=predict_arms,
-                limit=limit,
-                costs=costs,
-            )
-
-        if all(receipt is not None for receipt in receipts):
-            return [await prediction(index) for index in range(len(items))]
+        found: list[Joined | asyncio.Task[Joined]] = []
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(prediction(index)) for index in range(len(items))]
-        return [task.result() for task in tasks]
+            for item, receipt, mark in zip(items, receipts, marks, strict=True):
+                if isinstance(item, ClipperError):
+                    found.append(item)
+                elif isinstance(receipt, ClipperError):
+                    found.append(receipt)
+                elif receipt is not None:
+                    found.append(_of_receipt(receipt, item=item, stored=stored))
+                elif mark in counted:
+                    found.append(of_input(application, item, now_ms=now_ms))
+                else:
+                    asking = predict(
+                        application,
+                        item,
+                        policy=policy,
+                        now_ms=now_ms,
+                        predict_arms=predict_arms,
+                        limit=limit,
+                        costs=costs,
+                    )
+                    found.append(group.create_task(asking))
+        return [one.result() if isinstance(one, asyncio.Task) else one for one in found]
 
     def _verified(
         self, application: ApplicationSpec, item: FeedbackItem | ClipperError, now_ms: int
@@ -232,7 +224,7 @@ class FeedbackService:
         self,
         application: ApplicationSpec,
         item: FeedbackItem | ClipperError,
-        prediction: JoinedPrediction | ClipperError,
+        prediction: Joined,
         arms: Mapping[str, float],
         now_ms: int,
     ) -> JournalUpdate:
@@ -281,6 +273,15 @@ class FeedbackService:
                 metrics=item.metrics,
             ),
         )
+
+
+def _of_receipt(
+    receipt: Receipt, *, item: FeedbackItem, stored: Mapping[bytes, Mapping[str, bytes]]
+) -> Joined:
+    found = from_receipt(receipt, stored=stored.get(receipt.nonce))
+    if bytes(item.label) and not found.complete:
+        return InvalidReceipt("query_id: the outputs of this query are no longer kept")
+    return found
 
 
 def _outcome(record: ArmRecord, loss: float | None, price: Price) -> ArmOutcome:
