@@ -34,10 +34,20 @@ def test_metrics_come_with_any_feedback_on_a_query_up_to_eight() -> None:
 def test_clippers_own_update_names_the_context_uid() -> None:
     item = parse_update(b'{"uid": 12, "input": [1], "label": 7}')
     assert (bytes(item.input), bytes(item.label), item.context) == (b"[1]", b"7", "12")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"uid": 12, "input": [1]}',
+        json.dumps({"uid": "u" * 257, "input": 1, "label": 1}).encode(),
+        b'{"uid": "a\\u0000b", "input": [1], "label": 1}',
+        b'{"uid": "a", "input": [1], "label": "\xff"}',
+    ],
+)
+def test_an_update_that_cannot_be_kept_is_refused(body: bytes) -> None:
     with pytest.raises(BadRequest):
-        parse_update(b'{"uid": 12, "input": [1]}')
-    with pytest.raises(BadRequest, match="at most 256"):
-        parse_update(json.dumps({"uid": "u" * 257, "input": 1, "label": 1}).encode())
+        parse_update(body)
 
 
 @pytest.mark.parametrize(
@@ -93,15 +103,3 @@ def test_a_request_has_a_least_and_a_most_number_of_items(count: int) -> None:
 def test_garbage_is_a_bad_request_and_nothing_worse(body: bytes) -> None:
     with pytest.raises(BadRequest):
         parse_feedback(body)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b'{"uid": "a\\u0000b", "input": [1], "label": 1}',
-        b'{"uid": "a", "input": [1], "label": "\xff"}',
-    ],
-)
-def test_an_update_with_text_that_cannot_be_kept_is_refused(body: bytes) -> None:
-    with pytest.raises(BadRequest):
-        parse_update(body)

@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 from core.errors import BadRequest, Unavailable
 from selection.feedback.events import FeedbackItem
 from selection.feedback.intake.service import FeedbackService
-from selection.feedback.persistence.counting import SCRIPT
 from selection.receipts import ReceiptSigner
 from selection.store.large_outputs import OutputStore
 from selection.store.selection_store import SelectionStore
@@ -72,15 +71,6 @@ async def test_a_window_made_shorter_and_longer_again_counts_nothing_twice(
 
 
 # --- arms and contexts that are new -----------------------------------------------------------
-
-
-async def test_a_new_arm_joins_at_the_mean_of_the_present_ones(
-    caller: Caller, aredis: Redis
-) -> None:
-    known = {"log:svm:2": packed(-1), "log:tree:1": packed(-3), "log:gone:1": packed(-999)}
-    await aredis.hset(GLOBAL, mapping=known)
-    await caller.send(caller.label(b"1", outputs=(b"1", b"1", b"1")))
-    assert (await log_weights(aredis))["knn:1"] == -2.0
 
 
 async def test_a_label_in_a_context_teaches_it_alone_and_everybody(
@@ -199,14 +189,6 @@ async def test_a_label_whose_outputs_are_gone_is_refused_but_a_reward_counts(
 
 
 # --- Redis restarts -------------------------------------------------------------------------
-
-
-async def test_a_redis_without_the_script_gets_it(caller: Caller, aredis: Redis) -> None:
-    await caller.send(caller.label())
-    await aredis.script_flush()
-    assert (await caller.send(caller.label(), caller.label())).accepted == 2
-    assert await aredis.script_exists(SCRIPT.sha) == [True]
-    assert (await log_weights(aredis))["knn:1"] == pytest.approx(-0.9)
 
 
 async def test_what_was_accepted_survives_the_kill_of_redis_and_a_resend_counts_nothing(
