@@ -122,7 +122,7 @@ def test_another_artifact_under_the_same_name_changes_nothing(
     folder.declared["models"][0]["versions"][0]["artifact"] = "2.py"
     folder.declared["models"][0]["description"] = "other"
     terminal.types("apply", "-f", folder.file, code=1)
-    assert "digest of a version can't change" in terminal.complaint
+    assert "digest of this version can't change" in terminal.complaint
     assert "! conflict version fixed:1" in terminal.types("diff", "-f", folder.file, code=1)
     assert terminal.json("apply", "--dry-run", "-f", folder.file, code=1)["code"] == "conflict"
     assert client.request("GET", "models/fixed")["description"] == ""

@@ -68,13 +68,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_dict(self) -> dict[str, Any]:
         """As the server answered."""
+        if self.code:
+            return {"error": self.refused, "code": self.code}
         plain = msgspec.structs.replace(self, query_id=str(self.query_id))
         found: dict[str, Any] = msgspec.to_builtins(plain)
-        kept = ("error", "code") if self.code else ("query_id", "output", "default", "confidence")
         return {
             name: value
             for name, value in found.items()
-            if name in kept or (value not in (None, "", {}) and not self.code)
+            if name == "output" or value not in (None, "", {})
         }
 
 

@@ -85,40 +85,28 @@ def _export(client: Client, options: Options) -> Result | int:
 def _export_data(client: Client, options: Options) -> Result | int:
     if options.app is None:
         raise ValueError("Expected `clipper export data APP`, got no application.")
+    span = {"since": options.since, "until": options.until, "versions": options.version}
     if options.json:
-        rows = client.export(
-            options.app,
-            since=options.since,
-            until=options.until,
-            versions=options.version,
-            kinds=options.kind,
-            frame=False,
-        )
+        rows = client.export(options.app, kinds=options.kind, frame=False, **span)
         return Result(rows, "")
+    first = first_page(options.app, kind=options.kind, **span)
     format = format_of(options.output or "data.csv", said=options.format, known=tuple(ACCEPTED))
     if options.output is None:
-        _write(client, options, sys.stdout, accept=ACCEPTED[format])
+        _write(client, first, sys.stdout, accept=ACCEPTED[format])
     else:
         with Path(options.output).open("w", encoding="utf-8", newline="") as target:
-            _write(client, options, target, accept=ACCEPTED[format])
+            _write(client, first, target, accept=ACCEPTED[format])
     return 0
 
 
-def _write(client: Client, options: Options, target: IO[str], *, accept: str) -> None:
-    path: str | None = first_page(
-        options.app,
-        kind=options.kind,
-        since=options.since,
-        until=options.until,
-        versions=options.version,
-    )
-    first = True
+def _write(client: Client, first: str, target: IO[str], *, accept: str) -> None:
+    path: str | None = first
     while path is not None:
-        body, path = client.run(page, path, accept=accept)
+        asked = path
+        body, path = client.run(page, asked, accept=accept)
         text = body.decode()
         # Each page of CSV begins with the columns.
-        target.write(text if first or accept == JSON_LINES else text.partition("\n")[2])
-        first = False
+        target.write(text if asked == first or accept == JSON_LINES else text.partition("\n")[2])
 
 
 FILE = (

@@ -11,8 +11,6 @@ from clipper_client.declarations.state import COMPLETED, FIXED, Rows, State, as_
 Action = Literal["create", "change", "deploy", "delete", "revoke", "conflict"]
 Fields = Mapping[str, tuple[Any, Any]]
 
-ARTICLES = {"application": "an"}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
@@ -131,7 +129,7 @@ def _change(
         if field not in there or not _same(there[field], value, name=field)
     }
     if conflicts := sorted(set(fixed) & differing.keys()):
-        reason = f"{', '.join(conflicts)} of {ARTICLES.get(kind, 'a')} {kind} can't change: "
+        reason = f"{', '.join(conflicts)} of this {kind} can't change: "
         advice = "revoke it, or name another" if kind == "key" else "give it a new name"
         yield Change(
             action="conflict", kind=kind, name=name, fields=differing, reason=reason + advice
