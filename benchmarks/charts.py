@@ -17,10 +17,9 @@ PAPER, LIMIT = "#9aa5b1", "#c53030"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One pair of axes: a line or, with `bars`, bars for each column that `of` makes of a result,
-    over its index. `across` bars lie, from the top. `log` names logarithmic axes, `limits` are
-    bounds on y and `marks` on x. `paper` are the paper's own numbers of the same; `more` draws what
-    is left.
+    """One pair of axes: a line, or `bars`, for each column that `of` makes of a result.
+
+    `log` names logarithmic axes, `limits` bound y, `marks` x; `paper` has the paper's own numbers.
     """
 
     title: str

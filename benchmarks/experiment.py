@@ -25,10 +25,7 @@ MARGIN, HEAD = 0.12, 0.72
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """What a run of any experiment works with. `folder` is for sockets and logs, and soon gone;
-    `results` lasts. `options` are those of the command line. What one experiment has started
-    others may use (`shared`).
-    """
+    """The tools of a run: `folder` is soon gone, `results` lasts, `shared` serves all of them."""
 
     folder: Path
     results: Path
@@ -62,8 +59,8 @@ class Session:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """One question put to some systems: a workload for each of its points, a verdict, a chart.
-    `measure` asks each of `systems` the `workload` at every point, turn and turn about. The records
-    that it returns are stored as JSON, and judged, drawn and put into a table at will.
+
+    `measure` asks each of `systems` the `workload` at every point, turn and turn about.
     """
 
     name: str

@@ -141,10 +141,9 @@ class OpenLoop:
         seconds: float = 0.0,
         connections: int = 1024,
     ) -> Recording:
-        """Ask what is at that URL. `bodies` has one body a line; what has a counter in it differs
-        each time it is asked. So many `connections` may be busy at once; the next query waits for
-        one, and its wait counts. Without `phases` each body is asked once, as soon as a connection
-        is free, within `seconds`; then the answers of status 200 are kept.
+        """Ask the URL with `bodies`, one a line; a wait for one of the `connections` counts.
+
+        Without `phases` each body is asked once, within `seconds`, and answers of 200 are kept.
         """
         lasts = seconds + sum(phase.seconds for phase in phases)
         requests = self._rendered(url, bodies=bodies)

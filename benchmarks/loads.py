@@ -102,9 +102,9 @@ def sampled(
     client: httpx.Client | None = None,
     settle: Callable[[], object] = lambda: None,
 ) -> Record:
-    """Put the load for so long; what it leaves to be done is waited for by `settle`. Cores kept
-    busy are by role, `cores` those of the `server` that is asked; `server_us` is its CPU time in µs
-    for a query. With a `client` of Clipper's also how its counters moved.
+    """Put the load for so long, then wait with `settle` for what it leaves to be done.
+
+    Cores kept busy are by role; `server_us` is the server's CPU time in µs for a query.
     """
     metrics = read_metrics(client) if client else {}
     before = read_cpu(processes)

@@ -34,11 +34,10 @@ Options = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """A command's experiments, `python -m benchmarks.NAME`; several are chosen by name. Each leaves
-    `NAME.json` in the folder of the results, and a chart beside it, if it has one. Where there is a
-    page of the study's name, its tables can be published there, at the marks of the experiments.
-    Where a study is `strict`, a target that is missed is a failure of the command. `options` are
-    those beyond what all have; of `parts`, as of several experiments, some can be chosen by name.
+    """A command's experiments, `python -m benchmarks.NAME`; some, or `parts`, are chosen by name.
+
+    Each leaves `NAME.json` and its chart in the folder of the results; its tables can be published
+    on the page of the study's name. If it is `strict`, a missed target fails the command.
     """
 
     name: str

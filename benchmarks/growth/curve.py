@@ -40,10 +40,7 @@ REDIS: Columns = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What is asked of which stack. `bodies` makes the questions of a round anew, where they are
-    drawn by chance. Where a load `leaves_work`, what web processes do about it afterwards belongs
-    to it, and not to the next one.
-    """
+    """A load of a stack; if it `leaves_work`, what web processes do afterwards belongs to it."""
 
     stack: Stack
     application: str
@@ -88,9 +85,9 @@ Groups = Iterator[Sequence[Pair]]
 
 
 def measured(groups: Groups, *, session: Session) -> Records:
-    """Measure the pairs of each group, there and back in every round. Each load is a record with
-    the cost of its yardstick in the same round (`beside_us`); answers of no model are counted once
-    for a group. Neighbours of one size share a yardstick where they have the same.
+    """Measure the pairs of each group, there and back in every round.
+
+    Each load is a record with the cost of its yardstick in the same round (`beside_us`).
     """
     found: Records = []
     for pairs in groups:
@@ -172,9 +169,9 @@ def bend(points: Sequence[tuple[float, float]], *, at: float) -> float:
 
 
 class Curve(NamedTuple):
-    """How a query's cost grows with something. `groups` makes the stacks larger, and hands out what
-    is measured in between. `bounds` are what the ratio of each series' largest size may be;
-    `targets` are more, and `facts` what is found out beside the curve. `of` is its name's plural.
+    """How a query's cost grows with something: `groups` makes the stacks larger.
+
+    `bounds` limit the ratio of each series' largest size; `of` is the plural of its name.
     """
 
     name: str

@@ -64,10 +64,7 @@ PAST_CACHE = CallOptions(cached=False)
 
 
 class ClosedLoop:
-    """Clients that ask again when they are answered, after a pause of random length. Pauses are
-    drawn from an exponential distribution with mean `think` seconds. Queries go past the cache:
-    every one costs the model something.
-    """
+    """Clients that ask again, past the cache, after an exponential pause of mean `think`."""
 
     def __init__(
         self, engine: Engine, *, version: VersionSpec, inputs: Sequence[bytes], think: float
@@ -105,9 +102,9 @@ class ClosedLoop:
 
 
 class _Asked(Gather):
-    """Asks the next question when its answer is there, without waking a task for it. A task and a
-    future for each query would take the load generator, which shares its core with the engine,
-    about as long as the engine itself.
+    """Asks the next question when its answer is there, without waking a task for it.
+
+    A task and a future for each query would take about as long as the engine itself.
     """
 
     __slots__ = ("_asked_at", "_loop")

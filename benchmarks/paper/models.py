@@ -172,10 +172,9 @@ def questions(count: int) -> tuple[bytes, ...]:
 def running_containers(
     artifacts: Sequence[Artifact], *, folder: Path, replicas: int = 1
 ) -> Iterator[list[ReplicaRecord]]:
-    """Start replicas of each model, which are gone when the block is left. The models' versions are
-    1, 2, ... in order. Yields what a front end's links need to know, as a directory would list
-    them. This process, the front end, keeps to a core that no container gets meanwhile, as in the
-    paper.
+    """Yield replicas of each model, as a directory would list them; versions are 1, 2, ...
+
+    This process, the front end, keeps to a core that no container gets, as in the paper.
     """
     with ExitStack() as held:
         with _only_on(CORES[1:]):

@@ -7,9 +7,9 @@ from time import monotonic
 
 
 class Server:
-    """Answers every request with `answer`; the first one only once `first` is set. With `hangs_up`
-    it closes each connection after that. `whole` is what it says; `arrived` when it was asked, in
-    the order of `bodies`, on the monotonic clock.
+    """Answers every request with `answer`, the first one once `first` is set.
+
+    `arrived` has the monotonic times of the requests, in the order of `bodies`.
     """
 
     def __init__(self, answer: bytes, *, status: int = 200, hangs_up: bool = False) -> None:
