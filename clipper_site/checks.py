@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import redis
 from django.conf import settings
@@ -30,10 +29,7 @@ def check(
     """Register a check that yields what it finds wrong."""
 
     def registered(find: Callable[[], Findings]) -> Callable[[], Findings]:
-        def run(app_configs: Any, **_options: Any) -> list[CheckMessage]:
-            return list(find())
-
-        register(run, *tags, deploy=deploy)
+        register(lambda app_configs, **options: list(find()), *tags, deploy=deploy)
         return find
 
     return registered

@@ -12,6 +12,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -113,15 +114,10 @@ class ConsoleAdmin(ModelAdmin[M]):
         messages.error(request, error.message)
         return HttpResponseRedirect(back_to or request.get_full_path())
 
-    def page_context(self, request: HttpRequest, row: M, *, title: str) -> dict[str, Any]:
-        """Return what a page about `row` needs to look like one of the admin's own."""
-        return {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "original": row,
-            "title": title,
-            "media": self.media,
-        }
+    def page(self, request: HttpRequest, template: str, *, row: M, **context: Any) -> HttpResponse:
+        """Answer with a page about `row` that looks like one of the admin's own."""
+        frame = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+        return TemplateResponse(request, template, {**frame, "original": row, **context})
 
 
 class ReadOnlyAdmin(ConsoleAdmin[M]):

@@ -6,7 +6,6 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import action
@@ -140,8 +139,8 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
             self.log_change(request, key, "Revoked.")
             messages.success(request, f"{key} is revoked: requests with it are refused from now.")
             return HttpResponseRedirect(page_of(key))
-        context = self.page_context(request, key, title=f"Revoke {key}")
-        return TemplateResponse(request, "console/confirm_revoke.html", {**context, "key": key})
+        template = "console/confirm_revoke.html"
+        return self.page(request, template, row=key, title=f"Revoke {key}", key=key)
 
     starts_with = column("starts with", lambda key: code(f"{key.prefix}…"), ordering="prefix")
     may = column("may", lambda key: sorted(key.scopes) or [NOTHING], label=True)

@@ -5,7 +5,6 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -187,19 +186,12 @@ class ModelConsole(ConsoleAdmin[Model]):
                 request.POST or None, versions=versions, initial={"to": change.suggested}
             )
             if request.method == "POST" and form.is_valid():
-                release = roll_back(
-                    model=model,
-                    to=form.cleaned_data["to"],
-                    by=actor(request),
-                    reason=form.cleaned_data["reason"],
-                )
+                release = roll_back(model=model, by=actor(request), **form.cleaned_data)
                 return HttpResponseRedirect(page_of(release))
         except ClipperError as error:
             return self.refuse(request, error, back_to=page_of(model))
-        context = self.page_context(request, model, title=f"Roll back {model}")
-        return TemplateResponse(
-            request, "console/confirm_rollback.html", {**context, "change": change, "form": form}
-        )
+        title, template = f"Roll back {model}", "console/confirm_rollback.html"
+        return self.page(request, template, row=model, title=title, change=change, form=form)
 
     @action(
         description="Scale",
@@ -215,20 +207,14 @@ class ModelConsole(ConsoleAdmin[Model]):
             version = live_version_of(model)
             form = ScaleForm(request.POST or None, version=version)
             if request.method == "POST" and form.is_valid():
-                scale(
-                    version=version,
-                    replicas=form.cleaned_data["replicas"],
-                    by=actor(request),
-                )
+                scale(version=version, by=actor(request), **form.cleaned_data)
                 self.log_change(request, model, f"Scaled {version} to {version.replicas} replicas.")
                 messages.success(request, f"{version} is to have {version.replicas} replicas.")
                 return HttpResponseRedirect(page_of(model))
         except ClipperError as error:
             return self.refuse(request, error, back_to=page_of(model))
-        context = self.page_context(request, model, title=f"Scale {version}")
-        return TemplateResponse(
-            request, "console/scale.html", {**context, "version": version, "form": form}
-        )
+        title, template = f"Scale {version}", "console/scale.html"
+        return self.page(request, template, row=model, title=title, version=version, form=form)
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
         if change:

@@ -8,7 +8,6 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -271,11 +270,13 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
                 return HttpResponseRedirect(page_of(release))
         except ClipperError as error:
             return self.refuse(request, error, back_to=page_of(version))
-        context = self.page_context(request, version, title=f"Deploy {version}")
-        return TemplateResponse(
+        return self.page(
             request,
             "console/confirm_deploy.html",
-            {**context, "change": change_to(version), "form": form},
+            row=version,
+            title=f"Deploy {version}",
+            change=change_to(version),
+            form=form,
         )
 
     name = column(

@@ -48,19 +48,15 @@ def client_commands() -> str:
 
 
 def _subcommand(name: str, parser: argparse.ArgumentParser, *, common: set[str]) -> str:
-    actions = parser._actions  # noqa: SLF001  # as below
+    # argparse has no other way to list them.
+    actions = parser._actions  # noqa: SLF001
     taken = [action for action in actions if not common & set(action.option_strings)]
-    described = _listed(
-        action
-        for action in taken
-        if not isinstance(action, argparse._SubParsersAction)  # noqa: SLF001
+    inner = _subparsers(parser)  # they are its last argument
+    described = _listed(taken[:-1] if inner else taken)
+    sections = [_subcommand(f"{name} {each}", of, common=common) for each, of in inner]
+    return "\n".join(
+        [f"### `clipper {name}`\n\n{parser.description or ''}\n\n{described}", *sections]
     )
-    inner = [
-        _subcommand(f"{name} {inner}", parser, common=common)
-        for inner, parser in _subparsers(parser)
-    ]
-    about = parser.description or ""
-    return "\n".join([f"### `clipper {name}`\n\n{about}\n\n{described}", *inner])
 
 
 def _subparsers(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.ArgumentParser]]:
@@ -75,8 +71,7 @@ def _command(name: str) -> str:
     parser = command.create_parser("manage.py", name)
     if isinstance(command, Migrate):
         return f"### `{name}`\n\n{parser.description} It takes the arguments of Django's.\n"
-    # argparse has no other way to list them.
-    actions = parser._actions  # noqa: SLF001
+    actions = parser._actions  # noqa: SLF001  # as above
     taken = [action for action in actions if not COMMON & set(action.option_strings)]
     fields = [action for action in taken if action.dest in UPLOADED and action.option_strings]
     described = _listed(action for action in taken if action not in fields)
