@@ -120,11 +120,14 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
         # Revoking does the same at once and keeps the record of who had access.
         return False
 
+    def has_revoke_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return request.user.has_perm("registry.change_apikey")
+
     @action(
         description="Revoke",
         url_path="revoke",
         icon="key_off",
-        permissions=("registry.change_apikey",),
+        permissions=("revoke",),
         variant=ActionVariant.DANGER,
         attrs={"data-testid": "revoke"},
     )

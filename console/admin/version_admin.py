@@ -250,11 +250,14 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         version = self.get_object(request, object_id)
         return [] if version is not None and version.is_live else list(allowed)
 
+    def has_deploy_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return request.user.has_perm("registry.change_model")
+
     @action(
         description="Deploy",
         url_path="deploy",
         icon="rocket_launch",
-        permissions=("registry.change_model",),
+        permissions=("deploy",),
         variant=ActionVariant.PRIMARY,
         attrs={"data-testid": "deploy"},
     )
