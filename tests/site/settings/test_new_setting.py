@@ -15,13 +15,13 @@ NAME = "CLIPPER_TOAST_S"
 def _one_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ENV.known, NAME, ENV.known["CLIPPER_PORT"])
     monkeypatch.setattr(ENV, "source", {NAME: "3"})
-    assert ENV.whole(NAME, default=2, at_least=1) == 3
+    assert ENV.whole(NAME, default=2, at_least=2) == 3
     monkeypatch.setitem(SECTIONS["size"], NAME, "Seconds that a slice is toasted.")
 
 
 @pytest.mark.usefixtures("_one_more")
 def test_a_new_setting_is_read_checked_and_in_the_reference() -> None:
-    assert f"- `{NAME}` (`2`; at least 1): Seconds that a slice is toasted." in variables("size")
+    assert f"- `{NAME}` (`2`; at least 2): Seconds that a slice is toasted." in variables("size")
     assert NAME in settings_read()  # each of them has to be in docs/
 
 
