@@ -35,7 +35,7 @@ PATTERNS = (
     "serving/metrics/window.py",
     "selection/answers/*.py",
     "selection/reliability.py",
-    *(f"selection/store/{name}.py" for name in ("codec", "query_counts")),
+    *(f"selection/store/{name}.py" for name in ("state_record", "query_counts")),
 )
 LEFT_OUT = {
     "serving/query/prediction.py",
