@@ -39,19 +39,13 @@ async def test_the_async_client_asks_again_too() -> None:
             assert (await client.predict("a", [1])).output == 1
 
 
-def test_it_gives_up_with_the_servers_words() -> None:
-    with serving(BUSY) as server, Client(server.url, "k", retries=2) as client:
-        with pytest.raises(ClipperError, match="busy") as caught:
+@pytest.mark.parametrize(("answer", "asked"), [(BUSY, 3), (FULL, 1)])
+def test_it_gives_up_with_the_servers_words(answer: Planned, asked: int) -> None:
+    with serving(answer) as server, Client(server.url, "k", retries=2) as client:
+        with pytest.raises(ClipperError) as caught:
             client.predict("a", [1])
-        assert (caught.value.code, caught.value.status) == ("saturated", 503)
-        assert len(server.seen) == 3
-
-
-def test_a_refusal_is_final() -> None:
-    with serving(FULL) as server, Client(server.url, "k") as client:
-        with pytest.raises(ClipperError, match="full"):
-            client.predict("a", [1])
-        assert len(server.seen) == 1
+        assert caught.value.message.encode() in answer.body
+        assert (caught.value.status, len(server.seen)) == (answer.status, asked)
 
 
 @pytest.mark.parametrize(
@@ -178,15 +172,15 @@ def test_an_upload_is_read_piece_by_piece(tmp_path: Path) -> None:
 def test_without_an_address_it_is_the_one_of_a_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLIPPER_URL", raising=False)
     assert Client().address.url == DEFAULT_URL
-    with pytest.raises(ValueError, match="starts with http"):
-        Client("localhost:8000")
 
 
-def test_a_key_is_refused_here_where_no_header_can_hold_it() -> None:
-    with pytest.raises(ValueError, match="printable"):
-        Client("http://x", "clp_ü")
-    with pytest.raises(ValueError, match="printable"):
-        Client("http://x", "clp_a\r\nX: y")
+@pytest.mark.parametrize(
+    ("url", "key"),
+    [("localhost:8000", "k"), ("http://x", "clp_ü"), ("http://x", "clp_a\r\nX: y")],
+)
+def test_an_address_or_a_key_that_no_request_can_have_is_refused(url: str, key: str) -> None:
+    with pytest.raises(ValueError, match="Expected"):
+        Client(url, key)
 
 
 def test_an_error_survives_a_pickle() -> None:
