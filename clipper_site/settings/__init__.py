@@ -285,6 +285,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "health_check_interval": 3,
     "retry_on_timeout": True,
 }
+# Nobody commands workers through Celery. One that subscribes to commands waits for them for ever if
+# Redis was restarted before the worker saw that it had ended.
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
 # Celery's default too, kept as a decision: whoever can write to Redis must not be able to have a
