@@ -3,6 +3,7 @@
 ``answer`` runs in the process of a replica's model (`child`)."""
 
 import argparse
+import faulthandler
 import gc
 import io
 import json
@@ -20,7 +21,6 @@ import msgspec
 from serving.container.check.agreement import agreement, read_rows
 from serving.container.check.rehearsal import CheckReport, answered, inputs_for, timed
 from serving.container.failures.container_errors import ContainerError, WarmUpFailed, explain
-from serving.container.failures.crashes import tell_of_crashes
 from serving.container.failures.output import stream_to
 from serving.container.failures.recent_failures import failure_of, with_last_traceback
 from serving.container.inputs.signature import Signature, output_shape, signature_of, storable
@@ -38,7 +38,7 @@ Say = Callable[[dict[str, Any]], None]
 def main(argv: list[str] | None = None) -> int:
     """Run one command; standard output gets one JSON line for each thing worth telling."""
     arguments = _argument_parser().parse_args(argv)
-    tell_of_crashes()
+    faulthandler.enable(all_threads=False)  # `failures.crashes` reads what it writes
     with _model_speaks_on_stderr() as say:
         try:
             arguments.run(arguments, say=say)

@@ -1,6 +1,5 @@
 """The place at which a signal broke a process, as faulthandler wrote it."""
 
-import faulthandler
 import re
 import signal
 from contextlib import suppress
@@ -16,11 +15,6 @@ _FRAME = re.compile(r'^  File "([^"\n]*)", line (\d+) in (.*)$', re.MULTILINE)
 _OURS = f"{Path(__file__).resolve().parents[1]}/"
 _PROGRAM, _LOOP = f"{_OURS}__main__.py", f"{_OURS}server/serve.py"
 _IMPORTS = "<frozen "
-
-
-def tell_of_crashes() -> None:
-    """From now on this process says on standard error where it is when a signal breaks it."""
-    faulthandler.enable(all_threads=False)
 
 
 def broken(reason: str, *, output: str) -> Failure:

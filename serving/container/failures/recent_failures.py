@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -76,13 +77,11 @@ class RecentFailures:
 
     def note(self, error: BaseException) -> None:
         """Note an exception of a model's code; only the first of its kind is rendered."""
-        if not self._count(place_of(error)):
-            self._add(failure_of(error))
+        self._note(place_of(error), lambda: failure_of(error))
 
     def note_message(self, message: str) -> None:
         """Note a failure without a traceback."""
-        if not self._count(message):
-            self._add(Failure(kind=message, error=message))
+        self._note(message, lambda: Failure(kind=message, error=message))
 
     def merge(self, failure: Failure) -> None:
         """Note what another process reported of its model."""
@@ -100,23 +99,19 @@ class RecentFailures:
             kinds, self._kinds = self._kinds, {}
         return list(kinds.values())
 
-    def _count(self, kind: str) -> bool:
-        """Count one more of a known kind."""
+    def _note(self, kind: str, render: Callable[[], Failure]) -> None:
+        """Count one more of a kind, if so many are still worth telling apart."""
         with self._lock:
-            known = self._kinds.get(kind)
-            if known is not None:
-                self._kinds[kind] = msgspec.structs.replace(
-                    known, count=known.count + 1, last_at=time.time()
-                )
-            return known is not None
-
-    def _add(self, failure: Failure) -> None:
+            if (known := self._kinds.get(kind)) is not None:
+                count, now = known.count + 1, time.time()
+                self._kinds[kind] = msgspec.structs.replace(known, count=count, last_at=now)
+            if known is not None or len(self._kinds) >= MOST_KINDS:
+                return
+        failure = render()
         with self._lock:
-            if len(self._kinds) >= MOST_KINDS:
-                return  # as many kinds as that are noise
-            self._kinds[failure.kind] = failure
-        if failure.kind not in self._logged and len(self._logged) < MOST_KINDS:
-            self._logged.add(failure.kind)
+            self._kinds[kind] = failure
+        if kind not in self._logged and len(self._logged) < MOST_KINDS:
+            self._logged.add(kind)
             logger.warning("model failed: %s", failure.traceback or failure.error)
 
 

@@ -42,7 +42,7 @@ class Unaccepted(Exception):
     """A value that isn't of its column's kind."""
 
 
-def columns_parser(signature: Signature, *, nulls: bool = True) -> RowParser:
+def columns_parser(signature: Signature, *, nulls: bool) -> RowParser:
     """`nulls`: whether a column of which the signature doesn't say it may be null."""
     if signature.inputs:
         return ColumnsParser(signature.inputs)

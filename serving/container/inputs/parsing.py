@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -36,7 +35,14 @@ class ParsedBatch:
     refusals: dict[int, Answer]  # by the position of the input that has no row
 
 
-class StringParser:
+class ListParser:
+    """A parser of rows that a model is given in a list."""
+
+    def stack(self, rows: list[Any]) -> Rows:
+        return rows
+
+
+class StringParser(ListParser):
     """One JSON string an input."""
 
     def parse(self, raw: bytes) -> str:
@@ -46,11 +52,8 @@ class StringParser:
             raise InvalidRow(f"expected a string, got {describe(value)}{hint}")
         return value
 
-    def stack(self, rows: list[str]) -> Rows:
-        return rows
 
-
-class BytesParser:
+class BytesParser(ListParser):
     """One JSON string of base64 an input."""
 
     def __init__(self) -> None:
@@ -64,26 +67,16 @@ class BytesParser:
         came = "a string that is not base64" if isinstance(value, str) else describe(value)
         raise InvalidRow(f"expected a string of base64, got {came}")
 
-    def stack(self, rows: list[bytes]) -> Rows:
-        return rows
 
+class AnyJsonParser(ListParser):
+    """Any JSON value, as Python objects; without `nulls` none that has null within."""
 
-class AnyJsonParser:
-    """Any JSON value, as Python objects."""
-
-    def parse(self, raw: bytes) -> Any:
-        return decode_json(raw, expected="a JSON value")
-
-    def stack(self, rows: list[Any]) -> Rows:
-        return rows
-
-
-class JsonWithoutNullParser(AnyJsonParser):
-    """Any JSON value that has no null within."""
+    def __init__(self, *, nulls: bool) -> None:
+        self._nulls = nulls
 
     def parse(self, raw: bytes) -> Any:
-        value = super().parse(raw)
-        if b"null" in raw and _has_null(value):
+        value = decode_json(raw, expected="a JSON value")
+        if not self._nulls and b"null" in raw and _has_null(value):
             raise InvalidRow("expected a value without null, got null")
         return value
 
@@ -94,34 +87,27 @@ def _has_null(value: Any) -> bool:
     return value is None or (isinstance(value, list) and any(map(_has_null, value)))
 
 
-def _numbers_parser(signature: Signature) -> RowParser:
+def _numbers_parser(signature: Signature, _nulls: bool) -> RowParser:
     nullable = any(part.nullable for part in signature.inputs)
     kind = NUMBER_TYPES[signature.input_type]
     return NumbersParser(kind, length=signature.length, nullable=nullable)
 
 
-# Makes the parser of each input type.
-PARSERS: dict[str, Callable[[Signature], RowParser]] = {
+# Makes the parser of each input type; without nulls, null has to be declared in the signature.
+PARSERS: dict[str, Callable[[Signature, bool], RowParser]] = {
     **dict.fromkeys(NUMBER_TYPES, _numbers_parser),
-    "strings": lambda signature: StringParser(),
-    "bytes": lambda signature: BytesParser(),
-    "json": lambda signature: AnyJsonParser(),
-    "columns": columns_parser,
-    "tensor": tensor_parser,
-}
-# Parsers that refuse null if the signature is silent.
-WITHOUT_NULLS: dict[str, Callable[[Signature], RowParser]] = {
-    "json": lambda signature: JsonWithoutNullParser(),
-    "columns": partial(columns_parser, nulls=False),
+    "strings": lambda signature, nulls: StringParser(),
+    "bytes": lambda signature, nulls: BytesParser(),
+    "json": lambda signature, nulls: AnyJsonParser(nulls=nulls),
+    "columns": lambda signature, nulls: columns_parser(signature, nulls=nulls),
+    "tensor": lambda signature, nulls: tensor_parser(signature),
 }
 
 
 def row_parser(signature: Signature, *, nulls: bool = True) -> RowParser:
     """Return the parser of a signature; without `nulls`, null has to be declared in it."""
     check_input_type(signature.input_type)
-    if not nulls and signature.input_type in WITHOUT_NULLS:
-        return WITHOUT_NULLS[signature.input_type](signature)
-    return PARSERS[signature.input_type](signature)
+    return PARSERS[signature.input_type](signature, nulls)
 
 
 def check_input_type(input_type: str) -> None:

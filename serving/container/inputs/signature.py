@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -209,8 +209,8 @@ def _joined_part(said: InputPart, found: InputPart) -> InputPart:
     if said.shape is not None and found.shape is not None and not _fit(said.shape, found.shape):
         name = f" of {said.name}" if said.name else ""
         raise InvalidSignature(
-            f"expected the shape{name} that the model takes, {_shown(found.shape)}, "
-            f"got {_shown(said.shape)}"
+            f"expected the shape{name} that the model takes, {shown_shape(found.shape)}, "
+            f"got {shown_shape(said.shape)}"
         )
     unset = InputPart()
     known = {
@@ -239,21 +239,16 @@ def _shape_of(output: Any) -> OutputShape:
     return OutputShape(kind=next((kind for of, kind in kinds if isinstance(output, of)), "null"))
 
 
-def _sizes(values: Any) -> tuple[int, ...]:
-    """Return the shape of nested lists, as far as they are regular."""
-    sizes: list[int] = []
-    level = [values]
-    while level and all(isinstance(value, list) for value in level) and len(sizes) < 8:
-        lengths = {len(value) for value in level}
-        if len(lengths) > 1:
-            break
-        sizes.append(lengths.pop())
-        level = [inner for value in level for inner in value]
-    return tuple(sizes)
+def _sizes(value: Any, *, most: int = 8) -> tuple[int, ...]:
+    """Return the shape of nested lists, as far as they are regular and not too deep."""
+    if not isinstance(value, list) or not most:
+        return ()
+    inner = {_sizes(each, most=most - 1) for each in value}
+    return (len(value), *(inner.pop() if len(inner) == 1 else ()))
 
 
-def _shown(shape: tuple[int | None, ...]) -> str:
-    return str(["any" if size is None else size for size in shape]).replace("'", "")
+def shown_shape(shape: Sequence[int | None]) -> str:
+    return f"[{', '.join('any' if size is None else str(size) for size in shape)}]"
 
 
 _decoder = msgspec.json.Decoder(Signature)

@@ -17,7 +17,7 @@ from serving.container.inputs.rows import (
     listed,
     quoted,
 )
-from serving.container.inputs.signature import MOST_DIMENSIONS, InputPart, Signature
+from serving.container.inputs.signature import MOST_DIMENSIONS, InputPart, Signature, shown_shape
 
 ANY = InputPart()
 # All but these: what is left of nested arrays of numbers is how they are nested.
@@ -141,10 +141,9 @@ class ArrayReader:
                 came = describe(value, number=self._words != "strings")
                 raise InvalidRow(f"expected {self._words}{self._where}, got {came}")
         if not self._fits(array.shape):
-            expected = ["any" if size is None else size for size in self._shape or ()]
             raise InvalidRow(
-                f"expected a tensor of the shape {_text(expected)}{self._where}, "
-                f"got one of {_text(array.shape)}"
+                f"expected a tensor of the shape {shown_shape(self._shape or ())}{self._where}, "
+                f"got one of {shown_shape(array.shape)}"
             )
         if self._dtype.kind in "iu":
             limits = np.iinfo(self._dtype)
@@ -226,10 +225,6 @@ def _stacked(rows: list[NDArray[Any]]) -> Rows:
     if any(row.shape != shape for row in rows):
         return rows
     return np.stack(rows)
-
-
-def _text(shape: Any) -> str:
-    return f"[{', '.join(map(str, shape))}]"
 
 
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])

@@ -1,20 +1,36 @@
 """Shared parts of the runtimes: a framework's model, and the folder of its artifact's files."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from serving.container.adapters.archive import unpack
-from serving.container.adapters.arrays import as_matrix, in_batches
-from serving.container.adapters.model_inputs import of_tensors
+from serving.container.adapters.arrays import (
+    TensorInput,
+    as_matrix,
+    by_row,
+    feed,
+    first_of,
+    in_batches,
+)
 from serving.container.adapters.scores import Label, Numbers, most_likely, of_both, softmax
-from serving.container.adapters.tensors_io import TensorInput, by_row, feed, first_of
-from serving.container.failures.container_errors import ArtifactInvalid
+from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed
+from serving.container.inputs.data_frames import pandas_here
 from serving.container.inputs.rows import Rows
-from serving.container.inputs.signature import Signature
+from serving.container.inputs.signature import (
+    ARRAY_DTYPES,
+    COLUMNS,
+    TENSOR,
+    Category,
+    InputPart,
+    Signature,
+)
 from serving.container.runtimes import method_of
 from serving.container.spec import LoadSpec
 
@@ -127,3 +143,74 @@ def unpacked_root(spec: LoadSpec, *, into: Path, mark: str, name: str) -> Path:
             f"expected a zip of one {name}, with its file {mark}, got {len(found)}"
         )
     return found[0]
+
+
+def of_features(
+    input_type: str,
+    *,
+    length: int | None,
+    names: Sequence[str] = (),
+    nullable: bool | None = None,
+    categories: Mapping[str, Sequence[Category]] | None = None,
+) -> Signature:
+    """Return the signature of a model of numeric features; raises LoadFailed without pandas."""
+    if input_type == COLUMNS and names:
+        known = categories or {}
+        if known and pandas_here() is None:
+            raise LoadFailed(
+                "rows with categories take pandas, which isn't installed: name it among the "
+                "requirements of the version"
+            )
+        parts = [
+            InputPart(name=name, dtype="category", nullable=True, categories=tuple(known[name]))
+            if name in known
+            else InputPart(name=name, dtype="float64", nullable=nullable)
+            for name in names
+        ]
+        return Signature(input_type=input_type, inputs=tuple(parts))
+    if input_type in ARRAY_DTYPES and length is not None:
+        part = InputPart(dtype=ARRAY_DTYPES[input_type], shape=(length,), nullable=nullable)
+        return Signature(input_type=input_type, inputs=(part,), names=tuple(names))
+    return Signature(input_type=input_type)
+
+
+def of_tensors(input_type: str, parts: Sequence[InputPart]) -> Signature:
+    """Return the signature of a model of tensors, which arrays or columns can feed as well."""
+    if input_type == TENSOR:
+        return Signature(input_type=input_type, inputs=tuple(parts))
+    if input_type == COLUMNS and all(part.shape in ((), (1,)) for part in parts):
+        # Only floating-point numbers have a value that stands for none.
+        columns = [
+            InputPart(
+                name=part.name,
+                dtype=part.dtype,
+                nullable=None if part.dtype.startswith("float") or not part.dtype else False,
+            )
+            for part in parts
+        ]
+        return Signature(input_type=input_type, inputs=tuple(columns))
+    lengths = [_length(part) for part in parts]
+    if None in lengths or not lengths:
+        return Signature(input_type=input_type)
+    return Signature.of(input_type, length=sum(filter(None, lengths)))
+
+
+def _length(part: InputPart) -> int | None:
+    """Return the fixed number of values of a tensor, or None."""
+    if part.shape is None or part.dtype == "string":
+        return None
+    known = [size for size in part.shape if size is not None]
+    return prod(known) if len(known) == len(part.shape) else None
+
+
+@contextmanager
+def without(*names: str) -> Iterator[None]:
+    """Import packages with some optional dependencies hidden, for good."""
+    hidden = [name for name in names if name not in sys.modules]
+    # Importing takes None for a missing module.
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]

@@ -12,12 +12,11 @@ import catboost
 import numpy as np
 
 from serving.container.adapters.arrays import as_matrix
-from serving.container.adapters.model_inputs import of_features
 from serving.container.adapters.scores import Numbers
 from serving.container.failures.container_errors import ArtifactInvalid
 from serving.container.inputs.rows import Rows
 from serving.container.inputs.signature import COLUMNS, InputPart, Signature
-from serving.container.runtimes.base import BoosterModel
+from serving.container.runtimes.base import BoosterModel, of_features
 from serving.container.spec import LoadSpec
 
 MAGIC = b"CBM1"

@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,55 +43,49 @@ logger = logging.getLogger(__name__)
 
 def load(spec: LoadSpec) -> CommandPredictor:
     with kept_folder() as folder:
-        return CommandPredictor(
-            _lay_out(spec, folder=folder),
-            device=spec.device,
-            input_type=spec.input_type,
-            sha256=spec.sha256,
-            shared_mb=spec.memory_limit_mb,
-        )
+        return CommandPredictor(_lay_out(spec, folder=folder), spec=spec)
 
 
 class CommandPredictor:
     """Passes batches on as they are: parsing, and what a bad input gets, is the executable's."""
 
-    def __init__(
-        self,
-        executable: Path,
-        *,
-        device: str,
-        input_type: str,
-        sha256: str,
-        shared_mb: int | None = None,
-    ) -> None:
-        self.input_type = input_type
+    def __init__(self, executable: Path, *, spec: LoadSpec) -> None:
+        self.input_type = spec.input_type
         self.n_features: int | None = None
         self.failures = RecentFailures()
         self._folder = executable.parent
         self._asked = 0
+        self._heard = threading.Event()  # that it listens, or that it has ended
+        self._is_up = False  # from then on, its end is that of its replica
         path = self._folder / "container.sock"
         hello = Hello(
-            replica=f"{sha256[:12]}-{os.getpid()}",
+            replica=f"{spec.sha256[:12]}-{os.getpid()}",
             model="",
-            version=sha256[:12],
+            version=spec.sha256[:12],
             version_id=0,
             generation=0,
-            input_type=input_type,
+            input_type=spec.input_type,
         )
-        self._child = _Child(
-            executable, address=f"unix:{path}", hello=hello, device=device, shared_mb=shared_mb
-        )
+        self._process = _start(executable, address=f"unix:{path}", hello=hello, spec=spec)
+        self._errors = Overheard(required_pipe(self._process.stderr), name="container.stderr")
+        self._reading = threading.Thread(target=self._read, name="container.stdout", daemon=True)
+        self._watching = threading.Thread(target=self._watch, name="container", daemon=True)
+        self._reading.start()
+        self._watching.start()
         try:
+            self._check_listening()
             self._link, said = ChildLink.to(path)
-            self._check(said, expected=hello)
+            if said != hello:
+                self._link.close()
+                raise ProtocolError(f"expected the HELLO it was given, {hello}, got {said}")
         except (OSError, ConnectionLost, ProtocolError) as error:
-            self._child.stop()
+            self._stop()
             raise LoadFailed(f"the executable does not speak the protocol: {error}") from error
         except BaseException:
-            self._child.stop()
+            self._stop()
             raise
-        self._child.on_death = self._end
-        if self._child.is_dead:  # before anybody would have heard of it
+        self._is_up = True
+        if self._process.poll() is not None:  # before anybody would have heard of it
             raise LoadFailed("the executable ended right after its HELLO")
 
     def answer_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
@@ -101,7 +95,9 @@ class CommandPredictor:
         except (OSError, ConnectionLost, ProtocolError):
             # Out of step, it is of no more use; its death is this process's, and the answer to the
             # batch: those who asked find out themselves which of its inputs it died of.
-            self._child.kill()
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            self._watching.join()
             raise
         for answer in answers:
             if answer.status is AnswerStatus.MODEL_FAILED:
@@ -113,80 +109,21 @@ class CommandPredictor:
 
     def close(self) -> None:
         self._link.close()
-        self._child.stop()
+        self._stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _check(self, hello: Hello, *, expected: Hello) -> None:
-        if hello != expected:
-            self._link.close()
-            raise ProtocolError(f"expected the HELLO it was given, {expected}, got {hello}")
-
-    def _end(self, code: int) -> None:
-        """Die with the model, as a process does whose model breaks it: the cluster takes note."""
-        logger.error("the container ended, and so does its replica: exit code %d", code)
-        shutil.rmtree(self._folder, ignore_errors=True)
-        os._exit(EX_SOFTWARE)
-
-
-class _Child:
-    """The executable's process, up when this is made, and a thread that notices its death."""
-
-    def __init__(
-        self,
-        executable: Path,
-        *,
-        address: str,
-        hello: Hello,
-        device: str,
-        shared_mb: int | None,
-    ) -> None:
-        self.on_death: Callable[[int], None] = lambda code: None
-        self._ready = threading.Event()
-        self._stopping = False
-        folder = executable.parent
-        command = [str(executable), "--address", address, "--device", device]
-        command += ["--hello", msgspec.json.encode(hello).decode()]
-        confinement = Confinement(write=[folder], sockets=True, shared_mb=shared_mb)
-        try:
-            self._process = subprocess.Popen(
-                confined_command(command, confinement),
-                cwd=folder,
-                env=scrubbed_environment(os.environ, home=folder),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                process_group=0,  # in a session of its own its niceness might count for nothing
-                preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
-            )
-        except OSError as error:
-            raise LoadFailed(f"the executable cannot be started: {error}") from error
-        self._errors = Overheard(required_pipe(self._process.stderr), name="container.stderr")
-        self._reading = threading.Thread(target=self._read, name="container.stdout", daemon=True)
-        self._reading.start()
-        self._watching = threading.Thread(target=self._watch, name="container", daemon=True)
-        self._watching.start()
-        if not self._ready.wait(STARTED_WITHIN_S):
-            self.stop()
+    def _check_listening(self) -> None:
+        """Wait until it listens, or raise LoadFailed."""
+        if not self._heard.wait(STARTED_WITHIN_S):
             raise LoadFailed(f"the executable said nothing within {STARTED_WITHIN_S:g} s")
-        if self.is_dead:
-            code = self._process.returncode
-            if code == CANNOT_START:
-                raise LoadFailed("the executable cannot be started: it is no program")
+        if (code := self._process.poll()) == CANNOT_START:
+            raise LoadFailed("the executable cannot be started: it is no program")
+        if code is not None:
             raise LoadFailed(f"the executable ended with exit code {code} before it listened")
 
-    @property
-    def is_dead(self) -> bool:
-        return self._process.poll() is not None
-
-    def kill(self) -> None:
-        """End it at once; returns after `on_death`, if that does."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
-        self._watching.join()
-
-    def stop(self) -> None:
+    def _stop(self) -> None:
         """End it: on request, or else by force."""
-        self._stopping = True
+        self._is_up = False
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(5.0)
@@ -195,26 +132,51 @@ class _Child:
         self._watching.join(5.0)
 
     def _watch(self) -> None:
-        """Its end is that of its replica."""
         code = self._process.wait()
         end_group(self._process)
-        self._ready.set()
-        if not self._stopping:
-            self._hear_out()
-            self.on_death(code)
+        self._heard.set()
+        if not self._is_up:
+            return
+        self._hear_out()
+        # As a process does whose model breaks it: the cluster takes note.
+        logger.error("the container ended, and so does its replica: exit code %d", code)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os._exit(EX_SOFTWARE)
 
     def _read(self) -> None:
         """Its first line says that it listens, the others are log."""
         with required_pipe(self._process.stdout) as stdout:
             for line in iter(lambda: stdout.readline(8192), b""):
-                if self._ready.is_set():
+                if self._heard.is_set():
                     logger.info("container: %s", safe_text(line.decode(errors="replace").rstrip()))
-                self._ready.set()
+                self._heard.set()
 
     def _hear_out(self) -> None:
         """Wait for its last words."""
         self._reading.join(READ_WITHIN_S)
         self._errors.wait()
+
+
+def _start(
+    executable: Path, *, address: str, hello: Hello, spec: LoadSpec
+) -> subprocess.Popen[bytes]:
+    folder = executable.parent
+    command = [str(executable), "--address", address, "--device", spec.device]
+    command += ["--hello", msgspec.json.encode(hello).decode()]
+    confinement = Confinement(write=[folder], sockets=True, shared_mb=spec.memory_limit_mb)
+    try:
+        return subprocess.Popen(
+            confined_command(command, confinement),
+            cwd=folder,
+            env=scrubbed_environment(os.environ, home=folder),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            process_group=0,  # in a session of its own its niceness might count for nothing
+            preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
+        )
+    except OSError as error:
+        raise LoadFailed(f"the executable cannot be started: {error}") from error
 
 
 def _lay_out(spec: LoadSpec, *, folder: Path) -> Path:

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from serving.container.adapters.archive import kept_folder, unpack
-from serving.container.adapters.lazy_import import without
-from serving.container.adapters.model_inputs import of_features
 from serving.container.adapters.scores import Label, Numbers, read_classes
 from serving.container.failures.container_errors import ArtifactInvalid
-from serving.container.runtimes.base import BoosterModel, sole_file
+from serving.container.runtimes.base import BoosterModel, of_features, sole_file, without
 from serving.container.spec import LoadSpec
 
 # For estimators of its own, and for frames. They would take a second and 90 MB of every replica.

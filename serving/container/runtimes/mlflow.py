@@ -17,13 +17,12 @@ import pandas as pd
 
 from serving.container.adapters.archive import kept_folder
 from serving.container.adapters.arrays import are_named, by_input, part_of, shaped
-from serving.container.adapters.model_inputs import of_features, of_tensors
 from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed, explain
 from serving.container.inputs.nulls import with_nulls
 from serving.container.inputs.rows import Rows
 from serving.container.inputs.signature import COLUMNS, DType, InputPart, Signature
 from serving.container.runtimes import method_of
-from serving.container.runtimes.base import FrameworkModel, unpacked_root
+from serving.container.runtimes.base import FrameworkModel, of_features, of_tensors, unpacked_root
 from serving.container.spec import LoadSpec
 
 NUMERIC = "fi"  # the kinds of NumPy's types

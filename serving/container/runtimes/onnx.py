@@ -9,7 +9,7 @@ import onnxruntime
 from numpy.typing import DTypeLike, NDArray
 
 from serving.container.adapters.archive import kept_folder, unpack
-from serving.container.adapters.tensors_io import TensorInput
+from serving.container.adapters.arrays import TensorInput
 from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed, words_of
 from serving.container.runtimes.base import TensorModel, sole_file
 from serving.container.spec import LoadSpec

@@ -12,14 +12,13 @@ import numpy as np
 
 from serving.container.adapters.arrays import by_input
 from serving.container.adapters.estimator_inputs import taken_by
-from serving.container.adapters.lazy_import import without
 from serving.container.adapters.skops_permission import (
     PICKLE_MAGICS,
+    TRUSTED,
     UNCOMPRESSED,
     pickle_refused,
     types_refused,
 )
-from serving.container.adapters.trusted_types import TRUSTED
 from serving.container.failures.container_errors import (
     ArtifactInvalid,
     SignatureRefused,
@@ -31,7 +30,7 @@ from serving.container.inputs.nulls import with_nulls
 from serving.container.inputs.rows import Rows
 from serving.container.inputs.signature import COLUMNS, Signature, joined, read_signature
 from serving.container.runtimes import method_of
-from serving.container.runtimes.base import FrameworkModel
+from serving.container.runtimes.base import FrameworkModel, without
 from serving.container.spec import LoadSpec
 
 # scikit-learn imports pandas wherever there is one, for nothing that it needs by then. That would

@@ -22,7 +22,7 @@ import tensorflow
 from numpy.typing import NDArray
 
 from serving.container.adapters.archive import new_folder, unpack
-from serving.container.adapters.tensors_io import TensorInput, first_of
+from serving.container.adapters.arrays import TensorInput, first_of
 from serving.container.failures.container_errors import (
     ALLOW_PICKLE,
     ArtifactInvalid,

@@ -15,7 +15,7 @@ from typing import Any, get_args
 import torch
 from numpy.typing import NDArray
 
-from serving.container.adapters.tensors_io import TensorInput
+from serving.container.adapters.arrays import TensorInput
 from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed, explain
 from serving.container.inputs.signature import DType
 from serving.container.runtimes.base import TensorModel

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from serving.container.adapters.lazy_import import without
-from serving.container.adapters.model_inputs import of_features
 from serving.container.adapters.scores import (
     Label,
     Numbers,
@@ -17,7 +15,7 @@ from serving.container.adapters.scores import (
     softmax,
 )
 from serving.container.failures.container_errors import ArtifactInvalid
-from serving.container.runtimes.base import BoosterModel
+from serving.container.runtimes.base import BoosterModel, of_features, without
 from serving.container.spec import LoadSpec
 
 # For estimators of its own, and for frames. They would take a second and 90 MB of every replica.

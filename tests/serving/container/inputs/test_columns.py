@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.container.adapters import model_inputs as inputs
 from serving.container.failures.container_errors import LoadFailed
 from serving.container.inputs import data_frames
 from serving.container.inputs.columns import MOST_UNKNOWN
@@ -20,6 +19,7 @@ from serving.container.inputs.parsing import parse_batch, row_parser
 from serving.container.inputs.rows import InvalidRow
 from serving.container.inputs.signature import DType, InputPart, Signature
 from serving.container.predictor import ModelPredictor
+from serving.container.runtimes import base as inputs
 
 AGE = InputPart(name="age", dtype="float64", nullable=False)
 CITY = InputPart(name="city", dtype="string", nullable=True)

@@ -35,7 +35,7 @@ from sklearn.preprocessing import (
 )
 from sklearn.tree import DecisionTreeClassifier
 
-from serving.container.adapters.trusted_types import TRUSTED
+from serving.container.adapters.skops_permission import TRUSTED
 from serving.container.failures.container_errors import UntrustedTypes
 from serving.container.spec import LoadSpec
 from tests.serving.container.artifacts import load_sklearn, save
