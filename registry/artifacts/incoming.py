@@ -41,12 +41,21 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
 
     def append(self, chunk: bytes) -> None:
         """Take what has arrived; after a fault nothing is kept."""
-        if self.fault is None:
-            try:
-                self._write(chunk)
-            except ClipperError as error:
-                self.fault = error
-                os.truncate(self.path, 0)
+        if self.fault is not None:
+            return
+        try:
+            if self.received + len(chunk) > self._limit:
+                raise BodyTooLarge(
+                    f"Expected an artifact of at most {self._limit} bytes.", limit=self._limit
+                )
+            write_all(self.fileno(), chunk)
+        except ClipperError as error:
+            self.fault = error
+            os.truncate(self.path, 0)
+            return
+        self._sha256.update(chunk)
+        self.received += len(chunk)
+        self.size = self.received
 
     def sync(self) -> None:
         """Write all of it to the disk."""
@@ -80,16 +89,6 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
     def close(self) -> None:
         self._discard()
         super().close()
-
-    def _write(self, chunk: bytes) -> None:
-        if self.received + len(chunk) > self._limit:
-            raise BodyTooLarge(
-                f"Expected an artifact of at most {self._limit} bytes.", limit=self._limit
-            )
-        write_all(self.fileno(), chunk)
-        self._sha256.update(chunk)
-        self.received += len(chunk)
-        self.size = self.received
 
 
 def _discard(file: IO[bytes], *, path: Path) -> None:

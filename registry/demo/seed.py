@@ -44,7 +44,10 @@ def seed(*, say: Say) -> bool:
     made: list[bool] = []
     if Application.objects.filter(name__in=APPLICATIONS).count() < len(APPLICATIONS):
         made += [_ensure_model(name, say=say) for name in MODELS]
-        made += _ensure_versions(say=say)
+        say("Loading scikit-learn …")
+        from registry.demo.classifiers import VERSIONS
+
+        made += [_ensure_version(wanted, say=say) for wanted in VERSIONS]
         made += [_ensure_application(name, say=say) for name in APPLICATIONS]
     made += [_ensure_live(model, say=say) for model in Model.objects.filter(name__in=MODELS)]
     return any(made)
@@ -62,13 +65,6 @@ def _ensure_model(name: str, *, say: Say) -> bool:
     services.create_model(name=name, input_type="doubles", description=MODELS[name], by=BY)
     say(f"Registered the model {name}.")
     return True
-
-
-def _ensure_versions(*, say: Say) -> list[bool]:
-    say("Loading scikit-learn …")
-    from registry.demo.classifiers import VERSIONS
-
-    return [_ensure_version(wanted, say=say) for wanted in VERSIONS]
 
 
 def _ensure_version(wanted: DemoVersion, *, say: Say) -> bool:

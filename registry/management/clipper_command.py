@@ -63,17 +63,14 @@ class ClipperCommand(BaseCommand):
                 self.stdout.write(f"{release.arm} is live.")
                 return
             if not release.is_open:
-                raise CommandError(f"Release {release.pk} of {release.arm} {_ended(release)}")
+                failed = release.state == Release.State.FAILED
+                ended = f"failed: {release.error}" if failed else "was superseded by another one"
+                raise CommandError(f"Release {release.pk} of {release.arm} {ended}")
             time.sleep(0.2)
         raise CommandError(
             f"Release {release.pk} of {release.arm} is still {release.state} after "
             f"{seconds:.3g} s: {what_it_waits_for(release)}."
         )
-
-
-def _ended(release: Release) -> str:
-    failed = release.state == Release.State.FAILED
-    return f"failed: {release.error}" if failed else "was superseded: another one took its place"
 
 
 def add_waiting(parser: CommandParser) -> None:

@@ -111,15 +111,11 @@ class Release(models.Model):
         return f"{self.kind} of {self.arm}"
 
     def save(self, **kwargs: Any) -> None:
-        if self._state.adding:
-            self._take_names()
-        super().save(**kwargs)
-
-    def _take_names(self) -> None:
-        if self.version is not None:
+        if self._state.adding and self.version is not None:
             self.model_name, self.version_name = self.version.model.name, self.version.version
-        if self.previous_version is not None:
+        if self._state.adding and self.previous_version is not None:
             self.previous_version_name = self.previous_version.version
+        super().save(**kwargs)
 
     @property
     def arm(self) -> str:

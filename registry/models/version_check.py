@@ -55,10 +55,6 @@ class VersionCheck(models.Model):
     def is_open(self) -> bool:
         return self.state == self.State.PENDING
 
-    def is_within_limits_of(self, version: ModelVersion) -> bool:
-        """Say whether it was made within the version's present limits."""
-        return bool(limits_of(version) == self.limits)
-
 
 def limits_of(version: ModelVersion) -> dict[str, Any]:
     """Return the limits that a check of the version would have now."""

@@ -169,7 +169,7 @@ def record_done(
         object_id=row.pk,
         name=str(row)[:200],
         application_id=row.pk if isinstance(row, Application) else None,
-        model_id=_model_of(row),
+        model_id=row.pk if isinstance(row, Model) else getattr(row, "model_id", None),
         revision=_next_revision(row, action=action),
         changes=changes,
         reason=reason,
@@ -184,12 +184,6 @@ def _who(by: Actor) -> dict[str, Any]:
         "channel": by.channel,
         "address": by.address,
     }
-
-
-def _model_of(row: Row) -> int | None:
-    if isinstance(row, Model):
-        return row.pk
-    return row.model_id if isinstance(row, ModelVersion) else None
 
 
 def _next_revision(row: Row, *, action: str) -> int | None:

@@ -33,14 +33,9 @@ def needs_check(release: Release) -> bool:
 
 def check_holds(version: ModelVersion) -> bool:
     """Say whether a version has passed the check that would be made now."""
-    if version.validated_at is None:
-        return False
-    check = VersionCheck.objects.filter(version=version).first()
-    if (
-        check is None
-        or check.state != VersionCheck.State.PASSED
-        or not check.is_within_limits_of(version)
-    ):
+    passed = VersionCheck.objects.filter(version=version, state=VersionCheck.State.PASSED)
+    check = passed.first() if version.validated_at else None
+    if check is None or check.limits != limits_of(version):
         return False
     ended_at = check.ended_at or check.created_at
     return version.remote is None or timezone.now() < ended_at + REMOTE_HOLDS

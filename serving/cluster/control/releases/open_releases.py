@@ -10,6 +10,7 @@ from django.conf import settings
 
 from registry import services
 from registry.models import Release, VersionCheck
+from registry.models.version_check import limits_of
 from registry.releases.control import REMEDIES
 from serving.cluster.control.ages import Ages, in_steps
 from serving.cluster.control.checks.check_queue import Checks
@@ -170,7 +171,7 @@ class Releases:
             begin(release, failures=self._failures)
         elif check is not None and check.is_open:
             return
-        elif check is None or not check.is_within_limits_of(release.target):
+        elif check is None or check.limits != limits_of(release.target):
             services.request_check(release.target)  # they were changed while it was tried out
         else:
             services.note_check(release=release, check=check)
