@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Max, Q
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Subquery
 
 from core.errors import NotFound
 from registry.models.models import Model, ModelVersion
@@ -137,3 +138,40 @@ class Release(models.Model):
     @property
     def is_open(self) -> bool:
         return self.state in self.OPEN
+
+
+def wanted(
+    versions: QuerySet[ModelVersion], *, now: datetime, warm: bool = True
+) -> QuerySet[ModelVersion]:
+    """Return those that should have replicas: live, pinned, starting or warm."""
+    pinned = ModelVersion.objects.filter(pinning_routes__isnull=False).values("pk")
+    starting = Release.objects.filter(state=Release.State.STARTING).values("version")
+    return versions.filter(
+        Q(model__live_version_id=F("pk"))
+        | (Q(warm_until__gt=now) if warm else Q())
+        | Q(pk__in=pinned)
+        | Q(pk__in=starting)
+    ).select_related("model")
+
+
+def earlier(versions: QuerySet[ModelVersion]) -> QuerySet[ModelVersion]:
+    """Return versions to go back to, latest first; after all others those that a rollback left."""
+    lived = Release.objects.filter(version=OuterRef("pk"), live_at__isnull=False)
+    last = lived.order_by("-live_at", "-pk")[:1]
+    left = Release.objects.filter(
+        previous_version=OuterRef("pk"),
+        pk__gt=OuterRef("last_release"),
+        kind=Release.Kind.ROLLBACK,
+        live_at__isnull=False,
+    )
+    return (
+        versions.exclude(model__live_version_id=F("pk"))
+        .annotate(
+            last_live_at=Subquery(last.values("live_at")),
+            last_release=Subquery(last.values("pk")),
+        )
+        .filter(last_release__isnull=False)
+        .annotate(rolled_back=Exists(left))
+        .order_by("rolled_back", "-last_live_at", "-last_release")
+        .select_related("model", "created_by")
+    )

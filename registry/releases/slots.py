@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from core.errors import BadRequest, Conflict
 from registry.models import Model, ModelVersion, Release
+from registry.models.release import wanted
 from registry.releases.control import REMEDIES, Slots, read_control
-from registry.releases.version_queries import wanted
 
 CPU, GPU = ModelVersion.Device.CPU, ModelVersion.Device.GPU
 # A version that is scaled up leaves so many slots to the next version that somebody deploys. GPUs

@@ -23,9 +23,9 @@ from registry.models import (
     Release,
     VersionCheck,
 )
+from registry.models.release import earlier, wanted
 from registry.models.version_check import LIMITS
 from registry.releases.slots import check_room
-from registry.releases.version_queries import earlier, wanted
 from registry.services.actor import SYSTEM, Actor, check_may_run_version
 from registry.services.audit_trail import audited, record_done
 from registry.services.row_writes import locked, refresh

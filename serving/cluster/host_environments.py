@@ -20,7 +20,7 @@ from core.redis.redis_client import redis_client
 from core.specs import VersionSpec
 from registry.following.reading import version_spec
 from registry.models import ModelVersion, Release
-from registry.releases.version_queries import wanted
+from registry.models.release import wanted
 from serving.container.failures.container_errors import EnvironmentFailed
 from serving.environments.rules import Rules
 from serving.environments.spec import environment_of

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from registry.models import ModelVersion, Release, Route
-from registry.releases.version_queries import wanted
+from registry.models.release import wanted
 from serving.cluster.control.replica_plan import Demand
 
 

@@ -9,7 +9,7 @@ from pytest_django.fixtures import Settings
 from core.errors import Conflict
 from registry import services
 from registry.models import Model, ModelVersion, Release
-from registry.releases import version_queries
+from registry.models.release import wanted as wanted_of
 from tests.registry.conftest import BY, AddVersion, go_live
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +41,7 @@ def test_replicas_are_wanted_from_the_start_until_the_version_is_cold(
     v1: ModelVersion, v2: ModelVersion
 ) -> None:
     def wanted(*, after: timedelta = timedelta()) -> list[str]:
-        rows = version_queries.wanted(ModelVersion.objects.all(), now=timezone.now() + after)
+        rows = wanted_of(ModelVersion.objects.all(), now=timezone.now() + after)
         return sorted(version.version for version in rows)
 
     go_live(v1)

@@ -13,8 +13,8 @@ from django.db.models import F, Min, Q
 
 from registry import services
 from registry.models import ModelVersion, Release, Route
+from registry.models.release import wanted
 from registry.releases.slots import known_slots, most_replicas
-from registry.releases.version_queries import wanted
 from serving.cluster.control.scaling.autoscaler import Autoscaler, Decision, Situation
 from serving.cluster.control.scaling.scaling_events import ReplicaChange, note_change
 from serving.cluster.control.scaling.version_load import reading_of
