@@ -1,6 +1,6 @@
 """Charges of a query to its arms: reliability, seconds and costs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from selection.receipts import Spent
 from serving.engine.engine import Target
@@ -12,22 +12,12 @@ UNKNOWN = (Status.INVALID_INPUT, Status.QUARANTINED)
 FAILED = (Status.MODEL_FAILED, Status.NOT_CONNECTED, Status.REPLICA_LOST)
 
 
-def charges(
-    arms: Sequence[str], outcomes: Sequence[Outcome | None], *, hurried: Sequence[bool]
-) -> Iterator[tuple[str, bool]]:
-    """Yield arms with whether they answered, if that says something of the arm.
+def charge(outcome: Outcome | None, *, accepted: bool, hurried: bool) -> bool | None:
+    """Return whether an arm answered; None if its outcome says nothing of it.
 
     Refusing an input counts only if another arm accepts it, and a late answer only if the arm had
     the whole objective, so was not `hurried`.
     """
-    accepted = any(outcome is not None and outcome.status == Status.OK for outcome in outcomes)
-    for arm, outcome, had_less in zip(arms, outcomes, hurried, strict=True):
-        answered = _answered(outcome, accepted=accepted, hurried=had_less)
-        if answered is not None:
-            yield arm, answered
-
-
-def _answered(outcome: Outcome | None, *, accepted: bool, hurried: bool) -> bool | None:
     if outcome is not None:
         if outcome.status == Status.OK:
             return True

@@ -2,17 +2,16 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
 from core.errors import Saturated
 from core.loop.loop_slices import Slice
-from core.specs import ApplicationSpec, VersionSpec
+from core.specs import ApplicationSpec
 from serving.engine.engine import Engine
 from serving.engine.gather import LAST_PRIORITY, CallOptions
 from serving.query.budget import batch_objective_ms, seconds_to_answer
-from serving.query.routing import Router
 
 # Rows open at once, or three batches of the arm that takes most, which keep its replicas busy.
 LEAST_OPEN = 64
@@ -35,7 +34,7 @@ class Allowance(NamedTuple):
 def allowance_for(
     application: ApplicationSpec,
     *,
-    router: Router,
+    options: CallOptions,
     inputs: int,
     arrived: float,
     timeout_ms: float | None,
@@ -47,22 +46,13 @@ def allowance_for(
     return Allowance(
         objective_ms,
         arrived + seconds_to_answer(objective_ms),
-        replace(router.arms(application).options, priority=LAST_PRIORITY),
+        replace(options, priority=LAST_PRIORITY),
     )
 
 
-def rows_open(
-    application: ApplicationSpec,
-    *,
-    router: Router,
-    engine: Engine,
-    version: VersionSpec | None,
-    most: int = 1024,
-) -> int:
-    """Return how many rows may be open at once."""
-    targets = router.arms(application).targets.values()
-    asked = [target.version for target in targets] if version is None else [version]
-    at_once = max((engine.rows_at_once(arm.id) for arm in asked), default=0)
+def rows_open(engine: Engine, versions: Iterable[int], *, most: int = 1024) -> int:
+    """Return how many rows for these versions may be open at once."""
+    at_once = max(map(engine.rows_at_once, versions), default=0)
     return max(LEAST_OPEN, min(3 * at_once, most))
 
 

@@ -21,8 +21,8 @@ from serving.engine.engine import Engine
 from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Outcome, Status
 from serving.metrics.published import ApplicationStats, Metrics
-from serving.query.charges import charges, spent_on, together
-from serving.query.explain import breakdown
+from serving.query.charges import charge, spent_on, together
+from serving.query.explain import explain, milliseconds
 from serving.query.fallback import FallbackReason, error_for, why_default, why_none
 from serving.query.large_batches import LargeBatches
 from serving.query.other_arms import (
@@ -266,31 +266,31 @@ class Query:
         if len(outputs) == len(self.arms):
             reliability.all_answered(self.arms)
             return
-        hurried = [self.hurried] * len(self.choice.selection.arms)
-        if self.dearer:
-            hurried.append(True)
-        if self.second is not None:
-            hurried.append(True)
-            if outputs:
-                self._resources.opinions[self.application.id].helped()
-        for arm, answered in charges(self.arms, self.gather.outcomes, hurried=hurried):
-            reliability.note(arm, answered=answered)
+        if self.second is not None and outputs:
+            self._resources.opinions[self.application.id].helped()
+        first = self.choice.selection.arms
+        for arm, outcome in zip(self.arms, self.gather.outcomes, strict=True):
+            hurried = self.hurried or arm not in first
+            answered = charge(outcome, accepted=bool(outputs), hurried=hurried)
+            if answered is not None:
+                reliability.note(arm, answered=answered)
 
     def explained(self, *, settled_at: float) -> dict[str, Any] | None:
         """Return where the time went, if the caller asked for it."""
-        traces = self.gather.traces
+        outcomes, traces = self.gather.outcomes, self.gather.traces
         if traces is None or not self.begun:
             return None
-        explained = breakdown(
-            arms=self.arms,
-            outcomes=self.gather.outcomes,
-            traces=traces,
-            objective_ms=self.objective_ms,
-            preparing=self.begun - self.arrived,
-            waiting=settled_at - self.begun,
-            combining=monotonic() - settled_at,
-        )
-        if self.dearer and (first := self.gather.outcomes[0]) is not None:
+        explained = {
+            "objective_ms": self.objective_ms,
+            "prepare_ms": milliseconds(self.begun - self.arrived),
+            "wait_ms": milliseconds(settled_at - self.begun),
+            "combine_ms": milliseconds(monotonic() - settled_at),
+            "models": {
+                arm: explain(outcome, trace)
+                for arm, outcome, trace in zip(self.arms, outcomes, traces, strict=True)
+            },
+        }
+        if self.dearer and (first := outcomes[0]) is not None:
             explained["cascade"] = {
                 "to": self.dearer,
                 "sureness": round(sureness_of(first.payload), 4),

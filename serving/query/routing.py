@@ -76,8 +76,8 @@ class Router:
         self._arms: dict[int, Arms] = {}
         # The applications with a route to a model, by its id.
         self._askers: defaultdict[int, set[int]] = defaultdict(set)
-        # The objectives of the applications that a version serves, by its id and theirs.
-        self._objectives_ms: defaultdict[int, dict[int, float]] = defaultdict(dict)
+        # The applications that ask a version, by its id.
+        self._served: defaultdict[int, set[int]] = defaultdict(set)
 
     def apply(self, snapshot: Snapshot) -> Touched:
         """Follow the registry to this snapshot."""
@@ -120,11 +120,12 @@ class Router:
     def expected_versions(self) -> set[int]:
         """Return the versions that queries may wait for: routed here, or live."""
         live = {model.live_version_id for model in self.snapshot.models.values()}
-        return self._objectives_ms.keys() | {version for version in live if version is not None}
+        return self._served.keys() | {version for version in live if version is not None}
 
     def objective_ms(self, version_id: int) -> float | None:
         """Return the shortest objective of the applications that a version serves, if any."""
-        return min(self._objectives_ms.get(version_id, {}).values(), default=None)
+        served = self._served.get(version_id, ())
+        return min((self._applications[one].slo_ms for one in served), default=None)
 
     def _take_up(self, application_id: int, spec: ApplicationSpec | None, touched: Touched) -> None:
         """Replace an application by this one; None: remove it."""
@@ -166,7 +167,7 @@ class Router:
             known = self._arms.pop(application_id, None)
             for target in known.targets.values() if known else ():
                 touched.versions.add(target.version.id)
-                _discard(self._objectives_ms, target.version.id, application_id)
+                _discard(self._served, target.version.id, application_id)
             application = self._applications.get(application_id)
             if application is None:
                 continue
@@ -178,19 +179,12 @@ class Router:
             self._arms[application_id] = arms
             for target in arms.targets.values():
                 touched.versions.add(target.version.id)
-                self._objectives_ms[target.version.id][application_id] = application.slo_ms
+                self._served[target.version.id].add(application_id)
 
 
-def _discard(
-    index: dict[int, set[int]] | dict[int, dict[int, float]], key: int, application_id: int
-) -> None:
+def _discard(index: dict[int, set[int]], key: int, application_id: int) -> None:
     """Remove an application from an index, and its entry if that is empty then."""
-    entries = index.get(key)
-    if entries is None:
-        return
-    if isinstance(entries, dict):
-        entries.pop(application_id, None)
-    else:
-        entries.discard(application_id)
-    if not entries:
-        del index[key]
+    if key in index:
+        index[key].discard(application_id)
+        if not index[key]:
+            del index[key]

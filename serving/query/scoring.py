@@ -100,14 +100,9 @@ class Scoring:
         self._gathers: dict[int, Gather] = {}
         self._scored = Scored([b"null"] * len(rows), {})
         self._bytes = 0
-        room = partial(
-            rows_open,
-            application,
-            router=resources.router,
-            engine=resources.engine,
-            version=None,
-            most=3072,  # a row carries less than a query
-        )
+        versions = [choice.targets[arm].version.id for arm in self._arms]
+        # A row carries less than a query.
+        room = partial(rows_open, resources.engine, versions, most=3072)
         self._rows = OpenRows(
             len(rows), ask=self._ask, end=self._end, room=room, slice=slice, group=32
         )

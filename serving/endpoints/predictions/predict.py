@@ -152,12 +152,11 @@ def _batch(
     """Ask about a small batch at once, about a large one behind all others, as answers come."""
     inputs = request.inputs()
     features = processor.features_of(application, request.features, version=version)
-    router, engine = processor.resources.router, processor.resources.engine
-    allowance = None
+    arms, allowance = processor.resources.router.arms(application), None
     if request.is_large:
         allowance = allowance_for(
             application,
-            router=router,
+            options=arms.options,
             inputs=len(inputs),
             arrived=arrived,
             timeout_ms=request.timeout_ms,
@@ -178,7 +177,8 @@ def _batch(
     def window() -> int:
         if allowance is None:
             return SMALL_BATCH
-        return rows_open(application, router=router, engine=engine, version=version)
+        asked = [one.version for one in arms.targets.values()] if version is None else [version]
+        return rows_open(processor.resources.engine, [one.id for one in asked])
 
     return InputBatch(
         inputs,

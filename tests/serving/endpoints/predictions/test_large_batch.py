@@ -160,7 +160,7 @@ async def test_a_row_within_its_batchs_objective_does_not_count_as_late() -> Non
     assert (stats.queries, stats.late) == (1, 1)
     allowance = allowance_for(
         serving.application,
-        router=serving.router,
+        options=serving.router.arms(serving.application).options,
         inputs=100,
         arrived=arrived,
         timeout_ms=None,
