@@ -27,10 +27,7 @@ PATTERNS = (
         f"serving/endpoints/predictions/{name}.py"
         for name in ("batch_splitting", "direct_predictions", "known_heads", "predict")
     ),
-    *(
-        f"serving/http/{name}.py"
-        for name in ("chunks", "connection", "connections", "exchange", "request")
-    ),
+    *(f"serving/http/{name}.py" for name in ("connection", "connections", "exchange", "request")),
     "serving/metrics/published.py",
     "serving/metrics/window.py",
     "selection/answers/*.py",

@@ -13,10 +13,9 @@ import msgspec
 
 from core.errors import BadRequest, ClipperError, RequestTimeout, Saturated
 from serving.http.asgi import UNEXPECTED, error_headers
-from serving.http.connections import Connections
+from serving.http.connections import Connections, linger
 from serving.http.exchange import CLIENT_FIELD, MOST_UNREAD_BYTES, STATUS_LINES, Exchange
 from serving.http.limits import MAX_HEAD_BYTES, Limits, Unfinished
-from serving.http.lingering import linger
 from serving.http.request import END_OF_HEAD, REQUEST_ID, Request, head_too_large
 
 # More connections than this are turned away; each may have one query open.

@@ -16,11 +16,9 @@ from websockets.server import ServerProtocol
 
 from core.errors import BadRequest, Saturated
 from serving.http.asgi import error_headers
-from serving.http.connections import Connections
+from serving.http.connections import Connections, linger
 from serving.http.exchange import STATUS_LINES
 from serving.http.limits import Limits, Unfinished
-from serving.http.lingering import linger
-from serving.http.websocket_frames import FrameCounter
 
 # The largest message; before the key is known, enough for a key.
 MOST_BYTES, FIRST_BYTES = 16 << 20, 4096
@@ -29,6 +27,47 @@ MAX_PARTS = 1024
 # What is in flight has so long to be answered if the server stops, and then the client to close its
 # side; together less than the process waits.
 END_S, CLOSE_S = 7.0, 2.0
+# Bytes of the lengths that two short ones stand for.
+_MORE_LENGTH = {126: 2, 127: 8}
+
+
+class FrameCounter:
+    """Counts frames by their beginnings (RFC 6455 §5.2), and those since that were no messages.
+
+    The parser takes all it is fed at once; it alone says what is wrong with a frame.
+    """
+
+    def __init__(self) -> None:
+        self.count = self.control = 0
+        # What the frame still lacks behind its head, and what has come of a head.
+        self._left = 0
+        self._head = b""
+
+    def end_in(self, data: bytes | bytearray, *, most: int) -> int:
+        """Return how many of the bytes that come next hold no more than `most` frames."""
+        at, size, last = 0, len(data), self.count + most
+        while at < size:
+            if self._left:
+                step = min(self._left, size - at)
+                self._left -= step
+                at += step
+                continue
+            if self.count == last:
+                break
+            begun = len(self._head)
+            head = self._head + data[at : at + 14 - begun]  # the longest has 14 bytes
+            length_bytes = _MORE_LENGTH.get(head[1] & 0x7F, 0) if len(head) > 1 else 0
+            end = 2 + length_bytes
+            masked_end = end + 4 * (len(head) > 1 and head[1] >= 0x80)  # with a mask
+            if len(head) < masked_end:
+                self._head = bytes(head)
+                return size
+            self._head = b""
+            at += masked_end - begun
+            self._left = int.from_bytes(head[2:end], "big") if length_bytes else head[1] & 0x7F
+            self.count += 1
+            self.control += bool(head[0] & 0x08)
+        return at
 
 
 class WebSocket(asyncio.Protocol):

@@ -1,18 +1,18 @@
 """POST predict: parse, ask, render. Raw ASGI, because a framework costs more than a model."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from time import monotonic
 
 import msgspec
 
-from core.errors import ClipperError
+from core.errors import ClipperError, ModelFailed
 from core.loop.loop_slices import Slice
 from core.specs import PREDICT, ApplicationSpec, VersionSpec
 from serving.endpoints.key_access import application_of
 from serving.endpoints.predictions.batch_splitting import parse
 from serving.endpoints.predictions.binary_inputs import binary_request, is_binary
-from serving.endpoints.predictions.input_batches import InputBatch
 from serving.endpoints.predictions.predict_request import (
     PredictRequest,
     check_type,
@@ -33,8 +33,15 @@ from serving.http.asgi import (
     send_body,
     while_connected,
 )
-from serving.query.budget import SMALL_BATCH
-from serving.query.large_batches import Allowance, allowance_for, rows_open
+from serving.query.budget import ANSWER_TOO_LARGE, MAX_ANSWER_BYTES, SMALL_BATCH
+from serving.query.large_batches import (
+    REFUSED_PAUSE_S,
+    Allowance,
+    OpenRows,
+    Rows,
+    allowance_for,
+    rows_open,
+)
 from serving.query.prediction import Prediction
 from serving.query.processor import QueryProcessor
 from serving.query.query import Query
@@ -88,16 +95,11 @@ async def answer(
     processor = runtime.processor
     inputs = request.inputs()
     if request.input_batch is not None:
-        batch = _batch(
-            processor,
-            application,
-            request=request,
-            arrived=arrived,
-            version=version,
-            slice=slice or Slice(processor.resources.turns),
+        batch = PredictionBatch(
+            processor, application, request=request, arrived=arrived, version=version
         )
         with processor.resources.large_batches if request.is_large else nullcontext():
-            items = await batch.answer()
+            items = await batch.answer(slice or Slice(processor.resources.turns))
         return b'{"batch_predictions":[' + b",".join(items) + b"]}"
     query = begin(
         processor,
@@ -140,63 +142,93 @@ def begin(
     )
 
 
-def _batch(
-    processor: QueryProcessor,
-    application: ApplicationSpec,
-    *,
-    request: PredictRequest,
-    arrived: float,
-    version: VersionSpec | None,
-    slice: Slice,
-) -> InputBatch:
-    """Ask about a small batch at once, about a large one behind all others, as answers come."""
-    inputs = request.inputs()
-    features = processor.features_of(application, request.features, version=version)
-    arms, allowance = processor.resources.router.arms(application), None
-    if request.is_large:
-        allowance = allowance_for(
-            application,
-            options=arms.options,
-            inputs=len(inputs),
-            arrived=arrived,
-            timeout_ms=request.timeout_ms,
-        )
+class PredictionBatch:
+    """The inputs of one request, each begun as a query and rendered once that is settled.
 
-    def ask(input: bytes) -> Query:
-        return begin(
-            processor,
-            application,
-            request=request,
-            features=features,
-            input=input,
-            arrived=arrived if allowance is None else monotonic(),
-            version=version,
-            allowance=allowance,
-        )
+    A small batch is asked at once. Inputs of a large one go behind all other queries, and are asked
+    about again if they found no room.
+    """
 
-    def window() -> int:
-        if allowance is None:
+    def __init__(
+        self,
+        processor: QueryProcessor,
+        application: ApplicationSpec,
+        *,
+        request: PredictRequest,
+        arrived: float,
+        version: VersionSpec | None,
+    ) -> None:
+        self._processor = processor
+        self._application = application
+        self._request = request
+        self._arrived = arrived
+        self._version = version
+        self._inputs = request.inputs()
+        self._features = processor.features_of(application, request.features, version=version)
+        self._allowance: Allowance | None = None
+        if request.is_large:
+            self._allowance = allowance_for(
+                application,
+                options=processor.resources.router.arms(application).options,
+                inputs=len(self._inputs),
+                arrived=arrived,
+                timeout_ms=request.timeout_ms,
+            )
+        self._queries: dict[int, Query] = {}
+        self._items = [b""] * len(self._inputs)
+        self._bytes = 0
+
+    async def answer(self, slice: Slice) -> list[bytes]:
+        """Return each input's answer or error as JSON, in order; cancelled, abandon the rest."""
+        rows = OpenRows(
+            len(self._inputs), ask=self._ask, end=self._end, room=self._room, slice=slice
+        )
+        await rows.answer(at_once=self._allowance is None)
+        return self._items
+
+    def _room(self) -> int:
+        if self._allowance is None:
             return SMALL_BATCH
-        asked = [one.version for one in arms.targets.values()] if version is None else [version]
-        return rows_open(processor.resources.engine, [one.id for one in asked])
+        resources, version = self._processor.resources, self._version
+        targets = resources.router.arms(self._application).targets.values()
+        asked = [target.version for target in targets] if version is None else [version]
+        return rows_open(resources.engine, [one.id for one in asked])
 
-    return InputBatch(
-        inputs,
-        begin=ask,
-        render=partial(_render_item, models=request.models),
-        window=window,
-        slice=slice,
-        patient=allowance is not None,
-    )
+    def _ask(self, rows: Rows, settled: Callable[[], None]) -> Callable[[], None] | None:
+        (position,) = rows
+        try:
+            query = begin(
+                self._processor,
+                self._application,
+                request=self._request,
+                features=self._features,
+                input=bytes(self._inputs[position]),
+                arrived=self._arrived if self._allowance is None else monotonic(),
+                version=self._version,
+                allowance=self._allowance,
+            )
+        except ClipperError as error:
+            self._items[position] = _json(error.body())
+            return None
+        self._queries[position] = query
+        query.when_settled(settled)
+        return query.abandon
 
-
-def _render_item(item: Query | ClipperError, *, models: bool) -> bytes:
-    if isinstance(item, ClipperError):
-        return _json(item.body())
-    try:
-        return render(prediction_of(item), models=models)
-    except ClipperError as error:
-        return _json(error.body())
+    def _end(self, rows: Rows) -> Rows:
+        (position,) = rows
+        query = self._queries.pop(position)
+        waits = self._allowance is not None and query.found_no_room
+        if waits and monotonic() + REFUSED_PAUSE_S < query.deadline:
+            return rows
+        try:
+            item = render(prediction_of(query), models=self._request.models)
+            if self._bytes + len(item) > MAX_ANSWER_BYTES:
+                raise ModelFailed(ANSWER_TOO_LARGE)
+        except ClipperError as error:
+            item = _json(error.body())
+        self._bytes += len(item)
+        self._items[position] = item
+        return []
 
 
 def render(prediction: Prediction, *, models: bool = True) -> bytes:

@@ -4,7 +4,7 @@ import httptools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.http.chunks import Chunks
+from serving.http.request import Chunks
 
 HEAD = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 NEXT = b"GET / HTTP/1.1\r\n\r\n"
