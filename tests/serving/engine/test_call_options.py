@@ -7,7 +7,7 @@ import pytest
 from serving.engine.engine import Engine, EngineSpec
 from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Status
-from serving.testing import PlayedReplica, ask, batch_by, cache_key, connect, trace_of, turn
+from serving.testing import PlayedReplica, ask, batch_by, cache_key, connect, turn
 
 UNCACHED = CallOptions(tenant=1, cached=False)
 HIGH, NORMAL, LOW = (CallOptions(tenant=priority, priority=priority) for priority in (0, 1, 2))
@@ -135,16 +135,3 @@ async def test_nobody_joins_a_query_whose_deadline_has_passed(
     assert hasty.outcomes[0].status == Status.EXPIRED
     assert payload(patient) == b"7"
     assert not engine.joinable
-
-
-async def test_a_query_can_tell_which_batch_answered_it(
-    engine: Engine, replica: PlayedReplica
-) -> None:
-    gathers = [ask(engine, b"[%d]" % n, traced=True) for n in range(3)]
-    await answered(replica, b"7")
-    for gather in gathers:
-        trace = trace_of(gather)
-        assert (trace.source, trace.replica, trace.batch_size) == ("model", "r1", 3)
-        assert trace.queued >= 0.0
-        assert trace.in_batch >= 0.0
-        assert trace.in_model == pytest.approx(100e-6)

@@ -18,14 +18,6 @@ def engine() -> Engine:
     return made
 
 
-async def test_a_query_is_answered_by_the_replica(engine: Engine) -> None:
-    replica = connect(engine)
-    gather = ask(engine, b"[1]")
-    await turn()
-    replica.answer({b"[1]": b"7"})
-    assert gather.outcomes == [(Status.OK, b"7")]
-
-
 async def test_a_version_nobody_runs_fails_at_once() -> None:
     gather = ask(Engine(EngineSpec()), b"[1]")
     assert gather.outcomes[0].status == Status.NOT_CONNECTED
@@ -49,16 +41,6 @@ async def test_an_expired_query_is_dropped_before_it_costs_the_model_anything(
     assert not replica.batches
     assert gather.outcomes[0].status == Status.EXPIRED
     assert not engine.joinable
-
-
-async def test_a_late_answer_still_fills_the_cache(engine: Engine) -> None:
-    replica = connect(engine)
-    gather = ask(engine, b"[1]", seconds=60.0)
-    await turn()  # sent
-    await gather.settled(seconds=0.001)
-    assert not gather.answered
-    replica.answer({b"[1]": b"7"})
-    assert ask(engine, b"[1]").outcomes == [(Status.OK, b"7")]
 
 
 async def test_a_cancelled_caller_does_not_disturb_its_batch(engine: Engine) -> None:

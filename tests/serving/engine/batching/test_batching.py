@@ -131,11 +131,6 @@ def test_static_is_what_somebody_chose(cap: int) -> None:
     assert controller.cap == 7
 
 
-def test_a_controller_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(KeyError, match="psychic"):
-        new_controller("psychic", budget=0.02, max_size=4096)
-
-
 def _saturated(controller: BatchController) -> Simulation:
     return Simulation(
         model=SimulatedModel(fixed=0.001, per_row=0.0001, noise=0.05),
