@@ -20,10 +20,7 @@ REMEMBERED = (b"access-control-max-age", b"600")
 
 
 def with_cors(endpoint: Endpoint, *, runtime: Runtime, methods: bytes) -> Endpoint:
-    """Let pages of the origins that the path's application lists use its endpoint.
-
-    A preflight request is answered here, without a key, as browsers send none with it.
-    """
+    """Let pages of the listed origins use an application's endpoint; a preflight needs no key."""
 
     async def shared(scope: Scope, receive: Receive, send: Send) -> None:
         origin = header(scope, b"origin")

@@ -86,10 +86,7 @@ class Gather:
             self.traces[index] = trace
 
     def abandon(self) -> None:
-        """Stop waiting, and don't send what was for this query alone.
-
-        The answer to what is sent already is still remembered.
-        """
+        """Stop waiting, and don't send what was for this query alone."""
         self._take_call()
         for call in self.calls:
             call.release(self)

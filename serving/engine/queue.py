@@ -54,10 +54,7 @@ class CallQueue:
         return self.rows >= self.capacity or self.bytes_held >= self.max_bytes
 
     def push(self, call: Call) -> Sequence[Call]:
-        """Queue the call; return those evicted for it, or the call itself.
-
-        An empty queue takes one call of any size.
-        """
+        """Queue the call; return those evicted for it, or the call itself."""
         size = len(call.input)
         evicted: Sequence[Call] = NOBODY
         held = self.bytes_held + size

@@ -31,9 +31,7 @@ class Histogram:
 def cumulative(
     counts: Sequence[int], *, bounds: tuple[float, ...], shown: Collection[int] | None = None
 ) -> list[tuple[str, float]]:
-    """Return Prometheus' buckets: each bound as text, and how many lie below or at it; of the
-    bounds those at the places that are `shown`, None: all.
-    """
+    """Return Prometheus' buckets: bounds as text, those at places `shown`, and their counts."""
     running, buckets = 0, []
     for place, (bound, count) in enumerate(zip(bounds, counts, strict=False)):
         running += count

@@ -39,50 +39,36 @@ class ClientGone(Exception):
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     """Return the request's body; raise BodyTooLarge before more than `limit` bytes are read."""
-    declared = _checked_length(scope, limit=limit)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    # Servers may announce more even when the whole body is there.
-    if len(body) == declared and message["type"] == "http.request":
-        return body
+    _check_fields(scope, limit=limit)
     unfinished = Unfinished(limits_of(scope.setdefault("state", {})))
+    parts: list[bytes] = []
+    size, more = 0, True
     try:
-        return await _read_chunks(message, receive, limit=limit, unfinished=unfinished)
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > limit:
+                raise too_large(limit)
+            more = message.get("more_body", False)
+            if more or len(parts) > 1:
+                unfinished.hold(size)
     finally:
         unfinished.end()
+    return b"".join(parts)
 
 
-def _checked_length(scope: Scope, *, limit: int) -> int:
-    """Refuse a body that is announced as too long or as encoded; return Content-Length or -1."""
-    declared = -1
+def _check_fields(scope: Scope, *, limit: int) -> None:
+    """Refuse a body that is announced as too long or as encoded."""
     for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            declared = int(value)
-            if declared > limit:
-                raise too_large(limit)
-        elif name == b"content-encoding" and value not in (b"", b"identity"):
+        if name == b"content-length" and value.isdigit() and int(value) > limit:
+            raise too_large(limit)
+        if name == b"content-encoding" and value not in (b"", b"identity"):
             raise UnsupportedEncoding(
                 f"Expected a body without Content-Encoding, got {value.decode('latin-1')}."
             )
-    return declared
-
-
-async def _read_chunks(
-    message: MutableMapping[str, Any], receive: Receive, *, limit: int, unfinished: Unfinished
-) -> bytes:
-    chunks, size = [], 0
-    while True:
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise too_large(limit)
-        unfinished.hold(size)
-        chunks.append(chunk)
-        if not message.get("more_body"):
-            return b"".join(chunks)
-        message = await receive()
 
 
 def too_large(limit: int) -> BodyTooLarge:

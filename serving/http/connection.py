@@ -28,10 +28,7 @@ Address = tuple[str, int]
 
 
 class HttpConnection(asyncio.Protocol):
-    """Answers one request before it reads the next; what comes meanwhile is kept `ahead`.
-
-    `is_proxied`: a web process of this stack asks, and names its client.
-    """
+    """Answers one request before it reads the next; one that `is_proxied` names its client."""
 
     transport: asyncio.Transport
 

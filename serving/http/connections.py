@@ -26,10 +26,7 @@ class DirectAnswers(Protocol):
 
 
 class Connections:
-    """The connections of a web process, its application and its limits.
-
-    `refusals` counts by code. `websocket` returns the protocol of a path that has websockets.
-    """
+    """The connections of a web process, and what they share; `refusals` counts by code."""
 
     def __init__(
         self,

@@ -48,11 +48,7 @@ def limits_of(state: MutableMapping[str, Any]) -> Limits:
 
 
 class Unfinished:
-    """The part of one request or message that has arrived so far.
-
-    Its bytes count among those of the process. Each window of `Limits.body_s` has to bring
-    `enough`.
-    """
+    """The part of one request or message that has arrived; each window has to bring `enough`."""
 
     __slots__ = ("_brought", "_limits", "held", "since")
 

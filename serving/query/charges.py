@@ -42,10 +42,7 @@ def spent_on(
     targets: Mapping[str, Target],
     elapsed: float,
 ) -> tuple[Spent, ...]:
-    """Return what each of `arms` took, by the `traces` of all that were `asked`.
-
-    An answer took its time in queue and batch, a missing one all that `elapsed`.
-    """
+    """Return what each of `arms` took: an answer its time in queue and batch, a missing one all."""
     seconds = {}
     for arm, trace in zip(asked, traces or (), strict=traces is not None):
         seconds[arm] = elapsed if trace is None else trace.queued + trace.in_batch

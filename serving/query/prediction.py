@@ -12,10 +12,7 @@ from serving.engine.engine import Target
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One answer; `output` and the values of `models` are JSON text.
-
-    `models` are those (`model:version`) that answered in time, of the number `asked`.
-    """
+    """One answer, and those of the `models` that came in time; outputs are JSON text."""
 
     query_id: str
     output: bytes

@@ -43,10 +43,7 @@ def scoring_choice(
     context: str,
     version: VersionSpec | None,
 ) -> Choice:
-    """Return the arms for every row: `version`, or all or the likeliest by the policy.
-
-    Raises NotReady if none of them is connected.
-    """
+    """Return the arms for every row: `version`, or all or the likeliest by the policy."""
     if version is not None:
         choice = forced_on(version)
     else:

@@ -218,10 +218,7 @@ class VirtualService:
         return Replies(self.objective, self.now - begun, list(replies))
 
     async def capacity(self, *, seconds: float = 2.0) -> float:
-        """Warm up; return the most answers in time a second that any number of clients gets.
-
-        So many clients as are answered by two full batches keep a replica busy and in time.
-        """
+        """Warm up; return the most answers in time a second, with clients for two full batches."""
         await self.closed(8 * len(self.replicas), seconds=1.0)
         best = 0.0
         for batches in (1.5, 2.0):

@@ -8,10 +8,7 @@ from serving.web.registry_follower import RegistrySource
 
 
 def registry_of(read: Callable[[], Snapshot]) -> RegistrySource:
-    """Return a source of rows that are what `read` returns at that moment.
-
-    It has no change numbers: each look reads everything.
-    """
+    """Return a source of the rows that `read` returns at that moment."""
 
     rows: dict[RowKey, Spec] = {}
 

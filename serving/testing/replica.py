@@ -65,10 +65,7 @@ class PlayedReplica:
         return [len(inputs) for _, inputs in self.batches]
 
     def answer(self, outputs: dict[bytes, bytes] | None = None) -> list[bytes]:
-        """Answer the oldest open batch, each input with itself unless `outputs` says other.
-
-        Return its inputs.
-        """
+        """Answer the oldest batch, each input with itself or by `outputs`; return them."""
         request, inputs = self.batches.pop(0)
         outputs = outputs or {}
         answers = [Answer(AnswerStatus.OK, outputs.get(raw, raw)) for raw in inputs]

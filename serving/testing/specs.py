@@ -21,10 +21,7 @@ MODELS = (1, 2, 3)
 
 
 def version_spec(id: int = 1, **changes: Any) -> VersionSpec:
-    """Version 1 of model `m1` (of `m2` with the id 2, and so on), and of the same id as its model.
-
-    `changes` are fields of VersionSpec.
-    """
+    """Return version 1 of model `m1`, of `m2` with the id 2, and so on."""
     version = VersionSpec(
         id=id,
         model_id=id,
@@ -50,10 +47,7 @@ def routes_to(*model_ids: int) -> tuple[RouteSpec, ...]:
 
 
 def application_spec(**changes: Any) -> ApplicationSpec:
-    """The application `digits`: `exp4` over three models, with a second to answer.
-
-    `changes` are fields of ApplicationSpec.
-    """
+    """Return `digits`: `exp4` over three models, a second to answer, with some fields changed."""
     application = ApplicationSpec(
         id=1,
         name="digits",
@@ -90,10 +84,7 @@ def snapshot_of(
     versions: Iterable[VersionSpec] | None = None,
     keys: Iterable[ApiKeySpec] = (),
 ) -> Snapshot:
-    """A registry that holds these, and the versions 1 to 3 unless others are said.
-
-    Of each model the last of its `versions` is live.
-    """
+    """Return a registry of these, and versions 1 to 3 unless others are said."""
     versions = [version_spec(n) for n in MODELS] if versions is None else list(versions)
     return Snapshot(
         applications={application.name: application for application in applications},

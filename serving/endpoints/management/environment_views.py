@@ -127,9 +127,7 @@ def environments() -> list[dict[str, Any]]:
 
 
 def remove(digest: str, *, by: Actor) -> None:
-    """Remove it from every host. Raises NotFound, Conflict if it is in use, Unavailable if a host
-    that keeps it is down.
-    """
+    """Remove it from every host. Raises NotFound, Conflict if it is in use, Unavailable."""
     found = {
         host.host: kept for host in _hosts() for kept in host.environments if kept.digest == digest
     }
@@ -144,7 +142,13 @@ def remove(digest: str, *, by: Actor) -> None:
         raise Conflict("A process still runs in this environment.", digest=digest)
     reached = found.keys() & {own, *(worker.host for worker in others)}
     if reached:
-        _record_removed(found[min(reached)], hosts=reached, by=by)
+        made_of = found[min(reached)].made_of
+        before = {
+            "python": made_of.python,
+            "requirements": list(made_of.requirements),
+            "hosts": sorted(reached),
+        }
+        record_deleted_elsewhere(kind="environment", name=digest, by=by, before=before)
     if own in found:
         with _while_redis_answers():
             publish(redis_client(), own_environments())
@@ -167,16 +171,6 @@ def _workers_at(hosts: Collection[str]) -> Collection[WorkerRecord]:
         }
     workers.pop(host_id(), None)
     return workers.values()
-
-
-def _record_removed(kept: KeptEnvironment, *, hosts: Collection[str], by: Actor) -> None:
-    made_of = kept.made_of
-    before = {
-        "python": made_of.python,
-        "requirements": list(made_of.requirements),
-        "hosts": sorted(hosts),
-    }
-    record_deleted_elsewhere(kind="environment", name=kept.digest, by=by, before=before)
 
 
 def log_of(digest: str) -> str:

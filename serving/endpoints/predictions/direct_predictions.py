@@ -60,10 +60,7 @@ class DirectPredictions:
 
 
 def plain_input(body: bytes, *, input_type: str) -> bytes | None:
-    """Return the array of a body without other fields, which need quotes; None for other bodies.
-
-    The model's parser refuses what is no number.
-    """
+    """Return the array of a body without other fields, which need quotes; None for other bodies."""
     if input_type not in _PLAIN or not body.endswith(b"]}"):
         return None
     start = body.find(b"[", 0, 11)

@@ -81,10 +81,7 @@ class Heads:
         return len(self._repeated) + len(self._parsed)
 
     def find(self, raw: bytes) -> KnownHead | None:
-        """Return a head, the length of its body in bytes and the request's id.
-
-        Return None unless it is a plain POST for predictions with a length and a key that may.
-        """
+        """Return a plain head for predictions, its body's length and its id; None for others."""
         snapshot = self._current()
         if snapshot is not self._snapshot:
             self._seen += 1

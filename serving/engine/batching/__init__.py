@@ -17,8 +17,5 @@ CONTROLLERS: dict[str, Callable[..., BatchController]] = {
 
 
 def new_controller(name: str, *, budget: float, max_size: int) -> BatchController:
-    """Make the named controller for one replica. Raises KeyError for an unknown name.
-
-    `budget` is in seconds, `max_size` in rows, at least 1.
-    """
+    """Make the named controller for one replica; `budget` is in seconds, `max_size` in rows."""
     return CONTROLLERS[name](budget=budget, max_size=max_size)

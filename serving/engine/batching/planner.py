@@ -135,10 +135,7 @@ class BatchPlanner:
 
     @property
     def bulk_cap(self) -> int:
-        """Return the largest batch of rows in no hurry, found by doubling.
-
-        The controller's steps would take hundreds of batches.
-        """
+        """Return the largest batch of rows in no hurry, found by doubling."""
         return max(self.cap, min(self._bulk, self.controller.max_size))
 
     @property
