@@ -149,7 +149,7 @@ class VersionPool:
     def add(self, replica: Replica) -> None:
         self._health[replica] = Health()
         self._replicas.append(replica)
-        self._submit_all(self._backlog.clear())
+        self.take_back(self._backlog.clear())
         self._ask_apart()
 
     def abandon(self) -> None:
@@ -180,7 +180,8 @@ class VersionPool:
 
     def take_back(self, calls: Iterable[Call]) -> None:
         """Give calls that were not sent to another replica."""
-        self._submit_all(calls)
+        for call in calls:
+            self.submit(call)
 
     def lost(self, calls: list[Call], *, blamed: list[Call]) -> None:
         """Ask again what a replica died with: the `blamed` apart, the others as before.
@@ -191,7 +192,8 @@ class VersionPool:
         for call in blamed:
             call.sent = False
             if call in guilty:
-                self._refuse(call)
+                logger.warning("input quarantined: replicas died of it, bytes=%d", len(call.input))
+                self.settle(call, QUARANTINED)
             else:
                 self._ask_again(call)
         for call in calls:
@@ -249,15 +251,12 @@ class VersionPool:
         else:
             self.settle(call, CANCELLED)
 
-    def _refuse(self, call: Call) -> None:
-        logger.warning("input quarantined: replicas died of it, bytes=%d", len(call.input))
-        self.settle(call, QUARANTINED)
-
     def _keeps_apart(self, call: Call) -> bool:
         """Keep a call out of the queues that may be what replicas die of; return whether it is."""
-        if not self._quarantine.suspects(call):
+        suspicion = self._quarantine.suspicion_of(call)
+        if suspicion is None:
             return False
-        if self._quarantine.refuses(call, now=self.clock()):
+        if suspicion.refused_until > self.clock():
             self.settle(call, QUARANTINED)
         elif self._abandoned:
             self.settle(call, NOT_CONNECTED)
@@ -310,10 +309,6 @@ class VersionPool:
         self._replicas.append(replica)
         self._health[replica].readmit(successes=self._successes)
         logger.info("replica readmitted id=%s", replica.id)
-
-    def _submit_all(self, calls: Iterable[Call]) -> None:
-        for call in calls:
-            self.submit(call)
 
     def _wait(self, call: Call) -> None:
         if self._abandoned:

@@ -37,13 +37,8 @@ class Quarantine:
         self._max_bytes = max_bytes
         self._groups: deque[list[Call]] = deque()
 
-    def refuses(self, call: Call, *, now: float) -> bool:
-        """Return whether the input is refused for a while."""
-        suspicion = self.suspicions.get(_identity(call))
-        return suspicion is not None and suspicion.refused_until > now
-
-    def suspects(self, call: Call) -> bool:
-        return _identity(call) in self.suspicions
+    def suspicion_of(self, call: Call) -> Suspicion | None:
+        return self.suspicions.get(_identity(call))
 
     def blame(self, calls: list[Call], *, now: float) -> list[Call]:
         """Note that a replica died of one of these; return those refused from now on."""
@@ -111,7 +106,7 @@ class Quarantine:
         self._bytes -= sum(len(call.input) for call in calls)
 
     def _company_of(self, call: Call) -> int:
-        suspicion = self.suspicions.get(_identity(call))
+        suspicion = self.suspicion_of(call)
         return 1 if suspicion is None else suspicion.company
 
     def _witness(self, call: Call, *, company: int, now: float) -> Suspicion:
