@@ -84,7 +84,12 @@ class _Passage:
         self._reader = reader
         self._writer = writer
         self._seconds = seconds
-        self._answer = _Answer()
+        # The part of the answer that has come: its status, once the head is there, and the rest.
+        self._status = 0
+        self._answer_fields: list[tuple[bytes, bytes]] = []
+        self._answer: list[bytes] = []
+        self._has_begun = self._is_complete = False
+        self._parser = httptools.HttpResponseParser(self)
         self._fields = list(scope["headers"])
         self._is_chunked = any(name == b"transfer-encoding" for name, _ in self._fields)
         # Runs out if neither the body goes on nor the answer begins.
@@ -130,7 +135,7 @@ class _Passage:
                 body = b"%x\r\n%b\r\n%b" % (len(body), body, last) if body else last
             self._writer.write(body)
             await self._writer.drain()
-            if not self._answer.has_begun:
+            if not self._has_begun:
                 until = asyncio.get_running_loop().time() + self._seconds
                 self._patience.reschedule(until)
         # The console sees that its client has left.
@@ -138,72 +143,47 @@ class _Passage:
         raise ClientGone
 
     async def _pass_back(self, send: Send, sending: asyncio.Task[None]) -> None:
-        answer = self._answer
         try:
-            while not answer.is_complete:
-                answer.feed(await self._reader.read(PIECE_BYTES))
-                if answer.goes_on:
-                    self._wanted.set()
-                if answer.has_head:
-                    await self._send_what_came(answer, send)
+            while not self._is_complete:
+                data = await self._reader.read(PIECE_BYTES)
+                if not data:
+                    raise ConnectionResetError
+                self._parser.feed_data(data)
+                if self._status:
+                    await self._send_what_came(send)
         except (ConnectionError, httptools.HttpParserError):
             if sending.done() and isinstance(sending.exception(), ClientGone):
                 raise ClientGone from None
-            if not answer.has_begun:
+            if not self._has_begun:
                 raise _away() from None
             logger.warning("an answer of the console broke off path=%s", self._scope["path"])
 
-    async def _send_what_came(self, answer: _Answer, send: Send) -> None:
-        if not answer.has_begun:
-            answer.has_begun = True
+    async def _send_what_came(self, send: Send) -> None:
+        if not self._has_begun:
+            self._has_begun = True
             self._patience.reschedule(None)
-            fields = [field for field in answer.fields if field[0] not in NOT_PASSED_BACK]
-            answer.is_complete |= self._scope["method"] == "HEAD"
-            start = {"type": "http.response.start", "status": answer.status, "headers": fields}
-            await send(start)
-        body, more = answer.taken(), not answer.is_complete
+            fields = [field for field in self._answer_fields if field[0] not in NOT_PASSED_BACK]
+            self._is_complete |= self._scope["method"] == "HEAD"
+            await send({"type": "http.response.start", "status": self._status, "headers": fields})
+        body, more = b"".join(self._answer), not self._is_complete
+        self._answer.clear()
         if body or not more:
             await send({"type": "http.response.body", "body": body, "more_body": more})
 
-
-class _Answer:
-    """The part of the console's answer that has come."""
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.fields: list[tuple[bytes, bytes]] = []
-        self.has_head = self.has_begun = self.is_complete = False
-        # The console has said that it awaits the body.
-        self.goes_on = False
-        self._body: list[bytes] = []
-        self._parser = httptools.HttpResponseParser(self)
-
-    def feed(self, data: bytes) -> None:
-        """Take what came; raise ConnectionResetError if that is an early end."""
-        if not data:
-            raise ConnectionResetError
-        self._parser.feed_data(data)
-
-    def taken(self) -> bytes:
-        body = b"".join(self._body)
-        self._body.clear()
-        return body
-
-    # Called by the parser.
+    # Called by the parser of the answer.
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name.lower(), value))
+        self._answer_fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        self.status = self._parser.get_status_code()
-        if self.status == 100:
-            self.goes_on = True
-            self.fields.clear()
+        if self._parser.get_status_code() == 100:
+            self._wanted.set()
+            self._answer_fields.clear()
         else:
-            self.has_head = True
+            self._status = self._parser.get_status_code()
 
     def on_body(self, body: bytes) -> None:
-        self._body.append(body)
+        self._answer.append(body)
 
     def on_message_complete(self) -> None:
-        self.is_complete = self.has_head
+        self._is_complete = self._status > 0
