@@ -51,9 +51,8 @@ class Traffic:
 
     counts: Mapping[str, int]
     recent: Mapping[str, int]
-    hits: int
-    misses: int
-    rate: float
+    # None if no process has published anything of it.
+    rate: float | None
     p50_ms: float | None
     p99_ms: float | None
 
@@ -121,34 +120,28 @@ def _process(document: Document, *, kind: str) -> dict[str, Any]:
     }
 
 
-def combined(
-    documents: Sequence[Document], *, application: str, arms: Iterable[str]
-) -> Traffic | None:
+def combined(documents: Sequence[Document], *, application: str, arms: Iterable[str]) -> Traffic:
     """Add up what the web processes say of one application; the hits are those of its arms."""
     mentions = [
         d["applications"][application] for d in documents if application in d["applications"]
     ]
-    if not mentions:
-        return None
-    recent = [counts.get("recent", {}) for counts in mentions]
     versions = [d.get("versions", {}).get(arm, {}) for d in documents for arm in arms]
+    recent = [counts.get("recent", {}) for counts in mentions]
     return Traffic(
-        counts={
-            name: sum(counts.get(name, 0) for counts in mentions) for name in APPLICATION_COUNTERS
-        },
-        recent={
-            name: sum(counts.get(name, 0) for counts in recent) for name in APPLICATION_COUNTERS
-        },
-        hits=sum(counts.get("hits", 0) for counts in versions),
-        misses=sum(counts.get("misses", 0) for counts in versions),
-        rate=sum(counts.get("rate") or 0.0 for counts in mentions),
+        counts=_added_up(mentions, APPLICATION_COUNTERS) | _added_up(versions, ("hits", "misses")),
+        recent=_added_up(recent, APPLICATION_COUNTERS),
+        rate=sum(counts.get("rate") or 0.0 for counts in mentions) if mentions else None,
         p50_ms=_slowest(mentions, "p50_ms"),
         p99_ms=_slowest(mentions, "p99_ms"),
     )
 
 
+def _added_up(counted: Sequence[Mapping[str, int]], names: Iterable[str]) -> dict[str, int]:
+    return {name: sum(counts.get(name, 0) for counts in counted) for name in names}
+
+
 def standing(
-    traffic: Traffic | None, *, spec: ApplicationSpec, arms: int, reachable: bool = True
+    traffic: Traffic, *, spec: ApplicationSpec, arms: int, reachable: bool = True
 ) -> tuple[str, str]:
     """Return how an application stands: a stable word, and the words that people read."""
     if not spec.routes:
@@ -157,7 +150,7 @@ def standing(
         return "stopped", "No version deployed"
     if not reachable:
         return "silent", "Unknown"
-    if traffic is None:
+    if traffic.rate is None:
         return "silent", "No queries yet"
     unanswered = traffic.recent_share(*UNANSWERED)
     if unanswered > 1 - spec.slo_target:
@@ -176,10 +169,8 @@ def _slowest(published: Iterable[Mapping[str, Any]], quantile: str) -> float | N
     return max(known, default=None)
 
 
-def _causes(traffic: Traffic | None) -> str:
+def _causes(traffic: Traffic) -> str:
     """Say why recent queries got no model's answer: "38 % overloaded, 3.1 % too late"."""
-    if traffic is None:
-        return ""
     shares = sorted(
         ((traffic.recent_share(counter), words) for counter, words in UNANSWERED.items()),
         reverse=True,
@@ -258,19 +249,14 @@ def _applications(
 def _application(
     spec: ApplicationSpec,
     *,
-    traffic: Traffic | None,
+    traffic: Traffic,
     arms: list[dict[str, Any]],
     routed: int,
     reachable: bool,
     health: str,
 ) -> dict[str, Any]:
     state, words = standing(traffic, spec=spec, arms=routed, reachable=reachable)
-    counts = {
-        **(traffic.counts if traffic else dict.fromkeys(APPLICATION_COUNTERS, 0)),
-        "hits": traffic.hits if traffic else 0,
-        "misses": traffic.misses if traffic else 0,
-    }
-    asked = counts["hits"] + counts["misses"]
+    counts = traffic.counts
     return {
         "name": spec.name,
         "url": page_at(Application, pk=spec.id),
@@ -278,21 +264,21 @@ def _application(
         "policy": spec.policy,
         "state": state,
         "slo_ms": spec.slo_ms,
-        "rate": traffic.rate if traffic else 0.0,
-        "p99_ms": traffic.p99_ms if traffic else None,
+        "rate": traffic.rate or 0.0,
+        "p99_ms": traffic.p99_ms,
         "counts": counts,
         "arms": arms,
         "text": {
             "state": words,
             "causes": _causes(traffic),
             "health": health,
-            "rate": formats.rate(traffic.rate if traffic else None),
-            "p50": formats.milliseconds(traffic.p50_ms if traffic else None),
-            "p99": formats.milliseconds(traffic.p99_ms if traffic else None),
+            "rate": formats.rate(traffic.rate),
+            "p50": formats.milliseconds(traffic.p50_ms),
+            "p99": formats.milliseconds(traffic.p99_ms),
             "slo": formats.milliseconds(spec.slo_ms),
-            "defaults": formats.share(_ratio(counts["defaults"], traffic.asked if traffic else 0)),
-            "late": formats.share(_ratio(traffic.missed, traffic.asked) if traffic else None),
-            "hits": formats.share(_ratio(counts["hits"], asked)),
+            "defaults": formats.share(_ratio(counts["defaults"], traffic.asked)),
+            "late": formats.share(_ratio(traffic.missed, traffic.asked)),
+            "hits": formats.share(_ratio(counts["hits"], counts["hits"] + counts["misses"])),
             "objective": f"{spec.slo_target * 100:g} % within {spec.slo_ms:g} ms",
         },
     }

@@ -74,20 +74,18 @@ def test_counts_and_rates_of_web_processes_add_up_and_the_slowest_one_counts() -
 
     traffic = combined([one, two], application="digits", arms=["svm:1"])
 
-    assert traffic is not None
     assert (traffic.counts["queries"], traffic.counts["defaults"], traffic.counts["late"]) == (
         200,
         2,
         4,
     )
-    assert (traffic.hits, traffic.misses) == (6, 2)
+    assert (traffic.counts["hits"], traffic.counts["misses"]) == (6, 2)
     assert (traffic.rate, traffic.p50_ms, traffic.p99_ms) == (40.0, 6.0, 40.0)
 
 
 def test_queries_that_ended_in_an_error_count_as_having_missed_the_objective() -> None:
     traffic = combined([document(errors=60, refused=60)], application="digits", arms=[])
 
-    assert traffic is not None
     assert (traffic.asked, traffic.missed) == (160, 62)
 
 
