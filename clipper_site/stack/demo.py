@@ -5,7 +5,7 @@ import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from clipper_site.stack.layout import Layout, write_private
 from clipper_site.stack.stack_readiness import Reply, ask
@@ -17,13 +17,6 @@ APPLICATION = "digits"
 QUESTIONS = (-2, -9, -43, -161)
 # What seeding writes for people, and for the questions.
 WRITTEN = {"api_key", "admin_user", "admin_password"}
-
-
-class Scan(NamedTuple):
-    """One handwritten digit: 64 grey values of 0 to 16, and what its writer meant."""
-
-    pixels: list[float]
-    digit: int
 
 
 def seed_once(layout: Layout, *, environment: Mapping[str, str]) -> bool:
@@ -52,15 +45,18 @@ def _known(layout: Layout) -> dict[str, Any]:
     return known
 
 
-def scans(positions: Sequence[int]) -> list[Scan]:
-    """Digits out of scikit-learn's file, read without importing scikit-learn: that takes 2 s."""
+def scans(positions: Sequence[int]) -> list[tuple[list[float], int]]:
+    """Return scans, 64 grey values of 0 to 16, each with the digit that its writer meant.
+
+    They are read from scikit-learn's file without importing scikit-learn: that takes 2 s.
+    """
     package = importlib.util.find_spec("sklearn")
     if package is None or not package.submodule_search_locations:
         raise StackError("scikit-learn isn't installed; run `make run` to set up .venv.")
     file = Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
     lines = gzip.decompress(file.read_bytes()).decode().splitlines()
     rows = ([float(value) for value in lines[position].split(",")] for position in positions)
-    return [Scan(pixels=row[:-1], digit=int(row[-1])) for row in rows]
+    return [(row[:-1], int(row[-1])) for row in rows]
 
 
 def ask_questions(layout: Layout) -> None:
@@ -73,15 +69,15 @@ def ask_questions(layout: Layout) -> None:
         say(f"The demo isn't asked: {error}")
         return
     replies = []
-    for scan in asked:
-        reply = ask(layout, path, body={"input": scan.pixels}, api_key=api_key)
+    for pixels, _ in asked:
+        reply = ask(layout, path, body={"input": pixels}, api_key=api_key)
         if reply.status != 200 or not isinstance(reply.body, dict):
             say(f"The demo application '{APPLICATION}' isn't there as it was: {reply.words()}")
             return
         replies.append(reply)
     say(f"Asking the application '{APPLICATION}' what some handwritten digits are:\n")
-    for scan, reply in zip(asked, replies, strict=True):
-        say(f"  a {scan.digit}: {_verdict(reply, digit=scan.digit)}")
+    for (_, digit), reply in zip(asked, replies, strict=True):
+        say(f"  a {digit}: {_verdict(reply, digit=digit)}")
 
 
 def _verdict(reply: Reply, *, digit: int) -> str:

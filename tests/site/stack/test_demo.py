@@ -25,9 +25,9 @@ def var(tmp_path: Path) -> Path:
 def test_the_scans_are_those_of_scikit_learn() -> None:
     digits = load_digits()
 
-    for position, scan in zip(demo.QUESTIONS, demo.scans(demo.QUESTIONS), strict=True):
-        assert scan.pixels == digits.data[position].tolist()
-        assert scan.digit == digits.target[position]
+    assert demo.scans(demo.QUESTIONS) == [
+        (digits.data[position].tolist(), digits.target[position]) for position in demo.QUESTIONS
+    ]
 
 
 def test_questions_carry_the_key_and_print_the_answers(
