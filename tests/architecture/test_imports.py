@@ -7,13 +7,13 @@ from functools import cache
 from pathlib import Path
 
 from tests.architecture.source import LAYERS, ROOT, contracts, module_name, modules
+from tests.interpreter import run_python
 
 # Whoever decides an answer or learns from one loads nothing that it doesn't count with.
 LIGHT = ("answers", "context_names", "policies", "receipts", "rewards")
 # They count with numpy, and are loaded where a policy needs them.
 HEAVIER = {
-    f"selection.policies.arithmetic.{name}"
-    for name in ("best_arm", "memory_choice", "ridge", "upper_bound")
+    f"selection.policies.arithmetic.{name}" for name in ("best_arm", "memory_choice", "ridge")
 }
 
 
@@ -80,15 +80,7 @@ def test_answers_and_policies_load_nothing_that_waits_or_talks() -> None:
 def test_the_console_is_loaded_where_it_is_checked_or_served_and_nowhere_else() -> None:
     """Without it workers start twice as fast, and commands, which need no Celery either."""
     environment = {"DJANGO_SETTINGS_MODULE": "clipper_site.settings", "DJANGO_SECRET_KEY": "k" * 50}
-    done = subprocess.run(
-        [sys.executable, "-c", SET_UP],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
+    done = run_python("-c", SET_UP, env=environment)
     assert (done.returncode, done.stdout.split()) == (0, ["[]", "console.admin"]), done.stderr
 
 
@@ -110,9 +102,7 @@ def names_below(places: Iterable[str]) -> set[str]:
 def loaded_by(names: Collection[str]) -> set[str]:
     """The top-level packages in a fresh interpreter that has imported these modules."""
     code = LOADING.format(names=sorted(names), ours=LAYERS)
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, timeout=150
-    )
-    loaded = {module.partition(".")[0] for module in run.stdout.decode().split()}
+    run = run_python("-c", code, check=True)
+    loaded = {module.partition(".")[0] for module in run.stdout.split()}
     assert loaded & set(LAYERS), f"{names} loads nothing of ours"
     return loaded

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from registry.models import Application
 from selection.feedback.persistence.drain import persist_feedback
 from selection.store.redis_keys import contexts_key, pack_vector, state_key
-from tests.browser.conftest import PHONE, SignIn
+from tests.browser.conftest import SignIn
 
 pytestmark = pytest.mark.browser
 
@@ -74,18 +74,3 @@ def test_a_context_is_reset_after_asking_and_the_log_says_who_did(
     persist_feedback(server_redis)
     page.reload()
     expect(page.get_by_test_id("resets")).to_contain_text("by owner")
-
-
-def test_everything_is_reset_on_a_phone_too(
-    sign_in: SignIn, owner: User, digits: Application, server_redis: redis.Redis
-) -> None:
-    for context in ("", "ann", "bob"):
-        learned(server_redis, digits, context, svm=0.0, forest=2.0)
-    page = sign_in(owner, theme="dark", viewport=PHONE)
-    page.goto(PAGE)
-    page.get_by_test_id("reset-all").click()
-    expect(page.get_by_test_id("forgets")).to_have_text("the global context and 2 of their own")
-    page.get_by_test_id("confirm").click()
-
-    expect(page.get_by_test_id("state")).to_contain_text("every arm is trusted alike")
-    assert server_redis.keys(f"{state_key(digits.pk, '')}*") == []

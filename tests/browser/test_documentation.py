@@ -58,12 +58,3 @@ def test_it_is_read_and_searched_without_a_network(
     assert len(requests.addresses) > 10
     outside = [url for url in requests.addresses if not url.startswith(live_server.url)]
     assert outside == []
-
-
-def test_the_theme_that_a_reader_chose_stays(read: Callable[..., Page]) -> None:
-    page = read(theme="light")
-    page.goto("/docs/")
-    page.get_by_title("Switch to the light theme").click()
-    page.get_by_title("Switch to the dark theme").click()
-    page.goto("/docs/reference/settings/")
-    assert page.evaluate("document.body.getAttribute('data-md-color-scheme')") == "slate"

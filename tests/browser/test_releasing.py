@@ -130,22 +130,6 @@ def test_after_a_roll_back_what_was_broken_is_not_the_one_suggested(
     assert str(model.live_version) == "svm:1"
 
 
-def test_the_live_version_is_scaled(
-    sign_in: SignIn, owner: User, make_version: MakeVersion
-) -> None:
-    version = make_version(live=True)
-    page = sign_in(owner)
-
-    page.goto(f"/admin/registry/model/{version.model_id}/change/")
-    page.get_by_test_id("scale").click()
-    page.get_by_test_id("replicas").fill("3")
-    page.get_by_test_id("confirm").click()
-
-    expect(page.get_by_text("svm:1 is to have 3 replicas.")).to_be_visible()
-    version.refresh_from_db()
-    assert version.replicas == 3
-
-
 def test_a_viewer_sees_versions_but_is_offered_no_deploy(
     sign_in: SignIn, viewer: User, make_version: MakeVersion
 ) -> None:

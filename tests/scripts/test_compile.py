@@ -1,8 +1,6 @@
 """`make compile` compiles only modules that mypyc doesn't silently change."""
 
 import ast
-import subprocess
-import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pytest
 
 from core import compiled
 from scripts import compile as compiling
+from tests.interpreter import run_python
 
 FILES = compiling.modules()
 
@@ -52,10 +51,7 @@ def test_nobody_inherits_from_what_is_compiled() -> None:
 def test_a_process_that_answers_loads_nothing_of_it_before_it_may_be_compiled() -> None:
     names = [file.removesuffix(".py").replace("/", ".") for file in FILES]
     code = "import sys, core.compiled; print(*sys.modules)"
-    told = subprocess.run(
-        [sys.executable, "-c", code], cwd=compiled.ROOT, capture_output=True, text=True, check=True
-    )
-    loaded = set(told.stdout.split())
+    loaded = set(run_python("-c", code, check=True).stdout.split())
     assert "core.compiled" in loaded
     assert not loaded & set(names)
 

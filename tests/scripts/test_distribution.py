@@ -1,10 +1,9 @@
 """Each of several processes imports the files that it runs, and reports every test in them."""
 
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.interpreter import run_python
+
 # Which process has imported it stands in the folder afterwards.
 IMPORTED = """
 import os
@@ -48,22 +47,8 @@ def test_each_file_is_imported_once_and_all_of_it_is_told(tmp_path: Path) -> Non
         (tmp_path / name).write_text(text)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  long: left out")
     ours = ["-p", "tests.distribution", "-p", "tests.long", "-p", "no:cacheprovider", "-n2"]
-    ran = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-c",
-            str(tmp_path / "pytest.ini"),
-            *ours,
-            tmp_path,
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    config = str(tmp_path / "pytest.ini")
+    ran = run_python("-m", "pytest", "-c", config, *ours, str(tmp_path), timeout_s=120.0)
 
     said = ran.stdout
     assert ran.returncode == 1, said + ran.stderr

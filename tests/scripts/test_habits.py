@@ -1,23 +1,17 @@
 """Habits of a commit and of continuous integration: the same checks by each way."""
 
 import re
-import subprocess
-import sys
 
 import yaml
 
 from clipper_site.stack.layout import ROOT
+from tests.interpreter import run_python
 
 CONFIG = ROOT / ".pre-commit-config.yaml"
 
 
 def test_a_commit_checks_what_make_check_checks() -> None:
-    checked = subprocess.run(
-        [sys.executable, "-m", "pre_commit", "validate-config", str(CONFIG)],
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    checked = run_python("-m", "pre_commit", "validate-config", str(CONFIG))
     assert checked.returncode == 0, checked.stderr
     (repository,) = yaml.safe_load(CONFIG.read_text())["repos"]
     assert repository["repo"] == "local"

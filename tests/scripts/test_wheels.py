@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 import zipfile
 from email.parser import HeaderParser
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from clipper_client import __version__
 from clipper_site.stack.layout import ROOT
 from core.version import VERSION
+from tests.interpreter import run_python
 
 # Folders whose files all belong into the server's wheel, by where they are in it.
 SHIPPED = {
@@ -38,10 +38,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build(project: Path) -> zipfile.ZipFile:
     """Build a wheel as `python -m build` does, with what is installed here."""
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(project / "dist")]
-    done = subprocess.run(
-        [*command, str(project)], capture_output=True, text=True, timeout=150, check=False
-    )
+    options = ("--no-isolation", "--outdir", str(project / "dist"))
+    done = run_python("-m", "build", *options, str(project))
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     (wheel,) = (project / "dist").glob("*.whl")
     return zipfile.ZipFile(wheel)
@@ -87,15 +85,7 @@ print(settings.CLIPPER_VAR)
     env = {"PYTHONPATH": str(tmp_path / "site"), "DJANGO_SETTINGS_MODULE": "clipper_site.settings"}
     env |= {"DJANGO_SECRET_KEY": "k" * 50, "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     (tmp_path / "elsewhere/var").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", script],
-        cwd=tmp_path / "elsewhere",
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    done = run_python("-P", "-c", script, cwd=tmp_path / "elsewhere", env=env)
     site = tmp_path / "site/clipper_site"
     assert done.stdout.splitlines() == [
         str(site / "templates/console/release.html"),

@@ -3,13 +3,14 @@
 import os
 import runpy
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from django.core.checks import run_checks
 from django.test import override_settings
+
+from tests.interpreter import run_python
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "k" * 30 + "0123456789abcdefghijklmnop"
@@ -19,15 +20,7 @@ def run(
     *arguments: str, var: Path, timeout_s: float = 150.0, **settings: str
 ) -> subprocess.CompletedProcess[str]:
     """Run Python with these settings and no others; "" takes one away."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env=environment(var=var, **settings),
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
+    return run_python(*arguments, timeout_s=timeout_s, env=environment(var=var, **settings))
 
 
 def check(*, var: Path, **settings: Any) -> subprocess.CompletedProcess[str]:

@@ -1,10 +1,8 @@
 """Each kind of web process loads what it serves, and those that answer queries little else."""
 
 import os
-import subprocess
-import sys
 
-from clipper_site.stack.layout import ROOT
+from tests.interpreter import run_python
 
 # What draws pages, describes or checks what comes to the management API, sends tasks, or trains.
 # Django's models themselves load django.template, by way of its forms.
@@ -35,15 +33,8 @@ LOADED = "import sys, {module}; print(*sys.modules)"
 
 
 def loaded_by(module: str) -> set[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", LOADED.format(module=module)],
-        cwd=ROOT,
-        env={**os.environ, "DJANGO_SECRET_KEY": "k" * 50},
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=True,
-    )
+    environment = os.environ | {"DJANGO_SECRET_KEY": "k" * 50}
+    done = run_python("-c", LOADED.format(module=module), env=environment, check=True)
     return set(done.stdout.split())
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from clipper_site.stack.layout import ROOT
 from clipper_site.stack.processes import MARK, end_all, note_session, orphans_of, processes_of
+from tests.interpreter import run_python
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -116,17 +117,9 @@ EVENT += f" eventname:PROCESS_STATE_EXITED\n{PAYLOAD}"
 
 
 def test_each_event_is_acknowledged_and_the_next_one_awaited(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "clipper_site.stack.processes"],
-        cwd=ROOT,
-        env={**os.environ, "CLIPPER_VAR": str(tmp_path)},
-        input=EVENT * 2,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        start_new_session=True,
-    )
+    environment = os.environ | {"CLIPPER_VAR": str(tmp_path)}
+    module = "clipper_site.stack.processes"
+    done = run_python("-m", module, env=environment, input=EVENT * 2, start_new_session=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "READY\nRESULT 2\nOKREADY\nRESULT 2\nOKREADY\n"
 
