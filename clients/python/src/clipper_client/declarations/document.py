@@ -1,6 +1,5 @@
 """The file: YAML, of which the client checks the shape, and the server the values."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import yaml
 from msgspec import UNSET, UnsetType
 
 from clipper_client.clipper_error import ClipperError
+from clipper_client.operations.releases import digest_of
 
 T = TypeVar("T")
 # A version that lives behind HTTP: what says where it is takes the artifact's place.
@@ -72,8 +72,7 @@ class DeclaredVersion:
         if self.artifact is None:
             return self.digest
         try:
-            with self.artifact.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return digest_of(self.artifact)
         except OSError as error:
             raise _wrong(f"version {self.version}: can't read {self.artifact}: {error}") from error
 

@@ -83,16 +83,13 @@ class Scoring:
         start, outputs = self._done, part.outputs
         for row in part.failed:
             at = start + row.index
-            outputs[row.index] = self._failure(at, row)
+            error = ClipperError(row.error, code=row.code, details={"row": at})
+            outputs[row.index] = error
+            if self._errors == "raise":
+                self._failed.append(at)
+                self._first_error = self._first_error or error
         self._done += len(outputs)
         return outputs
-
-    def _failure(self, at: int, row: Rejection) -> ClipperError:
-        error = ClipperError(row.error, code=row.code, details={"row": at})
-        if self._errors == "raise":
-            self._failed.append(at)
-            self._first_error = self._first_error or error
-        return error
 
     def _pieces(self) -> Iterator[list[Any]]:
         """Yield the rows in pieces, of the size that is right by then; large rows aren't held."""

@@ -60,7 +60,7 @@ class Deployment:
     async def done(self) -> Release:
         if self.app is not None:
             await self._check_application(self.app)
-        if _is_url(self.model):
+        if isinstance(self.model, str) and self.model.startswith(("http://", "https://")):
             known = await self._model()
             version = await self._register_remote(known)
         else:
@@ -146,14 +146,19 @@ class Deployment:
         framed = is_frame(self.example) or (columns and bool(saved.requirements))
         names = [*saved.requirements, *(["pandas"] if framed else [])]
         if self.requirements is not None:
-            found["requirements"] = _lines(self.requirements)
+            lines = self.requirements
+            found["requirements"] = lines if isinstance(lines, str) else "\n".join(lines)
         elif saved.written is not None or names:
             found["requirements"] = captured(names) if saved.written is None else saved.written
         found["requires_python"] = saved.requires_python or None
         found["example"] = self._example().decode() or None
         found["method"] = None if saved.has_method else self.method
         found |= {"replicas": self.replicas, **self.fields}
-        return {name: text_of(value) for name, value in found.items() if value is not None}
+        return {
+            name: value if isinstance(value, str) else encoded(value).decode()
+            for name, value in found.items()
+            if value is not None
+        }
 
     def _example(self) -> bytes:
         """Return the example's first input as JSON; b"" if the server takes no such large one."""
@@ -203,20 +208,8 @@ def _saved_as(path: Path, *, artifact: Path, runtime: str) -> Saved:
     )
 
 
-def _is_url(model: Any) -> bool:
-    return isinstance(model, str) and model.startswith(("http://", "https://"))
-
-
-def text_of(value: Any) -> str:
-    return value if isinstance(value, str) else encoded(value).decode()
-
-
 def _next_number(versions: Iterable[str]) -> int:
     return 1 + max((int(name) for name in versions if name.isascii() and name.isdigit()), default=0)
-
-
-def _lines(requirements: str | Iterable[str]) -> str:
-    return requirements if isinstance(requirements, str) else "\n".join(requirements)
 
 
 def _runtime_of(folder: Path) -> str:

@@ -12,7 +12,7 @@ from clipper_client.answers import Release, parsed
 from clipper_client.clipper_error import ClipperError
 from clipper_client.inputs import encoded
 from clipper_client.options import model_path
-from clipper_client.transport.remote_server import Server, Upload, settled
+from clipper_client.transport.remote_server import Server, settled
 
 PIECES_FROM = 8 << 20  # sending less once more costs little
 PIECE_BYTES = 2 << 20  # as much as the server takes in one request
@@ -20,14 +20,14 @@ PIECE_BYTES = 2 << 20  # as much as the server takes in one request
 
 async def uploaded(server: Server, name: str, file: Path, *, fields: Mapping[str, str]) -> Any:
     """Make a version of a model, with this file as its artifact and these fields of the form."""
-    upload = Upload(fields=fields, file=file)
+    path = f"{model_path(name, 'versions')}/"
     size = await server.work(lambda: file.stat().st_size)
     if size >= PIECES_FROM:
         digest = await server.work(lambda: digest_of(file))
         await _send_pieces(server, file, digest=digest, size=size)
-        upload = Upload(fields={**fields, "sha256": digest})
-    path = f"{model_path(name, 'versions')}/"
-    return await server.json("POST", path, upload=upload, repeatable=False)
+        form = {**fields, "sha256": digest}
+        return await server.json("POST", path, form=form, repeatable=False)
+    return await server.json("POST", path, form=fields, file=file, repeatable=False)
 
 
 async def _send_pieces(server: Server, file: Path, *, digest: str, size: int) -> None:

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from inspect import isawaitable
 from itertools import count
 from pathlib import Path
@@ -75,28 +74,21 @@ NOTHING_BEGUN = ("saturated", "not_ready", "process_away")
 JSON = {"content-type": "application/json"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
-    """A multipart form with one file or none; nothing at all without fields."""
-
-    fields: Mapping[str, str] = field(default_factory=dict)
-    file: Path | None = None
-
-    @contextmanager
-    def opened(self) -> Iterator[dict[str, Any]]:
-        """Yield the arguments of httpx; the file is open meanwhile."""
-        # Nothing may happen for two minutes between two pieces.
-        timeout = httpx.Timeout(120.0, connect=CONNECT_S)
-        if not self.fields:
-            yield {}
-        elif self.file is None:
-            # A form without a file would be sent in another encoding.
-            parts = [(name, (None, value)) for name, value in self.fields.items()]
-            yield {"files": parts, "timeout": timeout}
-        else:
-            with self.file.open("rb") as file:
-                files = {"artifact": (self.file.name, file, "application/octet-stream")}
-                yield {"data": dict(self.fields), "files": files, "timeout": timeout}
+@contextmanager
+def _opened(form: Mapping[str, str], file: Path | None) -> Iterator[dict[str, Any]]:
+    """Yield httpx's arguments for a multipart form, if there is one; its file is open meanwhile."""
+    # Nothing may happen for two minutes between two pieces.
+    timeout = httpx.Timeout(120.0, connect=CONNECT_S)
+    if not form:
+        yield {}
+    elif file is None:
+        # A form without a file would be sent in another encoding.
+        parts = [(name, (None, value)) for name, value in form.items()]
+        yield {"files": parts, "timeout": timeout}
+    else:
+        with file.open("rb") as opened:
+            files = {"artifact": (file.name, opened, "application/octet-stream")}
+            yield {"data": dict(form), "files": files, "timeout": timeout}
 
 
 class Server(ABC):
@@ -125,7 +117,8 @@ class Server(ABC):
         path: str,
         *,
         body: bytes | None = None,
-        upload: Upload | None = None,
+        form: Mapping[str, str] | None = None,
+        file: Path | None = None,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool = True,
@@ -148,8 +141,8 @@ class Server(ABC):
         retries = self._retries + MORE_RETRIES * patient
         for attempt in count():
             try:
-                with self.address.failures(), (upload or Upload()).opened() as files:
-                    response = await self._send(arguments | files)
+                with self.address.failures(), _opened(form or {}, file) as upload:
+                    response = await self._send(arguments | upload)
                 if response.is_success:
                     return response
                 raise refusal(response)
