@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,7 +93,6 @@ def make() -> None:
     if not compiled.fault(folder) and not import_fault(folder):
         print(f"compile: {folder.relative_to(compiled.ROOT)} is there already")
         return
-    check_headers()
     with TemporaryDirectory(dir=compiled.BUILDS, prefix=".") as made:
         build(modules(), into=Path(made))
         put_to_use(Path(made) / "modules", digest=digest)
@@ -128,16 +126,6 @@ def import_fault(folder: Path) -> str:
     )
     lines = done.stderr.strip().splitlines()
     return (lines or [f"it ends with {done.returncode}"])[-1] if done.returncode else ""
-
-
-def check_headers() -> None:
-    header = Path(sysconfig.get_paths()["include"]) / "Python.h"
-    if not header.exists():
-        version = sysconfig.get_python_version()
-        sys.exit(
-            f"compile: {header} is missing; install the headers of Python {version}:"
-            f" sudo apt-get install --no-install-recommends python{version}-dev"
-        )
 
 
 def build(files: list[str], *, into: Path) -> None:

@@ -52,6 +52,7 @@ def environment_of(
     slots = cpu_slots(memory=total_bytes(), cores=os.cpu_count() or 1)
     defaults = DEFAULTS | {"CLIPPER_CPU_SLOTS": str(slots)}
     chosen = {name: base.get(name) or default for name, default in defaults.items()}
+    console_port = chosen["CLIPPER_CONSOLE_PORT"]
     return {
         **base,
         **chosen,
@@ -67,16 +68,14 @@ def environment_of(
         "CLIPPER_PYTHON": sys.executable,
         # No worker for no slots.
         "CLIPPER_GPU_WORKER": "false" if chosen["CLIPPER_GPU_SLOTS"].strip("0") == "" else "true",
-        "CLIPPER_CONSOLE_LISTENS": _console_listens(layout, port=chosen["CLIPPER_CONSOLE_PORT"]),
+        # The console listens on a port too if it has one.
+        "CLIPPER_CONSOLE_LISTENS": f"--listen http-port={layout.host}:{console_port}"
+        if console_port.strip("0")
+        else "",
         "CLIPPER_REDIS_OURS": "true" if ours else "false",
         # Never started without a server of ours, but supervisord.conf must still be complete.
         "CLIPPER_REDIS_SERVER": str(redis_server or "the one of REDIS_URL"),
     }
-
-
-def _console_listens(layout: Layout, *, port: str) -> str:
-    """Return the option by which the console listens on a port too; "" where it has none."""
-    return f"--listen http-port={layout.host}:{port}" if port.strip("0") else ""
 
 
 def write_environment_script(layout: Layout, *, environment: Mapping[str, str]) -> None:

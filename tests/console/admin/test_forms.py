@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from registry import services
 from registry.models import ApiKey, Application, Model, ModelVersion, Route
 from registry.services import Actor
+from tests.people import staff
 from tests.registry.conftest import go_live
 from tests.registry.forms import application_fields, version_fields
 
@@ -20,13 +20,9 @@ RUNS = version_fields()
 
 
 @pytest.fixture
-def uploader(client: Client) -> Client:
+def uploader() -> Client:
     """May upload versions, but not let them load pickle."""
-    user = User.objects.create_user("uploader", is_staff=True)
-    codes = ("add_modelversion", "view_modelversion", "view_model")
-    user.user_permissions.set(Permission.objects.filter(codename__in=codes))
-    client.force_login(user)
-    return client
+    return staff("add_modelversion", "view_modelversion", "view_model")
 
 
 def upload(svm: Model, **fields: Any) -> dict[str, Any]:
@@ -103,11 +99,8 @@ def test_an_application_whose_objective_was_left_out_of_the_form_is_refused(owne
     assert not Application.objects.exists()
 
 
-def test_whoever_may_add_an_application_states_its_objective(client: Client) -> None:
-    user = User.objects.create_user("clerk", is_staff=True)
-    codes = ("add_application", "view_application")
-    user.user_permissions.set(Permission.objects.filter(codename__in=codes))
-    client.force_login(user)
+def test_whoever_may_add_an_application_states_its_objective() -> None:
+    client = staff("add_application", "view_application")
     client.post("/admin/registry/application/add/", application_form())
 
     assert Application.objects.get().slo.latency_ms == 50.0
@@ -184,19 +177,14 @@ def test_only_those_who_may_see_releases_can_follow_one(client: Client, v1: Mode
     url = f"/admin/registry/release/{release.pk}/progress.json"
     assert client.get(url).status_code == 302
 
-    client.force_login(User.objects.create_user("nobody", is_staff=True))
-    assert client.get(url).json()["code"] == "forbidden"
+    assert staff().get(url).json()["code"] == "forbidden"
 
 
 def test_the_scope_manage_is_offered_only_to_superusers(owner: Client) -> None:
     url = "/admin/registry/apikey/add/"
     assert "can_manage" in owner.get(url).content.decode()
 
-    user = User.objects.create_user("clerk", is_staff=True)
-    codes = ("add_apikey", "change_apikey", "view_apikey")
-    user.user_permissions.set(Permission.objects.filter(codename__in=codes))
-    clerk = Client()
-    clerk.force_login(user)
+    clerk = staff("add_apikey", "change_apikey", "view_apikey")
     assert "can_manage" not in clerk.get(url).content.decode()
     clerk.post(url, {"name": "app", "can_predict": "on", "can_manage": "on"})
 

@@ -4,25 +4,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
 from registry import services
 from registry.models import ApiKey, Application
+from tests.people import staff
 from tests.registry.conftest import BY
 
 pytestmark = pytest.mark.django_db
 
 PAST = timezone.now() - timedelta(days=1)
-
-
-def member(*codes: str) -> Client:
-    user = User.objects.create_user("clerk", password="x", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=codes))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def expired(*scopes: str, **options: Any) -> ApiKey:
@@ -39,7 +32,7 @@ def test_a_key_is_revived_only_by_those_who_may_make_one(
     scope: str, options: dict[str, Any], revived: bool
 ) -> None:
     key = expired(scope, **options)
-    clerk = member("change_apikey", "view_apikey")
+    clerk = staff("change_apikey", "view_apikey")
     clerk.post(f"/admin/registry/apikey/{key.pk}/change/", {"name": "renamed"})
     key.refresh_from_db()
     assert (key.name, key.is_active) == (("renamed", True) if revived else ("app", False))
@@ -53,7 +46,7 @@ def test_a_superuser_revives_a_key_that_manages(admin_client: Client) -> None:
 
 
 def test_whoever_edits_people_makes_nobody_more_than_they_were() -> None:
-    clerk = member("change_user", "view_user")
+    clerk = staff("change_user", "view_user")
     user = User.objects.get(username="clerk")
     form = {"username": "clerk", "is_active": "on", "is_staff": "on", "is_superuser": "on"}
     clerk.post(f"/admin/auth/user/{user.pk}/change/", form)
@@ -67,14 +60,14 @@ def test_an_application_with_routes_is_deleted_only_by_those_who_may_delete_rout
 ) -> None:
     codes = ["view_application", "delete_application"] + ([] if alone else ["delete_route"])
     form = {"post": "yes"}
-    answer = member(*codes).post(f"/admin/registry/application/{digits.pk}/delete/", form)
+    answer = staff(*codes).post(f"/admin/registry/application/{digits.pk}/delete/", form)
     assert answer.status_code == (403 if alone else 302)
     assert Application.objects.filter(pk=digits.pk).exists() == alone
 
 
 @pytest.mark.parametrize("page", ["change", "password", "delete"])
 def test_a_superuser_is_changed_by_superusers_alone(admin_user: User, page: str) -> None:
-    clerk = member("change_user", "view_user", "delete_user")
+    clerk = staff("change_user", "view_user", "delete_user")
     assert clerk.post(f"/admin/auth/user/{admin_user.pk}/{page}/", {"post": "yes"}).status_code in (
         403,
         404,

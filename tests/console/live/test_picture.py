@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import redis
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.test import Client
 
 from console.live.picture import combined, picture, process_rows, standing
@@ -17,6 +17,7 @@ from registry.models import Model
 from registry.releases.control import KEPT_S, KEY, note_round
 from serving.metrics.published import APPLICATION_COUNTERS, WEBS, Metrics
 from serving.testing import application_spec
+from tests.people import staff
 from tests.redis_server import fresh_redis_client
 
 
@@ -192,14 +193,11 @@ def test_a_row_that_is_left_out_is_said_at_the_head_of_the_page(
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("server_redis")
-def test_staff_get_the_live_picture_as_json(client: Client, server_redis: redis.Redis) -> None:
+def test_staff_get_the_live_picture_as_json(server_redis: redis.Redis) -> None:
     note_round(server_redis)
     Model.objects.create(name="svm", input_type="doubles")
-    viewer = User.objects.create_user("someone", is_staff=True)
-    viewer.user_permissions.add(Permission.objects.get(codename="view_modelversion"))
-    client.force_login(viewer)
 
-    live = client.get("/admin/live.json").json()
+    live = staff("view_modelversion").get("/admin/live.json").json()
 
     assert live["problem"] == ""
     assert live["web"]["text"]["processes"] == "0"

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django.fixtures import Settings
 
 from registry.models import Application
 from selection.store.redis_keys import contexts_key, state_key
+from tests.people import staff
 from tests.redis_server import fresh_redis_client
+
+pytestmark = pytest.mark.usefixtures("digits")
 
 PAGE = "/admin/applications/digits/contexts/"
 
@@ -64,9 +66,9 @@ def test_strangers_are_asked_to_sign_in_and_unknown_names_are_not_found(
 
 
 def test_who_may_not_change_applications_resets_nothing(
-    client: Client, server_redis: redis.Redis, digits: Application
+    server_redis: redis.Redis, digits: Application
 ) -> None:
-    client.force_login(User.objects.create_user("viewer", password="x", is_staff=True))
+    client = staff()
     server_redis.hset(state_key(digits.pk, ""), "t", "1")
     assert client.get(PAGE).status_code == 403
     assert client.post(f"{PAGE}reset/?all=1").status_code == 403

@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 import pytest
 import redis
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from pytest_django.fixtures import Settings
@@ -25,6 +24,7 @@ from serving.cluster.host_environments import (
 )
 from serving.environments.spec import environment_of
 from serving.environments.store import Environments
+from tests.people import staff
 from tests.redis_server import fresh_redis_client
 from tests.serving.environments.wheels import make_wheel, needs, offline
 
@@ -187,8 +187,8 @@ def test_a_version_s_page_says_which_it_runs_in(
     assert "the stack&#x27;s own" in owner.get(address).content.decode()
 
 
-def test_staff_without_the_permission_see_and_remove_nothing(client: Client, digest: str) -> None:
-    client.force_login(User.objects.create_user("stranger", is_staff=True))
+def test_staff_without_the_permission_see_and_remove_nothing(digest: str) -> None:
+    client = staff()
     assert client.get(PAGE).status_code == 403
     assert client.post(PAGE, {"digest": digest}).status_code == 403
     assert client.get(f"{API}/").status_code == 403

@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from console.pages.monitoring import arm_shown
 from registry import services
 from registry.models import Application
 from selection.models import SelectionSnapshot
+from tests.people import staff
 
 PAGE = "/admin/applications/digits/monitoring/"
 DATA = "/admin/applications/digits/monitoring.json"
@@ -24,14 +24,6 @@ def digits() -> Application:
     return services.create_application(
         name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM
     )
-
-
-def staff(*permissions: str) -> Client:
-    user = User.objects.create_user("grace", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def test_it_is_for_staff_who_may_view_applications(digits: Application) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import redis
-from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django.fixtures import Settings
@@ -15,6 +14,7 @@ from registry import services
 from registry.models import Application, Model, ModelVersion
 from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.container.failures.recent_failures import Failure
+from tests.people import staff
 from tests.redis_server import fresh_redis_client
 
 TRACEBACK = 'Traceback:\n  File "predictor.py", line 3, in <module>\nValueError: <b>no</b>'
@@ -34,12 +34,6 @@ def version(db: None, server_redis: redis.Redis, settings: Settings, tmp_path: P
     ErrorLog(server_redis).add(version.pk, [failure], phase=Phase.SERVE, replica="abc")
     (tmp_path / "svm@2@abc.log").write_text("loading\n<i>slow</i>\n")
     return version
-
-
-@pytest.fixture
-def stranger(client: Client) -> Client:
-    client.force_login(User.objects.create_user("stranger", is_staff=True))
-    return client
 
 
 def test_the_errors_of_a_version_are_listed(owner: Client) -> None:
@@ -72,10 +66,8 @@ def test_what_is_not_there_is_not_found(owner: Client, url: str) -> None:
 @pytest.mark.parametrize(
     "url", [f"{API}/errors", f"{API}/log", "/api/v1/replicas/abc/log", "/admin/versions/{}/errors/"]
 )
-def test_nobody_reads_it_without_the_permission(
-    stranger: Client, version: ModelVersion, url: str
-) -> None:
-    assert stranger.get(url.format(version.pk)).status_code == 403
+def test_nobody_reads_it_without_the_permission(version: ModelVersion, url: str) -> None:
+    assert staff().get(url.format(version.pk)).status_code == 403
     assert Client().get(url.format(version.pk)).status_code in (302, 401)
 
 
