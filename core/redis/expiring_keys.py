@@ -5,12 +5,9 @@ Only Redis' own clock takes part: hosts whose clocks differ agree on who lives.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, cast
-
-import msgspec
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     import redis
@@ -19,10 +16,6 @@ if TYPE_CHECKING:
     import redis.client
 
     Pipe = redis.client.Pipeline | redis.asyncio.client.Pipeline
-
-Record = TypeVar("Record")
-
-logger = logging.getLogger(__name__)
 
 # In one step, so that no id is dropped that is written in between.
 FORGET_SCRIPT = """
@@ -65,18 +58,6 @@ class ExpiringKeys:
 
     def _keys(self, ids: Iterable[bytes]) -> list[str]:
         return [self.prefix + key_id.decode() for key_id in ids]
-
-
-def understood(
-    texts: Iterable[bytes], *, decoder: msgspec.json.Decoder[Record], what: str
-) -> Iterator[Record]:
-    """Decode these; `what` names in the log one that can't be."""
-    for text in texts:
-        try:
-            yield decoder.decode(text)
-        except msgspec.MsgspecError as error:
-            # Written by another release of Clipper: it expires by itself.
-            logger.warning("%s not understood: %s", what, error)
 
 
 def _there(texts: object) -> list[bytes]:

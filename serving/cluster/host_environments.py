@@ -27,8 +27,6 @@ from serving.environments.spec import environment_of
 from serving.environments.store import Environments, HeldEnvironment, KeptEnvironment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import redis.asyncio
 
 # By a host's name: what it keeps. It doesn't expire: one that is down for a while still has them.
@@ -146,7 +144,7 @@ def publish(client: redis.Redis, environments: Environments) -> None:
 def read_hosts(client: redis.Redis) -> list[HostEnvironments]:
     """Return the environments of each host, in the order of their names."""
     found = cast("dict[bytes, bytes]", client.hgetall(HOSTS_KEY))
-    return sorted(_understood(found.values()), key=lambda said: said.host)
+    return sorted(map(_decoder.decode, found.values()), key=lambda said: said.host)
 
 
 async def read_numbers_async(client: redis.asyncio.Redis) -> dict[str, float]:
@@ -155,7 +153,10 @@ async def read_numbers_async(client: redis.asyncio.Redis) -> dict[str, float]:
     said = cast("dict[bytes, bytes]", await client.hgetall(HOSTS_KEY))
     numbers = {name.decode(): float(count) for name, count in counts.items()}
     there = [
-        kept for host in _understood(said.values()) for kept in host.environments if not kept.error
+        kept
+        for host in map(_decoder.decode, said.values())
+        for kept in host.environments
+        if not kept.error
     ]
     return numbers | {
         "seconds": numbers.pop(MILLISECONDS, 0.0) / 1000,
@@ -168,12 +169,6 @@ def read_log(client: redis.Redis, digest: str) -> str:
     """Return the output of the last build of an environment, "" if it isn't kept any more."""
     text = cast("bytes | None", client.get(LOG_KEY + digest))
     return "" if text is None else text.decode(errors="replace")
-
-
-def _understood(texts: Iterable[bytes]) -> Iterable[HostEnvironments]:
-    for text in texts:
-        with suppress(msgspec.MsgspecError):  # another release of Clipper wrote it
-            yield _decoder.decode(text)
 
 
 def _publish_build(environments: Environments, *, digest: str, counts: dict[str, int]) -> None:

@@ -10,8 +10,6 @@ from redis.asyncio import Redis
 
 logger = logging.getLogger(__name__)
 
-SHARE_FOR_TRAFFIC = 0.9
-
 
 class RedisMemory(NamedTuple):
     """Memory of Redis and its limit, in bytes (0: none)."""
@@ -22,7 +20,7 @@ class RedisMemory(NamedTuple):
     @property
     def is_short(self) -> bool:
         """Return whether what is left is for heartbeats and tasks alone."""
-        return 0 < self.max_bytes * SHARE_FOR_TRAFFIC <= self.used_bytes
+        return 0 < self.max_bytes * 0.9 <= self.used_bytes
 
     def words(self) -> str:
         """Say what is wrong; "" if nothing is."""

@@ -15,11 +15,6 @@ from serving.rpc.frames.hello import Hello, decode_hello
 from serving.rpc.tcp.credentials import Authentication, Credentials
 from serving.rpc.text import safe_text
 
-# Over TCP that includes authentication, for which a replica has to finish its batch.
-CONNECT_TIMEOUT_S = 5.0
-HELLO_TIMEOUT_S = 5.0
-# The probe waits behind batches of other web processes, for as long as one may take.
-PROBE_TIMEOUT_S = 60.0
 # A batch without inputs, which goes to the loop that runs the model and back.
 PROBE_REQUEST = 0
 PROBE = encode_predict(PROBE_REQUEST, ())
@@ -156,11 +151,13 @@ class _Link:
                 on_frame=self._on_frame,
                 on_lost=self._on_lost,
                 on_writable=self._on_writable,
-                timeout=CONNECT_TIMEOUT_S,
+                # Over TCP with authentication, for which a replica has to finish its batch.
+                timeout=5.0,
                 authentication=authentication,
             )
-            await _in_time(self._greeted, seconds=HELLO_TIMEOUT_S, what="no HELLO")
-            await _in_time(self._answered, seconds=PROBE_TIMEOUT_S, what="no answer")
+            await _in_time(self._greeted, seconds=5.0, what="no HELLO")
+            # The probe waits behind batches of other web processes, for as long as one may take.
+            await _in_time(self._answered, seconds=60.0, what="no answer")
         except RpcError as error:
             self._owner.failed(self._id, error)
             if isinstance(error.__cause__, ProtocolError):

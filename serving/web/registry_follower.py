@@ -37,9 +37,6 @@ LOOK_S = 1.0
 WHOLE_LOOK_S = 60.0
 # Changes applied at once: about a millisecond of the loop.
 SLICE = 40
-# A caller who asks for something unknown waits this long for a look; these are so far apart.
-CATCH_UP_S = 1.0
-LOOKS_APART_S = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -134,9 +131,9 @@ class RegistryFollower:
         """Wait for a look that begins after now, for a moment at most."""
         wanted = self._begun + 1
         with suppress(TimeoutError):
-            async with asyncio.timeout(CATCH_UP_S):
+            async with asyncio.timeout(1.0):
                 while self._ended < wanted:
-                    pause_s = max(0.0, self._looked_at + LOOKS_APART_S - monotonic())
+                    pause_s = max(0.0, self._looked_at + 0.05 - monotonic())
                     asyncio.get_running_loop().call_later(pause_s, self._wake.set)
                     await asyncio.wait([self.next_look])
 

@@ -30,7 +30,7 @@ from serving.cluster.host import host_id
 from serving.cluster.membership.directory import REPLICAS_CHANNEL, read_directory
 from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.membership.seals import Refusals, Seal
-from serving.cluster.membership.views import VIEW_INTERVAL_S, WebView, publish_view, withdraw_view
+from serving.cluster.membership.views import WebView, publish_view, withdraw_view
 from serving.engine.engine import Engine, EngineSpec
 from serving.metrics.event_loop import LoopWatch
 from serving.metrics.published import Metrics, Reading, publish
@@ -43,10 +43,6 @@ from serving.web.links import ReplicaLinks
 from serving.web.registry_follower import RegistryFollower, RegistrySource
 from serving.web.served_registry import ServedRegistry
 from serving.web.upkeep import keep, listen
-
-READ_TIMEOUT_S = 10.0
-# So long a notice of a new key, and the look that it leads to, may take.
-NOTICE_S = 0.3
 
 logger = logging.getLogger(__name__)
 
@@ -168,7 +164,7 @@ class Runtime:
                 ),
                 (
                     "runtime.view",
-                    keep(self._publish_view, changed=self._view_changed, poll_s=VIEW_INTERVAL_S),
+                    keep(self._publish_view, changed=self._view_changed),
                 ),
                 ("runtime.metrics", keep(self._publish_metrics, changed=asyncio.Event())),
                 ("runtime.lag", self.loop_watch.run()),
@@ -191,7 +187,7 @@ class Runtime:
         await self.redis.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def in_thread(self, work: Callable[[], Any], *, seconds: float = READ_TIMEOUT_S) -> Any:
+    async def in_thread(self, work: Callable[[], Any], *, seconds: float = 10.0) -> Any:
         """Run blocking database work beside the loop, for at most `seconds`."""
         async with asyncio.timeout(seconds):
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -208,7 +204,8 @@ class Runtime:
 
     async def _await_notice(self) -> None:
         """Wait a moment for the next look: strangers without a key must not cause one."""
-        await asyncio.wait([self.registry.next_look], timeout=NOTICE_S)
+        # So long a notice of a new key, and the look that it leads to, may take.
+        await asyncio.wait([self.registry.next_look], timeout=0.3)
 
     # --- keeping up ---------------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ from serving.web.runtime import Runtime
 
 # A link takes milliseconds, or as long as a batch where the replica is at one.
 REACH_S = 10.0
-READ_AT_ONCE = 64
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +69,8 @@ async def _read_learned(runtime: Runtime) -> None:
     applications = runtime.snapshot.applications.values()
     asked = [(each, runtime.router.arms(each).weights) for each in applications]
     known = [(application, arms) for application, arms in asked if arms]
-    for first in range(0, len(known), READ_AT_ONCE):
-        some = known[first : first + READ_AT_ONCE]
+    for first in range(0, len(known), 64):
+        some = known[first : first + 64]
         for application, arms in some:
             runtime.store.peek(application, context=GLOBAL_CONTEXT, arms=arms)
         await runtime.store.refresh([(application.id, GLOBAL_CONTEXT) for application, _ in some])

@@ -14,14 +14,12 @@ RETRY_PAUSE_S = 0.5
 logger = logging.getLogger(__name__)
 
 
-async def keep(
-    refresh: Callable[[], Awaitable[None]], *, changed: asyncio.Event, poll_s: float = 1.0
-) -> None:
-    """Refresh on every change and every `poll_s`; a failure is logged once and tried again."""
+async def keep(refresh: Callable[[], Awaitable[None]], *, changed: asyncio.Event) -> None:
+    """Refresh on every change and each second; a failure is logged once and tried again."""
     failing = False
     while True:
         try:
-            async with asyncio.timeout(poll_s):
+            async with asyncio.timeout(1.0):
                 await changed.wait()
         except TimeoutError:
             pass

@@ -21,6 +21,6 @@ class Ages:
         return max(0.0, now - self._since.setdefault(name, now))
 
 
-def in_steps(seconds: float, *, of: int) -> int:
-    """Round down, so that what is written each second is news only now and then."""
-    return int(seconds // of) * of
+def in_steps(seconds: float) -> int:
+    """Round down to five seconds, so that what is written each second is seldom news."""
+    return int(seconds // 5) * 5

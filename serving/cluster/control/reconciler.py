@@ -44,8 +44,6 @@ from serving.cluster.queues import queue_at
 if TYPE_CHECKING:
     import redis
 
-# A version stays warm for this long, again and again, while the one that replaced it isn't ready.
-FALLBACK_KEPT_S = 60.0
 # A record whose seal doesn't fit is shown for this long.
 REFUSED_KEPT_S = 60.0
 
@@ -225,14 +223,14 @@ class Reconciler:
                 views=views,
             )
         ]
-        ending = moment + timedelta(seconds=FALLBACK_KEPT_S / 2)
+        ending = moment + timedelta(seconds=30)
         expiring = [
             version.pk
             for version in fallbacks
             if version.warm_until and version.warm_until < ending
         ]
         if expiring:
-            services.keep_warm(expiring, until=moment + timedelta(seconds=FALLBACK_KEPT_S))
+            services.keep_warm(expiring, until=moment + timedelta(seconds=60))
         return frozenset(version.pk for version in fallbacks)
 
     def _carry_out(

@@ -15,7 +15,6 @@ SUFFIX = ".log"
 EARLIER = ".log.1"
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 MOST_LINES = 5000
-LINE_CHARACTERS = 2000
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +111,7 @@ def last_lines(file: Path, *, lines: int) -> list[str]:
     if text.count(b"\n") < lines and (earlier := file.with_suffix(EARLIER)).exists():
         text = _end_of(earlier, bytes_=MOST_BYTES) + text
     found = text.decode(errors="replace").splitlines()[-lines:]
-    return [safe_text(line, most=LINE_CHARACTERS) for line in found]
+    return [_printable(line) for line in found]
 
 
 def lines_after(file: Path, *, after: int) -> tuple[list[str], int]:
@@ -123,7 +122,11 @@ def lines_after(file: Path, *, after: int) -> tuple[list[str], int]:
     text = _from(file, after)
     whole = text[: text.rfind(b"\n") + 1]
     found = (rest + whole).decode(errors="replace").splitlines()[-MOST_LINES:]
-    return [safe_text(line, most=LINE_CHARACTERS) for line in found], after + len(whole)
+    return [_printable(line) for line in found], after + len(whole)
+
+
+def _printable(line: str) -> str:
+    return safe_text(line, most=2000)
 
 
 def _files(folder: Path) -> list[Path]:

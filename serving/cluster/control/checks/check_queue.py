@@ -9,7 +9,7 @@ from django.conf import settings
 
 from core.memory import available_bytes
 from registry.following.reading import version_spec
-from registry.models import VersionCheck
+from registry.models import ModelVersion, VersionCheck
 from registry.releases.progress import (
     QUEUED,
     RUNNING,
@@ -29,19 +29,9 @@ if TYPE_CHECKING:
 
 # Unless CLIPPER_CHECKS_AT_ONCE says otherwise.
 MOST_CHECKS = 4
-# Together they may take this share of the memory that is available: the rest stays for replicas
-# that grow or start meanwhile. One check runs in any case.
-MEMORY_SHARE = 0.5
-# A check takes this beside its model: 192 MiB with scikit-learn, pandas and XGBoost imported, more
-# with PyTorch or TensorFlow.
-PROCESS_BYTES = 512 << 20
-# A model without a memory limit takes this for each byte of its artifact, while it is unpickled.
-BYTES_PER_BYTE = 3
 # Each holds a thread of the control worker, which has ten.
 MOST_HELD = 8
 RUNNING_TTL_S = 10
-# One that takes longer is said to, in steps of so many seconds.
-STEP_S = 5
 
 
 class Checks:
@@ -75,7 +65,9 @@ class Checks:
         checks.sort(key=lambda check: (places.get(check.version_id, len(places)), check.pk))
         held = self._held(checks)
         builds = {check.pk for check in checks if _builds(check)}
-        free = MEMORY_SHARE * available_bytes() if checks else 0
+        # Together they may take half of what is available: the rest stays for replicas that grow or
+        # start meanwhile. One check runs in any case.
+        free = available_bytes() / 2 if checks else 0
         for check in checks:
             # Those that build an environment, or those that don't.
             alike = [one for one in held if (one.pk in builds) == (check.pk in builds)]
@@ -102,7 +94,7 @@ class Checks:
         if text != TRYING_OUT:
             return safe_text(text, most=REASON_CHARACTERS)
         tried_s = self._ages.of(f"check {check.pk}", now=now)
-        return f"{text} for {in_steps(tried_s, of=STEP_S)} s" if tried_s >= STEP_S else text
+        return f"{text} for {in_steps(tried_s)} s" if in_steps(tried_s) else text
 
     def _held(self, checks: Sequence[VersionCheck]) -> list[VersionCheck]:
         if not checks:
@@ -123,12 +115,14 @@ def _builds(check: VersionCheck) -> bool:
 
 def _needed_bytes(checks: Iterable[VersionCheck]) -> int:
     """Return what these checks may take at most, as far as that is known."""
-    versions = [check.version for check in checks]
-    return sum(
-        PROCESS_BYTES
-        + (version.size * BYTES_PER_BYTE if (mb := version.memory_limit_mb) is None else mb << 20)
-        for version in versions
-    )
+
+    def needed(version: ModelVersion) -> int:
+        # Without a limit: three bytes for each of its artifact, while it is unpickled. And 192 MiB
+        # for scikit-learn, pandas and XGBoost, more for PyTorch or TensorFlow.
+        limit_mb = version.memory_limit_mb
+        return (512 << 20) + (version.size * 3 if limit_mb is None else limit_mb << 20)
+
+    return sum(needed(check.version) for check in checks)
 
 
 def take_up(client: redis.Redis, check_id: int) -> bool:

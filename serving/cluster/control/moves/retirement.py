@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     import redis
 
 LOOK_AGAIN_S = 0.5
-# So long nothing may happen while nothing loads, which has limits of its own.
-PATIENCE_S = 60.0
 
 
 class RetirementFailed(Exception):
@@ -45,7 +43,8 @@ class Retirement:
     other_within_s: float = 60.0
     clock: Callable[[], float] = time.monotonic
     wait: Callable[[float], object] = time.sleep
-    patience_s: float = PATIENCE_S
+    # So long nothing may happen while nothing loads, which has limits of its own.
+    patience_s: float = 60.0
     _failed_before: dict[int, int] = field(default_factory=dict)
     _known: WorkerRecord | None = None
 

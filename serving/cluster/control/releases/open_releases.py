@@ -26,8 +26,6 @@ from serving.container.failures.container_errors import explain
 from serving.rpc.text import safe_text
 
 READY_WITHIN_S = 120.0
-# Progress names the time of a model that loads for longer, in steps of this many seconds.
-LOADING_STEP_S = 5
 
 logger = logging.getLogger(__name__)
 
@@ -126,8 +124,8 @@ class Progress:
         parts = []
         if self.ready or not self.no_slot:
             parts.append(f"{self.ready} of {max(1, self.wanted)} replicas ready")
-        if self.loading_s is not None and self.loading_s >= LOADING_STEP_S:
-            parts.append(f"loading for {in_steps(self.loading_s, of=LOADING_STEP_S)} s")
+        if self.loading_s is not None and (loading_s := in_steps(self.loading_s)):
+            parts.append(f"loading for {loading_s} s")
         parts += [text for text in (self.preparing, self.failed, self.no_slot) if text]
         if self.ready > self.reached:
             waits = f"{self.reached} of them reached by every web process"

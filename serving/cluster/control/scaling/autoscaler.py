@@ -13,25 +13,9 @@ from itertools import pairwise
 
 from serving.cluster.control.scaling.version_load import Load, Reading, load_between
 
-# To wait for this part of the objective, or to lose this share of the queries, is too much.
-DELAYED_SHARE = 0.4
-LOST_SHARE = 0.01
-# If replicas compute for less than this share of the time, more of them don't help: queries wait
-# for a fuller batch, or for the web process.
-BUSY_SHARE = 0.5
-# One replica less must leave the others less busy than this.
-SLACK_SHARE = 0.6
-# Readings come each second: so many in a row must say the same.
-READINGS_UP = 3
 WINDOW_DOWN_S = 30.0
 # After a change of the replicas, the queue that had piled up before is worked off first.
 SETTLE_S = 3.0
-# Readings before a gap of this length are forgotten.
-STALE_S = 4.0
-LARGEST_STEP = 2.0
-REMEMBERED_S = 1800.0
-# A load below this part of the one that was too much may be tried on fewer replicas again.
-LIGHTER = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +64,7 @@ class Autoscaler:
         if supply != self._supply:
             self._supply, self._changed_at = supply, now
             self._readings.clear()
-        if self._readings and now - self._readings[-1][0] > STALE_S:
+        if self._readings and now - self._readings[-1][0] > 4.0:  # after a gap
             self._readings.clear()
         if not reading:
             self._readings.clear()
@@ -101,8 +85,9 @@ class Autoscaler:
     def _up(self, situation: Situation, *, now: float) -> Decision | None:
         if situation.wanted >= situation.most or situation.ready < situation.wanted:
             return None
-        recent = [reading for _, reading in self._readings][-READINGS_UP:]
-        if len(recent) < READINGS_UP:
+        # Readings come each second: three in a row must say the same.
+        recent = [reading for _, reading in self._readings][-3:]
+        if len(recent) < 3:
             return None
         if not all(
             _is_pressed(load_between(earlier, later), budget_s=situation.budget_s)
@@ -115,7 +100,8 @@ class Autoscaler:
             return None
         # A batch counts when it is done, so a long one is not in each of the latest seconds.
         busy = max(overall.busy_replicas, window.busy_replicas) / situation.ready
-        if busy < BUSY_SHARE and overall.sent:
+        # Otherwise more replicas don't help: queries wait for a fuller batch, or the web process.
+        if busy < 0.5 and overall.sent:
             return None
         replicas = more_replicas(
             situation.wanted,
@@ -145,23 +131,26 @@ class Autoscaler:
     def _remember(self, replicas: int, *, rate: float, now: float) -> None:
         known, until = self._too_few.get(replicas, (math.inf, 0.0))
         lowest = min(known, rate) if until > now else rate
-        self._too_few[replicas] = (lowest, now + REMEMBERED_S)
+        self._too_few[replicas] = (lowest, now + 1800.0)
 
     def _was_too_few(self, replicas: int, *, rate: float, now: float) -> bool:
+        # A load that is lighter by a fifth may be tried on fewer replicas again.
         return any(
-            number >= replicas and until > now and rate > LIGHTER * too_much
+            number >= replicas and until > now and rate > 0.8 * too_much
             for number, (too_much, until) in self._too_few.items()
         )
 
 
 def strain(load: Load, *, budget_s: float | None) -> float:
-    """Return by which factor replicas are too few for this load; up to 1.0 they are enough."""
+    """Return by which factor replicas are too few for this load, 2.0 at most; up to 1.0 enough.
+
+    To wait for 0.4 of the objective, or to lose a hundredth of the queries, is too much.
+    """
     delayed = 0.0
     if load.delay_s is not None and budget_s is not None:
-        delayed = load.delay_s / (DELAYED_SHARE * budget_s)
-    losing = load.lost_share > LOST_SHARE
-    lost = 1.0 / max(1.0 - load.lost_share, 1.0 / LARGEST_STEP) if losing else 0.0
-    return min(LARGEST_STEP, max(delayed, lost))
+        delayed = load.delay_s / (0.4 * budget_s)
+    lost = 1.0 / max(1.0 - load.lost_share, 0.5) if load.lost_share > 0.01 else 0.0
+    return min(2.0, max(delayed, lost))
 
 
 def _is_pressed(load: Load | None, *, budget_s: float | None) -> bool:
@@ -170,12 +159,12 @@ def _is_pressed(load: Load | None, *, budget_s: float | None) -> bool:
 
 def more_replicas(wanted: int, *, strain: float, most: int) -> int:
     """At least one more, in proportion to the strain, at most twice as many, never over `most`."""
-    return min(most, max(wanted + 1, math.ceil(wanted * min(strain, LARGEST_STEP))))
+    return min(most, max(wanted + 1, math.ceil(wanted * min(strain, 2.0))))
 
 
 def is_slack(load: Load, *, replicas: int, budget_s: float | None) -> bool:
     """Return whether so many replicas would have had an easy time with this load."""
-    if replicas < 1 or load.busy_replicas >= SLACK_SHARE * replicas:
+    if replicas < 1 or load.busy_replicas >= 0.6 * replicas:
         return False
     return strain(load, budget_s=budget_s) <= 0.5
 
