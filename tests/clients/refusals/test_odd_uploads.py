@@ -80,10 +80,6 @@ def test_of_two_of_the_same_name_one_is_taken_as_a_whole(
     with ThreadPoolExecutor(2) as threads:
         answers = list(threads.map(send, contents))
     assert sorted(answer.status_code for answer in answers) == [201, 409]
-    refused = next(answer for answer in answers if answer.status_code == 409)
-    assert refused.json()["error"] == (
-        f"{MODEL}:twice exists already; versions are immutable, choose a new one."
-    )
     digests = [hashlib.sha256(content).hexdigest() for content in contents]
     taken = [answer.status_code == 201 for answer in answers]
     folder = stack.var / "artifacts"
