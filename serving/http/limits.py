@@ -30,15 +30,12 @@ class Limits:
     held: int = field(default=0, init=False)
 
     def hold(self, size: int) -> None:
-        """Count bytes that came; raise Saturated, and count nothing, if they are too many."""
-        if self.held + size > self.unfinished_bytes:
+        """Count bytes that came, or less than 0 that are released; raise Saturated for too many."""
+        if size > 0 and self.held + size > self.unfinished_bytes:
             raise Saturated(
                 "Too much is held for requests that have not arrived as a whole.", retry_after_s=1.0
             )
         self.held += size
-
-    def release(self, size: int) -> None:
-        self.held -= size
 
 
 def limits_of(state: MutableMapping[str, Any]) -> Limits:
@@ -70,10 +67,7 @@ class Unfinished:
 
     def hold(self, size: int) -> None:
         """Count `size` bytes instead of those before; raise Saturated if they are too many."""
-        if size > self.held:
-            self._limits.hold(size - self.held)
-        else:
-            self._limits.release(self.held - size)
+        self._limits.hold(size - self.held)
         self.held = size
 
     def begin_window(self, *, now: float) -> None:
@@ -84,6 +78,5 @@ class Unfinished:
 
     def end(self) -> None:
         """Release the bytes, and await nothing."""
-        self._limits.release(self.held)
-        self.held = 0
+        self.hold(0)
         self.since = 0.0

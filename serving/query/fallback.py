@@ -43,10 +43,9 @@ class FallbackReason(NamedTuple):
     bad_input: bool = False
 
 
-def why_none(
+def _why_none(
     outcomes: Sequence[Outcome | None], *, connected: Callable[[], bool]
 ) -> FallbackReason:
-    """Return why there is no output; `connected` says if any model asked has a replica."""
     ended = [outcome for outcome in outcomes if outcome is not None]
     refusals = [outcome for outcome in ended if outcome.status == Status.INVALID_INPUT]
     if refusals:
@@ -64,8 +63,12 @@ def why_none(
     return FallbackReason(FallbackCause.TIMED_OUT, TOO_LATE)
 
 
-def why_default(objection: Objection) -> FallbackReason:
-    """Return why the models' answer is not given."""
+def why_default(
+    objection: Objection, outcomes: Sequence[Outcome | None], *, connected: Callable[[], bool]
+) -> FallbackReason:
+    """Return why the models' answer is not given; `connected` says if any has a replica."""
+    if objection.fault is Fault.NO_OUTPUT:
+        return _why_none(outcomes, connected=connected)
     if objection.fault is Fault.UNSURE:
         return FallbackReason(FallbackCause.UNSURE, objection.explanation)
     return _failed(objection.explanation)

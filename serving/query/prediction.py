@@ -8,7 +8,7 @@ import msgspec
 from core.specs import VersionSpec
 from selection.policies import Prepared, Selection
 from selection.policies.policy import ask_all
-from serving.engine.engine import Target
+from serving.engine.engine import Engine, Target
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -31,6 +31,10 @@ class Choice(NamedTuple):
     selection: Selection
     prepared: Prepared
     forced: bool
+
+    def is_connected(self, engine: Engine) -> bool:
+        """Return whether any of the arms has a replica."""
+        return any(engine.connected(self.targets[arm].version.id) for arm in self.selection.arms)
 
 
 def forced_on(version: VersionSpec) -> Choice:

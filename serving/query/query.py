@@ -5,12 +5,13 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic, time
 from typing import Any
 
 from core.loop.loop_slices import Turns
 from core.specs import ApplicationSpec
-from selection.answers.combine import VOTE, Combined, Fault, Objection, decide
+from selection.answers.combine import VOTE, Combined, Objection, decide
 from selection.answers.imputation import Averages
 from selection.feedback.default_rewards.due_receipts import DueReceipts, outputs_ttl_s
 from selection.policies import Selection
@@ -23,7 +24,7 @@ from serving.engine.outcome import Outcome, Status
 from serving.metrics.published import ApplicationStats, Metrics
 from serving.query.charges import charge, spent_on, together
 from serving.query.explain import explain, milliseconds
-from serving.query.fallback import FallbackReason, error_for, why_default, why_none
+from serving.query.fallback import FallbackReason, error_for, why_default
 from serving.query.large_batches import LargeBatches
 from serving.query.other_arms import (
     OpinionBound,
@@ -313,10 +314,8 @@ class Query:
 
     def _fallback(self, objection: Objection) -> FallbackReason:
         """Return why the models' answer isn't given, and count it."""
-        if objection.fault is Fault.NO_OUTPUT:
-            fallback = why_none(self.gather.outcomes, connected=self._connected)
-        else:
-            fallback = why_default(objection)
+        connected = partial(self.choice.is_connected, self._resources.engine)
+        fallback = why_default(objection, self.gather.outcomes, connected=connected)
         self._stats.count(fallback.cause.value)
         return fallback
 
@@ -331,10 +330,6 @@ class Query:
             objective_ms=self.objective_ms,
             seconds_until_calm=self._seconds_until_calm,
         )
-
-    def _connected(self) -> bool:
-        targets, connected = self.choice.targets, self._resources.engine.connected
-        return any(connected(targets[arm].version.id) for arm in self.arms)
 
     def _seconds_until_calm(self) -> float:
         """Return the expected seconds until the arms have answered all that waits now."""

@@ -19,7 +19,7 @@ from selection.policies import Selection
 from serving.engine.gather import LAST_PRIORITY, Gather
 from serving.engine.outcome import Outcome, Status
 from serving.query.budget import ANSWER_TOO_LARGE, MAX_ANSWER_BYTES
-from serving.query.fallback import NO_MODEL, error_for, why_default, why_none
+from serving.query.fallback import NO_MODEL, error_for, why_default
 from serving.query.large_batches import REFUSED_PAUSE_S, OpenRows, Rows, rows_open
 from serving.query.prediction import NOBODY, Choice, forced_on
 from serving.query.query import QueryResources, outputs_of
@@ -48,8 +48,7 @@ def scoring_choice(
         choice = forced_on(version)
     else:
         choice = _by_policy(resources, application, context=context)
-    connected = resources.engine.connected
-    if not any(connected(choice.targets[arm].version.id) for arm in choice.selection.arms):
+    if not choice.is_connected(resources.engine):
         raise NotReady(f"{application.name}: {NO_MODEL}.")
     return choice
 
@@ -175,7 +174,7 @@ class Scoring:
 
         Raises what a query without default output would.
         """
-        application, targets = self._application, self._choice.targets
+        application = self._application
         decided = decide(
             outputs_of(self._arms, outcomes),
             weights=self._choice.prepared.weights,
@@ -189,16 +188,9 @@ class Scoring:
             return decided.output
         if decided.fault is Fault.UNSURE and application.default_output is not None:
             return application.default_output
-        connected = self._resources.engine.connected
-        if decided.fault is Fault.NO_OUTPUT:
-            fallback = why_none(
-                outcomes,
-                connected=lambda: any(connected(targets[arm].version.id) for arm in self._arms),
-            )
-        else:
-            fallback = why_default(decided)
+        connected = partial(self._choice.is_connected, self._resources.engine)
         raise error_for(
-            fallback,
+            why_default(decided, outcomes, connected=connected),
             application=application,
             objective_ms=self._within_s * 1e3,
             seconds_until_calm=lambda: REFUSED_PAUSE_S,

@@ -215,15 +215,6 @@ async def test_one_connection_too_many_is_turned_away(monkeypatch: pytest.Monkey
         assert output(await first.response()) == [1]
 
 
-async def test_what_is_no_http_is_refused_in_the_usual_shape() -> None:
-    it = Front()
-    async with running(it), client_of(it) as client:
-        await client.send(b"HELO there\r\n\r\n")
-        status, _, body = await client.response()
-        assert (status, json.loads(body)["code"]) == (400, "malformed")
-        assert await client.closed()
-
-
 async def test_what_nobody_foresaw_is_an_error_of_the_usual_shape(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
