@@ -24,14 +24,8 @@ from serving.engine.stats import VersionStats
 
 Settle = Callable[[Call, Outcome], None]
 
-# A replica with a batch to fill may answer so much later than another: a further batch costs the
-# web process some 80 µs.
-SHARED_BATCH_MARGIN = 1.25
-
 # Batches in a row of which nothing was answered, while other replicas of the version succeeded.
 FAILURES_TO_EJECT = 5
-# An ejected replica comes back after a second, and later each time, up to this.
-LONGEST_EJECTION_S = 30.0
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +51,8 @@ class Health:
         return self.failures >= FAILURES_TO_EJECT and successes > self.others_before
 
     def eject(self, *, now: float) -> None:
-        """Set when it may come back; the time doubles with each ejection."""
-        self.back_at = now + min(LONGEST_EJECTION_S, 2.0**self.ejections)
+        """Set when it may come back: after a second, then twice as long each time, up to 30 s."""
+        self.back_at = now + min(30.0, 2.0**self.ejections)
         self.ejections = min(self.ejections + 1, 5)
 
     def readmit(self, *, successes: int) -> None:
@@ -281,7 +275,8 @@ class VersionPool:
 
     def _choose(self, *, now: float) -> Replica:
         replicas = self._replicas
-        either, margin = self._filling, SHARED_BATCH_MARGIN
+        # One with a batch to fill may answer later: a further batch costs this process some 80 µs.
+        either, margin = self._filling, 1.25
         if either is None or not _fills_batch(either):
             either, margin = replicas[int(self._draw() * len(replicas))], 1.0
         other = replicas[int(self._draw() * (len(replicas) - 1))]

@@ -34,8 +34,6 @@ PROXIED = "proxied"
 RETIRE_S = 60.0
 # A connection without a request may still bring one for so long, once the process retires.
 LAST_REQUEST_S = 2.0
-# A process without descriptors looks again after this time.
-PAUSE_S = 0.5
 
 # Starts the parts of a process; `replaces`: another one does its work meanwhile.
 Process = Callable[[bool], AbstractAsyncContextManager[Connections]]
@@ -107,7 +105,7 @@ class Server:
             except OSError as error:
                 logger.warning("no connection can be accepted error=%s", error)
                 self._loop.remove_reader(listening)
-                self._loop.call_later(PAUSE_S, self._listen, listening)
+                self._loop.call_later(0.5, self._listen, listening)  # descriptors may be free
                 return
             if is_proxied and is_model(connection):
                 logger.warning("connection refused: it is of a model's process")

@@ -17,8 +17,6 @@ from serving.testing.asking import TARGET, VERSION
 from serving.testing.replica import PlayedReplica
 from serving.testing.simulation import SimulatedModel
 
-# Callers that are refused ask again after this long: at once, no time would ever pass.
-REFUSED_PAUSE_S = 0.001
 AUTOMATIC = BatchingSpec()
 
 
@@ -189,7 +187,8 @@ class VirtualService:
                 reply = await self.ask(options=options)
                 seen.replies.append(reply)
                 pause = self.chance.expovariate(1.0 / think) if think else 0.0
-                await asyncio.sleep(pause if reply.status == Status.OK else REFUSED_PAUSE_S)
+                # One that is refused waits as well: at once, no time would ever pass.
+                await asyncio.sleep(pause if reply.status == Status.OK else 0.001)
 
         await asyncio.gather(*(client() for _ in range(clients)))
         seen.elapsed = self.now - begun

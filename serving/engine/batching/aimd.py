@@ -4,16 +4,13 @@ from dataclasses import dataclass
 
 from serving.engine.batching.base import MAX_SIZE
 
-# A small additive step, and a backoff of only 10 %, because the best batch size hardly moves;
-# between 90 % and 100 % of the budget nothing changes.
-STEP = 2
-BACKOFF = 0.9
-DEAD_BAND = 0.1
-
 
 @dataclass(slots=True)
 class Aimd:
-    """Two rows more after every full batch within the budget, a tenth less after one over it."""
+    """Two rows more after a full batch within 90 % of the budget, a tenth less after one over it.
+
+    The steps are small because the best batch size hardly moves.
+    """
 
     budget: float
     max_size: int = MAX_SIZE
@@ -26,7 +23,7 @@ class Aimd:
     def record(self, *, size: int, latency: float) -> None:
         if latency >= self.budget:
             # From the cap in force, or one above a `max_size` since lowered would take many.
-            self._cap = max(1.0, min(self._cap, self.max_size) * BACKOFF)
-        elif size >= self.cap and latency < self.budget * (1.0 - DEAD_BAND):
+            self._cap = max(1.0, min(self._cap, self.max_size) * 0.9)
+        elif size >= self.cap and latency < 0.9 * self.budget:
             # Only a full batch is evidence that a larger one would also fit.
-            self._cap = min(float(self.max_size), self._cap + STEP)
+            self._cap = min(float(self.max_size), self._cap + 2)

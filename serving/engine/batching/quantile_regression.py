@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from serving.engine.batching.aimd import Aimd
 
-QUANTILE = 0.99
 # Five batches in a hundred of the window lie above the line; a fit takes about a millisecond.
 WINDOW = 512
 REFIT_EVERY = 128
@@ -67,7 +66,7 @@ class QuantileRegression(Aimd):
         self._line = None
         ordered = sorted(self._sizes)
         if ordered[3] <= 0.6 * ordered[-4]:  # the sizes differ, not just those of a few batches
-            line = quantile_line(self._sizes, self._latencies, quantile=QUANTILE)
+            line = quantile_line(self._sizes, self._latencies, quantile=0.99)
             # Where even an empty batch is predicted to be late the size isn't what makes it so.
             if line.intercept < self.budget:
                 self._line = line
