@@ -19,7 +19,6 @@ from django.conf import settings
 from core.errors import InsufficientStorage
 from core.file_lock import is_at, try_lock
 from registry.artifacts.disk_space import free_bytes
-from registry.artifacts.incoming import IncomingArtifact
 
 logger = logging.getLogger(__name__)
 
@@ -81,13 +80,8 @@ class Copies:
         part.chmod(0o400)
         part.replace(self.path_of(digest))
 
-    def adopt(self, incoming: IncomingArtifact) -> None:
-        """Keep what was uploaded here. Raises InsufficientStorage."""
-        self.make_room(incoming.received, written=incoming.received)
-        incoming.settle(self.path_of(incoming.digest))
-
-    def make_room(self, size: int, *, written: int = 0) -> None:
-        """Remove unused files, oldest first, until `size` bytes fit, `written` of them there."""
+    def make_room(self, size: int) -> None:
+        """Remove unused files, oldest first, until `size` bytes fit. Raises InsufficientStorage."""
         if size > self.max_bytes:
             raise InsufficientStorage(
                 f"This host keeps {_mb(self.max_bytes)} MB of artifacts at most "
@@ -97,11 +91,11 @@ class Copies:
         files = {path: path.stat() for path in self.folder.glob("??/*")}
         used = sum(found.st_size for found in files.values())
         for path in sorted(files, key=lambda path: files[path].st_mtime):
-            if self._fits(size, used=used, written=written):
+            if self._fits(size, used=used):
                 return
             if _remove_unused(path):
                 used -= files[path].st_size
-        if not self._fits(size, used=used, written=written):
+        if not self._fits(size, used=used):
             free = max(0, free_bytes(self.folder) - self.reserve)
             raise InsufficientStorage(
                 f"No room for {_mb(size)} MB: replicas of this host use {_mb(used)} of the "
@@ -110,9 +104,9 @@ class Copies:
                 free=free,
             )
 
-    def _fits(self, size: int, *, used: int, written: int) -> bool:
+    def _fits(self, size: int, *, used: int) -> bool:
         free = free_bytes(self.folder) - self.reserve
-        return used + size <= self.max_bytes and size - written <= free
+        return used + size <= self.max_bytes and size <= free
 
 
 def _remove_unused(path: Path) -> bool:

@@ -137,7 +137,6 @@ def check(elsewhere: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> VersionC
         artifact=io.BytesIO(skops.io.dumps(estimator)),
         by=BY,
     )
-    elsewhere.copies.path_of(version.digest).unlink()
     return VersionCheck.objects.get(version=version)
 
 
