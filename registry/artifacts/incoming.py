@@ -19,9 +19,6 @@ PREFIX = ".incoming-"
 class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none when it runs
     """A file without a name, gone when closed unless it was settled; `fault` ended its writing."""
 
-    # Whether what has its name already is damaged.
-    _replaces = False
-
     def __init__(self, *, folder: Path, max_bytes: int) -> None:
         with full_disk_is_507():
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -62,19 +59,9 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
         with full_disk_is_507():
             os.fsync(self.fileno())
 
-    def compare(self, target: Path) -> None:
-        """Find out whether the file that has its name is damaged."""
-        try:
-            with target.open("rb") as file:
-                self._replaces = hashlib.file_digest(file, "sha256").hexdigest() != self.digest
-        except FileNotFoundError:
-            return
-        except OSError:  # the disk can't read it any more
-            self._replaces = True
-
     def settle(self, target: Path) -> None:
-        """Give it its name, unless a sound file has it that a model may be reading."""
-        if target.exists() and not self._replaces:
+        """Give it its name, unless a file has it that a model may be reading."""
+        if target.exists():
             self.path.unlink(missing_ok=True)
             self.close()
             return

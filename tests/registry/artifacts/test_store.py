@@ -58,18 +58,6 @@ def test_a_file_that_a_model_may_be_reading_stays_where_the_same_comes_again(
     assert [file for file in store.spool.rglob("*") if file.is_file()] == [path]
 
 
-@pytest.mark.parametrize("damaged", [b"sane", b"sam", b"some more"])
-def test_what_was_damaged_is_mended_by_sending_it_again(
-    store: ArtifactStore, damaged: bytes
-) -> None:
-    path = store.path_of(add(store, io.BytesIO(b"same"))[0])
-    path.chmod(0o600)
-    path.write_bytes(damaged)
-    add(store, io.BytesIO(b"same"))
-    assert path.read_bytes() == b"same"
-    assert path.stat().st_mode & 0o777 == 0o400
-
-
 def test_an_artifact_that_is_too_large_leaves_nothing(store: ArtifactStore) -> None:
     with pytest.raises(BodyTooLarge, match="at most 100 bytes"):
         add(store, io.BytesIO(b"x" * 101))
