@@ -91,7 +91,7 @@ class RouteIn(Body):
 class ApplicationOut(serializers.ModelSerializer[Application]):
     """`has_default_output` tells a default output that is null from none at all."""
 
-    default_output = serializers.JSONField(source="default_value", allow_null=True)
+    default_output = StoredJson()
     has_default_output = serializers.SerializerMethodField()
     policy_params = serializers.DictField()
     slo = ObjectiveOut()

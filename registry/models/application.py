@@ -244,11 +244,6 @@ class Application(models.Model):
         if errors:
             raise ValidationError(errors)
 
-    @property
-    def default_value(self) -> Any:
-        """Return the default output as a Python value, None also for none."""
-        return msgspec.json.decode(self.default_output) if self.default_output else None
-
 
 class ServiceLevelObjective(models.Model):
     """The latency an application asks for, and the share of queries that must keep it."""
