@@ -149,20 +149,21 @@ def test_a_model_tells_what_autoscaling_did_last_and_why(
     assert said == "3 minutes ago it grew from 1 to 2: waits 41 ms of 50 ms"
 
 
-def test_without_redis_nothing_is_said_of_replicas_and_nobody_is_alarmed(
+def test_without_redis_the_registry_is_shown_with_the_reason_and_nobody_is_alarmed(
     live_version: ModelVersion, settings: Any
 ) -> None:
+    services.create_application(name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM)
     settings.REDIS_URL = "unix:///nowhere/redis.sock"
     with fresh_redis_client():
         live = picture()
 
-    (model,) = live["models"]
-    assert (model["state"], model["text"]["state"], model["text"]["ready"]) == (
-        "silent",
-        "Unknown",
-        "—",
-    )
-    assert live["alarms"] == []
+    assert "Redis cannot be reached" in live["problem"]
+    assert (live["reachable"], live["alarms"]) == (False, [])
+    assert live["web"]["text"]["processes"] == "—"
+    (application,), (model,) = live["applications"], live["models"]
+    assert (application["name"], application["state"]) == ("digits", "stopped")
+    words = (model["text"]["state"], model["text"]["ready"])
+    assert (model["state"], *words) == ("silent", "Unknown", "—")
 
 
 def test_more_models_and_applications_cost_no_more_queries(

@@ -12,13 +12,11 @@ from django.test import Client
 from console.live.picture import combined, picture, process_rows, standing
 from console.words import formats
 from core.specs import ApplicationSpec, RouteSpec
-from registry import services
 from registry.models import Model
 from registry.releases.control import KEPT_S, KEY, note_round
 from serving.metrics.published import APPLICATION_COUNTERS, WEBS, Metrics
 from serving.testing import application_spec
 from tests.people import staff
-from tests.redis_server import fresh_redis_client
 
 
 def document(**application: Any) -> dict[str, Any]:
@@ -134,25 +132,6 @@ def test_an_application_stands_as_its_traffic_and_its_routes_say(
 )
 def test_numbers_are_worded_short_and_honestly(worded: str, expected: str) -> None:
     assert worded == expected
-
-
-@pytest.mark.django_db
-def test_without_redis_the_registry_is_still_shown_with_the_reason(settings: Any) -> None:
-    settings.REDIS_URL = "unix:///nowhere/redis.sock"
-    with fresh_redis_client():
-        services.create_application(
-            name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM
-        )
-        live = picture()
-    web = live["web"]["text"]
-
-    assert "Redis cannot be reached" in live["problem"]
-    assert not live["reachable"]
-    assert [
-        (application["name"], application["state"], application["text"]["state"])
-        for application in live["applications"]
-    ] == [("digits", "stopped", "No model routed")]
-    assert web["processes"] == formats.NOTHING
 
 
 @pytest.mark.django_db

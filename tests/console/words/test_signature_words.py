@@ -24,6 +24,11 @@ SIGNATURE = {
 }
 
 
+def page_of(version: ModelVersion, *, admin_client: Client) -> str:
+    url = reverse("admin:registry_modelversion_change", args=[version.pk])
+    return admin_client.get(url).content.decode()
+
+
 def test_a_signature_is_told_in_lines() -> None:
     assert input_lines(SIGNATURE) == [
         "age: float64, trained on 18.0 to …, never missing",
@@ -41,9 +46,7 @@ def test_a_versions_page_shows_what_it_takes(admin_client: Client, v1: ModelVers
     ModelVersion.objects.filter(pk=v1.pk).update(
         signature=json.dumps(SIGNATURE), example='{"age": 31}'
     )
-    page = admin_client.get(
-        reverse("admin:registry_modelversion_change", args=[v1.pk])
-    ).content.decode()
+    page = page_of(v1, admin_client=admin_client)
     assert "age: float64, trained on 18.0 to …, never missing" in page
     assert "one of &quot;&lt;Rome&gt;&quot;" in page
     assert "array of 2, of &quot;goes&quot;" in page
@@ -64,11 +67,6 @@ def test_a_releases_page_shows_what_its_check_found(admin_client: Client, v1: Mo
         "5 of 9 kept inputs answered as by svm:0, which was live; 8 answered at all; "
         "numbers differ by 0.25 at most."
     ) in page
-
-
-def page_of(version: ModelVersion, *, admin_client: Client) -> str:
-    url = reverse("admin:registry_modelversion_change", args=[version.pk])
-    return admin_client.get(url).content.decode()
 
 
 def test_a_versions_page_shows_its_check_before_anybody_deploys_it(
