@@ -40,13 +40,8 @@ def deploy(
     *, version: ModelVersion, by: Actor, reason: str = "", allow_signature_change: bool = False
 ) -> Release:
     """Ask for `version` to go live, superseding a release under way. Raises Conflict, NotFound."""
-    return _release(
-        version=version,
-        kind=Release.Kind.DEPLOY,
-        by=by,
-        reason=reason,
-        allow_signature_change=allow_signature_change,
-    )
+    how = {"reason": reason, "allow_signature_change": allow_signature_change}
+    return _release(Release(version=version, kind=Release.Kind.DEPLOY, **how), by=by)
 
 
 @registry_write
@@ -68,13 +63,8 @@ def roll_back(
     target = to or earlier_versions(model, most=1)[0]
     if target.model_id != model.pk:
         raise NotFound(f"Expected a version of {model.name}, got {target}.")
-    return _release(
-        version=target,
-        kind=Release.Kind.ROLLBACK,
-        by=by,
-        reason=reason,
-        allow_signature_change=allow_signature_change,
-    )
+    how = {"reason": reason, "allow_signature_change": allow_signature_change}
+    return _release(Release(version=target, kind=Release.Kind.ROLLBACK, **how), by=by)
 
 
 def earlier_versions(model: Model, *, most: int) -> list[ModelVersion]:
@@ -220,9 +210,9 @@ def _refresh(release: Release) -> bool:
     return current.is_open
 
 
-def _release(
-    *, version: ModelVersion, kind: str, by: Actor, reason: str, allow_signature_change: bool
-) -> Release:
+def _release(release: Release, *, by: Actor) -> Release:
+    """Insert a release, and go live at once if its version's replicas are running."""
+    version = release.target
     model = locked(version.model)
     # A version that was started and not yet let go needs no start: its replicas are running.
     refresh(version, fields=("warm_until", "validated_at", *LIMITS))
@@ -242,24 +232,18 @@ def _release(
     )
     if not running:
         # The way back is open with as many replicas as find a slot.
-        needed = version.replicas if kind == Release.Kind.DEPLOY else 1
+        needed = version.replicas if release.kind == Release.Kind.DEPLOY else 1
         check_room(version, model=model, replicas=needed)
-    release = Release.objects.create(
-        model=model,
-        version=version,
-        previous_version_id=model.live_version_id,
-        kind=kind,
-        reason=reason,
-        allow_signature_change=allow_signature_change,
-        by=by.user,
-        by_label=by.label,
-    )
+    release.model, release.previous_version_id = model, model.live_version_id
+    release.by, release.by_label = by.user, by.label
+    release.save()
     # It may fail: that the live version has changed is an entry of its own (`_go_live`).
     live = None if model.live_version is None else str(model.live_version)
     changes: dict[str, list[Any]] = {"asked_version": [live, str(version)]}
-    if allow_signature_change:
+    if release.allow_signature_change:
         changes[ALLOW] = [False, True]
-    record_done(model, by=by, action=ACTIONS[Release.Kind(kind)], changes=changes, reason=reason)
+    action = ACTIONS[Release.Kind(release.kind)]
+    record_done(model, by=by, action=action, changes=changes, reason=release.reason)
     if running:
         if not _fails_by_signature(release):
             _go_live(release)

@@ -55,14 +55,11 @@ def delete_model(*, model: Model, by: Actor) -> None:
     except ProtectedError as error:
         routing = Application.objects.filter(routes__model=model).distinct().order_by("name")
         users = list(routing.values_list("name", flat=True))
-        # Those that the delete has seen may be gone by now.
-        by_whom = (
-            f"by {', '.join(users)}: delete these applications first, or give them other routes "
-            f"(PUT /api/v1/applications/{users[0]}/routes)"
-            if users
-            else "no longer; delete it again"
-        )
-        raise Conflict(f"{model.name} is routed {by_whom}.", applications=users) from error
+        raise Conflict(
+            f"{model.name} is routed by {', '.join(users)}: delete these applications first, or "
+            "give them other routes (PUT /api/v1/applications/{application}/routes).",
+            applications=users,
+        ) from error
 
 
 @registry_write

@@ -119,15 +119,6 @@ def test_two_declare_the_same_new_model_at_once() -> None:
     assert [declared.changed for declared in told[1:]] == [[], ["description"]]
 
 
-def test_a_model_whose_routes_go_while_it_is_refused_is_still_a_conflict(
-    digits: Application, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The application goes between the delete's own look at its routes and ours."""
-    monkeypatch.setattr(Application.objects, "filter", lambda **_: Application.objects.none())
-    with pytest.raises(Conflict, match="is routed no longer; delete it again"):
-        services.delete_model(model=Model.objects.get(), by=BY)
-
-
 @pytest.mark.parametrize("read", [read_application, application_with_arms])
 def test_an_application_that_is_gone_is_said_to_be_where_it_is_read(
     digits: Application, read: Callable[[Application], object]
