@@ -118,12 +118,9 @@ def _version(row: Mapping[str, Any], *, model: str) -> dict[str, Any]:
             said.pop(name, None)
         said |= {**row["remote"], COMPLETED: row.get(COMPLETED)}
         if row.get("has_secret"):
-            said["secret_from"] = _variable(f"{model}_{row['version']}_SECRET")
+            name = f"{model}_{row['version']}_SECRET"
+            said["secret_from"] = name.upper().replace("-", "_")
     return {name: value for name, value in said.items() if value not in EMPTY}
-
-
-def _variable(name: str) -> str:
-    return name.upper().replace("-", "_")
 
 
 def _application(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,12 +129,11 @@ def _application(row: Mapping[str, Any]) -> dict[str, Any]:
     said = {name: value for name, value in said.items() if value not in EMPTY}
     if row["has_default_output"]:
         said["default_output"] = row["default_output"]
-    routes = [_short(route_of(route)) for route in row["routes"]]
+    routes = [
+        {name: value for name, value in route.items() if value != ROUTE_DEFAULTS.get(name, "")}
+        for route in declared["routes"]
+    ]
     return {**said, **({"routes": routes} if routes else {})}
-
-
-def _short(route: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in route.items() if value != ROUTE_DEFAULTS.get(name, "")}
 
 
 def _key(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,10 +17,6 @@ from clipper_client.packaging.required_packages import pip_part
 from clipper_client.packaging.sources import zipped
 
 
-def _is_torch(model: Any) -> bool:
-    return is_of(model, "torch") and hasattr(model, "state_dict")
-
-
 def _save_torch(model: Any, folder: Path, saving: Saving) -> Saved:
     import torch
 
@@ -147,25 +143,17 @@ def _save_transformers(model: Any, folder: Path, saving: Saving) -> Saved:
     return Saved(path=packed, runtime="transformers", requirements=("transformers", "torch"))
 
 
-def _is_proto(model: Any) -> bool:
-    return type(model).__name__ == "ModelProto" and hasattr(model, "SerializeToString")
-
-
-def _is_keras(model: Any) -> bool:
-    return is_of(model, "keras", "tf_keras") and hasattr(model, "save")
-
-
-def _is_pipeline(model: Any) -> bool:
-    return is_of(model, "transformers") and hasattr(model, "task")
-
-
 FRAMEWORKS = (
-    Framework("mlflow", lambda model: is_of(model, "mlflow"), _save_mlflow),
-    Framework("transformers", _is_pipeline, _save_transformers),
-    Framework("xgboost", lambda model: made_by(model, "xgboost"), _save_xgboost),
-    Framework("lightgbm", lambda model: made_by(model, "lightgbm"), _save_lightgbm),
-    Framework("catboost", lambda model: made_by(model, "catboost"), _save_catboost),
-    Framework("onnx", _is_proto, _save_onnx),
-    Framework("keras", _is_keras, _save_keras),
-    Framework("torch", _is_torch, _save_torch),
+    Framework("mlflow", lambda m: is_of(m, "mlflow"), _save_mlflow),
+    Framework(
+        "transformers",
+        lambda m: is_of(m, "transformers") and hasattr(m, "task"),
+        _save_transformers,
+    ),
+    Framework("xgboost", lambda m: made_by(m, "xgboost"), _save_xgboost),
+    Framework("lightgbm", lambda m: made_by(m, "lightgbm"), _save_lightgbm),
+    Framework("catboost", lambda m: made_by(m, "catboost"), _save_catboost),
+    Framework("onnx", lambda m: type(m).__name__ == "ModelProto", _save_onnx),
+    Framework("keras", lambda m: is_of(m, "keras", "tf_keras") and hasattr(m, "save"), _save_keras),
+    Framework("torch", lambda m: is_of(m, "torch") and hasattr(m, "state_dict"), _save_torch),
 )

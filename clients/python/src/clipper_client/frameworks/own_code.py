@@ -207,10 +207,6 @@ def _copied(module: Any, *, to: Path) -> Iterable[str]:
     return found - {source.stem}
 
 
-def _is_estimator(model: Any) -> bool:
-    return is_of(model, "sklearn") and hasattr(model, "get_params")
-
-
 def _save_sklearn(model: Any, folder: Path, saving: Saving) -> Saved:
     try:
         import skops.io
@@ -231,6 +227,6 @@ def _save_sklearn(model: Any, folder: Path, saving: Saving) -> Saved:
 
 
 FRAMEWORKS = (
-    Framework("sklearn", _is_estimator, _save_sklearn),
+    Framework("sklearn", lambda m: is_of(m, "sklearn") and hasattr(m, "get_params"), _save_sklearn),
     Framework("python", _is_python, _save),
 )

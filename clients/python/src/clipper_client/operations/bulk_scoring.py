@@ -105,23 +105,16 @@ class Scoring:
             yield held
 
     async def _scored(self, piece: list[Any]) -> list[_Part]:
-        began = monotonic()
-        parts = [await self._answered(body) for body in bodies_of(piece, options=self._options)]
-        self._adapt(len(piece), seconds=monotonic() - began)
+        """Score a piece, and aim at pieces of a second: 100 rows of a model that takes 10 ms."""
+        began, parts = monotonic(), []
+        for body in bodies_of(piece, options=self._options):
+            # The server works at a request for a minute at most.
+            response = await self._server.ask("POST", self._path, body=body, extra_time_s=60.0)
+            parts.append(decoded(_part, response.content))
+        fitting = int(len(piece) / max(monotonic() - began, 1e-3))
+        # The first request may have found everything cold: the next is twice as large at most.
+        self._piece_rows = max(1, min(5_000, fitting, 2 * max(len(piece), self._piece_rows)))
         return parts
-
-    async def _answered(self, body: bytes) -> _Part:
-        # The server works at a request for a minute at most.
-        response = await self._server.ask("POST", self._path, body=body, extra_time_s=60.0)
-        return decoded(_part, response.content)
-
-    def _adapt(self, rows: int, *, seconds: float) -> None:
-        """Aim at requests of a second: 100 rows of a model that takes 10 ms, at most 5,000.
-
-        Grow to twice the size at most: the first request may have found everything cold.
-        """
-        fitting = int(rows / max(seconds, 1e-3))
-        self._piece_rows = max(1, min(5_000, fitting, 2 * max(rows, self._piece_rows)))
 
     def _show_progress(self) -> None:
         if self._progress:
