@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from uv import find_uv_bin
 
 from clipper_site.stack.layout import ROOT
 
@@ -20,6 +19,7 @@ client = clipper_client.Client("http://127.0.0.1:9", "k")
 print(clipper_client.__version__)
 print((Path(clipper_client.__path__[0]) / "py.typed").is_file())
 """
+PIP = (sys.executable, "-m", "pip", "--python")
 
 
 def run(*command: str | Path) -> str:
@@ -39,24 +39,12 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     package = shutil.copytree(ROOT / "clients/python", tmp_path_factory.mktemp("built") / "python")
     run(sys.executable, "-m", "venv", "--without-pip", folder)
     python = folder / "bin/python"
-    # The tutorials do it with pip, which takes three seconds, and knows of certificates and indexes
-    # that uv doesn't know.
-    by_uv: list[str | Path] = [
-        find_uv_bin(),
-        "pip",
-        "install",
-        "--quiet",
-        "--system-certs",
-        "--python",
-        python,
-    ]
-    if subprocess.run([*by_uv, package], capture_output=True, check=False).returncode != 0:
-        run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", package)
+    run(*PIP, python, "install", "--quiet", package)
     return python
 
 
 @pytest.mark.timeout(300)
 def test_it_works_without_django_and_without_a_framework(python: Path) -> None:
     assert run(python, "-c", ALONE).split() == ["0.1.0", "True"]
-    assert "django" not in run(find_uv_bin(), "pip", "list", "--python", python).lower()
+    assert "django" not in run(*PIP, python, "list").lower()
     assert "rollback" in run(python.parent / "clipper", "--help")
