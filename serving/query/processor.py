@@ -74,6 +74,7 @@ class QueryProcessor:
             hurried = True  # it waits behind everybody else
         elif timeout_ms is not None and timeout_ms < objective_ms:
             deadline, hurried = arrived + seconds_to_answer(timeout_ms), True
+        # By position: names would cost 0.4 µs.
         query = Query(
             resources,
             application,

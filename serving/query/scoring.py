@@ -26,8 +26,6 @@ from serving.query.query import QueryResources, outputs_of
 
 _OK, _SATURATED = Status.OK, Status.SATURATED
 
-Outcomes = Sequence[Outcome | None]
-
 
 class Scored(NamedTuple):
     """Outputs in order, `null` for rows that failed, and the errors of those."""
@@ -109,18 +107,26 @@ class Scoring:
         return self._scored
 
     def _ask(self, rows: Rows, settled: Callable[[], None]) -> Callable[[], None] | None:
-        inputs = {row: self._input(row) for row in rows}
-        rows[:] = [row for row in rows if inputs[row] is not None]
-        if not rows:
+        inputs: dict[int, bytes] = {}
+        for row in rows:
+            input = bytes(self._inputs[row])
+            try:
+                self._check(input)
+            except ClipperError as error:
+                self._scored.failed[row] = error
+            else:
+                inputs[row] = input
+        if not inputs:
             return None
+        rows[:] = inputs
         engine, arms = self._resources.engine, self._arms
-        gather = Gather(calls=len(rows) * len(arms))
+        gather = Gather(calls=len(inputs) * len(arms))
         targets = [self._choice.targets[arm] for arm in arms]
-        for place, row in enumerate(rows):
+        for place, input in enumerate(inputs.values()):
             engine.ask(
                 gather,
                 targets,
-                input=inputs[row] or b"",
+                input=input,
                 deadline=self._deadline,
                 options=self._options,
                 first=place * len(arms),
@@ -129,51 +135,34 @@ class Scoring:
         gather.when_settled(settled, seconds=self._deadline - monotonic())
         return gather.abandon
 
-    def _input(self, row: int) -> bytes | None:
-        """Return a row's JSON text; None, and a note, if it is of another type."""
-        input = bytes(self._inputs[row])
-        try:
-            self._check(input)
-        except ClipperError as error:
-            self._scored.failed[row] = error
-            return None
-        return input
-
     def _end(self, rows: Rows) -> Rows:
         outcomes, count = self._gathers.pop(rows[0]).outcomes, len(self._arms)
+        may_wait = monotonic() + REFUSED_PAUSE_S < self._deadline
         again: Rows = []
         for place, row in enumerate(rows):
-            first = outcomes[place * count]
-            if count == 1 and first is not None and first.status == _OK:
-                self._keep(row, first.payload)
-            elif not self._answered(row, outcomes[place * count : (place + 1) * count]):
+            own = outcomes[place * count : (place + 1) * count]
+            full = own[0] is not None and own[0].status == _SATURATED
+            if full and may_wait and all(one and one.status == _SATURATED for one in own):
                 again.append(row)
+                continue
+            try:
+                output = self._decided(own)
+                if self._bytes + len(output) > MAX_ANSWER_BYTES:
+                    raise ModelFailed(ANSWER_TOO_LARGE)
+            except ClipperError as error:
+                self._scored.failed[row] = error
+            else:
+                self._bytes += len(output)
+                self._scored.outputs[row] = output
         return again
-
-    def _keep(self, row: int, output: bytes) -> None:
-        """Note a row's output, or a failure if the answer would be too large."""
-        if self._bytes + len(output) > MAX_ANSWER_BYTES:
-            self._scored.failed[row] = ModelFailed(ANSWER_TOO_LARGE)
-            return
-        self._bytes += len(output)
-        self._scored.outputs[row] = output
-
-    def _answered(self, row: int, outcomes: list[Outcome | None]) -> bool:
-        """Note a row's outcome; return False if it is to be asked again."""
-        full = all(outcome is not None and outcome.status == _SATURATED for outcome in outcomes)
-        if full and monotonic() + REFUSED_PAUSE_S < self._deadline:
-            return False
-        try:
-            self._keep(row, self._decided(outcomes))
-        except ClipperError as error:
-            self._scored.failed[row] = error
-        return True
 
     def _decided(self, outcomes: list[Outcome | None]) -> bytes:
         """Return the combined output; the default stands in for an unsure one, not a missing one.
 
         Raises what a query without default output would.
         """
+        if len(outcomes) == 1 and (first := outcomes[0]) is not None and first.status == _OK:
+            return first.payload
         application = self._application
         decided = decide(
             outputs_of(self._arms, outcomes),
