@@ -1,16 +1,15 @@
+import pytest
+
 from serving.engine.batching.aimd import Aimd
 
 
-def test_a_full_batch_within_the_budget_adds_two() -> None:
+@pytest.mark.parametrize(("latency", "cap"), [(0.001, 3), (0.0185, 1)])
+def test_a_full_batch_adds_two_unless_it_took_nine_tenths_of_the_budget(
+    latency: float, cap: int
+) -> None:
     controller = Aimd(budget=0.02)
-    controller.record(size=1, latency=0.001)
-    assert controller.cap == 3
-
-
-def test_within_a_tenth_of_the_budget_nothing_changes() -> None:
-    controller = Aimd(budget=0.02)
-    controller.record(size=1, latency=0.0185)
-    assert controller.cap == 1
+    controller.record(size=1, latency=latency)
+    assert controller.cap == cap
 
 
 def test_a_batch_over_the_budget_backs_off_by_a_tenth() -> None:
