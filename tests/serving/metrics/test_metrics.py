@@ -26,9 +26,6 @@ from serving.metrics.exposition import exposition
 from serving.metrics.published import (
     ARM_COUNTERS,
     INDEX,
-    VERSION_COUNTERS,
-    VERSION_GAUGES,
-    VERSION_HISTOGRAMS,
     Metrics,
     Reading,
     publish,
@@ -109,19 +106,6 @@ def test_refusals_are_scraped_by_their_reason_and_one_process_may_know_of_none()
     older = {name: value for name, value in counted().items() if name != "refusals"}
     found = samples(told, older)["clipper_web_refusals_total"]
     assert found == [({"process": "b", "reason": "request_timeout"}, 2.0)]
-
-
-def test_a_version_publishes_its_counters_gauges_and_histograms() -> None:
-    version = counted()["versions"]["m:1"]
-    published = {*VERSION_COUNTERS, *VERSION_GAUGES, *VERSION_HISTOGRAMS}
-    assert version.keys() == published | {"recent"}
-    assert (version["hits"], version["overloaded"], version["ejected"]) == (5, 2, 1)
-    assert (version["waiting"], version["in_flight"]) == (7, 3)
-    assert version["queue_seconds"]["total"] == pytest.approx(0.006)
-    assert sum(version["queue_seconds"]["counts"]) == 3
-    assert version["batch_size"]["total"] == 3
-    assert version["batch_seconds"]["total"] == 0.020
-    assert version["model_seconds"]["total"] == 0.018
 
 
 def test_prometheus_reads_counters_gauges_and_histograms() -> None:

@@ -13,16 +13,13 @@ import redis
 from registry import services
 from registry.models import Application, Model
 from registry.services import Actor, RouteRequest
-from selection.evaluation.monitoring.snapshots import KEPT
 from selection.models import SelectionSnapshot
 from selection.store.health_alarms import KEY
 from selection.store.redis_keys import GLOBAL_CONTEXT, state_key
 from serving.cluster.control.selection_snapshots import (
     LOCK,
-    THINNING_LOCK,
     latency_of,
     snapshot_selection,
-    thin_selection_history,
 )
 from serving.engine.outcome import Outcome, Status
 from serving.engine.stats import VersionStats
@@ -139,18 +136,6 @@ def test_two_never_take_them_at_once(server_redis: redis.Redis, digits: Applicat
         assert snapshot_selection() == 0
 
     assert snapshot_selection() == 1
-
-
-def test_two_never_merge_them_at_once(server_redis: redis.Redis, digits: Application) -> None:
-    snapshot_selection()
-    old = SelectionSnapshot.objects.get()
-    old.pk, old.at = None, old.at - 2 * KEPT
-    old.save()
-    SelectionSnapshot.objects.update(at=old.at)
-    with server_redis.lock(THINNING_LOCK, timeout=60):
-        assert thin_selection_history() == 0
-
-    assert thin_selection_history() == 1
 
 
 def test_without_redis_none_are_taken(settings: Any, digits: Application) -> None:

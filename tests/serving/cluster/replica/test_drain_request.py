@@ -7,25 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from serving.cluster.replica.drain_request import DrainRequest
 
 
-def test_it_may_be_asked_before_anybody_waits() -> None:
-    drain = DrainRequest()
-    drain.set()
-    asyncio.run(asyncio.wait_for(drain.wait(), timeout=30))
-    assert drain.is_set
-
-
-def test_it_wakes_the_loop_from_another_thread() -> None:
-    drain = DrainRequest()
-
-    async def serve() -> None:
-        waiting = asyncio.create_task(drain.wait())
-        await asyncio.sleep(0)  # it waits
-        await asyncio.to_thread(drain.set)
-        await asyncio.wait_for(waiting, timeout=30)
-
-    asyncio.run(serve())
-
-
 def test_asking_while_the_loop_ends_fails_nobody() -> None:
     drain = DrainRequest()
     over = threading.Event()

@@ -27,21 +27,11 @@ SETTINGS = {
     "CLIPPER_REPLICA_PORTS": f"{PORTS[0]}-{PORTS[-1]}",
 }
 CREDENTIALS = Credentials(secret=settings.CLIPPER_CLUSTER_SECRET.encode())
-STRANGERS = Credentials(secret=b"the secret of quite another cluster, not of this one")
-FOUR = (Status.OK, b"4")
 
 
 @pytest.fixture(scope="module")
 def hosts() -> None:
     """All of the stack is on this host."""
-
-
-@pytest.fixture(scope="module")
-def version(stack: Stack) -> ModelVersion:
-    found = stack.add_version("svm", answer=4)
-    stack.deploy_and_wait(found)
-    found.refresh_from_db()
-    return found
 
 
 def ask(record: ReplicaRecord, version: VersionSpec, *inputs: bytes) -> list[Outcome]:
@@ -62,31 +52,6 @@ def executables(version: ModelVersion, *, stack: Stack) -> list[psutil.Process]:
     """The processes that a version's replicas have started."""
     records = stack.wait_for_replicas(version)
     return [child for record in records for child in psutil.Process(record.pid).children()]
-
-
-def test_a_replica_is_reached_over_tcp_within_its_ports(
-    stack: Stack, version: ModelVersion
-) -> None:
-    (record,) = stack.wait_for_replicas(version)
-    scheme, host, port = record.address.split(":")
-    assert (scheme, host) == ("tcp", "127.0.0.1")
-    assert int(port) in PORTS
-    assert ask(record, version_spec(version), b"[1.0, 2.0]", b"[3.0, 4.0]") == [FOUR, FOUR]
-
-
-def test_whoever_has_another_secret_is_refused(stack: Stack, version: ModelVersion) -> None:
-    (record,) = stack.wait_for_replicas(version)
-    log = stack.var / "cpu.log"
-
-    async def dial() -> None:
-        async with Linked.to({record.id: record.address}, credentials=STRANGERS) as web:
-            await asyncio.to_thread(
-                wait_for, lambda: "connection refused peer=127.0.0.1:" in log.read_text()
-            )
-            assert not web.engine.connected(version.pk)
-
-    asyncio.run(dial())
-    assert settings.CLIPPER_CLUSTER_SECRET not in log.read_text()
 
 
 def test_an_executable_is_deployed_served_replaced_and_drained(stack: Stack) -> None:

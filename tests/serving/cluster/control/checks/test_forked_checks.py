@@ -95,14 +95,6 @@ def test_it_ends_as_the_one_that_is_executed_does(tmp_path: Path, server: ForkSe
     assert trial.report.samples == executed.report.samples
 
 
-def test_one_parent_forks_all_of_them(tmp_path: Path, server: ForkServer) -> None:
-    tell = "import os; print(os.getppid(), os.getpid())"
-    told = [told_by(tell, tmp_path, server).split()[:2] for _ in range(2)]
-    (parent,) = the_servers()
-    assert [int(parent_pid) for parent_pid, _ in told] == [parent.pid, parent.pid]
-    assert told[0][1] != told[1][1]
-
-
 def test_nothing_of_the_environment_or_of_files_reaches_it(
     tmp_path: Path, server: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -225,18 +225,6 @@ def test_a_model_that_fails_to_answer_tells_where(tmp_path: Path, answer: str, l
     assert trial.failure.traceback.endswith(f"    def pred_batch(self, inputs): {answer}\n{last}")
 
 
-def test_a_refusal_of_ours_shows_nothing_of_where_it_was_found_out(tmp_path: Path) -> None:
-    version, artifact = a_version(tmp_path, construct="pass")
-    artifact.write_bytes(b"PK half a zip")
-    digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
-
-    trial = try_out(replace(version, digest=digest), artifact=artifact)
-
-    assert trial.fault == "expected a zip that can be unpacked: File is not a zip file"
-    assert trial.failure is not None
-    assert (trial.failure.error, trial.failure.traceback) == (trial.fault, "")
-
-
 def test_a_model_that_never_comes_up_runs_out_of_time(tmp_path: Path) -> None:
     version, artifact = a_version(tmp_path, construct="import time; time.sleep(60)")
     beats: list[int] = []

@@ -80,7 +80,3 @@ def test_a_replica_that_fetches_its_artifact_has_the_time_that_this_takes() -> N
 )
 def test_a_release_says_what_it_waits_for(changes: dict[str, Any], expected: str) -> None:
     assert progress(**changes).text == expected
-
-
-def test_a_release_with_a_ready_replica_is_never_given_up() -> None:
-    assert progress(ready=1, failures=9, age_s=500.0).fault == ""
