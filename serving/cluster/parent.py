@@ -13,15 +13,10 @@ from pathlib import Path
 from serving.container.child.kill import set_parent_death_signal
 
 
-def die_with_parent(*, parent: int | None = None) -> None:
-    """Have the kernel kill this process when its parent ends; elsewhere than on Linux, nothing.
-
-    `parent` is the expected parent's id where it is known: should it have died before this call,
-    this process ends here.
-    """
-    before = parent or os.getppid()
+def die_with_parent(parent: int) -> None:
+    """Have the kernel (Linux) kill this process when its parent ends; end if it has ended."""
     set_parent_death_signal()
-    if os.getppid() != before:
+    if os.getppid() != parent:
         os._exit(1)
 
 
@@ -60,15 +55,12 @@ class Lifeline:
         readable, _, _ = select.select([self._read_end], [], [], 0)
         return bool(readable)
 
-    def hold(self) -> None:
-        """In a child: let go of the inherited writing end, which belongs to the parent alone."""
-        self._close_write_end()
-
     def cut(self) -> None:
-        """In the parent: tell every child, present and future, to come to an end."""
-        self._close_write_end()
+        """Close this process's writing end.
 
-    def _close_write_end(self) -> None:
+        In the parent that tells every child, present and future, to come to an end. A child lets go
+        of the end that it has inherited.
+        """
         if self._write_end >= 0:
             os.close(self._write_end)
             self._write_end = -1

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 from django.db.models import F
@@ -50,11 +50,6 @@ REFUSED_KEPT_S = 60.0
 logger = logging.getLogger(__name__)
 
 
-class StartReplica(Protocol):
-    def __call__(self, replica_id: str, *, queue: str, version_id: int, generation: int) -> None:
-        """Enqueue the task that becomes this replica."""
-
-
 class Reconciler:
     """One process's view of the cluster; only one may run at a time, its caller sees to that."""
 
@@ -63,7 +58,7 @@ class Reconciler:
         client: redis.Redis,
         *,
         directory: Directory,
-        start_replica: StartReplica,
+        start_replica: Callable[[ReplicaRecord], object],
         begin_check: Callable[[int], object],
         most_checks: int = MOST_CHECKS,
     ) -> None:
@@ -277,12 +272,7 @@ class Reconciler:
         )
         self._ages.of(record.id, now=now)
         self._directory.enqueue(record)
-        self._start_replica(
-            record.id,
-            queue=queue,
-            version_id=demand.version_id,
-            generation=demand.generation,
-        )
+        self._start_replica(record)
 
     def _free_slot(
         self,

@@ -20,6 +20,7 @@ from serving.cluster.control.reconciler import Reconciler
 from serving.cluster.control.rhythm import Rhythm
 from serving.cluster.control.selection_snapshots import snapshot_selection, thin_selection_history
 from serving.cluster.membership.directory import own_directory
+from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.queues import CONTROL_QUEUE
 from serving.cluster.replica.tasks import serve_replica
 
@@ -43,10 +44,10 @@ def reconcile() -> None:
         note_round(redis_client(), slots=_reconciler().slots)
 
 
-def start_replica(replica_id: str, *, queue: str, version_id: int, generation: int) -> None:
-    serve_replica.apply_async(
-        args=(replica_id, version_id, generation), queue=queue, task_id=replica_id
-    )
+def start_replica(queued: ReplicaRecord) -> None:
+    """Enqueue the task that becomes this replica."""
+    args = (queued.id, queued.version_id)
+    serve_replica.apply_async(args=args, queue=queued.queue, task_id=queued.id)
 
 
 @cache

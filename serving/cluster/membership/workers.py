@@ -59,15 +59,9 @@ def read_workers(client: redis.Redis) -> list[WorkerRecord]:
     return sorted(map(_decoder.decode, WORKERS.read(client)), key=lambda worker: worker.id)
 
 
-def ask_to_retire(client: redis.Redis, worker: str) -> None:
+def ask_to_retire(client: redis.Redis, worker: str, *, seconds: int = 30) -> None:
     """Ask a worker, by its id, to retire, for the next seconds."""
-    client.set(RETIRE_KEY + worker, 1, px=int(30.0 * 1000))
-
-
-def keep_retired(client: redis.Redis, worker: str) -> None:
-    """Keep a worker that has retired from taking replicas until somebody ends it."""
-    # One that has no replica any more is to be ended, and gets none for so long.
-    client.set(RETIRE_KEY + worker, 1, px=int(3600.0 * 1000))
+    client.set(RETIRE_KEY + worker, 1, ex=seconds)
 
 
 def take_back_request(client: redis.Redis, worker: str) -> None:

@@ -1,9 +1,8 @@
 """Prepares a replica: gets its artifact and its environment onto this host."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from core.errors import ClipperError
 from registry.artifacts.fetching import ArtifactFiles
@@ -25,39 +24,34 @@ def artifact_at_hand(
 
     Raises ArtifactUnreadable where it can't be had, and GivenUp.
     """
-    preparation = Preparation(heartbeat, drain=drain)
-    opened = files.opened(digest, tell=lambda fetching: preparation.tell(fetching.text))
-    try:
-        artifact = opened.__enter__()
-    except ClipperError as error:
-        raise ArtifactUnreadable(error.message) from error
-    finally:
-        preparation.end()
-    try:
+    with ExitStack() as held:
+        try:
+            with telling(heartbeat, drain=drain) as tell:
+                opened = files.opened(digest, tell=lambda fetching: tell(fetching.text))
+                artifact = held.enter_context(opened)
+        except ClipperError as error:
+            raise ArtifactUnreadable(error.message) from error
         yield artifact
-    finally:
-        opened.__exit__(None, None, None)
 
 
-class Preparation:
-    """Tells in the heartbeats what was said last; raises GivenUp once nobody wants the replica."""
+@contextmanager
+def telling(heartbeat: Heartbeat, *, drain: DrainRequest) -> Iterator[Callable[[str], None]]:
+    """Yield a function that tells the next heartbeats of what goes on, while the block lasts.
 
-    def __init__(self, heartbeat: Heartbeat, *, drain: DrainRequest) -> None:
-        self._heartbeat = heartbeat
-        self._drain = drain
-        self._text = ""
+    It raises GivenUp once nobody wants the replica.
+    """
+    has_news = False
 
-    def tell(self, text: str) -> None:
-        if self._drain.is_set:
+    def tell(text: str) -> None:
+        nonlocal has_news
+        if drain.is_set:
             raise GivenUp
-        if not self._text:
-            self._heartbeat.report(self._said)
-        self._text = text
+        has_news = True
+        heartbeat.report(lambda: {"preparing": text})
 
-    def end(self) -> None:
-        if self._text:
-            self._heartbeat.report(dict)
-            self._heartbeat.become(ReplicaState.LOADING, preparing="")
-
-    def _said(self) -> Mapping[str, Any]:
-        return {"preparing": self._text}
+    try:
+        yield tell
+    finally:
+        if has_news:
+            heartbeat.report(dict)
+            heartbeat.become(ReplicaState.LOADING, preparing="")

@@ -30,7 +30,7 @@ from serving.cluster.parent import Lifeline
 from serving.cluster.remote_versions import secret_fields
 from serving.cluster.replica.drain_request import DrainRequest
 from serving.cluster.replica.heartbeat import Heartbeat
-from serving.cluster.replica.preparation import GivenUp, Preparation, artifact_at_hand
+from serving.cluster.replica.preparation import GivenUp, artifact_at_hand, telling
 from serving.cluster.replica.reports import Reports
 from serving.cluster.replica.secret_watch import SecretWatch
 from serving.cluster.replica.watchdog import Slot, Watched, WatchedPredictor, watch_over
@@ -193,19 +193,18 @@ class ReplicaProcess:
 
     def _prepare(self) -> HeldEnvironment | None:
         """Hold the environment as long as this process lives, so that nobody removes it."""
-        preparation = Preparation(self._heartbeat, drain=self._drain)
-
-        def tell(text: str) -> None:
-            if self._lifeline.is_cut():
-                raise GivenUp
-            preparation.tell(text)
-
         self._slot.hold(Watched(record=self._assignment.record))
-        try:
-            with self._slot.working(at_most_s=rules().longest_s):
-                return prepare(self._version, afresh=False, meanwhile=tell)
-        finally:
-            preparation.end()
+        with (
+            telling(self._heartbeat, drain=self._drain) as tell,
+            self._slot.working(at_most_s=rules().longest_s),
+        ):
+
+            def meanwhile(text: str) -> None:
+                if self._lifeline.is_cut():
+                    raise GivenUp
+                tell(text)
+
+            return prepare(self._version, afresh=False, meanwhile=meanwhile)
 
     def _load(self, artifact: Path, *, environment: HeldEnvironment | None) -> Predictor:
         spec = self._assignment.load_spec(artifact)

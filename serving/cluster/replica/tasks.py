@@ -6,7 +6,7 @@ import re
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis
 from billiard.process import current_process
@@ -32,17 +32,17 @@ from serving.cluster.queues import REMOVE_ENVIRONMENT
 from serving.cluster.replica.reports import Reports
 from serving.cluster.replica.worker_signals import fork_server, lifeline, slot
 from serving.container.child.child_process import WHILE_LOADING
-
-if TYPE_CHECKING:
-    pass
 from serving.container.child.link import EX_SOFTWARE
 
 logger = logging.getLogger(__name__)
 
 
 @shared_task(name="serving.cluster.tasks.serve_replica")
-def serve_replica(replica_id: str, version_id: int, generation: int) -> None:
-    """Be one replica until it is asked to drain; returns at once where it isn't wanted any more."""
+def serve_replica(replica_id: str, _version_id: int) -> None:
+    """Be one replica until it is asked to drain; returns at once where it isn't wanted any more.
+
+    Its version is for `note_lost_replica`.
+    """
     # All workers know this task; those for replicas have loaded the rest before they fork.
     from serving.cluster.replica import replica_process
 

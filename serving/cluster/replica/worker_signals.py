@@ -95,8 +95,8 @@ def watch_over_forks(sender: Any, **_: Any) -> None:
 @worker_process_init.connect
 def tie_to_worker(**_: Any) -> None:
     """In each forked process, those that replace earlier ones too."""
-    die_with_parent(parent=lifeline().parent)
-    lifeline().hold()
+    die_with_parent(lifeline().parent)
+    lifeline().cut()
     slot().clear()
 
 

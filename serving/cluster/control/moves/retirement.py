@@ -15,7 +15,6 @@ from serving.cluster.membership.views import obstacle_text, obstacles, read_view
 from serving.cluster.membership.workers import (
     WorkerRecord,
     ask_to_retire,
-    keep_retired,
     read_workers,
     take_back_request,
 )
@@ -56,7 +55,8 @@ class Retirement:
             yield f"asked to retire, {len(self._left())} replicas to move"
             self._wait_for_another()
             yield from self._follow_moves()
-            keep_retired(self.client, self.worker)
+            # Until somebody ends it.
+            ask_to_retire(self.client, self.worker, seconds=3600)
         except BaseException:  # GeneratorExit as well
             take_back_request(self.client, self.worker)
             raise

@@ -46,8 +46,8 @@ class Rounds:
     def run(self, *, after_s: float = 0.0) -> Plan:
         return self._reconciler.run(now=self._began + after_s)
 
-    def _start(self, replica_id: str, *, queue: str, version_id: int, generation: int) -> None:
-        self.started.append((replica_id, queue))
+    def _start(self, queued: ReplicaRecord) -> None:
+        self.started.append((queued.id, queued.queue))
 
     def announce(self, version: ModelVersion, replica_id: str = "r1", **changes: object) -> None:
         fields: dict[str, Any] = {

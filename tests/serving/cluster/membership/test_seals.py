@@ -151,13 +151,13 @@ def test_a_task_starts_nothing_that_the_reconciler_did_not_ask_for(
     )
     text = forge(server_redis, queued)
 
-    serve_replica("q", live.pk, live.generation)
+    serve_replica("q", live.pk)
 
     assert run == []
     assert server_redis.get(RECORD_KEY + "q") == text
 
     Directory(server_redis, seal=SEAL).enqueue(queued)
-    serve_replica("q", live.pk, live.generation)
+    serve_replica("q", live.pk)
     assert run == [queued]
 
 

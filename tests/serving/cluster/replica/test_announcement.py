@@ -5,7 +5,6 @@ import redis
 from serving.cluster.membership.workers import (
     WorkerRecord,
     ask_to_retire,
-    keep_retired,
     read_workers,
     take_back_request,
 )
@@ -46,7 +45,7 @@ def test_it_retires_while_it_is_asked_to_and_says_so(client: redis.Redis) -> Non
 def test_what_was_asked_of_an_earlier_worker_with_the_same_id_is_no_request_of_it(
     client: redis.Redis,
 ) -> None:
-    keep_retired(client, "w1")
+    ask_to_retire(client, "w1", seconds=3600)
     queues = Queues()
     worker = Announcement(RECORD, consumer=queues, client=client)
     worker.renew()

@@ -23,7 +23,7 @@ def _fork_until_cut(lifeline: Lifeline) -> int:
     if pid == 0:
         import select
 
-        lifeline.hold()
+        lifeline.cut()
         readable, _, _ = select.select([lifeline.descriptor], [], [], 10)
         os._exit(0 if readable and lifeline.is_cut() else 1)
     return pid

@@ -35,7 +35,7 @@ def members(server_redis: redis.Redis) -> Directory:
 
 def dies(live: ModelVersion, *, of: Exception = SEGFAULT) -> None:
     sender = SimpleNamespace(name=serve_replica.name)
-    note_lost_replica(sender, task_id="r1", exception=of, args=("r1", live.pk, 1))
+    note_lost_replica(sender, task_id="r1", exception=of, args=("r1", live.pk))
 
 
 def counted(client: redis.Redis, live: ModelVersion) -> dict[str, int]:
