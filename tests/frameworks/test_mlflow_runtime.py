@@ -1,9 +1,7 @@
 """MLflow models of any flavour answer by their signatures."""
 
-import io
 import itertools
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed
 from serving.rpc.frames.codec import AnswerStatus
-from tests.serving.container.artifacts import answered, load_as, zipped
+from tests.serving.container.artifacts import answered, load_as, zipped, zipped_folder
 
 FRAME = pd.DataFrame(np.random.default_rng(0).random((30, 3)), columns=["age", "income", "visits"])
 LABELS = (FRAME.age > 0.5).astype(int)
@@ -35,14 +33,6 @@ def _load_pyfunc(path):
 """
 
 
-def folder_zipped(folder: Path) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for path in sorted(folder.rglob("*")):
-            archive.write(path, path.relative_to(folder))
-    return buffer.getvalue()
-
-
 @pytest.fixture(scope="module")
 def model() -> LogisticRegression:
     return LogisticRegression().fit(FRAME, LABELS)
@@ -57,7 +47,7 @@ def artifact(model: LogisticRegression, tmp_path_factory: pytest.TempPathFactory
         signature=infer_signature(FRAME, LABELS),
         pip_requirements=["scikit-learn", "skops"],
     )
-    return folder_zipped(folder)
+    return zipped_folder(folder)
 
 
 def of_code(

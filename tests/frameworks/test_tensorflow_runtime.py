@@ -1,8 +1,6 @@
 """Keras files and SavedModels answer as they do at home; byte code needs permission."""
 
-import io
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import tensorflow
 
 from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed, PickleRefused
 from serving.rpc.frames.codec import AnswerStatus
-from tests.serving.container.artifacts import answered, load_as, zipped
+from tests.serving.container.artifacts import answered, load_as, zipped, zipped_folder
 
 keras = tensorflow.keras
 ROWS = np.random.default_rng(0).random((20, 4)).astype(np.float32)
@@ -46,11 +44,7 @@ def exported(model: Any, *, at: Path, within: str = "") -> bytes:
         model.export(folder, verbose=False)
     else:
         tensorflow.saved_model.save(model, str(folder))
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for path in sorted(folder.rglob("*")):
-            archive.write(path, f"{within}{path.relative_to(folder)}")
-    return buffer.getvalue()
+    return zipped_folder(folder, within=within)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from serving.container.failures.container_errors import ArtifactInvalid, PickleRefused
-from tests.serving.container.artifacts import answered, load_as, zipped
+from tests.serving.container.artifacts import answered, load_as, zipped, zipped_folder
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "a"]
 TEXTS = ["good film", "bad", "a bad film", "unheard of"]
@@ -39,20 +39,12 @@ def tiny(kind: Any) -> Any:
     return kind(config).eval()
 
 
-def folder_zipped(folder: Path, *, within: str = "") -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for path in sorted(folder.rglob("*")):
-            archive.write(path, f"{within}{path.relative_to(folder)}")
-    return buffer.getvalue()
-
-
 def made(kind: Any, *, task: str, at: Path) -> tuple[bytes, Any]:
     """A pipeline of a model of this kind, and the zip of its folder."""
     at.mkdir()
     pipeline = transformers.pipeline(task, model=tiny(kind), tokenizer=tokenizer(at), device="cpu")
     pipeline.save_pretrained(at)
-    return folder_zipped(at, within="pipeline/"), pipeline
+    return zipped_folder(at, within="pipeline/"), pipeline
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +103,7 @@ def test_weights_in_a_pickle_need_permission(artifact_file: Path, tmp_path: Path
     (tmp_path / "model" / "model.safetensors").unlink()
     torch.save(model.state_dict(), tmp_path / "model" / "pytorch_model.bin")
     tokenizer(tmp_path).save_pretrained(tmp_path / "model")
-    content = folder_zipped(tmp_path / "model")
+    content = zipped_folder(tmp_path / "model")
     with pytest.raises(PickleRefused, match="the weights of this model are a pickle"):
         load_as("transformers", content, at=artifact_file, input_type="strings")
     predictor = load_as(

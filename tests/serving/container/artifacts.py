@@ -48,6 +48,11 @@ def zipped(files: Mapping[str, str | bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def zipped_folder(folder: Path, *, within: str = "") -> bytes:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return zipped({f"{within}{file.relative_to(folder)}": file.read_bytes() for file in files})
+
+
 def zip_file(files: dict[str, str | bytes], *, at: Path) -> Path:
     at.write_bytes(zipped(files))
     return at

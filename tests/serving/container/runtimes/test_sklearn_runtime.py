@@ -70,26 +70,6 @@ def test_scikit_learn_never_has_narwhals_look_at_an_array(
     assert not [name for name in called if name.startswith("narwhals")]
 
 
-def test_a_row_of_the_wrong_length_fails_alone(
-    svm: LinearSVC, rows: list[bytes], artifact_file: Path
-) -> None:
-    predictor = load_sklearn(svm, at=artifact_file)
-    assert predictor.n_features == 64
-    short = b"[" + b",".join([b"1"] * 63) + b"]"
-    bad, good = predictor.answer_batch([short, rows[0]])
-    assert bad == (AnswerStatus.INVALID_INPUT, b"expected 64 numbers, got 63")
-    assert good == (AnswerStatus.OK, b"0")
-
-
-@pytest.mark.parametrize("input_type", ["doubles", "floats", "integers"])
-def test_every_number_type_reaches_the_model(
-    svm: LinearSVC, artifact_file: Path, input_type: str
-) -> None:
-    row = b"[" + b",".join([b"3"] * 64) + b"]"
-    (answer,) = load_sklearn(svm, at=artifact_file, input_type=input_type).answer_batch([row])
-    assert answer == (AnswerStatus.OK, b"%d" % svm.predict(np.full((1, 64), 3.0))[0])
-
-
 @pytest.mark.parametrize("method", ["predict_proba", "decision_function"])
 def test_a_version_is_asked_for_what_it_names(method: str, artifact_file: Path) -> None:
     rows = np.array([[0.0], [1.0], [2.0]])
