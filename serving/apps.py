@@ -12,13 +12,13 @@ class ServingConfig(AppConfig):
 
     def ready(self) -> None:
         from registry.versions.extensions import extensions
-        from serving.container.runtimes import data_only, methods_of, runtime_names, self_contained
+        from serving.container.runtimes import RUNTIMES, row_of, runtime_names
 
         extensions.input_check = _checked_inputs
         extensions.runtime_names = runtime_names
-        extensions.data_runtimes = data_only()
-        extensions.self_contained = self_contained()
-        extensions.methods_of = methods_of
+        extensions.data_runtimes = [name for name, row in RUNTIMES.items() if row.data_only]
+        extensions.self_contained = [name for name, row in RUNTIMES.items() if row.self_contained]
+        extensions.methods_of = lambda name: row_of(name).methods
         extensions.remote_artifact = _artifact_of
         extensions.pythons = _pythons
 

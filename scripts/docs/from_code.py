@@ -14,7 +14,7 @@ from registry.releases.restarts import Restarts
 from scripts.docs.markdown_tables import code, codes, first_sentence, table
 from selection.policies import POLICIES
 from selection.policies.policy import Parameter
-from serving.container.runtimes import RUNTIMES
+from serving.container.runtimes import RUNTIMES, place_of
 from serving.engine.stats import VersionStats
 from serving.metrics.exposition import exposition
 from serving.metrics.published import Metrics, Reading
@@ -119,7 +119,7 @@ def runtimes() -> str:
     rows = [
         [
             code(name),
-            _opening(runtime.load.partition(":")[0]),
+            _opening(place_of(name).partition(":")[0]),
             codes(runtime.methods),
             "no" if runtime.data_only else "yes",
             runtime.needs,

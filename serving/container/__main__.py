@@ -18,8 +18,14 @@ from typing import Any
 
 import msgspec
 
-from serving.container.check.agreement import agreement, read_rows
-from serving.container.check.rehearsal import CheckReport, answered, inputs_for, timed
+from serving.container.check.rehearsal import (
+    CheckReport,
+    agreement,
+    answered,
+    inputs_for,
+    read_rows,
+    timed,
+)
 from serving.container.failures.container_errors import ContainerError, WarmUpFailed, explain
 from serving.container.failures.output import stream_to
 from serving.container.failures.recent_failures import failure_of, with_last_traceback
@@ -38,7 +44,7 @@ Say = Callable[[dict[str, Any]], None]
 def main(argv: list[str] | None = None) -> int:
     """Run one command; standard output gets one JSON line for each thing worth telling."""
     arguments = _argument_parser().parse_args(argv)
-    faulthandler.enable(all_threads=False)  # `failures.crashes` reads what it writes
+    faulthandler.enable(all_threads=False)  # `failures.tracebacks` reads what it writes
     with _model_speaks_on_stderr() as say:
         try:
             arguments.run(arguments, say=say)

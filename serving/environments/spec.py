@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from core.specs import VersionSpec
 from registry.versions.package_requirements import met_here, parse
-from serving.container.runtimes import packages_of, self_contained
+from serving.container.runtimes import row_of
 
 # What a container imports itself. What a version pins wins, as far as these can go with it.
 CONTAINER_NEEDS = ("msgspec<1,>=0.18.6", "numpy<3,>=1.26")
@@ -41,14 +41,14 @@ class EnvironmentSpec:
 
 def environment_of(version: VersionSpec) -> EnvironmentSpec | None:
     """The environment to build for a version; None where it runs in the stack's."""
-    if version.runtime in self_contained() or not (version.requirements or version.python):
+    if row_of(version.runtime).self_contained or not (version.requirements or version.python):
         return None
     # What its upload was allowed stays allowed.
     required = parse(version.requirements, urls=True)
     if met_here(required, python=version.python):
         return None
     return EnvironmentSpec(
-        requirements=tuple(sorted({*required, *packages_of(version.runtime)})),
+        requirements=tuple(sorted({*required, *row_of(version.runtime).packages})),
         python=version.python or stack_python(),
     )
 

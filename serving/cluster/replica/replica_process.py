@@ -37,7 +37,7 @@ from serving.cluster.replica.watchdog import Slot, Watched, WatchedPredictor, wa
 from serving.container.child.child_process import ChildPredictor
 from serving.container.child.model_process import ForkServer
 from serving.container.failures.recent_failures import failure_of
-from serving.container.runtimes import self_contained
+from serving.container.runtimes import row_of
 from serving.container.sandbox.limits import held_to, process_bytes
 from serving.container.server.listener import ChildServer, ContainerServer, TcpListen
 from serving.container.spec import LoadSpec
@@ -209,7 +209,7 @@ class ReplicaProcess:
     def _load(self, artifact: Path, *, environment: HeldEnvironment | None) -> Predictor:
         spec = self._assignment.load_spec(artifact)
         started = time.perf_counter()
-        if self._version.runtime in self_contained():
+        if row_of(self._version.runtime).self_contained:
             predictor = self._load_here(spec)
         else:
             predictor = self._load_in_child(spec, environment=environment)

@@ -1,14 +1,15 @@
-"""The report of a check: answers to sample inputs, and the time of batches."""
+"""The report of a check: sample answers, times of batches, and agreement with another model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from time import perf_counter
-from typing import TYPE_CHECKING, Annotated
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from serving.container.check.agreement import Agreement
 from serving.container.inputs.examples import made_up
 from serving.container.inputs.signature import Signature
 from serving.rpc.frames.codec import AnswerStatus, fitting
@@ -22,6 +23,12 @@ MADE_UP_TEXT = b'"a text"'
 # An input or an output is shown as far as this.
 SHOWN_CHARACTERS = 2000
 
+# A model that is slower answers fewer of the inputs that another model was asked.
+AGREEMENT_S = 5.0
+
+# Such an input, and the output of the other model as JSON.
+Row = tuple[bytes, bytes]
+Count = Annotated[int, msgspec.Meta(ge=0)]
 Text = Annotated[str, msgspec.Meta(max_length=2 * SHOWN_CHARACTERS)]
 
 
@@ -40,6 +47,15 @@ class BatchTime(msgspec.Struct, frozen=True, kw_only=True):
     batches: int
     p50_ms: float
     p99_ms: float
+
+
+class Agreement(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of inputs asked, answered and answered alike, and the largest difference."""
+
+    inputs: Count
+    answered: Count
+    same: Count
+    largest_difference: Annotated[float, msgspec.Meta(ge=0.0, le=sys.float_info.max)] | None
 
 
 class CheckReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -108,3 +124,71 @@ def read_report(report: object) -> CheckReport:
 
 def _shown(text: bytes) -> str:
     return safe_text(text.decode(errors="replace"), most=SHOWN_CHARACTERS)
+
+
+def read_rows(descriptor: int) -> list[Row]:
+    """Read the file that this process has been given."""
+    with open(descriptor, "rb") as file:
+        return msgspec.msgpack.decode(file.read(), type=list[Row])
+
+
+def agreement(
+    predictor: BatchPredictor, rows: Iterable[Row], *, seconds: float = AGREEMENT_S
+) -> Agreement:
+    """Have the model answer as many of the inputs as there is time for, one after another."""
+    until = monotonic() + seconds
+    inputs = 0
+    differences: list[float | None] = []
+    for raw, other in rows:
+        if monotonic() >= until:
+            break
+        inputs += 1
+        answer = predictor.answer_batch([raw])[0]
+        if answer.status is AnswerStatus.OK:
+            decode = msgspec.json.decode
+            differences.append(difference(decode(answer.payload), decode(other)))
+    comparable = [found for found in differences if found is not None]
+    return Agreement(
+        inputs=inputs,
+        answered=len(differences),
+        same=comparable.count(0.0),
+        largest_difference=max(comparable) if any(comparable) else None,
+    )
+
+
+def difference(one: Any, other: Any) -> float | None:
+    """Return the largest difference of numbers in two JSON values, None if they differ in kind."""
+    if _is_number(one) and _is_number(other):
+        return _distance(one, other)
+    if isinstance(one, list) and isinstance(other, list):
+        return _largest(one, other) if len(one) == len(other) else None
+    if isinstance(one, dict) and isinstance(other, dict):
+        if one.keys() != other.keys():
+            return None
+        return _largest(one.values(), [other[name] for name in one])
+    return 0.0 if type(one) is type(other) and one == other else None
+
+
+def _largest(ones: Iterable[Any], others: Iterable[Any]) -> float | None:
+    largest = 0.0
+    for one, other in zip(ones, others, strict=True):
+        found = difference(one, other)
+        if found is None:
+            return None
+        largest = max(largest, found)
+    return largest
+
+
+def _distance(one: float, other: float) -> float:
+    """Bound the distance: JSON has no infinity, and integers larger than any float."""
+    if one == other:
+        return 0.0
+    try:
+        found = abs(float(one) - float(other))
+    except OverflowError:
+        return sys.float_info.max
+    return found if math.isfinite(found) else sys.float_info.max
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -28,9 +28,9 @@ from serving.container.child.model_process import (
     start_process,
 )
 from serving.container.failures.container_errors import LoadFailed, error_of
-from serving.container.failures.crashes import broken, last_line, process_end
 from serving.container.failures.output import Overheard
-from serving.container.failures.recent_failures import Failure, RecentFailures
+from serving.container.failures.recent_failures import Failure, RecentFailures, broken
+from serving.container.failures.tracebacks import last_line, process_end
 from serving.container.inputs.signature import Signature, read_reported, reported_features
 from serving.container.sandbox.limits import process_bytes
 from serving.container.spec import LoadSpec

@@ -8,7 +8,13 @@ from collections.abc import Callable
 import msgspec
 
 from serving.container.failures.container_errors import ContainerError, WarmUpFailed, explain
-from serving.container.failures.tracebacks import MOST_CHARACTERS, innermost, place_of, traceback_of
+from serving.container.failures.tracebacks import (
+    MOST_CHARACTERS,
+    crash_in,
+    innermost,
+    place_of,
+    traceback_of,
+)
 from serving.rpc.text import safe_text
 
 # Kinds of failures that are distinguished between two reports.
@@ -42,6 +48,13 @@ def failure_of(error: BaseException) -> Failure:
         error=safe_text(str(error)) if isinstance(error, ContainerError) else explain(error),
         traceback=traceback_of(error) if elsewhere is None else _fit(elsewhere),
     )
+
+
+def broken(reason: str, *, output: str) -> Failure:
+    """The failure of a process that could not say itself what is wrong, and where it was."""
+    where = crash_in(output)
+    # Equal for equal faults.
+    return Failure(kind=where or reason, error=reason, traceback=where)
 
 
 def _of_another(reported: Failure) -> Failure:

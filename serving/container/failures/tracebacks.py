@@ -1,8 +1,10 @@
-"""Tracebacks of a model's code: its own frames with file and line, bounded and printable."""
+"""Tracebacks of a model's code, and the place of its crash: bounded and printable."""
 
 import linecache
 import re
+import signal
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from traceback import walk_tb
 from types import TracebackType
@@ -19,9 +21,15 @@ MOST_FRAMES = 24  # of each exception, half of them the innermost
 MOST_CHARACTERS = 8000
 
 # Frames that lead to a model's own code.
-_OURS = (f"{Path(__file__).resolve().parents[1]}/", "<frozen importlib")
+_FOLDER = f"{Path(__file__).resolve().parents[1]}/"
+_OURS = (_FOLDER, "<frozen importlib")
 # A model's folder is another one in each process: nobody can open it there later.
 _UNPACKED = re.compile(r"^.*/clipper-model-\d+-[^/]+/")
+# As faulthandler writes where a signal broke a process.
+_BROKEN = re.compile(r"^Fatal Python error: (?P<how>.*)$", re.MULTILINE)
+_FRAME = re.compile(r'^  File "([^"\n]*)", line (\d+) in (.*)$', re.MULTILINE)
+# Our frames in which a process waits for a batch.
+_WAITING = (f"{_FOLDER}__main__.py", f"{_FOLDER}server/serve.py")
 
 
 class StackFrame(NamedTuple):
@@ -117,3 +125,41 @@ def _frames(traceback: TracebackType | None) -> list[StackFrame]:
             continue
         (first if len(first) < MOST_FRAMES // 2 else last).append(frame)
     return [*first, *last]
+
+
+def last_line(output: str) -> str:
+    """The last line that says something, apart from where a crash was; "" for none."""
+    lines = _BROKEN.split(output)[0].splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def process_end(code: int) -> str:
+    """Say how a process ended: "signal 11 (SIGSEGV)" or "exit code 1"."""
+    end = f"exit code {code}"
+    if code < 0:
+        end = f"signal {-code}"
+        with suppress(ValueError):  # of one of the real-time signals
+            end += f" ({signal.Signals(-code).name})"
+    return end
+
+
+def crash_in(output: str) -> str:
+    """Return the model's frames in the output of a broken process; "" if there are none."""
+    broken = list(_BROKEN.finditer(output))
+    if not broken:
+        return ""
+    frames = _FRAME.findall(output[broken[-1].end() :])[::-1]  # the innermost comes first
+    ours = [number for number, (file, _, _) in enumerate(frames) if file.startswith(_FOLDER)]
+    if ours and frames[ours[-1]][0] in _WAITING:
+        return ""  # it waited for a batch
+    frames = frames[ours[-1] + 1 :] if ours else frames
+    while frames and frames[0][0].startswith("<frozen "):
+        del frames[0]
+    if not frames or frames[-1][0].startswith("<frozen "):
+        return ""
+    lines = [
+        f'  File "{shown_file(file)}", line {line}, in {function}'
+        for file, line, function in frames[-MOST_FRAMES:]
+    ]
+    text = "\n".join(["Traceback (most recent call last):", *lines, broken[-1]["how"]])
+    return safe_text(text, most=MOST_CHARACTERS)

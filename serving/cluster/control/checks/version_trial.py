@@ -18,8 +18,7 @@ import msgspec
 
 from core.specs import VersionSpec
 from serving.cluster.load_specs import load_spec
-from serving.container.check.agreement import SECONDS, Row
-from serving.container.check.rehearsal import CheckReport, read_report
+from serving.container.check.rehearsal import AGREEMENT_S, CheckReport, Row, read_report
 from serving.container.child.model_process import (
     LONGEST_LINE,
     ForkServer,
@@ -29,9 +28,9 @@ from serving.container.child.model_process import (
     ServerLost,
     start_process,
 )
-from serving.container.failures.crashes import broken, process_end
 from serving.container.failures.output import CHUNK, READ_WITHIN_S
-from serving.container.failures.recent_failures import Failure
+from serving.container.failures.recent_failures import Failure, broken
+from serving.container.failures.tracebacks import process_end
 from serving.container.inputs.signature import read_reported, reported_features
 from serving.container.sandbox.family import read_processes
 from serving.container.sandbox.limits import fault_of, process_bytes
@@ -82,7 +81,7 @@ def try_out(
 
     Calls `meanwhile` each second; what that raises ends the process under test.
     """
-    seconds = version.load_timeout_s + (SECONDS if kept else 0.0)
+    seconds = version.load_timeout_s + (AGREEMENT_S if kept else 0.0)
     spec = load_spec(version, artifact=artifact, trial=True, **here)
     largest = version.batching.max_size
     for forks in (server, None):
@@ -129,7 +128,7 @@ def _watched(
                 base_bytes = min(base_bytes, process_bytes(process.pid))
             _check_limits(process.pid, base_bytes=base_bytes, limit_mb=limit_mb)
     if code is None:
-        # It says what it is doing (`serving.container.failures.crashes`).
+        # It says what it is doing (`serving.container.failures.tracebacks`).
         process.send_signal(signal.SIGABRT)
         process.wait(1.0)
     return code

@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from serving.container.check.agreement import Agreement, agreement, difference
-from serving.container.check.rehearsal import read_report
+from serving.container.check.rehearsal import Agreement, agreement, difference, read_report
 from serving.rpc.frames.codec import Answer, AnswerStatus
 from tests.serving.container.check.test_rehearsal import checked
 
