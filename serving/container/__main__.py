@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from serving.container.check.rehearsal import (
+from serving.container.check_report import (
     CheckReport,
     agreement,
     answered,

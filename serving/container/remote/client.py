@@ -14,7 +14,6 @@ from email.utils import parsedate_to_datetime
 import msgspec
 
 from serving.container.remote.configuration import Place
-from serving.container.remote.exchange import LARGEST_BODY, HttpAnswer, HttpExchange
 from serving.container.remote.failures import (
     AnsweredError,
     AnsweredLate,
@@ -26,6 +25,7 @@ from serving.container.remote.failures import (
     error_text,
 )
 from serving.container.remote.hosts import Address, AllowedHosts, is_public, resolve
+from serving.container.remote.http_exchange import LARGEST_BODY, HttpAnswer, HttpExchange
 from serving.rpc.text import safe_text
 
 MASK = "•••"

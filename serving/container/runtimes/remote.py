@@ -1,7 +1,7 @@
 """A model that lives behind HTTP already: it is asked there, and nothing of it runs here."""
 
 from serving.container.remote.configuration import RemoteConfiguration, check_secret
-from serving.container.remote.predictor import RemotePredictor
+from serving.container.remote.remote_predictor import RemotePredictor
 from serving.container.spec import LoadSpec
 
 

@@ -41,7 +41,7 @@ from serving.cluster.host_environments import needs_build, own_environments, pre
 from serving.cluster.remote_versions import secret_fields
 from serving.cluster.replica.worker_signals import lifeline
 from serving.container.adapters.skops_permission import check_allowed
-from serving.container.check.rehearsal import Row
+from serving.container.check_report import Row
 from serving.container.child.model_process import ForkServer
 from serving.container.failures.container_errors import (
     EnvironmentFailed,

@@ -10,7 +10,7 @@ from registry.following.reading import version_spec
 from registry.models import Application, Model, ModelVersion
 from registry.services.versions import REMOTE
 from selection.store.input_samples import ROWS, Row, kept_inputs
-from serving.container.check.rehearsal import CheckReport
+from serving.container.check_report import CheckReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ import msgspec
 
 from core.specs import VersionSpec
 from serving.cluster.load_specs import load_spec
-from serving.container.check.rehearsal import AGREEMENT_S, CheckReport, Row, read_report
+from serving.container.check_report import AGREEMENT_S, CheckReport, Row, read_report
 from serving.container.child.model_process import (
     LONGEST_LINE,
     ForkServer,

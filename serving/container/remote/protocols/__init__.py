@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from serving.container.remote.configuration import RemoteConfiguration
-from serving.container.remote.protocols.base import Dialect
-from serving.container.remote.protocols.mlflow import MlflowScoring
+from serving.container.remote.protocols.dialect import Dialect
+from serving.container.remote.protocols.mlflow_scoring import MlflowScoring
 from serving.container.remote.protocols.open_inference import OpenInference
 from serving.container.remote.protocols.openai import openai_dialect
 from serving.container.remote.protocols.template import JsonTemplate

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from serving.container.failures.container_errors import ArtifactInvalid
 from serving.container.inputs.numbers import NUMBER_TYPES
 from serving.container.remote.configuration import RemoteConfiguration
-from serving.container.remote.exchange import HttpAnswer
 from serving.container.remote.failures import AnsweredError, BrokenAnswer
-from serving.container.remote.protocols.base import (
+from serving.container.remote.http_exchange import HttpAnswer
+from serving.container.remote.protocols.dialect import (
     CannotAsk,
     Get,
     RemoteBody,
     RemoteInputs,
     decoded_answer,
 )
-from serving.container.remote.protocols.tensors import DTYPES, TensorAnswer, datatype_of
+from serving.container.remote.protocols.tensor_answers import DTYPES, TensorAnswer, datatype_of
 
 INFER = "/infer"
 JSON_LENGTH = "Inference-Header-Content-Length"

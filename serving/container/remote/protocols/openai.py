@@ -11,9 +11,9 @@ from serving.container.remote.configuration import (
     RemoteConfiguration,
     places_in,
 )
-from serving.container.remote.exchange import HttpAnswer
 from serving.container.remote.failures import BrokenAnswer
-from serving.container.remote.protocols.base import Dialect, decoded_answer, part_of
+from serving.container.remote.http_exchange import HttpAnswer
+from serving.container.remote.protocols.dialect import Dialect, decoded_answer, part_of
 from serving.container.remote.protocols.template import JsonTemplate
 
 TAKEN = ("strings", "json")

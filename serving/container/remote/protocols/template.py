@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from serving.container.remote.configuration import INPUT, INPUTS, RemoteConfiguration
-from serving.container.remote.exchange import HttpAnswer
-from serving.container.remote.protocols.base import (
+from serving.container.remote.http_exchange import HttpAnswer
+from serving.container.remote.protocols.dialect import (
     Get,
     RemoteBody,
     RemoteInputs,

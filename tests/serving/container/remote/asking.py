@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from serving.container.remote.configuration import RemoteConfiguration
-from serving.container.remote.predictor import RemotePredictor
+from serving.container.remote.remote_predictor import RemotePredictor
 from serving.container.spec import LoadSpec
 from serving.rpc.frames.codec import AnswerStatus
 

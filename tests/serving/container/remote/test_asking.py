@@ -11,8 +11,8 @@ from functools import partial
 import pytest
 
 from serving.container.failures.container_errors import WarmUpFailed
-from serving.container.remote import exchange
-from serving.container.remote.predictor import RemotePredictor
+from serving.container.remote import http_exchange
+from serving.container.remote.remote_predictor import RemotePredictor
 from tests.serving.container.remote.asking import outputs, predictor, reason
 from tests.serving.container.remote.stand_in import (
     Asked,
@@ -277,7 +277,7 @@ def test_an_answer_that_nobody_asked_for_is_no_answer_to_the_next() -> None:
 def test_an_answer_without_end_stops_at_the_bound(
     begins: bytes, goes_on: bytes, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "LARGEST_BODY", 1 << 20)
+    monkeypatch.setattr(http_exchange, "LARGEST_BODY", 1 << 20)
 
     def endless(peer: socket.socket) -> None:
         read_request(peer)

@@ -9,7 +9,7 @@ from registry.models import Application, Model, ModelVersion
 from selection.store.input_samples import ROWS, Row
 from selection.store.redis_keys import input_sample_key
 from serving.cluster.control.checks.kept_inputs import find_kept_inputs
-from serving.container.check.rehearsal import Agreement, CheckReport
+from serving.container.check_report import Agreement, CheckReport
 
 pytestmark = pytest.mark.django_db
 

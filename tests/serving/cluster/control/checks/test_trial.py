@@ -10,7 +10,7 @@ import pytest
 from core.specs import VersionSpec
 from serving.cluster.control.checks.version_trial import Aborted, try_out
 from serving.cluster.parent import process_lives
-from serving.container.check.rehearsal import Agreement
+from serving.container.check_report import Agreement
 from serving.container.sandbox.family import MOST_PROCESSES
 from serving.testing import version_spec
 from tests.examples.example import zipped

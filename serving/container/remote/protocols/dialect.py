@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from serving.container.remote.exchange import HttpAnswer
 from serving.container.remote.failures import BrokenAnswer
+from serving.container.remote.http_exchange import HttpAnswer
 from serving.rpc.text import safe_text
 
 # GETs a path of the server.

@@ -21,11 +21,11 @@ from serving.container.inputs.signature import InvalidSignature, Signature, join
 from serving.container.predictor import WrongOutputs, as_list
 from serving.container.remote.client import HttpClient, ServerSecret
 from serving.container.remote.configuration import RemoteConfiguration
-from serving.container.remote.exchange import HttpAnswer
 from serving.container.remote.failures import BrokenAnswer, RemoteFailure
 from serving.container.remote.hosts import AllowedHosts
+from serving.container.remote.http_exchange import HttpAnswer
 from serving.container.remote.protocols import dialect_of
-from serving.container.remote.protocols.base import CannotAsk, RemoteInputs
+from serving.container.remote.protocols.dialect import CannotAsk, RemoteInputs
 from serving.container.spec import LoadSpec
 from serving.rpc.frames.codec import MAX_OUTPUT, Answer, AnswerStatus, failed
 

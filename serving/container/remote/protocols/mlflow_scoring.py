@@ -3,9 +3,9 @@
 from typing import Any
 
 from serving.container.remote.configuration import RemoteConfiguration
-from serving.container.remote.exchange import HttpAnswer
 from serving.container.remote.failures import AnsweredError
-from serving.container.remote.protocols.base import (
+from serving.container.remote.http_exchange import HttpAnswer
+from serving.container.remote.protocols.dialect import (
     Get,
     RemoteBody,
     RemoteInputs,

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from serving.container.check.rehearsal import Agreement, agreement, difference, read_report
+from serving.container.check_report import Agreement, agreement, difference, read_report
 from serving.rpc.frames.codec import Answer, AnswerStatus
-from tests.serving.container.check.test_rehearsal import checked
+from tests.serving.container.test_check_report import checked
 
 
 class Echo:

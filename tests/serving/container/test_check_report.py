@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from serving.container import check_report
 from serving.container.__main__ import main
-from serving.container.check import rehearsal
-from serving.container.check.rehearsal import CheckReport, read_report
+from serving.container.check_report import CheckReport, read_report
 from serving.container.spec import LoadSpec
 from serving.rpc.frames.codec import Answer, AnswerStatus
 from tests.serving.container.artifacts import save
@@ -78,8 +78,8 @@ def test_a_size_is_not_timed_that_would_take_long(monkeypatch: pytest.MonkeyPatc
             return [Answer(AnswerStatus.OK, b"1")] * len(inputs)
 
     times = count(step=0.5)  # of which each reading is half a second after the one before
-    monkeypatch.setattr(rehearsal, "perf_counter", lambda: next(times))
-    assert [time.size for time in rehearsal.timed(Slow(), b"1", largest=1000)] == [1, 8]
+    monkeypatch.setattr(check_report, "perf_counter", lambda: next(times))
+    assert [time.size for time in check_report.timed(Slow(), b"1", largest=1000)] == [1, 8]
     assert sizes == [1] * 3 + [8] * 3
 
 

@@ -1,1 +1,0 @@
-"""Sample answers, times and agreement that a check reports."""
