@@ -70,7 +70,7 @@ CLIPPER_WARM_SECONDS = ENV.whole("CLIPPER_WARM_SECONDS", default=600)
 CLIPPER_LAME_DUCK_S = ENV.whole("CLIPPER_LAME_DUCK_S", default=8, at_most=60)
 CLIPPER_HUNG_S = ENV.whole("CLIPPER_HUNG_S", default=60, at_least=1)
 CLIPPER_REACHED_S = ENV.whole("CLIPPER_REACHED_S", default=30, at_least=1)
-CLIPPER_CHECKS_AT_ONCE = ENV.whole("CLIPPER_CHECKS_AT_ONCE", default=0, at_most=4)
+CLIPPER_CHECKS_AT_ONCE = ENV.whole("CLIPPER_CHECKS_AT_ONCE", default=4, at_least=1, at_most=4)
 CLIPPER_QUEUE_CAPACITY = ENV.whole("CLIPPER_QUEUE_CAPACITY", default=10_000, at_least=1)
 CLIPPER_QUEUE_BYTES = ENV.whole("CLIPPER_QUEUE_BYTES", default=64 << 20, at_least=1024)
 

@@ -30,7 +30,6 @@ from serving.engine.stats import (
 from serving.metrics.window import Delta, RateWindow
 
 KEY_PREFIX = "clipper:web:"
-TTL_S = 5
 INDEX = "clipper:webs"
 WEBS = ExpiringKeys(index=INDEX, prefix=KEY_PREFIX)
 # Console processes answer no queries, so they are read apart.
@@ -260,7 +259,7 @@ def _quantile_ms(delta: Delta, *, name: str, q: float) -> float | None:
 async def publish(client: Redis, document: dict[str, Any], *, among: ExpiringKeys = WEBS) -> None:
     """Publish a document in place of its process' last one."""
     async with client.pipeline(transaction=True) as pipe:
-        among.write(pipe, document["id"], text=msgspec.json.encode(document), ttl_s=TTL_S)
+        among.write(pipe, document["id"], text=msgspec.json.encode(document), ttl_s=5)
         among.forget_gone(pipe)
         await pipe.execute()
 

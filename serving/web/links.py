@@ -16,8 +16,7 @@ from serving.rpc.tcp.credentials import Authentication, Credentials
 from serving.rpc.text import safe_text
 
 # A batch without inputs, which goes to the loop that runs the model and back.
-PROBE_REQUEST = 0
-PROBE = encode_predict(PROBE_REQUEST, ())
+PROBE = encode_predict(0, ())
 # A replica that refuses us, or that we refuse, is not dialled again for this long.
 REFUSED_PAUSE_S = 5.0
 
@@ -186,7 +185,7 @@ class _Link:
         _settle(self._greeted)
 
     def _prove(self, connection: Connection, frame: Frame, *, hello: Hello) -> None:
-        if frame.type is not FrameType.ANSWER or frame.request_id != PROBE_REQUEST:
+        if frame.type is not FrameType.ANSWER or frame.request_id != 0:
             raise ProtocolError(f"expected the answer to the first question, got {frame.type.name}")
         answers, _ = decode_answers(frame.body)
         if answers:

@@ -19,7 +19,7 @@ from registry import services
 from registry.models import ModelVersion
 from registry.releases.control import Slots
 from serving.cluster.control.ages import Ages
-from serving.cluster.control.checks.check_queue import MOST_CHECKS, Checks
+from serving.cluster.control.checks.check_queue import Checks
 from serving.cluster.control.demands import read_demands
 from serving.cluster.control.moves.replica_moves import ReplicaMoves, replica_moves
 from serving.cluster.control.placement import Placement, slots_needed
@@ -60,7 +60,7 @@ class Reconciler:
         directory: Directory,
         start_replica: Callable[[ReplicaRecord], object],
         begin_check: Callable[[int], object],
-        most_checks: int = MOST_CHECKS,
+        most_checks: int,
     ) -> None:
         self._redis = client
         self._directory = directory

@@ -28,8 +28,6 @@ from serving.metrics.published import read_published
 LOCK = "clipper:lock:snapshots"
 # Of its own: both rounds begin at the same moment, and one snapshot in six would be left out.
 THINNING_LOCK = "clipper:lock:thinning"
-# A round that dies holding the lock delays the next one by so long.
-LOCK_TTL_S = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ logger = logging.getLogger(__name__)
 def snapshot_selection() -> int:
     """Take a snapshot of each application where something changed; return how many there were."""
     try:
-        with exclusively(LOCK, ttl_s=LOCK_TTL_S) as lock:
+        with exclusively(LOCK, ttl_s=60.0) as lock:
             return 0 if lock is None else _snapshots()
     except (redis.RedisError, Unavailable) as error:
         logger.warning("no snapshots of selection without Redis: %s", error)
@@ -46,7 +44,7 @@ def snapshot_selection() -> int:
 
 def thin_selection_history() -> int:
     """Merge the snapshots that have grown old; return how many rows have gone."""
-    with exclusively(THINNING_LOCK, ttl_s=LOCK_TTL_S) as lock:
+    with exclusively(THINNING_LOCK, ttl_s=60.0) as lock:
         if lock is None:
             return 0
         now = timezone.now()

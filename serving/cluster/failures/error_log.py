@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, cast
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from redis.client import Pipeline
 
 KEY = "clipper:errors:{}"
-MOST_KINDS = 10  # each of about 10 KB at most
-KEPT_S = 3 * 24 * 3600
 
 
 class Phase(StrEnum):
@@ -69,9 +68,10 @@ class ErrorLog:
                     last_at=max(failure.last_at, before.last_at if before else 0.0),
                     count=failure.count + (before.count if before else 0),
                 )
-            latest = sorted(known.values(), key=lambda one: -one.last_at)[:MOST_KINDS]
+            # Each takes about 10 KB at most.
+            latest = sorted(known.values(), key=lambda one: -one.last_at)[:10]
             pipe.multi()
-            pipe.set(key, msgspec.json.encode(latest), ex=KEPT_S)
+            pipe.set(key, msgspec.json.encode(latest), ex=timedelta(days=3))
 
         self._redis.transaction(merge, key)
 

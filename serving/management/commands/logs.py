@@ -8,8 +8,6 @@ from django.core.management.base import CommandError, CommandParser
 from registry.management.clipper_command import ClipperCommand, named_model, named_version
 from serving.cluster.failures import output_log
 
-LINES = 50
-
 
 class Command(ClipperCommand):
     help = "Show what the replicas of a model's version wrote: its own prints and errors."
@@ -18,7 +16,7 @@ class Command(ClipperCommand):
         parser.add_argument("model", help="its name")
         parser.add_argument("version", nargs="?", help="left out: the live one")
         parser.add_argument("--replica", metavar="ID", help="left out: the one that wrote last")
-        parser.add_argument("--lines", type=int, default=LINES, metavar="N", help=f"{LINES}")
+        parser.add_argument("--lines", type=int, default=50, metavar="N", help="50")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not 1 <= options["lines"] <= output_log.MOST_LINES:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     import redis
     from django.db.models import QuerySet
 
-# Unless CLIPPER_CHECKS_AT_ONCE says otherwise.
-MOST_CHECKS = 4
 # Each holds a thread of the control worker, which has ten.
 MOST_HELD = 8
 RUNNING_TTL_S = 10
@@ -45,13 +43,12 @@ class Checks:
         *,
         begin: Callable[[int], object],
         ages: Ages,
-        most: int = MOST_CHECKS,
+        most: int,
     ) -> None:
-        """`most` 0: MOST_CHECKS."""
         self._redis = client
         self._begin = begin
         self._ages = ages
-        self._most = most or MOST_CHECKS
+        self._most = most
 
     @property
     def _most_builds(self) -> int:

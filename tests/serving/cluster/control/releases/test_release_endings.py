@@ -46,7 +46,9 @@ def breaking(state: str, *, model: str, error: Exception) -> Iterator[None]:
 
 def all_releases(client: redis.Redis) -> Releases:
     ages = Ages()
-    return Releases(client, checks=Checks(client, begin=lambda _: None, ages=ages), ages=ages)
+    return Releases(
+        client, checks=Checks(client, begin=lambda _: None, ages=ages, most=4), ages=ages
+    )
 
 
 def after_a_round(release: Release) -> tuple[str, str]:
