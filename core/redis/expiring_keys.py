@@ -3,19 +3,16 @@
 Only Redis' own clock takes part: hosts whose clocks differ agree on who lives.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-if TYPE_CHECKING:
-    import redis
-    import redis.asyncio
-    import redis.asyncio.client
-    import redis.client
+import redis
+import redis.asyncio
+import redis.asyncio.client
+import redis.client
 
-    Pipe = redis.client.Pipeline | redis.asyncio.client.Pipeline
+Pipe = redis.client.Pipeline | redis.asyncio.client.Pipeline
 
 # In one step, so that no id is dropped that is written in between.
 FORGET_SCRIPT = """

@@ -1,17 +1,12 @@
 """The change number up to which each process follows the registry."""
 
-from __future__ import annotations
-
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from core.redis.expiring_keys import ExpiringKeys
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 FOLLOWERS = ExpiringKeys(index="clipper:followers", prefix="clipper:follower:")
 # A process writes its number each second; a dead one is waited for no longer than this.

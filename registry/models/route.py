@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -11,9 +9,7 @@ from django.db.models import Q
 
 from core.specs import ARM_ROLE
 from registry.models.application import Application
-
-if TYPE_CHECKING:
-    from registry.models.models import ModelVersion
+from registry.models.models import ModelVersion
 
 
 class RouteQuerySet(models.QuerySet["Route"]):

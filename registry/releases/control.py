@@ -1,25 +1,20 @@
 """The control worker's last round, whose age Redis tells by the note's time to live."""
 
-from __future__ import annotations
-
 import os
 import socket
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import msgspec
+import redis
+import redis.asyncio
 
 from core.redis.redis_client import redis_client
-
-if TYPE_CHECKING:
-    import redis
-    import redis.asyncio
 
 KEY = "clipper:control"
 # So long is it known how old the last round is.
 KEPT_S = 7 * 86_400.0
-NO_SLOTS: Mapping[str, Slots] = MappingProxyType({})
 # By kind of device: what to do where no slot is free.
 REMEDIES: Mapping[str, str] = {
     "cpu": "Scale another model down (to 0 if nobody needs it), raise CLIPPER_CPU_SLOTS, or start "
@@ -48,6 +43,9 @@ class Slots(msgspec.Struct, frozen=True, kw_only=True):
         named = [f"{arm} x {count}" for arm, count in ranked[:20]]
         more = len(ranked) - len(named)
         return ", ".join([*named, f"{more} more"] if more else named)
+
+
+NO_SLOTS: Mapping[str, Slots] = MappingProxyType({})
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):

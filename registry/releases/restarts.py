@@ -1,15 +1,11 @@
 """Counts of replicas that ended unasked, by version and host, in Redis for a day."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
-
-if TYPE_CHECKING:
-    import redis
-    import redis.asyncio
+import redis
+import redis.asyncio
 
 NOTED_KEY = "clipper:ended:"
 COUNTS_KEY = "clipper:restarts:"
