@@ -21,8 +21,9 @@ def main() -> int:
             queues=options.queues.split(","),
             pool_cls=get_implementation(options.pool),
             concurrency=options.concurrency,
-            without_gossip=options.without_gossip,
-            without_mingle=options.without_mingle,
+            # No worker subscribes to what others say, as CELERY_WORKER_ENABLE_REMOTE_CONTROL says.
+            without_gossip=True,
+            without_mingle=True,
         )
     worker.start()
     return int(worker.exitcode or 0)
@@ -34,8 +35,6 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("-P", dest="pool", choices=("prefork", "threads"), default="prefork")
     parser.add_argument("-c", dest="concurrency", type=int, required=True, help="slots")
     parser.add_argument("-n", dest="name", help="NAME@HOST; %%h is this host")
-    parser.add_argument("--without-gossip", action="store_true")
-    parser.add_argument("--without-mingle", action="store_true")
     return parser
 
 

@@ -26,11 +26,10 @@ from tests.serving.cluster.web_part import WebPart, WebProcess
 ROOT = Path(__file__).resolve().parents[3]
 SLOTS = 3
 BY = services.Actor.of_command("test")
-COMMON = ["--without-gossip", "--without-mingle"]
 WORKER = ["-m", "clipper_site.worker"]
-CPU = ["-Q", "replicas.cpu", "-P", "prefork", "-c", str(SLOTS), "-n", "cpu@%h", *COMMON]
-GPU = ["-Q", "replicas.gpu", "-P", "prefork", "-c", "2", "-n", "gpu@%h", *COMMON]
-CONTROL = ["-Q", "control", "-P", "threads", "-c", "4", "-n", "control@%h", *COMMON]
+CPU = ["-Q", "replicas.cpu", "-P", "prefork", "-c", str(SLOTS), "-n", "cpu@%h"]
+GPU = ["-Q", "replicas.gpu", "-P", "prefork", "-c", "2", "-n", "gpu@%h"]
+CONTROL = ["-Q", "control", "-P", "threads", "-c", "4", "-n", "control@%h"]
 
 
 @dataclass(frozen=True, kw_only=True)

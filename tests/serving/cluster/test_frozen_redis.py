@@ -73,7 +73,7 @@ def worker(pool: str, *, redis_url: str, folder: Path) -> Iterator[Callable[[], 
         "CLIPPER_VAR": str(folder),
         "CLIPPER_PRELOAD_SKLEARN": "0",
     }
-    options = ["-Q", "notes", "-P", pool, "-c", "1", "--without-gossip", "--without-mingle"]
+    options = ["-Q", "notes", "-P", pool, "-c", "1"]
     process = subprocess.Popen(
         [sys.executable, "-c", WORKER, str(notes), *options],
         cwd=ROOT,

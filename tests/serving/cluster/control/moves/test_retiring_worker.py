@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 # On a busy machine, too, all replicas have moved by then.
 SETTINGS = {"CLIPPER_RETIRE_S": "300"}
-BESIDE = [*WORKER, *CPU[:-4], "-n", "cpu-2@%h", *CPU[-2:]]
+BESIDE = [*WORKER, *CPU[:-1], "cpu-2@%h"]
 
 
 def retirement(stack: Stack, worker: psutil.Popen) -> Retirement:
