@@ -71,13 +71,14 @@ class Reconciler:
         self._releases = Releases(client, checks=checks, ages=self._ages)
         self._scaling = Scaling(client)
         self._start_replica = start_replica
-        self._trusted_run = ""
         # As of the last round, by kind of device.
         self.slots: dict[str, Slots] = {}
 
     def run(self, *, now: float) -> Plan:
         """Do one round at this monotonic time; returns what it did."""
-        if not self._is_settled():
+        server = cast("dict[str, int]", self._redis.info("server"))
+        # Replicas get this long to write themselves down again in a Redis that comes back.
+        if server["uptime_in_seconds"] < 3:
             return Plan()
         self._ages.begin_round()
         self._directory.forget_expired()
@@ -125,19 +126,6 @@ class Reconciler:
         steps, waiting = self._carry_out(steps, moving=moving, placement=placement, now=now)
         self._free_slot(waiting, demands=demands, records=records, fallbacks=fallbacks)
         return steps
-
-    def _is_settled(self) -> bool:
-        """Return whether the directory can be believed."""
-        server = cast("dict[str, object]", self._redis.info("server"))
-        run = str(server["run_id"])
-        if run != self._trusted_run:
-            uptime_s = float(cast(int, server["uptime_in_seconds"]))
-            starting = not self._trusted_run and self._directory.is_virgin()
-            # Replicas get this long to write themselves down again in a Redis that comes back.
-            if uptime_s < 3.0 and not starting:
-                return False
-            self._trusted_run = run
-        return True
 
     def _refuse(self, refused: Sequence[ReplicaRecord], *, now: float) -> None:
         """Remove records that aren't ours after a while, as they may never expire."""

@@ -57,10 +57,6 @@ class Directory:
         """Return every record, in no order."""
         return _listed(REPLICAS.read(self._redis), seal=self._seal)
 
-    def is_virgin(self) -> bool:
-        """Return whether all replicas that were ever written here have left in good order."""
-        return not self._redis.exists(INDEX_KEY)
-
     def enqueue(self, record: ReplicaRecord) -> None:
         """Write a queued record; it stays until it is claimed or dropped."""
         self._write(record, ttl_s=None, publish=True)

@@ -125,7 +125,7 @@ def _registry_at(stack: Stack) -> Iterator[None]:
 @pytest.fixture
 def server_info(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """What Redis says of itself; the one for tests may be younger than a believable one."""
-    info: dict[str, object] = {"run_id": "first", "uptime_in_seconds": 600}
+    info: dict[str, object] = {"uptime_in_seconds": 600}
     monkeypatch.setattr(client, "info", lambda _section: info)
     return info
 

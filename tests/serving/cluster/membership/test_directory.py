@@ -63,11 +63,3 @@ def test_expired_entries_leave_the_index_and_others_stay(
     assert client.zrange(INDEX_KEY, 0, -1) == [b"waiting"]
 
     assert [record.id for record in directory.read()] == ["waiting"]
-
-
-def test_a_directory_that_all_have_left_is_as_good_as_new(directory: Directory) -> None:
-    assert directory.is_virgin()
-    directory.announce(a_record())
-    assert not directory.is_virgin()
-    directory.remove(["r1"])
-    assert directory.is_virgin()
