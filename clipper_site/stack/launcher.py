@@ -128,7 +128,7 @@ def run(layout: Layout, *, listening: int, with_demo: bool, with_docs: bool) -> 
                     child.wait()
                 stack_readiness.refuse_dead(child)
             except StackError:
-                print(report(layout, environment=variables), file=sys.stderr, flush=True)
+                print(report(layout), file=sys.stderr, flush=True)
                 raise
             except StopRequested:
                 say("\nStopping ...")

@@ -104,19 +104,14 @@ def manage(*arguments: str, environment: Mapping[str, str]) -> None:
         raise StackError(f"manage.py {arguments[0]} failed with exit code {status}; see above.")
 
 
-def report(layout: Layout, *, environment: Mapping[str, str]) -> str:
+def report(layout: Layout) -> str:
     """Each program's state and the last lines of each log, for a start that failed."""
-    states = subprocess.run(
-        [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(CONFIG), "status"],
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=10,
-        check=False,
-    ).stdout
+    states: list[str] = []
+    with suppress(StackError):
+        programs = Supervisor(layout).programs().values()
+        states = [f"{program.name}: {program.state.lower()}" for program in programs]
     tails = [_tail(file) for file in sorted(layout.logs.glob("*.log")) if file.stat().st_size]
-    return "\n".join([states.rstrip(), *tails])
+    return "\n".join([*states, *tails])
 
 
 def _tail(file: Path) -> str:
