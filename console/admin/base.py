@@ -91,6 +91,10 @@ class ConsoleAdmin(ModelAdmin[M]):
             raise NotFound("Some of that was just deleted by somebody else.") from error
         return _few(rows), counts, set(missing) - self.goes_along, protected
 
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[M]) -> None:
+        for row in queryset:
+            self.delete_model(request, row)
+
     def get_form(
         self, request: HttpRequest, obj: M | None = None, change: bool = False, **kwargs: Any
     ) -> type[forms.ModelForm[M]]:

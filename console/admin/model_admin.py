@@ -240,10 +240,6 @@ class ModelConsole(ConsoleAdmin[Model]):
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
         delete_model(model=obj, by=actor(request))
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        for model in queryset:
-            delete_model(model=model, by=actor(request))
-
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Only routes protect a model; its own pointer to its live version goes with it."""
         rows, counts, missing, _ = super().get_deleted_objects(objs, request)

@@ -241,10 +241,6 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     def delete_model(self, request: HttpRequest, obj: ModelVersion) -> None:
         delete_version(version=obj, by=actor(request))
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ModelVersion]) -> None:
-        for version in queryset:
-            delete_version(version=version, by=actor(request))
-
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         allowed = super().get_actions_detail(request, object_id)  # type: ignore[misc]  # the theme's
         version = self.get_object(request, object_id)

@@ -119,7 +119,7 @@ def arm_shown(
     """Return a row of the table; a share of `tolerated` calls may be missed."""
     # Refused inputs are no fault of its own if every other arm refuses them too, and the counts
     # don't tell: it is shown, and has no part in how the arm stands.
-    answered, missed = arm["answered"], arm["late"] + arm["failed"]
+    answered, missed, reward = arm["answered"], arm["late"] + arm["failed"], arm["reward"]
     return {
         "arm": f"{arm['model']}:{arm['version']}",
         "state": "late" if missed > tolerated * (answered + missed) else "good",
@@ -137,7 +137,10 @@ def arm_shown(
             "refused": formats.count(arm["refused"]),
             "reward": formats.percent(arm["mean_reward"]),
             "feedback": formats.count(arm["feedback"]),
-            "interval": formats.interval(_worded(arm["reward"])) or formats.NOTHING,
+            "interval": formats.interval(
+                reward and (reward["value"], reward["low"], reward["high"])
+            )
+            or formats.NOTHING,
         },
     }
 
@@ -146,7 +149,3 @@ def _in_time(answered: int, *, missed: int) -> str:
     """Return the share answered in time of the calls that weren't refused."""
     judged = answered + missed
     return formats.share(answered / judged if judged else None)
-
-
-def _worded(estimate: Mapping[str, float] | None) -> formats.Estimate:
-    return None if estimate is None else (estimate["value"], estimate["low"], estimate["high"])

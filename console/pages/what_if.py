@@ -63,7 +63,9 @@ def _answered(application: Application, *, form: WhatIfForm) -> tuple[Outlook | 
 
 def _shown(outlook: Outlook, *, form: WhatIfForm) -> dict[str, Any]:
     chosen = form.target() if form.is_valid() else None
-    rows = [_row(result, chosen=result.target == chosen) for result in _distinct(outlook)]
+    # The chosen policy may be one of those that are shown anyway.
+    distinct = {repr(result.target): result for result in outlook.results}
+    rows = [_row(result, chosen=result.target == chosen) for result in distinct.values()]
     earned = outlook.earned.value
     return {
         "rows": rows,
@@ -86,11 +88,6 @@ def _shown(outlook: Outlook, *, form: WhatIfForm) -> dict[str, Any]:
             }
         ),
     }
-
-
-def _distinct(outlook: Outlook) -> list[Result]:
-    """The chosen policy may be one of those that are shown anyway."""
-    return list({repr(result.target): result for result in outlook.results}.values())
 
 
 def _row(result: Result, *, chosen: bool) -> dict[str, Any]:
