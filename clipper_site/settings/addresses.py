@@ -11,7 +11,8 @@ _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])
 
 def parse_dialled_host(text: str) -> str:
     """Read a host that others can dial: no port, and not the address that stands for all."""
-    if _HOST_NAME.fullmatch(text) is None or _looks_numeric(text):
+    looks_numeric = text.rpartition(".")[2].isdigit()
+    if _HOST_NAME.fullmatch(text) is None or looks_numeric:
         host = ip_address(text.removeprefix("[").removesuffix("]"))
         if host.is_unspecified or host.is_multicast:
             raise ValueError(text)
@@ -32,10 +33,6 @@ def parse_remote_hosts(text: str) -> str:
     """Return a list of hosts that remote models may be asked at, as it is, once it can be read."""
     AllowedHosts.parse(text)
     return text
-
-
-def _looks_numeric(text: str) -> bool:
-    return text.rpartition(".")[2].isdigit()
 
 
 def parse_web_addresses(text: str) -> tuple[str, ...]:

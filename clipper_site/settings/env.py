@@ -33,9 +33,7 @@ class Variable:
 
 @dataclass(slots=True)
 class Environment:
-    """Reads variables, and remembers those that are wrong: `manage.py check` reports all at
-    once.
-    """
+    """Reads variables, and remembers those that are wrong for `manage.py check`."""
 
     source: Mapping[str, str] = field(default_factory=lambda: os.environ)
     wrong: list[WrongSetting] = field(default_factory=list)
@@ -62,13 +60,12 @@ class Environment:
 
     def one_of(self, name: str, *, default: str, choices: Sequence[str]) -> str:
         """Read a word in capitals, whatever case it came in."""
-
-        def parse(text: str) -> str:
-            if text.upper() not in choices:
-                raise ValueError(text)
-            return text.upper()
-
-        return self._read(name, default, parse, f"one of {', '.join(choices)}")
+        return self._read(
+            name,
+            default,
+            lambda text: choices[choices.index(text.upper())],
+            f"one of {', '.join(choices)}",
+        )
 
     def names(self, name: str, *, default: str) -> list[str]:
         names = [part.strip() for part in self.text(name, default).split(",") if part.strip()]
