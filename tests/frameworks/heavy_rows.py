@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tests.frameworks.rows import NUMBERS, Row, deploying, scored
+from tests.frameworks.rows import NUMBERS, Row
 
 NET = """
 import torch
@@ -56,6 +56,21 @@ mlflow.set_tracking_uri("mlruns")
 """
 SOFTMAX = "np.exp(logits()) / np.exp(logits()).sum()"
 
+
+def mlflow_row(*, name: str, training: str, model: str = "model") -> Row:
+    return Row(
+        name=name,
+        training=NUMBERS + FLAVOUR + training,
+        model=model,
+        example="frame[:5]",
+        asked="frame.iloc[0]",
+        expected="trained.predict(frame[:1])[0]",
+        scores="trained.predict_proba(frame[:1])[0]",
+        bad="{'age': 31.0}",
+        refused='400 input: expected the column "income", got a row without it',
+    )
+
+
 HEAVY: Mapping[str, tuple[Row, ...]] = {
     "catboost": (
         Row(
@@ -64,27 +79,21 @@ HEAVY: Mapping[str, tuple[Row, ...]] = {
             + "import catboost\n"
             + "model = catboost.CatBoostClassifier(iterations=5, verbose=0, "
             + "allow_writing_files=False).fit(X, y)\n",
-            deploying=deploying("catboost", example="X[:5]"),
-            expected="model.predict(X[:1])[0]",
-            again=scored("catboost"),
-            scores="model.predict_proba(X[:1])[0]",
         ),
     ),
     "torch": (
         Row(
             name="torch",
             training=NUMBERS + NET,
-            deploying=deploying("torch", example="X[:5]"),
+            method="softmax",
             expected="logits()",
-            again=scored("torch", method="softmax", example="X[:5]"),
             scores="logits().softmax(0)",
         ),
         Row(
             name="torchscript",
             training=NUMBERS + NET + "trained, model = model, torch.jit.script(model)\n",
-            deploying=deploying("torchscript", example="X[:5]"),
+            method="softmax",
             expected="logits()",
-            again=scored("torchscript", method="softmax"),
             scores="logits().softmax(0)",
         ),
     ),
@@ -92,17 +101,16 @@ HEAVY: Mapping[str, tuple[Row, ...]] = {
         Row(
             name="keras",
             training=NUMBERS + KERAS,
-            deploying=deploying("keras", example="X[:5]"),
+            method="softmax",
             expected="logits()",
-            again=scored("keras", method="softmax"),
             scores=SOFTMAX,
         ),
         Row(
             name="savedmodel",
             training=NUMBERS + KERAS + "model.export('net', verbose=False)\n",
-            deploying=deploying("savedmodel", model='"net"', example="X[:5]"),
+            model="'net'",
+            method="softmax",
             expected="logits()",
-            again=scored("savedmodel", model='"net"', method="softmax"),
             scores=SOFTMAX,
         ),
     ),
@@ -110,44 +118,24 @@ HEAVY: Mapping[str, tuple[Row, ...]] = {
         Row(
             name="transformers",
             training=WORDS,
-            deploying=deploying("transformers", example="texts", asked="texts[0]"),
+            example="texts",
             asked="texts[0]",
             expected="model(texts[0])[0]['label']",
-            again=scored("transformers"),
             scores="{each['label']: each['score'] for each in model(texts[0], top_k=None)}",
             bad="[1, 2]",
             refused="400 input: expected a string, got [1,2].",
         ),
     ),
     "mlflow": (
-        Row(
+        mlflow_row(
             name="mlflow",
-            training=NUMBERS
-            + FLAVOUR
-            + "mlflow.sklearn.save_model(trained, 'saved', input_example=frame[:2])\n",
-            deploying=deploying(
-                "mlflow", model='"saved"', example="frame[:5]", asked="frame.iloc[0]"
-            ),
-            asked="frame.iloc[0]",
-            expected="trained.predict(frame[:1])[0]",
-            again=scored("mlflow", model="'saved'"),
-            scores="trained.predict_proba(frame[:1])[0]",
-            bad="{'age': 31.0}",
-            refused='400 input: expected the column "income", got a row without it',
+            training="mlflow.sklearn.save_model(trained, 'saved', input_example=frame[:2])\n",
+            model="'saved'",
         ),
-        Row(
+        mlflow_row(
             name="logged",
-            training=NUMBERS
-            + FLAVOUR
-            + "logged = mlflow.sklearn.log_model(trained, name='churn', input_example=frame[:2])\n"
-            + "model = mlflow.pyfunc.load_model(logged.model_uri)\n",
-            deploying=deploying("logged", example="frame[:5]", asked="frame.iloc[0]"),
-            asked="frame.iloc[0]",
-            expected="trained.predict(frame[:1])[0]",
-            again=scored("logged"),
-            scores="trained.predict_proba(frame[:1])[0]",
-            bad="{'age': 31.0}",
-            refused='400 input: expected the column "income", got a row without it',
+            training="logged = mlflow.sklearn.log_model(trained, name='churn', "
+            "input_example=frame[:2])\nmodel = mlflow.pyfunc.load_model(logged.model_uri)\n",
         ),
     ),
 }

@@ -9,46 +9,40 @@ from tests.frameworks.environments import ROOT
 class Row:
     """A model of one framework, as Python's source.
 
-    `training` makes `model`, and what the expressions below name. `deploying` is what is counted
-    and timed: it deploys to an application of the row's name and asks it for `answer`. `expected`
-    is what the model itself says about `asked`, `scores` what `again`, the second version, should.
-    `bad` is an input that isn't one, `refused` what the caller is told about it.
+    `training` makes `model`, and what the expressions below name. It is deployed to an application
+    of the row's name. `expected` is what the model itself says about `asked`, `scores` what the
+    second version should: `other`, or the same model asked by `method`. `more` are arguments of
+    both. `bad` is an input that isn't one, `refused` what the caller is told about it.
     """
 
     name: str
     training: str
-    deploying: str
-    expected: str
-    again: str
-    scores: str
+    model: str = "model"
+    other: str = ""
+    method: str = "predict_proba"
+    more: str = ""
+    example: str = "X[:5]"
     asked: str = "X[0]"
+    expected: str = "model.predict(X[:1])[0]"
+    scores: str = "model.predict_proba(X[:1])[0]"
     bad: str = "X[0][:3]"
     refused: str = "400 input: expected 4 numbers, got 3"
 
     @property
-    def lines(self) -> int:
-        """Return the number of lines that the user writes."""
-        return len([line for line in self.deploying.splitlines() if line.strip()])
+    def deploying(self) -> str:
+        """The three lines that a user writes."""
+        return (
+            "from clipper_client import Client\n"
+            f'Client().deploy("{self.name}", {self.model}{self.more}, example={self.example}, '
+            f'app="{self.name}", slo_ms=1000)\n'
+            f'answer = Client().predict("{self.name}", {self.asked})\n'
+        )
 
-
-def deploying(name: str, *, model: str = "model", asked: str = "X[0]", **said: str) -> str:
-    """The three lines that most models take."""
-    more = "".join(f", {argument}={value}" for argument, value in said.items())
-    return (
-        "from clipper_client import Client\n"
-        f'Client().deploy("{name}", {model}{more}, app="{name}", slo_ms=1000)\n'
-        f'answer = Client().predict("{name}", {asked})\n'
-    )
-
-
-def scored(
-    name: str, *, model: str = "model", method: str = "predict_proba", example: str = "None"
-) -> str:
-    """A second version of the same model, which gives scores in place of labels."""
-    return (
-        f'client.deploy("{name}", {model}, method="{method}", example={example}, '
-        "allow_signature_change=True)"
-    )
+    @property
+    def again(self) -> str:
+        """The deployment of the second version."""
+        what = self.other or f'{self.model}, method="{self.method}", allow_signature_change=True'
+        return f'client.deploy("{self.name}", {what}{self.more}, example={self.example})'
 
 
 NUMBERS = """
@@ -136,18 +130,13 @@ LIGHT = (
         training=NUMBERS
         + "from sklearn.ensemble import RandomForestClassifier\n"
         + "model = RandomForestClassifier(n_estimators=10, random_state=0).fit(X, y)\n",
-        deploying=deploying("estimator", example="X[:5]"),
-        expected="model.predict(X[:1])[0]",
-        again=scored("estimator"),
-        scores="model.predict_proba(X[:1])[0]",
     ),
     Row(
         name="pipeline",
         training=PIPELINE,
-        deploying=deploying("pipeline", example="frame[:5]", asked="frame.iloc[0]"),
+        example="frame[:5]",
         asked="frame.iloc[0]",
         expected="model.predict(frame[:1])[0]",
-        again=scored("pipeline"),
         scores="model.predict_proba(frame[:1])[0]",
         bad="{'age': 31, 'town': 'Rome'}",
         refused='400 input: expected the columns age, city, got "town"',
@@ -157,20 +146,12 @@ LIGHT = (
         training=NUMBERS
         + "import xgboost\n"
         + "model = xgboost.XGBClassifier(n_estimators=5).fit(X, y == 'stays')\n",
-        deploying=deploying("xgboost", example="X[:5]"),
-        expected="model.predict(X[:1])[0]",
-        again=scored("xgboost"),
-        scores="model.predict_proba(X[:1])[0]",
     ),
     Row(
         name="lightgbm",
         training=NUMBERS
         + "import lightgbm\n"
         + "model = lightgbm.LGBMClassifier(n_estimators=5, verbose=-1).fit(X, y)\n",
-        deploying=deploying("lightgbm", example="X[:5]"),
-        expected="model.predict(X[:1])[0]",
-        again=scored("lightgbm"),
-        scores="model.predict_proba(X[:1])[0]",
     ),
     Row(
         name="onnx",
@@ -180,42 +161,38 @@ LIGHT = (
         + "X = X.astype(np.float32)\n"
         + "trained = LogisticRegression().fit(X, y)\n"
         + "model = to_onnx(trained, X[:1])\n",
-        deploying=deploying("onnx", example="X[:5]"),
         expected="trained.predict(X[:1])[0]",
-        again=scored("onnx"),
         scores="trained.predict_proba(X[:1])[0]",
     ),
     Row(
         name="function",
         training=NUMBERS + FUNCTION,
-        deploying=deploying("function", example="X[:5]"),
+        other="other",
         expected="model(X[:1])[0]",
-        again="client.deploy('function', other)",
         scores="other(X[:1])[0]",
     ),
     Row(
         name="object",
         training=NUMBERS + PREDICTOR,
-        deploying=deploying("object", example="X[:5]"),
+        other="other",
         expected="model.pred_batch(X[:1])[0]",
-        again="client.deploy('object', other)",
         scores="other.pred_batch(X[:1])[0]",
     ),
     Row(
         name="wheel",
         training=NUMBERS + WHEEL,
-        deploying=deploying("wheel", example="X[:5]"),
+        other="other",
         expected="X[0].sum()",
-        again="client.deploy('wheel', other)",
         scores="2 * X[0].sum()",
     ),
     Row(
         name="command",
         training=COMMAND,
-        deploying=deploying("command", runtime='"command"', example="rows", asked="rows[0]"),
+        other="other",
+        more=", runtime='command'",
+        example="rows",
         asked="rows[0]",
         expected="'large'",
-        again="client.deploy('command', other, runtime='command', example=rows)",
         scores="'large, too'",
         bad="[1.0]",
         refused="400 input: expected 2 numbers, got 1",
@@ -223,9 +200,9 @@ LIGHT = (
     Row(
         name="remote",
         training=NUMBERS + SERVER,
-        deploying=deploying("remote", fields='{"protocol": "mlflow"}', example="X[:5]"),
+        other="other",
+        more=", fields={'protocol': 'mlflow'}",
         expected="X[0].sum()",
-        again="client.deploy('remote', other, fields={'protocol': 'mlflow'}, example=X[:5])",
         scores="2 * X[0].sum()",
     ),
 )
