@@ -1,7 +1,6 @@
 """MLflow models of any flavour answer by their signatures."""
 
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
@@ -183,26 +182,17 @@ def test_a_package_that_is_not_here_is_named_with_what_the_model_needs(artifact_
         load_as("mlflow", content, at=artifact_file)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "expected a zip that can be unpacked"),
-        (b"PK\x03\x04 truncated", "expected a zip that can be unpacked"),
-        (json.dumps({"learner": {}}).encode(), "expected a zip that can be unpacked"),
-        (zipped({"model.pkl": b""}), "expected a zip of one MLflow model, with its file MLmodel"),
-        (zipped({"a/MLmodel": "", "b/MLmodel": ""}), "MLmodel, got 2"),
-        (zipped({"MLmodel": "flavors: {}"}), "a model that MLflow loads as a python_function"),
-    ],
-)
-def test_what_is_no_model_is_refused(content: bytes, message: str, artifact_file: Path) -> None:
-    with pytest.raises(ArtifactInvalid, match=message):
-        load_as("mlflow", content, at=artifact_file)
+NO_MODELS = [
+    *(b"", b"PK\x03\x04 truncated", b'{"learner": {}}', zipped({"model.pkl": b""})),
+    *(zipped({"a/MLmodel": "", "b/MLmodel": ""}), zipped({"MLmodel": "flavors: {}"})),
+]
 
 
-def test_nothing_is_left_of_a_model_that_is_refused(
-    artifact_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("content", NO_MODELS)
+def test_what_is_no_model_is_refused_and_leaves_nothing(
+    content: bytes, artifact_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(ArtifactInvalid):
-        load_as("mlflow", zipped({"MLmodel": "flavors: {}"}), at=artifact_file)
+        load_as("mlflow", content, at=artifact_file)
     assert list(tmp_path.glob("clipper-model-*")) == []

@@ -184,18 +184,16 @@ def test_a_graphics_card_that_is_not_there_is_missed(
         load_as("tensorflow", keras_file, at=artifact_file, device="cuda:0")
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", r"expected a file of model.save\('model.keras'\), or a zip"),
-        (b"hello", "got b'hello'"),
-        (json.dumps({"learner": {}}).encode(), "got b'"),
-        (zipped({"model.onnx": b""}), "got another zip"),
-        (zipped({"config.json": "{}"}), "expected a model that Keras loads"),
-        (zipped({"a/saved_model.pb": b"", "b/saved_model.pb": b""}), "one SavedModel, got 2"),
-        (zipped({"saved_model.pb": b"hello"}), "expected a model that TensorFlow loads"),
-    ],
-)
-def test_what_is_no_model_is_refused(content: bytes, message: str, artifact_file: Path) -> None:
-    with pytest.raises(ArtifactInvalid, match=message):
+NO_MODELS = [
+    *(b"", b"hello", b'{"learner": {}}'),
+    zipped({"model.onnx": b""}),
+    zipped({"config.json": "{}"}),
+    zipped({"a/saved_model.pb": b"", "b/saved_model.pb": b""}),
+    zipped({"saved_model.pb": b"hello"}),
+]
+
+
+@pytest.mark.parametrize("content", NO_MODELS)
+def test_what_is_no_model_is_refused(content: bytes, artifact_file: Path) -> None:
+    with pytest.raises(ArtifactInvalid):
         load_as("tensorflow", content, at=artifact_file)

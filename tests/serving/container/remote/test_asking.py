@@ -22,21 +22,12 @@ from tests.serving.container.remote.stand_in import (
     raw_server,
     read_request,
     standing_in,
+    sums,
 )
 
 
 def refusing(status: int, asked: Asked) -> Said:
     return as_json({"error": "no"}, status=status)
-
-
-def sums(asked: Asked) -> Said:
-    return as_json({"predictions": [sum(row) for row in asked.json["instances"]]})
-
-
-@pytest.fixture
-def server() -> Iterator[StandIn]:
-    with standing_in(sums) as running:
-        yield running
 
 
 @pytest.fixture

@@ -10,20 +10,10 @@ import pytest
 
 from serving.container.remote import client
 from tests.serving.container.remote.asking import outputs, predictor, reason
-from tests.serving.container.remote.stand_in import Asked, Said, StandIn, as_json, standing_in
+from tests.serving.container.remote.stand_in import Asked, Said, StandIn, as_json, standing_in, sums
 from tests.serving.rpc.tcp.certificates import Authority
 
 SECRET = "s3cr3t-of-the-model"
-
-
-def sums(asked: Asked) -> Said:
-    return as_json({"predictions": [sum(row) for row in asked.json["instances"]]})
-
-
-@pytest.fixture
-def server() -> Iterator[StandIn]:
-    with standing_in(sums) as running:
-        yield running
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
