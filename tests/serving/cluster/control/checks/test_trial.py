@@ -4,6 +4,7 @@ import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,19 +22,22 @@ class Predictor:
     def __init__(self, path): {construct}
     def pred_batch(self, inputs): return [0] * len(inputs)
 """
-# Wherever its process tells how the check went.
 # By then a busy machine, too, has come to the code of the model.
 COMES_UP_S = 10
 IS_PIPE = "os.path.exists(f'/proc/self/fd/{fd}') and 'pipe' in os.readlink(f'/proc/self/fd/{fd}')"
 SAYS_NONSENSE = f"[os.write(fd, b'[' * 50_000) for fd in range(3, 64) if {IS_PIPE}]"
 
 
-def a_version(folder: Path, *, construct: str) -> tuple[VersionSpec, Path]:
+def a_version(
+    folder: Path, *, construct: str = "", code: str | bytes = "", **limits: Any
+) -> tuple[VersionSpec, Path]:
+    """A version of this code, or of a good one that does this when it is constructed."""
     artifact = folder / "predictor.py"
-    artifact.write_text(GOOD.format(construct=construct))
+    code = code or GOOD.format(construct=construct)
+    artifact.write_bytes(code.encode() if isinstance(code, str) else code)
     digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
     version = version_spec(model="svm", runtime="python", digest=digest, allow_pickle=True)
-    return version, artifact
+    return replace(version, **limits), artifact
 
 
 def test_a_good_version_has_no_fault(tmp_path: Path) -> None:
@@ -46,11 +50,9 @@ def test_a_good_version_has_no_fault(tmp_path: Path) -> None:
 
 
 def test_a_good_executable_is_tried_out_though_its_check_is_confined_too(tmp_path: Path) -> None:
-    version, artifact = a_version(tmp_path, construct="pass")
-    artifact.write_bytes(zipped())
-    digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
+    version, artifact = a_version(tmp_path, code=zipped(), runtime="command")
 
-    trial = try_out(replace(version, runtime="command", digest=digest), artifact=artifact)
+    trial = try_out(version, artifact=artifact)
 
     assert (trial.fault, trial.failure) == (None, None)
 
@@ -88,11 +90,9 @@ class Predictor:
 
 
 def test_nothing_that_it_starts_outlives_it_in_a_session_of_its_own_either(tmp_path: Path) -> None:
-    version, artifact = a_version(tmp_path, construct="pass")
-    artifact.write_text(LEAVES)
-    digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
+    version, artifact = a_version(tmp_path, code=LEAVES)
 
-    trial = try_out(replace(version, digest=digest), artifact=artifact)
+    trial = try_out(version, artifact=artifact)
 
     assert trial.fault is None
     left = [int(pid) for pid in re.findall(r"left (\d+)", trial.output)]
@@ -124,23 +124,19 @@ class Predictor:
     [(3, 100, "more than its memory limit of 200 MiB"), (MOST_PROCESSES, 0, "processes")],
 )
 def test_what_its_orphans_take_counts(tmp_path: Path, count: int, mib: int, fault: str) -> None:
-    version, artifact = a_version(tmp_path, construct="pass")
-    artifact.write_text(FORKS_TWICE.format(count=count, mib=mib))
-    digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
-    limited = replace(version, digest=digest, memory_limit_mb=200, load_timeout_s=120)
+    code = FORKS_TWICE.format(count=count, mib=mib)
+    version, artifact = a_version(tmp_path, code=code, memory_limit_mb=200, load_timeout_s=120)
 
-    trial = try_out(limited, artifact=artifact)
+    trial = try_out(version, artifact=artifact)
 
     assert fault in (trial.fault or "")
 
 
 def test_kept_inputs_lie_in_no_file_that_a_killed_worker_would_leave(tmp_path: Path) -> None:
-    version, artifact = a_version(tmp_path, construct="pass")
-    artifact.write_text(LOOKS_AROUND)
-    digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
+    version, artifact = a_version(tmp_path, code=LOOKS_AROUND)
     rows = [(b"[1.0]", b"0"), (b"[2.0]", b"1")]
 
-    trial = try_out(replace(version, digest=digest), artifact=artifact, kept=rows)
+    trial = try_out(version, artifact=artifact, kept=rows)
 
     assert trial.fault is None
     assert trial.report.kept == Agreement(inputs=2, answered=2, same=1, largest_difference=1.0)
@@ -181,11 +177,8 @@ def test_a_model_that_ends_the_process_is_told_apart(
     assert (trial.failure.error, trial.failure.traceback) == (trial.fault, "")
 
 
-CRASHES = "import ctypes; ctypes.string_at(0)"
-
-
 def test_a_model_that_crashes_tells_where(tmp_path: Path) -> None:
-    version, artifact = a_version(tmp_path, construct=CRASHES)
+    version, artifact = a_version(tmp_path, construct="import ctypes; ctypes.string_at(0)")
 
     trial = try_out(version, artifact=artifact)
 
@@ -213,12 +206,9 @@ class Predictor:
     ],
 )
 def test_a_model_that_fails_to_answer_tells_where(tmp_path: Path, answer: str, last: str) -> None:
-    version, artifact = a_version(tmp_path, construct="pass")
-    artifact.write_text(REFUSES.format(answer))
-    digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
+    version, artifact = a_version(tmp_path, code=REFUSES.format(answer), memory_limit_mb=128)
 
-    limited = replace(version, digest=digest, memory_limit_mb=128)
-    trial = try_out(limited, artifact=artifact)
+    trial = try_out(version, artifact=artifact)
 
     assert trial.failure is not None
     assert last in trial.failure.error
@@ -226,14 +216,11 @@ def test_a_model_that_fails_to_answer_tells_where(tmp_path: Path, answer: str, l
 
 
 def test_a_model_that_never_comes_up_runs_out_of_time(tmp_path: Path) -> None:
-    version, artifact = a_version(tmp_path, construct="import time; time.sleep(60)")
+    sleeps = "import time; time.sleep(60)"
+    version, artifact = a_version(tmp_path, construct=sleeps, load_timeout_s=COMES_UP_S)
     beats: list[int] = []
 
-    trial = try_out(
-        replace(version, load_timeout_s=COMES_UP_S),
-        artifact=artifact,
-        meanwhile=lambda: beats.append(1),
-    )
+    trial = try_out(version, artifact=artifact, meanwhile=lambda: beats.append(1))
 
     assert trial.failure is not None
     assert trial.failure.error == f"the model did not load and answer within {COMES_UP_S} s"
