@@ -9,7 +9,7 @@ from django.test import Client
 from registry import services
 from registry.models import ApiKey, Application, Model, ModelVersion, Route
 from registry.services import Actor
-from tests.people import staff
+from tests.console.people import staff
 from tests.registry.conftest import go_live
 from tests.registry.forms import application_fields, version_fields
 

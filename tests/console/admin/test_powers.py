@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from registry import services
 from registry.models import ApiKey, Application
-from tests.people import staff
+from tests.console.people import staff
 from tests.registry.conftest import BY
 
 pytestmark = pytest.mark.django_db

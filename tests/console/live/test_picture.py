@@ -16,7 +16,7 @@ from registry.models import Model
 from registry.releases.control import KEPT_S, KEY, note_round
 from serving.metrics.published import APPLICATION_COUNTERS, WEBS, Metrics
 from serving.testing import application_spec
-from tests.people import staff
+from tests.console.people import staff
 
 
 def document(**application: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 
 from registry.models import Application
 from selection.store.redis_keys import contexts_key, state_key
-from tests.people import staff
+from tests.console.people import staff
 from tests.redis_server import fresh_redis_client
 
 pytestmark = pytest.mark.usefixtures("digits")

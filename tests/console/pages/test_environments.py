@@ -24,7 +24,7 @@ from serving.cluster.host_environments import (
 )
 from serving.environments.spec import environment_of
 from serving.environments.store import Environments
-from tests.people import staff
+from tests.console.people import staff
 from tests.redis_server import fresh_redis_client
 from tests.serving.environments.wheels import make_wheel, needs, offline
 

@@ -10,7 +10,7 @@ from console.pages.monitoring import arm_shown
 from registry import services
 from registry.models import Application
 from selection.models import SelectionSnapshot
-from tests.people import staff
+from tests.console.people import staff
 
 PAGE = "/admin/applications/digits/monitoring/"
 DATA = "/admin/applications/digits/monitoring.json"

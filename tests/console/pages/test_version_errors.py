@@ -14,7 +14,7 @@ from registry import services
 from registry.models import Application, Model, ModelVersion
 from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.container.failures.recent_failures import Failure
-from tests.people import staff
+from tests.console.people import staff
 from tests.redis_server import fresh_redis_client
 
 TRACEBACK = 'Traceback:\n  File "predictor.py", line 3, in <module>\nValueError: <b>no</b>'
