@@ -168,14 +168,15 @@ class Reconciler:
 
     def _note_success(self, demands: Sequence[Demand], *, records: Sequence[ReplicaRecord]) -> None:
         """Forget the failures of versions that have every replica they should."""
-        ready = _ready(records)
+        ready = [record for record in records if record.state is ReplicaState.READY]
+        counts = Counter((record.version_id, record.generation) for record in ready)
         loaded = {
             demand.version_id
             for demand in demands
-            if ready[demand.version_id, demand.generation] >= max(1, demand.replicas)
+            if counts[demand.version_id, demand.generation] >= max(1, demand.replicas)
         }
         for version_id in loaded:
-            hosts = {r.host_id for r in records if _is_ready(r) and r.version_id == version_id}
+            hosts = {record.host_id for record in ready if record.version_id == version_id}
             self._failures.forget_disproved(version_id, host_ids=hosts)
         well = {
             version_id for version_id in loaded if not self._failures.is_on_probation(version_id)
@@ -282,12 +283,3 @@ class Reconciler:
         if replica_id is not None:
             logger.info("no free slot: draining replica=%s for a version without any", replica_id)
             self._directory.ask_to_drain([replica_id])
-
-
-def _is_ready(record: ReplicaRecord) -> bool:
-    return record.state is ReplicaState.READY
-
-
-def _ready(records: Sequence[ReplicaRecord]) -> Counter[tuple[int, int]]:
-    """Count the ready replicas of each generation of each version."""
-    return Counter((r.version_id, r.generation) for r in records if r.state is ReplicaState.READY)

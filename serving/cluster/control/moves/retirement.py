@@ -52,7 +52,7 @@ class Retirement:
         try:
             self._own()
             ask_to_retire(self.client, self.worker)
-            yield f"asked to retire, {len(self._left())} replicas to move"
+            yield f"asked to retire, {len(self._left(self._records()))} replicas to move"
             self._wait_for_another()
             yield from self._follow_moves()
             # Until somebody ends it.
@@ -70,14 +70,14 @@ class Retirement:
             self.wait(LOOK_AGAIN_S)
 
     def _follow_moves(self) -> Iterator[str]:
-        left = self._left()
+        left = self._left(self._records())
         self._failed_before = {r.version_id: self._failures(r)[0] for r in left}
         seen: object = None
         seen_at = empty_since = self.clock()
         while True:
             ask_to_retire(self.client, self.worker)
             own, records = self._own(), self._records()
-            before, left = left, [r for r in records if r.worker == self.worker and r.holds_slot]
+            before, left = left, self._left(records)
             remaining = {record.id for record in left}
             for gone in (record for record in before if record.id not in remaining):
                 yield f"{gone.model}:{gone.version} has moved, {len(left)} left"
@@ -141,8 +141,8 @@ class Retirement:
             raise RetirementFailed("the worker has ended before all of its replicas had moved")
         return self._known
 
-    def _left(self) -> list[ReplicaRecord]:
-        return [r for r in self._records() if r.worker == self.worker and r.holds_slot]
+    def _left(self, records: Sequence[ReplicaRecord]) -> list[ReplicaRecord]:
+        return [r for r in records if r.worker == self.worker and r.holds_slot]
 
     def _records(self) -> list[ReplicaRecord]:
         """Return those there are; a worker whose records can't be read would look empty."""
