@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from time import monotonic
+from typing import Any
 
 import msgspec
 
@@ -56,18 +57,12 @@ def predict_endpoint(runtime: Runtime) -> Endpoint:
     @endpoint
     async def predict(scope: Scope, receive: Receive, send: Send) -> None:
         arrived = monotonic()
-        require_method(scope, "POST")
-        application = await application_of(runtime, scope, needs=PREDICT)
-        body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
         slice = Slice(runtime.processor.resources.turns)
-        kind = header(scope, b"content-type") or b""
-        if is_binary(kind, input_type=application.input_type):
-            query = scope["query_string"]
-            request = binary_request(PredictRequest, body, content_type=kind, query=query)
-            if request.input_batch is not None and len(request.input_batch) == 1:
-                [request.input], request.input_batch = request.input_batch, None
-        else:
-            request = await parse(decoder, body, input_type=application.input_type, slice=slice)
+        application, request, is_raw = await read_request(
+            runtime, scope, receive, decoder=decoder, slice=slice
+        )
+        if is_raw and len(request.input_batch) == 1:
+            [request.input], request.input_batch = request.input_batch, None
         checked(request)
         with while_connected(scope):
             answered = await answer(
@@ -76,6 +71,26 @@ def predict_endpoint(runtime: Runtime) -> Endpoint:
         await send_body(send, answered)
 
     return predict
+
+
+async def read_request(
+    runtime: Runtime,
+    scope: Scope,
+    receive: Receive,
+    *,
+    decoder: msgspec.json.Decoder[Any],
+    slice: Slice,
+) -> tuple[ApplicationSpec, Any, bool]:
+    """Return the application asked, the request, and if its inputs came as raw bytes."""
+    require_method(scope, "POST")
+    application = await application_of(runtime, scope, needs=PREDICT)
+    body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
+    kind = header(scope, b"content-type") or b""
+    if is_binary(kind, input_type=application.input_type):
+        query = scope["query_string"]
+        return application, binary_request(decoder.type, body, content_type=kind, query=query), True
+    request = await parse(decoder, body, input_type=application.input_type, slice=slice)
+    return application, request, False
 
 
 async def answer(

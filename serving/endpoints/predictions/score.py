@@ -8,28 +8,15 @@ import msgspec
 
 from core.errors import BadRequest
 from core.loop.loop_slices import Slice
-from core.specs import PREDICT, ApplicationSpec
-from serving.endpoints.key_access import application_of
-from serving.endpoints.predictions.batch_splitting import parse
-from serving.endpoints.predictions.binary_inputs import binary_request, is_binary
+from core.specs import ApplicationSpec
+from serving.endpoints.predictions.predict import read_request
 from serving.endpoints.predictions.predict_request import (
     MAX_BATCH,
     check_context,
     check_type,
     requested_version,
 )
-from serving.http.asgi import (
-    Endpoint,
-    Receive,
-    Scope,
-    Send,
-    endpoint,
-    header,
-    read_body,
-    require_method,
-    send_body,
-    while_connected,
-)
+from serving.http.asgi import Endpoint, Receive, Scope, Send, endpoint, send_body, while_connected
 from serving.query.budget import LONGEST_BATCH_MS
 from serving.query.scoring import Scored, Scoring, scoring_choice
 from serving.web.runtime import Runtime
@@ -54,16 +41,10 @@ def score_endpoint(runtime: Runtime) -> Endpoint:
 
     @endpoint
     async def score(scope: Scope, receive: Receive, send: Send) -> None:
-        require_method(scope, "POST")
-        application = await application_of(runtime, scope, needs=PREDICT)
-        body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
         slice = Slice(runtime.processor.resources.turns)
-        kind = header(scope, b"content-type") or b""
-        if is_binary(kind, input_type=application.input_type):
-            query = scope["query_string"]
-            request = binary_request(ScoreRequest, body, content_type=kind, query=query)
-        else:
-            request = await parse(_decoder, body, input_type=application.input_type, slice=slice)
+        application, request, _ = await read_request(
+            runtime, scope, receive, decoder=_decoder, slice=slice
+        )
         check(request)
         with while_connected(scope), runtime.processor.resources.large_batches:
             answered = await score_rows(runtime, application, request=request, slice=slice)
