@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from serving.engine.engine import Engine, EngineSpec
+from serving.engine.engine import Engine
 from serving.engine.outcome import Status
 from serving.testing import (
     PlayedReplica,
@@ -18,16 +18,9 @@ from serving.testing import (
 
 
 @pytest.fixture
-def engine() -> Engine:
-    made = Engine(EngineSpec())
-    made.expect([1])
-    batch_by(made, rows=1)
-    return made
-
-
-@pytest.fixture
 async def busy(engine: Engine) -> PlayedReplica:
     """A replica with both places of its pipeline taken."""
+    batch_by(engine, rows=1)
     replica = connect(engine)
     ask(engine, b"[100]")
     ask(engine, b"[101]")

@@ -4,7 +4,7 @@ from time import monotonic
 
 import pytest
 
-from serving.engine.engine import Engine, EngineSpec
+from serving.engine.engine import Engine
 from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Status
 from serving.testing import PlayedReplica, ask, batch_by, cache_key, connect, turn
@@ -14,15 +14,8 @@ HIGH, NORMAL, LOW = (CallOptions(tenant=priority, priority=priority) for priorit
 
 
 @pytest.fixture
-def engine() -> Engine:
-    made = Engine(EngineSpec())
-    made.expect([1])
-    batch_by(made, rows=8)
-    return made
-
-
-@pytest.fixture
 def replica(engine: Engine) -> PlayedReplica:
+    batch_by(engine, rows=8)
     return connect(engine)
 
 

@@ -11,13 +11,6 @@ from serving.rpc.frames.codec import FrameType, encode_answers, encode_frame
 from serving.testing import ask, batch_by, cache_key, connect, turn
 
 
-@pytest.fixture
-def engine() -> Engine:
-    made = Engine(EngineSpec())
-    made.expect([1])
-    return made
-
-
 async def test_a_version_nobody_runs_fails_at_once() -> None:
     gather = ask(Engine(EngineSpec()), b"[1]")
     assert gather.outcomes[0].status == Status.NOT_CONNECTED

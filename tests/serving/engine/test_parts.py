@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.engine.engine import Engine, EngineSpec
+from serving.engine.engine import Engine
 from serving.engine.outcome import Status
 from serving.rpc.errors import ProtocolError
 from serving.rpc.frames.codec import Answer, AnswerStatus, FrameType, encode_answers
@@ -10,11 +10,9 @@ from serving.testing import PlayedReplica, ask, batch_by, connect, trace_of, tur
 
 
 @pytest.fixture
-def engine() -> Engine:
-    made = Engine(EngineSpec())
-    made.expect([1])
-    batch_by(made, rows=8)
-    return made
+def replica(engine: Engine) -> PlayedReplica:
+    batch_by(engine, rows=8)
+    return connect(engine)
 
 
 def part(replica: PlayedReplica, count: int) -> None:
@@ -25,8 +23,9 @@ def part(replica: PlayedReplica, count: int) -> None:
     replica.receive(encode_answers(request, answers, compute_us=100, frame_type=FrameType.PART))
 
 
-async def test_the_first_are_answered_before_the_last_have_come(engine: Engine) -> None:
-    replica = connect(engine)
+async def test_the_first_are_answered_before_the_last_have_come(
+    engine: Engine, replica: PlayedReplica
+) -> None:
     gathers = [ask(engine, b"[%d]" % n, traced=True) for n in range(5)]
     await turn()
     part(replica, 2)
@@ -41,9 +40,8 @@ async def test_the_first_are_answered_before_the_last_have_come(engine: Engine) 
 
 
 async def test_where_the_replica_dies_meanwhile_only_the_rest_is_asked_again(
-    engine: Engine,
+    engine: Engine, replica: PlayedReplica
 ) -> None:
-    replica = connect(engine)
     gathers = [ask(engine, b"[%d]" % n) for n in range(5)]
     await turn()
     part(replica, 3)
@@ -60,9 +58,8 @@ async def test_where_the_replica_dies_meanwhile_only_the_rest_is_asked_again(
 
 @pytest.mark.parametrize("count", [0, 5, 6])
 async def test_a_part_of_none_or_all_of_the_answers_breaks_the_protocol(
-    engine: Engine, count: int
+    engine: Engine, replica: PlayedReplica, count: int
 ) -> None:
-    replica = connect(engine)
     for n in range(5):
         ask(engine, b"[%d]" % n)
     await turn()

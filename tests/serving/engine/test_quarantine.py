@@ -115,9 +115,7 @@ async def test_callers_who_have_no_time_left_leave_what_is_known() -> None:
     assert status(ask(cluster.engine, POISON)) == Status.QUARANTINED
 
 
-async def test_one_replica_asks_the_suspects_and_nothing_else_meanwhile() -> None:
-    engine = Engine(EngineSpec())
-    engine.expect([1])
+async def test_one_replica_asks_the_suspects_and_nothing_else_meanwhile(engine: Engine) -> None:
     batch_by(engine, rows=8)
     dying = connect(engine, name="dying")
     for n in range(8):
@@ -142,9 +140,7 @@ async def test_one_replica_asks_the_suspects_and_nothing_else_meanwhile() -> Non
     assert not engine.joinable
 
 
-async def test_what_was_waiting_behind_it_is_not_blamed() -> None:
-    engine = Engine(EngineSpec())
-    engine.expect([1])
+async def test_what_was_waiting_behind_it_is_not_blamed(engine: Engine) -> None:
     batch_by(engine, rows=1)
     dying = connect(engine)
     ask(engine, POISON)
@@ -160,9 +156,7 @@ async def test_what_was_waiting_behind_it_is_not_blamed() -> None:
     assert status(behind) == Status.OK
 
 
-async def test_a_link_that_this_end_closes_blames_nobody() -> None:
-    engine = Engine(EngineSpec())
-    engine.expect([1])
+async def test_a_link_that_this_end_closes_blames_nobody(engine: Engine) -> None:
     leaving = connect(engine)
     gather = ask(engine, b"[1]")
     await turn()
@@ -175,10 +169,8 @@ async def test_a_link_that_this_end_closes_blames_nobody() -> None:
 
 
 async def test_a_replica_that_hangs_blames_what_it_was_working_on(
-    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = Engine(EngineSpec())
-    engine.expect([1])
     gather: Gather | None = None
     monkeypatch.setattr("serving.engine.replica.HUNG_S", 0.0)
     batch_by(engine, rows=4096, answer_within_s=0.0)
