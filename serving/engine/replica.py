@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from serving.engine.batching.planner import BatchPlanner
 from serving.engine.gather import Call, Trace
@@ -21,9 +22,6 @@ from serving.rpc.frames.codec import (
     encode_predict,
 )
 from serving.rpc.frames.hello import Hello
-
-if TYPE_CHECKING:
-    from serving.engine.pool import VersionPool
 
 # While the replica ends one batch the next is already on its way, so that it never idles.
 PIPELINE = 2
@@ -79,6 +77,28 @@ class Link(Protocol):
     def abort(self) -> None: ...
 
 
+class Owner(Protocol):
+    """The pool of a replica."""
+
+    clock: Callable[[], float]
+    settle: Callable[[Call, Outcome], None]
+
+    def take_back(self, calls: Iterable[Call]) -> None: ...
+    def lost(self, calls: list[Call], *, blamed: list[Call]) -> None: ...
+    def answered_apart(self, calls: list[Call]) -> None: ...
+    def drains(self, replica: Replica) -> None: ...
+    def left(self, replica: Replica) -> None: ...
+    def batch_done(
+        self,
+        replica: Replica,
+        batch: Batch,
+        *,
+        seconds: float,
+        model_seconds: float,
+        failed: bool,
+    ) -> None: ...
+
+
 class Replica:
     """Sends full batches while its pipeline has room, partial ones when its planner says so.
 
@@ -92,7 +112,7 @@ class Replica:
         connection: Link,
         planner: BatchPlanner,
         queue: CallQueue,
-        owner: VersionPool,
+        owner: Owner,
     ) -> None:
         self.id = hello.replica
         self.planner = planner
