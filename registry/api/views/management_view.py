@@ -157,7 +157,7 @@ def find_application(request: Request, *, name: str) -> Application:
 
 
 def find_model(request: Request, *, name: str, to_change: bool = False) -> Model:
-    """Return the model. Raises NotFound if the caller doesn't see it, Forbidden as said."""
+    """Return the model. Raises NotFound if unseen, Forbidden if the caller may only read it."""
     found = models_for(request).with_live_version().named(name)
     if to_change:
         check_changes(request, model=found)
