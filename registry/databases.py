@@ -1,7 +1,6 @@
 """Errors of the database: full, or not there."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 from django.db import connections
@@ -24,8 +23,11 @@ def database_error(error: BaseException) -> ClipperError:
 
 
 def is_full(error: BaseException) -> bool:
-    """Say whether this error came from a full disk."""
-    return any(_says_full(cause) for cause in _chain(error))
+    """Say whether this error, or one that it came from, is of a full disk."""
+    cause: BaseException | None = error
+    while cause is not None and not _says_full(cause):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
 
 
 def _says_full(error: BaseException) -> bool:
@@ -37,11 +39,3 @@ def _says_full(error: BaseException) -> bool:
             kind in PERHAPS_FULL and free_bytes(database) < 64 << 10
         )
     return getattr(error, "sqlstate", None) == POSTGRESQL_DISK_FULL
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and those that it came from."""
-    at: BaseException | None = error
-    while at is not None:
-        yield at
-        at = at.__cause__ or at.__context__

@@ -86,9 +86,7 @@ def check_not_live(version: ModelVersion, *, model: Model) -> None:
 @registry_write
 def begin_release(*, release: Release) -> None:
     """Let replicas start, or fail by signature, unless the release was superseded."""
-    if not _refresh(release):
-        return
-    if _fails_by_signature(release):
+    if not _refresh(release) or _fails_by_signature(release):
         return
     now = timezone.now()
     version = ModelVersion.objects.filter(pk=release.target.pk)
@@ -214,6 +212,7 @@ def _release(release: Release, *, by: Actor) -> Release:
     """Insert a release, and go live at once if its version's replicas are running."""
     version = release.target
     model = locked(version.model)
+    deploys = release.kind == Release.Kind.DEPLOY
     # A version that was started and not yet let go needs no start: its replicas are running.
     refresh(version, fields=("warm_until", "validated_at", *LIMITS))
     running = version.is_warm
@@ -232,8 +231,7 @@ def _release(release: Release, *, by: Actor) -> Release:
     )
     if not running:
         # The way back is open with as many replicas as find a slot.
-        needed = version.replicas if release.kind == Release.Kind.DEPLOY else 1
-        check_room(version, model=model, replicas=needed)
+        check_room(version, model=model, replicas=version.replicas if deploys else 1)
     release.model, release.previous_version_id = model, model.live_version_id
     release.by, release.by_label = by.user, by.label
     release.save()
@@ -242,7 +240,7 @@ def _release(release: Release, *, by: Actor) -> Release:
     changes: dict[str, list[Any]] = {"asked_version": [live, str(version)]}
     if release.allow_signature_change:
         changes[ALLOW] = [False, True]
-    action = ACTIONS[Release.Kind(release.kind)]
+    action = AuditEntry.Action.DEPLOY if deploys else AuditEntry.Action.ROLL_BACK
     record_done(model, by=by, action=action, changes=changes, reason=release.reason)
     if running:
         if not _fails_by_signature(release):
@@ -250,12 +248,6 @@ def _release(release: Release, *, by: Actor) -> Release:
     elif needs_check(release) and not check_holds(version):
         request_check(version)
     return release
-
-
-ACTIONS = {
-    Release.Kind.DEPLOY: AuditEntry.Action.DEPLOY,
-    Release.Kind.ROLLBACK: AuditEntry.Action.ROLL_BACK,
-}
 
 
 def _call_off(model: Model, *, by: Actor, reason: str) -> Release | None:
