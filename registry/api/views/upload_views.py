@@ -14,7 +14,6 @@ from registry.api.body_parsers import OctetStreamParser, octets_of
 from registry.api.permissions import actor_of, needs
 from registry.api.views.management_view import ManagementView, schema, whole_number
 from registry.artifacts.parts import DIGEST, UploadParts
-from registry.services import Actor
 
 RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 
@@ -53,16 +52,13 @@ class UploadView(ManagementView):
         ],
     )
     def put(self, request: Request, sha256: str) -> Response:
-        piece = octets_of(request)
+        piece, by = octets_of(request), actor_of(request)
         digest, (first, total) = _digest(sha256), _range(request, size=len(piece))
+        sender = by.key_prefix or f"account {by.user.pk if by.user else None}"
         received = UploadParts.default().append(
-            digest, offset=first, total=total, piece=piece, sender=_sender(actor_of(request))
+            digest, offset=first, total=total, piece=piece, sender=sender
         )
         return Response({"received": received})
-
-
-def _sender(actor: Actor) -> str:
-    return actor.key_prefix or f"account {actor.user.pk if actor.user else None}"
 
 
 def _digest(text: str) -> str:

@@ -41,21 +41,16 @@ class Command(ClipperCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         scopes = [scope.strip() for scope in options["scopes"].split(",") if scope.strip()]
+        days: float | None = options["expires_days"]
+        if days is not None and not 0 < days <= 36_500:
+            raise BadRequest(f"Expected from 0 to 36500 days, got {days:g}.")
         _, text = services.create_api_key(
             name=options["name"],
             scopes=scopes,
             applications=[Application.objects.named(name) for name in options["application"]],
-            expires_at=expiry(options["expires_days"]),
+            expires_at=None if days is None else timezone.now() + timedelta(days=days),
             can_run_code=options["run_code"],
             by=services.Actor.of_command("create_api_key"),
         )
         self.stdout.write(text)
         self.stderr.write("Keep it now: it can't be shown again.")
-
-
-def expiry(days: float | None) -> Any:
-    if days is None:
-        return None
-    if not 0 < days <= 36_500:
-        raise BadRequest(f"Expected from 0 to 36500 days, got {days:g}.")
-    return timezone.now() + timedelta(days=days)

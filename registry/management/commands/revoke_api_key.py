@@ -19,19 +19,15 @@ class Command(ClipperCommand):
         parser.add_argument("which", help="its number, its name, or how it begins")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        key = named_key(options["which"])
+        which: str = options["which"]
+        # What is longer than the prefix may be the whole key.
+        meant = Q(name=which) | Q(prefix=which[:PREFIX_LENGTH])
+        if which.isascii() and which.isdigit():
+            meant |= Q(pk=int(which))
+        found = list(ApiKey.objects.filter(meant, revoked_at=None))
+        if len(found) != 1:
+            numbers = ", ".join(str(key.pk) for key in found) or "none"
+            raise NotFound(f"Expected one key called {which!r} that isn't revoked, got {numbers}.")
+        (key,) = found
         services.revoke_api_key(key=key, by=services.Actor.of_command("revoke_api_key"))
         self.stdout.write(f"{key.name} ({key.prefix}...) is revoked.")
-
-
-def named_key(which: str) -> ApiKey:
-    """Return the one key that isn't revoked. Raises NotFound."""
-    # What is longer than the prefix may be the whole key.
-    meant = Q(name=which) | Q(prefix=which[:PREFIX_LENGTH])
-    if which.isascii() and which.isdigit():
-        meant |= Q(pk=int(which))
-    found = list(ApiKey.objects.filter(meant, revoked_at=None))
-    if len(found) != 1:
-        numbers = ", ".join(str(key.pk) for key in found) or "none"
-        raise NotFound(f"Expected one key called {which!r} that isn't revoked, got {numbers}.")
-    return found[0]
