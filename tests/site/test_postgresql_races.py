@@ -21,7 +21,7 @@ def database_url(postgresql: MigratedServer) -> str:
 
 def ran(program: str, *, times: int, var: Path, **settings: str) -> str:
     """What it prints, that many times; it must succeed."""
-    done = manage.run("-c", program, str(times), var=var, timeout_s=200, **settings)
+    done = manage.run("-c", BEGINNING + program, str(times), var=var, timeout_s=200, **settings)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -61,21 +61,28 @@ def test_what_refers_to_an_application_that_goes_doesnt_keep_it_from_going(
     assert said == "the reset waited and the application is gone\nthe model is gone\n"
 
 
+# Each program goes on from here.
+BEGINNING = """
+import io, json, random, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+import django
+django.setup()
+from django.db import connections
+from django.utils import timezone
+from registry import services
+from registry.models import Application, Model, ModelVersion
+
+by = services.Actor.of_command("test")
+"""
+
 # A reset is written after the delete has looked at all that refers to the application. A version
 # is changed while its model goes: the delete waits for it, and it for nobody.
 REFERRED_TO_WHILE_IT_GOES = """
-import io
-import threading
-import django
-django.setup()
-from django.db import OperationalError, connection, connections, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models.signals import pre_delete
-from django.utils.timezone import now
-from registry import services
-from registry.models import Application, Model
 from selection.models import StateReset
 
-by = services.Actor.of_command("test")
 going = services.create_application(name="going", input_type="json", slo_ms=50.0, by=by)
 said, number = [], going.pk
 
@@ -84,7 +91,8 @@ def write():
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL lock_timeout = 200")
-            StateReset.objects.create(application_id=number, position=1, at=now(), by="test")
+            at = timezone.now()
+            StateReset.objects.create(application_id=number, position=1, at=at, by="test")
         said.append("the reset was written")
     except OperationalError:
         said.append("the reset waited")
@@ -124,17 +132,8 @@ print("the model is", "there" if Model.objects.filter(name="going").exists() els
 
 # Two threads, many times: one uploads bytes, the other deletes the version that has the same.
 UPLOADS_AND_DELETES = """
-import io
-import sys
-import threading
-import django
-django.setup()
-from django.db import connections
-from registry import services
 from registry.artifacts.artifact_store import ArtifactStore
-from registry.models import ModelVersion
 
-by = services.Actor.of_command("test")
 model = services.create_model(name="race", input_type="json", by=by)
 other = services.create_model(name="other", input_type="json", by=by)
 
@@ -173,20 +172,8 @@ print(times, "uploads", lost, "lost")
 
 # Ten threads change what hangs together, each in an order of its own.
 CHANGES_AT_ONCE = """
-import io
-import random
-import sys
-import django
-django.setup()
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from django.db import connections
-from django.utils import timezone
-from registry import services
 from core.errors import ClipperError
-from registry.models import Application, Model, ModelVersion
 
-by = services.Actor.of_command("test")
 names = ("m1", "m2", "m3")
 for name in names:
     model = services.create_model(name=name, input_type="json", by=by)
@@ -246,19 +233,8 @@ print(len(outcomes), "changes", sorted({o for o in outcomes if o}))
 
 # Eight threads ask whether declarations can be, each in an order of its own, or make changes.
 CHECKS_AT_ONCE = """
-import io
-import json
-import random
-import sys
-import django
-django.setup()
-from concurrent.futures import ThreadPoolExecutor
-from django.db import connections
 from django.test import Client
-from registry import services
-from registry.models import Application
 
-by = services.Actor.of_command("test")
 _, key = services.create_api_key(
     name="checks", scopes=("manage",), can_run_code=True, by=by)
 names = ("c1", "c2", "c3")
