@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from tests.long import beginning_of
+from tests.serving.container.sandbox.attacked import CONFINED, FILES
 from tests.serving.container.sandbox.attacker import CANARY, SEARCHES
-from tests.serving.container.sandbox.changed import FILES, WAYS
 from tests.serving.container.sandbox.confined_programs import filtered
 
-PACKAGE = "tests.serving.container.sandbox"
+MODULE = "tests.serving.container.sandbox.attacked"
 ROOT = Path(__file__).resolve().parents[4]
 PLACES = {f"{when}: {place}" for when in ("load", "warm-up", "predict") for place in SEARCHES}
 # Calls on files that can't be told apart from those on a model's own, and succeed.
@@ -28,15 +28,14 @@ DO_NOTHING = {
 }
 PROCESS = {"limits", "niceness", "scheduler", "cores", "disk priority"}
 WAYS_TO_LOOK = ["replica", "check", "executed replica", "executed check"]
-CONFINED = [way for way in WAYS if way != "here"]
 NOBODY = 65534
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Landlock is Linux's")
 
 
-def run(module: str, how: str, folder: Path, *, command: tuple[str, ...] = ()) -> Any:
-    """What a module says of the model that it has loaded in this way."""
+def run(attack: str, how: str, folder: Path, *, command: tuple[str, ...] = ()) -> Any:
+    """Return what is said of an attack by a model that is loaded in this way."""
     ended = subprocess.run(
-        [*(command or (sys.executable,)), "-m", f"{PACKAGE}.{module}", how, folder],
+        [*(command or (sys.executable,)), "-m", MODULE, attack, how, folder],
         cwd=ROOT,
         env=os.environ | {"DJANGO_SECRET_KEY": CANARY, "CLIPPER_VAR": str(folder)},
         capture_output=True,
@@ -49,12 +48,12 @@ def run(module: str, how: str, folder: Path, *, command: tuple[str, ...] = ()) -
 
 
 def found(how: str, folder: Path, *, command: tuple[str, ...] = ()) -> object:
-    return run("attacked", how, folder, command=command)
+    return run("secrets", how, folder, command=command)
 
 
 def changes(how: str, folder: Path, *, command: tuple[str, ...] = ()) -> tuple[set[str], set[str]]:
     """What has changed, and what else the model has got."""
-    said = run("changed", how, folder, command=command)
+    said = run("changes", how, folder, command=command)
     assert "heard" in said["told"], "the attack was not run"
     return set(said["changed"]), set(said["told"]) - {"heard"}
 
