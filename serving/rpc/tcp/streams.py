@@ -52,11 +52,6 @@ class TcpListener:
         self._accepting = asyncio.create_task(self._accept(bound), name="tcp.accept")
         self._accepting.add_done_callback(lambda _: bound.close())
 
-    @property
-    def unauthenticated(self) -> int:
-        """Return the number of streams whose peer has proved nothing yet."""
-        return len(self._unauthenticated)
-
     def close(self) -> None:
         """Stop listening and drop who has not been authenticated; connections stay."""
         self._accepting.cancel()

@@ -2,12 +2,10 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import pytest
-import uvloop
 
 from serving.rpc.connection import accept
 
@@ -36,18 +34,11 @@ class Greets(asyncio.Protocol):
 
 
 @pytest.mark.parametrize(("who", "said"), [("web", "hello"), ("model", "")])
-@pytest.mark.parametrize("new_loop", [asyncio.SelectorEventLoop, uvloop.new_event_loop])
-def test_only_the_stack_s_own_processes_are_let_in(
-    tmp_path: Path, who: str, said: str, new_loop: Callable[[], asyncio.AbstractEventLoop]
-) -> None:
-    async def dial() -> str:
-        listener = await accept(f"unix:{tmp_path}/s", new_protocol=Greets)
-        dialling = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", DIALS, f"{tmp_path}/s", who), stdout=asyncio.subprocess.PIPE
-        )
-        out, _ = await dialling.communicate()
-        listener.close()
-        return out.decode().strip()
-
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        assert runner.run(dial()) == said
+async def test_only_the_stack_s_own_processes_are_let_in(path: Path, who: str, said: str) -> None:
+    listener = await accept(f"unix:{path}", new_protocol=Greets)
+    dialling = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", DIALS, path, who), stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await dialling.communicate()
+    listener.close()
+    assert out.decode().strip() == said
