@@ -18,27 +18,28 @@ def take_own_mounts(
 ) -> bool:
     """Cover the folders `hide` but for `keep`, and /dev/shm; return whether it could be done."""
 
-    def take(*, as_user: bool) -> bool:
-        user, group = os.geteuid(), os.getegid()
-        # CLONE_NEWNS and CLONE_NEWUSER
-        if libc.unshare(0x20000 | (0x10000000 if as_user else 0)) != 0:
-            return False
-        try:
+    user, group = os.geteuid(), os.getegid()
+
+    def cover(*, as_user: bool) -> bool:
+        with suppress(OSError):
             if as_user:
                 Path("/proc/self/setgroups").write_text("deny")
                 Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
                 Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
             _mount(libc, hide=hide, keep=keep, shared_mb=shared_mb)
-        except OSError:
-            return False
-        return True
+            return True
+        return False
 
-    if take(as_user=False):
-        return True
+    def cover_as_user() -> bool:
+        # CLONE_NEWNS and CLONE_NEWUSER
+        return libc.unshare(0x20000 | 0x10000000) == 0 and cover(as_user=True)
+
+    if libc.unshare(0x20000) == 0:
+        return cover(as_user=False)
     # There is no way back: another process tries it.
     if (pid := os.fork()) == 0:
-        os._exit(0 if take(as_user=True) else 1)
-    return os.waitpid(pid, 0)[1] == 0 and take(as_user=True)
+        os._exit(0 if cover_as_user() else 1)
+    return os.waitpid(pid, 0)[1] == 0 and cover_as_user()
 
 
 def used_bytes(pid: int) -> int:
