@@ -1,10 +1,7 @@
 """One link between a web process and a replica: frames in, bytes out, and how it ended."""
 
 import asyncio
-import errno
-import os
 import socket
-import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
@@ -191,12 +188,11 @@ async def accept(
     authentication: Authentication | None = None,
     ports: Sequence[int] | None = None,
 ) -> Listener:
-    """Make a protocol for each stream at an address; a Unix socket is open to this user only, and
-    to no model's process.
+    """Make a protocol for each stream at an address; raises OSError if that is taken.
 
-    TCP demands an authentication, which a stream has passed before its protocol learns of it;
-    `ports` are tried in turn instead of the address's own. Raises OSError when the address is
-    taken; a socket file that nobody serves is replaced.
+    A Unix socket is open to this user alone, and to no model's process. TCP demands an
+    authentication, which a stream has passed before its protocol learns of it; `ports` are tried
+    in turn instead of the address's own.
     """
     target = parse_address(address)
     if isinstance(target, TcpAddress):
@@ -223,7 +219,6 @@ def _needed(authentication: Authentication | None, *, address: str) -> Authentic
 
 
 def _bind_unix(path: Path) -> socket.socket:
-    _remove_stale(path)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         bound.setblocking(False)
@@ -241,27 +236,3 @@ def remove_socket(address: str) -> None:
     target = parse_address(address)
     if isinstance(target, UnixAddress):
         target.path.unlink(missing_ok=True)
-
-
-def _remove_stale(path: Path) -> None:
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise FileExistsError(errno.EEXIST, "expected a socket or nothing, got a file", str(path))
-    if _is_served(path):
-        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), str(path))
-    path.unlink(missing_ok=True)
-
-
-def _is_served(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(str(path))
-        except BlockingIOError:
-            return True  # a full backlog is a live server
-        except OSError:
-            return False
-        return True

@@ -163,25 +163,14 @@ async def test_the_socket_is_open_to_its_owner_only(path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-async def test_a_stale_socket_is_replaced(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as stale:
-        stale.bind(str(path))
-    async with linked(f"unix:{path}") as (near, _client, _far, server):
-        near.send(encode_frame(FrameType.DRAIN, 0))
-        assert (await server.frames.get()).type is FrameType.DRAIN
-
-
-async def test_a_socket_in_use_is_not_stolen(path: Path) -> None:
-    async with linked(f"unix:{path}"):
-        end = End()
-        with pytest.raises(OSError, match="in use"):
-            await listen(f"unix:{path}", on_frame=end.on_frame, on_lost=lambda *_: None)
-        assert path.is_socket()
-
-
-async def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
-    path.write_text("precious")
+@pytest.mark.parametrize("is_file", [False, True])
+async def test_what_is_at_an_address_is_left_alone(path: Path, is_file: bool) -> None:
     end = End()
-    with pytest.raises(FileExistsError, match="got a file"):
-        await listen(f"unix:{path}", on_frame=end.on_frame, on_lost=end.on_lost)
-    assert path.read_text() == "precious"
+    with socket.socket(socket.AF_UNIX) as other:
+        if is_file:
+            path.write_text("precious")
+        else:
+            other.bind(str(path))
+        with pytest.raises(OSError, match="in use"):
+            await listen(f"unix:{path}", on_frame=end.on_frame, on_lost=end.on_lost)
+    assert path.is_file() if is_file else path.is_socket()
