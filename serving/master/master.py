@@ -75,7 +75,6 @@ class Master:
         self._children: set[Child] = set()
         self._stopping = asyncio.Event()
         self._replacing = asyncio.Lock()
-        self._asked_again = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -84,7 +83,7 @@ class Master:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
-        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._restart_for_signal()))
         try:
             for seat in self.seats:
                 self._fill(seat)
@@ -218,15 +217,7 @@ class Master:
 
     # Signals.
 
-    def _on_hangup(self) -> None:
-        """Replace all; however often that is asked meanwhile, once more is enough."""
-        if not self._asked_again:
-            self._asked_again = True
-            self._spawn(self._restart_for_signal())
-
     async def _restart_for_signal(self) -> None:
-        async with self._replacing:
-            self._asked_again = False
         with suppress(RestartFailed):  # the log says so
             await self.replace_all(lambda line: logger.info("%s: %s", self.spec.name, line))
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
-from serving.container.child.link import EX_SOFTWARE, Statistics
+from serving.container.child.link import Statistics
 from serving.container.failures.container_errors import explain
 from serving.container.failures.tracebacks import traceback_of
 from serving.rpc.connection import Connection
@@ -64,7 +63,6 @@ class BatchServer:
         self.batches = 0
         self.last_batch_size = 0
         self.last_error: str | None = None
-        self._pid = os.getpid()
         self._draining = False
         self._predictor = predictor
         self._greeting = greeting
@@ -222,19 +220,12 @@ class BatchServer:
         try:
             answers = self._predictor.answer_batch(inputs)
         except BaseException as error:  # no batch stays without its answers
-            self._end_fork()
             logger.error("predictor raised: %s", traceback_of(error) or explain(error))
             return [failed(explain(error))] * len(inputs)
-        self._end_fork()
         if len(answers) != len(inputs):
             reason = f"expected {len(inputs)} answers, got {len(answers)}"
             return [failed(reason)] * len(inputs)
         return [fitting(answer) for answer in answers]
-
-    def _end_fork(self) -> None:
-        """End a model's fork that has come back: it must not answer too."""
-        if os.getpid() != self._pid:
-            os._exit(EX_SOFTWARE)
 
     def _count(self, answers: list[Answer]) -> None:
         self.batches += 1

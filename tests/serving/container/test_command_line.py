@@ -5,12 +5,9 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import skops.io
 
@@ -90,13 +87,16 @@ def test_a_bad_version_says_where_in_its_own_code(artifact_file: Path) -> None:
     ]
 
 
-@asynccontextmanager
-async def served(
-    runtime: str, content: bytes | str, *, at: Path, folder: Path
-) -> AsyncIterator[tuple[subprocess.Popen[bytes], Web]]:
-    """Run serve in a process of its own, and connect to it."""
-    socket = folder / "r.sock"
-    command = arguments("serve", runtime=runtime, content=content, at=at)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_serve_answers_and_drains_on_a_signal(
+    number: signal.Signals,
+    svm: Any,
+    rows: list[bytes],
+    artifact_file: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    socket = tmp_path_factory.mktemp("s") / "r.sock"
+    command = arguments("serve", runtime="sklearn", content=skops.io.dumps(svm), at=artifact_file)
     command += ["--address", f"unix:{socket}", "--name", "model", "--version", "1"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -111,24 +111,15 @@ async def served(
                 "pid": process.pid,
             }
             web = await Web.dial(line["address"], hello=None)
-            yield process, web
+            assert await web.ask(rows[0]) == [(AnswerStatus.OK, b"0")]
+            process.send_signal(number)
+            await web.next(FrameType.DRAIN)
+            assert await web.ask(rows[0]) == [(AnswerStatus.OK, b"0")]
             web.connection.close()
             assert await asyncio.to_thread(process.wait, LIMIT) == 0
             assert not socket.exists()
         finally:
             process.kill()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_serve_answers_and_drains_on_a_signal(
-    number: signal.Signals, svm: Any, rows: list[bytes], artifact_file: Path, short_folder: Path
-) -> None:
-    content = skops.io.dumps(svm)
-    async with served("sklearn", content, at=artifact_file, folder=short_folder) as (process, web):
-        assert await web.ask(rows[0]) == [(AnswerStatus.OK, b"0")]
-        process.send_signal(number)
-        await web.next(FrameType.DRAIN)
-        assert await web.ask(rows[0]) == [(AnswerStatus.OK, b"0")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -144,40 +135,3 @@ async def test_a_signal_ends_a_model_that_is_still_loading(
     assert await asyncio.wait_for(process.stderr.readexactly(7), 40) == b"loading"
     process.send_signal(number)
     assert await asyncio.wait_for(process.wait(), LIMIT) != 0
-
-
-FORKS = """
-import os
-
-class Predictor:
-    def __init__(self, path): pass
-    def pred_batch(self, inputs):
-        os.fork()
-        return [os.getpid()]
-"""
-
-
-async def test_a_fork_that_a_model_comes_back_with_ends_and_answers_nobody(
-    artifact_file: Path, short_folder: Path
-) -> None:
-    async with served("python", FORKS, at=artifact_file, folder=short_folder) as (process, web):
-        for request_id in (1, 2):
-            answers = await web.ask(b"[0]", request_id=request_id)
-            assert answers == [(AnswerStatus.OK, str(process.pid).encode())]
-        async with asyncio.timeout(60):
-            while any(map(lives, psutil.Process(process.pid).children())):
-                await asyncio.sleep(0.01)
-        process.send_signal(signal.SIGTERM)
-        await web.next(FrameType.DRAIN)
-
-
-def lives(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-@pytest.fixture
-def short_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("s")

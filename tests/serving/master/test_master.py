@@ -73,7 +73,7 @@ def test_a_restart_replaces_every_process_and_nobody_is_turned_away(two: Running
 
 
 def test_however_often_hangup_comes_each_restart_is_a_whole_one(two: Running) -> None:
-    for _ in range(20):
+    for _ in range(3):
         two.process.send_signal(signal.SIGHUP)
     two.restart()
     until(lambda: len(two.children()) == 2, what="two processes")
