@@ -243,7 +243,7 @@ class Build:
         return f"{self._stage}: {package}" if takes_long else self._stage
 
     def _check_room(self) -> None:
-        _, taken = size_of(self._folder)
+        taken = size_of(self._folder)
         if taken > self._rules.largest_bytes:
             raise EnvironmentFailed(
                 f"it takes more than {self._rules.largest_bytes} bytes: {taken} so far"
@@ -275,12 +275,11 @@ class Build:
                 self._progress.add(line.decode(errors="replace"))
 
 
-def size_of(folder: Path) -> tuple[int, int]:
-    """Return the number of files in a folder and their bytes."""
-    files = size = 0
+def size_of(folder: Path) -> int:
+    """Return the bytes of a folder's files."""
+    size = 0
     for path, _, names in os.walk(folder):
         for name in names:
             with suppress(OSError):  # it is being moved at this moment
                 size += os.lstat(os.path.join(path, name)).st_size  # noqa: PTH118  # thousands
-                files += 1
-    return files, size
+    return size

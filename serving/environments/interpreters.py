@@ -11,12 +11,10 @@ from pathlib import Path
 
 import uv
 
-from serving.container.child.kill import end_group
 from serving.container.failures.container_errors import EnvironmentFailed
 from serving.container.sandbox.confined import scrubbed_environment
 from serving.environments.spec import stack_python
 
-LOOK_WITHIN_S = 60.0
 _WHERE = "import sys; print(sys.executable); print(sys.base_prefix)"
 
 
@@ -67,21 +65,15 @@ def _known() -> Iterator[tuple[str, str]]:
 
 
 def _run(*command: str) -> str:
-    """Return its output, in time; what it starts ends with it. Raises OSError, SubprocessError."""
-    process = subprocess.Popen(
+    """Return its output, in time; raises OSError or SubprocessError."""
+    environment = scrubbed_environment(os.environ, home=Path(os.environ.get("HOME", "/")))
+    done = subprocess.run(
         command,
-        env=scrubbed_environment(os.environ, home=Path(os.environ.get("HOME", "/"))),
+        env=environment,
         cwd="/",
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
+        capture_output=True,
+        timeout=60.0,
+        check=True,
     )
-    with process:
-        try:
-            output, words = process.communicate(timeout=LOOK_WITHIN_S)
-        finally:
-            end_group(process)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command[0], output, words)
-    return output.decode(errors="replace")
+    return done.stdout.decode(errors="replace")

@@ -46,7 +46,6 @@ class MadeOf(msgspec.Struct, frozen=True, kw_only=True):
     # Where the Python lies that it is made of.
     prefix: str = ""
     packages: tuple[str, ...] = ()
-    files: int = 0
     bytes: int = 0
     seconds: float = 0.0
     built_at: float = 0.0
@@ -297,13 +296,12 @@ class Environments:
         installed = build.made.glob("lib/python*/site-packages/*.dist-info")
         names = [path.name.removesuffix(".dist-info").rpartition("-") for path in installed]
         (build.made / MADE_OF).unlink(missing_ok=True)  # a package's own of this name
-        files, size = size_of(build.made)
+        size = size_of(build.made)
         made_of = MadeOf(
             python=spec.python,
             requirements=spec.requirements,
             prefix=str(prefix),
             packages=tuple(sorted(f"{name}=={version}" for name, _, version in names)),
-            files=files,
             bytes=size,
             seconds=round(time.monotonic() - started, 3),
             built_at=time.time(),
@@ -354,12 +352,8 @@ class Environments:
 
 
 def _whole(folder: Path) -> MadeOf | None:
-    """Return an environment's ingredients if it is complete and its Python exists; else None."""
-    try:
-        made_of = msgspec.json.decode((folder / MADE_OF).read_bytes(), type=MadeOf)
-        own = (folder / MADE_OF).stat().st_size
-    except (OSError, msgspec.MsgspecError):
-        return None
-    files, size = size_of(folder)
-    there = (files - 1, size - own) == (made_of.files, made_of.bytes)
-    return made_of if there and (folder / "bin" / "python").exists() else None
+    """Return an environment's ingredients if it is there and its Python exists; else None."""
+    with suppress(OSError, msgspec.MsgspecError):
+        if (folder / "bin" / "python").exists():
+            return msgspec.json.decode((folder / MADE_OF).read_bytes(), type=MadeOf)
+    return None
