@@ -68,7 +68,7 @@ def run_tests(name: str, *, within_s: float = TESTED_WITHIN_S) -> Tested:
             *(str(python), "-m", "pytest", f"tests/frameworks/test_{name}_runtime.py"),
             *("-c", str(HERE / "pytest.ini"), "--confcutdir", str(HERE)),
         ]
-        # Files that weren't there when it was built would make it count as damaged.
+        # Others use the environment too: it stays as it was built.
         more = {MARK: name, "PYTHONDONTWRITEBYTECODE": "1"}
         return run(command, more=more, within_s=within_s)
 
