@@ -9,6 +9,8 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from serving.container.child.link import Statistics
 from serving.container.failures.container_errors import explain
 from serving.container.failures.tracebacks import traceback_of
@@ -53,16 +55,13 @@ class BatchServer:
 
     Each peer is sent `greeting` first. The model runs inline: nothing else happens on this loop
     meanwhile. Where it only waits for others (`concurrency` above 1) it works on several batches at
-    once, each in a thread. The counters may be read from any thread.
+    once, each in a thread. The statistics may be read from any thread.
     """
 
     def __init__(
         self, predictor: BatchPredictor, *, greeting: bytes = b"", concurrency: int = 1
     ) -> None:
-        self.queries = 0
-        self.batches = 0
-        self.last_batch_size = 0
-        self.last_error: str | None = None
+        self._counted = Statistics()
         self._draining = False
         self._predictor = predictor
         self._greeting = greeting
@@ -78,19 +77,9 @@ class BatchServer:
         self._peers_gone = asyncio.Event()
 
     @property
-    def in_flight(self) -> int:
-        """Batches being worked on or waiting here."""
-        return len(self._buffered) + self._working
-
-    @property
     def statistics(self) -> Statistics:
-        return Statistics(
-            queries=self.queries,
-            batches=self.batches,
-            batch_size=self.last_batch_size,
-            in_flight=self.in_flight,
-            last_error=self.last_error,
-        )
+        in_flight = len(self._buffered) + self._working
+        return msgspec.structs.replace(self._counted, in_flight=in_flight)
 
     def new_connection(self) -> Connection:
         """One to a peer, once it has a stream."""
@@ -209,7 +198,15 @@ class BatchServer:
 
     def _send(self, batch: ReceivedBatch, *, answers: list[Answer], started: float) -> None:
         compute_us = int((time.perf_counter() - started) * 1e6)
-        self._count(answers)
+        before = self._counted
+        failures = (text for status, text in answers if status is AnswerStatus.MODEL_FAILED)
+        failure = next(failures, None)
+        self._counted = Statistics(
+            queries=before.queries + len(answers),
+            batches=before.batches + 1,
+            batch_size=len(answers),
+            last_error=failure.decode(errors="replace") if failure else before.last_error,
+        )
         connection = batch.connection
         for data in encode_in_parts(batch.request_id, answers, compute_us=compute_us):
             connection.send(data)
@@ -222,18 +219,7 @@ class BatchServer:
         except BaseException as error:  # no batch stays without its answers
             logger.error("predictor raised: %s", traceback_of(error) or explain(error))
             return [failed(explain(error))] * len(inputs)
-        if len(answers) != len(inputs):
-            reason = f"expected {len(inputs)} answers, got {len(answers)}"
-            return [failed(reason)] * len(inputs)
         return [fitting(answer) for answer in answers]
-
-    def _count(self, answers: list[Answer]) -> None:
-        self.batches += 1
-        self.queries += len(answers)
-        self.last_batch_size = len(answers)
-        failures = (text for status, text in answers if status is AnswerStatus.MODEL_FAILED)
-        if failure := next(failures, None):
-            self.last_error = failure.decode(errors="replace")
 
     def _pause(self, connection: Connection) -> None:
         if connection not in self._paused and not connection.closing:

@@ -83,7 +83,7 @@ async def test_another_replica_at_a_known_address_is_refused(
         web.sync({"gone": server.address})
         await web.ended("gone")
         assert await web.ask(VERSION, b"1") == [(Status.OK, b"1")]
-    assert server.batches == 1
+    assert server.statistics.batches == 1
     assert ("got r1" if scheme == "unix" else "authentication failed") in caplog.text
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from serving.container.child.link import Statistics
 from serving.container.server.batch_server import MAX_BUFFERED
 from serving.container.server.listener import ContainerServer, TcpListen
 from serving.rpc.connection import Connection, connect
@@ -149,8 +150,7 @@ async def test_a_real_model_answers_over_a_socket(
             AnswerStatus.INVALID_INPUT,
             b"expected 64 numbers, got 1",
         )
-        assert (server.queries, server.batches, server.last_batch_size) == (66, 2, 2)
-        assert (server.in_flight, server.last_error) == (0, None)
+        assert server.statistics == Statistics(queries=66, batches=2, batch_size=2)
 
 
 async def test_every_batch_is_answered_with_its_own_id_in_order(address: str) -> None:
@@ -162,7 +162,7 @@ async def test_every_batch_is_answered_with_its_own_id_in_order(address: str) ->
             frame = await web.next(FrameType.ANSWER)
             assert frame.request_id == i
             assert decode_answers(frame.body)[0] == [(AnswerStatus.OK, b"%d" % i)]
-        assert server.batches == total
+        assert server.statistics.batches == total
 
 
 async def test_it_reads_no_further_when_it_holds_so_many_bytes(
@@ -188,7 +188,7 @@ async def test_an_answer_is_sent_before_the_next_batch_is_worked_on(address: str
     async with serving(echo, address=address) as server:
         web = await Web.dial(address)
         seen: list[int] = []
-        echo.before = lambda inputs: seen.append(server.in_flight)
+        echo.before = lambda inputs: seen.append(server.statistics.in_flight)
         web.connection.send(b"".join(encode_predict(i, [b"1"]) for i in range(3)))
         for _ in range(3):
             await web.next(FrameType.ANSWER)
@@ -204,7 +204,7 @@ async def test_a_predictor_that_raises_fails_the_batch_and_the_replica_lives_on(
         echo.before = lambda inputs: 1 / 0
         failed = (AnswerStatus.MODEL_FAILED, b"ZeroDivisionError: division by zero")
         assert await web.ask(b"1", b"2") == [failed, failed]
-        assert server.last_error == "ZeroDivisionError: division by zero"
+        assert server.statistics.last_error == "ZeroDivisionError: division by zero"
         echo.before = lambda inputs: None
         assert await web.ask(b"1") == [(AnswerStatus.OK, b"1")]
 
@@ -219,7 +219,7 @@ async def test_an_output_that_is_too_large_fails_alone(
         assert [answer.status is AnswerStatus.OK for answer in answers] == [True, False, True, True]
         assert answers[1].status is AnswerStatus.MODEL_FAILED
         assert answers[1].payload == b"expected an output of at most 987 bytes, got one of 988"
-        assert server.last_error == answers[1].payload.decode()
+        assert server.statistics.last_error == answers[1].payload.decode()
 
 
 async def test_answers_too_large_for_one_frame_come_in_parts(
@@ -288,7 +288,7 @@ async def test_a_peer_that_does_not_read_is_not_read_either(address: str) -> Non
             web.connection.send(encode_predict(i, [body]))
         for _ in range(200):  # turns of the loop, in which it could work on all of them
             await asyncio.sleep(0)
-        assert server.batches < 20
+        assert server.statistics.batches < 20
         web.connection.resume_reading()
         for i in range(40):
             assert (await web.next(FrameType.ANSWER)).request_id == i
