@@ -11,7 +11,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvloop
@@ -302,13 +302,13 @@ def new_server(
     hello = msgspec.structs.replace(
         assignment.hello, concurrency=getattr(predictor, "concurrency", 1)
     )
-    reached: dict[str, Any] = {"hello": hello, "address": assignment.address}
-    listen = reached["listen"] = replica_listen()
-    if isinstance(predictor, ChildPredictor) and not (listen and listen.credentials.tls):
+    at = replica_listen() or assignment.address
+    has_tls = isinstance(at, TcpListen) and at.credentials.tls is not None
+    if isinstance(predictor, ChildPredictor) and not has_tls:
         watch_over(predictor, slot=slot, at_most_s=assignment.hung_s)
-        return ChildServer(predictor, **reached)
+        return ChildServer(predictor, hello=hello, at=at)
     watched = WatchedPredictor(predictor, slot=slot, at_most_s=assignment.hung_s)
-    return ContainerServer(watched, **reached)
+    return ContainerServer(watched, hello=hello, at=at)
 
 
 def replica_listen() -> TcpListen | None:

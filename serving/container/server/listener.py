@@ -37,26 +37,28 @@ class TcpListen:
 
 
 class ReplicaListener:
-    """Listens at a Unix socket, or with `listen` on TCP, where peers authenticate."""
+    """Listens at a Unix socket, or on TCP, where peers authenticate; others dial `address`."""
 
-    def __init__(self, *, hello: Hello, address: str = "", listen: TcpListen | None = None) -> None:
-        self._authentication = listen.credentials.of(hello) if listen else None
-        self._listen = listen
-        # Where it can be dialled once it listens.
-        self.address = str(TcpAddress(listen.bind_host, listen.ports[0])) if listen else address
+    def __init__(self, at: str | TcpListen, *, hello: Hello) -> None:
+        self.address = at if isinstance(at, str) else ""
+        self._at = at
+        self._hello = hello
         self._listener: Listener | None = None
 
     async def listen(self, new_protocol: NewProtocol) -> None:
         """Make a protocol for each peer; raises OSError if the address is taken."""
+        at = self._at
+        if isinstance(at, str):
+            self._listener = await accept(at, new_protocol=new_protocol)
+            return
         self._listener = await accept(
-            self.address,
+            str(TcpAddress(at.bind_host, at.ports[0])),
             new_protocol=new_protocol,
-            authentication=self._authentication,
-            ports=self._listen.ports if self._listen else None,
+            authentication=at.credentials.of(self._hello),
+            ports=at.ports,
         )
-        if self._listen is not None:
-            port = self._listener.sockets[0].getsockname()[1]
-            self.address = str(TcpAddress(self._listen.advertise_host, port))
+        port = self._listener.sockets[0].getsockname()[1]
+        self.address = str(TcpAddress(at.advertise_host, port))
 
     def stop_listening(self) -> None:
         """Accept no more peers; the connected ones stay."""
@@ -108,15 +110,8 @@ class PassedOn(asyncio.Protocol):
 class ContainerServer(ReplicaListener, BatchServer):
     """Answers its peers in this process."""
 
-    def __init__(
-        self,
-        predictor: BatchPredictor,
-        *,
-        hello: Hello,
-        address: str = "",
-        listen: TcpListen | None = None,
-    ) -> None:
-        ReplicaListener.__init__(self, hello=hello, address=address, listen=listen)
+    def __init__(self, predictor: BatchPredictor, *, hello: Hello, at: str | TcpListen) -> None:
+        ReplicaListener.__init__(self, at, hello=hello)
         BatchServer.__init__(
             self, predictor, greeting=encode_hello(hello), concurrency=hello.concurrency
         )
@@ -139,15 +134,8 @@ class ContainerServer(ReplicaListener, BatchServer):
 class ChildServer(ReplicaListener):
     """Hands its peers over to the model's process. Not those with TLS: its state stays here."""
 
-    def __init__(
-        self,
-        predictor: ChildPredictor,
-        *,
-        hello: Hello,
-        address: str = "",
-        listen: TcpListen | None = None,
-    ) -> None:
-        super().__init__(hello=hello, address=address, listen=listen)
+    def __init__(self, predictor: ChildPredictor, *, hello: Hello, at: str | TcpListen) -> None:
+        super().__init__(at, hello=hello)
         self._predictor = predictor
         self._greeting = encode_hello(hello)
 

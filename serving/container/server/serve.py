@@ -147,7 +147,7 @@ async def _serve(predictor: Predictor, *, arguments: argparse.Namespace, say: Sa
         input_type=arguments.input_type,
         concurrency=getattr(predictor, "concurrency", 1),
     )
-    server = ContainerServer(predictor, hello=hello, address=arguments.address)
+    server = ContainerServer(predictor, hello=hello, at=arguments.address)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

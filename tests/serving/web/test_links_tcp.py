@@ -89,7 +89,7 @@ async def test_another_replica_at_a_known_address_is_refused(
 
 async def test_the_advertised_host_is_told_and_the_other_one_bound() -> None:
     reach = TcpListen(advertise_host="localhost", bind_host="127.0.0.1", credentials=CREDENTIALS)
-    server = ContainerServer(Echo(), hello=HELLO, listen=reach)
+    server = ContainerServer(Echo(), hello=HELLO, at=reach)
     await server.start()
     scheme, host, port = server.address.split(":")
     assert (scheme, host) == ("tcp", "localhost")

@@ -72,7 +72,7 @@ def predictor(artifact_file: Path) -> Iterator[ChildPredictor]:
 async def serving(
     predictor: ChildPredictor, *, address: str = "", listen: TcpListen | None = None
 ) -> AsyncIterator[ChildServer]:
-    server = ChildServer(predictor, hello=HELLO, address=address, listen=listen)
+    server = ChildServer(predictor, hello=HELLO, at=listen or address)
     await server.start()
     try:
         yield server
@@ -237,7 +237,7 @@ async def test_draining_answers_what_arrives_and_ends_the_process_when_peers_clo
 async def test_a_peer_that_never_closes_is_cut_off_with_the_process(
     address: str, predictor: ChildPredictor
 ) -> None:
-    server = ChildServer(predictor, hello=HELLO, address=address)
+    server = ChildServer(predictor, hello=HELLO, at=address)
     await server.start()
     web = await Web.dial(server.address)
     await web.ask(row(WHO))

@@ -119,7 +119,7 @@ class Web:
 async def serving(
     predictor: Any, *, address: str = "", listen: TcpListen | None = None, hello: Hello = HELLO
 ) -> AsyncIterator[ContainerServer]:
-    server = ContainerServer(predictor, hello=hello, address=address, listen=listen)
+    server = ContainerServer(predictor, hello=hello, at=listen or address)
     await server.start()
     try:
         yield server

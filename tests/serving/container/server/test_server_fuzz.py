@@ -22,8 +22,8 @@ def target(
     """A loop with a replica, its address, and one well-behaved peer."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         address = f"unix:{tmp_path_factory.mktemp('s') / 'r.sock'}"
-        listen = LOOPBACK if request.param == "tcp" else None
-        server = ContainerServer(Echo(), hello=HELLO, address=address, listen=listen)
+        at = LOOPBACK if request.param == "tcp" else address
+        server = ContainerServer(Echo(), hello=HELLO, at=at)
         runner.run(server.start())
         peer = runner.run(Web.dial(server.address))
         yield runner, server.address, peer
