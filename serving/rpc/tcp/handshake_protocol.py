@@ -4,11 +4,8 @@ import asyncio
 from typing import cast
 
 from serving.rpc.errors import AuthenticationFailed, ConnectionLost, ProtocolError
-from serving.rpc.frames.codec import Frame, FrameType, encode_frame, first_frame
+from serving.rpc.frames.codec import FrameType, encode_frame, first_frame
 from serving.rpc.tcp.handshake import MAX_HANDSHAKE_BODY, Handshake
-
-# All that a stranger learns of why his proof was refused.
-_REFUSED = "authentication failed"
 
 
 class HandshakeProtocol(asyncio.Protocol):
@@ -42,13 +39,27 @@ class HandshakeProtocol(asyncio.Protocol):
         transport.write(self._handshake.opening)
 
     def data_received(self, data: bytes) -> None:
-        if self._transport is None or self._transport.is_closing():
+        transport = self._transport
+        if transport is None or transport.is_closing():
             return
         self._unread += data
         try:
-            self._read()
+            while cut := first_frame(self._unread, max_body=MAX_HANDSHAKE_BODY):
+                frame, rest = cut
+                if reply := self._handshake.receive(frame):
+                    transport.write(reply)
+                if self._handshake.is_done:
+                    # HELLO ends the handshake, and is the first that the connection reads.
+                    self._hand_over(self._unread if frame.type is FrameType.HELLO else rest)
+                    return
+                self._unread = rest
         except ProtocolError as error:
-            self._refuse(error)
+            self._fault = error
+            # All that a stranger learns of why his proof was refused.
+            is_proof = isinstance(error, AuthenticationFailed)
+            reason = "authentication failed" if is_proof else str(error)
+            transport.write(encode_frame(FrameType.ERROR, 0, reason.encode()))
+            transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -56,21 +67,6 @@ class HandshakeProtocol(asyncio.Protocol):
             reason = str(exc) if exc else "the peer closed the connection"
             lost = ConnectionLost(f"{reason} before it was authenticated")
             self.passed.set_exception(self._fault or lost)
-
-    def _read(self) -> None:
-        while cut := first_frame(self._unread, max_body=MAX_HANDSHAKE_BODY):
-            frame, rest = cut
-            self._take(frame)
-            if self._handshake.is_done:
-                # HELLO ends the handshake, and is the first that the connection reads.
-                self._hand_over(self._unread if frame.type is FrameType.HELLO else rest)
-                return
-            self._unread = rest
-
-    def _take(self, frame: Frame) -> None:
-        reply = self._handshake.receive(frame)
-        if reply and self._transport is not None:
-            self._transport.write(reply)
 
     def _hand_over(self, unread: bytes) -> None:
         transport = self._transport
@@ -82,11 +78,3 @@ class HandshakeProtocol(asyncio.Protocol):
         self._connection.connection_made(transport)
         if unread:
             self._connection.data_received(unread)
-
-    def _refuse(self, error: ProtocolError) -> None:
-        """Tell the peer and close."""
-        self._fault = error
-        if self._transport is not None:
-            reason = _REFUSED if isinstance(error, AuthenticationFailed) else str(error)
-            self._transport.write(encode_frame(FrameType.ERROR, 0, reason.encode()))
-            self._transport.close()
