@@ -145,8 +145,8 @@ def agreement(
         inputs += 1
         answer = predictor.answer_batch([raw])[0]
         if answer.status is AnswerStatus.OK:
-            decode = msgspec.json.decode
-            differences.append(difference(decode(answer.payload), decode(other)))
+            output = msgspec.json.decode(answer.payload)
+            differences.append(difference(output, msgspec.json.decode(other)))
     comparable = [found for found in differences if found is not None]
     return Agreement(
         inputs=inputs,
@@ -160,23 +160,13 @@ def difference(one: Any, other: Any) -> float | None:
     """Return the largest difference of numbers in two JSON values, None if they differ in kind."""
     if _is_number(one) and _is_number(other):
         return _distance(one, other)
-    if isinstance(one, list) and isinstance(other, list):
-        return _largest(one, other) if len(one) == len(other) else None
-    if isinstance(one, dict) and isinstance(other, dict):
-        if one.keys() != other.keys():
-            return None
-        return _largest(one.values(), [other[name] for name in one])
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        one, other = list(one.values()), [other[name] for name in one]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        found = [difference(*pair) for pair in zip(one, other, strict=True)]
+        comparable = [each for each in found if each is not None]
+        return max(comparable, default=0.0) if len(comparable) == len(found) else None
     return 0.0 if type(one) is type(other) and one == other else None
-
-
-def _largest(ones: Iterable[Any], others: Iterable[Any]) -> float | None:
-    largest = 0.0
-    for one, other in zip(ones, others, strict=True):
-        found = difference(one, other)
-        if found is None:
-            return None
-        largest = max(largest, found)
-    return largest
 
 
 def _distance(one: float, other: float) -> float:

@@ -1,22 +1,6 @@
-"""Why a model cannot be served from its artifact.
+"""Why a model cannot be served from its artifact."""
 
-ContainerError              container_error
-├── UnknownRuntime          unknown_runtime
-├── UnknownInputType        unknown_input_type
-├── ArtifactUnreadable      artifact_unreadable   the file is not there, or not ours to read
-├── ArtifactCorrupt         artifact_corrupt      its bytes are not those registered
-├── ArtifactInvalid         artifact_invalid      not something that the runtime loads
-│   ├── SignatureRefused    signature_refused     not what its signature or example says
-│   ├── UntrustedTypes      untrusted_types       skops refuses these types
-│   └── UnsafeArchive       unsafe_archive        a zip that would write where it must not
-├── StaleLibraries          stale_libraries       trained with another release than is here
-├── PickleRefused           pickle_refused        a pickle without the permission to load it
-├── EnvironmentFailed       environment_failed    what it requires can't be installed on this host
-├── MemoryLimitExceeded     memory_limit_exceeded it takes more memory than its version may
-├── LoadFailed              load_failed           the model's own code raised while loading
-└── WarmUpFailed            warm_up_failed        it loaded, and cannot answer
-"""
-
+import re
 import signal
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
@@ -31,7 +15,7 @@ ALLOW_PICKLE = (
 
 
 class ContainerError(Exception):
-    """Base of the reasons for which a version cannot be served; kind is a stable slug."""
+    """A version cannot be served; `kind` is a stable slug, the class's name in small letters."""
 
     kind: ClassVar[str] = "container_error"
     # True if the model's own code raised its cause, false if something refused the model.
@@ -39,65 +23,72 @@ class ContainerError(Exception):
     # The traceback that another process reported with it, "" for none.
     reported_traceback: str | None = None
 
+    def __init_subclass__(cls) -> None:
+        cls.kind = re.sub(r"(?<=.)(?=[A-Z])", "_", cls.__name__).lower()
+
 
 class UnknownRuntime(ContainerError):
-    kind = "unknown_runtime"
+    """No such runtime, or its framework isn't installed."""
 
 
 class UnknownInputType(ContainerError):
-    kind = "unknown_input_type"
+    """No such input type."""
 
 
 class ArtifactUnreadable(ContainerError):
-    kind = "artifact_unreadable"
+    """The file is not there, or not ours to read."""
 
 
 class ArtifactCorrupt(ContainerError):
-    kind = "artifact_corrupt"
+    """Its bytes are not those registered."""
 
 
 class ArtifactInvalid(ContainerError):
-    kind = "artifact_invalid"
+    """Not something that the runtime loads."""
 
 
 class SignatureRefused(ArtifactInvalid):
-    kind = "signature_refused"
+    """Not what its signature or example says."""
 
 
 class UntrustedTypes(ArtifactInvalid):
-    kind = "untrusted_types"
+    """skops refuses these types."""
 
 
 class UnsafeArchive(ArtifactInvalid):
-    kind = "unsafe_archive"
+    """A zip that would write where it must not."""
 
 
 class StaleLibraries(ContainerError):
-    kind = "stale_libraries"
+    """Trained with another release than is here."""
 
 
 class PickleRefused(ContainerError):
-    kind = "pickle_refused"
+    """A pickle without the permission to load it."""
 
 
 class EnvironmentFailed(ContainerError):
-    kind = "environment_failed"
+    """Its requirements can't be installed on this host."""
+
     # True if a build failed some time ago, and none was tried now.
     remembered = False
 
 
 class MemoryLimitExceeded(ContainerError):
-    kind = "memory_limit_exceeded"
+    """It takes more memory than its version may."""
+
     of_model = True
 
 
 class LoadFailed(ContainerError):
-    kind = "load_failed"
+    """The model's own code raised while loading."""
+
     of_model = True
 
 
 class WarmUpFailed(ContainerError):
-    kind = "warm_up_failed"
+    """It loaded, and cannot answer."""
+
     of_model = True
 
 

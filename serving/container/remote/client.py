@@ -151,9 +151,7 @@ class HttpClient:
         return answer
 
     def _take_idle(self, secret: ServerSecret) -> HttpExchange | None:
-        """Return the connection used last, unless it was opened for another secret: the address is
-        checked for a secret when a connection is opened.
-        """
+        """Return the connection used last, if its address was checked for this secret."""
         # A server may have closed a connection that was idle for longer.
         oldest = time.monotonic() - 30.0
         while self._idle:

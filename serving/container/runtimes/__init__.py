@@ -28,11 +28,10 @@ ENTRY_POINTS = "clipper.runtimes"
 class RuntimeRow:
     """A runtime's properties, known without importing it: each needs its own framework.
 
-    `methods` are what of a model a version may have asked, the first
-    where it doesn't say; none where there is no choice. `data_only`: an artifact is read without
-    running any of it, as long as pickle isn't allowed. `needs`: what to install. `packages` are the
-    requirements that an environment built for a version always meets, beside those of the version.
-    `self_contained`: an artifact brings all that it needs, so that no environment helps it.
+    A version names one of `methods`; the first is asked if it names none. `data_only`: an artifact
+    is read without running any of it, as long as pickle isn't allowed. `needs`: what to install.
+    An environment of a version always has `packages`. `self_contained`: an artifact brings all that
+    it needs, so that no environment helps it.
     """
 
     methods: tuple[str, ...] = ()
