@@ -71,7 +71,10 @@ class TcpListener:
 
     def _examine(self, stream: socket.socket, *, peer: str) -> None:
         if len(self._unauthenticated) >= MAX_STRANGERS:
-            self._drop_eldest()
+            eldest = next(iter(self._unauthenticated))
+            reason = f"{MAX_STRANGERS} others came before it authenticated"
+            _note_refusal(self._unauthenticated.pop(eldest), reason=reason)
+            eldest.cancel()
         protocol = HandshakeProtocol(
             self._new_connection(), handshake=self._authentication.new_handshake()
         )
@@ -86,12 +89,6 @@ class TcpListener:
                 stream.close()
 
         newcomer.add_done_callback(forget)
-
-    def _drop_eldest(self) -> None:
-        eldest = next(iter(self._unauthenticated))
-        peer = self._unauthenticated.pop(eldest)
-        _note_refusal(peer, reason=f"{MAX_STRANGERS} others came before it authenticated")
-        eldest.cancel()
 
     async def _admit(
         self, stream: socket.socket, *, protocol: HandshakeProtocol, peer: str

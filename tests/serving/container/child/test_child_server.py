@@ -69,10 +69,8 @@ def predictor(artifact_file: Path) -> Iterator[ChildPredictor]:
 
 
 @asynccontextmanager
-async def serving(
-    predictor: ChildPredictor, *, address: str = "", listen: TcpListen | None = None
-) -> AsyncIterator[ChildServer]:
-    server = ChildServer(predictor, hello=HELLO, at=listen or address)
+async def serving(predictor: ChildPredictor, *, at: str | TcpListen) -> AsyncIterator[ChildServer]:
+    server = ChildServer(predictor, hello=HELLO, at=at)
     await server.start()
     try:
         yield server
@@ -104,8 +102,7 @@ def open_descriptors() -> int:
 async def test_the_model_s_own_process_answers(
     scheme: str, address: str, predictor: ChildPredictor
 ) -> None:
-    listen = LOOPBACK if scheme == "tcp" else None
-    async with serving(predictor, address=address, listen=listen) as server:
+    async with serving(predictor, at=LOOPBACK if scheme == "tcp" else address) as server:
         web = await Web.dial(server.address)
         (answer,) = await web.ask(row(WHO))
         assert int(answer.payload) == predictor.process.pid
@@ -125,7 +122,7 @@ def test_its_niceness_counts_beside_the_stack_s_processes(predictor: ChildPredic
 async def test_it_answers_while_the_replica_s_process_stands_still(
     address: str, predictor: ChildPredictor
 ) -> None:
-    async with serving(predictor, address=address):
+    async with serving(predictor, at=address):
         with await asyncio.to_thread(Peer, address) as peer:
             assert peer.hello == HELLO
             # On the thread of the loop, which can do nothing meanwhile.
@@ -136,7 +133,7 @@ async def test_it_answers_while_the_replica_s_process_stands_still(
 async def test_peers_that_come_and_go_leave_nothing_behind(
     address: str, predictor: ChildPredictor
 ) -> None:
-    async with serving(predictor, address=address) as server:
+    async with serving(predictor, at=address) as server:
         first = await Web.dial(server.address)
         before = open_descriptors(), (await first.ask(row(DESCRIPTORS)))[0].payload
         for _ in range(20):
@@ -154,7 +151,7 @@ async def test_peers_that_come_and_go_leave_nothing_behind(
 async def test_a_model_may_run_an_event_loop_of_its_own(
     address: str, predictor: ChildPredictor
 ) -> None:
-    async with serving(predictor, address=address) as server:
+    async with serving(predictor, at=address) as server:
         web = await Web.dial(server.address)
         answers = await web.ask(row(RUN_A_LOOP), row(RUN_A_LOOP))
         assert [one.payload for one in answers] == [b'"from a loop of its own"'] * 2
@@ -175,7 +172,7 @@ async def test_what_a_peer_sends_before_it_was_greeted_is_answered_on_a_unix_soc
                 frames += decoder.feed(peer.recv(4096))
         return frames
 
-    async with serving(predictor, address=address):
+    async with serving(predictor, at=address):
         hello, answered = await asyncio.to_thread(eager)
     assert hello.type is FrameType.HELLO
     assert int(decode_answers(answered.body)[0][0].payload) == predictor.process.pid
@@ -194,7 +191,7 @@ async def test_a_peer_that_asks_before_the_replica_has_proved_itself_is_not_let_
             told = b"".join(iter(lambda: stream.recv(4096), b""))
         return [frame.type for frame in FrameDecoder().feed(told)]
 
-    async with serving(predictor, listen=LOOPBACK) as server:
+    async with serving(predictor, at=LOOPBACK) as server:
         port = int(server.address.rpartition(":")[2])
         assert await asyncio.to_thread(eager, port) == [FrameType.PROOF, FrameType.HELLO]
         web = await Web.dial(server.address)
@@ -205,7 +202,7 @@ async def test_a_peer_that_asks_before_the_replica_has_proved_itself_is_not_let_
 
 
 async def test_its_counts_are_told_fit_to_be_shown(address: str, predictor: ChildPredictor) -> None:
-    async with serving(predictor, address=address) as server:
+    async with serving(predictor, at=address) as server:
         web = await Web.dial(server.address)
         await web.ask(row(WHO), row(WHO), row(WHO))
         await web.ask(row(RAISE), row(WHO), request_id=2)
@@ -219,7 +216,7 @@ async def test_its_counts_are_told_fit_to_be_shown(address: str, predictor: Chil
 async def test_draining_answers_what_arrives_and_ends_the_process_when_peers_close(
     address: str, predictor: ChildPredictor
 ) -> None:
-    async with serving(predictor, address=address) as server:
+    async with serving(predictor, at=address) as server:
         web = await Web.dial(server.address)
         await web.ask(row(WHO))
         server.drain()
@@ -255,7 +252,7 @@ async def test_a_batch_under_way_is_known_and_noted_only_where_it_takes_too_long
     table = WatchTable()
     slot = table.slot(0)
     slot.hold(a_charge())
-    async with serving(predictor, address=address) as server:
+    async with serving(predictor, at=address) as server:
         web = await Web.dial(server.address)
         assert predictor.busy_for == 0.0
         asked = asyncio.create_task(web.ask(row(SLEEP, 3.0)))
