@@ -35,22 +35,16 @@ class SharedPicture:
         """Show one for so long from now on."""
         self._fresh_s = seconds
 
-    def latest(self) -> dict[str, Any]:
-        """Return it; who comes while it is drawn waits for that."""
-        with self._lock:
-            if monotonic() >= self._until:
-                self._draw_anew()
-            return self._drawn
+    def latest(self, *, anew: bool = False) -> dict[str, Any]:
+        """Return it, drawn `anew` for whoever has just changed something.
 
-    def fresh(self) -> dict[str, Any]:
-        """Return it drawn from now on, as for who has just changed something."""
+        Whoever comes while it is drawn waits for that.
+        """
         with self._lock:
-            self._draw_anew()
+            if anew or monotonic() >= self._until:
+                self._drawn = self._draw()
+                self._until = monotonic() + self._fresh_s
             return self._drawn
-
-    def _draw_anew(self) -> None:
-        self._drawn = self._draw()
-        self._until = monotonic() + self._fresh_s
 
 
 shared = SharedPicture(picture)
@@ -64,7 +58,7 @@ def shown_to(request: HttpRequest, live: dict[str, Any]) -> dict[str, Any]:
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add to the index page what it shows (the theme's DASHBOARD_CALLBACK)."""
-    return {**context, "live": shown_to(request, shared.fresh()), "title": "Live"}
+    return {**context, "live": shown_to(request, shared.latest(anew=True)), "title": "Live"}
 
 
 def live_json(request: HttpRequest) -> HttpResponse:

@@ -45,7 +45,7 @@ def test_a_page_that_is_opened_is_drawn_anew_and_others_are_shown_that(drawing: 
     shared = SharedPicture(drawing)
     shared.show_for(3600)
     shared.latest()
-    assert shared.fresh() == {"number": 2}
+    assert shared.latest(anew=True) == {"number": 2}
     assert shared.latest() == {"number": 2}
 
 
