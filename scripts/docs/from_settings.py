@@ -32,11 +32,8 @@ def _bound(name: str) -> str:
         return ""
     if expected.startswith("one of "):
         return f"; {expected}"
-    return f"; at least {_least(expected)}" if _least(expected) not in ("", "0", "1") else ""
-
-
-def _least(expected: str) -> str:
-    return expected.partition("at least ")[2]
+    least = expected.partition("at least ")[2]
+    return f"; at least {least}" if least not in ("", "0", "1") else ""
 
 
 def _default(name: str) -> str:
@@ -46,9 +43,6 @@ def _default(name: str) -> str:
     if isinstance(value, bool):
         return code(int(value))
     if isinstance(value, int) and name.endswith("_BYTES"):
-        return f"{code(value)} ({_in_units(value)})"
+        size = next(f"{value // unit} {name}" for unit, name in UNITS if value % unit == 0)
+        return f"{code(value)} ({size})"
     return code(value) if value != "" else "none"
-
-
-def _in_units(size: int) -> str:
-    return next(f"{size // unit} {name}" for unit, name in UNITS if size % unit == 0)
