@@ -1,5 +1,6 @@
 """Prepares a replica: gets its artifact and its environment onto this host."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -7,7 +8,6 @@ from pathlib import Path
 from core.errors import ClipperError
 from registry.artifacts.fetching import ArtifactFiles
 from serving.cluster.membership.records import ReplicaState
-from serving.cluster.replica.drain_request import DrainRequest
 from serving.cluster.replica.heartbeat import Heartbeat
 from serving.container.failures.container_errors import ArtifactUnreadable
 
@@ -18,7 +18,7 @@ class GivenUp(Exception):
 
 @contextmanager
 def artifact_at_hand(
-    files: ArtifactFiles, digest: str, *, heartbeat: Heartbeat, drain: DrainRequest
+    files: ArtifactFiles, digest: str, *, heartbeat: Heartbeat, drain: threading.Event
 ) -> Iterator[Path]:
     """Yield the artifact's file, which stays as long as the block lasts.
 
@@ -35,7 +35,7 @@ def artifact_at_hand(
 
 
 @contextmanager
-def telling(heartbeat: Heartbeat, *, drain: DrainRequest) -> Iterator[Callable[[str], None]]:
+def telling(heartbeat: Heartbeat, *, drain: threading.Event) -> Iterator[Callable[[str], None]]:
     """Yield a function that tells the next heartbeats of what goes on, while the block lasts.
 
     It raises GivenUp once nobody wants the replica.
@@ -44,7 +44,7 @@ def telling(heartbeat: Heartbeat, *, drain: DrainRequest) -> Iterator[Callable[[
 
     def tell(text: str) -> None:
         nonlocal has_news
-        if drain.is_set:
+        if drain.is_set():
             raise GivenUp
         has_news = True
         heartbeat.report(lambda: {"preparing": text})

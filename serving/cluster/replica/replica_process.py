@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import socket
+import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -28,7 +29,6 @@ from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.workers import worker_id
 from serving.cluster.parent import Lifeline
 from serving.cluster.remote_versions import secret_fields
-from serving.cluster.replica.drain_request import DrainRequest
 from serving.cluster.replica.heartbeat import Heartbeat
 from serving.cluster.replica.preparation import GivenUp, artifact_at_hand, telling
 from serving.cluster.replica.reports import Reports
@@ -147,7 +147,7 @@ class ReplicaProcess:
         self._lifeline = lifeline
         self._slot = slot
         self._reports = reports
-        self._drain = DrainRequest()
+        self._drain = threading.Event()
         self._heartbeat = Heartbeat(
             assignment.record,
             directory=directory,
@@ -274,10 +274,10 @@ class ReplicaProcess:
         await server.start()
         heartbeat, drain = self._heartbeat, self._drain
         heartbeat.report(lambda: msgspec.structs.asdict(server.statistics))
-        if not drain.is_set:
+        if not drain.is_set():
             await asyncio.to_thread(heartbeat.become, ReplicaState.READY, address=server.address)
         self._slot.renew(heartbeat.record)
-        await drain.wait()
+        await asyncio.to_thread(drain.wait)
         server.drain()
         await asyncio.to_thread(heartbeat.become, ReplicaState.DRAINING)
         if not await server.wait_closed(DRAIN_S):

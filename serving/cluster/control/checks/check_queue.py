@@ -25,7 +25,6 @@ from serving.rpc.text import safe_text
 
 if TYPE_CHECKING:
     import redis
-    from django.db.models import QuerySet
 
 # Each holds a thread of the control worker, which has ten.
 MOST_HELD = 8
@@ -58,7 +57,8 @@ class Checks:
     def advance(self, *, awaited: Sequence[int]) -> None:
         """Begin as many as may be; `awaited` are the versions that releases wait for, in order."""
         places = {version_id: place for place, version_id in enumerate(awaited)}
-        checks = list(_open_checks())
+        pending = VersionCheck.objects.filter(state=VersionCheck.State.PENDING)
+        checks = list(pending.select_related("version__model"))
         checks.sort(key=lambda check: (places.get(check.version_id, len(places)), check.pk))
         held = self._held(checks)
         builds = {check.pk for check in checks if _builds(check)}
@@ -99,11 +99,6 @@ class Checks:
         keys = [checking_key(check.pk) for check in checks]
         values = cast("list[bytes | None]", self._redis.mget(keys))
         return [check for check, value in zip(checks, values, strict=True) if value is not None]
-
-
-def _open_checks() -> QuerySet[VersionCheck]:
-    rows = VersionCheck.objects.filter(state=VersionCheck.State.PENDING)
-    return rows.select_related("version__model")
 
 
 def _builds(check: VersionCheck) -> bool:

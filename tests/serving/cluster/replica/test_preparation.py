@@ -1,6 +1,7 @@
 """What a replica or a check does where its host lacks the artifact."""
 
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,6 @@ from serving.cluster.control.checks.tries import MOST_TRIES
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.parent import Lifeline
-from serving.cluster.replica.drain_request import DrainRequest
 from serving.cluster.replica.heartbeat import Heartbeat
 from serving.cluster.replica.preparation import GivenUp, artifact_at_hand
 from serving.container.failures.container_errors import ArtifactUnreadable
@@ -46,7 +46,7 @@ def _own_folder(settings: Settings, tmp_path: Path) -> None:
 
 
 @contextmanager
-def a_heartbeat(directory: Directory, *, drain: DrainRequest) -> Iterator[Heartbeat]:
+def a_heartbeat(directory: Directory, *, drain: threading.Event) -> Iterator[Heartbeat]:
     record = a_record("r1", state=ReplicaState.LOADING)
     heartbeat = Heartbeat(record, directory=directory, on_drain=drain.set, is_orphan=lambda: False)
     heartbeat.become(ReplicaState.LOADING)
@@ -73,7 +73,7 @@ def test_its_record_says_how_far_the_fetch_is_and_then_nothing(directory: Direct
     source = PlayedSource(
         while_sending=lambda: wait_for(lambda: preparing(directory) == said, what=said)
     )
-    drain = DrainRequest()
+    drain = threading.Event()
     with (
         a_heartbeat(directory, drain=drain) as heartbeat,
         artifact_at_hand(files_of(source), DIGEST, heartbeat=heartbeat, drain=drain) as path,
@@ -84,11 +84,11 @@ def test_its_record_says_how_far_the_fetch_is_and_then_nothing(directory: Direct
 
 
 def test_one_that_nobody_wants_any_more_fetches_no_further(directory: Directory) -> None:
-    drain = DrainRequest()
+    drain = threading.Event()
 
     def asked_to_drain() -> None:
         directory.ask_to_drain(["r1"])
-        wait_for(lambda: drain.is_set, what="it hears of it")
+        wait_for(drain.is_set, what="it hears of it")
 
     source = PlayedSource(while_sending=asked_to_drain)
     files = files_of(source)
@@ -102,7 +102,7 @@ def test_one_that_nobody_wants_any_more_fetches_no_further(directory: Directory)
 
 
 def test_where_it_cannot_be_had_that_is_the_reason(directory: Directory) -> None:
-    drain = DrainRequest()
+    drain = threading.Event()
     files = files_of(PlayedSource(files={}))
     with a_heartbeat(directory, drain=drain) as heartbeat:
         with (
