@@ -27,11 +27,11 @@ from console.admin.forms.release_forms import RollBackForm, ScaleForm, change_ba
 from core.errors import ClipperError
 from registry.models import Model, ModelVersion, Release, Route
 from registry.services import (
+    configure_version,
     create_model,
     delete_model,
     live_version_of,
     roll_back,
-    scale,
     update_model,
 )
 
@@ -214,7 +214,7 @@ class ModelConsole(ConsoleAdmin[Model]):
             version = live_version_of(model)
             form = ScaleForm(request.POST or None, version=version)
             if request.method == "POST" and form.is_valid():
-                scale(version=version, by=actor(request), **form.cleaned_data)
+                configure_version(version=version, by=actor(request), **form.cleaned_data)
                 self.log_change(request, model, f"Scaled {version} to {version.replicas} replicas.")
                 messages.success(request, f"{version} is to have {version.replicas} replicas.")
                 return HttpResponseRedirect(page_of(model))

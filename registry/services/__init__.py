@@ -42,7 +42,6 @@ from registry.services.versions import (
     keep_warm,
     live_version_of,
     note_load_error,
-    scale,
     set_secret,
     try_version,
 )

@@ -154,11 +154,6 @@ def configure_version(*, version: ModelVersion, by: Actor, **changes: Any) -> Mo
     return version
 
 
-def scale(*, version: ModelVersion, replicas: int, by: Actor) -> ModelVersion:
-    """Set how many replicas serve this version. Raises BadRequest, Conflict."""
-    return configure_version(version=version, by=by, replicas=replicas)
-
-
 @registry_write
 def autoscale(*, version_id: int, replicas: int, seen: int | None = None) -> bool:
     """Set the replicas within the bounds, if still as `seen`; return whether that did anything."""

@@ -163,5 +163,7 @@ class ScaleView(ManagementView):
             if "version" in wanted
             else services.live_version_of(found)
         )
-        scaled = services.scale(version=version, replicas=wanted["replicas"], by=actor_of(request))
+        scaled = services.configure_version(
+            version=version, replicas=wanted["replicas"], by=actor_of(request)
+        )
         return Response(VersionOut(scaled).data)

@@ -77,7 +77,7 @@ def test_what_was_scaled_to_nothing_since_the_round_is_in_nobodys_way(
     v1: ModelVersion, server_redis: redis.Redis
 ) -> None:
     note(server_redis, a=1, b=1, c=1, d=1)
-    services.scale(version=ModelVersion.objects.get(model__name="a"), replicas=0, by=BY)
+    services.configure_version(version=ModelVersion.objects.get(model__name="a"), replicas=0, by=BY)
     assert services.deploy(version=v1, by=BY).is_open
 
 
@@ -152,7 +152,7 @@ def test_a_model_with_more_replicas_than_slots_can_be_scaled_down(
     go_live(v1)
     ModelVersion.objects.filter(pk=v1.pk).update(replicas=50)
     note(server_redis, svm=50)
-    assert services.scale(version=v1, replicas=40, by=BY).replicas == 40
+    assert services.configure_version(version=v1, replicas=40, by=BY).replicas == 40
 
 
 def test_nothing_is_refused_where_no_round_was_noted_lately(
@@ -161,5 +161,5 @@ def test_nothing_is_refused_where_no_round_was_noted_lately(
     go_live(v1)
     note(server_redis, svm=1, b=1, c=1, d=1)
     server_redis.pexpire(KEY, int((KEPT_S - 60) * 1000))
-    assert services.scale(version=v1, replicas=50, by=BY).replicas == 50
+    assert services.configure_version(version=v1, replicas=50, by=BY).replicas == 50
     assert services.deploy(version=add_version("9"), by=BY).is_open

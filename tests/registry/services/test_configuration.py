@@ -68,7 +68,7 @@ def test_a_version_that_is_gone_is_not_found(v1: ModelVersion) -> None:
 def test_new_bounds_bring_the_replicas_within(
     v1: ModelVersion, replicas: int, low: int | None, high: int, kept: int
 ) -> None:
-    services.scale(version=v1, replicas=replicas, by=services.SYSTEM)
+    services.configure_version(version=v1, replicas=replicas, by=services.SYSTEM)
     services.configure_version(version=v1, min_replicas=low, max_replicas=high, by=services.SYSTEM)
     assert ModelVersion.objects.get().replicas == kept
 
@@ -85,9 +85,9 @@ def test_without_its_upper_bound_autoscaling_is_off_and_the_lower_one_gone(
 @pytest.mark.parametrize("replicas", [0, 1, 5])
 def test_a_person_scales_within_the_bounds_only(v1: ModelVersion, replicas: int) -> None:
     services.configure_version(version=v1, min_replicas=2, max_replicas=4, by=services.SYSTEM)
-    services.scale(version=v1, replicas=3, by=services.SYSTEM)
+    services.configure_version(version=v1, replicas=3, by=services.SYSTEM)
     with pytest.raises(BadRequest, match=f"Expected 2 to 4, the bounds .* got {replicas}"):
-        services.scale(version=v1, replicas=replicas, by=services.SYSTEM)
+        services.configure_version(version=v1, replicas=replicas, by=services.SYSTEM)
     assert ModelVersion.objects.get().replicas == 3
 
 
@@ -114,7 +114,7 @@ def test_a_version_without_bounds_is_not_autoscaled(v1: ModelVersion) -> None:
 
 def test_autoscaling_gives_way_to_a_person_who_scaled_meanwhile(v1: ModelVersion) -> None:
     services.configure_version(version=v1, max_replicas=8, replicas=2, by=services.SYSTEM)
-    services.scale(version=v1, replicas=6, by=services.SYSTEM)
+    services.configure_version(version=v1, replicas=6, by=services.SYSTEM)
     assert not services.autoscale(version_id=v1.pk, replicas=3, seen=2)
     assert ModelVersion.objects.get().replicas == 6
     assert services.autoscale(version_id=v1.pk, replicas=7, seen=6)

@@ -48,7 +48,7 @@ def test_a_live_version_that_goes_with_its_model_is_said_to_be_gone(v1: ModelVer
     version = services.live_version_of(Model.objects.get())
     services.delete_model(model=Model.objects.get(), by=BY)
     with pytest.raises(NotFound, match="svm:1 any more"):
-        services.scale(version=version, replicas=2, by=BY)
+        services.configure_version(version=version, replicas=2, by=BY)
 
 
 def test_an_upload_to_a_model_that_is_gone_says_so(svm: Model, add_version: AddVersion) -> None:

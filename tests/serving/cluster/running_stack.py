@@ -190,7 +190,7 @@ class Stack:
     def retire(self, *names: str) -> None:
         """Scale everything of these models to nothing, and wait until it is."""
         for version in ModelVersion.objects.filter(model__name__in=names):
-            services.scale(version=version, replicas=0, by=services.SYSTEM)
+            services.configure_version(version=version, replicas=0, by=services.SYSTEM)
         wait_for(
             lambda: (
                 not any(

@@ -47,7 +47,7 @@ def test_each_replica_gets_a_device_of_its_own(stack: Stack) -> None:
     assert sorted(answers) == [b'"cuda:0"', b'"cuda:1"']
     assert {record.device for record in records} == {"cuda:0", "cuda:1"}
     assert {psutil.Process(record.pid).ppid() for record in records} == {stack.workers["gpu"].pid}
-    services.scale(version=version, replicas=1, by=services.SYSTEM)
+    services.configure_version(version=version, replicas=1, by=services.SYSTEM)
     stack.wait_for_replicas(version)
 
 

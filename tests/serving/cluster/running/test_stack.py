@@ -102,12 +102,12 @@ def test_a_replica_that_is_scaled_away_asks_its_peers_to_leave_and_ends(
     stack: Stack, version: ModelVersion
 ) -> None:
     (first,) = stack.wait_for_replicas(version)
-    services.scale(version=version, replicas=2, by=services.SYSTEM)
+    services.configure_version(version=version, replicas=2, by=services.SYSTEM)
     both = stack.wait_for_replicas(version, count=2)
     (second,) = [record for record in both if record.id != first.id]
 
     with Peer(second.address) as peer:
-        services.scale(version=version, replicas=1, by=services.SYSTEM)
+        services.configure_version(version=version, replicas=1, by=services.SYSTEM)
         peer.next_frame(FrameType.DRAIN)
         draining = stack.wait_for_replicas(version, state=ReplicaState.DRAINING)
         assert peer.ask(PAIR) == [FOUR]
@@ -162,13 +162,13 @@ def test_replicas_outlive_a_killed_redis(stack: Stack, version: ModelVersion) ->
         stack.client.delete(RECORD_KEY + before.id)
 
         (after,) = stack.wait_for_replicas(version)
-        services.scale(version=version, replicas=2, by=services.SYSTEM)
+        services.configure_version(version=version, replicas=2, by=services.SYSTEM)
         both = stack.wait_for_replicas(version, count=2)
         assert peer.ask(PAIR) == [FOUR]
 
     assert (after.id, after.pid) == (before.id, before.pid)
     assert after in both or before.id in {record.id for record in both}
-    services.scale(version=version, replicas=1, by=services.SYSTEM)
+    services.configure_version(version=version, replicas=1, by=services.SYSTEM)
     stack.wait_for_replicas(version)
 
 

@@ -120,7 +120,7 @@ def test_it_scales_to_both_hosts_with_one_fetch_and_outlives_one_of_them(
     before, fetched = slots(), sent(stack)
     stack.start_worker("cpu")
     wait_for(lambda: slots() > before, within_s=60, what="the slots of this host are known")
-    services.scale(version=version, replicas=slots() - 1, by=BY)
+    services.configure_version(version=version, replicas=slots() - 1, by=BY)
     wait_for(
         lambda: len(on(HERE, stack, version)) >= 2 and len(on(AWAY, stack, version)) >= 2,
         within_s=90,

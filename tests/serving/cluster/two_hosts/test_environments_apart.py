@@ -73,7 +73,7 @@ def test_the_second_host_builds_it_once_it_reaches_its_index_and_outlives_the_fi
         "toasts", runtime="python", content=MODEL, requirements="toaster==2.5"
     )
     stack.deploy_and_wait(version)
-    services.scale(version=version, replicas=4, by=BY)
+    services.configure_version(version=version, replicas=4, by=BY)
     _says_why_the_other_has_none(stack, version)
     assert on(HERE, stack, version)
 
