@@ -1,7 +1,6 @@
 """A bandit over a local model and over MLServer, Triton and MLflow as they are, each away once."""
 
 import logging
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -74,7 +73,6 @@ def test_it_answers_many_rows_as_well_as_one(stack: Stack, bandit: str, name: st
     outputs = [answer["output"] for answer in many]
     assert one["output"] == outputs[0]
     assert np.mean(np.array(outputs) == labels[:300]) > 0.8
-    print(f"\n{name}, two numbers: {refused.text}")
     if name == "mlflow":  # it says of none of its inputs what they are like before it is asked
         assert refused.json()["default"]
         assert "Shape of input (1, 2)" in refused.json()["default_explanation"]
@@ -95,12 +93,9 @@ def test_callers_hardly_notice_that_it_is_killed(
         first, away = phase(load), phase(load)
         servers[name].start()
         back_at = time.monotonic()
-        seen = eventually(
+        eventually(
             lambda: often_answered_by(arm, load=load, since=back_at), seconds=60, what="it is back"
         )
-        back = phase(load)
-    tell(load, since=killed_at, together=together, first=first, away=away, back=back)
-    print("answers again after s:", round(seen[0].at - back_at, 2))
     assert load.errors == []
     assert together["default"] <= PHASE * 0.1  # a busy machine is late now and then
     assert set(together) >= {arm, f"{LOCAL}:1"}
@@ -114,16 +109,3 @@ def often_answered_by(arm: str, *, load: Load, since: float) -> list[Seen]:
     """Return the answers of an arm that is trusted again: a probe is one, and says little."""
     seen = answered_by(arm, load=load, since=since)
     return seen if len(seen) >= TRUSTED_AFTER else []
-
-
-def tell(load: Load, *, since: float, **phases: object) -> None:
-    """Print what a page of the documentation says of it."""
-    latencies = sorted(one.seconds * 1000 for one in load.after(since))
-    for name, answered in phases.items():
-        print(f"\n{name}: {answered}", end="")
-    print(f"\nmedian ms {statistics.median(latencies):.1f}, ", end="")
-    print(f"99th percentile {latencies[len(latencies) * 99 // 100]:.1f}, worst {latencies[-1]:.0f}")
-    explained = sorted(
-        {one.body["default_explanation"] for one in load.after(since) if one.default}
-    )
-    print("defaults:", *explained, sep="\n  ")
