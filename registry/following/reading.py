@@ -283,7 +283,7 @@ def read_application(application: Application) -> ApplicationSpec:
 
 
 def _read_anew(application: Application) -> Application:
-    row = Application.objects.for_snapshot().filter(pk=application.pk).first()
+    row = Application.objects.with_everything().filter(pk=application.pk).first()
     if row is None:
         raise NotFound(f"There is no application {application.name} any more.")
     return row

@@ -63,9 +63,6 @@ def validate_json_text(value: str) -> None:
 
 
 class ApplicationQuerySet(NamedQuerySet["Application"]):
-    def for_snapshot(self) -> ApplicationQuerySet:
-        return self.select_related("slo").prefetch_related("routes__model")
-
     def with_everything(self) -> ApplicationQuerySet:
         return self.select_related("slo").prefetch_related(
             "routes__model__live_version", "routes__pinned_version"

@@ -294,7 +294,7 @@ def _check(follower: Follower) -> None:
     assert follower.snapshot == whole
     # Read by the ORM the specs are the same.
     assert whole.applications == {
-        row.name: application_spec(row) for row in Application.objects.for_snapshot()
+        row.name: application_spec(row) for row in Application.objects.with_everything()
     }
     assert whole.versions == {
         row.pk: version_spec(row) for row in ModelVersion.objects.select_related("model")

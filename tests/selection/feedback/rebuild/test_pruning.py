@@ -27,7 +27,7 @@ DAY_S = 86_400
 
 
 def spec_of(live: Live) -> ApplicationSpec:
-    return application_spec(Application.objects.for_snapshot().get(pk=live.application.pk))
+    return application_spec(Application.objects.with_everything().get(pk=live.application.pk))
 
 
 def teach_a_lot(live: Live) -> None:
