@@ -83,7 +83,11 @@ class ColumnsParser:
         # Each as it was said: 3 where 3.0 came.
         self._categories = tuple({value: value for value in part.categories} for part in parts)
         # Positions that msgspec can't check by type.
-        self._looked_at = tuple(i for i, part in enumerate(parts) if _needs_a_look(part))
+        self._looked_at = tuple(
+            i
+            for i, part in enumerate(parts)
+            if part.categories or part.dtype.startswith("datetime")
+        )
         self._decode = self._fast_decoder()
 
     def parse(self, raw: bytes) -> tuple[Any, ...]:
@@ -104,7 +108,7 @@ class ColumnsParser:
         for position, (part, kind) in enumerate(zip(self._parts, self._kinds, strict=True)):
             name = f"c{position}"
             fields.append(
-                (name, kind.types) if _required(part) else (name, kind.types | None, None)
+                (name, kind.types) if part.nullable is False else (name, kind.types | None, None)
             )
         try:
             row = msgspec.defstruct(
@@ -132,7 +136,7 @@ class ColumnsParser:
             unknown = next(name for name in members if name not in self._known)
             raise InvalidRow(f"expected the columns {listed(self._names)}, got {quoted(unknown)}")
         for part in self._parts:
-            if part.name not in members and _required(part):
+            if part.name not in members and part.nullable is False:
                 raise InvalidRow(f"expected the column {quoted(part.name)}, got a row without it")
         return tuple(
             self._accepted(position, members.get(name)) for position, name in enumerate(self._names)
@@ -140,7 +144,7 @@ class ColumnsParser:
 
     def _accepted(self, position: int, value: Any) -> Any:
         part, kind = self._parts[position], self._kinds[position]
-        if value is None and not _required(part):
+        if value is None and part.nullable is not False:
             return None
         try:
             value = kind.accept(value)
@@ -155,7 +159,7 @@ class ColumnsParser:
         part, categories = self._parts[position], self._categories[position]
         if value in categories:
             return categories[value]
-        if part.dtype == "category" and not _required(part):
+        if part.dtype == "category" and part.nullable is not False:
             return None  # as pandas has it: a value that it wasn't trained with is none
         expected = listed(tuple(quoted(category) for category in part.categories))
         raise InvalidRow(
@@ -174,14 +178,6 @@ def _object(raw: bytes) -> dict[str, Any]:
         hint = ONE_BY_ONE if isinstance(value, list) else ""
         raise InvalidRow(f"expected {ROW}, got {describe(value)}{hint}")
     return value
-
-
-def _required(part: InputPart) -> bool:
-    return part.nullable is False
-
-
-def _needs_a_look(part: InputPart) -> bool:
-    return bool(part.categories) or part.dtype in ("datetime", "datetime_utc")
 
 
 def _kind(part: InputPart) -> ColumnKind:

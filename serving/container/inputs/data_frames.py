@@ -4,7 +4,7 @@ pandas is imported with the first rows that need it: it costs a replica some 50 
 """
 
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ def stack_columns(rows: Sequence[tuple[Any, ...]], *, parts: tuple[InputPart, ..
     pandas = pandas_here()
     if pandas is None:
         return _without_pandas(rows, parts=parts)
-    names = _index(tuple(part.name for part in parts))
+    names = pandas.Index([part.name for part in parts], dtype=object)
     dtypes = {part.dtype for part in parts}
     if len(dtypes) == 1 and (dtype := dtypes.pop()).startswith("float"):
         return pandas.DataFrame(np.array(rows, dtype=dtype), columns=names, copy=False)
@@ -51,11 +51,6 @@ def stack_objects(rows: Sequence[dict[str, Any]]) -> Rows:
     names = list(dict.fromkeys(name for row in rows for name in row))
     parts = tuple(InputPart(name=name) for name in names)
     return stack_columns([tuple(map(row.get, names)) for row in rows], parts=parts)
-
-
-@lru_cache(maxsize=1)  # those who ask name the columns where the model doesn't
-def _index(names: tuple[str, ...]) -> Any:
-    return pandas_here().Index(names, dtype=object)
 
 
 def _column(values: list[Any], *, part: InputPart, pandas: Any) -> Any:

@@ -6,8 +6,8 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
@@ -96,9 +96,8 @@ class HttpClient:
                     path, body=body, headers={**(headers or {}), **secret.headers}
                 )
                 try:
-                    with self._late_from(deadline):
-                        async with asyncio.timeout_at(deadline):
-                            answer = await self._exchange(request, secret=secret, most=most)
+                    async with self._within(deadline):
+                        answer = await self._exchange(request, secret=secret, most=most)
                     self._unreachable = False
                     return self._check(answer, secret=secret)
                 except RemoteFailure as failure:
@@ -112,23 +111,22 @@ class HttpClient:
 
     async def connect(self, *, deadline: float) -> None:
         """Open a connection without asking for anything."""
-        async with self._slots:
-            with self._late_from(deadline):
-                async with asyncio.timeout_at(deadline):
-                    secret = self.secret
-                    self._keep(await self._open(secret), secret=secret)
+        async with self._slots, self._within(deadline):
+            secret = self.secret
+            self._keep(await self._open(secret), secret=secret)
 
     def close(self) -> None:
         for _, exchange, _ in self._idle:
             exchange.close()
         self._idle.clear()
 
-    @contextmanager
-    def _late_from(self, deadline: float) -> Iterator[None]:
-        """Raise AnsweredLate for a timeout in the block."""
+    @asynccontextmanager
+    async def _within(self, deadline: float) -> AsyncIterator[None]:
+        """Raise AnsweredLate where the block lasts longer."""
         ms = max(0.0, deadline - _now()) * 1000.0
         try:
-            yield
+            async with asyncio.timeout_at(deadline):
+                yield
         except TimeoutError as error:
             raise AnsweredLate(f"{self.place.name} gave no answer within {ms:.0f} ms") from error
 
