@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -18,11 +19,14 @@ logger = logging.getLogger(__name__)
 Statistics = Callable[[], Mapping[str, Any]]
 
 
+class GivenUp(Exception):
+    """The worker is being stopped, or nobody wants this replica any more, before it has loaded."""
+
+
 class Heartbeat:
     """Keeps one record alive and current until it is withdrawn, and hears requests to drain.
 
     Redis being away is no reason to end: the record is written again as soon as it is back.
-    `on_drain` is called in the heartbeat's thread, once.
     """
 
     def __init__(
@@ -30,12 +34,12 @@ class Heartbeat:
         record: ReplicaRecord,
         *,
         directory: Directory,
-        on_drain: Callable[[], None],
         is_orphan: Callable[[], bool],
     ) -> None:
         self.record = record
+        # Set once the replica is asked to drain.
+        self.drain = threading.Event()
         self._directory = directory
-        self._on_drain = on_drain
         self._is_orphan = is_orphan
         self._statistics: Statistics = dict
         self._lock = threading.Lock()
@@ -46,7 +50,6 @@ class Heartbeat:
             away=f"directory away replica={record.id}",
             back=f"directory back replica={record.id}",
         )
-        self._asked = False
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -55,6 +58,24 @@ class Heartbeat:
     def report(self, statistics: Statistics) -> None:
         """Merge the fields that `statistics` returns into each heartbeat."""
         self._statistics = statistics
+
+    @contextmanager
+    def preparing(self) -> Iterator[Callable[[str], None]]:
+        """Yield a function that tells the next heartbeats what is prepared, within the block.
+
+        It raises GivenUp once nobody wants the replica.
+        """
+
+        def tell(text: str) -> None:
+            if self.drain.is_set():
+                raise GivenUp
+            self.report(lambda: {"preparing": text})
+
+        try:
+            yield tell
+        finally:
+            self.report(dict)
+            self.become(ReplicaState.LOADING, preparing="")
 
     def become(self, state: ReplicaState, **changes: Any) -> None:
         """Enter a state and tell everyone at once, or as soon as Redis is there."""
@@ -99,9 +120,8 @@ class Heartbeat:
             self._unannounced = False
 
     def _look_for_the_end(self) -> None:
-        if not self._asked and (self._is_orphan() or self._is_asked_to_drain()):
-            self._asked = True
-            self._on_drain()
+        if not self.drain.is_set() and (self._is_orphan() or self._is_asked_to_drain()):
+            self.drain.set()
 
     def _is_asked_to_drain(self) -> bool:
         try:

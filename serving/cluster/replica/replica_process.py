@@ -7,9 +7,9 @@ import gc
 import logging
 import os
 import socket
-import threading
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ import msgspec
 import uvloop
 from django.conf import settings
 
+from core.errors import ClipperError
 from core.specs import VersionSpec
 from registry.artifacts.fetching import ArtifactFiles
 from serving.cluster.failures.endings import note_failure
@@ -29,13 +30,13 @@ from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.workers import worker_id
 from serving.cluster.parent import Lifeline
 from serving.cluster.remote_versions import secret_fields
-from serving.cluster.replica.heartbeat import Heartbeat
-from serving.cluster.replica.preparation import GivenUp, artifact_at_hand, telling
+from serving.cluster.replica.heartbeat import GivenUp, Heartbeat
 from serving.cluster.replica.reports import Reports
 from serving.cluster.replica.secret_watch import SecretWatch
 from serving.cluster.replica.watchdog import Slot, Watched, WatchedPredictor, watch_over
 from serving.container.child.child_process import ChildPredictor
 from serving.container.child.model_process import ForkServer
+from serving.container.failures.container_errors import ArtifactUnreadable
 from serving.container.failures.recent_failures import failure_of
 from serving.container.runtimes import row_of
 from serving.container.sandbox.limits import held_to, process_bytes
@@ -127,6 +128,22 @@ def device_name(kind: str, *, slot: int, visible: str | None) -> str:
     return f"cuda:{slot % len(devices) if devices else slot}"
 
 
+@contextmanager
+def artifact_at_hand(files: ArtifactFiles, digest: str, *, heartbeat: Heartbeat) -> Iterator[Path]:
+    """Yield the artifact's file, which stays as long as the block lasts.
+
+    Raises ArtifactUnreadable where it can't be had, and GivenUp.
+    """
+    with ExitStack() as held:
+        try:
+            with heartbeat.preparing() as tell:
+                opened = files.opened(digest, tell=lambda fetching: tell(fetching.text))
+                artifact = held.enter_context(opened)
+        except ClipperError as error:
+            raise ArtifactUnreadable(error.message) from error
+        yield artifact
+
+
 class ReplicaProcess:
     """Serves one assignment until it is asked to drain.
 
@@ -147,12 +164,8 @@ class ReplicaProcess:
         self._lifeline = lifeline
         self._slot = slot
         self._reports = reports
-        self._drain = threading.Event()
         self._heartbeat = Heartbeat(
-            assignment.record,
-            directory=directory,
-            on_drain=self._drain.set,
-            is_orphan=lifeline.is_cut,
+            assignment.record, directory=directory, is_orphan=lifeline.is_cut
         )
 
     def run(self) -> None:
@@ -167,12 +180,8 @@ class ReplicaProcess:
     def _load_and_serve(self) -> None:
         record = self._assignment.record
         try:
-            with artifact_at_hand(
-                self._assignment.artifacts,
-                self._version.digest,
-                heartbeat=self._heartbeat,
-                drain=self._drain,
-            ) as artifact:
+            artifacts, digest = self._assignment.artifacts, self._version.digest
+            with artifact_at_hand(artifacts, digest, heartbeat=self._heartbeat) as artifact:
                 predictor = self._load(artifact, environment=self._prepare())
                 self._reports.follow(predictor.failures)
                 with (
@@ -195,7 +204,7 @@ class ReplicaProcess:
         """Hold the environment as long as this process lives, so that nobody removes it."""
         self._slot.hold(Watched(record=self._assignment.record))
         with (
-            telling(self._heartbeat, drain=self._drain) as tell,
+            self._heartbeat.preparing() as tell,
             self._slot.working(at_most_s=rules().longest_s),
         ):
 
@@ -272,7 +281,7 @@ class ReplicaProcess:
         self._drain_when_cut()
         server = new_server(self._assignment, predictor=predictor, slot=self._slot)
         await server.start()
-        heartbeat, drain = self._heartbeat, self._drain
+        heartbeat, drain = self._heartbeat, self._heartbeat.drain
         heartbeat.report(lambda: msgspec.structs.asdict(server.statistics))
         if not drain.is_set():
             await asyncio.to_thread(heartbeat.become, ReplicaState.READY, address=server.address)
@@ -290,7 +299,7 @@ class ReplicaProcess:
 
         def cut() -> None:
             loop.remove_reader(self._lifeline.descriptor)
-            self._drain.set()
+            self._heartbeat.drain.set()
 
         loop.add_reader(self._lifeline.descriptor, cut)
 

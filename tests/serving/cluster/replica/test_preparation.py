@@ -1,9 +1,7 @@
 """What a replica or a check does where its host lacks the artifact."""
 
 import io
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,8 +22,8 @@ from serving.cluster.control.checks.tries import MOST_TRIES
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaState
 from serving.cluster.parent import Lifeline
-from serving.cluster.replica.heartbeat import Heartbeat
-from serving.cluster.replica.preparation import GivenUp, artifact_at_hand
+from serving.cluster.replica.heartbeat import GivenUp, Heartbeat
+from serving.cluster.replica.replica_process import artifact_at_hand
 from serving.container.failures.container_errors import ArtifactUnreadable
 from tests.registry.artifacts.conftest import CHUNK, CONTENT, DIGEST, PlayedSource
 from tests.serving.cluster.samples import a_record
@@ -45,16 +43,14 @@ def _own_folder(settings: Settings, tmp_path: Path) -> None:
 # --- a replica -------------------------------------------------------------------------------
 
 
-@contextmanager
-def a_heartbeat(directory: Directory, *, drain: threading.Event) -> Iterator[Heartbeat]:
+@pytest.fixture
+def heartbeat(directory: Directory) -> Iterator[Heartbeat]:
     record = a_record("r1", state=ReplicaState.LOADING)
-    heartbeat = Heartbeat(record, directory=directory, on_drain=drain.set, is_orphan=lambda: False)
+    heartbeat = Heartbeat(record, directory=directory, is_orphan=lambda: False)
     heartbeat.become(ReplicaState.LOADING)
     heartbeat.start()
-    try:
-        yield heartbeat
-    finally:
-        heartbeat.withdraw()
+    yield heartbeat
+    heartbeat.withdraw()
 
 
 def files_of(source: PlayedSource) -> ArtifactFiles:
@@ -68,50 +64,44 @@ def preparing(directory: Directory) -> str:
     return next((one.preparing for one in directory.read()), "")
 
 
-def test_its_record_says_how_far_the_fetch_is_and_then_nothing(directory: Directory) -> None:
+def test_its_record_says_how_far_the_fetch_is_and_then_nothing(
+    directory: Directory, heartbeat: Heartbeat
+) -> None:
     said = "fetching its artifact: 0 of 1 MB"
     source = PlayedSource(
         while_sending=lambda: wait_for(lambda: preparing(directory) == said, what=said)
     )
-    drain = threading.Event()
-    with (
-        a_heartbeat(directory, drain=drain) as heartbeat,
-        artifact_at_hand(files_of(source), DIGEST, heartbeat=heartbeat, drain=drain) as path,
-    ):
+    with artifact_at_hand(files_of(source), DIGEST, heartbeat=heartbeat) as path:
         assert path.read_bytes() == CONTENT
         (record,) = directory.read()
         assert (record.state, record.preparing) == (ReplicaState.LOADING, "")
 
 
-def test_one_that_nobody_wants_any_more_fetches_no_further(directory: Directory) -> None:
-    drain = threading.Event()
-
+def test_one_that_nobody_wants_any_more_fetches_no_further(
+    directory: Directory, heartbeat: Heartbeat
+) -> None:
     def asked_to_drain() -> None:
         directory.ask_to_drain(["r1"])
-        wait_for(drain.is_set, what="it hears of it")
+        wait_for(heartbeat.drain.is_set, what="it hears of it")
 
     source = PlayedSource(while_sending=asked_to_drain)
     files = files_of(source)
-    with (
-        a_heartbeat(directory, drain=drain) as heartbeat,
-        pytest.raises(GivenUp),
-        artifact_at_hand(files, DIGEST, heartbeat=heartbeat, drain=drain),
-    ):
+    with pytest.raises(GivenUp), artifact_at_hand(files, DIGEST, heartbeat=heartbeat):
         pass
     assert files.copies.part_of(DIGEST).stat().st_size <= 2 * CHUNK
 
 
-def test_where_it_cannot_be_had_that_is_the_reason(directory: Directory) -> None:
-    drain = threading.Event()
+def test_where_it_cannot_be_had_that_is_the_reason(
+    directory: Directory, heartbeat: Heartbeat
+) -> None:
     files = files_of(PlayedSource(files={}))
-    with a_heartbeat(directory, drain=drain) as heartbeat:
-        with (
-            pytest.raises(ArtifactUnreadable, match="isn't here"),
-            artifact_at_hand(files, DIGEST, heartbeat=heartbeat, drain=drain),
-        ):
-            pass
-        (record,) = directory.read()
-        assert record.preparing == ""
+    with (
+        pytest.raises(ArtifactUnreadable, match="isn't here"),
+        artifact_at_hand(files, DIGEST, heartbeat=heartbeat),
+    ):
+        pass
+    (record,) = directory.read()
+    assert record.preparing == ""
 
 
 # --- a check ---------------------------------------------------------------------------------
