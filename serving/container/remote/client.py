@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 
 import msgspec
 
@@ -244,12 +243,8 @@ class HttpClient:
 
 
 def _retry_after_s(text: str) -> float:
-    """Read Retry-After: seconds, or a date of HTTP."""
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    with suppress(ValueError, TypeError, OverflowError):
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    return 0.0
+    """Read Retry-After in seconds; as a date, which hardly any server sends, it says nothing."""
+    return float(text[:9]) if text.isascii() and text.isdigit() else 0.0
 
 
 def _reason(error: Exception) -> str:

@@ -123,6 +123,10 @@ def test_what_may_pass_is_tried_again_and_the_rest_is_not() -> None:
             assert len(server.asked) == tries
 
 
+def always(answer: Said, asked: Asked) -> Said:
+    return answer
+
+
 def test_retry_after_is_kept_to_but_never_beyond_the_time_there_is() -> None:
     times: list[float] = []
 
@@ -135,10 +139,12 @@ def test_retry_after_is_kept_to_but_never_beyond_the_time_there_is() -> None:
     with standing_in(later) as server, predictor(server.url(), timeout_ms=4000) as asked:
         assert outputs(asked, [[1, 2]]) == [3]
         assert times[1] - times[0] >= 1.0
-        server.answering = lambda _: as_json({}, status=503, Retry_After="30")
-        server.asked.clear()
-        assert "answered 503" in reason(asked)
-        assert len(server.asked) == 1
+        for said, tries in (("30", 1), ("Mon, 01 Jan 99999999999 00:00:00 GMT", 3)):
+            busy = as_json({}, status=503, Retry_After=said)
+            server.answering = partial(always, busy)
+            server.asked.clear()
+            assert "answered 503" in reason(asked)
+            assert len(server.asked) == tries
 
 
 def test_a_server_that_never_answers_is_given_up_in_time_for_all_of_a_batch() -> None:

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from serving.container.remote.client import _retry_after_s
 from tests.serving.container.remote.asking import predictor, reason
 from tests.serving.container.remote.stand_in import Asked, Said, as_json, standing_in
 
@@ -72,10 +71,3 @@ def test_embeddings_that_belong_to_no_input_say_so(places: list[Any]) -> None:
     ):
         said = reason(asked, "a")
     assert said.startswith("expected the embeddings 0 to 0, got ")
-
-
-@pytest.mark.parametrize(
-    "text", ["Mon, 01 Jan 99999999999 00:00:00 GMT", "Mon, 01 Jan 2000 00:00:00 -99999999999999"]
-)
-def test_a_time_that_no_clock_shows_is_none_to_wait_for(text: str) -> None:
-    assert _retry_after_s(text) == 0.0
