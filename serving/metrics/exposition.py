@@ -1,10 +1,12 @@
 """Counts of web processes and of the cluster in Prometheus' text format."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -30,6 +32,7 @@ from serving.metrics.published import (
 GAUGE, COUNTER = GaugeMetricFamily, CounterMetricFamily
 Kind = type[GaugeMetricFamily] | type[CounterMetricFamily]
 Samples = Iterable[tuple[list[str], float]]
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 # A row for each number of a process: its section in the document ("" for the document itself) and
 # its key there, its name and text.
@@ -44,13 +47,7 @@ OF_PROCESSES: tuple[tuple[Kind, str, str, str, str], ...] = (
     (COUNTER, "directory", "refused", "replica_records_refused", "Forged records of replicas"),
     (COUNTER, "artifacts", "sent", "artifacts_sent", "Artifacts sent to other hosts"),
     (COUNTER, "artifacts", "sent_bytes", "artifacts_sent_bytes", "Bytes of artifacts sent"),
-    (
-        COUNTER,
-        "artifacts",
-        "refused",
-        "artifact_requests_refused",
-        "Refused to strangers",
-    ),
+    (COUNTER, "artifacts", "refused", "artifact_requests_refused", "Refused to strangers"),
     (GAUGE, "registry", "left_out", "registry_rows_left_out", "Unreadable rows of the registry"),
     (GAUGE, "", "compiled", "web_compiled", "Compiled code answers queries (1), or Python (0)"),
 )
@@ -75,23 +72,23 @@ OF_MASTERS = {
 }
 
 
-class _Collected(Collector):
-    def __init__(self, families: Callable[[], Iterator[Metric]]) -> None:
+class _Families(Collector):
+    def __init__(self, *families: Iterable[Metric]) -> None:
         self._families = families
 
-    def collect(self) -> Iterator[Metric]:
-        return self._families()
+    def collect(self) -> Iterable[Metric]:
+        return chain(*self._families)
 
 
 def exposition(
     documents: Iterable[dict[str, Any]],
     *,
     control_age_s: float | None = None,
-    restarts: Mapping[str, Restarts] | None = None,
-    environments: Mapping[str, float] | None = None,
-    checks: Mapping[str, int] | None = None,
-    health: Alarms | None = None,
-    masters: Mapping[str, MasterCounts] | None = None,
+    restarts: Mapping[str, Restarts] = NONE,
+    environments: Mapping[str, float] = NONE,
+    checks: Mapping[str, int] = NONE,
+    health: Alarms = NONE,
+    masters: Mapping[str, MasterCounts] = NONE,
 ) -> bytes:
     """Render the documents, and what the cluster has counted, in Prometheus' text format.
 
@@ -99,15 +96,13 @@ def exposition(
     are by version, `checks` by how they ended, `health` by application, `masters` by kind.
     """
     documents = list(documents)
-    registry = CollectorRegistry()
-    for collect in (
-        lambda: _of_cluster(control_age_s, restarts or {}, checks or {}, health or {}),
-        lambda: _of_hosts(environments or {}, masters or {}),
-        lambda: _of_processes(documents),
-        lambda: _of_shown([Shown.of(document) for document in documents]),
-    ):
-        registry.register(_Collected(collect))
-    return generate_latest(registry)
+    families = _Families(
+        _of_cluster(control_age_s, restarts, checks, health),
+        _of_hosts(environments, masters),
+        _of_processes(documents),
+        _of_shown([Shown.of(document) for document in documents]),
+    )
+    return generate_latest(families)
 
 
 def _family(kind: Kind, name: str, text: str, labels: list[str], samples: Samples) -> Metric:
