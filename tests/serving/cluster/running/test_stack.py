@@ -20,6 +20,7 @@ from registry.releases.control import read_control
 from serving.cluster.membership.directory import RECORD_KEY
 from serving.cluster.membership.records import ReplicaState
 from serving.rpc.frames.codec import Answer, AnswerStatus, FrameType
+from tests.examples.example import zipped
 from tests.processes import command_of
 from tests.serving.cluster.control.scaling.played_web import Web
 from tests.serving.cluster.peer import Peer
@@ -247,3 +248,23 @@ def test_replicas_are_replaced_when_their_fork_server_is_killed(stack: Stack) ->
     stack.wait_for_replicas(version, apart_from=[record])
     assert server.pid not in {one.pid for one in fork_servers(stack)}
     stack.retire("forked")
+
+
+def test_an_executable_is_deployed_served_replaced_and_drained(stack: Stack) -> None:
+    version = stack.add_artifact("sizes", runtime="command", content=zipped())
+    stack.deploy_and_wait(version)
+    (first,) = stack.wait_for_replicas(version)
+    with Peer(first.address) as peer:
+        large, small, bad = peer.ask(b"[1, 2]", b"[-1, -2]", b"[1]")
+    assert (large.payload, small.payload) == (b'"large"', b'"small"')
+    assert bad.status is AnswerStatus.INVALID_INPUT
+
+    (executable,) = psutil.Process(first.pid).children()
+    executable.kill()
+    (second,) = stack.wait_for_replicas(version, apart_from=[first])
+    with Peer(second.address) as peer:
+        assert peer.ask(b"[1, 2]") == [large]
+
+    (executable,) = psutil.Process(second.pid).children()
+    stack.retire("sizes")
+    wait_for(lambda: is_gone(executable.pid), what="the executable's end")
