@@ -11,7 +11,7 @@ import msgspec
 
 from core.errors import BodyTooLarge, ClipperError, MethodNotAllowed, UnsupportedEncoding
 from core.version import VERSION
-from serving.http.limits import Unfinished, limits_of
+from serving.http.limits import Limits, Unfinished, limits_of
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -40,24 +40,38 @@ class ClientGone(Exception):
 async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     """Return the request's body; raise BodyTooLarge before more than `limit` bytes are read."""
     _check_fields(scope, limit=limit)
-    unfinished = Unfinished(limits_of(scope.setdefault("state", {})))
-    parts: list[bytes] = []
-    size, more = 0, True
+    body, more = await _read_part(receive)
+    if more:
+        limits = limits_of(scope.setdefault("state", {}))
+        body = await _read_rest(receive, begin=body, limits=limits, limit=limit)
+    if len(body) > limit:
+        raise too_large(limit)
+    return body
+
+
+async def _read_rest(receive: Receive, *, begin: bytes, limits: Limits, limit: int) -> bytes:
+    unfinished, parts = Unfinished(limits), [begin]
+    size, more = len(begin), True
     try:
+        unfinished.hold(size)
         while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
+            part, more = await _read_part(receive)
+            size += len(part)
             if size > limit:
                 raise too_large(limit)
-            more = message.get("more_body", False)
-            if more or len(parts) > 1:
-                unfinished.hold(size)
+            unfinished.hold(size)
+            parts.append(part)
     finally:
         unfinished.end()
     return b"".join(parts)
+
+
+async def _read_part(receive: Receive) -> tuple[bytes, bool]:
+    """Return what came, and whether more is to come."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def _check_fields(scope: Scope, *, limit: int) -> None:
