@@ -24,6 +24,8 @@ def main() -> int:
             # No worker subscribes to what others say, as CELERY_WORKER_ENABLE_REMOTE_CONTROL says.
             without_gossip=True,
             without_mingle=True,
+            # Nobody listens to its events, and while Redis is away they would hold it up.
+            without_heartbeat=True,
         )
     worker.start()
     return int(worker.exitcode or 0)
