@@ -3,16 +3,22 @@
 Only Redis' own clock takes part: hosts whose clocks differ agree on who lives.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
+import msgspec
 import redis
 import redis.asyncio
 import redis.asyncio.client
 import redis.client
 
 Pipe = redis.client.Pipeline | redis.asyncio.client.Pipeline
+
+Record = TypeVar("Record")
+
+logger = logging.getLogger(__name__)
 
 # In one step, so that no id is dropped that is written in between.
 FORGET_SCRIPT = """
@@ -55,6 +61,17 @@ class ExpiringKeys:
 
     def _keys(self, ids: Iterable[bytes]) -> list[str]:
         return [self.prefix + key_id.decode() for key_id in ids]
+
+
+def understood(
+    texts: Iterable[bytes], *, decoder: msgspec.json.Decoder[Record], what: str
+) -> Iterator[Record]:
+    """Decode records; one that another release wrote in another shape is logged and left out."""
+    for text in texts:
+        try:
+            yield decoder.decode(text)
+        except msgspec.MsgspecError as error:
+            logger.warning("%s not understood: %s", what, error)
 
 
 def _there(texts: object) -> list[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import connections
 from django.utils import timezone
 
+from core.redis.expiring_keys import understood
 from core.redis.redis_client import redis_client
 from core.specs import VersionSpec
 from registry.following.reading import version_spec
@@ -144,7 +145,7 @@ def publish(client: redis.Redis, environments: Environments) -> None:
 def read_hosts(client: redis.Redis) -> list[HostEnvironments]:
     """Return the environments of each host, in the order of their names."""
     found = cast("dict[bytes, bytes]", client.hgetall(HOSTS_KEY))
-    return sorted(map(_decoder.decode, found.values()), key=lambda said: said.host)
+    return sorted(_understood(found.values()), key=lambda said: said.host)
 
 
 async def read_numbers_async(client: redis.asyncio.Redis) -> dict[str, float]:
@@ -153,10 +154,7 @@ async def read_numbers_async(client: redis.asyncio.Redis) -> dict[str, float]:
     said = cast("dict[bytes, bytes]", await client.hgetall(HOSTS_KEY))
     numbers = {name.decode(): float(count) for name, count in counts.items()}
     there = [
-        kept
-        for host in map(_decoder.decode, said.values())
-        for kept in host.environments
-        if not kept.error
+        kept for host in _understood(said.values()) for kept in host.environments if not kept.error
     ]
     return numbers | {
         "seconds": numbers.pop(MILLISECONDS, 0.0) / 1000,
@@ -169,6 +167,10 @@ def read_log(client: redis.Redis, digest: str) -> str:
     """Return the output of the last build of an environment, "" if it isn't kept any more."""
     text = cast("bytes | None", client.get(LOG_KEY + digest))
     return "" if text is None else text.decode(errors="replace")
+
+
+def _understood(texts: Iterable[bytes]) -> Iterator[HostEnvironments]:
+    return understood(texts, decoder=_decoder, what="environments of a host")
 
 
 def _publish_build(environments: Environments, *, digest: str, counts: dict[str, int]) -> None:

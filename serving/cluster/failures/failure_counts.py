@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from core.redis.expiring_keys import understood
+
 if TYPE_CHECKING:
     import redis
     import redis.asyncio
@@ -116,7 +118,11 @@ class FailureCounts:
 
     def _read(self, version_id: int) -> dict[str, HostFailures]:
         found = cast("dict[bytes, bytes]", self._redis.hgetall(f"{COUNT_KEY}{version_id}"))
-        return {host_id.decode(): _decoder.decode(text) for host_id, text in found.items()}
+        return {
+            host_id.decode(): failures
+            for host_id, text in found.items()
+            for failures in understood([text], decoder=_decoder, what="failures on a host")
+        }
 
     def _marked(self, key: str, places: Sequence[tuple[int, str]]) -> set[tuple[int, str]]:
         if not places:

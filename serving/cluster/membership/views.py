@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from core.redis.expiring_keys import ExpiringKeys
+from core.redis.expiring_keys import ExpiringKeys, understood
 
 if TYPE_CHECKING:
     import redis
@@ -65,12 +65,14 @@ async def withdraw_view(client: redis.asyncio.Redis, view_id: str) -> None:
 
 def read_views(client: redis.Redis) -> list[WebView]:
     """Return the view of every web process that lives, in the order of their ids."""
-    return sorted(map(_decoder.decode, VIEWS.read(client)), key=lambda view: view.id)
+    found = understood(VIEWS.read(client), decoder=_decoder, what="view of a web process")
+    return sorted(found, key=lambda view: view.id)
 
 
 async def read_views_async(client: redis.asyncio.Redis) -> list[WebView]:
     """Return what `read_views` does, in no order and without blocking."""
-    return list(map(_decoder.decode, await VIEWS.read_async(client)))
+    texts = await VIEWS.read_async(client)
+    return list(understood(texts, decoder=_decoder, what="view of a web process"))
 
 
 def reached(replica_ids: Collection[str], *, views: Sequence[WebView]) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from core.redis.expiring_keys import ExpiringKeys
+from core.redis.expiring_keys import ExpiringKeys, understood
 from serving.cluster.host import host_id
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def withdraw_worker(client: redis.Redis, worker: WorkerRecord) -> None:
 
 def read_workers(client: redis.Redis) -> list[WorkerRecord]:
     """Return the workers that live, in the order of their ids."""
-    return sorted(map(_decoder.decode, WORKERS.read(client)), key=lambda worker: worker.id)
+    found = understood(WORKERS.read(client), decoder=_decoder, what="worker")
+    return sorted(found, key=lambda worker: worker.id)
 
 
 def ask_to_retire(client: redis.Redis, worker: str, *, seconds: int = 30) -> None:

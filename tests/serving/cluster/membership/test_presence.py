@@ -8,8 +8,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from core.redis.expiring_keys import ExpiringKeys
+from serving.cluster.host_environments import HOSTS_KEY, read_hosts
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaState
+from serving.cluster.membership.views import VIEWS, read_views
+from serving.cluster.membership.workers import WORKERS, read_workers
 from serving.cluster.replica import heartbeat as module
 from serving.cluster.replica.heartbeat import Heartbeat
 from tests.redis_server import RedisServer, redis_server
@@ -107,3 +111,22 @@ def test_an_orphan_drains_without_redis(make_presence: MakePresence, server: Red
     parent_gone.set()
 
     assert heartbeat.drain.wait(timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("kind", "read"),
+    [(VIEWS, read_views), (WORKERS, read_workers), (None, read_hosts)],
+    ids=["views", "workers", "environments"],
+)
+def test_a_record_in_another_shape_is_left_out(
+    server: RedisServer, kind: ExpiringKeys | None, read: Callable[..., list[object]]
+) -> None:
+    """As another release of Clipper may write it."""
+    with redis.Redis.from_url(server.url) as client:
+        if kind is None:
+            client.hset(HOSTS_KEY, "elsewhere", b"{}")
+        else:
+            with client.pipeline() as pipe:
+                kind.write(pipe, "other", text=b"{}", ttl_s=None)
+                pipe.execute()
+        assert read(client) == []
