@@ -1,5 +1,6 @@
 """ONNX models, on ONNX Runtime, alone or in a zip with the files that hold their tensors."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ import onnxruntime
 from numpy.typing import DTypeLike, NDArray
 
 from serving.container.adapters.archive import kept_folder, unpack
-from serving.container.adapters.arrays import TensorInput
+from serving.container.adapters.arrays import TensorInput, feed
 from serving.container.failures.container_errors import ArtifactInvalid, LoadFailed, words_of
+from serving.container.inputs.nulls import with_nulls
+from serving.container.inputs.rows import Rows
+from serving.container.inputs.signature import COLUMNS
 from serving.container.runtimes.base import TensorModel, sole_file
 from serving.container.spec import LoadSpec
 
@@ -22,6 +26,7 @@ DTYPES: Mapping[str, DTypeLike] = {
     **{f"tensor(uint{bits})": f"uint{bits}" for bits in (8, 16, 32, 64)},
     **{f"tensor({name})": name for name in ("bool", "float16")},
 }
+FLOAT = re.compile("float|double")
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
@@ -34,16 +39,30 @@ class OnnxModel(TensorModel):
         super().__init__(inputs=[_input_of(node) for node in session.get_inputs()], spec=spec)
         self._session = session
         self.folder = folder
-        self._names = _names_of(session.get_outputs(), method=self.method)
+        outputs = session.get_outputs()
+        self._names = _names_of(outputs, method=self.method)
+        self._scores = [each.name for each in outputs if FLOAT.search(each.type)]
+        if self.signature.input_type == COLUMNS and self._scores:
+            # A label would hide that a score is NaN.
+            self.signature = with_nulls(self.signature, ask=self._ask_scores, example=spec.example)
+
+    def _ask_scores(self, rows: Rows) -> Any:
+        answers = self._session.run(self._scores, feed(rows, inputs=self.inputs))
+        return np.hstack([np.ravel(_by_class(answer)) for answer in answers])
 
     def outputs(self, tensors: Mapping[str, NDArray[Any]]) -> Any:
         answers = self._session.run(self._names, dict(tensors))
         if len(answers) > 1:
             return dict(zip(self._names, answers, strict=True))
         (answer,) = answers
-        if isinstance(answer, list) and self.method == "predict_proba":
-            return np.array([list(row.values()) for row in answer])  # they come by class
+        if self.method == "predict_proba":
+            return _by_class(answer)
         return np.array(answer, dtype=object) if isinstance(answer, list) else answer
+
+
+def _by_class(answer: Any) -> Any:
+    """Return probabilities as rows of numbers, which may come as a map of classes a row."""
+    return np.array([list(row.values()) for row in answer]) if isinstance(answer, list) else answer
 
 
 def load(spec: LoadSpec) -> OnnxModel:

@@ -1,6 +1,5 @@
 """ONNX models answer by the names of their inputs and outputs, and read no file but their own."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -156,7 +155,7 @@ def test_null_is_no_value_for_a_model_that_makes_nan_of_it(
     assert good.status is AnswerStatus.OK
 
 
-def test_null_is_nan_where_the_signature_says_that_it_is_a_value(artifact_file: Path) -> None:
+def test_null_is_nan_for_a_model_that_has_an_answer_to_it(artifact_file: Path) -> None:
     inputs = [tensor("age", shape=("n", 1)), tensor("visits", TensorProto.INT64, ("n", 1))]
     nodes = [
         helper.make_node("IsNaN", ["age"], ["unknown"]),
@@ -164,8 +163,7 @@ def test_null_is_nan_where_the_signature_says_that_it_is_a_value(artifact_file: 
         helper.make_node("Where", ["unknown", "many", "age"], ["y"]),
     ]
     content = graph(*nodes, inputs=inputs, outputs=[tensor("y", shape=("n", 1))])
-    said = json.dumps({"inputs": [{"name": "age", "nullable": True}, {"name": "visits"}]})
-    predictor = load_as("onnx", content, at=artifact_file, input_type="columns", signature=said)
+    predictor = load_as("onnx", content, at=artifact_file, input_type="columns")
     null, no_integer = predictor.answer_batch([b'{"visits": 7}', b'{"age": 7}'])
     assert null == (AnswerStatus.OK, b"[7.0]")
     assert no_integer.payload == b'expected the column "visits", got a row without it'
