@@ -31,7 +31,9 @@ class NewVersion(ModelBody):
     needs_artifact: ClassVar[bool] = True
 
     version = Text()
-    runtime = Text(help_text=one_of(lambda: extensions.runtime_names()))
+    runtime = Text(
+        help_text=one_of(lambda: [name for name in extensions.runtime_names() if name != REMOTE])
+    )
     artifact = Upload(
         max_length=255, required=False, help_text="The file; none where it was sent in pieces."
     )
@@ -56,6 +58,13 @@ class NewVersion(ModelBody):
         model = ModelVersion
         columns = (*UPLOADED, *CONFIGURABLE)
         help_texts = {"allow_pickle": "Needs the permission to run code."}
+
+    def validate_runtime(self, runtime: str) -> str:
+        if runtime == REMOTE:
+            raise serializers.ValidationError(
+                f"Expected {REMOTE} in a JSON body, with url and protocol, got it in a form."
+            )
+        return runtime
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
         if self.needs_artifact and not given.get("sha256") and "artifact" not in given:

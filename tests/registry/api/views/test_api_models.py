@@ -189,6 +189,8 @@ def test_an_upload_says_what_it_needs(manager: Api, svm: Model) -> None:
         {"requirements": "numpy==2.0\n-r other.txt"},
         {"python": "2.7"},
         {"runtime": "command", "requirements": "numpy"},
+        {"runtime": "command", "requires_python": ">=3.8"},
+        {"runtime": "remote"},
         {"colour": "blue"},
     ],
 )
