@@ -15,7 +15,6 @@ from django.core.files import File
 from django.core.files.storage import FileSystemStorage, Storage, storages
 
 from core.errors import BadRequest, ClipperError, NotFound, Unavailable
-from registry.artifacts.copies import Copies
 from registry.artifacts.incoming import PREFIX, IncomingArtifact
 
 ALIAS = "artifacts"
@@ -57,7 +56,6 @@ class ArtifactStore:
     storage: Storage
     spool: Path
     max_bytes: int
-    copies: Copies
 
     @classmethod
     def default(cls) -> ArtifactStore:
@@ -66,7 +64,6 @@ class ArtifactStore:
             storage=storage,
             spool=folder_of(storage) or settings.CLIPPER_ARTIFACTS,
             max_bytes=settings.CLIPPER_MAX_ARTIFACT_BYTES,
-            copies=Copies.default(),
         )
 
     @property

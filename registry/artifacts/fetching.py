@@ -63,7 +63,7 @@ class ArtifactFiles:
         return cls(
             store=store,
             sources=_sources(store),
-            copies=store.copies,
+            copies=Copies.default(),
             within_s=settings.CLIPPER_FETCH_TIMEOUT_S,
         )
 

@@ -60,8 +60,8 @@ class IncomingArtifact(UploadedFile):  # type: ignore[type-arg]  # it takes none
             os.fsync(self.fileno())
 
     def settle(self, target: Path) -> None:
-        """Give it its name, unless a file has it that a model may be reading."""
-        if target.exists():
+        """Give it its name, unless a whole file has it, which a model may be reading."""
+        if target.exists() and target.stat().st_size == self.received:
             self.path.unlink(missing_ok=True)
             self.close()
             return

@@ -24,6 +24,7 @@ from core.errors import Conflict, NotFound, Unavailable
 from registry import services
 from registry.artifacts.artifact_sources import SourceFailed, StorageSource
 from registry.artifacts.artifact_store import ArtifactStore, LocalArtifacts
+from registry.artifacts.copies import Copies
 from registry.artifacts.fetching import ArtifactFiles
 from registry.models import Model, ModelVersion
 from tests.registry.artifacts.conftest import CONTENT, DIGEST, ignored
@@ -116,7 +117,7 @@ def test_a_host_fetches_it_from_the_bucket(bucket: str, settings: Settings) -> N
     with ArtifactFiles.default().opened(DIGEST) as path:
         assert path.read_bytes() == CONTENT
     store.remove(DIGEST)
-    store.copies.path_of(DIGEST).unlink()
+    Copies.default().path_of(DIGEST).unlink()
     with pytest.raises(NotFound), ArtifactFiles.default().opened(DIGEST):
         pass
 

@@ -58,6 +58,14 @@ def test_a_file_that_a_model_may_be_reading_stays_where_the_same_comes_again(
     assert [file for file in store.spool.rglob("*") if file.is_file()] == [path]
 
 
+def test_a_file_that_was_cut_short_is_mended_by_sending_it_again(store: ArtifactStore) -> None:
+    path = store.path_of(add(store, io.BytesIO(b"same"))[0])
+    path.chmod(0o600)
+    path.write_bytes(b"sam")
+    add(store, io.BytesIO(b"same"))
+    assert path.read_bytes() == b"same"
+
+
 def test_an_artifact_that_is_too_large_leaves_nothing(store: ArtifactStore) -> None:
     with pytest.raises(BodyTooLarge, match="at most 100 bytes"):
         add(store, io.BytesIO(b"x" * 101))

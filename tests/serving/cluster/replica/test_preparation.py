@@ -15,6 +15,7 @@ from core.redis.redis_client import redis_client
 from registry import services
 from registry.artifacts.artifact_sources import Arriving, StorageSource
 from registry.artifacts.artifact_store import ArtifactStore
+from registry.artifacts.copies import Copies
 from registry.artifacts.fetching import ArtifactFiles
 from registry.models import VersionCheck
 from serving.cluster.control.checks.check_task import check_version
@@ -56,7 +57,7 @@ def heartbeat(directory: Directory) -> Iterator[Heartbeat]:
 def files_of(source: PlayedSource) -> ArtifactFiles:
     store = ArtifactStore.default()
     return ArtifactFiles(
-        store=store, sources=[source], copies=store.copies, within_s=30.0, give_up_s=0.2
+        store=store, sources=[source], copies=Copies.default(), within_s=30.0, give_up_s=0.2
     )
 
 
@@ -151,7 +152,7 @@ def test_a_check_fetches_it_and_says_so_meanwhile(
 
     check.refresh_from_db()
     assert check.state == VersionCheck.State.PASSED, check.error
-    assert elsewhere.copies.path_of(check.version.digest).exists()
+    assert Copies.default().path_of(check.version.digest).exists()
     assert server_redis.get(key) is None
 
 
