@@ -41,11 +41,11 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     """Return the request's body; raise BodyTooLarge before more than `limit` bytes are read."""
     _check_fields(scope, limit=limit)
     body, more = await _read_part(receive)
+    if len(body) > limit:
+        raise too_large(limit)
     if more:
         limits = limits_of(scope.setdefault("state", {}))
         body = await _read_rest(receive, begin=body, limits=limits, limit=limit)
-    if len(body) > limit:
-        raise too_large(limit)
     return body
 
 

@@ -30,7 +30,7 @@ class Limits:
     held: int = field(default=0, init=False)
 
     def hold(self, size: int) -> None:
-        """Count bytes that came, or less than 0 that are released; raise Saturated for too many."""
+        """Add `size` to the bytes held, less than 0 to release; raise Saturated for too many."""
         if size > 0 and self.held + size > self.unfinished_bytes:
             raise Saturated(
                 "Too much is held for requests that have not arrived as a whole.", retry_after_s=1.0

@@ -4,15 +4,13 @@ import re
 from binascii import b2a_base64
 from collections.abc import Iterator
 from itertools import islice
-from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from core.errors import BadRequest, UnknownField
 from core.suggest import meant
-
-R = TypeVar("R", bound=msgspec.Struct)
+from serving.endpoints.predictions.batch_splitting import R
 
 FORM = b"multipart/form-data"
 RAW = b"application/octet-stream"

@@ -81,7 +81,7 @@ class Heads:
         return len(self._repeated) + len(self._parsed)
 
     def find(self, raw: bytes) -> KnownHead | None:
-        """Return a plain head for predictions, its body's length and its id; None for others."""
+        """Return a plain head for predictions whose key was checked, its length and id; or None."""
         snapshot = self._current()
         if snapshot is not self._snapshot:
             self._seen += 1

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from time import monotonic
-from typing import Any
 
 import msgspec
 
@@ -12,7 +11,7 @@ from core.errors import ClipperError, ModelFailed
 from core.loop.loop_slices import Slice
 from core.specs import PREDICT, ApplicationSpec, VersionSpec
 from serving.endpoints.key_access import application_of
-from serving.endpoints.predictions.batch_splitting import parse
+from serving.endpoints.predictions.batch_splitting import R, parse
 from serving.endpoints.predictions.binary_inputs import binary_request, is_binary
 from serving.endpoints.predictions.predict_request import (
     PredictRequest,
@@ -57,11 +56,10 @@ def predict_endpoint(runtime: Runtime) -> Endpoint:
     @endpoint
     async def predict(scope: Scope, receive: Receive, send: Send) -> None:
         arrived = monotonic()
-        slice = Slice(runtime.processor.resources.turns)
-        application, request, is_raw = await read_request(
-            runtime, scope, receive, decoder=decoder, slice=slice
+        application, request, is_raw, slice = await read_request(
+            runtime, scope, receive, decoder=decoder
         )
-        if is_raw and len(request.input_batch) == 1:
+        if is_raw and request.input_batch and len(request.input_batch) == 1:
             [request.input], request.input_batch = request.input_batch, None
         checked(request)
         with while_connected(scope):
@@ -74,23 +72,20 @@ def predict_endpoint(runtime: Runtime) -> Endpoint:
 
 
 async def read_request(
-    runtime: Runtime,
-    scope: Scope,
-    receive: Receive,
-    *,
-    decoder: msgspec.json.Decoder[Any],
-    slice: Slice,
-) -> tuple[ApplicationSpec, Any, bool]:
-    """Return the application asked, the request, and if its inputs came as raw bytes."""
+    runtime: Runtime, scope: Scope, receive: Receive, *, decoder: msgspec.json.Decoder[R]
+) -> tuple[ApplicationSpec, R, bool, Slice]:
+    """Return the application asked, the request, if it came as raw bytes, and its slice."""
     require_method(scope, "POST")
     application = await application_of(runtime, scope, needs=PREDICT)
     body = await read_body(scope, receive, limit=runtime.spec.max_body_bytes)
+    slice = Slice(runtime.processor.resources.turns)
     kind = header(scope, b"content-type") or b""
     if is_binary(kind, input_type=application.input_type):
         query = scope["query_string"]
-        return application, binary_request(decoder.type, body, content_type=kind, query=query), True
+        request = binary_request(decoder.type, body, content_type=kind, query=query)
+        return application, request, True, slice
     request = await parse(decoder, body, input_type=application.input_type, slice=slice)
-    return application, request, False
+    return application, request, False, slice
 
 
 async def answer(

@@ -41,11 +41,10 @@ def score_endpoint(runtime: Runtime) -> Endpoint:
 
     @endpoint
     async def score(scope: Scope, receive: Receive, send: Send) -> None:
-        slice = Slice(runtime.processor.resources.turns)
-        application, request, _ = await read_request(
-            runtime, scope, receive, decoder=_decoder, slice=slice
+        application, request, _, slice = await read_request(
+            runtime, scope, receive, decoder=_decoder
         )
-        check(request)
+        check_request(request)
         with while_connected(scope), runtime.processor.resources.large_batches:
             answered = await score_rows(runtime, application, request=request, slice=slice)
         await send_body(send, answered)
@@ -53,7 +52,7 @@ def score_endpoint(runtime: Runtime) -> Endpoint:
     return score
 
 
-def check(request: ScoreRequest) -> None:
+def check_request(request: ScoreRequest) -> None:
     if not 1 <= len(request.input_batch) <= MAX_BATCH:
         raise BadRequest(
             f"input_batch: expected 1 to {MAX_BATCH} inputs, got {len(request.input_batch)}."

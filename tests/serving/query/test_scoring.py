@@ -122,6 +122,19 @@ async def test_a_row_that_the_model_fails_on_says_why_and_gets_no_default_output
     assert "negative" in answer["failed"][0]["error"]
 
 
+async def test_no_more_than_its_window_is_open_at_once() -> None:
+    scorer = Scorer()
+    sent = scorer.score(numbers(MANY))
+    open_rows = []
+    await turn()
+    while scorer.replica.batches:
+        open_rows.append(scorer.replica.replica.load)
+        answer_all(scorer.replica)
+        await turn()
+    assert len(json.loads(await sent)["outputs"]) == MANY
+    assert 0 < max(open_rows) <= LEAST_OPEN
+
+
 async def test_a_query_goes_before_it() -> None:
     scorer = Scorer()
     sent = scorer.score(numbers(MANY))
