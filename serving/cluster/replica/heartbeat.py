@@ -66,16 +66,21 @@ class Heartbeat:
         It raises GivenUp once nobody wants the replica.
         """
 
+        latest = ""
+
         def tell(text: str) -> None:
+            nonlocal latest
             if self.drain.is_set():
                 raise GivenUp
+            latest = text
             self.report(lambda: {"preparing": text})
 
         try:
             yield tell
         finally:
-            self.report(dict)
-            self.become(ReplicaState.LOADING, preparing="")
+            if latest:
+                self.report(dict)
+                self.become(ReplicaState.LOADING, preparing="")
 
     def become(self, state: ReplicaState, **changes: Any) -> None:
         """Enter a state and tell everyone at once, or as soon as Redis is there."""
