@@ -75,7 +75,11 @@ def alone(folder: Path) -> Iterator[None]:
     """Wait until nobody else compiles."""
     held = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("compile: waits for another make compile", flush=True)
+            fcntl.flock(held, fcntl.LOCK_EX)
         yield
     finally:
         os.close(held)

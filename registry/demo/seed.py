@@ -1,4 +1,4 @@
-"""Registers, uploads and deploys what the demo needs and doesn't have yet."""
+"""Registers, uploads and deploys what the demo lacks, and makes its administrator and its key."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ LATE_S = 2.0
 
 @dataclass(slots=True)
 class Lateness:
-    """Return the least seconds between a request and its answer."""
+    """The least seconds between a request and its answer."""
 
     seconds: float = 0.0
 

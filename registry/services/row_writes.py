@@ -1,4 +1,4 @@
-"""Rows that are locked, validated and saved, and changes of them that are only tried."""
+"""Rows that are locked, validated and saved."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar

@@ -32,7 +32,7 @@ POLICIES: dict[str, type[Policy]] = {
     )
 }
 
-# Rules among which `auto` chooses; their names are refused with a hint.
+# Rules among which `auto` chooses, or that it has replaced: their names are refused with a hint.
 CHOSEN_BY_AUTO = ("adaptive_ucb", "linucb", "rand_linucb", "squarecb")
 
 __all__ = [
@@ -49,7 +49,7 @@ def make_policy(name: str, params: Mapping[str, Any]) -> Policy:
     """Return the named policy. Raises `InvalidPolicyParams`."""
     if name in CHOSEN_BY_AUTO:
         raise InvalidPolicyParams(
-            f"policy {name!r} can't be named any more: expected 'auto', which chooses it or a "
+            f"policy {name!r} can't be named: expected 'auto', which chooses it or a "
             "better one; its parameter dimensions says how many features come with each query"
         )
     policy = POLICIES.get(name)

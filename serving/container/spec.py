@@ -37,7 +37,7 @@ class LoadSpec:
 
     @property
     def search_s(self) -> float:
-        """Return the seconds to look for the inputs that break a batch."""
+        """Return the seconds to look for the inputs that break a batch, well within its own."""
         return min(2.0, self.batch_s / 3)
 
     @property

@@ -17,7 +17,7 @@ COUNTERS = ("asked", "answered", "late", "failed")
 
 
 def history(application: Application, *, since: datetime, until: datetime) -> dict[str, Any]:
-    """Return what came after `since`, as JSON values; intervals are those of its last snapshot."""
+    """Return what came from `since` to `until`, as JSON values; intervals are of the last row."""
     rows_within = SelectionSnapshot.objects.filter(
         application=application, at__gt=since, at__lte=until
     )

@@ -127,7 +127,7 @@ def forecast(counts: Array, rewards: Array, *, levels: Array, lately: int) -> Fo
     now = _possible(means)
     ratios = rewarded * np.log(now / before)
     ratios += (recent - rewarded) * np.log((1.0 - now) / (1.0 - before))
-    # Before their labels say, that arms move together is this likely beside each going its own way.
+    # -2: log odds, before their labels say, that arms move together.
     together = _logistic(-2.0 + float(ratios[known & (older >= 1.0)].sum()))
     # Differences count as so many labels at most.
     worth = np.where(known, np.minimum(labels, 100.0), 0.0)

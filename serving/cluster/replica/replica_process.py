@@ -79,12 +79,11 @@ class Assignment:
 
     def load_spec(self, artifact: Path) -> LoadSpec:
         """Raises Unsealable for its secret."""
-        # A remote model's batch is given up by itself before its replica is ended for it.
         return load_spec(
             self.version,
             artifact=artifact,
             device=self.record.device,
-            # The search for inputs that break the model ends well before it counts as hung.
+            # A batch of a remote model is given up before its replica counts as hung.
             batch_s=self.hung_s * 0.75,
             **secret_fields(self.version, sealed=self.sealed),
             # Its check has asked. One that serves goes on where a later release is installed.

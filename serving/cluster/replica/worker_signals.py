@@ -96,7 +96,7 @@ def watch_over_forks(sender: Any, **_: Any) -> None:
 def tie_to_worker(**_: Any) -> None:
     """In each forked process, those that replace earlier ones too."""
     die_with_parent(lifeline().parent)
-    lifeline().cut()
+    lifeline().cut()  # the end that the main process holds: children must not keep it open
     slot().clear()
 
 

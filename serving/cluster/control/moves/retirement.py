@@ -55,7 +55,7 @@ class Retirement:
             yield f"asked to retire, {len(self._left(self._records()))} replicas to move"
             self._wait_for_another()
             yield from self._follow_moves()
-            # Until somebody ends it.
+            # An hour, in which somebody is to end it.
             ask_to_retire(self.client, self.worker, seconds=3600)
         except BaseException:  # GeneratorExit as well
             take_back_request(self.client, self.worker)

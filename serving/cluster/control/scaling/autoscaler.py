@@ -142,7 +142,7 @@ class Autoscaler:
 
 
 def strain(load: Load, *, budget_s: float | None) -> float:
-    """Return by which factor replicas are too few for this load, 2.0 at most; up to 1.0 enough.
+    """Return by which factor replicas are too few for this load, 2.0 at most.
 
     To wait for 0.4 of the objective, or to lose a hundredth of the queries, is too much.
     """
