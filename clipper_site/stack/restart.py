@@ -91,6 +91,11 @@ def restart(layout: Layout, *, programs: Sequence[str]) -> None:
         known = supervisor.programs()
         for program in programs:
             names = pair_of(program) if program in WORKERS else (program,)
+            if not known.keys() >= set(names):
+                raise StackError(
+                    f"The running stack has no program {program}, as it is of an older release: "
+                    "end it with Ctrl-C and start it again."
+                )
             present = _present([known[name] for name in names])
             if present.runs:
                 running.append(program)

@@ -1,5 +1,6 @@
 """supervisord as the launcher's child, and `manage.py` commands beside it."""
 
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,10 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
+from supervisor.xmlrpc import (  # type: ignore[import-untyped]
+    SupervisorTransport,
+    UnixStreamHTTPConnection,
+)
 
 from clipper_site.stack.layout import ROOT, Layout, keep_secret
 from clipper_site.stack.processes import dying_with_its_parent, note_session
@@ -108,7 +112,7 @@ def report(layout: Layout) -> str:
     """Each program's state and the last lines of each log, for a start that failed."""
     states: list[str] = []
     with suppress(StackError):
-        programs = Supervisor(layout).programs().values()
+        programs = Supervisor(layout, seconds=10.0).programs().values()
         states = [f"{program.name}: {program.state.lower()}" for program in programs]
     tails = [_tail(file) for file in sorted(layout.logs.glob("*.log")) if file.stat().st_size]
     return "\n".join([*states, *tails])
@@ -139,15 +143,34 @@ class Program:
         return self.state == "STOPPED"
 
 
-class Supervisor:
-    """The supervisord of a running stack."""
+class Connection(UnixStreamHTTPConnection):  # type: ignore[misc]
+    """A connection that keeps to its timeout, as supervisor's own doesn't."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, path: Path, *, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class Transport(SupervisorTransport):  # type: ignore[misc]
+    def __init__(self, path: Path, *, password: str, seconds: float) -> None:
+        super().__init__("clipper", password, f"unix://{path}")
+        self._get_connection = lambda: Connection(path, seconds=seconds)
+
+
+class Supervisor:
+    """The supervisord of a running stack; `seconds` are the most that it may take to answer."""
+
+    def __init__(self, layout: Layout, *, seconds: float = STOP_SECONDS) -> None:
         path = layout.run_dir / "supervisor.sock"
         if not path.exists():
             raise StackError(f"No stack runs in '{layout.var}'.")
         password = keep_secret(layout.control_password)
-        transport = SupervisorTransport("clipper", password, f"unix://{path}")
+        transport = Transport(path, password=password, seconds=seconds)
         # The address is of no use, but has to be one.
         self._proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
 
@@ -187,5 +210,6 @@ class Supervisor:
         try:
             answer: object = getattr(self._proxy.supervisor, method)(*arguments)
         except (OSError, HTTPException, xmlrpc.client.Error) as error:
+            self._proxy("close")()  # an answer may still be on its way
             raise StackError(f"{fault}: {error}") from error
         return answer

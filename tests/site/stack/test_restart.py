@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import socketserver
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -200,3 +201,25 @@ def test_a_program_that_does_not_run_is_left_alone_and_is_a_fault_unless_it_was_
     said = capsys.readouterr()
     assert said.out == f"console: left alone, as it doesn't run ({state.lower()})\n"
     assert said.err.startswith("clipper: console: broken before; the log in ") == bool(status)
+
+
+def test_a_program_that_the_running_stack_does_not_have_takes_a_new_start(
+    pair: PlayedSupervisord, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--var", str(tmp_path), "--only", "cpu-worker", "--only", "console"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("clipper: ")
+    assert said.count("\n") == 1
+    assert "console" in said
+    assert pair.states == {"cpu-worker": "RUNNING", "cpu-worker-2": "STOPPED"}
+
+
+def test_a_supervisord_that_hangs_is_given_up(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, port=8000)
+    layout.run_dir.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(layout.run_dir / "supervisor.sock"))
+        hanging.listen()
+        with pytest.raises(StackError):
+            Supervisor(layout, seconds=0.1).programs()
+    shutil.rmtree(layout.run_dir)
