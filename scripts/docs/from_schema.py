@@ -128,7 +128,7 @@ def _meaning(field: Schema) -> str:
     """Return what the schema says of a field, and the values that it takes."""
     described = field.get("description") or _resolved(field).get("description") or ""
     bounds = _bounds(field)
-    return " ".join(filter(None, [described, f"({bounds})" if bounds else ""]))
+    return f"{described} ({bounds})" if described and bounds else described or bounds
 
 
 def _bounds(field: Schema) -> str:
@@ -144,8 +144,8 @@ def _bounds(field: Schema) -> str:
         parts.append(f"{low:g} to {high:g}")
     elif low is not None:
         parts.append(f"at least {low:g}")
-    if field.get("maxLength", 10_000) < 10_000:
-        parts.append(f"at most {field['maxLength']} characters")
+    if "maxLength" in field:
+        parts.append(f"at most {field['maxLength']:,} characters")
     if "default" in field:
         parts.append(f"default {code(field['default'])}")
     return "; ".join(parts)

@@ -33,7 +33,7 @@ def _bound(name: str) -> str:
     if expected.startswith("one of "):
         return f"; {expected}"
     least = expected.partition("at least ")[2]
-    return f"; at least {least}" if least not in ("", "0", "1") else ""
+    return f"; at least {least}" if least not in ("", "0") else ""
 
 
 def _default(name: str) -> str:
