@@ -80,7 +80,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rejection(msgspec.Struct, frozen=True, kw_only=True):
-    """One piece of feedback that changed nothing, and why."""
+    """One item that was refused, and why."""
 
     index: int
     error: str
