@@ -80,7 +80,8 @@ def _find_class(spec: LoadSpec, *, name: str, folder: Path) -> type[Any]:
         shutil.copyfile(spec.artifact, entry)
         return _class_of_file(entry, name=name, folder=folder)
     unpack(spec.artifact, into=folder)
-    if len(wheels := list(importlib.metadata.distributions(path=[str(folder)]))) == 1:
+    there = importlib.metadata.distributions(path=[str(folder)])  # eggs too
+    if len(wheels := [found for found in there if found.read_text("WHEEL")]) == 1:
         return _class_of_wheel(wheels[0], folder=folder)
     return _class_of_file(_find_entry(folder), name=name, folder=folder)
 
@@ -100,8 +101,10 @@ def _class_of_wheel(wheel: importlib.metadata.Distribution, *, folder: Path) -> 
         module = importlib.import_module(module_name)
     except BaseException as error:
         let_interrupts_through(error)
-        needs = f"; the wheel needs {', '.join(wheel.requires or ['nothing'])}"
-        raise LoadFailed(f"the artifact failed to import: {explain(error)}{needs}") from error
+        said = f"the artifact failed to import: {explain(error)}"
+        if isinstance(error, ImportError):
+            said += f"; the wheel needs {', '.join(wheel.requires or ['nothing'])}"
+        raise LoadFailed(said) from error
     return _class_in(module, name=class_name, where=module_name)
 
 
@@ -109,15 +112,22 @@ def _fits(tag: str) -> bool:
     """Return whether wheels of a tag ("cp311-cp311-manylinux_2_28_x86_64") run here."""
     pythons, _, rest = tag.partition("-")
     abi, _, machine = rest.partition("-")
+    if machine != "any" and not ("linux" in machine and machine.endswith(platform.machine())):
+        return False
     minor = sys.version_info.minor
-    known = {"py3", f"py3{minor}", f"cp3{minor}"} & set(pythons.split("."))
-    here = "linux" in machine and machine.endswith(platform.machine())
-    return (bool(known) or abi == "abi3") and (machine == "any" or here)
+    for kind, digits in re.findall(r"\b(py|cp)3(\d{0,3})\b", pythons):
+        least = int(digits or 0)
+        if least == minor or (least < minor and (kind == "py" or abi == "abi3")):
+            return True
+    return False
 
 
 def _entry_of_wheel(wheel: importlib.metadata.Distribution, *, folder: Path) -> tuple[str, str]:
     """Return the module to import and the class in it: its entry point's, or its only one."""
-    entries = list(wheel.entry_points.select(group=ENTRY_POINTS))
+    try:
+        entries = list(wheel.entry_points.select(group=ENTRY_POINTS))
+    except (TypeError, ValueError) as error:
+        raise ArtifactInvalid(f"expected a wheel's entry points: {error}") from error
     if len(entries) == 1 and re.fullmatch(r"[\w.]+\s*:\s*\w+", entries[0].value):
         return entries[0].module, entries[0].attr
     modules = sorted(
@@ -152,7 +162,8 @@ def _class_in(module: ModuleType, *, name: str, where: str) -> type[Any]:
     if not isinstance(found, type):
         raise ArtifactInvalid(f"expected a class {name} in {where}, got none")
     if not callable(getattr(found, "pred_batch", None)):
-        raise ArtifactInvalid(f"expected {name} to have pred_batch(self, inputs), got none")
+        got = "predict: rename the method" if hasattr(found, "predict") else "none"
+        raise ArtifactInvalid(f"expected {name} to have pred_batch(self, inputs), got {got}")
     return found
 
 
@@ -178,11 +189,15 @@ def _find_entry(folder: Path) -> Path:
 
 
 def _construct(predictor_class: type[Any], *, folder: Path, device: str) -> Any:
-    """Make the Predictor of those that its constructor takes of `path` and `device`."""
-    known = {"path": folder, "device": device}
-    arguments = {
-        name: known[name] for name in inspect.signature(predictor_class).parameters if name in known
-    }
+    """Make the Predictor with `path` and `device`, as far as its constructor takes them."""
+    known: dict[str, Any] = {"path": folder, "device": device}
+    try:
+        parameters = inspect.signature(predictor_class).parameters
+    except (TypeError, ValueError):  # such as of a class written in C
+        arguments = {"path": folder}
+    else:
+        takes_all = any(taken.kind is taken.VAR_KEYWORD for taken in parameters.values())
+        arguments = {name: known[name] for name in known if takes_all or name in parameters}
     try:
         return predictor_class(**arguments)
     except BaseException as error:

@@ -65,7 +65,7 @@ def test_an_entry_point_says_which_class_it_is(artifact_file: Path) -> None:
 @pytest.mark.parametrize(
     "tag",
     [
-        *("py3-none-any", "py2.py3-none-any", "cp38-abi3-any"),
+        *("py3-none-any", "py2.py3-none-any", "py39-none-any", "cp38-abi3-any"),
         *(f"{HERE}{MACHINE}", f"{HERE}manylinux_2_17_x86_64.{MACHINE}"),
     ],
 )
@@ -76,7 +76,7 @@ def test_a_wheel_for_this_python_and_machine_is_taken(tag: str, artifact_file: P
 @pytest.mark.parametrize(
     "tag",
     [
-        *("py2-none-any", "py399-none-any", "cp38-cp38-any"),
+        *("py2-none-any", "py399-none-any", "cp38-cp38-any", "cp399-abi3-any"),
         *(f"{HERE}win_amd64", "odd"),
     ],
 )
@@ -92,6 +92,8 @@ def test_a_package_that_is_not_here_is_named_with_all_that_the_wheel_needs(
     said = r"No module named 'nowhere'; the wheel needs nowhere>=1, numpy"
     with pytest.raises(LoadFailed, match=said):
         load_python(wheel(files, needs=("nowhere>=1", "numpy")), at=artifact_file)
+    with pytest.raises(LoadFailed, match=r"division by zero$"):
+        load_python(wheel({"churn/__init__.py": "1 / 0"}, needs=("numpy",)), at=artifact_file)
     assert not [name for name in sys.modules if name.partition(".")[0] == "churn"]
 
 
@@ -104,6 +106,7 @@ def test_a_package_that_is_not_here_is_named_with_all_that_the_wheel_needs(
         ({"churn.py": "class Predictor: ..."}, "", "expected Predictor to have pred_batch"),
         (FILES, "[clipper.predictors]\na = churn\n", "or one entry point package.mod"),
         (FILES, "[clipper.predictors]\na = b:C\nd = e:F\n", "got b:C, e:F"),
+        (FILES, "[clipper.predictors]\nnonsense", "expected a wheel's entry points"),
     ],
 )
 def test_what_is_no_model_is_refused(

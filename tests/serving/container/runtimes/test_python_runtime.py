@@ -69,14 +69,18 @@ def test_the_path_is_the_unpacked_folder_and_goes_on_close(artifact_file: Path) 
 
 @pytest.mark.parametrize(
     ("parameters", "told"),
-    [("path, device", "cuda:0"), ("device, path", "cuda:0"), ("device", "cuda:0"), ("path", "-")],
+    [
+        *(("path, device", "cuda:0"), ("device, path", "cuda:0"), ("device", "cuda:0")),
+        *(("path", "-"), ("**kwargs", "cuda:0")),
+    ],
 )
 def test_a_constructor_is_given_what_it_takes_by_name(
     artifact_file: Path, parameters: str, told: str
 ) -> None:
     source = DEVICE.replace('path, *, device="unset"', parameters)
     if "device" not in parameters:
-        source = source.replace("self.device = device", 'self.device = "-"')
+        given = "kwargs['device']" if "kwargs" in parameters else '"-"'
+        source = source.replace("self.device = device", f"self.device = {given}")
     predictor = load_python(source, at=artifact_file, device="cuda:0")
     assert predictor.answer_batch([b"1"]) == [(AnswerStatus.OK, json.dumps(told).encode())]
     predictor.close()
@@ -84,12 +88,18 @@ def test_a_constructor_is_given_what_it_takes_by_name(
 
 def test_a_zip_brings_modules_and_files_along(artifact_file: Path) -> None:
     files = {"predictor.py": SIBLING, "suffix.txt": "!"}
+    files["words.egg-info/PKG-INFO"] = "Name: words"  # no wheel's
     for greeting in ("hello", "bonjour"):  # the second must not see the first one's module
         words = f"def greet(name): return '{greeting} ' + name"
         predictor = load_python(zipped({**files, "words.py": words}), at=artifact_file)
         (answer,) = predictor.answer_batch([b'"ann"'])
         assert json.loads(answer.payload) == f"{greeting} ann!"
         predictor.close()
+
+
+def test_a_constructor_without_a_signature_is_given_the_path(artifact_file: Path) -> None:
+    source = WHERE.replace("class Predictor:", "class Predictor:\n    __signature__ = 'none'")
+    load_python(source, at=artifact_file).close()
 
 
 @pytest.mark.parametrize("prefix", ["", "mymodel/", "outer/mymodel/"])
@@ -121,6 +131,7 @@ def test_two_models_of_the_same_file_live_side_by_side(artifact_file: Path) -> N
         ("raise SystemExit(3)", LoadFailed, "failed to import: SystemExit: 3"),
         ("x = 1", ArtifactInvalid, "expected a class Predictor in predictor.py, got none"),
         ("class Predictor: ...", ArtifactInvalid, "expected Predictor to have pred_batch"),
+        (WHERE.replace("pred_batch", "predict"), ArtifactInvalid, "got predict: rename the method"),
         (DEVICE.replace("path", "cutoff"), LoadFailed, "missing 1 required .* 'cutoff'"),
         (
             WHERE.replace("self.path = path", "open('weights.bin')"),
