@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -13,6 +13,7 @@ from serving.container.failures.container_errors import ArtifactInvalid
 from serving.container.inputs.examples import MOST_NESTED, is_nested_deep
 from serving.rpc.text import safe_text
 
+ProtocolName = Literal["open-inference", "mlflow", "openai", "json"]
 INPUT, INPUTS = "$input", "$inputs"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
@@ -32,9 +33,9 @@ class RemoteConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """
 
     url: str
-    protocol: Literal["open-inference", "mlflow", "openai", "json"]
-    timeout_ms: Annotated[float, msgspec.Meta(ge=1, le=600_000)] = 5000.0
-    concurrency: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    protocol: ProtocolName
+    timeout_ms: float = 5000.0
+    concurrency: int | None = None
     template: Any = None
     output: str = ""
     secret_header: str = ""
@@ -42,6 +43,9 @@ class RemoteConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> RemoteConfiguration:
         """Raises ArtifactInvalid, which names the wrong field."""
+        known = get_args(ProtocolName)
+        if (protocol := given.get("protocol", known[0])) not in known:
+            raise _wrong("protocol", f"one of {', '.join(known)}", protocol)
         try:
             parsed = msgspec.convert(dict(given), cls)
         except msgspec.ValidationError as error:
@@ -72,6 +76,10 @@ class RemoteConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
     def check(self) -> None:
         _check_url(self.url)
+        if not 1 <= self.timeout_ms <= 600_000:
+            raise _wrong("timeout_ms", "1 to 600000", self.timeout_ms)
+        if self.concurrency is not None and not 1 <= self.concurrency <= 64:
+            raise _wrong("concurrency", "1 to 64", self.concurrency)
         header = self.secret_header
         if header and (not _TOKEN.fullmatch(header) or header.lower() in _OURS):
             raise _wrong("secret_header", "the name of a header that isn't the request's", header)
@@ -135,15 +143,18 @@ def _check_url(url: str) -> None:
     if "@" in parts.netloc:
         raise ArtifactInvalid("url: Expected no credentials in it; they belong into secret.")
     if not fine or "#" in url:
-        raise _wrong("url", f"{expected} and without a fragment", url)
+        # The query may hold a token.
+        raise _wrong("url", f"{expected} and without a fragment", re.split("[?#]", url)[0])
 
 
 def _check_template(template: Any, *, protocol: str) -> None:
     if is_nested_deep(template):
         raise ArtifactInvalid(f"template: Expected at most {MOST_NESTED} levels.")
-    # It is sent with each request.
-    if len(msgspec.json.encode(template)) > 64 << 10:
+    text = msgspec.json.encode(template)
+    if len(text) > 64 << 10:  # it is sent with each request
         raise ArtifactInvalid("template: Expected at most 65536 bytes.")
+    if any(msgspec.json.encode(place) + b":" in text for place in (INPUT, INPUTS)):
+        raise ArtifactInvalid(f'template: Expected "{INPUT}" as a value, got it as a key.')
     found = places_in(template)
     if protocol in ("open-inference", "mlflow"):
         if template is not None:

@@ -42,7 +42,15 @@ def test_what_is_no_url_of_a_model_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://ada:pw1234@a/", "http://ada@a/", "http://:pw1234@a:0/", "http://ada:pw1234@ä.de/"],
+    [
+        *(
+            "http://ada:pw1234@a/",
+            "http://ada@a/",
+            "http://:pw1234@a:0/",
+            "http://ada:pw1234@ä.de/",
+        ),
+        *("ftp://a/?key=pw1234", "http://a:0/?key=pw1234", "http://a/?key=pw1234#b"),
+    ],
 )
 def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(ArtifactInvalid) as refused:
@@ -58,17 +66,22 @@ def test_an_artifact_that_is_nested_deep_is_none() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"timeout_ms": 0}, "^timeout_ms: "),
+        ({"timeout_ms": 0}, "^timeout_ms: Expected 1 to 600000, got '0"),
         ({"timeout_ms": 1e9}, "timeout_ms"),
-        ({"concurrency": 0}, "concurrency"),
+        ({"concurrency": 0}, "concurrency: Expected 1 to 64, got '0'"),
         ({"concurrency": 65}, "concurrency"),
-        ({"protocol": "grpc"}, "protocol"),
+        ({"protocol": "grpc"}, "one of open-inference, mlflow, openai, json, got 'grpc'"),
+        ({"protocol": ["json"]}, "protocol: Expected one of"),
         ({"verify": False}, "verify"),
         ({"template": {}}, "template: Expected none with the protocol open-inference"),
         ({"secret_header": "Host"}, "secret_header: Expected the name of a header"),
         ({"secret_header": "X-Key: a\r\nY"}, "secret_header"),
         ({"protocol": "json"}, r'template: .*"\$inputs".* got it 0 times'),
         ({"protocol": "json", "template": ["$input", "$inputs"]}, "got it 2 times"),
+        (
+            {"protocol": "json", "template": ["$input", {"$input": 1}]},
+            "as a value, got it as a key",
+        ),
         ({"protocol": "openai", "template": []}, "template: Expected an object"),
         ({"protocol": "json", "template": DEEP}, "template: Expected at most 64 levels"),
     ],
