@@ -11,10 +11,12 @@ from pathlib import Path
 
 import uv
 
+from serving.container.child.kill import end_group
 from serving.container.failures.container_errors import EnvironmentFailed
 from serving.container.sandbox.confined import scrubbed_environment
 from serving.environments.spec import stack_python
 
+LOOK_WITHIN_S = 60.0
 _WHERE = "import sys; print(sys.executable); print(sys.base_prefix)"
 
 
@@ -65,15 +67,21 @@ def _known() -> Iterator[tuple[str, str]]:
 
 
 def _run(*command: str) -> str:
-    """Return its output, in time; raises OSError or SubprocessError."""
-    environment = scrubbed_environment(os.environ, home=Path(os.environ.get("HOME", "/")))
-    done = subprocess.run(
+    """Return its output, in time; what it starts ends with it. Raises OSError, SubprocessError."""
+    process = subprocess.Popen(
         command,
-        env=environment,
+        env=scrubbed_environment(os.environ, home=Path(os.environ.get("HOME", "/"))),
         cwd="/",
         stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=60.0,
-        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
-    return done.stdout.decode(errors="replace")
+    with process:
+        try:
+            output, words = process.communicate(timeout=LOOK_WITHIN_S)
+        finally:
+            end_group(process)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command[0], output, words)
+    return output.decode(errors="replace")

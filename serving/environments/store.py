@@ -352,8 +352,10 @@ class Environments:
 
 
 def _whole(folder: Path) -> MadeOf | None:
-    """Return an environment's ingredients if it is there and its Python exists; else None."""
+    """Return an environment's ingredients if all of it is there and its Python too; else None."""
     with suppress(OSError, msgspec.MsgspecError):
-        if (folder / "bin" / "python").exists():
-            return msgspec.json.decode((folder / MADE_OF).read_bytes(), type=MadeOf)
+        text = (folder / MADE_OF).read_bytes()
+        made_of = msgspec.json.decode(text, type=MadeOf)
+        if (folder / "bin" / "python").exists() and size_of(folder) == made_of.bytes + len(text):
+            return made_of
     return None

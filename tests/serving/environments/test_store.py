@@ -115,10 +115,17 @@ def test_what_it_holds_has_none_of_the_stack_s_packages(
     assert said.strip() == "None None"
 
 
-@pytest.mark.parametrize("damage", beginning_of(["no Python", "no word of it"], rows=1))
+@pytest.mark.parametrize(
+    "damage", beginning_of(["half a file", "a file gone", "no word of it", "no Python"], rows=1)
+)
 def test_a_damaged_one_is_built_anew(environments: Environments, wheels: Path, damage: str) -> None:
     folder = built(environments, "toaster==1.5")
-    if damage == "no word of it":
+    module = next(folder.glob("lib/*/site-packages/toaster.py"))
+    if damage == "a file gone":
+        module.unlink()
+    elif damage == "half a file":
+        module.write_text("__ver")
+    elif damage == "no word of it":
         (folder / MADE_OF).unlink()
     else:
         (folder / "bin" / "python").unlink()
