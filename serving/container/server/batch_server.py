@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from serving.container.child.link import Statistics
+from serving.container.child.link import EX_SOFTWARE, Statistics
 from serving.container.failures.container_errors import explain
 from serving.container.failures.tracebacks import traceback_of
 from serving.rpc.connection import Connection
@@ -63,6 +64,7 @@ class BatchServer:
     ) -> None:
         self._counted = Statistics()
         self._draining = False
+        self._pid = os.getpid()
         self._predictor = predictor
         self._greeting = greeting
         self.connections: set[Connection] = set()
@@ -217,9 +219,16 @@ class BatchServer:
         try:
             answers = self._predictor.answer_batch(inputs)
         except BaseException as error:  # no batch stays without its answers
+            self._end_fork()
             logger.error("predictor raised: %s", traceback_of(error) or explain(error))
             return [failed(explain(error))] * len(inputs)
+        self._end_fork()
         return [fitting(answer) for answer in answers]
+
+    def _end_fork(self) -> None:
+        """End a model's fork that has come back: it must not answer too."""
+        if os.getpid() != self._pid:
+            os._exit(EX_SOFTWARE)
 
     def _pause(self, connection: Connection) -> None:
         if connection not in self._paused and not connection.closing:

@@ -5,12 +5,16 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import skops.io
 
+from serving.cluster.parent import process_lives
 from serving.rpc.frames.codec import AnswerStatus, FrameType
 from tests.serving.container.artifacts import WHERE, save
 from tests.serving.container.server.test_server import LIMIT, Web
@@ -87,16 +91,13 @@ def test_a_bad_version_says_where_in_its_own_code(artifact_file: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_serve_answers_and_drains_on_a_signal(
-    number: signal.Signals,
-    svm: Any,
-    rows: list[bytes],
-    artifact_file: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    socket = tmp_path_factory.mktemp("s") / "r.sock"
-    command = arguments("serve", runtime="sklearn", content=skops.io.dumps(svm), at=artifact_file)
+@asynccontextmanager
+async def served(
+    runtime: str, content: bytes | str, *, at: Path, folder: Path
+) -> AsyncIterator[tuple[subprocess.Popen[bytes], Web]]:
+    """Run serve in a process of its own, and connect to it."""
+    socket = folder / "r.sock"
+    command = arguments("serve", runtime=runtime, content=content, at=at)
     command += ["--address", f"unix:{socket}", "--name", "model", "--version", "1"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -111,15 +112,54 @@ async def test_serve_answers_and_drains_on_a_signal(
                 "pid": process.pid,
             }
             web = await Web.dial(line["address"], hello=None)
-            assert await web.ask(rows[0]) == [(AnswerStatus.OK, b"0")]
-            process.send_signal(number)
-            await web.next(FrameType.DRAIN)
-            assert await web.ask(rows[0]) == [(AnswerStatus.OK, b"0")]
+            yield process, web
             web.connection.close()
             assert await asyncio.to_thread(process.wait, LIMIT) == 0
             assert not socket.exists()
         finally:
             process.kill()
+
+
+@pytest.fixture
+def short_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("s")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_serve_answers_and_drains_on_a_signal(
+    number: signal.Signals, svm: Any, rows: list[bytes], artifact_file: Path, short_folder: Path
+) -> None:
+    content = skops.io.dumps(svm)
+    async with served("sklearn", content, at=artifact_file, folder=short_folder) as (process, web):
+        assert await web.ask(rows[0]) == [(AnswerStatus.OK, b"0")]
+        process.send_signal(number)
+        await web.next(FrameType.DRAIN)
+        assert await web.ask(rows[0]) == [(AnswerStatus.OK, b"0")]
+
+
+FORKS = """
+import os
+
+class Predictor:
+    def __init__(self, path): pass
+    def pred_batch(self, inputs):
+        os.fork()
+        return [os.getpid()]
+"""
+
+
+async def test_a_fork_that_a_model_comes_back_with_ends_and_answers_nobody(
+    artifact_file: Path, short_folder: Path
+) -> None:
+    async with served("python", FORKS, at=artifact_file, folder=short_folder) as (process, web):
+        for request_id in (1, 2):
+            answers = await web.ask(b"[0]", request_id=request_id)
+            assert answers == [(AnswerStatus.OK, str(process.pid).encode())]
+        async with asyncio.timeout(60):
+            while any(process_lives(c.pid) for c in psutil.Process(process.pid).children()):
+                await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        await web.next(FrameType.DRAIN)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
