@@ -55,9 +55,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--listen", action="append", default=[], metavar="NAME=ADDRESS")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--orders", type=Path, help="the Unix socket to take orders on")
-    # To import everything, read the registry, and connect; and for most uploads to end.
+    # To import everything, read the registry, and connect.
     parser.add_argument("--ready-s", type=float, default=60.0)
     parser.add_argument("--drain-s", type=float, default=DRAIN_S + lame_duck_s())
+    # Long enough for most uploads to end.
     parser.add_argument("--retire-s", type=float, default=65.0)
     parser.add_argument(
         "--short-turns",

@@ -18,8 +18,8 @@ from core.loop.background_tasks import end_tasks
 from serving.master.child import Child, NeverReady
 from serving.master.listening import stop_listening
 
-# So long a process may take to answer what it has been asked, and to write what it keeps. Together
-# with a second until one is killed less than supervisord waits (`stopwaitsecs`).
+# So long a process may take to answer what it has been asked, and to write what it keeps. That and
+# a second more, after which it is killed, is less than supervisord waits (`stopwaitsecs`).
 DRAIN_S = 13.0
 # So long before that it may go on as before, so that load balancers send their clients elsewhere.
 LAME_DUCK_S = 8
@@ -35,9 +35,10 @@ class RestartFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MasterSpec:
-    """The command to run `workers` times, each with all of the sockets, and the times it may take.
+    """The command to run `workers` times, each with all of the sockets.
 
-    To be ready, to drain, and to retire if another process is there already.
+    The times are the longest that a process may take to get ready, to drain, and to end once
+    another has replaced it.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Master:
         self._children: set[Child] = set()
         self._stopping = asyncio.Event()
         self._replacing = asyncio.Lock()
+        self._asked_again = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -83,7 +85,7 @@ class Master:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._restart_for_signal()))
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         try:
             for seat in self.seats:
                 self._fill(seat)
@@ -217,7 +219,15 @@ class Master:
 
     # Signals.
 
+    def _on_hangup(self) -> None:
+        """Replace all; however often that is asked meanwhile, once more is enough."""
+        if not self._asked_again:
+            self._asked_again = True
+            self._spawn(self._restart_for_signal())
+
     async def _restart_for_signal(self) -> None:
+        async with self._replacing:
+            self._asked_again = False
         with suppress(RestartFailed):  # the log says so
             await self.replace_all(lambda line: logger.info("%s: %s", self.spec.name, line))
 
