@@ -7,6 +7,7 @@ CUT = "\n[... {} characters left out ...]\n"
 
 def safe_text(text: str, *, most: int = MESSAGE_CHARACTERS) -> str:
     """Return printable UTF-8 of about `most` characters: escaped, without its middle if longer."""
+    text = str.__str__(text)  # a model's own class of strings may do as it likes
     if len(text) <= most and text.isprintable():
         return text
     return _cut("".join(map(_printable, _cut(text, most=most))), most=most)

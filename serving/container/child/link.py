@@ -55,7 +55,10 @@ class ChildLink:
 
     @classmethod
     def to(cls, path: Path) -> tuple[ChildLink, Hello]:
-        """Connect to a Unix socket and read the HELLO that comes first; raises OSError in time."""
+        """Connect to a Unix socket and read the HELLO that comes first.
+
+        Raises OSError if it doesn't come in time.
+        """
         connecting = socket.socket(socket.AF_UNIX)
         try:
             link = cls(connecting)

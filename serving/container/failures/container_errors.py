@@ -24,7 +24,8 @@ class ContainerError(Exception):
     reported_traceback: str | None = None
 
     def __init_subclass__(cls) -> None:
-        cls.kind = re.sub(r"(?<=.)(?=[A-Z])", "_", cls.__name__).lower()
+        if "kind" not in vars(cls):
+            cls.kind = re.sub(r"(?<=.)(?=[A-Z])", "_", cls.__name__).lower()
 
 
 class UnknownRuntime(ContainerError):

@@ -33,3 +33,13 @@ def test_whatever_it_was_it_is_bounded_valid_and_stays_so(text: str) -> None:
     assert len(safe) <= MESSAGE_CHARACTERS + 100
     assert "\0" not in json.loads(json.dumps(safe.encode().decode()))
     assert safe_text(safe) == safe
+
+
+def test_a_text_of_a_class_of_its_own_is_taken_for_its_characters() -> None:
+    class Odd(str):
+        __slots__ = ()
+
+        def __len__(self) -> int:
+            raise SystemExit
+
+    assert safe_text(Odd("a\0")) == "a\\x00"
