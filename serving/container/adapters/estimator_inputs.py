@@ -71,6 +71,8 @@ def _columns_of(estimator: Any, *, names: tuple[str, ...]) -> Iterator[tuple[str
         yield from sorted(parts, key=lambda part: part[1].dtype != "float64")
     elif type(estimator).__name__ in ENCODERS:
         yield from zip(names, map(_encoded, *_categories(estimator)), strict=False)
+    elif getattr(estimator, "is_categorical_", None) is not None:
+        yield from zip(names, _parts_of_histograms(estimator), strict=False)
     else:
         yield from (
             (n, InputPart(dtype=d)) for n, d in zip(names, _dtypes(estimator), strict=False)
@@ -81,8 +83,6 @@ def _dtypes(estimator: Any) -> Iterable[DType]:
     """Return the types of an estimator's columns; none if they aren't known."""
     if type(estimator).__name__ in TEXT:
         return repeat("string")
-    if (categorical := getattr(estimator, "is_categorical_", None)) is not None:
-        return ["category" if of_column else "float64" for of_column in categorical]
     if type(estimator).__name__ == "SimpleImputer":
         return ["string" if kind == "O" else "float64" for kind in _fill_kinds(estimator)]
     return repeat("float64") if _takes_numbers(estimator) else ()
@@ -142,6 +142,16 @@ def _dtype_of(known: tuple[Any, ...]) -> DType:
     if kinds == {bool}:
         return "bool"
     return "float64" if kinds and kinds <= {int, float} else ""
+
+
+def _parts_of_histograms(estimator: Any) -> Iterator[InputPart]:
+    transformers = getattr(getattr(estimator, "_preprocessor", None), "named_transformers_", {})
+    categories = iter(getattr(transformers.get("encoder"), "categories_", ()))
+    for is_categorical in estimator.is_categorical_:
+        if is_categorical:
+            yield InputPart(dtype="category", categories=_known(next(categories, ())))
+        else:
+            yield InputPart(dtype="float64")
 
 
 def _fill_kinds(imputer: Any) -> list[str]:

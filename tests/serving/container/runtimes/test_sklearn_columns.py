@@ -172,8 +172,14 @@ def test_categories_of_a_frame_keep_their_codes(artifact_file: Path) -> None:
     frame = PEOPLE[["age", "plan"]]
     model.fit(frame, (PEOPLE.plan == "full").astype(int))
     predictor = loaded(model, at=artifact_file)
-    answers = predictor.answer_batch([b'{"age": 20, "plan": "full"}', b'{"plan": "basic"}'])
-    assert [answer.payload for answer in answers] == [b"1", b"0"]
+    part = {part.name: part for part in signature(predictor).inputs}["plan"]
+    assert (part.dtype, part.categories) == ("category", ("basic", "full"))
+    raws = [b'{"age": 20, "plan": "full"}', b'{"plan": "basic"}', b'{"age": 20}']
+    answers = predictor.answer_batch([*raws, b'{"age": 20, "plan": null}', b'{"plan": 5}'])
+    assert [answer.payload for answer in answers[:2]] == [b"1", b"0"]
+    expected = model.predict(pd.DataFrame({"age": [20.0], "plan": PEOPLE.plan[:1].where([False])}))
+    assert {answer.payload for answer in answers[2:4]} == {b"%d" % expected[0]}
+    assert answers[4].status is AnswerStatus.INVALID_INPUT
 
 
 @pytest.mark.parametrize("input_type", ["doubles", "floats"])
