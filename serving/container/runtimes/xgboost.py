@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from serving.container.adapters.scores import (
     Label,
     Numbers,
@@ -15,6 +18,7 @@ from serving.container.adapters.scores import (
     softmax,
 )
 from serving.container.failures.container_errors import ArtifactInvalid
+from serving.container.inputs.rows import InvalidRow
 from serving.container.runtimes.base import BoosterModel, of_features, without
 from serving.container.spec import LoadSpec
 
@@ -69,6 +73,7 @@ class XGBoostModel(BoosterModel):
     def _ask(self, rows: Any, *, margins: bool) -> Numbers:
         answers: Numbers
         if self._is_linear:  # it can't be asked in place
+            _check_size(np.asarray(rows, dtype=np.float64))
             matrix = xgboost.DMatrix(rows, nthread=1)
             answers = self._booster.predict(
                 matrix, output_margin=margins, iteration_range=self._rounds, validate_features=False
@@ -98,6 +103,14 @@ def load(spec: LoadSpec) -> XGBoostModel:
     except xgboost.core.XGBoostError as error:
         said = WHERE.sub("", str(error).partition("\nStack trace:")[0])
         raise ArtifactInvalid(f"expected an XGBoost model, got a broken one: {said}") from error
+
+
+def _check_size(rows: NDArray[np.float64]) -> None:
+    """Raise InvalidRow where XGBoost, which keeps numbers in 32 bits, would have infinity."""
+    with np.errstate(over="ignore"):
+        lost = np.isinf(rows.astype(np.float32))
+    if lost.any():
+        raise InvalidRow(f"expected numbers that float32 holds, got {rows[lost][0].item()}")
 
 
 def _rounds(booster: xgboost.Booster) -> tuple[int, int]:

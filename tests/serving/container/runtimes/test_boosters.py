@@ -189,6 +189,20 @@ def test_every_kind_of_booster_answers(kind: str, artifact_file: Path) -> None:
         assert (answer.status is AnswerStatus.INVALID_INPUT) == (kind == "gblinear")
 
 
+def test_a_number_that_is_too_large_for_weights_is_the_callers_fault(artifact_file: Path) -> None:
+    names = ["a", "b", "c", "d"]
+    linear = xgboost.XGBRegressor(booster="gblinear", n_estimators=2)
+    content = saved(linear.fit(pd.DataFrame(ROWS, columns=names), BINARY))
+    for input_type in ("doubles", "json", "columns"):
+        predictor = load_as("xgboost", content, at=artifact_file, input_type=input_type)
+        large: Any = [1e39, 0, 0, 0]
+        rows = [dict(zip(names, row, strict=True)) for row in (large, [1, 0, 0, 0])]
+        raws = rows if input_type == "columns" else [[*row.values()] for row in rows]
+        bad, good = predictor.answer_batch([json.dumps(raw).encode() for raw in raws])
+        assert bad.status is AnswerStatus.INVALID_INPUT
+        assert good.status is AnswerStatus.OK
+
+
 def test_a_value_that_is_no_number_fails_alone(artifact_file: Path) -> None:
     def break_a_leaf(learner: Model) -> None:
         tree = learner["gradient_booster"]["model"]["trees"][0]
