@@ -104,15 +104,11 @@ class ArrayReader:
         self._read = document_reader()
 
     def read(self, raw: bytes) -> NDArray[Any]:
-        brackets = raw.translate(None, _NUMBERS)
-        if brackets == self._last_brackets and (array := self._fast(raw)) is not None:
-            return array
-        array = self._slow(raw)
-        self._last_brackets, self._last_shape = brackets, array.shape
-        return array
+        array = self._fast(raw)
+        return self._slow(raw) if array is None else array
 
     def _fast(self, raw: bytes) -> NDArray[Any] | None:
-        """Have simdjson flatten the numbers of a tensor that is nested like the last one."""
+        """Have simdjson flatten the numbers; brackets and commas tell how they are nested."""
         if self._read is None or self._dtype.kind not in _READ_AS:
             return None
         code, parsed = _READ_AS[self._dtype.kind]
@@ -121,10 +117,13 @@ class ArrayReader:
         except (ValueError, TypeError, RuntimeError, AttributeError):
             return None
         flat = np.frombuffer(buffer, dtype=parsed)
+        brackets = raw.translate(None, _NUMBERS)
+        shape = self._last_shape if brackets == self._last_brackets else _shape_of(brackets)
         # "[]" is nested like "[1]".
-        if prod(self._last_shape) != flat.size:
+        if shape is None or prod(shape) != flat.size or not self._fits(shape):
             return None
-        return self._narrowed(flat).reshape(self._last_shape)
+        self._last_brackets, self._last_shape = brackets, shape
+        return self._narrowed(flat).reshape(shape)
 
     def _slow(self, raw: bytes) -> NDArray[Any]:
         """Read what simdjson can't, or explain what is wrong."""
@@ -225,6 +224,25 @@ def _stacked(rows: list[NDArray[Any]]) -> Rows:
     if any(row.shape != shape for row in rows):
         return rows
     return np.stack(rows)
+
+
+def _shape_of(brackets: bytes) -> tuple[int, ...] | None:
+    """Return the shape of nested arrays of numbers by their brackets; None if they are ragged."""
+    depth = len(brackets) - len(brackets.lstrip(b"["))
+    if not 0 < depth <= MOST_DIMENSIONS:
+        return None
+    sizes: list[int] = []
+    unit = b""
+    for begin in range(depth, 0, -1):
+        end = brackets.find(unit + b"]", begin)
+        if end < 0:
+            return None
+        size = brackets.count(b",", begin, end) // (unit.count(b",") + 1) + 1
+        sizes.insert(0, size)
+        if (len(unit) + 1) * size > len(brackets):
+            return None
+        unit = b"[" + b",".join([unit] * size) + b"]"
+    return tuple(sizes) if unit == brackets else None
 
 
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])

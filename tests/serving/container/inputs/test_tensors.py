@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.container.inputs import tensors
 from serving.container.inputs.parsing import parse_batch, row_parser
 from serving.container.inputs.rows import InvalidRow
 from serving.container.inputs.signature import InputPart, Signature
@@ -171,6 +172,15 @@ def test_what_is_read_quickly_is_what_json_says(before: Any, value: Any) -> None
             continue
         if not isinstance(row, dict):
             assert row.tolist() == each
+
+
+def test_tensors_of_two_shapes_in_turn_are_read_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("simdjson")
+    # Used by the reader of one number after the other, and by messages.
+    monkeypatch.delattr(tensors, "decode_json")
+    parser = row_parser(of(InputPart(shape=(None, None))))
+    for value in ([[1.0, 2.0]], [[3.0], [4.0]]) * 2:
+        assert parser.parse(json.dumps(value).encode()).tolist() == value
 
 
 @pytest.mark.parametrize("value", [[[1], [2, 3]], [[[1]], [2]], [[], []], [[1], []], ["[1],[2]"]])
