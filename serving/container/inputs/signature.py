@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -243,8 +244,9 @@ def _sizes(value: Any, *, most: int = 8) -> tuple[int, ...]:
     """Return the shape of nested lists, as far as they are regular and not too deep."""
     if not isinstance(value, list) or not most:
         return ()
-    inner = {_sizes(each, most=most - 1) for each in value}
-    return (len(value), *(inner.pop() if len(inner) == 1 else ()))
+    inner = zip(*(_sizes(each, most=most - 1) for each in value), strict=False)
+    common = takewhile(lambda sizes: len(set(sizes)) == 1, inner)
+    return (len(value), *(sizes[0] for sizes in common))
 
 
 def shown_shape(shape: Sequence[int | None]) -> str:

@@ -126,6 +126,9 @@ def test_outputs_have_a_shape_in_common() -> None:
     assert output_shape([1, 2.5]) == OutputShape(kind="number")
     assert output_shape([[1, 2], [3, 4]]) == OutputShape(kind="array", shape=(2,))
     assert output_shape([[1], [3, 4]]) == OutputShape(kind="array")
+    assert output_shape([[[1, 2], [3]]]) == OutputShape(kind="array", shape=(2,))
+    assert output_shape([[[[1, 2]], [[3], [4]]]]) == OutputShape(kind="array", shape=(2,))
+    assert output_shape([[[[1, 2]], [[3]]]]) == OutputShape(kind="array", shape=(2, 1))
     assert output_shape([1, "a"]) == OutputShape(kind="mixed")
     assert output_shape([]) is None
 
