@@ -108,8 +108,9 @@ def test_a_program_says_how_many_numbers_it_takes(program: bytes, artifact_file:
 
 def test_a_row_of_texts_is_its_caller_s_fault(program: bytes, artifact_file: Path) -> None:
     predictor = load_as("torch", program, at=artifact_file, input_type="json")
-    bad, good = predictor.answer_batch([b'["a","b","c","d"]', b"[1,2,3,4]"])
-    assert bad.status is AnswerStatus.INVALID_INPUT
+    raws = [b'["a","b","c","d"]', b'["1","2","3","4"]', b"[1,2,3,4]"]
+    *bad, good = predictor.answer_batch(raws)
+    assert [answer.status for answer in bad] == [AnswerStatus.INVALID_INPUT] * 2
     assert good.status is AnswerStatus.OK
     assert predictor.failures.take() == []
 

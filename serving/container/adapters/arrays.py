@@ -90,6 +90,11 @@ class TensorInput:
         return InputPart(name=self.name, dtype=dtype, shape=self.shape)
 
     def array(self, rows: Rows) -> NDArray[Any]:
+        if np.dtype(self.dtype).kind in "fiub":
+            rows = shaped(rows, shape=None, dtype=None)
+            # NumPy would take "1" for a number.
+            if rows.dtype.kind in "OU" and any(isinstance(each, str) for each in rows.flat):
+                raise InvalidRow(f"expected numbers for {self.name}, got a string")
         values = shaped(rows, shape=self.shape, dtype=self.dtype)
         missing = 0 if self.shape is None else 1 + len(self.shape) - values.ndim
         return values.reshape(*values.shape, *[1] * missing) if missing > 0 else values
@@ -107,7 +112,9 @@ def feed(rows: Rows, *, inputs: Sequence[TensorInput]) -> dict[str, NDArray[Any]
         }
     if len(inputs) == 1:
         return {only.name: only.array(rows)}
-    return _split(shaped(rows, shape=None, dtype=None), inputs=inputs)
+    # Of texts and numbers together NumPy would make texts.
+    dtype = object if isinstance(rows, list) else None
+    return _split(shaped(rows, shape=None, dtype=dtype), inputs=inputs)
 
 
 def _by_place(rows: Rows, *, inputs: Sequence[TensorInput]) -> bool:
