@@ -27,6 +27,17 @@ DTYPES: Mapping[str, DTypeLike] = {
     **{f"tensor({name})": name for name in ("bool", "float16")},
 }
 FLOAT = re.compile("float|double")
+# What ONNX Runtime says of itself: kinds of errors, the file, lines and signatures of its C++.
+WHERE = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from \S+ failed:|"
+    r"/\S+\.(?:h|cc):\d+ .*?\)(?: const)?(?:::<lambda\(.*?\)>)? (?=\S)"
+)
+HINTS = {
+    r"Unsupported model IR version|Opset \d+ is under development": "export it with an older "
+    "opset, or name a newer onnxruntime among the requirements of the version",
+    "(?i)external": "save it with save_as_external_data=False, or zip it with the files that it "
+    "names",
+}
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
@@ -57,7 +68,7 @@ class OnnxModel(TensorModel):
         (answer,) = answers
         if self.method == "predict_proba":
             return _by_class(answer)
-        return np.array(answer, dtype=object) if isinstance(answer, list) else answer
+        return np.fromiter(answer, dtype=object) if isinstance(answer, list) else answer
 
 
 def _by_class(answer: Any) -> Any:
@@ -92,9 +103,14 @@ def _open(model: Path, *, spec: LoadSpec) -> onnxruntime.InferenceSession:
         found = wanted in onnxruntime.get_available_providers()
         session = onnxruntime.InferenceSession(str(model), options, providers) if found else None
     except Exception as error:
-        # Before that it says where it read the model.
-        words = words_of(error).rpartition(" failed:")[2]
-        raise ArtifactInvalid(f"expected a model that ONNX Runtime takes: {words}") from error
+        said = words_of(error).replace(f"{model.parent}/", "")
+        words = " ".join(WHERE.sub("", said).split())
+        hints = "".join(
+            f" ({hint})" for pattern, hint in HINTS.items() if re.search(pattern, words)
+        )
+        raise ArtifactInvalid(
+            f"expected a model that ONNX Runtime takes: {words}{hints}"
+        ) from error
     if session is None or session.get_providers()[0] != wanted:
         raise LoadFailed(
             f"ONNX Runtime has no access to {spec.device}: a card needs onnxruntime-gpu in place "
