@@ -41,7 +41,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BatchTime(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds that batches of a size took."""
+    """Milliseconds that batches of a size took."""
 
     size: int
     batches: int
