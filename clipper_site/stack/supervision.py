@@ -143,7 +143,7 @@ class Program:
         return self.state == "STOPPED"
 
 
-class Connection(UnixStreamHTTPConnection):  # type: ignore[misc]
+class TimedConnection(UnixStreamHTTPConnection):  # type: ignore[misc]
     """A connection that keeps to its timeout, as supervisor's own doesn't."""
 
     def __init__(self, path: Path, *, seconds: float) -> None:
@@ -156,10 +156,10 @@ class Connection(UnixStreamHTTPConnection):  # type: ignore[misc]
         self.sock.connect(str(self._path))
 
 
-class Transport(SupervisorTransport):  # type: ignore[misc]
+class TimedTransport(SupervisorTransport):  # type: ignore[misc]
     def __init__(self, path: Path, *, password: str, seconds: float) -> None:
         super().__init__("clipper", password, f"unix://{path}")
-        self._get_connection = lambda: Connection(path, seconds=seconds)
+        self._get_connection = lambda: TimedConnection(path, seconds=seconds)
 
 
 class Supervisor:
@@ -170,7 +170,7 @@ class Supervisor:
         if not path.exists():
             raise StackError(f"No stack runs in '{layout.var}'.")
         password = keep_secret(layout.control_password)
-        transport = Transport(path, password=password, seconds=seconds)
+        transport = TimedTransport(path, password=password, seconds=seconds)
         # The address is of no use, but has to be one.
         self._proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
 

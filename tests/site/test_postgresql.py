@@ -27,7 +27,6 @@ ASKING = (
     "tests/registry/following/test_snapshot.py",
     "tests/registry/following/test_row_changes.py",
     "tests/registry/api/views/test_api_applications.py",
-    "tests/registry/api/test_api_configuration.py",
     "tests/registry/security/test_api_keys.py",
     "tests/registry/api/views/test_api_models.py",
     "tests/registry/api/views/test_api_releases.py",

@@ -174,7 +174,7 @@ def test_a_file_is_no_remote_version(manager: Api, svm: Model) -> None:
     file = SimpleUploadedFile("a.json", json.dumps({"url": URL}).encode())
     answer = manager.upload("svm", artifact=file, version="1", runtime="remote")
     assert answer.status_code == 400
-    assert "artifact: Expected none with the runtime remote" in answer.json()["error"]
+    assert answer.json()["error"].startswith("runtime:")
     with pytest.raises(BadRequest, match="allow_pickle"):
         services.create_remote_version(
             model=svm,

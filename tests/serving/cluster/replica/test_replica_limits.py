@@ -156,7 +156,7 @@ def _in_group(group: int) -> list[int]:
             "signal 11 (SIGSEGV)",
             '\n\n  File "predictor.py", line 7, in __init__',
         ),
-        pytest.param("os._exit(7)", "exitcode 7", "", marks=pytest.mark.long),
+        pytest.param("os._exit(7)", "exit code 7", "", marks=pytest.mark.long),
     ],
 )
 def test_a_model_that_crashes_its_replicas_fails_the_release_after_a_few(

@@ -40,7 +40,7 @@ client = Client(url, key=key)
 client.request("GET", "models/")
 before = held("VmHWM")
 client.deploy(name, Path(path), runtime="sklearn", input_type="doubles",
-    fields={"allow_pickle": True}, wait=300, progress=False)
+    fields={"allow_pickle": True}, wait=300)
 print(json.dumps({"client": held("VmHWM") - before}))
 """
 
