@@ -39,8 +39,9 @@ from serving.rpc.text import CUT, safe_text
 
 NOTHING_TOLD = CheckReport()
 
-# Replicas on this machine go first.
-NICE = 10
+# The lowest priority: replicas on this machine go first. Five less doubles what a deploy adds to
+# the slowest queries at 70 % of capacity.
+NICE = 19
 
 
 class _OverLimit(Exception):
