@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from time import monotonic
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -30,10 +31,14 @@ async def leave_followers(client: Redis, process: str) -> None:
 
 async def everyone_followed(client: Redis, number: int, *, timeout_s: float = 1.0) -> bool:
     """Wait until all follow up to this number; False after `timeout_s` or without Redis."""
+    deadline = monotonic() + timeout_s
     with suppress(TimeoutError, RedisError, OSError):
         async with asyncio.timeout(timeout_s):
             # Redis has no word for a number that grew, and few wait for long.
-            while any(int(text) < number for text in await FOLLOWERS.read_async(client)):  # noqa: ASYNC110
+            while any(int(text) < number for text in await FOLLOWERS.read_async(client)):
+                # Ends the wait even if the cancellation gets lost in the client of Redis.
+                if monotonic() > deadline:
+                    return False
                 await asyncio.sleep(0.01)
             return True
     return False
