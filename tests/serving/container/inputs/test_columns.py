@@ -79,7 +79,7 @@ def test_a_boolean_is_a_number_for_a_model_that_has_no_booleans(dtype: DType, tw
         (b'{"age": 1e400}', "expected an object with a member for each column, got invalid JSON"),
         (b'{"age": [1]}', 'expected numbers in the column "age", got an array'),
         (b'{"age": 1, "city": 5}', 'expected strings in the column "city", got 5'),
-        (b"[" * 5000, "nested too deep"),
+        (b"[" * 100_000, "nested too deep"),
     ],
 )
 def test_what_is_wrong_is_said_with_the_column(raw: bytes, message: str) -> None:
