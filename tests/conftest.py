@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures and settings that all tests share."""
 
 import importlib
 import os
@@ -51,7 +51,7 @@ hypothesis_settings.load_profile("suite")
 
 @pytest.fixture(scope="session")
 def _making_tables() -> Iterator[ExitStack]:
-    """Of all processes of a run, one makes the tables: the next ones wait, and copy them."""
+    """Let one process of a run make the tables; the next ones wait, and copy them."""
     with ExitStack() as held:
         deadline = time.monotonic() + MIGRATING_S
         held.enter_context(only_one(TABLES.with_suffix(".lock"), until=deadline))

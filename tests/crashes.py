@@ -56,6 +56,6 @@ class Crashes:
 
 
 def told(lines: list[str]) -> list[str]:
-    """What is shown of a dump: what it died of, then the thread that it was, which comes last."""
+    """Return the lines to show of a dump: its cause, then the dead thread, which it has last."""
     current = next((at for at, line in enumerate(lines) if line.startswith(CURRENT)), 1)
     return [*lines[:1], *lines[current:], *lines[1:current]][:MOST_LINES]

@@ -35,5 +35,5 @@ def beginning_of(table: Iterable[Any], *, rows: int) -> list[Any]:
 
 
 def is_long_run(config: pytest.Config) -> bool:
-    """Whether the long tests are run, and not the others."""
+    """Return if the long tests are run, and not the others."""
     return bool(config.getoption(OPTION))

@@ -9,7 +9,7 @@ from django.db.models import Model
 
 
 class Inserts:
-    """What Django says to insert these rows: said again, it's a fiftieth of the work."""
+    """Django's statements to insert these rows: repeating them is a fiftieth of the work."""
 
     def __init__(self, rows: Sequence[Sequence[Model]]) -> None:
         self._statements: list[tuple[str, Any]] = []
@@ -30,7 +30,7 @@ class Inserts:
 
 
 class MadeOnce:
-    """By key, what the services of the registry have made."""
+    """Rows that the services of the registry have made, by key."""
 
     def __init__(self) -> None:
         self._inserts: dict[Hashable, Inserts] = {}
@@ -43,7 +43,7 @@ class MadeOnce:
 
 
 def _inserts_of(make: Callable[[], object]) -> Inserts:
-    """Of what is made meanwhile, nothing is left."""
+    """Return the inserts of the rows that `make` makes, and leave none of these rows."""
     tables = list(apps.get_app_config("registry").get_models(include_auto_created=True))
     with transaction.atomic():
         assert not any(table._base_manager.exists() for table in tables)

@@ -1,4 +1,4 @@
-"""What tests ask of processes that may end at any moment."""
+"""Questions of tests to processes that may end at any moment."""
 
 import psutil
 

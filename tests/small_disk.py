@@ -16,7 +16,7 @@ CHUNK = b"\0" * (1 << 20)
 
 @dataclass(frozen=True)
 class SmallDisk:
-    """Where it is mounted; `fill` takes every byte that is left, `free` gives them back."""
+    """A disk mounted at `path`; `fill` takes every byte that is left, `free` gives them back."""
 
     path: Path
 

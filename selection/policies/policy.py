@@ -189,7 +189,7 @@ class Policy(ABC):
 
     @property
     def keep(self) -> float:
-        """By what each further piece of feedback multiplies what was known."""
+        """Return the factor by which each further piece of feedback multiplies what was known."""
         return 1.0 - self.decay
 
     @property

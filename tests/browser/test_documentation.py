@@ -19,7 +19,7 @@ def read(open_page: Callable[..., Page], documentation: Path, settings: Any) -> 
 
 
 class Requests:
-    """What a page asks for: each address, and those that failed."""
+    """The requests of a page: each address, and those that failed."""
 
     def __init__(self, page: Page) -> None:
         self.addresses: list[str] = []

@@ -1,4 +1,4 @@
-"""What a process imports at its start isn't looked through for garbage."""
+"""Imports at the start of a process, which the garbage collector doesn't look through."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""What there is to describe, read from the code itself."""
+"""Names to describe in the documentation, read from the code itself."""
 
 import ast
 import re
@@ -60,7 +60,7 @@ def _asgi_patterns() -> Iterator[str]:
 
 
 def _literal(node: ast.expr) -> str:
-    """What an expression is that names a pattern, or spells one with {} for what it takes in."""
+    """Return the pattern that an expression names, or spells with {} for what it takes in."""
     if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "paths":
         return str(getattr(paths, node.attr))
     parts = node.values if isinstance(node, ast.JoinedStr) else [node]

@@ -1,4 +1,4 @@
-"""What the pages leave to the code is filled in, whole, and says something of everything."""
+"""Parts of the pages generated from the code: filled in, whole, and without gaps."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the documentation has people save as a pipeline is one, by GitHub's and GitLab's schemas."""
+"""Pipelines of the documentation, which are valid by GitHub's and GitLab's schemas."""
 
 import subprocess
 import sys

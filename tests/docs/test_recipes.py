@@ -37,7 +37,7 @@ def test_it_has_six_steps_at_most(title: str) -> None:
 
 @EACH
 def test_its_paths_are_there(title: str) -> None:
-    """Where NAME stands for what is added, its folder is there."""
+    """A path with NAME, which stands for what is added, needs its folder alone to be there."""
     found = [path for path in PATH.findall(RECIPES[title]) if path not in NO_FILES]
     assert found
     for path in found:

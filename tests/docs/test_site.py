@@ -15,7 +15,7 @@ LOADED = {"script": "src", "img": "src", "link": "href", "iframe": "src", "sourc
 
 
 class Loads(HTMLParser):
-    """What a page loads by itself, and whether it holds code of its own."""
+    """The addresses that a page loads by itself, and the number of its inline scripts."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -61,7 +61,7 @@ def learn_once(stack: Stack) -> None:
 
 
 def times_learned(stack: Stack) -> list[int]:
-    """By arm, how often the demo has learned as `learn_once` has it learn."""
+    """Return how often each arm of the demo has learned as `learn_once` has it learn."""
     return [arm["feedback"] for arm in stack.learned("digits", context=FIRST_CONTEXT)]
 
 

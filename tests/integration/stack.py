@@ -52,7 +52,7 @@ def eventually(
 
 
 def post(client: httpx.Client, path: str, body: Any) -> Any:
-    """What an application answers, which must be a success; `path` begins with its name."""
+    """Return an application's answer, which must be a success; `path` begins with its name."""
     response = client.post(f"/api/v1/applications/{path}", json=body)
     assert response.status_code == 200, response.text
     return response.json()
@@ -178,7 +178,7 @@ class Stack:
         return self._exported("REDIS_URL")
 
     def _exported(self, name: str) -> str:
-        """What a shell knows by this name that has read env.sh."""
+        """Return the value of this name in a shell that has read env.sh."""
         script = f'. "$0" && printf %s "${name}"'
         value = subprocess.check_output(["/bin/sh", "-c", script, self.var / "env.sh"], text=True)
         assert value, f"env.sh exports no {name}"
@@ -208,7 +208,7 @@ class Stack:
             return False
 
     def is_whole(self) -> bool:
-        """Whether both kinds of web process answer, at their one address."""
+        """Return if both kinds of web process answer, at their one address."""
         try:
             console = self._seen("/health/console", timeout=5.0)
         except httpx.HTTPError:
@@ -220,7 +220,7 @@ class Stack:
 
     @property
     def console_socket(self) -> Path:
-        """Where the console takes requests that don't come by way of the stack's address."""
+        """Return the console's socket for requests that don't use the stack's address."""
         return self.run_dir / "console-http.sock"
 
     def replicas(self, model: str) -> list[dict[str, Any]]:
@@ -260,7 +260,7 @@ class Stack:
         return count()
 
     def judged_rows(self, *, context: str) -> dict[str, int]:
-        """By arm, how many rows with this context judge it: all in which it answered, at least."""
+        """Return how many rows with this context judge each arm: at least all that it answered."""
         query = "SELECT arms FROM selection_feedback WHERE context = ?"
         with closing(self._database()) as database:
             rows = [json.loads(arms) for (arms,) in database.execute(query, (context,))]
@@ -272,7 +272,7 @@ class Stack:
         return self._number("SELECT id FROM registry_application WHERE name = ?", name)
 
     def _number(self, query: str, *parameters: str) -> int:
-        """What a query of the database finds, which must be one number."""
+        """Return the result of a query of the database, which must be one number."""
         with closing(self._database()) as database:
             return int(database.execute(query, parameters).fetchone()[0])
 
@@ -305,7 +305,7 @@ class Stack:
 
 @dataclass(slots=True)
 class Seen:
-    """What one client saw: when it asked (monotonic), how long it took, how it ended."""
+    """One answer as a client saw it: when it asked (monotonic), how long it took, how it ended."""
 
     at: float
     seconds: float

@@ -1,4 +1,4 @@
-"""What a browser sends of a page of the console whose fields nobody touched."""
+"""Form data that a browser sends of a page of the console whose fields nobody touched."""
 
 import json
 from typing import Any

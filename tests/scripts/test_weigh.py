@@ -1,4 +1,4 @@
-"""What `make weigh` counts."""
+"""Counts of `make weigh`."""
 
 from scripts.weigh import counts
 

@@ -1,4 +1,4 @@
-"""What selection's tests share: a flushed Redis and an application to learn for."""
+"""Fixtures of selection's tests: a flushed Redis and an application to learn for."""
 
 from collections.abc import AsyncIterator, Iterator
 

@@ -13,7 +13,7 @@ POLICY = make_policy("exp3", {})
 
 
 def observe_many(socket: str, seed: int, count: int, application_id: int = 1) -> None:
-    """What one web process does: feedback of its own, now in this context, now in that one."""
+    """Give feedback as one web process does: its own, now in this context, now in that one."""
 
     async def work() -> None:
         async with Redis(unix_socket_path=socket) as client:

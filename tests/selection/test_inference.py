@@ -1,4 +1,4 @@
-"""What may be concluded at any time: exact values, coverage under continuous looking, evidence."""
+"""Inference at any time: exact values, coverage under continuous looking, evidence."""
 
 import math
 import random

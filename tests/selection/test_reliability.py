@@ -17,7 +17,7 @@ DOWN = {"a:1": 0.0}
 
 
 def after(*, answers: str) -> Reliability:
-    """What is known after these: '+' an answer, '-' none."""
+    """Return the reliability known after these: '+' an answer, '-' none."""
     known = Reliability()
     for mark in answers:
         known.note("a:1", answered=mark == "+")

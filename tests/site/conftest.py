@@ -1,4 +1,4 @@
-"""What several files here ask: a PostgreSQL."""
+"""A PostgreSQL for several files here."""
 
 from collections.abc import Iterator
 

@@ -28,7 +28,7 @@ def check(*, var: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
 
 
 def checked(*, var: Path, **settings: str) -> str:
-    """What the checks say of these settings and no others, asked without a process of its own."""
+    """Return the checks' messages on these settings and no others, without a process of its own."""
     with patch.dict(os.environ, environment(var=var, **settings), clear=True):
         read = runpy.run_path(str(ROOT / "clipper_site" / "settings" / "__init__.py"))
         ours = {name: value for name, value in read.items() if name.startswith(("CLIPPER_", "ENV"))}

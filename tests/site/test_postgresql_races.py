@@ -15,12 +15,12 @@ pytestmark = [pytest.mark.postgres, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def database_url(postgresql: MigratedServer) -> str:
-    """That of a database with the tables, which the tests here fill each with its own."""
+    """Return the URL of a database with the tables, which the tests here fill each with its own."""
     return postgresql.new_database("races")
 
 
 def ran(program: str, *, times: int, var: Path, **settings: str) -> str:
-    """What it prints, that many times; it must succeed."""
+    """Return the output of a program that does its work that many times; it must succeed."""
     done = manage.run("-c", BEGINNING + program, str(times), var=var, timeout_s=200, **settings)
     assert done.returncode == 0, done.stderr
     return done.stdout

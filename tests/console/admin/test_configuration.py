@@ -1,4 +1,4 @@
-"""How a version runs, and how an application is answered, on their pages of the console."""
+"""Settings of versions and of applications' answers, on their pages of the console."""
 
 from typing import Any
 

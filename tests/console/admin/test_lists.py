@@ -1,4 +1,4 @@
-"""What the console's pages cost: as many queries for many rows as for few."""
+"""Cost of the console's pages: as many queries for many rows as for few."""
 
 import pytest
 from django.apps import apps

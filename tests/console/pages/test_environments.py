@@ -52,7 +52,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def digest(server_redis: redis.Redis, tmp_path: Path, built: Path) -> str:
-    """Of one that is built and that no version needs."""
+    """Return the digest of an environment that is built and that no version needs."""
     shutil.copytree(built / "environments", tmp_path / "environments", symlinks=True)
     environments = Environments(tmp_path / "environments", rules=offline(built))
     held = environments.prepare(needs("toaster"))
@@ -103,7 +103,7 @@ def test_one_that_nothing_needs_is_removed(owner: Client, digest: str) -> None:
 def test_one_of_before_this_host_booted_is_removed(
     owner: Client, digest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is known of a host is what it said last, however often it has booted since."""
+    """The last report of a host holds, however often the host has booted since."""
     monkeypatch.setattr(
         "serving.endpoints.management.environment_views.host_id", lambda: "of this boot"
     )

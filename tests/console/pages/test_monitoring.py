@@ -1,4 +1,4 @@
-"""Who may see an application's monitoring page, and what becomes of its snapshots."""
+"""Access to an application's monitoring page, and the fate of its snapshots."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

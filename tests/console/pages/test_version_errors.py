@@ -1,4 +1,4 @@
-"""What went wrong in a version, and what its replicas wrote: REST, console and commands."""
+"""Errors of a version and output of its replicas: REST, console and commands."""
 
 from io import StringIO
 from pathlib import Path

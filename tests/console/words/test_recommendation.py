@@ -1,4 +1,4 @@
-"""How pages word which version is best, and picture the intervals of all."""
+"""Wording of the best version on pages, and pictures of the intervals of all."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a version takes and gives, and what its check found, stand on the console's pages."""
+"""Inputs and outputs of a version, and results of its check, on the console's pages."""
 
 import json
 

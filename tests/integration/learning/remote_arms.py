@@ -49,7 +49,7 @@ def application(
 
 
 def phase(load: Load) -> Counter[str]:
-    """Who answered the next queries, by arm; `default` is the default output."""
+    """Return how many of the next queries each arm answered; `default` is the default output."""
     began, before = time.monotonic(), load.count()
     eventually(lambda: load.count() >= before + PHASE, seconds=60, what=f"{PHASE} queries")
     answered: Counter[str] = Counter()

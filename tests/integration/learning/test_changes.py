@@ -1,4 +1,4 @@
-"""What was changed a moment ago holds for the next query."""
+"""Changes of a moment ago, which hold for the next query."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What a running stack has learned: read the same everywhere, lost and found again, forgotten."""
+"""Learned state of a running stack: read the same everywhere, lost and found again, forgotten."""
 
 import redis
 

@@ -192,7 +192,7 @@ def kill(stack: Stack, pid_of: Callable[[Stack], int], *, load: Load) -> None:
 
 
 def counted_once(stack: Stack, application: str, *, context: str) -> set[int]:
-    """How many judgements each arm has learned from, which are as many as the rows have."""
+    """Return the counts of judgements that arms have learned from, which are those of the rows."""
     # What an arm missed while its replicas were gone isn't held against it, so is no judgement.
     learned = stack.learned(application, context=context)
     counted = {f"{arm['model']}:{arm['version']}": arm["feedback"] for arm in learned}
@@ -207,7 +207,7 @@ def leave_its_lock(stack: Stack) -> None:
 
 
 def replaced(pid_of: Callable[[], int], killed: int) -> bool:
-    """Whether another process runs in its place; while it is being restarted there is none."""
+    """Return if another process runs in its place; while it is being restarted there is none."""
     try:
         return pid_of() not in (0, killed)
     except (httpx.HTTPError, psutil.NoSuchProcess):
@@ -215,6 +215,6 @@ def replaced(pid_of: Callable[[], int], killed: int) -> bool:
 
 
 def full_answers_since(load: Load, moment: float) -> bool:
-    """Whether the latest answers come from all five models again."""
+    """Return if the latest answers come from all five models again."""
     latest = load.after(moment)[-10:]
     return len(latest) == 10 and all(len(one.body.get("models", ())) == 5 for one in latest)

@@ -22,7 +22,7 @@ MODELS = ("knn", "mlp", "naive-bayes", "svm-linear", "svm-rbf")
 
 
 def restart(stack: Stack, *options: str) -> str:
-    """What `make restart` prints; it must succeed."""
+    """Return the output of `make restart`, which must succeed."""
     done = ordered(stack, *options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

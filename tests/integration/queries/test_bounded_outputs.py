@@ -1,4 +1,4 @@
-"""What models answer is bounded: an output, and the outputs of one answer."""
+"""Bounds of models' answers: of an output, and of the outputs of one answer."""
 
 import time
 from collections.abc import Iterator

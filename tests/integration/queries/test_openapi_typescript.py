@@ -27,7 +27,7 @@ WITHIN_S = 120.0
 
 
 def node(program: Path | str, *arguments: str, cwd: Path) -> str:
-    """What a program for Node.js prints; fails with all that it said."""
+    """Return the output of a program for Node.js; fail with all that it said."""
     done = subprocess.run(
         [NODE / "bin" / "node", program, *arguments],
         cwd=cwd,

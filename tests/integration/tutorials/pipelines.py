@@ -1,4 +1,4 @@
-"""What a pipeline's file has a machine do, for GitHub's Actions and for GitLab: its shell steps."""
+"""Shell steps of a pipeline's file, for GitHub's Actions and for GitLab."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -69,7 +69,7 @@ class Step:
 
 
 def steps(page: str) -> list[Step]:
-    """What somebody does who follows the page."""
+    """Return the steps of somebody who follows the page."""
     found: list[Step] = []
     saved: list[str] = []
     end = -1
@@ -165,7 +165,7 @@ class Reader:
 
 
 def prints_as_shown(printed: str, *, shown: str, approximate: bool = False) -> bool:
-    """Whether the text is what a page shows, but for what differs from run to run."""
+    """Return if the text is that of a page, but for what differs from run to run."""
     if approximate:
         printed, shown = (FIGURE.sub("0", text) for text in (printed, shown))
     expected = ".*?".join(map(re.escape, _plain(shown).split("…")))

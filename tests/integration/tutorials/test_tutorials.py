@@ -16,7 +16,7 @@ from tests.integration.tutorials.reader import (
 
 
 def there(stack: Stack) -> dict[str, Any]:
-    """What a page may have made, by name."""
+    """Return the names of the applications and models, which a page may have made."""
     with stack.client() as client:
         return {
             kind: {found["name"] for found in client.get(f"/api/v1/{kind}/").json()}

@@ -1,4 +1,4 @@
-"""Who may do what over REST."""
+"""Access over REST: keys, sessions and permissions."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a host keeps of artifacts: bounded, and never taken from under a replica."""
+"""Copies of artifacts on a host: bounded, and never taken from under a replica."""
 
 import hashlib
 import os

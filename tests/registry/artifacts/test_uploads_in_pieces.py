@@ -205,10 +205,7 @@ def test_only_so_many_are_begun(manager: Api) -> None:
 
 
 def test_pieces_that_have_come_are_let_go_of_at_once(manager: Api) -> None:
-    """What a request holds lives until the circles that it is part of are found.
-
-    The client of these tests keeps each piece once, too.
-    """
+    """A request lives until its cycles are collected; the test client keeps each piece once too."""
     piece, count = b"x" * (1 << 20), 12
     send(manager, piece, offset=0, total=count * len(piece))
     gc.collect()

@@ -1,4 +1,4 @@
-"""What the prediction path gets to see of the registry."""
+"""Snapshot of the registry for the prediction path."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a check found is kept with its release, and held against objectives and the live version."""
+"""Reports of checks: kept with the release, compared with objectives and the live version."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the slots of the workers have no room for is refused at once, with who has them."""
+"""Requests for more slots than the workers have: refused at once, naming who has the slots."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Who guesses is answered late, the later the more; whoever signs in or has a key, at once."""
+"""Late answers to guesses, the later the more; a sign-in or a valid key is answered at once."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How a version runs: what may be set, what is refused, and who may move the replicas."""
+"""Settings of a version: values allowed and refused, and permission to move the replicas."""
 
 from typing import Any
 

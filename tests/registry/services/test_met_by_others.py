@@ -1,4 +1,4 @@
-"""What somebody else did between what a request has looked up and what it changes."""
+"""Changes by others between a request's look-up and its own change."""
 
 from collections.abc import Callable
 from datetime import timedelta

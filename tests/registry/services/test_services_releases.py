@@ -1,4 +1,4 @@
-"""What deploy and rollback mean, apart from any front."""
+"""Meaning of deploy and rollback, apart from any front."""
 
 from datetime import timedelta
 

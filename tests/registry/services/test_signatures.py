@@ -19,7 +19,7 @@ BESIDE_DIFFERS = "expected 32 numbers, as tree:1 takes, an arm beside it; svm:1 
 
 
 def found(takes: int | None) -> dict[str, Any]:
-    """What a check finds of a version that takes so many numbers."""
+    """Return the findings of a check of a version that takes so many numbers."""
     if takes is None:
         return {}
     signature = {"input_type": "doubles", "inputs": [{"shape": [takes]}]}

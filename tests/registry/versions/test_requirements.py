@@ -1,4 +1,4 @@
-"""What a version says that it needs: which lines are taken, and how the others are refused."""
+"""Requirements of a version: lines that are taken, and refusals of the others."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Which answer is given: the arms', or the default output, and why."""
+"""Choice of the answer: the arms', or the default output, and why."""
 
 import pytest
 

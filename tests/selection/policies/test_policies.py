@@ -1,4 +1,4 @@
-"""What holds for every policy: parameters are checked, chances add up, numbers stay finite."""
+"""Rules for every policy: parameters are checked, chances add up, numbers stay finite."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is written behind the prediction path goes on being written, whatever a write runs into."""
+"""Writes behind the prediction path, which go on whatever a write runs into."""
 
 import logging
 from collections import deque

@@ -1,4 +1,4 @@
-"""Who may do what: every endpoint of the management API against a small cast of callers."""
+"""Rights: every endpoint of the management API against a small cast of callers."""
 
 import io
 import itertools

@@ -47,7 +47,7 @@ def upload(body: bytes, *, path: str = REST, headers: Headers = (), **more: Any)
 
 @pytest.fixture(autouse=True)
 def spool(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where Django would keep a body."""
+    """Return the folder in which Django would keep a body."""
     settings.CLIPPER_ARTIFACTS = tmp_path / "artifacts"
     settings.CLIPPER_MIN_FREE_BYTES = 0
     folder = tmp_path / "tmp"

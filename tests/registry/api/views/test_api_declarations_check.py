@@ -1,4 +1,4 @@
-"""What of a declaration would be refused is said before any of it is made."""
+"""Check of a declaration, which reports refusals before any of it is made."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What each check of an experiment's health takes for usual, and what it alarms at."""
+"""Checks of an experiment's health: what each takes for usual, and what it alarms at."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What an application's answers earned, and the rewards of each arm."""
+"""Rewards that an application's answers earned, and those of each arm."""
 
 from typing import Any
 

@@ -12,7 +12,7 @@ SEEDS = 40
 
 
 class Estimated(dict[tuple[float, ...], list[Estimate]]):
-    """By chances, what is estimated of each of a policy's logs."""
+    """Estimates from each of a policy's logs, by chances."""
 
     def __init__(self, policy: str) -> None:
         self._logs = [

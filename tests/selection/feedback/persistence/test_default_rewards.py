@@ -31,7 +31,7 @@ APP = application_spec(default_reward=0.5, feedback_window_s=WINDOW_S, policy_pa
 
 @dataclass
 class Web:
-    """What a web process has for it, with a clock that the test turns."""
+    """A web process's parts for default rewards, with a clock that the test turns."""
 
     redis: Redis
     signer: ReceiptSigner

@@ -1,4 +1,4 @@
-"""What was learned can be learned again from the table: to the bit, and while feedback goes on."""
+"""Rebuild of learned state from the table: exact to the bit, and while feedback goes on."""
 
 from io import StringIO
 from typing import Any

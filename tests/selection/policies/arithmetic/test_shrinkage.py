@@ -1,4 +1,4 @@
-"""How far a context follows everybody: as far as contexts are alike."""
+"""Shrinkage of a context towards everybody: as far as contexts are alike."""
 
 from random import Random
 

@@ -15,7 +15,7 @@ thompson = make_policy("thompson", {"floor": 0.0})
 
 
 def shares_of_wins(draws: NDArray[Any]) -> NDArray[Any]:
-    """How often each row has the highest draw; accurate to about 0.001 with a million."""
+    """Return each row's share of highest draws; accurate to about 0.001 with a million."""
     wins = np.bincount(np.argmax(draws, axis=0), minlength=len(draws))
     shares: NDArray[Any] = wins / draws.shape[1]
     return shares
