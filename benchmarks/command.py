@@ -1,4 +1,4 @@
-"""How every benchmark's command ends, and what it says."""
+"""The end of every benchmark's command: its message and its exit status."""
 
 import signal
 import subprocess

@@ -187,7 +187,7 @@ def table_of(result: Frame, more: Columns, beside: Callable[[Entry], float], *, 
 
 
 def notes(result: Frame) -> str:
-    """Who was left out, and where other processes had a part in the result."""
+    """Return the servers left out, and the number of loads that other processes disturbed."""
     lines = [
         f"Left out: {title((one['server'], one['setting']))}: {one['reason']}"
         for one in of(result, kind=FAILURE).to_dict("records")

@@ -35,7 +35,7 @@ class Session:
 
     @property
     def quick(self) -> bool:
-        """Whether a first look is asked for: fewer points, shorter, less certain."""
+        """Return if a first look is asked for: fewer points, shorter, less certain."""
         return getattr(self.options, "quick", False)
 
     def shared(self, name: str, start: Callable[[], AbstractContextManager[T]]) -> T:

@@ -1,4 +1,4 @@
-"""What an experiment leaves: a flat table with a row for everything that was seen."""
+"""An experiment's result: a flat table with a row for everything that was seen."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias

@@ -61,9 +61,10 @@ class Phase(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Recording:
-    """What became of every query, in the order in which they were due, seconds after `zero`. That
-    is on the monotonic clock, which all processes share. The fields of `queries` are those of
-    `QUERY`.
+    """A record of every query, in the order in which they were due, seconds after `zero`.
+
+    `zero` is on the monotonic clock, which all processes share. The fields of `queries` are those
+    of `QUERY`.
     """
 
     zero: float
@@ -73,7 +74,7 @@ class Recording:
 
 
 def arrivals(phases: Sequence[Phase], *, seed: int) -> NDArray[np.float64]:
-    """When each query is due: independent of each other, as those of many people (Poisson)."""
+    """Return the time each query is due: independent of others, as of many people (Poisson)."""
     generator = np.random.default_rng(seed)
     start, parts = 0.0, []
     for phase in phases:

@@ -53,7 +53,7 @@ def read_metrics(client: httpx.Client) -> Samples:
 
 
 class Change(NamedTuple):
-    """What happened between two readings of the metrics."""
+    """The difference between two readings of the metrics."""
 
     before: Samples
     after: Samples
@@ -69,7 +69,7 @@ class Change(NamedTuple):
             time.sleep(LOOK_AGAIN_SECONDS)
 
     def total(self, *names: str) -> float:
-        """How far the samples of these names rose, of all applications and versions."""
+        """Return the rise of the samples of these names, of all applications and versions."""
         named = ((key, value) for key, value in self.after.items() if key[0] in names)
         return sum(value - self.before.get(key, 0.0) for key, value in named)
 

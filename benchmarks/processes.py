@@ -73,7 +73,7 @@ class CpuReading(NamedTuple):
         }
 
     def cores_since(self, earlier: CpuReading) -> dict[str, float]:
-        """How many cores each role kept busy; `elsewhere`: anybody else."""
+        """Return the number of cores that each role kept busy; `elsewhere` is anybody else."""
         spent = self.seconds_since(earlier)
         # The machine's own count runs behind that of its processes on some systems, and a process
         # that came and went is only in the former: the larger of the two is nearer the truth.

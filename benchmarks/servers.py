@@ -56,7 +56,7 @@ def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_up(url: str, *, body: str | None = None) -> bool:
-    """Whether it answers with success, a POST of that JSON or a GET."""
+    """Return if the URL answers with success, to a POST of that JSON or to a GET."""
     method, headers = "GET" if body is None else "POST", {"Content-Type": "application/json"}
     with suppress(httpx.HTTPError):
         return httpx.request(method, url, content=body, headers=headers, timeout=5.0).is_success

@@ -70,7 +70,7 @@ class Stack(Server):
         return self.call("POST", f"applications/{application}/predict", content=body)
 
     def load(self, application: str, *, bodies: Path, connections: int) -> Load:
-        """What wrk is to ask that application, each query a new one."""
+        """Return the load for wrk to put on that application, each query a new one."""
         return Load(self.url_of(application), bodies, unique=True, connections=connections)
 
     def receipts(self, application: str, *, inputs: Sequence[str], count: int) -> list[str]:
@@ -158,7 +158,7 @@ class Stack(Server):
         self.processes = processes_by_role(self.pid, *others, replicas=replicas)
 
     def rows_of_feedback(self, application: str) -> int:
-        """How many there are in the database."""
+        """Return the number of rows in the database."""
         return self.in_database(ROWS_OF_FEEDBACK, application)
 
     def in_database(self, query: str, *values: str) -> int:

@@ -1,4 +1,4 @@
-"""How results are told: what must hold of them, and tables, for the terminal and for a page."""
+"""Reports of results: targets that must hold, and tables, for the terminal and for a page."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -66,8 +66,9 @@ def replaced(page: str, *, mark: str, text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is `wanted` is written as it is read: "≤ 22 ms", "≥ 3,000/s", "= 1". `paper` is the
-    paper's own number of the same thing, as text, where one is known for certain.
+    """A bound on a result, `wanted` as it is read: "≤ 22 ms", "≥ 3,000/s", "= 1".
+
+    `paper` is the paper's own number of the same thing, as text, where one is known for certain.
     """
 
     what: str
@@ -86,7 +87,7 @@ class Target:
 
     @property
     def found(self) -> str:
-        """What was seen, in the unit of what is wanted."""
+        """Return the value seen, in the unit of `wanted`."""
         return f"{number(self.seen)}{self._bound[2]}"
 
     @property

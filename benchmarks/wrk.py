@@ -18,7 +18,7 @@ COUNTER = f"0.{COUNTER_DIGITS * '0'}"
 
 
 class WrkResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What wrk saw. `requests` counts every answer; `status` those of them that were refusals."""
+    """The result of wrk. `requests` counts every answer; `status` the refusals among them."""
 
     requests: int
     duration_us: int
@@ -54,7 +54,7 @@ def parse_result(output: str) -> WrkResult:
 
 
 class Load(NamedTuple):
-    """Which bodies go where. `unique` makes each a question that nobody has asked before."""
+    """The bodies for a URL. `unique` makes each a question that nobody has asked before."""
 
     url: str
     bodies: Path

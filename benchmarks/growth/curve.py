@@ -1,4 +1,4 @@
-"""What every curve is: pairs of a load and its yardstick, their ratios, a table and a chart."""
+"""Parts of every curve: pairs of a load and its yardstick, their ratios, a table and a chart."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -113,14 +113,14 @@ def measured(groups: Groups, *, session: Session) -> Records:
 
 
 def _defaults(everyone: Iterable[Asked]) -> float:
-    """How many answers of no model these stacks have counted."""
+    """Return the number of answers of no model that these stacks have counted."""
     time.sleep(COUNTED_SECONDS)
     stacks = {asked.stack for asked in everyone}
     return sum(Change({}, read_metrics(stack.client)).total(DEFAULTS) for stack in stacks)
 
 
 def _calls(stack: Stack) -> dict[str, int]:
-    """How often Redis was asked what queries make web processes ask, since it started."""
+    """Return Redis's counts, since it started, of the calls that queries cause in web processes."""
     told = stack.redis.info("commandstats")
     return {name: told.get(name, {}).get("calls", 0) for name in (READS, SCRIPTS, COUNTS)}
 
@@ -169,7 +169,7 @@ def bend(points: Sequence[tuple[float, float]], *, at: float) -> float:
 
 
 class Curve(NamedTuple):
-    """How a query's cost grows with something: `groups` makes the stacks larger.
+    """The growth of a query's cost with something: `groups` makes the stacks larger.
 
     `bounds` limit the ratio of each series' largest size; `of` is the plural of its name.
     """

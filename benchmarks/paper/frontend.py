@@ -53,7 +53,7 @@ class BatchLog(VersionStats):
 
 
 class Ran(NamedTuple):
-    """What a closed loop saw: seconds of each query, each batch, and how long it took."""
+    """The measurements of a closed loop: seconds of each query, each batch, and the whole."""
 
     latencies: list[float]
     batches: list[tuple[int, float]]

@@ -215,7 +215,7 @@ def _running(artifact: Artifact, *, folder: Path, number: int, id: int) -> Itera
     ]  # fmt: skip
 
     def said() -> dict[str, Any]:
-        """What it says when it is up, or why it isn't going to be."""
+        """Return its message that it is up, or the reason that it isn't going to be."""
         lines = [line for line in log.read_text().splitlines() if line.startswith('{"')]
         return dict(json.loads(lines[-1])) if lines else {}
 

@@ -54,7 +54,7 @@ def environment(name: str, *, say: Say) -> Path:
 
 
 def fingerprint(requirements: Path) -> str:
-    """What an environment was made from: another Python or other pins need another one."""
+    """Return the origin of an environment: another Python or other pins need another one."""
     return f"{platform.python_version()} {sha256(requirements.read_bytes()).hexdigest()}"
 
 
@@ -86,7 +86,7 @@ def running_peer(
 
 
 def variables_of(home: Home, setting: Setting, *, model: Path) -> Mapping[str, str]:
-    """What every peer is told; the mark is how all of its processes are found again."""
+    """Return the variables of every peer; the mark serves to find all of its processes again."""
     path = clean_environment(os.environ).get("PATH", os.defpath)
     return {
         **ONE_THREAD,

@@ -23,7 +23,7 @@ WAIT_MS = 2.0
 
 
 class Protocol(NamedTuple):
-    """What stands before and after the array of numbers; `label` finds the class in an answer."""
+    """The text before and after the array of numbers; `label` finds the class in an answer."""
 
     name: str
     before: str
@@ -84,9 +84,7 @@ NO_BATCHES = Setting("no batches", 0.0)
 
 
 class Home(NamedTuple):
-    """Where a server is to run. `folder` is its own and short-lived; on the first of the `ports`,
-    all of which are free, it is asked.
-    """
+    """The place of a server: its own short-lived `folder`, and free `ports`; the first is asked."""
 
     environment: Path
     folder: Path

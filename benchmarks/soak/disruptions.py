@@ -1,4 +1,4 @@
-"""What happens to a stack while it is asked, each until the stack has recovered."""
+"""Disruptions of a stack while it is asked, each until the stack has recovered."""
 
 import os
 import signal

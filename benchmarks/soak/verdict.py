@@ -1,4 +1,4 @@
-"""What a soak amounts to: its phases, and what must hold of it."""
+"""The verdict on a soak: its phases, and the conditions that must hold."""
 
 from itertools import pairwise
 
@@ -24,7 +24,7 @@ def _records(soak: Frame, kind: str) -> Records:
 
 
 def totals(soak: Frame) -> Frame:
-    """What had been counted of all clients, by when it was reported."""
+    """Return the counts of all clients together, by the time of their report."""
     return of(soak, kind=TALLY).groupby("at")[list(COUNTED)].sum()
 
 
@@ -71,7 +71,7 @@ def unexcused(soak: Frame) -> Records:
 
 
 def growth(soak: Frame) -> dict[int, float]:
-    """By web process: its memory at the end, divided by that after its first 10,000 queries."""
+    """Return each web process's memory at the end over that after its first 10,000 queries."""
     found = {}
     memory = of(soak, kind=MEMORY)
     for pid, life in memory.groupby("pid", sort=False) if len(memory) else ():

@@ -42,12 +42,12 @@ def measure(session: Session) -> Records:
 
 
 def _kept(before: Records) -> Records:
-    """What was measured at shares, as it wasn't always."""
+    """Return the records measured at shares, as the oldest weren't."""
     return [one for one in before if one.get("share", 0) > 0]
 
 
 def targets(result: Frame) -> list[Target]:
-    """What must hold of each row; nothing is compared with another stack's steady load."""
+    """Return the targets of each row; none compares with another stack's steady load."""
     steady = {row["share"]: row for row in result.to_dict("records") if row["name"] == STEADY}
     return [
         target

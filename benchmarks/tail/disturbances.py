@@ -1,4 +1,4 @@
-"""What is done to a stack beside a load: by whom, and how it is written down."""
+"""Disturbances of a stack beside a load: their authors, and their record."""
 
 import itertools
 import json
@@ -190,7 +190,7 @@ def _pieces(*, stop: threading.Event) -> Iterator[bytes]:
 
 
 def _around(version: str) -> tuple[bytes, bytes]:
-    """What comes before and after the file of an upload."""
+    """Return the bytes before and after the file of an upload."""
     fields = {"version": version, "runtime": "sklearn"}
     parts = [
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'

@@ -21,7 +21,7 @@ BOTH = (HALF, HIGH)
 
 
 class Kind(NamedTuple):
-    """How a stack is set up: settings beyond the defaults."""
+    """The setup of a stack: settings beyond the defaults."""
 
     name: str
     settings: dict[str, str]

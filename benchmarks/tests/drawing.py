@@ -1,4 +1,4 @@
-"""What is done with every experiment's result after it was measured."""
+"""The steps after the measurement, common to every experiment's result."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What all benchmarks' command lines have in common: how they end, and what they refuse."""
+"""The common part of all benchmarks' command lines: their ends, and their refusals."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""How the cost of a query grows: ratios and slopes, verdicts, questions, and what is shown."""
+"""Growth of a query's cost: ratios and slopes, verdicts, questions, charts and tables."""
 
 import pytest
 

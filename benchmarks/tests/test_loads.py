@@ -1,4 +1,4 @@
-"""What changed between two readings of /metrics."""
+"""Changes between two readings of /metrics."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from serving.metrics.published import ApplicationStats, Metrics, Reading
 def reading(
     *, sizes: list[int], queries: int = 0, defaults: int = 0, hits: int = 0, misses: int = 0
 ) -> Samples:
-    """What Clipper itself would publish after these events."""
+    """Return the samples that Clipper itself would publish after these events."""
     metrics = Metrics(process_id="web-1", pid=1)
     stats = ApplicationStats(queries=queries, defaults=defaults)
     metrics.applications["digits"] = stats

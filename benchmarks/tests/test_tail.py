@@ -59,7 +59,7 @@ def test_the_worst_stretch_is_told_first_with_what_went_on():
 
 
 def verdict(one: Record, *, beside: Record | None = None) -> dict[str, bool]:
-    """What is judged of this row where that is the steady one."""
+    """Return the judgement of each target of this row, with `beside` as the steady one."""
     found = targets(Frame([beside or measured(share=one["share"]), one]))
     named = [target for target in found if target.what.startswith(f"{one['name']} at")]
     return {target.what.partition(": ")[2]: target.holds for target in named}

@@ -1,4 +1,4 @@
-"""What the cluster's tests share: a flushed Redis, and one real stack for those that need it."""
+"""Fixtures of the cluster's tests: a flushed Redis, and one real stack for those that need it."""
 
 import shutil
 import tempfile
@@ -24,9 +24,7 @@ from tests.serving.cluster.samples import SEAL
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_parent_is_left() -> Iterator[None]:
-    """Of those that checks were forked by here: it would go on for a while, and tests beside count
-    what this process has started, and what it has open.
-    """
+    """End the fork server of checks, which other tests would find among children and open files."""
     yield
     check_task.FORK_SERVER.end()
 
@@ -124,7 +122,7 @@ def _registry_at(stack: Stack) -> Iterator[None]:
 
 @pytest.fixture
 def server_info(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
-    """What Redis says of itself; the one for tests may be younger than a believable one."""
+    """Return the info of a Redis of a believable age; the one for tests may be younger."""
     info: dict[str, object] = {"uptime_in_seconds": 600}
     monkeypatch.setattr(client, "info", lambda _section: info)
     return info

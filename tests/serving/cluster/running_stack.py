@@ -258,7 +258,7 @@ def constant(answer: int, *, width: int = 2) -> bytes:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody has reaped yet has."""
+    """Return if a process has ended; one that nobody has reaped yet has."""
     try:
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

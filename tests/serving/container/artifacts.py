@@ -84,7 +84,7 @@ def load_as(runtime: str, content: bytes, *, at: Path, **options: Any) -> Predic
 
 
 def answered(predictor: Predictor, rows: Any) -> list[Any]:
-    """What a model answers to rows of numbers, each of them."""
+    """Return a model's answer to each of these rows of numbers."""
     answers = predictor.answer_batch([json.dumps(row).encode() for row in as_lists(rows)])
     failures = [answer for answer in answers if answer.status is not AnswerStatus.OK]
     assert failures == []

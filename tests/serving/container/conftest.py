@@ -41,7 +41,7 @@ def artifact_file(tmp_path: Path) -> Path:
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Any]:
-    """Whose process hands streams over runs uvloop, all else any loop."""
+    """Return uvloop for the process that hands streams over, any loop for all else."""
     if item.path.stem == "test_child_server":
         return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}

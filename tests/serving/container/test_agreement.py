@@ -1,4 +1,4 @@
-"""How far two models agree: equal outputs are counted, and numbers say how far they are apart."""
+"""Agreement of two models: the count of equal outputs, and the distance between numbers."""
 
 import json
 import os

@@ -64,7 +64,7 @@ class Raising(Doubling):
 
 
 class Panic(BaseException):
-    """What a Rust extension raises, which derives from no Exception."""
+    """The error of a Rust extension, which derives from no Exception."""
 
 
 @pytest.fixture

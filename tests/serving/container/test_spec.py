@@ -1,4 +1,4 @@
-"""What a version is loaded from: the same on both sides of a command line."""
+"""The source that a version is loaded from: the same on both sides of a command line."""
 
 import argparse
 from pathlib import Path

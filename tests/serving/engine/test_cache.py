@@ -1,4 +1,4 @@
-"""What the cache remembers, for how long, and what has to go."""
+"""Entries of the cache, their lifetime and their eviction."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""What an application's terms change: its use of the cache, whom it joins, what it is told."""
+"""Effects of an application's terms: use of the cache, queries to join, answers."""
 
 from time import monotonic
 

@@ -1,4 +1,4 @@
-"""Which of a version's replicas gets a query: the one that should answer it first."""
+"""Choice of a version's replica for a query: the one that should answer it first."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""Who goes next, who has to go for want of room, and that nobody is lost on the way."""
+"""The queue's order, its evictions for want of room, and that nobody is lost on the way."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -38,7 +38,7 @@ def shares(calls: list[Call]) -> list[int]:
 
 
 def fair(calls: list[Call]) -> bool:
-    """Whether each of several applications got its even share, give or take a row."""
+    """Return if each of several applications got its even share, give or take a row."""
     rows = Counter(shares(calls)).values()
     return len(rows) > 1 and all(abs(one - len(calls) / len(rows)) <= 1 for one in rows)
 
@@ -257,7 +257,7 @@ def test_every_call_comes_out_once_and_no_late_one_in_a_batch(steps: list[tuple[
 
 
 def _left(inside: dict[int, Call], taken: Taken) -> int:
-    """How many stayed in the queue although the batch had room."""
+    """Return the number of calls left in the queue although the batch had room."""
     return len(inside) - len(taken.calls) - len(taken.late)
 
 

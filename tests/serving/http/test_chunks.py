@@ -1,4 +1,4 @@
-"""Where a body in chunks ends is found as the parser finds it, and chunks are not looked into."""
+"""The end of a body in chunks: as the parser finds it, without a look into the chunks."""
 
 import httptools
 from hypothesis import given

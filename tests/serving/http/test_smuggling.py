@@ -1,4 +1,4 @@
-"""Where one request ends and the next begins: what a body says is never read as a request."""
+"""The boundary between requests: no content of a body is ever read as a request."""
 
 import asyncio
 import json

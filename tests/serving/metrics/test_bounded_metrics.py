@@ -1,4 +1,4 @@
-"""What Prometheus is shown stays small, however much is counted, and says what it leaves out."""
+"""Metrics for Prometheus: small, however much is counted, with a count of those left out."""
 
 import random
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ VERSION_BYTES, APPLICATION_BYTES, ARM_BYTES = 3_500, 3_900, 550
 def document(
     *, versions: Mapping[str, VersionStats] | None = None, applications: int = 0, arms: int = 0
 ) -> dict[str, Any]:
-    """What a process publishes that has answered queries; applications by how much they got."""
+    """Return the document of a process; each application has one query more than the one before."""
     metrics = Metrics(process_id="48213-a1b2c3", pid=1)
     for number in range(applications):
         stats = metrics.of_application(f"application-{number}")
@@ -51,7 +51,7 @@ def size(told: dict[str, Any]) -> int:
 
 
 def shown(told: dict[str, Any], label: str) -> dict[str, set[str]]:
-    """By metric the values of this label."""
+    """Return the values of this label by metric."""
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(exposition([told]).decode()):
         for sample in family.samples:

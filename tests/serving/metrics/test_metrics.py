@@ -176,7 +176,7 @@ def test_an_application_that_is_gone_is_forgotten() -> None:
 
 
 def arms_counted(*outcomes: Outcome | None) -> dict[str, Any]:
-    """What a process publishes of digits after these outcomes of its arm m:1."""
+    """Return a process's document on digits after these outcomes of its arm m:1."""
     metrics = Metrics(process_id="a", pid=1)
     for outcome in outcomes:
         metrics.of_application("digits").count_arms(("m:1",), [outcome])

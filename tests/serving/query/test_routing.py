@@ -1,4 +1,4 @@
-"""Which versions an application asks at this moment, and on which terms."""
+"""Versions that an application asks at this moment, and its terms."""
 
 from dataclasses import replace
 from math import inf

@@ -55,7 +55,7 @@ class Scorer:
         )
 
     async def scored(self, rows: list[Any], **fields: Any) -> dict[str, Any]:
-        """What comes back once each replica has answered all that it was sent."""
+        """Return the reply once each replica has answered all that it was sent."""
         sent = self.score(rows, **fields)
         async with asyncio.timeout(30):
             while not sent.done():

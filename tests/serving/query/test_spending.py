@@ -1,4 +1,4 @@
-"""What asking each arm took goes into the receipt where an application sets a price on it."""
+"""The cost of asking each arm, in the receipt if an application sets a price on it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a console process does beside Django: it publishes, hears of changes, renders metrics."""
+"""A console process's work beside Django: it publishes, hears of changes, renders metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

@@ -87,7 +87,7 @@ class Registry:
 
 
 class Served:
-    """What follows."""
+    """A served snapshot that follows the registry, with a note of each slice of changes."""
 
     def __init__(self) -> None:
         self.snapshot = Snapshot()

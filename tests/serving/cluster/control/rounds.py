@@ -69,7 +69,7 @@ class Rounds:
         self.client.delete(WORKER_KEY + worker)
 
     def failed(self, version: ModelVersion) -> int:
-        """How often it failed in a row, on all hosts together."""
+        """Return the number of its failures in a row, on all hosts together."""
         return sum(failures.count for failures in self.failures.by_host(version.pk).values())
 
     def see(self, *replica_ids: str, web: str = "w1", **links: LinkView) -> None:

@@ -1,4 +1,4 @@
-"""What a worker finds of tasks and signals when it starts, and by which names."""
+"""Tasks and signals that a worker finds when it starts, and their names."""
 
 import subprocess
 import sys

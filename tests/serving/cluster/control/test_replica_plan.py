@@ -118,7 +118,7 @@ records_st = st.lists(
 
 
 def carried_out(steps: Plan, *, records: list[ReplicaRecord]) -> list[ReplicaRecord]:
-    """What the directory shows once a plan was carried out and all replicas have settled."""
+    """Return the directory's records once a plan was carried out and all replicas have settled."""
     gone = {*steps.drops, *steps.drains}
     kept = [record for record in records if record.id not in gone]
     started = [

@@ -1,4 +1,4 @@
-"""What is to be done each second is done each second, and a failure is no end of it."""
+"""The rhythm of the work to be done each second, which a failure doesn't end."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""How failures of a version are counted on each host, and what makes up for them."""
+"""Counts of a version's failures on each host, and the ways to make up for them."""
 
 import pytest
 import redis

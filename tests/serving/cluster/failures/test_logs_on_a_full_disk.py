@@ -1,4 +1,4 @@
-"""What models print while the disk of their logs is full is lost; their answers aren't."""
+"""Output of models while the disk of their logs is full: it is lost; their answers aren't."""
 
 from collections.abc import Iterator
 

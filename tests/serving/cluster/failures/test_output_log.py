@@ -1,4 +1,4 @@
-"""What a replica's process writes, in C too, is in a file of its own, bounded and printable."""
+"""Output of a replica's process, in C too: a file of its own, bounded and printable."""
 
 import json
 import os

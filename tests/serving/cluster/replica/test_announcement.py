@@ -15,7 +15,7 @@ BOTH = {"replicas.cpu", "replicas.cpu.h1"}
 
 
 class Queues:
-    """What a consumer takes from."""
+    """The queues that a consumer takes from."""
 
     def __init__(self) -> None:
         self.taken_from = set(BOTH)

@@ -1,4 +1,4 @@
-"""What a replica or a check does where its host lacks the artifact."""
+"""Preparation of a replica or a check on a host that lacks the artifact."""
 
 import io
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a large artifact takes of memory: from a client over a web process to another host."""
+"""Memory that a large artifact takes: from a client over a web process to another host."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ print(json.dumps({"client": held("VmHWM") - before}))
 
 @dataclass(kw_only=True)
 class Memory:
-    """By role the most that one of its processes had of its own: no mapped file counts."""
+    """The most memory that one process of each role had of its own: no mapped file counts."""
 
     most: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     def above(self, other: Memory) -> dict[str, int]:
-        """By how much MB each role took more than there."""
+        """Return the MB that each role took more than in `other`."""
         return {role: (most - other.most[role]) // MB for role, most in self.most.items()}
 
 

@@ -16,7 +16,7 @@ NOBODY = "02:00:00:00:00:99"
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """What is between the host of a web process and that of replicas, by the names of both."""
+    """The cable between the host of a web process and that of replicas, by the names of both."""
 
     web: str
     replicas: str
@@ -29,7 +29,7 @@ class Link:
         ip("-n", self.web, "address", "replace", f"{WEB_ADDRESS}/24", "dev", CABLE)
 
     def drop(self) -> None:
-        """What is sent to the replicas' host is lost without a word, as by a firewall."""
+        """Lose without a word everything sent to the replicas' host, as a firewall does."""
         ip(*self._neighbour("replace"), "lladdr", NOBODY, "nud", "permanent")
 
     def deliver(self) -> None:

@@ -1,4 +1,4 @@
-"""What a killed process has unpacked goes when the next one unpacks."""
+"""Folders of unpacked models: those of a killed process go when the next one unpacks."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What a process tells that runs somebody's code is fit to be kept and shown, whatever it tells."""
+"""Failures told by a process that runs somebody's code: always fit to be kept and shown."""
 
 import math
 import time

@@ -26,7 +26,7 @@ print(json.dumps(read(sys.argv[1])))
 
 
 def read(input_type: str) -> list[str]:
-    """What each becomes: the row with its type, or the refusal."""
+    """Return each row with its type, or its refusal."""
     return [_became(input_type, raw=raw) for raw in RAWS]
 
 

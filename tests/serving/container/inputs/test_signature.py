@@ -1,4 +1,4 @@
-"""What is said of inputs is read, completed and compared; what isn't understood is refused."""
+"""Signatures of inputs: read, completed and compared; refused if not understood."""
 
 import tracemalloc
 

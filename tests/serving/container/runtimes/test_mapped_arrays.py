@@ -50,7 +50,7 @@ def a_spec(folder: Path, *, size: int = SIZE, compress: int = 0) -> LoadSpec:
 
 
 def mapped(spec: LoadSpec) -> Counter[str]:
-    """What the kernel says of the file's mappings in this process, in bytes."""
+    """Return the kernel's figures on the file's mappings in this process, in bytes."""
     text = Path("/proc/self/smaps").read_text()
     found = re.findall(rf"^.* {re.escape(str(spec.artifact))}\n((?:\w+:.*\n)+)", text, re.MULTILINE)
     total: Counter[str] = Counter()

@@ -89,7 +89,7 @@ def a_file(model: Any, *, at: Path) -> LoadSpec:
 
 
 def test_no_type_is_trusted_that_calls_what_it_is_given() -> None:
-    """By the names: everything else is numbers, trees or arithmetic."""
+    """The names show it: everything else is numbers, trees or arithmetic."""
     calls = {"eval", "exec", "getattr", "system", "Popen", "open", "methodcaller", "attrgetter"}
     assert {name.rpartition(".")[2] for name in TRUSTED}.isdisjoint(calls)
     assert not any(

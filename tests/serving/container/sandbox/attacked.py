@@ -149,7 +149,7 @@ def is_free(port: int) -> bool:
 
 
 def hear(listener: socket.socket, told: list[str]) -> None:
-    """What a model has got; "heard" is among it, so that one which wasn't run is found out."""
+    """Collect a model's findings; "heard" is among them, to expose a model that wasn't run."""
     while True:
         peer, _ = listener.accept()
         with peer, peer.makefile("rb") as words:

@@ -74,7 +74,7 @@ def descriptors() -> Iterator[bool]:
 
 
 def sockets() -> Iterator[bool]:
-    """Whether the server answers that listens beside the secrets, as the stack's Redis does."""
+    """Yield if the server beside the secrets answers, which listens as the stack's Redis does."""
     with suppress(OSError), socket.socket(socket.AF_UNIX) as peer:
         peer.settimeout(5)
         peer.connect(f"{LEFT}/redis.sock")

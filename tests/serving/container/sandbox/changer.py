@@ -85,7 +85,7 @@ def call(name: str, *arguments: object) -> int:
 
 
 def is_there(name: str, *arguments: object) -> bool:
-    """Whether the kernel looks at what it is given, and finds no more than that amiss."""
+    """Return if the kernel looks at the arguments, and finds no more than those amiss."""
     try:
         call(name, *arguments)
     except OSError as error:
@@ -136,7 +136,7 @@ def queue() -> None:
 
 
 def attributes() -> bytes:
-    """Of a file: that its time of access stays."""
+    """Return the attributes of a file whose time of access stays."""
     return struct.pack("=QIIII", 0x40, 0, 0, 0, 0)
 
 

@@ -52,7 +52,7 @@ def found(how: str, folder: Path, *, command: tuple[str, ...] = ()) -> object:
 
 
 def changes(how: str, folder: Path, *, command: tuple[str, ...] = ()) -> tuple[set[str], set[str]]:
-    """What has changed, and what else the model has got."""
+    """Return the changes, and everything else that the model has got."""
     said = run("changes", how, folder, command=command)
     assert "heard" in said["told"], "the attack was not run"
     return set(said["changed"]), set(said["told"]) - {"heard"}

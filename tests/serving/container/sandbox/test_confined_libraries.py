@@ -1,4 +1,4 @@
-"""What libraries do in their own folder, threads and processes works in the confinement."""
+"""Libraries in the confinement: their own folder, threads and processes work."""
 
 import json
 import os

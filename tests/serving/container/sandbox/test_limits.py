@@ -25,7 +25,7 @@ class Predictor:
 def check(
     folder: Path, *options: str, construct: str = "pass", predict: str = "pass"
 ) -> dict[str, Any]:
-    """What `serving.container check` says of a model made of these lines."""
+    """Return the verdict of `serving.container check` on a model made of these lines."""
     content = MODEL.format(construct=construct, predict=predict)
     _, verdict = check_version("python", content, *options, at=folder / "predictor.py")
     return verdict

@@ -80,7 +80,7 @@ async def answers(sent: asyncio.Task[bytes], *, replica: PlayedReplica) -> list[
 
 
 async def computed_for_one_who_leaves(sent: asyncio.Task[bytes], *, replica: PlayedReplica) -> int:
-    """How many rows are computed for a batch that is cancelled once it has begun."""
+    """Return the number of rows computed for a batch that is cancelled once it has begun."""
     await turn()
     sent.cancel()
     with suppress(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""What holds for every batch controller."""
+"""Rules for every batch controller."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""When a partial batch goes, and how long it is held for more."""
+"""Partial batches: the moment they go, and the time they are held for more."""
 
 import asyncio
 from collections.abc import Callable

@@ -22,7 +22,7 @@ def slower(model: SimulatedModel, *, times: float) -> SimulatedModel:
 
 
 async def sweeping(version: VirtualService) -> None:
-    """What the network service does once a second."""
+    """Sweep the engine once a second, as the network service does."""
     while True:
         await asyncio.sleep(1.0)
         version.engine.sweep()

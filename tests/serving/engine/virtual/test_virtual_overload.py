@@ -57,7 +57,7 @@ async def test_three_times_what_it_can_answer_costs_it_next_to_nothing(
 
 
 async def beside_a_flood(version: VirtualService, *, load: float, options: CallOptions) -> Replies:
-    """What an application sees that asks for `load` of what the version can answer."""
+    """Return the replies to an application that asks for `load` of the version's capacity."""
     capacity = await version.capacity(seconds=0.5)
     seconds = 1000.0 / (load * capacity)
     flood, light = await asyncio.gather(

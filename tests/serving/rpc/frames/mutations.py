@@ -64,7 +64,7 @@ ARRIVALS = st.one_of(
 
 @st.composite
 def chunks(draw: st.DrawFn, arrivals: st.SearchStrategy[bytes] = ARRIVALS) -> list[bytes]:
-    """What arrives, in the pieces in which it does."""
+    """Draw the bytes that arrive, in the pieces in which they do."""
     data = draw(arrivals)
     cuts = draw(st.lists(st.integers(0, len(data)), max_size=12))
     return [data[start:end] for start, end in pairwise(sorted({0, len(data), *cuts}))]

@@ -45,7 +45,7 @@ def frames(data: bytes) -> list[Frame]:
 
 @dataclass
 class Exchange:
-    """What two ends said to each other until they were done, or one of them refused."""
+    """The frames that two ends sent until they were done, or one of them refused."""
 
     challenge: Frame
     web_proof: Frame

@@ -1,4 +1,4 @@
-"""What was uploaded is tried out by itself; what a release waits for goes first."""
+"""Automatic checks of uploads; those that a release waits for go first."""
 
 import pytest
 import redis

@@ -82,7 +82,7 @@ def the_servers() -> list[psutil.Process]:
 
 
 def told_by(code: str, folder: Path, server: ForkServer) -> str:
-    """What a check prints that runs this code."""
+    """Return the output of a check that runs this code."""
     return forked(code_of(folder, code), server).output
 
 

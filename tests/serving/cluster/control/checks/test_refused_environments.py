@@ -1,4 +1,4 @@
-"""What a version requires and can't be given is told by its check, in the words of the table."""
+"""A version's requirements that can't be met: its check reports them in the words of the table."""
 
 import json
 import pickle

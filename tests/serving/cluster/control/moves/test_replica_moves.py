@@ -19,7 +19,7 @@ RETIRING = {"old"}
 
 
 def wanted(records: Sequence[ReplicaRecord], *demands: Demand) -> list[tuple[int, str]]:
-    """Of each version how many replicas are wanted now, and near which host."""
+    """Return each version's number of replicas wanted now, and the host to be near."""
     found = replica_moves(demands, records=records, retiring=RETIRING, reached=set()).demands
     return [(demand.replicas, demand.near) for demand in found]
 

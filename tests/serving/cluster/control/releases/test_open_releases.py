@@ -1,4 +1,4 @@
-"""How rounds of reconciling take a release from pending to live, or to its end."""
+"""Rounds of reconciling, which take a release from pending to live, or to its end."""
 
 import msgspec
 import pytest

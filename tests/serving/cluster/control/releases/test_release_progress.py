@@ -1,4 +1,4 @@
-"""How far a release has come follows from its replicas alone."""
+"""Progress of a release, which follows from its replicas alone."""
 
 from typing import Any
 

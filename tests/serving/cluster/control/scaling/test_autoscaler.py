@@ -58,7 +58,7 @@ class Counting:
         )
 
     def decisions(self, seconds: int, *, of: dict[str, Any], **changes: Any) -> list[int | None]:
-        """What is decided in each of these seconds, all alike."""
+        """Return the decision of each of these seconds, all alike."""
         found = []
         for _ in range(seconds):
             self.second(**of)

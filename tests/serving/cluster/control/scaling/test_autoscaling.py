@@ -1,4 +1,4 @@
-"""What web processes count moves the number of replicas in the registry."""
+"""Autoscaling: the counts of web processes move the number of replicas in the registry."""
 
 import logging
 import time
