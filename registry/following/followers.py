@@ -36,7 +36,7 @@ async def everyone_followed(client: Redis, number: int, *, timeout_s: float = 1.
         async with asyncio.timeout(timeout_s):
             # Redis has no word for a number that grew, and few wait for long.
             while any(int(text) < number for text in await FOLLOWERS.read_async(client)):
-                # Ends the wait even if the cancellation gets lost in the client of Redis.
+                # Before Python 3.12 the client of Redis may forget that the time is over.
                 if monotonic() > deadline:
                     return False
                 await asyncio.sleep(0.01)

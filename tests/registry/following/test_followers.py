@@ -7,6 +7,7 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
+from core.redis.async_redis import bounded_redis
 from registry.following.followers import (
     FOLLOWERS,
     everyone_followed,
@@ -44,6 +45,18 @@ async def test_all_are_waited_for(client: Redis) -> None:
     assert not waiting.done()
     await note_followed(client, "b", number=8)
     assert await waiting
+
+
+async def test_a_wait_ends_whenever_its_time_is_over(
+    server_redis: redis.Redis, redis_socket: str
+) -> None:
+    """Also while a command is sent, when a cancellation may be forgotten."""
+    async with bounded_redis(f"unix://{redis_socket}") as client:
+        await note_followed(client, "hangs", number=6)
+        times = [0.01 + n / 10_000 for n in range(100)]
+        waits = [asyncio.create_task(everyone_followed(client, 7, timeout_s=s)) for s in times]
+        _, pending = await asyncio.wait(waits, timeout=LONG_S / 6)
+        assert not pending
 
 
 async def test_the_wait_is_bounded(client: Redis) -> None:
