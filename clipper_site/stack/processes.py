@@ -40,7 +40,8 @@ def dying_with_its_parent() -> Callable[[], None] | None:
 def processes_of(var: Path) -> list[int]:
     """Every process of the stack on `var` (Linux; elsewhere none)."""
     mark = f"{MARK}={var}".encode()
-    models = {pid for pid in in_session(_noted_session(var, mark=mark)) if _is_confined(pid)}
+    session = in_session(_noted_session(var, mark=mark))
+    models = {pid for pid in session if _is_confined(pid) and _runs(pid)}
     return [
         pid
         for pid in all_processes()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from clipper_site.stack.layout import ROOT
@@ -183,7 +184,12 @@ def test_what_a_model_left_without_the_stack_s_environment_is_ended(
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_next_start_finds_the_models_of_a_killed_supervisord(tmp_path: Path) -> None:
     """A confined process can't be taken for a stranger's, whose number is that of the session."""
-    confined = "import ctypes, time; ctypes.CDLL(None).prctl(38, 1, 0, 0, 0); time.sleep(600)"
+    confined = """
+import ctypes, os, time
+ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
+os.fork() or os._exit(0)
+time.sleep(600)  # its child has ended and waits to be reaped
+"""
     program = f"""
 import subprocess, sys, time
 for code in ({confined!r}, "import time; time.sleep(600)"):
@@ -198,7 +204,9 @@ time.sleep(600)
     try:
         note_session(tmp_path, leader=supervisord.pid)
         deadline = time.monotonic() + 60
-        while "NoNewPrivs:\t1" not in Path(f"/proc/{model}/status").read_text():
+        while not any(
+            child.status() == psutil.STATUS_ZOMBIE for child in psutil.Process(model).children()
+        ):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert processes_of(tmp_path) == []  # the number is another's, for all that is known
