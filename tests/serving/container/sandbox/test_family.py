@@ -148,3 +148,11 @@ def test_too_many_sockets_are_told() -> None:
     with running(SOCKETS) as pid:
         processes = read_processes()
         assert str(MOST_SOCKETS) in crowd_of(family_of([pid], processes), processes)
+
+
+def test_a_process_of_another_session_is_known_and_in_no_family() -> None:
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
+        processes = read_processes()
+        process.kill()
+    assert process.pid in processes
+    assert process.pid not in family_of([os.getpid()], processes)
