@@ -15,7 +15,6 @@ from registry.services.audit_trail import (
     audited,
     record_created,
     record_deleted,
-    record_deleted_elsewhere,
     record_done,
     unchanged_since,
 )

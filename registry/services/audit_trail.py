@@ -67,14 +67,6 @@ def record_deleted(row: Row, *, by: Actor) -> None:
     record_done(row, by=by, action=Action.DELETE, changes=changes)
 
 
-def record_deleted_elsewhere(*, kind: str, name: str, by: Actor, before: Mapping[str, Any]) -> None:
-    """Record that something is gone which was no row."""
-    changes = _difference(dict(before), {}, row=None)
-    AuditEntry.objects.create(
-        **_who(by), action=Action.DELETE, kind=kind, name=name[:200], changes=changes
-    )
-
-
 @contextmanager
 def unchanged_since(row: Row, revision: int | None) -> Iterator[None]:
     """Run the block if the row has this revision, or any for None. Raises PreconditionFailed."""
@@ -141,7 +133,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _difference(before: State, after: State, *, row: Row | None) -> dict[str, list[Any]]:
+def _difference(before: State, after: State, *, row: Row) -> dict[str, list[Any]]:
     secrets = SECRETS.get(type(row), frozenset())
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return {

@@ -47,7 +47,6 @@ class HostEnvironments(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     at: float
     environments: Sequence[KeptEnvironment]
-    limit_bytes: int = 0
 
 
 _decoder = msgspec.json.Decoder(HostEnvironments)
@@ -137,7 +136,6 @@ def publish(client: redis.Redis, environments: Environments) -> None:
         host=socket.gethostname(),
         at=time.time(),
         environments=list(environments.kept()),
-        limit_bytes=environments.rules.most_bytes,
     )
     client.hset(HOSTS_KEY, said.host, msgspec.json.encode(said).decode())
 

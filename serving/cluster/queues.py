@@ -3,9 +3,6 @@
 REPLICA_QUEUES = "replicas."
 # Celery's default queue here: validations, and whoever serves it does the rounds.
 CONTROL_QUEUE = "control"
-# The name of the task that removes an environment from a host: who sends it needs nothing of a
-# worker's.
-REMOVE_ENVIRONMENT = "serving.cluster.tasks.remove_environment"
 
 
 def queue_of(device: str) -> str:

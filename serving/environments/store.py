@@ -39,7 +39,7 @@ Meanwhile = Callable[[str], object]
 
 
 class MadeOf(msgspec.Struct, frozen=True, kw_only=True):
-    """Ingredients and size of an environment; times are unix seconds."""
+    """Ingredients and size of an environment."""
 
     python: str
     requirements: tuple[str, ...]
@@ -47,14 +47,12 @@ class MadeOf(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str = ""
     packages: tuple[str, ...] = ()
     bytes: int = 0
-    seconds: float = 0.0
-    built_at: float = 0.0
 
 
 class KeptEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     """One environment as it lies on a host, for the requirements with the digests `specs`.
 
-    With `error` its last build failed at `used_at`, for this reason.
+    With `error` its last build failed at `used_at` (unix seconds), for this reason.
     """
 
     digest: str
@@ -143,7 +141,6 @@ class Environments:
 
     def remove(self, digest: str) -> bool:
         """Remove one that nobody uses or builds; whether it is gone."""
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         building, use = self._path(digest, "build.lock"), self._path(digest, "use.lock")
         with taken(building) as not_built, taken(use) as unused:
             if not (not_built and unused):
@@ -156,8 +153,7 @@ class Environments:
             for path in self.root.glob("*.packages"):
                 if self._digest_for(path.stem) == digest:
                     path.unlink(missing_ok=True)
-            for name in ("failed", "log"):
-                self._path(digest, name).unlink(missing_ok=True)
+            self._path(digest, "log").unlink(missing_ok=True)
         logger.info("removed environment=%s", digest[:12])
         return True
 
@@ -303,12 +299,11 @@ class Environments:
             prefix=str(prefix),
             packages=tuple(sorted(f"{name}=={version}" for name, _, version in names)),
             bytes=size,
-            seconds=round(time.monotonic() - started, 3),
-            built_at=time.time(),
         )
         with (build.made / MADE_OF).open("xb") as file:
             file.write(msgspec.json.encode(made_of))
-        logger.info("built environment=%s bytes=%d s=%.1f", spec.digest[:12], size, made_of.seconds)
+        took = time.monotonic() - started
+        logger.info("built environment=%s bytes=%d s=%.1f", spec.digest[:12], size, took)
         return made_of
 
     def _failed(self, spec: EnvironmentSpec, *, error: Exception) -> EnvironmentFailed:

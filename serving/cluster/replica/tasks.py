@@ -1,6 +1,5 @@
 """The Celery task that is a replica, and the report of one whose process was lost."""
 
-import logging
 import os
 import re
 import socket
@@ -25,16 +24,12 @@ from registry.releases.restarts import Ending, note_ending
 from serving.cluster.failures.endings import log_end, note_death
 from serving.cluster.failures.error_log import ErrorLog
 from serving.cluster.failures.output_log import log_of
-from serving.cluster.host_environments import own_environments, publish
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaState
-from serving.cluster.queues import REMOVE_ENVIRONMENT
 from serving.cluster.replica.reports import Reports
 from serving.cluster.replica.worker_signals import fork_server, lifeline, slot
 from serving.container.child.child_process import WHILE_LOADING
 from serving.container.child.link import EX_SOFTWARE
-
-logger = logging.getLogger(__name__)
 
 
 @shared_task(name="serving.cluster.tasks.serve_replica")
@@ -84,15 +79,6 @@ def serve_replica(replica_id: str, _version_id: int) -> None:
         slot=slot(),
         reports=Reports(record, errors=ErrorLog(redis_client()), log=log),
     ).run()
-
-
-@shared_task(name=REMOVE_ENVIRONMENT)
-def remove_environment(digest: str) -> None:
-    """Remove an environment from this host, unless a process runs in it."""
-    environments = own_environments()
-    if not environments.remove(digest):
-        logger.warning("not removed environment=%s: a process runs in it", digest[:12])
-    publish(redis_client(), environments)
 
 
 @task_failure.connect

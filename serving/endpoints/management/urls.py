@@ -3,16 +3,11 @@
 from registry.api.views.management_view import APPLICATION, VERSION, both
 from serving.endpoints.management.application_schema import ApplicationSchemaView
 from serving.endpoints.management.diagnosis import ReplicaLogView, VersionErrorsView, VersionLogView
-from serving.endpoints.management.environment_views import (
-    EnvironmentLogView,
-    EnvironmentsView,
-    EnvironmentView,
-)
+from serving.endpoints.management.environment_views import EnvironmentLogView, EnvironmentsView
 from serving.endpoints.management.replica_views import ReplicasView
 
 urlpatterns = [
     *both("environments/", view=EnvironmentsView, name="api-environments"),
-    *both("environments/<str:digest>/", view=EnvironmentView, name="api-environment"),
     *both("environments/<str:digest>/log/", view=EnvironmentLogView, name="api-environment-log"),
     *both(f"{APPLICATION}/schema/", view=ApplicationSchemaView, name="api-application-schema"),
     *both("replicas/", view=ReplicasView, name="api-replicas"),

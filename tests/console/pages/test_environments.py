@@ -1,11 +1,10 @@
-"""The environments that hosts keep: listed over REST and in the console, counted, removed."""
+"""The environments that hosts keep: listed over REST and in the console, counted."""
 
 import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 import redis
 from django.test import Client
@@ -16,12 +15,11 @@ from registry.following.reading import version_spec
 from registry.models import Model, ModelVersion
 from serving.cluster.host_environments import (
     COUNTS_KEY,
-    HOSTS_KEY,
     LOG_KEY,
-    HostEnvironments,
     own_environments,
     publish,
 )
+from serving.container.failures.container_errors import EnvironmentFailed
 from serving.environments.spec import environment_of
 from serving.environments.store import Environments
 from tests.console.people import staff
@@ -77,11 +75,11 @@ def test_they_are_listed_with_what_they_hold_and_for_whom(
     owner: Client, digest: str, version: ModelVersion
 ) -> None:
     (row,) = owner.get(f"{API}/").json()
-    assert (row["digest"], row["versions"], row["needed"]) == (digest, ["svm:1"], True)
+    assert (row["digest"], row["versions"]) == (digest, ["svm:1"])
     assert row["requirements"] == ["toaster"]
     assert "toaster==1.5" in row["packages"]
     (host,) = row["hosts"]
-    assert (host["state"], host["error"]) == ("built", "")
+    assert host["error"] == ""
     assert host["bytes"] > 0
 
 
@@ -91,89 +89,24 @@ def test_what_its_build_said_can_be_read(owner: Client, digest: str) -> None:
     assert owner.get(f"{API}/nowhere/log").status_code == 404
 
 
-def test_one_that_nothing_needs_is_removed(owner: Client, digest: str) -> None:
-    folder = own_environments().root / digest
-    assert folder.is_dir()
-    assert owner.delete(f"{API}/{digest}").status_code == 202
-    assert not folder.exists()
-    assert owner.get(f"{API}/").json() == []
-    assert owner.delete(f"{API}/{digest}").status_code == 404
-
-
-def test_one_of_before_this_host_booted_is_removed(
-    owner: Client, digest: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The last report of a host holds, however often the host has booted since."""
-    monkeypatch.setattr(
-        "serving.endpoints.management.environment_views.host_id", lambda: "of this boot"
-    )
-    assert owner.delete(f"{API}/{digest}").status_code == 202
-    assert not (own_environments().root / digest).exists()
-    assert owner.get(f"{API}/").json() == []
-
-
-def test_a_host_that_is_down_is_named(
-    owner: Client, digest: str, server_redis: redis.Redis
-) -> None:
-    said = HostEnvironments(host="app2", at=0.0, environments=[*own_environments().kept()])
-    server_redis.hset(HOSTS_KEY, "app2", msgspec.json.encode(said).decode())
-    refused = owner.delete(f"{API}/{digest}")
-    assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
-    assert refused.json()["error"].startswith("Down, and keeps it: app2;")
-    (row,) = owner.get(f"{API}/").json()
-    assert [host["host"] for host in row["hosts"]] == ["app2"]
-    assert owner.delete(f"{API}/{digest}").status_code == 503
-    (entry,) = owner.get("/api/v1/audit/").json()
-    assert entry["changes"]["hosts"] == [[socket.gethostname()], None]
-
-
-def test_one_that_a_version_needs_stays(owner: Client, digest: str, version: ModelVersion) -> None:
-    refused = owner.delete(f"{API}/{digest}")
-    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
-    assert refused.json()["error"] == "This environment is needed by svm:1."
-    assert (own_environments().root / digest).is_dir()
-
-
-def test_one_that_a_process_runs_in_stays(owner: Client, digest: str, tmp_path: Path) -> None:
-    held = Environments(tmp_path / "environments", rules=offline(tmp_path)).prepare(
-        needs("toaster")
-    )
-    refused = owner.delete(f"{API}/{digest}")
-    assert refused.json()["error"] == "A process still runs in this environment."
-    held.release()
-    assert owner.delete(f"{API}/{digest}").status_code == 202
-
-
-def test_the_console_lists_them_and_removes_one(owner: Client, digest: str) -> None:
+def test_the_console_lists_them(owner: Client, digest: str, version: ModelVersion) -> None:
     page = owner.get(PAGE).content.decode()
     assert "toaster==1.5" in page
-    assert 'data-testid="remove"' in page
-    page = owner.post(PAGE, {"digest": digest}, follow=True).content.decode()
-    assert "The environment is removed." in page
-    assert "No host keeps one" in page
-
-
-def test_the_console_says_how_much_a_host_keeps_and_cleans_it(
-    owner: Client, digest: str, version: ModelVersion
-) -> None:
-    page = owner.get(PAGE).content.decode()
-    assert f"{socket.gethostname()} keeps " in page
-    assert 'data-testid="clean"' not in page
-    Model.objects.update(live_version=None)
-    assert 'data-testid="clean"' in owner.get(PAGE).content.decode()
-    page = owner.post(PAGE, follow=True).content.decode()
-    assert "No host keeps one" in page
-    assert not (own_environments().root / digest).exists()
-
-
-def test_the_console_offers_no_removal_of_what_is_needed(
-    owner: Client, digest: str, version: ModelVersion
-) -> None:
-    page = owner.get(PAGE).content.decode()
     assert "For svm:1" in page
-    assert 'data-testid="remove"' not in page
-    page = owner.post(PAGE, {"digest": digest}, follow=True).content.decode()
-    assert "This environment is needed by svm:1." in page
+    assert f"{socket.gethostname()}: " in page
+
+
+def test_a_failed_build_is_listed_while_a_version_is_there_that_wants_it(
+    owner: Client, version: ModelVersion, server_redis: redis.Redis, tmp_path: Path
+) -> None:
+    with pytest.raises(EnvironmentFailed):
+        Environments(tmp_path / "environments", rules=offline(tmp_path)).prepare(needs("toaster"))
+    publish(server_redis, own_environments())
+    (row,) = owner.get(f"{API}/").json()
+    assert "could not be built" in row["hosts"][0]["error"]
+    Model.objects.update(live_version=None)
+    version.delete()
+    assert owner.get(f"{API}/").json() == []
 
 
 def test_a_version_s_page_says_which_it_runs_in(
@@ -187,12 +120,10 @@ def test_a_version_s_page_says_which_it_runs_in(
     assert "the stack&#x27;s own" in owner.get(address).content.decode()
 
 
-def test_staff_without_the_permission_see_and_remove_nothing(digest: str) -> None:
+def test_staff_without_the_permission_see_nothing(digest: str) -> None:
     client = staff()
     assert client.get(PAGE).status_code == 403
-    assert client.post(PAGE, {"digest": digest}).status_code == 403
     assert client.get(f"{API}/").status_code == 403
-    assert (own_environments().root / digest).is_dir()
 
 
 async def test_they_are_counted_for_prometheus(redis_socket: str, digest: str) -> None:

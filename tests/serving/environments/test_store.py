@@ -69,7 +69,7 @@ def test_two_versions_of_one_package_lie_side_by_side(
     kept = {kept.made_of.requirements: kept.made_of for kept in environments.kept()}
     made_of = kept["toaster==1.5",]
     assert "toaster==1.5" in made_of.packages
-    assert made_of.bytes > 0 < made_of.seconds
+    assert made_of.bytes > 0
 
 
 def test_what_it_holds_can_be_run_by_the_user_of_a_model(

@@ -59,7 +59,6 @@ ENDPOINTS = [
     Endpoint("GET", "models/ocr/releases/{release}"),
     Endpoint("GET", "replicas/"),
     Endpoint("GET", "environments/"),
-    Endpoint("DELETE", "environments/nowhere"),
     Endpoint("GET", "environments/nowhere/log"),
     Endpoint("POST", "declarations/check", {"steps": []}),
     Endpoint("GET", f"uploads/{DIGEST}"),

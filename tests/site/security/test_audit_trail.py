@@ -23,11 +23,9 @@ from tests.site.security.test_rights import BY, Caller, key, path_of, registry, 
 
 __all__ = ["registry"]
 
-# What-if and judgements change nothing, an environment is a host's copy of what a version still
-# says, and what came in pieces is nothing yet.
+# What-if and judgements change nothing, and what came in pieces is nothing yet.
 NOTHING_WRITTEN = (
     "applications/letters/what-if",
-    "environments/nowhere",
     *ONLY_READ,
     *OWN,
 )

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[4]
-NAMES = {"serve_replica", "check_version", "remove_environment"}
+NAMES = {"serve_replica", "check_version"}
 LOOK = """
 import sys
 
