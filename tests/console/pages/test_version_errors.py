@@ -1,12 +1,10 @@
-"""Errors of a version and output of its replicas: REST, console and commands."""
+"""Errors of a version and output of its replicas: REST and console."""
 
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django.fixtures import Settings
 
@@ -101,17 +99,3 @@ def test_redis_away_is_said(owner: Client, version: ModelVersion, settings: Sett
         assert owner.get(f"{API}/errors").status_code == 503
         page = owner.get(f"/admin/versions/{version.pk}/errors/").content.decode()
     assert "which is away" in page
-
-
-def test_commands_show_both(version: ModelVersion) -> None:
-    out = StringIO()
-    call_command("errors", "svm", stdout=out)
-    assert out.getvalue().startswith("svm:2  serve  3 times, last 1970-01-01 00:16:40 UTC\n")
-    assert "line 3, in <module>\nValueError" in out.getvalue()
-
-    out = StringIO()
-    call_command("logs", "svm", "2", "--lines", "1", stdout=out)
-    assert out.getvalue() == "<i>slow</i>\n"
-
-    with pytest.raises(CommandError, match="No such replica of svm:2"):
-        call_command("logs", "svm", "2", "--replica", "other")
