@@ -115,8 +115,8 @@ def artifacts_can_be_kept() -> Findings:
     except (ImproperlyConfigured, TypeError) as error:  # an option that it doesn't take
         yield Error(
             f"The storage of artifacts can't be used: {error}",
-            hint="See docs/how-to/operations.md, or unset CLIPPER_S3_BUCKET and "
-            "CLIPPER_ARTIFACTS_BACKEND to keep them in a folder.",
+            hint="See docs/how-to/operations.md, or unset CLIPPER_ARTIFACTS_BACKEND and "
+            "CLIPPER_ARTIFACTS_OPTIONS to keep them in a folder.",
             id="clipper.E006",
         )
 
