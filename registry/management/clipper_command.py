@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-from argparse import _ArgumentGroup as ArgumentGroup
-from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, models
+from django.db import DatabaseError
 
 from core.errors import ClipperError
 from registry.models import Model, ModelVersion, Release
-from registry.models.settable_columns import help_of, values_of
 from registry.releases.progress import what_it_waits_for
 
 
@@ -80,35 +77,6 @@ def add_waiting(parser: CommandParser) -> None:
     parser.add_argument(
         "--timeout", type=float, default=180.0, metavar="S", help="how long to wait (180 s)"
     )
-
-
-def add_columns(parser: ArgumentGroup, model: type[models.Model], *, names: Iterable[str]) -> None:
-    """Add an option for each column; None if it isn't given."""
-    for name in names:
-        column: Any = model._meta.get_field(name)
-        option = f"--{name.replace('_', '-')}"
-        if isinstance(column, models.BooleanField):
-            parser.add_argument(option, action="store_true", help=_help_of(column))
-        else:
-            kind, metavar = next(
-                (kind, metavar) for of, kind, metavar in KINDS if isinstance(column, of)
-            )
-            parser.add_argument(option, type=kind, metavar=metavar, help=_help_of(column))
-
-
-KINDS: Sequence[tuple[type[models.Field[Any, Any]], Callable[[str], Any], str]] = (
-    (models.IntegerField, int, "N"),
-    (models.FloatField, float, "X"),
-    (models.Field, str, "TEXT"),
-)
-
-
-def _help_of(column: Any) -> str:
-    text = help_of(column, empty="Left out") or str(column.verbose_name)
-    text += f" {', '.join(values_of(column))}" if values_of(column) else ""
-    usual = column.default if isinstance(column.default, str | int) else ""
-    shown = f"{text} (default: {usual})" if text and usual not in ("", False) else text
-    return shown.replace("%", "%%")
 
 
 def named_model(name: str) -> Model:

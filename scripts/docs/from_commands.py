@@ -8,7 +8,6 @@ from django.core.management import get_commands, load_command_class
 from django.core.management.commands.migrate import Command as Migrate
 
 from clipper_client.cli.main import make_parser
-from registry import services
 from scripts.docs.from_code import LAYERS
 from scripts.docs.markdown_tables import code, table
 from scripts.docs.root_pages import ROOT
@@ -18,9 +17,6 @@ COMMON = frozenset(
     {"--help", "--version", "--verbosity", "--settings", "--pythonpath", "--traceback"}
     | {"--no-color", "--force-color", "--skip-checks"}
 )
-# Fields of a version, which the page of endpoints describes.
-UPLOADED = {*services.versions.UPLOADED, *services.versions.CONFIGURABLE} - {"runtime"}
-UPLOAD = "endpoints.md#models-versions-and-releases"
 TARGET = re.compile(r"^([a-z-]+):.*## (.+)$", re.MULTILINE)
 
 
@@ -73,12 +69,7 @@ def _command(name: str) -> str:
         return f"### `{name}`\n\n{parser.description} It takes the arguments of Django's.\n"
     actions = parser._actions  # noqa: SLF001  # as above
     taken = [action for action in actions if not COMMON & set(action.option_strings)]
-    fields = [action for action in taken if action.dest in UPLOADED and action.option_strings]
-    described = _listed(action for action in taken if action not in fields)
-    if fields:
-        options = ", ".join(code(action.option_strings[0]) for action in fields)
-        described += f"- {options}: as the fields of an [upload]({UPLOAD})\n"
-    return f"### `{name}`\n\n{parser.description}\n\n{described}"
+    return f"### `{name}`\n\n{parser.description}\n\n{_listed(taken)}"
 
 
 def _listed(actions: Iterable[argparse.Action]) -> str:

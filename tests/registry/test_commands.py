@@ -70,7 +70,7 @@ def _before(method: Any, first: Any) -> Any:
     "line",
     [
         "deploy tree 1",
-        "deploy svm 2 --artifact /nowhere",
+        "deploy svm 3",
         "rollback svm --to 9",
         "scale svm 2",
         "scale svm 999 --of 1",
@@ -103,24 +103,6 @@ def test_scale_sets_the_bounds_of_autoscaling_and_lifts_them(db: None, v1: Model
     assert run("scale", "svm", "7", "--fixed", "--of", "1") == "svm:1 is to have 7 replicas.\n"
     v1.refresh_from_db()
     assert (v1.replicas, v1.replica_bounds) == (7, None)
-
-
-def test_deploy_registers_a_model_and_a_version_that_runs_as_it_is_told(
-    db: None, tmp_path: Path
-) -> None:
-    file = tmp_path / "model.skops"
-    file.write_bytes(b"a model")
-    how = "--batching static --max-batch-size 32 --batch-wait-ms 2.5 --min-replicas 2"
-    limits = "--max-replicas 3 --memory-limit-mb 512 --threads 2 --load-timeout-s 300"
-    new = ["--artifact", str(file), "--input-type", "doubles"]
-    run("deploy", "tree", "a", *new, *how.split(), *limits.split())
-    version = ModelVersion.objects.get()
-    assert (str(version), version.runtime, version.size) == ("tree:a", "sklearn", 7)
-    assert Release.objects.get().state == "pending"
-    assert (version.batching, version.max_batch_size, version.batch_wait_ms) == ("static", 32, 2.5)
-    assert (version.replicas, version.replica_bounds) == (2, (2, 3))
-    assert (version.memory_limit_mb, version.threads) == (512, 2)
-    assert version.load_timeout_s == 300
 
 
 def test_status_shows_a_crash_loop(svm: Model, v1: ModelVersion, server_redis: redis.Redis) -> None:

@@ -1,6 +1,5 @@
 """On PostgreSQL everything that is kept works as it does on SQLite."""
 
-import json
 import re
 from pathlib import Path
 
@@ -69,13 +68,7 @@ def test_versions_are_deployed_and_of_many_rollbacks_at_once_one_counts(
     postgresql: MigratedServer, tmp_path: Path
 ) -> None:
     url = postgresql.new_database("rollbacks")
-    commands = [["makemigrations", "--check", "--dry-run"]]
-    for version in ("1", "2"):
-        artifact = tmp_path / f"predictor-{version}.py"
-        artifact.write_text(f"VERSION = {version}")
-        upload = ["--artifact", str(artifact), "--runtime", "python", "--input-type", "json"]
-        commands += [["deploy", "echo", version, *upload], ["status"]]
-    done = manage.run("-c", COMMANDS, json.dumps(commands), var=tmp_path, DATABASE_URL=url)
+    done = manage.run("-c", COMMANDS, var=tmp_path, DATABASE_URL=url)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("is pending") == 2
     assert "echo:1" in done.stdout
@@ -87,12 +80,21 @@ def test_versions_are_deployed_and_of_many_rollbacks_at_once_one_counts(
 
 # One after the other as `manage.py` runs them, and Django set up once.
 COMMANDS = """
-import json, sys
+import io
 import django
 django.setup()
 from django.core.management import call_command
-for command in json.loads(sys.argv[1]):
-    call_command(*command)
+from registry import services
+call_command("makemigrations", "--check", "--dry-run")
+by = services.Actor.of_command("test")
+echo = services.create_model(name="echo", input_type="json", by=by)
+for version in ("1", "2"):
+    artifact = io.BytesIO(f"VERSION = {version}".encode())
+    services.create_version(
+        model=echo, version=version, runtime="python", artifact=artifact, by=by
+    )
+    call_command("deploy", "echo", version)
+    call_command("status")
 """
 
 # Two versions go live one after the other, then ten threads roll back at once.

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.management import get_commands, load_command_class
 from drf_spectacular.generators import SchemaGenerator
 
 from console.admin.forms.application_form import ApplicationForm
@@ -44,13 +43,6 @@ def _one_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(POLICIES, NEW, Toaster)
 
 
-def help_of(command: str) -> str:
-    parser = load_command_class(get_commands()[command], command).create_parser(
-        "manage.py", command
-    )
-    return parser.format_help()
-
-
 def said_in_schema(body: str, field: str) -> str:
     generator: Any = SchemaGenerator
     schema = generator().get_schema(request=None, public=True)
@@ -72,7 +64,6 @@ def combined(how: str) -> object:
 
 
 PLACES: dict[str, Callable[[], str]] = {
-    "runtime: help of deploy": lambda: help_of("deploy"),
     "runtime: schema": lambda: said_in_schema("NewVersion", "runtime"),
     "runtime: form of an upload": lambda: offered(UploadForm, "runtime"),
     "runtime: refusal of an upload": lambda: refusal(lambda: check_runtime("none")),

@@ -1,12 +1,10 @@
 """Versions whose model lives behind HTTP: what is registered, and what is kept from everybody."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.core.management import call_command
 from django.db import connection
 from pytest_django.fixtures import Settings
 
@@ -183,18 +181,6 @@ def test_a_file_is_no_remote_version(manager: Api, svm: Model) -> None:
             by=BY,
             allow_pickle=True,
         )
-
-
-def test_a_command_registers_one_and_reads_its_secret_from_a_file(
-    db: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "secret"
-    file.write_text(f"{SECRET}\n")
-    options = ["--url", URL, "--protocol", "open-inference", "--input-type", "doubles"]
-    call_command("deploy", "iris", "1", *options, "--secret-file", str(file), "--replicas", "2")
-    version = ModelVersion.objects.get(model__name="iris")
-    assert (version.runtime, version.replicas, unseal(version.secret)) == ("remote", 2, SECRET)
-    assert SECRET not in "".join(capsys.readouterr())
 
 
 def test_only_a_remote_version_has_a_secret(manager: Api, svm: Model, v1: ModelVersion) -> None:
