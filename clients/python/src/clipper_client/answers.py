@@ -147,7 +147,6 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int = 0
     in_flight: int = 0
     queries: int = 0
-    restarts: int = 0
     last_error: str | None = None
 
 
