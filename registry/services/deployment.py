@@ -116,15 +116,12 @@ def note_progress(*, release: Release, progress: str) -> None:
 
 
 def note_check(*, release: Release, check: VersionCheck) -> None:
-    """Keep a check's output and report with a release, with `warnings` and `agreement`."""
+    """Keep a check's output and report with a release, with `warnings`."""
     release.output = check.output
     if check.state == VersionCheck.State.PASSED:
         report = check.report
         slow = _too_slow_for(release, latency=report.get("latency", ()))
         release.report = report | {"warnings": [*_unanswered(report), *slow]}
-        agreement = _agreement(release, samples=report.get("samples", ()))
-        if agreement is not None:
-            release.report["agreement"] = agreement
     release.save(update_fields=["output", "report"])
 
 
@@ -154,19 +151,6 @@ def _too_slow_for(release: Release, *, latency: Sequence[Mapping[str, Any]]) -> 
         f"{application}, {application.slo.latency_ms:g} ms."
         for application in asking.select_related("slo").distinct().order_by("name")
     ]
-
-
-def _agreement(
-    release: Release, *, samples: Sequence[Mapping[str, Any]]
-) -> dict[str, int | str] | None:
-    """Count samples that the live version was asked too, and equal outputs."""
-    live = Release.objects.filter(model=release.model_id).live().first()
-    if live is None:
-        return None
-    known = {sample["input"]: sample.get("output") for sample in live.report.get("samples", ())}
-    both = [sample for sample in samples if sample["input"] in known]
-    same = sum(sample.get("output") == known[sample["input"]] for sample in both)
-    return {"with": live.arm, "samples": len(both), "same": same} if both else None
 
 
 @registry_write

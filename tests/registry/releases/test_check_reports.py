@@ -54,10 +54,3 @@ def test_a_version_that_answered_nothing_goes_live_with_a_warning(
     assert (release.state, len(release.report["warnings"])) == (Release.State.LIVE, 1)
     kept = {"inputs": 2, "answered": 1, "same": 1, "with": "svm:5"}
     assert checked(add_version("6"), report | {"kept": kept}).report["warnings"] == []
-
-
-def test_what_the_live_version_was_asked_too_is_compared(add_version: AddVersion) -> None:
-    assert "agreement" not in checked(add_version("5"), took(1)).report
-    other = {"samples": [SAMPLE | {"output": "3"}, {"input": "[2]", "output": "4"}]}
-    release = checked(add_version("6"), other)
-    assert release.report["agreement"] == {"with": "svm:5", "samples": 1, "same": 0}
