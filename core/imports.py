@@ -1,7 +1,6 @@
 """Imports that take less memory and time."""
 
 import gc
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,19 +18,3 @@ def uncollected() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-@contextmanager
-def left_out(*names: str) -> Iterator[None]:
-    """Hide these optional dependencies from what the block imports.
-
-    Modules that are loaded already stay; code that needs a hidden one later gets it.
-    """
-    missing = [name for name in names if name not in sys.modules]
-    for name in missing:
-        sys.modules[name] = None  # type: ignore[assignment]  # which importing takes for missing
-    try:
-        yield
-    finally:
-        for name in missing:
-            del sys.modules[name]

@@ -14,16 +14,9 @@ import django
 django.setup(set_prefix=False)
 
 from django.conf import settings  # noqa: E402  (Django must be set up first)
-from django.db import connection  # noqa: E402
 
-from core.imports import left_out  # noqa: E402
-
-# The REST framework imports them where they are installed: for its tests, and for fields that only
-# PostgreSQL has. That is 12 MiB, of 107.
-UNUSED = ("requests", "jinja2", *(("psycopg",) if connection.vendor == "sqlite" else ()))
-with left_out(*UNUSED):
-    # The first page would otherwise wait for all of them to be imported.
-    from clipper_site import urls  # noqa: F401
+# The first page would otherwise wait for all of them to be imported.
+from clipper_site import urls  # noqa: E402, F401
 from clipper_site.asgi.held_database import held_open  # noqa: E402
 from clipper_site.asgi.web_process import new_limits, with_fresh_connection  # noqa: E402
 from clipper_site.uploads.admission import UploadHandlingASGIHandler, clear_remnants  # noqa: E402

@@ -55,8 +55,6 @@ def test_a_console_process_has_its_pages_at_hand() -> None:
         "console.admin",
         "console.live.picture",
     } <= loaded
-    # What others would make of these nobody asks for; the tests' database is SQLite.
-    assert not {"requests", "jinja2", "psycopg"} & loaded
     # Where nobody signs in no password is hashed.
     assert "argon2" not in loaded
     # What replicas are made of is the workers' to load.
