@@ -9,6 +9,7 @@ import os
 import secrets
 import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from core.version import VERSION
@@ -69,7 +70,7 @@ def main() -> None:
 
         call_command("migrate", verbosity=0)
         fill()
-        with sqlite3.connect(database) as connection:
+        with closing(sqlite3.connect(database)) as connection:
             dump = "\n".join(connection.iterdump())
     path = FOLDER / f"{VERSION}.sql.gz"
     path.write_bytes(gzip.compress(dump.encode(), mtime=0))

@@ -7,6 +7,7 @@ import secrets
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ print(json.dumps({
 @pytest.mark.parametrize("dump", DUMPS, ids=lambda path: path.name)
 def test_the_data_of_a_release_is_opened(dump: Path, tmp_path: Path) -> None:
     database = tmp_path / "clipper.sqlite3"
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         connection.executescript(gzip.decompress(dump.read_bytes()).decode())
     environment = {
         "DJANGO_SETTINGS_MODULE": "clipper_site.settings",
