@@ -254,7 +254,7 @@ async def test_a_batch_under_way_is_known_and_noted_only_where_it_takes_too_long
     slot.hold(a_charge())
     async with serving(predictor, at=address) as server:
         web = await Web.dial(server.address)
-        assert predictor.busy_for == 0.0
+        await until(lambda: predictor.busy_for == 0.0)
         asked = asyncio.create_task(web.ask(row(SLEEP, 3.0)))
         await until(lambda: predictor.busy_for > 0.0)
         watch_over(predictor, slot=slot, at_most_s=LIMIT_S)

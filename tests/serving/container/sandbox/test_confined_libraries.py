@@ -78,7 +78,7 @@ def threads():
     os.nice(1)
     resource.setrlimit(resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE))
     resource.prlimit(os.getpid(), resource.RLIMIT_NOFILE)
-    os.setpriority(os.PRIO_PROCESS, os.getpid(), 2)
+    os.setpriority(os.PRIO_PROCESS, os.getpid(), os.nice(0) + 1)
     return kept
 
 
