@@ -152,10 +152,10 @@ def server_of(stack: Stack) -> Server:
     return Server(url=stack.url, key=key)
 
 
-def environments_of(row: Row, server: Server) -> list[float]:
-    """Return the build times of the environments of versions."""
+def environments_of(row: Row, server: Server) -> list[str]:
+    """Return the digest of the environment of each version that has one."""
     return [
-        each["hosts"][0]["seconds"]
+        each["digest"]
         for each in _asked(server, "GET", "environments/").json()
         for version in each["versions"]
         if version.startswith(f"{row.name}:")
