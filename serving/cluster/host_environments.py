@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import redis
@@ -27,11 +27,16 @@ from serving.environments.rules import Rules
 from serving.environments.spec import environment_of
 from serving.environments.store import Environments, HeldEnvironment, KeptEnvironment
 
+if TYPE_CHECKING:
+    import redis.asyncio
+
 # By a host's name: what it keeps. It doesn't expire: one that is down for a while still has them.
 HOSTS_KEY = "clipper:environments"
+COUNTS_KEY = "clipper:environment-counts"
 LOG_KEY = "clipper:environment-log:"
 # The progress of a build begins like this.
 BUILDING = "building its environment"
+BUILDS, FAILURES, MILLISECONDS = "builds", "failures", "milliseconds"
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +83,7 @@ def prepare(
     spec = environment_of(version)
     if spec is None:
         return None
-    environments = own_environments()
+    environments, started = own_environments(), time.monotonic()
     was_built = environments.is_built(spec)
 
     def tell(progress: str) -> None:
@@ -88,12 +93,14 @@ def prepare(
         environment = environments.prepare(spec, keep=_needed_now, afresh=afresh, meanwhile=tell)
     except EnvironmentFailed as error:
         if not error.remembered:
-            _publish_build(environments, digest=spec.digest)
+            _publish_build(environments, digest=spec.digest, counts={FAILURES: 1})
         raise
     except OSError as error:
         raise EnvironmentFailed(f"its environment can't be kept on this host: {error}") from error
     if environment.built:
-        _publish_build(environments, digest=environment.folder.name)
+        took = round((time.monotonic() - started) * 1000)
+        digest = environment.folder.name
+        _publish_build(environments, digest=digest, counts={BUILDS: 1, MILLISECONDS: took})
     elif not was_built:  # it is that of other requirements, too
         with suppress(redis.RedisError):
             publish(redis_client(), environments)
@@ -136,8 +143,22 @@ def publish(client: redis.Redis, environments: Environments) -> None:
 def read_hosts(client: redis.Redis) -> list[HostEnvironments]:
     """Return the environments of each host, in the order of their names."""
     found = cast("dict[bytes, bytes]", client.hgetall(HOSTS_KEY))
-    hosts = understood(found.values(), decoder=_decoder, what="environments of a host")
-    return sorted(hosts, key=lambda said: said.host)
+    return sorted(_understood(found.values()), key=lambda said: said.host)
+
+
+async def read_numbers_async(client: redis.asyncio.Redis) -> dict[str, float]:
+    """Return the counts of all hosts, by the names of the metrics."""
+    counts = cast("dict[bytes, bytes]", await client.hgetall(COUNTS_KEY))
+    said = cast("dict[bytes, bytes]", await client.hgetall(HOSTS_KEY))
+    numbers = {name.decode(): float(count) for name, count in counts.items()}
+    there = [
+        kept for host in _understood(said.values()) for kept in host.environments if not kept.error
+    ]
+    return numbers | {
+        "seconds": numbers.pop(MILLISECONDS, 0.0) / 1000,
+        "kept": len(there),
+        "bytes": sum(kept.made_of.bytes for kept in there),
+    }
 
 
 def read_log(client: redis.Redis, digest: str) -> str:
@@ -146,9 +167,18 @@ def read_log(client: redis.Redis, digest: str) -> str:
     return "" if text is None else text.decode(errors="replace")
 
 
-def _publish_build(environments: Environments, *, digest: str) -> None:
-    """Publish the log of a build, if Redis is there."""
+def _understood(texts: Iterable[bytes]) -> Iterator[HostEnvironments]:
+    return understood(texts, decoder=_decoder, what="environments of a host")
+
+
+def _publish_build(environments: Environments, *, digest: str, counts: dict[str, int]) -> None:
+    """Publish the counts and the log of a build, if Redis is there."""
     client = redis_client()
+    log = environments.log_of(digest)[-32_768:]
     with suppress(redis.RedisError, OSError):
-        client.set(LOG_KEY + digest, environments.log_of(digest)[-32_768:], ex=30 * 86_400)
+        with client.pipeline() as pipe:
+            for name, more in counts.items():
+                pipe.hincrby(COUNTS_KEY, name, more)
+            pipe.set(LOG_KEY + digest, log, ex=30 * 86_400)
+            pipe.execute()
         publish(client, environments)

@@ -56,6 +56,13 @@ OF_LOOP = {
     "read": ("clipper_registry_read_seconds", "Time of a reading of the registry, in a thread"),
     "apply": ("clipper_registry_apply_seconds", "Time of following a reading, on the event loop"),
 }
+OF_ENVIRONMENTS: dict[str, tuple[Kind, str, str]] = {
+    "builds": (COUNTER, "clipper_environment_builds", "Environments built for versions"),
+    "failures": (COUNTER, "clipper_environment_failures", "Environments that could not be built"),
+    "seconds": (COUNTER, "clipper_environment_build_seconds", "Time that building them took"),
+    "kept": (GAUGE, "clipper_environments_kept", "Environments that hosts keep"),
+    "bytes": (GAUGE, "clipper_environments_bytes", "Bytes that they take"),
+}
 OF_MASTERS = {
     "starts": ("clipper_web_processes_started", "Web processes that their master started"),
     "unready": ("clipper_web_processes_never_ready", "Web processes that didn't get ready"),
@@ -78,18 +85,20 @@ def exposition(
     *,
     control_age_s: float | None = None,
     restarts: Mapping[str, Restarts] = NONE,
+    environments: Mapping[str, float] = NONE,
+    checks: Mapping[str, int] = NONE,
     health: Alarms = NONE,
     masters: Mapping[str, MasterCounts] = NONE,
 ) -> bytes:
     """Render the documents, and what the cluster has counted, in Prometheus' text format.
 
     `control_age_s` is the age of the control worker's last round, None if none is known. `restarts`
-    are by version, `health` by application, `masters` by kind.
+    are by version, `checks` by how they ended, `health` by application, `masters` by kind.
     """
     documents = list(documents)
     families = _Families(
-        _of_cluster(control_age_s, restarts, health),
-        _of_masters(masters),
+        _of_cluster(control_age_s, restarts, checks, health),
+        _of_hosts(environments, masters),
         _of_processes(documents),
         _of_shown([Shown.of(document) for document in documents]),
     )
@@ -106,6 +115,7 @@ def _family(kind: Kind, name: str, text: str, labels: list[str], samples: Sample
 def _of_cluster(
     control_age_s: float | None,
     restarts: Mapping[str, Restarts],
+    checks: Mapping[str, int],
     health: Alarms,
 ) -> Iterator[Metric]:
     yield GAUGE(
@@ -125,6 +135,13 @@ def _of_cluster(
         ),
     )
     yield _family(
+        COUNTER,
+        "clipper_checks",
+        "Versions that were tried out, by how that ended",
+        ["outcome"],
+        (([outcome], checks.get(outcome, 0)) for outcome in ("passed", "failed")),
+    )
+    yield _family(
         GAUGE,
         "clipper_application_health_alarm",
         "1 if a check of an experiment's health raises an alarm, else 0",
@@ -137,7 +154,11 @@ def _of_cluster(
     )
 
 
-def _of_masters(masters: Mapping[str, MasterCounts]) -> Iterator[Metric]:
+def _of_hosts(
+    environments: Mapping[str, float], masters: Mapping[str, MasterCounts]
+) -> Iterator[Metric]:
+    for key, (kind, name, text) in OF_ENVIRONMENTS.items():
+        yield kind(name, text, value=environments.get(key, 0.0))
     for key, (name, text) in OF_MASTERS.items():
         samples = (([of], counts.get(key, 0)) for of, counts in masters.items())
         yield _family(COUNTER, name, text, ["kind"], samples)

@@ -11,11 +11,13 @@ from core.redis.expiring_keys import understood
 
 if TYPE_CHECKING:
     import redis
+    import redis.asyncio
 
 COUNT_KEY = "clipper:host-failures:"
 BACKOFF_KEY = "clipper:backoff:"
 PROBATION_KEY = "clipper:probation:"
 FORGOTTEN_AFTER_S = 600
+CHECKS_KEY = "clipper:check-counts"
 
 
 class HostFailures(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,3 +151,14 @@ def failure_texts(client: redis.Redis, version_ids: Iterable[int]) -> dict[int, 
         for version_id, by_host in found.items()
         if by_host
     }
+
+
+def count_check(client: redis.Redis, *, passed: bool) -> None:
+    """Count a check that has ended on any host; raises redis.RedisError."""
+    client.hincrby(CHECKS_KEY, "passed" if passed else "failed", 1)
+
+
+async def read_checks_async(client: redis.asyncio.Redis) -> dict[str, int]:
+    """Return how many checks have passed, and failed."""
+    counts = cast("dict[bytes, bytes]", await client.hgetall(CHECKS_KEY))
+    return {outcome: int(counts.get(outcome.encode(), 0)) for outcome in ("passed", "failed")}

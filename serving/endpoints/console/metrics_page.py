@@ -11,6 +11,8 @@ from registry.releases.control import read_control_async
 from registry.releases.restarts import read_restarts_async
 from selection.store.health_alarms import read_alarms_async
 from selection.store.redis_keys import redis_needed
+from serving.cluster.failures.failure_counts import read_checks_async
+from serving.cluster.host_environments import read_numbers_async
 from serving.http.asgi import Endpoint, Receive, Scope, Send, endpoint, require_method, send_body
 from serving.metrics.exposition import exposition
 from serving.metrics.published import CONSOLES, read_published_async
@@ -61,12 +63,16 @@ class MetricsPage:
             documents += await read_published_async(client, among=CONSOLES)
             control = await read_control_async(client)
             restarts = await read_restarts_async(client, arms)
+            environments = await read_numbers_async(client)
+            checks = await read_checks_async(client)
             health = await read_alarms_async(client)
         return await asyncio.to_thread(
             exposition,
             documents,
             control_age_s=control.age_s,
             restarts={arms[version_id]: of for version_id, of in restarts.items()},
+            environments=environments,
+            checks=checks,
             health=health,
             masters=await asyncio.to_thread(self._runtime.spec.read_masters),
         )

@@ -1,4 +1,4 @@
-"""The environments that hosts keep: listed over REST and in the console."""
+"""The environments that hosts keep: listed over REST and in the console, counted."""
 
 import shutil
 import socket
@@ -14,6 +14,7 @@ from pytest_django.fixtures import Settings
 from registry.following.reading import version_spec
 from registry.models import Model, ModelVersion
 from serving.cluster.host_environments import (
+    COUNTS_KEY,
     LOG_KEY,
     own_environments,
     publish,
@@ -123,3 +124,20 @@ def test_staff_without_the_permission_see_nothing(digest: str) -> None:
     client = staff()
     assert client.get(PAGE).status_code == 403
     assert client.get(f"{API}/").status_code == 403
+
+
+async def test_they_are_counted_for_prometheus(redis_socket: str, digest: str) -> None:
+    from redis.asyncio import Redis
+
+    from serving.cluster.host_environments import read_numbers_async
+    from serving.metrics.exposition import exposition
+
+    async with Redis(unix_socket_path=redis_socket) as client:
+        await client.hset(COUNTS_KEY, mapping={"builds": 3, "failures": 2, "milliseconds": 4500})
+        numbers = await read_numbers_async(client)
+    text = exposition([], environments=numbers).decode()
+    assert "clipper_environment_builds_total 3.0" in text
+    assert "clipper_environment_failures_total 2.0" in text
+    assert "clipper_environment_build_seconds_total 4.5" in text
+    assert "clipper_environments_kept 1.0" in text
+    assert f"clipper_environments_bytes {float(numbers['bytes'])}" in text

@@ -36,6 +36,7 @@ from serving.cluster.control.checks.version_trial import (
 )
 from serving.cluster.failures.endings import REASON_CHARACTERS
 from serving.cluster.failures.error_log import ErrorLog, Phase
+from serving.cluster.failures.failure_counts import count_check
 from serving.cluster.host_environments import needs_build, own_environments, prepare
 from serving.cluster.remote_versions import secret_fields
 from serving.cluster.replica.worker_signals import lifeline
@@ -102,6 +103,7 @@ def _check(check: VersionCheck) -> None:
         output=trial.output,
         report=kept.describe(trial.report),
     )
+    count_check(redis_client(), passed=True)
     logger.info("check passed version=%s", check.version)
 
 
@@ -109,6 +111,7 @@ def _fail(check: VersionCheck, *, reason: str, output: str = "") -> None:
     """Fail a check; its reason may be a model's own words."""
     reason = safe_text(reason, most=REASON_CHARACTERS)
     services.fail_check(check=check, error=reason, output=output)
+    count_check(redis_client(), passed=False)
     logger.warning("check failed version=%s: %s", check.version, reason)
 
 
