@@ -19,7 +19,7 @@ from django.test import Client
 from clipper_site.asgi.held_database import held_open
 from registry import services
 from registry.databases import database_error
-from registry.models import Model
+from registry.models import ApiKey, Model
 from registry.services import Actor
 from tests.site import manage
 from tests.site.postgresql_server import postgresql_server
@@ -167,6 +167,19 @@ def test_over_rest_it_is_the_one_error_shape(disk: SmallDisk, browser: Client) -
 
     disk.free()
     assert add().status_code == 201
+
+
+def test_a_new_key_is_shown_though_the_next_page_could_not_show_it(browser: Client) -> None:
+    browser.force_login(User.objects.create_superuser("ann"))
+
+    with no_room_for_sessions():
+        page = browser.post("/admin/registry/apikey/add/", {"name": "ci", "can_predict": "on"})
+
+    assert page.status_code == 200
+    key = ApiKey.objects.get()
+    assert key.prefix in page.content.decode()
+    assert 'href="/admin/registry/apikey/' in page.content.decode()
+    assert browser.get("/admin/").status_code == 200
 
 
 def test_a_session_that_is_begun_and_cannot_be_kept_signs_nobody_in(browser: Client) -> None:
