@@ -120,7 +120,7 @@ class Engine:
         """Ask these versions about `input` (JSON text); outcomes arrive from index `first` on."""
         now = self.clock()
         digest = digest_of(input) if options.cached else None
-        index = first - 1
+        index, since = first - 1, now - options.max_age
         for target in targets:
             index += 1
             pool = self._pools.get(target.version.id)
@@ -130,7 +130,7 @@ class Engine:
             key = None
             if digest is not None:
                 key = target.key_prefix + digest
-                cached = self.cache.get(key, since=now - options.max_age)
+                cached = self.cache.get(key, since=since)
                 if cached is not None:
                     pool.stats.hits += 1
                     if gather.traces is not None:
