@@ -117,6 +117,7 @@ class ApplicationSpec:
     lateness_price: float = 0.0
     cost_price: float = 0.0
     cascade_below: float | None = None
+    holdout_share: float = 0.0
     context_ttl_s: int = 90 * 86_400
     max_contexts: int = 100_000
     keep_outputs_s: int = 3600

@@ -44,7 +44,12 @@ class Feedback(models.Model):
         default=list, blank=True, help_text="Contexts that were forgotten to make room for its own."
     )
     forced = models.BooleanField(
-        default=False, help_text="The caller chose the version: the weights were not moved."
+        default=False,
+        help_text="The caller chose the version, or the key is held out: "
+        "the weights were not moved.",
+    )
+    held_out = models.BooleanField(
+        default=False, help_text="The routes' weights chose the version, not the policy."
     )
 
     class Meta:

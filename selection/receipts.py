@@ -40,6 +40,8 @@ class Spent(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One prediction; its feedback moves nothing if it was `forced`: the caller chose the version.
 
+    So it is if its key was `held_out` of the policy.
+
     `stored`: outputs are in Redis under the nonce. `excused` are arms whose missing answer is known
     already, or their time was cut short. `window_s` is the feedback window then, `spent` what
     asking each of the `arms` took, if their application sets a price on that.
@@ -57,6 +59,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     window_s: int = 0
     key: str = ""
     spent: tuple[Spent, ...] = ()
+    held_out: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,7 @@ FIELDSETS: Fieldsets = (
                 "policy_params",
                 ("combine", "confidence_threshold"),
                 "cascade_below",
+                "holdout_share",
             )
         },
     ),

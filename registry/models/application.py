@@ -102,6 +102,12 @@ class Application(models.Model):
         help_text="Where the one model asked is less sure of its best class, or answers null, the "
         "dearest other one is asked as well. Empty: never.",
     )
+    holdout_share = models.FloatField(
+        default=0.0,
+        validators=[validate_finite, *between(0.0, 0.5)],
+        help_text="Share of keys, or of contexts without one, that are answered by the routes' "
+        "weights whatever the policy does. What the policy gains is measured against them.",
+    )
     public = models.BooleanField(default=False, help_text="Predict and feedback need no key.")
     allowed_origins = models.CharField(
         max_length=1000,

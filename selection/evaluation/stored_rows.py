@@ -77,6 +77,7 @@ def _feedback(application: Application, wanted: ExportSpan) -> Page:
                 "features": row["features"],
                 "metrics": row["metrics"],
                 "forced": row["forced"],
+                "held_out": row["held_out"],
             }
 
     return _page(Feedback.objects.filter(application=application), wanted, shaped=shaped)
@@ -145,7 +146,7 @@ def _in_order(rows: QuerySet[Feedback], wanted: ExportSpan) -> QuerySet[Feedback
         )
     in_order: QuerySet[Feedback, Any] = rows.order_by("received_at", "id").values(
         *("id", "nonce", "issued_at", "received_at", "kind", "context", "key", "label", "reward"),
-        *("arms", "routed", "features", "metrics", "forced"),
+        *("arms", "routed", "features", "metrics", "forced", "held_out"),
     )
     return in_order
 
@@ -227,7 +228,7 @@ KINDS = {
         columns=(
             *_COLUMNS,
             *("key", "source", "version", "propensity", "output", "label", "reward", "loss"),
-            *("routed", "features", "metrics", "forced"),
+            *("routed", "features", "metrics", "forced", "held_out"),
         ),
         page=_feedback,
     ),

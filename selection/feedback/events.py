@@ -97,6 +97,7 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     features: tuple[float, ...] = ()
     key: Annotated[str, Meta(max_length=MAX_CHARACTERS)] = ""
     metrics: dict[str, float] = {}
+    held_out: bool = False
 
     def __post_init__(self) -> None:
         if (self.label is None) == (self.reward is None):

@@ -25,12 +25,16 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Choice(NamedTuple):
-    """Arms that a query asks, by the policy unless its caller `forced` the choice."""
+    """Arms that a query asks, by the policy unless its caller `forced` the choice.
+
+    `held_out`: by the routes' weights; feedback doesn't move the policy.
+    """
 
     targets: Mapping[str, Target]
     selection: Selection
     prepared: Prepared
     forced: bool
+    held_out: bool = False
 
     def is_connected(self, engine: Engine) -> bool:
         """Return whether any of the arms has a replica."""

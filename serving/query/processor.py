@@ -5,6 +5,7 @@ from time import monotonic
 
 from core.errors import InvalidInput
 from core.specs import ApplicationSpec, VersionSpec
+from selection.policies.arithmetic.assignment import is_held_out
 from selection.policies.arithmetic.features import Features
 from serving.engine.gather import Gather
 from serving.engine.outcome import Status
@@ -109,16 +110,24 @@ class QueryProcessor:
         features: tuple[float, ...],
     ) -> Choice:
         store = self.resources.store
-        prepared = store.peek(application, context=context, arms=arms.weights)
+        prepared = arms.held_out
+        held_out = prepared is not None and is_held_out(
+            key or context, application_id=application.id, share=application.holdout_share
+        )
+        if prepared is None or not held_out:
+            prepared = store.peek(application, context=context, arms=arms.weights)
+        elif factors := store.reliability(application).factors:
+            prepared = prepared.reweighted(factors)
         uniform = random()  # noqa: S311
-        kept = key or (context if context and store.policy(application).sticky else "")
+        sticky = held_out or (context and store.policy(application).sticky)
+        kept = key or (context if sticky else "")
         if kept:
             kept = f"{application.id}:{kept}"
             selection = prepared.assigned(kept, uniform=uniform, features=features)
         else:
             selection = prepared.select(uniform, features)
         store.count_queries(application, context=context, arms=selection.arms)
-        return Choice(arms.targets, selection, prepared, False)
+        return Choice(arms.targets, selection, prepared, False, held_out)
 
     async def answers_of_all_arms(
         self, application: ApplicationSpec, input: bytes

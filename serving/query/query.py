@@ -364,7 +364,7 @@ class Query:
                     map(outputs.get, selection.arms),
                 )
             ),
-            forced=self.choice.forced,
+            forced=self.choice.forced or self.choice.held_out,
             stored=not inline,
             features=self.features,
             excused=excused,
@@ -373,6 +373,7 @@ class Query:
             spent=self._spent(selection.arms)
             if application.lateness_price or application.cost_price
             else (),
+            held_out=self.choice.held_out,
         )
         token = self._resources.signer.sign(receipt)
         if application.default_reward is not None and selection.arms and not self.choice.forced:

@@ -20,6 +20,7 @@ from core.specs import (
     weights_of,
 )
 from registry.following.row_changes import RowChange, changed, differences
+from selection.policies import Prepared, make_policy
 from serving.engine.engine import Target
 from serving.engine.gather import CallOptions
 from serving.query.budget import seconds_to_answer
@@ -35,11 +36,16 @@ class Arms:
     targets: Mapping[str, Target] = field(default_factory=lambda: MappingProxyType({}))
     options: CallOptions
     within_s: float
+    # The choice for keys that are held out of the application's policy.
+    held_out: Prepared | None = None
 
     @classmethod
     def of(cls, application: ApplicationSpec, *, found: list[Arm]) -> Arms:
+        weights = MappingProxyType(weights_of(found))
+        holds_out = application.holdout_share > 0.0 and weights
         return cls(
-            weights=MappingProxyType(weights_of(found)),
+            weights=weights,
+            held_out=make_policy("static", {}).prepare({}, weights) if holds_out else None,
             targets=MappingProxyType({arm.version.arm: Target.of(arm.version) for arm in found}),
             options=CallOptions(
                 tenant=application.id,

@@ -30,6 +30,7 @@ OF_AN_APPLICATION: dict[str, Any] = {
     "default_output": 7,
     "confidence_threshold": 0.5,
     "cascade_below": 0.75,
+    "holdout_share": 0.1,
     "public": True,
     "allowed_origins": "https://shop.example",
     "feedback_window_s": 60,

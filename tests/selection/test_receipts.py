@@ -34,6 +34,7 @@ receipts = st.builds(
     context=st.text(max_size=30),
     arms=st.lists(arm_records, max_size=6).map(tuple),
     forced=st.booleans(),
+    held_out=st.booleans(),
     stored=st.booleans(),
 )
 

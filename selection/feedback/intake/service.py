@@ -271,6 +271,7 @@ class FeedbackService:
                 features=receipt.features,
                 key=receipt.key,
                 metrics=item.metrics,
+                held_out=receipt.held_out,
             ),
         )
 

@@ -19,6 +19,11 @@ def owner_of(key: str, shares: Mapping[str, float], *, routes: Mapping[str, str]
     return max((arm for arm, share in shares.items() if share > 0.0), key=score)
 
 
+def is_held_out(person: str, *, application_id: int, share: float) -> bool:
+    """Return whether a person (a key or a context) is among the share held out of the policy."""
+    return bool(person) and uniform_of(f"{application_id}\0held out\0{person}") < share
+
+
 def routes_of(arms: Iterable[str]) -> dict[str, str]:
     """Return the name of each arm's route, which outlives its version: that of the model."""
     places: Counter[str] = Counter()

@@ -68,6 +68,7 @@ def test_feedback_comes_page_by_page_oldest_first(digits: Application) -> None:
         "features": [],
         "metrics": {},
         "forced": False,
+        "held_out": False,
     }
 
 
@@ -139,7 +140,7 @@ def test_json_lines_and_csv_say_the_same(digits: Application) -> None:
 
 def _typed(row: dict[str, str]) -> dict[str, Any]:
     """Return a row of CSV as the documentation says that it is read."""
-    plain = JSON_COLUMNS | {"propensity", "reward", "loss", "forced"}
+    plain = JSON_COLUMNS | {"propensity", "reward", "loss", "forced", "held_out"}
     found = {}
     for column, text in row.items():
         is_json = column in plain

@@ -104,6 +104,13 @@ async def test_feedback_on_a_chosen_version_is_kept_but_moves_nothing(
     assert event.arms[2].loss == 1.0
 
 
+async def test_feedback_on_a_key_held_out_says_so(caller: Caller, aredis: Redis) -> None:
+    await caller.send(caller.label(forced=True, held_out=True))
+    assert await aredis.hgetall(GLOBAL) == {}
+    (event,) = await events(aredis)
+    assert (event.forced, event.held_out) == (True, True)
+
+
 # --- refused --------------------------------------------------------------------------------
 
 
