@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from selection.policies.arithmetic.sums import KEEPS, LENGTHS, MEMORIES, Vector
+from selection.policies.arithmetic.reward_variance import variance_ratios
+from selection.policies.arithmetic.sums import KEEPS, LENGTHS, MEMORIES, REWARDS, Vector
 
 Array = NDArray[np.float64]
 
@@ -19,17 +20,18 @@ TINY = 1e-9
 
 
 class Belief(NamedTuple):
-    """The belief about each arm: so many labels, with these rewards in all."""
+    """The belief about each arm: so many labels, these rewards in all, their `variance_ratios`."""
 
     counts: Array
     rewards: Array
+    ratios: Array | float = 1.0
 
 
 def choose_beliefs(vectors: Sequence[Vector]) -> Belief:
-    """Return what the arms' sums tell of them now: `MEMORIES`, and `LEVELS` behind them."""
-    table = np.array(vectors, dtype=np.float64)
-    counts, rewards, worth = _memories(table[:, : MEMORIES.width])
-    levels = table[:, MEMORIES.width :]
+    """Return what the arms' sums tell of them now: `MEMORIES`, `LEVELS` and `REWARDS` of each."""
+    sums, ratios = _as_coin_flips(vectors)
+    counts, rewards, worth = _memories(sums[:, : MEMORIES.width])
+    levels = sums[:, MEMORIES.width :]
     held = _held(counts[:, :-1], rewards[:, :-1], worth=worth[:, :-1], levels=levels)
     own = rewards[:, -1] / np.maximum(counts[:, -1], TINY)
     usual = (held.rewards + 0.5) / (held.counts + 1.0)
@@ -37,16 +39,26 @@ def choose_beliefs(vectors: Sequence[Vector]) -> Belief:
     # asked, and the cost of another look ends with the next few labels.
     risen = (own > usual) & (worth[:, -1] * divergence(own, usual) > 4.0)
     return Belief(
-        np.where(risen, counts[:, -1], held.counts), np.where(risen, rewards[:, -1], held.rewards)
+        ratios * np.where(risen, counts[:, -1], held.counts),
+        ratios * np.where(risen, rewards[:, -1], held.rewards),
+        ratios,
     )
 
 
 def lengths(vectors: Sequence[Vector]) -> list[float | None]:
     """Return of each arm the labels that its memory goes back; None where it goes back to all."""
-    table = np.array(vectors, dtype=np.float64)
-    counts, rewards, worth = _memories(table[:, : MEMORIES.width])
+    sums, _ = _as_coin_flips(vectors)
+    counts, rewards, worth = _memories(sums[:, : MEMORIES.width])
     longest = longest_that_holds(counts[:, :-1], rewards[:, :-1], worth=worth[:, :-1])
     return [(None, *LENGTHS)[place] for place in longest.tolist()]
+
+
+def _as_coin_flips(vectors: Sequence[Vector]) -> tuple[Array, Array]:
+    """Return `MEMORIES` and `LEVELS` of as many coin flips as labels are worth, and the ratios."""
+    ratios = np.array(variance_ratios([vector[-REWARDS.width :] for vector in vectors]))
+    table = np.array(vectors, dtype=np.float64)[:, : -REWARDS.width]
+    table /= ratios[:, None]
+    return table, ratios
 
 
 def _memories(sums: Array) -> tuple[Array, Array, Array]:
@@ -164,12 +176,12 @@ def highest_bound(
 def upper_bounds(known: Belief, *, exploration: Array) -> Array:
     """Return a row of bounds of the arms' means for each exploration: Wilson's upper limit.
 
-    z**2 = 2 * exploration * log(1 + n / n_i), for n_i observations of the arm and n of all.
+    z**2 = 2 * exploration * ratio_i * log(1 + n / n_i), for n_i observations of the arm, n of all.
     """
     # Fewer observations count as none, with a bound of 1.
     counts = np.maximum(known.counts, 1e-6)
     means = known.rewards / counts
-    z2 = 2.0 * exploration[:, None] * np.log1p(counts.sum() / counts)
+    z2 = 2.0 * exploration[:, None] * known.ratios * np.log1p(counts.sum() / counts)
     spread = np.sqrt(z2 * (means * (1.0 - means) / counts + z2 / (4.0 * counts * counts)))
     bounds = (means + z2 / (2.0 * counts) + spread) / (1.0 + z2 / counts)
     return np.where(known.counts < 1e-6, 1.0, bounds)

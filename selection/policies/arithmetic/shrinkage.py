@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from selection.policies.arithmetic.reward_variance import variance
 from selection.policies.arithmetic.sums import (
     PAIRS,
     REWARDS,
@@ -55,7 +56,7 @@ class Everybody(NamedTuple):
 
 def strength(rewards: Statistics, pairs: Statistics) -> float:
     """Return how many observations of its own everybody's are worth to a context."""
-    within = _variance(rewards.values())
+    within = variance(rewards.values())
     # Before contexts have shown how much they differ, everybody's counts as ten observations; pairs
     # of observations outweigh that from twenty on.
     count, covariance = 20.0, 20.0 * within / (1.0 + 10.0 / COUNTED)
@@ -67,16 +68,6 @@ def strength(rewards: Statistics, pairs: Statistics) -> float:
     if between * (1.0 + 1000.0 / COUNTED) <= within:
         return 1000.0
     return max(COUNTED * (within / between - 1.0), 1.0)
-
-
-def _variance(rewards: Iterable[Vector]) -> float:
-    """Return the variance of rewards about their arm's mean; a quarter before anything is known."""
-    count, total = 1.0, 0.25
-    for seen, rewarded, squares in rewards:
-        if seen > 0.0:
-            count += seen
-            total += max(squares - rewarded * rewarded / seen, 0.0)
-    return total / count
 
 
 def shrink(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from selection.policies.arithmetic.sums import (
     LEVELS,
     MEMORIES,
+    REWARDS,
     StatisticKind,
     Statistics,
     Vector,
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 class AdaptiveUCB(Policy):
     """Ask the arm with the highest upper bound of its mean reward, at a confidence drawn by chance.
 
-    The bound is Wilson's (1927), with z**2 = 2 * u * exploration * log(1 + n / n_i): KL-UCB+
-    (Garivier and Cappé 2011) in closed form. u is drawn from 0 to 1 for each query, the same for
+    The bound is Wilson's (1927), with z**2 = 2 * u * exploration * ratio_i * log(1 + n / n_i):
+    KL-UCB+ (Garivier and Cappé 2011) in closed form, for rewards that vary less than coin flips by
+    ratio_i (`reward_variance.py`). u is drawn from 0 to 1 for each query, the same for
     all arms (RandUCB: Vaswani, Mehrabian, Durand and Kveton 2020). n_i are the labels of the
     longest memory that still holds (`MEMORIES`), or what arms that changed together tell
     (`memory_choice.py`).
@@ -44,7 +46,7 @@ class AdaptiveUCB(Policy):
 
     @property
     def statistics(self) -> tuple[StatisticKind, ...]:
-        return (MEMORIES, LEVELS)
+        return (MEMORIES, LEVELS, REWARDS)
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         # NumPy is loaded where a policy needs it: other processes do without its memory.

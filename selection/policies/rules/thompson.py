@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from selection.policies.arithmetic.reward_variance import variance_ratios
 from selection.policies.arithmetic.sums import Statistics
 from selection.policies.policy import (
     FLOOR,
@@ -23,8 +24,9 @@ LEAST_CHANCE = math.exp(LOWEST_EXPONENT)
 class Thompson(Fading):
     """Probability matching (Thompson 1933), with each arm's exact chance of being the best.
 
-    Rewards in [0, 1] count as fractions of a success: Beta(1 + successes, 1 + failures). If
-    observations fade it is discounted Thompson sampling (Raj and Kalyani 2017).
+    Rewards in [0, 1] count as fractions of a success: Beta(1 + successes, 1 + failures), of as many
+    coin flips as tell the same (`reward_variance.py`). If observations fade it is discounted
+    Thompson sampling (Raj and Kalyani 2017).
     """
 
     name: ClassVar[str] = "thompson"
@@ -32,7 +34,15 @@ class Thompson(Fading):
     floor: float = parameter(0.02, *FLOOR)
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
-        weights = likely_best(statistics)
+        ratios = variance_ratios(tuple(statistics.values()))
+        weights = likely_best(
+            {
+                arm: (count / ratio, rewards / ratio)
+                for (arm, (count, rewards, _)), ratio in zip(
+                    statistics.items(), ratios, strict=True
+                )
+            }
+        )
         return Prepared.draw_one(
             weights=weights, probabilities=add_floor(weights, floor=self.floor)
         )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from selection.policies.arithmetic.reward_variance import variance_ratios
 from selection.policies.arithmetic.sums import Statistics
 from selection.policies.newcomers import NEWCOMERS, favour_highest, new_among
 from selection.policies.policy import FLOOR, Fading, Prepared, add_floor, parameter, trust
@@ -12,11 +13,11 @@ from selection.policies.policy import FLOOR, Fading, Prepared, add_floor, parame
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UCB1(Fading):
-    """The highest index: mean reward + exploration * sqrt(ln(n) / n_i).
+    """The highest index: mean reward + exploration * sqrt(ratio_i * ln(n) / n_i).
 
-    With exploration sqrt(2) and nothing fading it is UCB1 (Auer, Cesa-Bianchi and Fischer 2002); if
-    counts fade it is discounted UCB (Garivier and Moulines 2011), whose 2 * sqrt(xi) is
-    `exploration`.
+    If rewards say right or wrong ratio_i is 1 (`reward_variance.py`). Then, with exploration
+    sqrt(2) and nothing fading, it is UCB1 (Auer, Cesa-Bianchi and Fischer 2002); if counts fade it
+    is discounted UCB (Garivier and Moulines 2011), whose 2 * sqrt(xi) is `exploration`.
     """
 
     name: ClassVar[str] = "ucb1"
@@ -38,9 +39,10 @@ class UCB1(Fading):
         n = math.fsum(vector[0] for vector in statistics.values())
         # Below one observation in all its logarithm would speak against what is little known.
         log_n = math.log(max(n, 1.0))
+        ratios = variance_ratios(tuple(statistics.values()))
         return {
-            arm: rewards / count + self.exploration * math.sqrt(log_n / count)
+            arm: rewards / count + self.exploration * math.sqrt(ratio * log_n / count)
             if count > 0.0
             else math.inf
-            for arm, (count, rewards, _) in statistics.items()
+            for (arm, (count, rewards, _)), ratio in zip(statistics.items(), ratios, strict=True)
         }

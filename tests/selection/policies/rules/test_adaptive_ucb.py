@@ -46,12 +46,13 @@ def drawn(luck: Random, arm: str, mean: float, *, times: int) -> list[tuple[str,
 
 
 @pytest.mark.parametrize("exploration", [0.25, 1.0, 3.0])
-def test_the_bound_is_wilsons(exploration: float) -> None:
+@pytest.mark.parametrize("ratio", [1.0, 0.1])
+def test_the_bound_is_wilsons(exploration: float, ratio: float) -> None:
     """Wilson 1927: where (p - mean)**2 = z**2 * p * (1 - p) / n."""
-    known = Belief(np.array([10.0, 40.0]), np.array([7.0, 38.0]))
+    known = Belief(np.array([10.0, 40.0]), np.array([7.0, 38.0]), np.array([ratio, ratio]))
     ((first, second),) = upper_bounds(known, exploration=np.array([exploration])).tolist()
     for bound, n, rewards in ((first, 10.0, 7.0), (second, 40.0, 38.0)):
-        z2 = 2.0 * exploration * math.log(1.0 + 50.0 / n)
+        z2 = 2.0 * exploration * ratio * math.log(1.0 + 50.0 / n)
         assert (bound - rewards / n) ** 2 == pytest.approx(z2 * bound * (1.0 - bound) / n)
         assert bound > rewards / n
 
@@ -82,7 +83,7 @@ def test_the_longest_memory_holds_until_a_shorter_one_disagrees() -> None:
 def test_without_change_nothing_is_forgotten() -> None:
     luck = Random(1)
     state = taught(drawn(luck, "a:1", 0.9, times=2000))
-    counts, rewards = choose_beliefs([sums_of(state)["a:1"]])
+    counts, rewards, _ = choose_beliefs([sums_of(state)["a:1"]])
     assert counts.tolist() == [pytest.approx(2000.0)]
     assert rewards[0] / counts[0] == pytest.approx(0.9, abs=0.02)
 
@@ -104,6 +105,31 @@ def test_and_one_that_is_mended_comes_back_by_the_few_labels_it_still_gets() -> 
     assert chances(taught(seldom, state=before))["a:1"] > 0.5
 
 
+def graded(luck: Random, arm: str, mean: float, *, times: int) -> list[tuple[str, float]]:
+    return [(arm, luck.betavariate(30.0 * mean, 30.0 * (1.0 - mean))) for _ in range(times)]
+
+
+def test_graded_rewards_decide_where_as_many_coin_flips_would_not() -> None:
+    luck = Random(5)
+    means = {"a:1": 0.6, "b:1": 0.5, "c:1": 0.4}
+    sure, unsure = (
+        taught([step for arm, mean in means.items() for step in kind(luck, arm, mean, times=30)])
+        for kind in (graded, drawn)
+    )
+    assert chances(sure)["a:1"] > 0.95
+    assert chances(unsure)["a:1"] < 0.8
+
+
+def test_and_show_a_small_fall_that_as_many_coin_flips_would_not() -> None:
+    luck = Random(6)
+    counts = [
+        choose_beliefs([sums_of(taught(steps))["a:1"]]).counts[0]
+        for kind in (graded, drawn)
+        for steps in [[*kind(luck, "a:1", 0.7, times=300), *kind(luck, "a:1", 0.55, times=30)]]
+    ]
+    assert counts[0] < 100.0 < 300.0 < counts[1]
+
+
 def fallen(*, others_too: bool) -> State:
     """Arms were asked in turn; then the best was never right any more, and another is tried."""
     luck, means = Random(4), {"a:1": 1.0, "b:1": 0.8, "c:1": 0.7}
@@ -116,7 +142,7 @@ def before_levels(state: State) -> State:
 
 
 def mean_of_last(state: State) -> float:
-    counts, rewards = choose_beliefs(list(sums_of(state).values()))
+    counts, rewards, _ = choose_beliefs(list(sums_of(state).values()))
     return float(rewards[-1] / counts[-1])
 
 

@@ -8,9 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from selection.policies import make_policy
+from selection.policies.arithmetic.reward_variance import variance_ratios
 
 ARMS = dict.fromkeys(("a:1", "b:1", "c:1"), 1.0)
-KNOWN = {"a:1": (12.0, 9.5, 9.0), "b:1": (3.0, 2.5, 2.25), "c:1": (40.0, 26.0, 24.0)}
+KNOWN = {"a:1": (12.0, 9.5, 9.5), "b:1": (3.0, 2.5, 2.5), "c:1": (40.0, 26.0, 26.0)}
 thompson = make_policy("thompson", {"floor": 0.0})
 
 
@@ -35,6 +36,18 @@ def test_rewards_count_as_fractions_of_a_success() -> None:
     )
     chances = thompson.prepare(KNOWN, ARMS).probabilities
     assert list(chances.values()) == pytest.approx(shares_of_wins(draws), abs=0.002)
+
+
+def test_graded_rewards_count_as_the_coin_flips_that_tell_as_much() -> None:
+    graded = {arm: (n, right, right - 0.2 * n) for arm, (n, right, _) in KNOWN.items()}
+    ratios = variance_ratios(tuple(graded.values()))
+    assert max(ratios) < 0.6
+    worth = {
+        arm: (n / ratio, right / ratio, right / ratio)
+        for (arm, (n, right, _)), ratio in zip(KNOWN.items(), ratios, strict=True)
+    }
+    chances, expected = (thompson.prepare(known, ARMS).probabilities for known in (graded, worth))
+    assert chances == pytest.approx(expected)
 
 
 def test_what_rounding_leaves_below_nothing_does_no_harm() -> None:
