@@ -7,11 +7,16 @@ from typing import Any
 from console.templatetags.console import ago
 from console.words import formats
 from registry.models import Application
-from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN
+from selection.evaluation.health.finding import ALARM, GOOD, NOT_APPLICABLE, UNKNOWN
 from selection.evaluation.health.health_checks import CHECKS
 from selection.evaluation.health.watching import health_of
 
-WORDS = {GOOD: "Good", ALARM: "Alarm", UNKNOWN: "Can't say"}
+WORDS = {
+    GOOD: "Good",
+    ALARM: "Alarm",
+    UNKNOWN: "Can't say",
+    NOT_APPLICABLE: "Not here",
+}
 
 
 def health_shown(application: Application) -> dict[str, Any]:
@@ -28,6 +33,7 @@ def _row(check: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "check": check["check"],
         "state": check["state"],
+        "hidden": check["state"] == NOT_APPLICABLE,
         "text": {
             "state": WORDS[check["state"]],
             "title": CHECKS[check["check"]].title,

@@ -263,6 +263,7 @@
     for (const check of picture.health) {
       const row = page.querySelector(`[data-list=health] > [data-key="${check.check}"]`);
       row.dataset.state = check.state;
+      row.hidden = check.hidden;
       write(row, check.text);
     }
     page.querySelector("[data-unhealthy]").hidden = !picture.unhealthy;

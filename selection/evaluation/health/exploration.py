@@ -1,4 +1,8 @@
-"""Check that each arm gets the share of calls that the policy keeps for it."""
+"""Check that each arm gets the share of calls that the policy keeps for it.
+
+Calls of few people who are kept with an arm may all go to others by chance. So an arm lacks calls
+only if the chances that it had, look by look, come to as few.
+"""
 
 from collections.abc import Mapping
 
@@ -10,22 +14,21 @@ from selection.policies.policy import normalise
 
 
 class Exploration(msgspec.Struct):
-    """Calls by arm, of which old ones fade."""
+    """Calls by arm, and those that its chances come to, of which old ones fade."""
 
     calls: dict[str, float] = {}
+    due: dict[str, float] = {}
 
-    def look(self, calls: Mapping[str, int]) -> None:
-        # After so many further calls a call counts half.
-        keep = 0.5 ** (sum(calls.values()) / 10_000)
-        self.calls = {
-            arm: self.calls.get(arm, 0.0) * keep + calls.get(arm, 0)
-            for arm in {**self.calls, **calls}
-        }
+    def look(self, calls: Mapping[str, int], *, chances: Mapping[str, float]) -> None:
+        total = sum(calls.values())
+        # After so many further calls a call counts half. Sums of before have no chances with them.
+        keep = 0.5 ** (total / 10_000) if self.due else 0.0
+        self.calls = _faded(self.calls, keep=keep, calls=calls)
+        due = {arm: total * chance for arm, chance in chances.items()}
+        self.due = _faded(self.due, keep=keep, calls=due)
 
     def finding(self, policy: Policy, *, weights: Mapping[str, float]) -> Finding:
         """Judge the arms of `weights`; what goes to others, since removed, has no part in it."""
-        if len(weights) < 2:
-            return Finding(UNKNOWN, None, "There is one arm: nothing to explore")
         total = sum(self.calls.get(arm, 0.0) for arm in weights)
         kept = kept_for(policy, weights=weights)
         collapsed = [arm for arm in weights if self._has_collapsed(arm, total=total, kept=kept)]
@@ -44,7 +47,8 @@ class Exploration(msgspec.Struct):
         )
 
     def _has_collapsed(self, arm: str, *, total: float, kept: Mapping[str, float | None]) -> bool:
-        share, calls = kept[arm], self.calls.get(arm, 0.0)
+        share = kept[arm]
+        calls = max(self.calls.get(arm, 0.0), self.due.get(arm, 0.0))
         if share is None:
             return False
         if share == 0.0:
@@ -63,6 +67,12 @@ def kept_for(policy: Policy, *, weights: Mapping[str, float]) -> dict[str, float
     if not policy.learns:
         return {arm: share or None for arm, share in normalise(weights).items()}
     return dict.fromkeys(weights, float(getattr(policy, "floor", 0.0)) / len(weights))
+
+
+def _faded(
+    known: Mapping[str, float], *, keep: float, calls: Mapping[str, float]
+) -> dict[str, float]:
+    return {arm: known.get(arm, 0.0) * keep + calls.get(arm, 0) for arm in {**known, **calls}}
 
 
 def _share_words(share: float | None) -> str:

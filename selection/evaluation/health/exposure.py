@@ -4,7 +4,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding
+from selection.evaluation.health.finding import ALARM, GOOD, Finding, not_applicable
 
 # In place of the arm of a key that several were asked in.
 SEVERAL = ""
@@ -35,7 +35,7 @@ class Exposure(msgspec.Struct):
     def finding(self, *, may_move: bool) -> Finding:
         """Judge what came so far; where chances move, a few keys `may_move` with them."""
         if not self.arms:
-            return Finding(UNKNOWN, None, "No label yet of a key that is to be kept")
+            return not_applicable("No label yet of a query that names a key")
         several = sum(arm == SEVERAL for arm in self.arms.values())
         share = several / len(self.arms)
         counts = f"{several:,} of {len(self.arms):,} keys have labels of more than one arm"

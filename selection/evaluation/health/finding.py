@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-State = Literal["good", "alarm", "unknown"]
+State = Literal["good", "alarm", "unknown", "not_applicable"]
 GOOD: State = "good"
 ALARM: State = "alarm"
 UNKNOWN: State = "unknown"
+# The check is about something that this application doesn't have, such as a second arm.
+NOT_APPLICABLE: State = "not_applicable"
 
 
 class Finding(NamedTuple):
@@ -15,6 +17,10 @@ class Finding(NamedTuple):
     state: State
     value: float | None
     reason: str
+
+
+def not_applicable(reason: str) -> Finding:
+    return Finding(NOT_APPLICABLE, None, reason)
 
 
 class Label(NamedTuple):

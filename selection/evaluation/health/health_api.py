@@ -10,11 +10,11 @@ from rest_framework.response import Response
 from registry.api.permissions import Permissions
 from registry.api.serializers import ErrorBody
 from registry.api.views.management_view import ManagementView, find_application
-from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN
+from selection.evaluation.health.finding import ALARM, GOOD, NOT_APPLICABLE, UNKNOWN
 from selection.evaluation.health.health_checks import CHECKS
 from selection.evaluation.health.watching import health_of
 
-STATES = f"{GOOD}, {ALARM} or {UNKNOWN}."
+STATES = f"{GOOD}, {ALARM} or {UNKNOWN}; of a check also {NOT_APPLICABLE}."
 
 
 class HealthCheckOut(serializers.Serializer[Any]):

@@ -8,7 +8,7 @@ import msgspec
 from selection.evaluation.health.delay import Delay
 from selection.evaluation.health.exploration import Exploration
 from selection.evaluation.health.exposure import Exposure
-from selection.evaluation.health.finding import UNKNOWN, Finding, Label
+from selection.evaluation.health.finding import Finding, Label, not_applicable
 from selection.evaluation.health.guardrails import Guardrails
 from selection.evaluation.health.mismatch import Mismatch
 from selection.evaluation.health.silence import Silence
@@ -32,13 +32,30 @@ CHECKS = {
 
 
 class ExperimentSpec(NamedTuple):
-    """A policy, and arms with their routes' weights, since a time; `silence_counts` as a reward."""
+    """A policy, and arms with their routes' weights, since a time; `silence_counts` as a reward.
+
+    `chances` are those of each arm to be asked now.
+    """
 
     policy: Policy
     weights: Mapping[str, float]
+    chances: Mapping[str, float]
     since: float
     window_s: float
     silence_counts: bool
+
+    @property
+    def draws(self) -> bool:
+        """True if a query asks one of several arms, drawn by chance."""
+        return len(self.weights) > 1 and sum(self.chances.values()) < 1.0 + 1e-6
+
+
+class Counted(NamedTuple):
+    """Counts since the last look: calls by arm and their latency, and what web processes count."""
+
+    calls: Mapping[str, Sequence[int]] = {}
+    latency: Mapping[str, Sequence[int]] = {}
+    too_late: int = 0
 
 
 class HealthChecks(msgspec.Struct):
@@ -57,24 +74,19 @@ class HealthChecks(msgspec.Struct):
         self.guardrails = Guardrails()
 
     def look(
-        self,
-        labels: Sequence[Label],
-        *,
-        calls: Mapping[str, Sequence[int]],
-        latency: Mapping[str, Sequence[int]],
-        too_late: int,
-        experiment: ExperimentSpec,
+        self, labels: Sequence[Label], counted: Counted, *, experiment: ExperimentSpec, now: float
     ) -> None:
         """Take what happened since the last look, in the order in which it came."""
-        asked = {arm: counts[0] for arm, counts in calls.items()}
+        asked = {arm: counts[0] for arm, counts in counted.calls.items()}
         for label in labels:
             self._take(label, experiment=experiment)
+        self.mismatch.look(now=now, window_s=experiment.window_s)
         self.silence.look(
-            calls=sum(asked.values()), labels_at=[label.received_at for label in labels]
+            calls=sum(asked.values()), labels_at=[label.received_at for label in labels], now=now
         )
-        self.exploration.look(asked)
-        self.guardrails.look(calls, latency=latency)
-        self.delay.look(too_late=too_late)
+        self.exploration.look(asked, chances=experiment.chances)
+        self.guardrails.look(counted.calls, latency=counted.latency)
+        self.delay.look(too_late=counted.too_late)
 
     def _take(self, label: Label, *, experiment: ExperimentSpec) -> None:
         if label.awaited:
@@ -86,22 +98,31 @@ class HealthChecks(msgspec.Struct):
         # One draw decided for all queries of whom is kept with an arm: it counts once.
         is_draw = not kept or self.exposure.note(kept, arm=label.arm)
         if is_draw and label.propensity < 1.0:
-            self.mismatch.note(label.arm, propensity=label.propensity)
+            self.mismatch.wait(
+                label.arm,
+                propensity=label.propensity,
+                issued_at=label.issued_at,
+                window_s=experiment.window_s,
+            )
 
     def findings(self, *, experiment: ExperimentSpec, now: float) -> dict[str, Finding]:
         """Return how each of `CHECKS` stands."""
         policy, weights = experiment.policy, experiment.weights
+        mismatch = exposure = exploration = _ONE_WAY
+        if experiment.draws:
+            mismatch = self.mismatch.finding(tuple(weights))
+            exposure = self.exposure.finding(may_move=policy.learns)
+            exploration = self.exploration.finding(policy, weights=weights)
         return {
-            "mismatch": _SILENCE_COUNTS
-            if experiment.silence_counts
-            else self.mismatch.finding(tuple(weights)),
-            "exposure": self.exposure.finding(may_move=policy.learns),
+            "mismatch": _SILENCE_COUNTS if experiment.silence_counts else mismatch,
+            "exposure": exposure,
             "silence": self.silence.finding(now=now),
-            "exploration": self.exploration.finding(policy, weights=weights),
+            "exploration": exploration,
             "delay": self.delay.finding(window_s=experiment.window_s),
         }
 
 
-_SILENCE_COUNTS = Finding(
-    UNKNOWN, None, "No label counts as a reward here, so labels may come more often of a better arm"
+_ONE_WAY = not_applicable("Every query asks all arms there are")
+_SILENCE_COUNTS = not_applicable(
+    "No label counts as a reward here, so labels may come more often of a better arm"
 )

@@ -4,7 +4,8 @@ A label of an arm asked with chance p counts 1/p, on average one a label. A gamb
 share on an arm having more gains nothing in the long run (a test martingale: Shafer, Shen,
 Vereshchagin and Vovk 2011), and comes to 1 / alpha times their money with a chance of at most
 alpha, however often one looks (Ville 1939): a sequential test of multinomial counts (as Lindon and
-Malek 2022) by the chance of the arm asked alone, which is all that is logged.
+Malek 2022) by the chance of the arm asked alone, which is all that is logged. Queries are judged in
+the order in which they were asked, once each of them has had its whole feedback window.
 """
 
 import math
@@ -16,35 +17,58 @@ from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding
 
 # Shares that are staked: small ones find small excesses of rare arms, large ones the rest sooner.
 STAKES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4)
+# Parts of a feedback window whose queries are judged together.
+PARTS = 8
 
 
-class Mismatch(msgspec.Struct):
-    """Sums over the labels of an experiment; `gained` is the logarithm of each stake's wins by arm.
-
-    A mismatch found is looked for anew, and over after as many labels as found it have shown none.
-    """
+class Tally(msgspec.Struct):
+    """Sums over labels; `gained` is the logarithm of each stake's wins by arm."""
 
     labels: int = 0
     counts: dict[str, int] = {}
     inverse: dict[str, float] = {}
     gained: dict[str, list[float]] = {}
-    found: str = ""
-    found_after: int = 0
 
     def note(self, arm: str, *, propensity: float) -> None:
-        """Take a label of an arm that was asked by a chance below 1."""
         excess = 1.0 / propensity - 1.0
-        gained = self.gained.get(arm, [0.0] * len(STAKES))
-        self.gained[arm] = [
-            known + math.log1p(stake * excess) - math.log1p(-stake)
-            for known, stake in zip(gained, STAKES, strict=True)
-        ]
-        self.counts[arm] = self.counts.get(arm, 0) + 1
-        self.inverse[arm] = self.inverse.get(arm, 0.0) + 1.0 / propensity
-        self.labels += 1
+        gained = [math.log1p(stake * excess) - math.log1p(-stake) for stake in STAKES]
+        self.add(Tally(1, {arm: 1}, {arm: 1.0 / propensity}, {arm: gained}))
+
+    def add(self, other: "Tally") -> None:
+        self.labels += other.labels
+        for arm, gained in other.gained.items():
+            known = self.gained.get(arm, [0.0] * len(STAKES))
+            self.gained[arm] = [a + b for a, b in zip(known, gained, strict=True)]
+            self.counts[arm] = self.counts.get(arm, 0) + other.counts[arm]
+            self.inverse[arm] = self.inverse.get(arm, 0.0) + other.inverse[arm]
+
+
+class Mismatch(Tally):
+    """Sums over the labels of queries whose feedback window is over.
+
+    Labels of one arm may come later than those of another: those of younger queries are `waiting`,
+    by the eighth of a window in which the query came. A mismatch found is looked for anew, and over
+    after as many labels as found it have shown none.
+    """
+
+    found: str = ""
+    found_after: int = 0
+    waiting: dict[str, Tally] = {}
+
+    def wait(self, arm: str, *, propensity: float, issued_at: float, window_s: float) -> None:
+        """Take a label of an arm that was asked by a chance below 1, for when its time is over."""
+        part = str(math.floor(issued_at * PARTS / window_s))
+        self.waiting.setdefault(part, Tally()).note(arm, propensity=propensity)
+
+    def look(self, *, now: float, window_s: float) -> None:
+        """Count the labels of queries whose window is over."""
+        over = now * PARTS / window_s - PARTS - 1.0
+        for part in [part for part in self.waiting if int(part) <= over]:
+            self.add(self.waiting.pop(part))
 
     def finding(self, arms: Sequence[str]) -> Finding:
         """Judge what came so far. `arms` are all of the experiment, labelled or not."""
+        waiting = sum(tally.labels for tally in self.waiting.values())
         capital = _log_mean_exp([self._log_capital(arm, i) for arm in arms for i in _STAKES])
         # A sound experiment, however long it runs, is ever called mismatched with a chance of 1 %.
         if capital >= -math.log(0.01):
@@ -56,7 +80,10 @@ class Mismatch(msgspec.Struct):
         # Fewer labels than this are said to be too few, whatever they look like.
         if self.labels < 30:
             return Finding(
-                UNKNOWN, None, f"{self.labels} labels of arms drawn by chance: too few to tell"
+                UNKNOWN,
+                None,
+                f"{self.labels:,} labels of arms drawn by chance, on queries whose feedback window "
+                f"is over, are too few to tell; {waiting:,} labels wait for that",
             )
         return Finding(
             GOOD,

@@ -1,5 +1,6 @@
-"""Check that labels keep coming while queries go on."""
+"""Check that labels keep coming while queries go on, by the hour of the week."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -7,45 +8,96 @@ import msgspec
 
 from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding
 
-# With each look in which labels came, what was usual counts for so much less.
-KEEP = 0.999
+HOUR_S, DAY_S, WEEK_H = 3600.0, 86_400.0, 168
+# When an hour of the week comes round again, its earlier counts weigh this much.
+KEEP = 0.7
+
+
+def _empty_week() -> list[float]:
+    return [0.0] * WEEK_H
 
 
 class Silence(msgspec.Struct):
-    """Calls and labels so far, both fading, and the longest pauses: in calls and in seconds."""
+    """Calls and labels by hour of the week, of which old ones fade, and the longest pauses.
 
-    labels: float = 0.0
-    calls: float = 0.0
+    `missed` is how many labels the calls since the last one usually bring at these hours.
+    """
+
+    calls_by_hour: list[float] = msgspec.field(default_factory=_empty_week)
+    labels_by_hour: list[float] = msgspec.field(default_factory=_empty_week)
+    hour: int = 0
     since_last: float = 0.0
+    missed: float = 0.0
+    most_missed: float = 0.0
+    overdue: bool = False
+    first_at: float = 0.0
     last_at: float = 0.0
-    longest_calls: float = 0.0
     longest_s: float = 0.0
 
-    def look(self, *, calls: int, labels_at: Sequence[float]) -> None:
+    def look(self, *, calls: int, labels_at: Sequence[float], now: float) -> None:
         """Take what happened since the last look: calls to arms, and when labels came."""
+        hour = int(now // HOUR_S)
+        place = hour % WEEK_H
+        if hour != self.hour:
+            self.hour = hour
+            self.calls_by_hour[place] *= KEEP
+            self.labels_by_hour[place] *= KEEP
+        self.calls_by_hour[place] += calls
         self.since_last += calls
-        if not labels_at:
-            return
-        times = [self.last_at or labels_at[0], *labels_at]
+        self.missed += calls * min(self._rates(hour), default=0.0)
+        # In the first week it isn't known yet how the labels of this hour end.
+        known = self.calls_by_hour[(hour + 1) % WEEK_H] > 0.0
+        self.overdue = self.overdue or (known and self.missed > self._tolerated())
+        if labels_at:
+            self.labels_by_hour[place] += len(labels_at)
+            self._end_pause(labels_at)
+
+    def _end_pause(self, labels_at: Sequence[float]) -> None:
+        latest = max(labels_at)
+        self.first_at = self.first_at or min(labels_at)
+        times = [self.last_at or self.first_at, *labels_at]
         pause_s = max(later - earlier for earlier, later in pairwise(times))
-        self.longest_calls = max(self.since_last, self.longest_calls * KEEP)
-        self.longest_s = max(pause_s, self.longest_s * KEEP)
-        self.labels = self.labels * KEEP + len(labels_at)
-        self.calls = self.calls * KEEP + self.since_last
-        self.since_last = 0.0
-        self.last_at = max(times)
+        # In four weeks the longest pauses count half.
+        keep = 0.5 ** (max(latest - times[0], 0.0) / (28 * DAY_S))
+        # Pauses that alarm become usual little by little, if they come again and again.
+        missed = self._tolerated() / 2.0 if self.overdue else self.missed
+        self.most_missed = max(missed, self.most_missed * keep)
+        self.longest_s = max(pause_s, self.longest_s * keep)
+        self.last_at = latest
+        self.since_last = self.missed = 0.0
+        self.overdue = False
+
+    def _rates(self, hour: int) -> list[float]:
+        """Return labels per call of an hour of the week and of those beside it, if known.
+
+        The least of them is what can be relied on: offices open earlier or later, clocks change.
+        """
+        around = [place % WEEK_H for place in (hour - 1, hour, hour + 1)]
+        return [
+            self.labels_by_hour[place] / self.calls_by_hour[place]
+            for place in around
+            if self.calls_by_hour[place]
+        ]
+
+    def _tolerated(self) -> float:
+        """Return how many labels may be missed.
+
+        Of n labels by chance, the longest pause misses log(100 n) in one week of a hundred. Labels
+        that come in bursts leave longer pauses: N bursts one that is three times as long as the
+        longest of N before with a chance of 6 / N**2.
+        """
+        return max(math.log(100.0 * max(sum(self.labels_by_hour), 1.0)), 3.0 * self.most_missed)
 
     def finding(self, *, now: float) -> Finding:
         if not self.last_at:
             return Finding(UNKNOWN, None, "No label has come yet")
         pause_s = max(now - self.last_at, 0.0)
+        labels, calls = sum(self.labels_by_hour), sum(self.calls_by_hour)
         # Labels from which the usual pace is known.
-        if self.labels < 30:
+        if labels < 30.0:
             return Finding(UNKNOWN, pause_s, "Too few labels so far to know what is usual")
-        # Calls may be counted later than their labels, of which each brings one at most.
-        usual = min(self.labels / self.calls, 1.0) if self.calls else 0.0
-        missed = self.since_last * usual
-        if self._is_long(pause_s=pause_s, missed=missed):
+        missed = self.missed if self.overdue else self.since_last * labels / calls
+        if self.overdue or (missed > self._tolerated() and self._is_long(pause_s)):
             return Finding(
                 ALARM,
                 pause_s,
@@ -54,14 +106,11 @@ class Silence(msgspec.Struct):
             )
         return Finding(GOOD, pause_s, f"The last label came {duration(pause_s)} ago, as usual")
 
-    def _is_long(self, *, pause_s: float, missed: float) -> bool:
-        # Of labels by chance at a steady rate, a pause of 10 has a chance of e**-10; the longest
-        # pause seen grows with their number too: twice that is one in n after n labels.
-        return (
-            missed >= 10.0
-            and self.since_last > 2.0 * self.longest_calls
-            and pause_s > 2.0 * self.longest_s
-        )
+    def _is_long(self, pause_s: float) -> bool:
+        """Return if a pause is long whatever the hour: longer than weekends, or than a week."""
+        known_s = self.last_at - self.first_at
+        usual_s = 3 * DAY_S if known_s > 3 * DAY_S else 8 * DAY_S
+        return pause_s > max(usual_s, 2.0 * self.longest_s)
 
 
 def duration(seconds: float) -> str:

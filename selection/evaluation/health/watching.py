@@ -12,7 +12,12 @@ from registry.models import Application
 from selection.evaluation import counter_deltas
 from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding, Label
 from selection.evaluation.health.guardrails import COST, LATENESS
-from selection.evaluation.health.health_checks import CHECKS, ExperimentSpec, HealthChecks
+from selection.evaluation.health.health_checks import (
+    CHECKS,
+    Counted,
+    ExperimentSpec,
+    HealthChecks,
+)
 from selection.kinds import DEFAULT, INPUT, RECEIPT
 from selection.models import ExperimentHealth
 from selection.policies import Policy, make_policy
@@ -26,7 +31,12 @@ class Watch:
     """One look at one application: `see` each row of feedback, then `concluded`."""
 
     def __init__(
-        self, application: ApplicationSpec, *, weights: Mapping[str, float], now: datetime
+        self,
+        application: ApplicationSpec,
+        *,
+        weights: Mapping[str, float],
+        chances: Mapping[str, float],
+        now: datetime,
     ) -> None:
         self._now = now
         self._labels: list[Label] = []
@@ -41,6 +51,7 @@ class Watch:
         self._experiment = ExperimentSpec(
             policy=policy,
             weights=weights,
+            chances=chances,
             # Web processes follow a change of arms, and queries of before are answered, by then.
             since=self._row.since.timestamp() + 10.0,
             window_s=application.feedback_window_s,
@@ -70,24 +81,22 @@ class Watch:
         self,
         *,
         counts: Mapping[str, counter_deltas.Counts],
-        too_late: Mapping[str, int],
-        latency: counter_deltas.Readings,
+        readings: counter_deltas.Readings,
     ) -> ExperimentHealth:
-        """Return the row to save. `counts` are calls by arm since the last look."""
-        row = self._row
-        readings = {
-            process: {TOO_LATE: [count], **latency.get(process, {})}
-            for process, count in too_late.items()
-        }
+        """Return the row to save.
+
+        `counts` are calls by arm since the last look; `readings` have what each process has counted
+        of labels that were too late, and of the arms' latency.
+        """
+        row, now = self._row, self._now.timestamp()
         grown = counter_deltas.counted_since(row.readings, readings)
-        self._checks.look(
-            self._labels,
+        counted = Counted(
             calls=counts,
             too_late=grown.pop(TOO_LATE, [0])[0],
             latency=grown,
-            experiment=self._experiment,
         )
-        found = self._checks.findings(experiment=self._experiment, now=self._now.timestamp())
+        self._checks.look(self._labels, counted, experiment=self._experiment, now=now)
+        found = self._checks.findings(experiment=self._experiment, now=now)
         row.findings = {name: self._stored(name, finding) for name, finding in found.items()}
         means = self._checks.guardrails.means(tuple(self._experiment.weights))
         row.guardrails = [guardrail._asdict() for guardrail in means]

@@ -45,8 +45,8 @@ class ObservedApplication:
     state: Mapping[str, Any]
     readings: counter_deltas.Readings
     weights: Mapping[str, float] = field(default_factory=dict)
-    too_late: Mapping[str, int] = field(default_factory=dict)
-    latency: counter_deltas.Readings = field(default_factory=dict)
+    # What health checks read of each process beside the arms' counts.
+    health_readings: counter_deltas.Readings = field(default_factory=dict)
 
 
 def take_snapshots(
@@ -93,7 +93,8 @@ def _take(
     application, arms = observed.application, _arms(observed.state)
     counts = counter_deltas.counted_since(last.readings if last else {}, observed.readings)
     rule = answer_rule_of(application)
-    watch = Watch(application, weights=observed.weights, now=now)
+    chances = {arm: known["probability"] for arm, known in arms.items()}
+    watch = Watch(application, weights=observed.weights, chances=chances, now=now)
     known = last.last_feedback if last else _before_first(application.id, now=now)
 
     def unread() -> Iterator[LoggedQuery]:
@@ -130,7 +131,7 @@ def _take(
         ),
         last_feedback=known,
     )
-    health = watch.concluded(counts=counts, too_late=observed.too_late, latency=observed.latency)
+    health = watch.concluded(counts=counts, readings=observed.health_readings)
     return snapshot if _save(snapshot, health=health) else None
 
 

@@ -14,7 +14,7 @@ from core.redis.redis_client import redis_client
 from core.specs import registered_arms
 from registry.following.reading import build_snapshot
 from selection.evaluation.counter_deltas import Readings
-from selection.evaluation.health.watching import all_alarms
+from selection.evaluation.health.watching import TOO_LATE, all_alarms
 from selection.evaluation.monitoring.history import COUNTERS
 from selection.evaluation.monitoring.snapshots import (
     ObservedApplication,
@@ -66,8 +66,9 @@ def _snapshots() -> int:
             state=state,
             readings=readings_of(documents, application=application.name),
             weights=weights,
-            too_late=too_late_of(documents, application=application.name),
-            latency=latency_of(documents, arms=weights),
+            health_readings=health_readings_of(
+                documents, application=application.name, arms=weights
+            ),
         )
         for (application, weights), state in zip(routed, states, strict=True)
     ]
@@ -88,25 +89,37 @@ def readings_of(documents: Iterable[Mapping[str, Any]], *, application: str) -> 
     }
 
 
-def too_late_of(documents: Iterable[Mapping[str, Any]], *, application: str) -> dict[str, int]:
-    """Return how many labels each web process has refused as too old; older ones count none."""
-    return {
-        document["id"]: document["applications"][application].get("labels_too_late", 0)
-        for document in documents
-        if application in document["applications"]
-    }
+def health_readings_of(
+    documents: Iterable[Mapping[str, Any]], *, application: str, arms: Iterable[str]
+) -> Readings:
+    """Return what health checks read of each web process.
 
-
-def latency_of(documents: Iterable[Mapping[str, Any]], *, arms: Iterable[str]) -> Readings:
-    """Return of each arm how many calls waited and how many batches were sent, with their time."""
+    Of the application its counters; of each arm how many calls waited and how many batches were
+    sent, with their time.
+    """
     arms = tuple(arms)
     return {
         document["id"]: {
-            arm: [*_counted(version["queue_seconds"]), *_counted(version["batch_seconds"])]
-            for arm in arms
-            if (version := document["versions"].get(arm)) is not None
+            **_counters(document["applications"].get(application, {})),
+            **{
+                arm: [*_counted(version["queue_seconds"]), *_counted(version["batch_seconds"])]
+                for arm in arms
+                if (version := document["versions"].get(arm)) is not None
+            },
         }
         for document in documents
+    }
+
+
+def _counters(of_application: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Return its counters as the checks name them; processes of an older release lack some."""
+    names = {
+        TOO_LATE: ("labels_too_late",),
+    }
+    return {
+        reading: [of_application.get(name, 0) for name in counters]
+        for reading, counters in names.items()
+        if of_application
     }
 
 

@@ -28,7 +28,7 @@ class Observed:
         spec = application_spec(id=self.application.pk, **self.spec)
         arms = [
             {"model": arm.partition(":")[0], "version": arm.partition(":")[2], "weight": weight}
-            | {"probability": 1.0, "queries": 0, "feedback": 0}
+            | {"probability": 1.0 / len(self.weights), "queries": 0, "feedback": 0}
             | {"reward": None, "reward_interval": None}
             for arm, weight in self.weights.items()
         ]

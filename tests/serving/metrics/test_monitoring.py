@@ -18,7 +18,7 @@ from selection.store.health_alarms import KEY
 from selection.store.redis_keys import GLOBAL_CONTEXT, state_key
 from serving.cluster.control.selection_snapshots import (
     LOCK,
-    latency_of,
+    health_readings_of,
     snapshot_selection,
 )
 from serving.engine.outcome import Outcome, Status
@@ -126,8 +126,21 @@ def test_it_knows_how_long_calls_to_a_version_took() -> None:
     read = {"svm:1": Reading(stats, 0, 0), "other:1": Reading(VersionStats(), 0, 0)}
     document = metrics.document(at=0.0, now=0.0, rss_bytes=0, versions=read)
 
-    assert latency_of([document], arms=["svm:1", "knn:1"]) == {
-        "web-1": {"svm:1": [2, 4_000, 1, 20_000]}
+    found = health_readings_of([document], application="digits", arms=["svm:1", "knn:1"])
+    assert found == {"web-1": {"svm:1": [2, 4_000, 1, 20_000]}}
+
+
+def test_it_knows_what_health_checks_count_also_of_processes_that_count_less() -> None:
+    metrics = Metrics(process_id="web-1", pid=1)
+    metrics.of_application("digits").labels_too_late = 1
+    document = metrics.document(at=0.0, now=0.0, rss_bytes=0, versions={})
+    older = {"id": "web-2", "applications": {"digits": {"queries": 5}}, "versions": {}}
+
+    found = health_readings_of([document, older], application="digits", arms=())
+
+    assert found == {
+        "web-1": {"too_late": [1]},
+        "web-2": {"too_late": [0]},
     }
 
 

@@ -1,7 +1,8 @@
 """Checks of an experiment's health: what each takes for usual, and what it alarms at."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import msgspec
 import pytest
 
 from selection.evaluation.health.delay import Delay
@@ -49,63 +50,108 @@ def test_of_many_keys_a_bounded_sample_is_followed() -> None:
 
 # --- silence --------------------------------------------------------------------------------
 
-
-def spoken(silence: Silence, *, rounds: int, calls: int, labels: int, begin: float = 0.0) -> float:
-    """Let labels come evenly in rounds of ten seconds; return when they ended."""
-    for number in range(rounds):
-        at = begin + 10.0 * number
-        silence.look(calls=calls, labels_at=[at + 10.0 * (n + 1) / labels for n in range(labels)])
-    return begin + 10.0 * rounds
+HOUR, DAY = 3600, 86_400
+# A Monday.
+MONDAY = 1_767_571_200.0
 
 
-def quiet(silence: Silence, *, rounds: int, calls: int) -> None:
-    for _ in range(rounds):
-        silence.look(calls=calls, labels_at=())
+def office(at: float) -> bool:
+    """Return if offices are open: from 9 to 17 from Monday to Friday."""
+    day, hour = divmod((at - MONDAY) / HOUR, 24)
+    return day % 7 < 5 and 9 <= hour < 17
 
 
-def test_labels_that_stop_while_queries_go_on_are_missed() -> None:
+def always(at: float) -> bool:
+    return True
+
+
+def week(
+    silence: Silence,
+    *,
+    begin: float,
+    hours: float,
+    open_at: Callable[[float], bool] = office,
+    calls: int = 10,
+) -> list[float]:
+    """Look every minute; a label comes in each if `open_at`. Return when it alarmed."""
+    alarms = []
+    for minute in range(int(hours * 60)):
+        now = begin + 60.0 * (minute + 1)
+        silence.look(calls=calls, labels_at=[now - 30.0] if open_at(now - 30.0) else [], now=now)
+        if silence.finding(now=now).state == "alarm":
+            alarms.append(now)
+    return alarms
+
+
+def test_nights_and_weekends_without_labels_never_alarm() -> None:
     silence = Silence()
-    assert silence.finding(now=0.0).state == "unknown"
-    ended = spoken(silence, rounds=20, calls=50, labels=5)
-    assert silence.finding(now=ended).state == "good"
+    assert silence.finding(now=MONDAY).state == "unknown"
+    assert week(silence, begin=MONDAY + 10 * HOUR, hours=14 * 24) == []
+    assert silence.finding(now=MONDAY + 14 * DAY + 10 * HOUR).state == "good"
 
-    quiet(silence, rounds=1, calls=50)
-    assert silence.finding(now=ended + 10).state == "good"
-    quiet(silence, rounds=2, calls=50)
-    found = silence.finding(now=ended + 30)
-    assert (found.state, found.value) == ("alarm", 30.0)
-    assert found.reason.startswith("No label for 30 s, while queries went on that usually bring")
 
-    spoken(silence, rounds=1, calls=50, labels=1, begin=ended + 30)
-    assert silence.finding(now=ended + 40).state == "good"
+def test_labels_that_stop_in_office_hours_are_missed_within_the_hour() -> None:
+    silence = Silence()
+    week(silence, begin=MONDAY, hours=9 * 24 + 11)
+    stopped = MONDAY + 9 * DAY + 11 * HOUR
+
+    alarms = week(silence, begin=stopped, hours=2, open_at=lambda _: False)
+
+    assert stopped < alarms[0] < stopped + HOUR
+    found = silence.finding(now=stopped + 2 * HOUR)
+    assert found.reason.startswith("No label for 2 h, while queries went on that usually bring")
+    assert week(silence, begin=stopped + 2 * HOUR, hours=1) == []
 
 
 def test_where_queries_stop_too_nothing_is_missed() -> None:
     silence = Silence()
-    ended = spoken(silence, rounds=20, calls=50, labels=5)
-    quiet(silence, rounds=500, calls=0)
-    assert silence.finding(now=ended + 5000).state == "good"
+    week(silence, begin=MONDAY, hours=9 * 24 + 11)
+    begin = MONDAY + 9 * DAY + 11 * HOUR
+    assert week(silence, begin=begin, hours=5 * 24, open_at=lambda _: False, calls=0) == []
 
 
-def test_labels_that_always_come_together_are_not_missed_in_between() -> None:
+def test_labels_that_come_all_at_once_are_not_missed_in_between() -> None:
     silence = Silence()
-    at = 0.0
-    for _night in range(5):
-        quiet(silence, rounds=100, calls=50)
-        at = spoken(silence, rounds=1, calls=50, labels=500, begin=at + 1000)
-    quiet(silence, rounds=150, calls=50)
-    assert silence.finding(now=at + 1500).state == "good"
-    quiet(silence, rounds=100, calls=50)
-    assert silence.finding(now=at + 2500).state == "alarm"
+
+    def once_a_day(at: float) -> bool:
+        return (at - MONDAY) % DAY < HOUR
+
+    assert week(silence, begin=MONDAY, hours=10 * 24, open_at=once_a_day) == []
+    begin = MONDAY + 10 * DAY
+    alarms = week(silence, begin=begin, hours=4 * 24, open_at=lambda _: False)
+    assert begin + 2 * DAY < alarms[0] <= begin + 3 * DAY
+
+
+def test_in_the_first_week_more_than_a_weekend_is_missed() -> None:
+    silence = Silence()
+    week(silence, begin=MONDAY, hours=80, open_at=always)
+    begin = MONDAY + 80 * HOUR
+    alarms = week(silence, begin=begin, hours=80, open_at=lambda _: False)
+    assert begin + 3 * DAY <= alarms[0] < begin + 3 * DAY + HOUR
+
+
+def test_a_pause_that_alarmed_hardly_makes_the_next_one_usual() -> None:
+    silence = Silence()
+    week(silence, begin=MONDAY, hours=9 * 24 + 11)
+    begin = MONDAY + 9 * DAY + 11 * HOUR
+    week(silence, begin=begin, hours=24, open_at=lambda _: False)
+    week(silence, begin=begin + DAY, hours=24)
+    alarms = week(silence, begin=begin + 2 * DAY, hours=4, open_at=lambda _: False)
+    assert alarms[0] < begin + 2 * DAY + 3 * HOUR
 
 
 # --- exploration ----------------------------------------------------------------------------
 
 
-def explored(shares: Sequence[int], *, policy: str, **params: float) -> tuple[str, float | None]:
+def explored(
+    shares: Sequence[int], *, policy: str, chance: float | None = None, **params: float
+) -> tuple[str, float | None]:
+    """Judge calls in thousandths, the second arm having had a chance, by default its share."""
     exploration = Exploration()
+    second = shares[1] / 1000 if chance is None else chance
+    chances = dict(zip(EVEN, (1.0 - second, second), strict=True))
     for _ in range(40):
-        exploration.look(dict(zip(EVEN, shares, strict=True)))
+        exploration.look(dict(zip(EVEN, shares, strict=True)), chances=chances)
     return exploration.finding(make_policy(policy, params), weights=EVEN)[:2]
 
 
@@ -119,7 +165,6 @@ def explored(shares: Sequence[int], *, policy: str, **params: float) -> tuple[st
         ("ucb1", {"floor": 0}, (1000, 0), "alarm"),
         ("ab_split", {}, (500, 500), "good"),
         ("ab_split", {}, (900, 100), "alarm"),
-        ("exp4", {}, (500, 500), "good"),
     ],
 )
 def test_an_arm_has_collapsed_where_it_gets_much_less_than_is_kept_for_it(
@@ -130,11 +175,26 @@ def test_an_arm_has_collapsed_where_it_gets_much_less_than_is_kept_for_it(
     assert share == pytest.approx(shares[1] / 1000)
 
 
-def test_one_arm_and_few_calls_say_nothing() -> None:
+@pytest.mark.parametrize(
+    ("policy", "params", "chance"), [("ab_split", {}, 0.5), ("ucb1", {"floor": 0}, 0.01)]
+)
+def test_few_keys_that_all_fell_to_one_arm_are_chance(
+    policy: str, params: dict[str, float], chance: float
+) -> None:
+    assert explored((1000, 0), policy=policy, chance=chance, **params)[0] == "good"
+
+
+def test_sums_of_before_which_have_no_chances_are_dropped() -> None:
+    exploration = msgspec.convert({"calls": {"svm:1": 9000.0, "knn:1": 0.0}}, Exploration)
+    exploration.look({"svm:1": 100, "knn:1": 0}, chances={"svm:1": 0.5, "knn:1": 0.5})
+    assert exploration.calls == {"svm:1": 100, "knn:1": 0}
+
+
+def test_few_calls_say_nothing() -> None:
     exploration = Exploration()
-    exploration.look({"svm:1": 10})
     policy = make_policy("exp3", {})
-    assert exploration.finding(policy, weights={"svm:1": 1.0}).state == "unknown"
+    assert exploration.finding(policy, weights=EVEN).state == "unknown"
+    exploration.look({"svm:1": 10}, chances={"svm:1": 0.5, "knn:1": 0.5})
     assert exploration.finding(policy, weights=EVEN).state == "unknown"
 
 

@@ -82,3 +82,31 @@ def test_it_lasts_while_labels_still_get_lost() -> None:
     for look in range(6):
         labelled(mismatch, chances=(0.5, 0.5), kept=(1, 0.5), labels=600, seed=look)
         assert mismatch.finding(TWO).state == "alarm"
+
+
+def test_labels_count_once_the_window_of_their_query_is_over() -> None:
+    mismatch = Mismatch()
+    for second in range(1_000):
+        mismatch.wait("svm:1", propensity=0.5, issued_at=float(second), window_s=800.0)
+    mismatch.look(now=1_000.0, window_s=800.0)
+    assert (mismatch.labels, mismatch.finding(TWO).state) == (200, "alarm")
+    assert sum(tally.labels for tally in mismatch.waiting.values()) == 800
+    mismatch.look(now=2_000.0, window_s=800.0)
+    assert not mismatch.waiting
+
+
+def test_labels_that_come_later_for_one_arm_are_sound() -> None:
+    mismatch, drawn, window_s = Mismatch(), random.Random(7), 3600.0
+    due: list[tuple[float, float, str]] = []
+    for second in range(0, 6 * 3600, 5):
+        arm = drawn.choice(TWO)
+        # Half of the window, or none of it.
+        due.append((second + (1800.0 if arm == "knn:1" else 0.0), float(second), arm))
+    looked_at = 0.0
+    for received_at, issued_at, arm in sorted(due):
+        mismatch.wait(arm, propensity=0.5, issued_at=issued_at, window_s=window_s)
+        if received_at > looked_at + 60.0:
+            looked_at = received_at
+            mismatch.look(now=looked_at, window_s=window_s)
+            assert mismatch.finding(TWO).state != "alarm"
+    assert mismatch.labels > 2_000

@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from selection.evaluation.health.watching import health_of
+from selection.models import ExperimentHealth
 from tests.selection.evaluation.observed import Observed
 
 pytestmark = pytest.mark.django_db
@@ -18,12 +19,18 @@ class Watched(Observed):
 
     asked = too_late = 0
 
-    def look(self) -> None:
+    def look(self, *, hours: float = 0.0) -> None:
+        """Look at what came, that many hours later."""
+        self.now += timedelta(hours=hours)
         self.asked += 100
         self.counted = {
             "readings": {"web": {arm: [self.asked, self.asked, 0, 0] for arm in self.weights}},
-            "too_late": {"web": self.too_late},
-            "latency": {"web": {"svm:1": [self.asked, self.asked * 2_000, 10, 30_000]}},
+            "health_readings": {
+                "web": {
+                    "svm:1": [self.asked, self.asked * 2_000, 10, 30_000],
+                    "too_late": [self.too_late],
+                }
+            },
         }
         self.take()
 
@@ -47,6 +54,8 @@ def test_a_mismatch_is_told_since_when_with_its_reason(watched: Watched) -> None
     watched.label({"svm:1": 0.0}, times=100)
     watched.label({"forest:1": 0.0}, times=20)
     watched.look()
+    assert watched.check("mismatch")["reason"].endswith("120 labels wait for that")
+    watched.look(hours=2)
     began = watched.now.isoformat()
     watched.look()
 
@@ -66,6 +75,7 @@ def test_what_is_no_matter_of_chance_is_left_out(watched: Watched) -> None:
     watched.label({"svm:1": 0.0}, times=50, arms=both)
     watched.label({"svm:1": 0.0}, times=50, arms=sure)
     watched.look()
+    watched.look(hours=2)
     assert watched.check("mismatch")["reason"].startswith("0 labels of arms drawn by chance")
 
 
@@ -74,6 +84,7 @@ def test_contexts_kept_with_one_arm_count_once_and_are_exposed_by_a_second(
 ) -> None:
     watched.label({"svm:1": 0.0}, times=400, context="ann")
     watched.look()
+    watched.look(hours=2)
     assert watched.check("mismatch")["reason"].startswith("1 labels of arms")
     assert watched.check("exposure")["state"] == "good"
     for user in range(5):
@@ -91,6 +102,7 @@ def test_a_key_is_kept_whatever_the_policy_and_context(watched: Watched) -> None
         watched.label({"svm:1": 0.0}, key=f"user-{user}", context="en")
         watched.label({"forest:1": 0.0}, key=f"user-{user}", context="en")
     watched.look()
+    watched.look(hours=2)
     assert watched.check("exposure")["state"] == "alarm"
     assert watched.check("mismatch")["reason"].startswith("5 labels of arms")
 
@@ -100,13 +112,15 @@ def test_another_policy_or_arm_begins_anew_and_earlier_queries_have_no_part(
 ) -> None:
     watched.label({"svm:1": 0.0}, times=100)
     watched.look()
+    watched.look(hours=2)
     assert watched.check("mismatch")["state"] == "alarm"
     since = watched.health()["experiment_since"]
 
     watched.weights = {"svm:2": 1.0, "forest:1": 1.0}
     watched.look()
-    watched.label({"svm:1": 0.0}, times=100)
+    watched.label({"svm:1": 0.0}, times=100, issued_at=watched.now - timedelta(seconds=20))
     watched.look()
+    watched.look(hours=2)
 
     assert watched.check("mismatch")["reason"].startswith("0 labels of arms drawn by chance")
     assert watched.health()["experiment_since"] > since
@@ -126,6 +140,7 @@ def test_labelled_inputs_which_nobody_waits_for_are_not_quick_labels(watched: Wa
 def test_the_api_and_the_pages_tell_it(watched: Watched) -> None:
     watched.label({"svm:1": 0.0}, times=100)
     watched.look()
+    watched.look(hours=2)
     client = Client()
     client.force_login(User.objects.create_superuser("owner"))
 
@@ -166,3 +181,47 @@ def test_what_arms_do_beside_their_reward_is_told_with_intervals(watched: Watche
     assert health["latency, ms", "svm:1"]["mean"] == pytest.approx(5.0)
     assert health["latency, ms", "svm:1"]["low"] is None
     assert [one["metric"] for one in watched.health()["guardrails"]][-1] == "clicked"
+
+
+def states(watched: Watched) -> dict[str, str]:
+    return {check["check"]: check["state"] for check in watched.health()["checks"]}
+
+
+def test_checks_of_what_an_application_does_not_have_are_hidden(watched: Watched) -> None:
+    watched.weights = {"svm:1": 1.0}
+    watched.look()
+    client = Client()
+    client.force_login(User.objects.create_superuser("owner"))
+
+    assert {check for check, state in states(watched).items() if state == "not_applicable"} == {
+        "mismatch",
+        "exposure",
+        "exploration",
+    }
+    page = client.get("/admin/applications/digits/monitoring/").content.decode()
+    assert 'data-testid="check-mismatch" hidden>' in page
+    assert 'data-testid="check-silence">' in page
+    script = client.get("/admin/applications/digits/monitoring.json").json()
+    assert {check["check"] for check in script["health"] if not check["hidden"]} == {
+        "silence",
+        "delay",
+    }
+
+
+def test_what_an_earlier_release_remembered_is_read(watched: Watched) -> None:
+    row = ExperimentHealth.objects.get()
+    row.sums = {
+        "mismatch": {"labels": 3, "counts": {"svm:1": 3}, "inverse": {"svm:1": 6.0}}
+        | {"gained": {"svm:1": [0.1] * 6}, "found": "", "found_after": 0},
+        "exposure": {"halvings": 0, "arms": {}},
+        "silence": {"labels": 50.0, "calls": 900.0, "since_last": 4.0, "last_at": 1e9}
+        | {"longest_calls": 9.0, "longest_s": 80.0},
+        "exploration": {"calls": {"svm:1": 40.0}},
+        "delay": {"counts": [1.0] * 64, "too_late": 2.0},
+        "guardrails": {"metrics": {}, "latency": {}},
+    }
+    row.save()
+    watched.label({"svm:1": 0.0}, times=30)
+    watched.look()
+    assert watched.check("silence")["state"] == "good"
+    assert watched.check("delay")["value"] == pytest.approx(2 / 96)
