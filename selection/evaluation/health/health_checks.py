@@ -11,6 +11,7 @@ from selection.evaluation.health.exposure import Exposure
 from selection.evaluation.health.finding import Finding, Label, not_applicable
 from selection.evaluation.health.guardrails import Guardrails
 from selection.evaluation.health.mismatch import Mismatch
+from selection.evaluation.health.one_sided import OneSided
 from selection.evaluation.health.silence import Silence
 from selection.policies import Policy
 
@@ -27,6 +28,7 @@ CHECKS = {
     "exposure": Words("One arm for a key", "keys are given to several arms"),
     "silence": Words("Labels keep coming", "labels have stopped"),
     "exploration": Words("Every arm is tried", "an arm is hardly tried"),
+    "one_sided": Words("Good answers are labelled too", "nearly all labels call answers bad"),
     "delay": Words("Labels in time", "labels come too late"),
 }
 
@@ -51,11 +53,16 @@ class ExperimentSpec(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """Counts since the last look: calls by arm and their latency, and what web processes count."""
+    """Counts since the last look: calls by arm and their latency, and what web processes count.
+
+    `labelled`: labels, and the sum of their rewards.
+    """
 
     calls: Mapping[str, Sequence[int]] = {}
     latency: Mapping[str, Sequence[int]] = {}
     too_late: int = 0
+    queries: int = 0
+    labelled: Sequence[float] = (0.0, 0.0)
 
 
 class HealthChecks(msgspec.Struct):
@@ -65,12 +72,14 @@ class HealthChecks(msgspec.Struct):
     exposure: Exposure = msgspec.field(default_factory=Exposure)
     silence: Silence = msgspec.field(default_factory=Silence)
     exploration: Exploration = msgspec.field(default_factory=Exploration)
+    one_sided: OneSided = msgspec.field(default_factory=OneSided)
     delay: Delay = msgspec.field(default_factory=Delay)
     guardrails: Guardrails = msgspec.field(default_factory=Guardrails)
 
     def begin_anew(self) -> None:
         """Another experiment has begun; how labels come is no matter of that."""
         self.mismatch, self.exposure, self.exploration = Mismatch(), Exposure(), Exploration()
+        self.one_sided = OneSided()
         self.guardrails = Guardrails()
 
     def look(
@@ -86,6 +95,8 @@ class HealthChecks(msgspec.Struct):
         )
         self.exploration.look(asked, chances=experiment.chances)
         self.guardrails.look(counted.calls, latency=counted.latency)
+        number, rewards = counted.labelled
+        self.one_sided.look(queries=counted.queries, labels=number, rewards=rewards)
         self.delay.look(too_late=counted.too_late)
 
     def _take(self, label: Label, *, experiment: ExperimentSpec) -> None:
@@ -118,6 +129,7 @@ class HealthChecks(msgspec.Struct):
             "exposure": exposure,
             "silence": self.silence.finding(now=now),
             "exploration": exploration,
+            "one_sided": _SILENCE_COUNTS if experiment.silence_counts else self.one_sided.finding(),
             "delay": self.delay.finding(window_s=experiment.window_s),
         }
 

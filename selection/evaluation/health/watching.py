@@ -1,6 +1,6 @@
 """Keeps an application's checks up to date as its snapshots are taken, and reads how they stand."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -24,7 +24,8 @@ from selection.policies import Policy, make_policy
 
 # The columns of a row of feedback that a check reads.
 COLUMNS = ("issued_at", "received_at", "key", "metrics")
-TOO_LATE = "too_late"
+# Names of counters that web processes keep of an application, beside those of its arms.
+TOO_LATE, QUERIES = "too_late", "queries"
 
 
 class Watch:
@@ -82,18 +83,21 @@ class Watch:
         *,
         counts: Mapping[str, counter_deltas.Counts],
         readings: counter_deltas.Readings,
+        labelled: Sequence[float],
     ) -> ExperimentHealth:
         """Return the row to save.
 
-        `counts` are calls by arm since the last look; `readings` have what each process has counted
-        of labels that were too late, and of the arms' latency.
+        `counts` are calls by arm since the last look, `labelled` the labels and their rewards;
+        `readings` have the counters of each process, and what it knows of the arms' latency.
         """
         row, now = self._row, self._now.timestamp()
         grown = counter_deltas.counted_since(row.readings, readings)
         counted = Counted(
             calls=counts,
             too_late=grown.pop(TOO_LATE, [0])[0],
+            queries=grown.pop(QUERIES, [0])[0],
             latency=grown,
+            labelled=labelled,
         )
         self._checks.look(self._labels, counted, experiment=self._experiment, now=now)
         found = self._checks.findings(experiment=self._experiment, now=now)

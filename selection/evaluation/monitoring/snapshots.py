@@ -131,7 +131,7 @@ def _take(
         ),
         last_feedback=known,
     )
-    health = watch.concluded(counts=counts, readings=observed.health_readings)
+    health = watch.concluded(counts=counts, readings=observed.health_readings, labelled=earned)
     return snapshot if _save(snapshot, health=health) else None
 
 

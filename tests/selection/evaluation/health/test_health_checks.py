@@ -8,6 +8,7 @@ import pytest
 from selection.evaluation.health.delay import Delay
 from selection.evaluation.health.exploration import Exploration
 from selection.evaluation.health.exposure import Exposure
+from selection.evaluation.health.one_sided import OneSided
 from selection.evaluation.health.silence import Silence
 from selection.policies import make_policy
 
@@ -220,3 +221,36 @@ def test_labels_after_the_window_are_told_and_alarm() -> None:
     found = delay.finding(window_s=3600.0)
     assert found.state == "alarm"
     assert found.reason.endswith("5.0 % after the window of 60 min")
+
+
+# --- one-sided labels -----------------------------------------------------------------------
+
+
+def one_sided(*, labels: int, rewards: float, queries: int) -> OneSided:
+    check = OneSided()
+    check.look(queries=queries, labels=labels, rewards=rewards)
+    return check
+
+
+@pytest.mark.parametrize(
+    ("labels", "rewards", "queries", "state"),
+    [
+        (0, 0, 1000, "unknown"),
+        (40, 0, 1000, "unknown"),
+        (200, 2, 1000, "alarm"),
+        (200, 160, 1000, "good"),
+        # Nearly all queries have a label: the arms are bad.
+        (900, 9, 1000, "good"),
+    ],
+)
+def test_labels_of_bad_answers_alone_are_noticed(
+    labels: int, rewards: float, queries: int, state: str
+) -> None:
+    assert one_sided(labels=labels, rewards=rewards, queries=queries).finding().state == state
+
+
+def test_it_offers_the_setting() -> None:
+    found = one_sided(labels=200, rewards=2, queries=1000).finding()
+    assert found.value == pytest.approx(0.01)
+    assert found.reason.startswith("1.0 % of 200 labels call the answer good, and 80 % of the")
+    assert "default_reward to 1" in found.reason

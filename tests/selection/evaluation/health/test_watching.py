@@ -29,6 +29,7 @@ class Watched(Observed):
                 "web": {
                     "svm:1": [self.asked, self.asked * 2_000, 10, 30_000],
                     "too_late": [self.too_late],
+                    "queries": [self.asked * len(self.weights)],
                 }
             },
         }
@@ -204,8 +205,20 @@ def test_checks_of_what_an_application_does_not_have_are_hidden(watched: Watched
     script = client.get("/admin/applications/digits/monitoring.json").json()
     assert {check["check"] for check in script["health"] if not check["hidden"]} == {
         "silence",
+        "one_sided",
         "delay",
     }
+
+
+def test_labels_of_bad_answers_alone_alarm_with_the_setting_to_change(watched: Watched) -> None:
+    watched.label({"svm:1": 1.0}, times=60)
+    watched.label({"forest:1": 1.0}, times=60)
+    for _ in range(4):
+        watched.look()
+    assert "default_reward to 1" in watched.check("one_sided")["reason"]
+    watched.spec["default_reward"] = 1.0
+    watched.look()
+    assert states(watched)["one_sided"] == states(watched)["mismatch"] == "not_applicable"
 
 
 def test_what_an_earlier_release_remembered_is_read(watched: Watched) -> None:
