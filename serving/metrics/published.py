@@ -87,6 +87,8 @@ class ApplicationStats:
     refused: int = counter(
         "Queries whose input the models asked refused as invalid, a second opinion included"
     )
+    compared: int = counter("Answers compared with the first arm's answer to the same query")
+    disagreed: int = counter("Those of the answers compared that were other ones")
     unsure: int = counter("Queries answered with less confidence than the application's threshold")
     seconds: Histogram = field(default_factory=Histogram)
     # By arm, how often a call ended in each way.
@@ -100,6 +102,11 @@ class ApplicationStats:
             if counts is None:
                 counts = endings[arm] = [0] * (NO_OUTCOME + 1)
             counts[NO_OUTCOME if outcome is None else outcome.status] += 1
+
+    def compare(self, outputs: Sequence[bytes]) -> None:
+        """Count how many of several arms' answers to one query are unlike the first."""
+        self.compared += len(outputs) - 1
+        self.disagreed += len(outputs) - outputs.count(outputs[0])
 
     def arms(self) -> dict[str, dict[str, int]]:
         """Return the counters of each arm, by the names of `ARM_COUNTERS`."""

@@ -236,6 +236,8 @@ class Query:
         if not self.choice.forced:
             self._stats.count_arms(self.arms, self.gather.outcomes)
             self._charge(outputs)
+            if len(outputs) > 1:
+                self._stats.compare([*outputs.values()])
         application, fallback = self.application, None
         if len(outputs) == len(self.arms) == 1 and application.combine == VOTE:
             [output], confidence = outputs.values(), 1.0  # most queries, with nothing to decide

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from selection.evaluation.health.delay import Delay
+from selection.evaluation.health.drift import Drift
 from selection.evaluation.health.exploration import Exploration
 from selection.evaluation.health.exposure import Exposure
 from selection.evaluation.health.finding import Finding, Label, not_applicable
@@ -28,6 +29,7 @@ CHECKS = {
     "exposure": Words("One arm for a key", "keys are given to several arms"),
     "silence": Words("Labels keep coming", "labels have stopped"),
     "exploration": Words("Every arm is tried", "an arm is hardly tried"),
+    "drift": Words("Arms agree as usual", "arms agree less, or more, than usual"),
     "one_sided": Words("Good answers are labelled too", "nearly all labels call answers bad"),
     "delay": Words("Labels in time", "labels come too late"),
 }
@@ -55,6 +57,7 @@ class ExperimentSpec(NamedTuple):
 class Counted(NamedTuple):
     """Counts since the last look: calls by arm and their latency, and what web processes count.
 
+    `compared`: answers compared with another arm's to the same query, and how many differed.
     `labelled`: labels, and the sum of their rewards.
     """
 
@@ -62,6 +65,7 @@ class Counted(NamedTuple):
     latency: Mapping[str, Sequence[int]] = {}
     too_late: int = 0
     queries: int = 0
+    compared: Sequence[int] = (0, 0)
     labelled: Sequence[float] = (0.0, 0.0)
 
 
@@ -72,6 +76,7 @@ class HealthChecks(msgspec.Struct):
     exposure: Exposure = msgspec.field(default_factory=Exposure)
     silence: Silence = msgspec.field(default_factory=Silence)
     exploration: Exploration = msgspec.field(default_factory=Exploration)
+    drift: Drift = msgspec.field(default_factory=Drift)
     one_sided: OneSided = msgspec.field(default_factory=OneSided)
     delay: Delay = msgspec.field(default_factory=Delay)
     guardrails: Guardrails = msgspec.field(default_factory=Guardrails)
@@ -79,7 +84,7 @@ class HealthChecks(msgspec.Struct):
     def begin_anew(self) -> None:
         """Another experiment has begun; how labels come is no matter of that."""
         self.mismatch, self.exposure, self.exploration = Mismatch(), Exposure(), Exploration()
-        self.one_sided = OneSided()
+        self.drift, self.one_sided = Drift(), OneSided()
         self.guardrails = Guardrails()
 
     def look(
@@ -95,6 +100,9 @@ class HealthChecks(msgspec.Struct):
         )
         self.exploration.look(asked, chances=experiment.chances)
         self.guardrails.look(counted.calls, latency=counted.latency)
+        if self.drift.has_become_usual(now):
+            self.drift = Drift()
+        self.drift.look(counted.compared, arms=len(experiment.weights), now=now)
         number, rewards = counted.labelled
         self.one_sided.look(queries=counted.queries, labels=number, rewards=rewards)
         self.delay.look(too_late=counted.too_late)
@@ -129,6 +137,7 @@ class HealthChecks(msgspec.Struct):
             "exposure": exposure,
             "silence": self.silence.finding(now=now),
             "exploration": exploration,
+            "drift": self.drift.finding(),
             "one_sided": _SILENCE_COUNTS if experiment.silence_counts else self.one_sided.finding(),
             "delay": self.delay.finding(window_s=experiment.window_s),
         }

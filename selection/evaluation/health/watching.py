@@ -25,7 +25,7 @@ from selection.policies import Policy, make_policy
 # The columns of a row of feedback that a check reads.
 COLUMNS = ("issued_at", "received_at", "key", "metrics")
 # Names of counters that web processes keep of an application, beside those of its arms.
-TOO_LATE, QUERIES = "too_late", "queries"
+TOO_LATE, QUERIES, COMPARED = "too_late", "queries", "compared"
 
 
 class Watch:
@@ -96,6 +96,7 @@ class Watch:
             calls=counts,
             too_late=grown.pop(TOO_LATE, [0])[0],
             queries=grown.pop(QUERIES, [0])[0],
+            compared=grown.pop(COMPARED, (0, 0)),
             latency=grown,
             labelled=labelled,
         )

@@ -14,7 +14,7 @@ from core.redis.redis_client import redis_client
 from core.specs import registered_arms
 from registry.following.reading import build_snapshot
 from selection.evaluation.counter_deltas import Readings
-from selection.evaluation.health.watching import QUERIES, TOO_LATE, all_alarms
+from selection.evaluation.health.watching import COMPARED, QUERIES, TOO_LATE, all_alarms
 from selection.evaluation.monitoring.history import COUNTERS
 from selection.evaluation.monitoring.snapshots import (
     ObservedApplication,
@@ -116,6 +116,7 @@ def _counters(of_application: Mapping[str, Any]) -> dict[str, list[int]]:
     names = {
         TOO_LATE: ("labels_too_late",),
         QUERIES: ("queries",),
+        COMPARED: ("compared", "disagreed"),
     }
     return {
         reading: [of_application.get(name, 0) for name in counters]

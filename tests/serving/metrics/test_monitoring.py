@@ -134,14 +134,16 @@ def test_it_knows_what_health_checks_count_also_of_processes_that_count_less() -
     metrics = Metrics(process_id="web-1", pid=1)
     digits = metrics.of_application("digits")
     digits.queries, digits.labels_too_late = 3, 1
+    digits.compare([b"7", b"8", b"7", b"7"])
+    digits.compare([b"7", b"7"])
     document = metrics.document(at=0.0, now=0.0, rss_bytes=0, versions={})
     older = {"id": "web-2", "applications": {"digits": {"queries": 5}}, "versions": {}}
 
     found = health_readings_of([document, older], application="digits", arms=())
 
     assert found == {
-        "web-1": {"too_late": [1], "queries": [3]},
-        "web-2": {"too_late": [0], "queries": [5]},
+        "web-1": {"too_late": [1], "queries": [3], "compared": [4, 1]},
+        "web-2": {"too_late": [0], "queries": [5], "compared": [0, 0]},
     }
 
 

@@ -216,3 +216,16 @@ async def test_an_input_is_kept_where_its_application_says_so(keeps: bool) -> No
     await query.settled()
     query.prediction()
     assert it.processor.resources.store.input_samples.waiting == (1 if keeps else 0)
+
+
+async def test_answers_unlike_the_first_arms_are_counted() -> None:
+    it, query = await answered(*outputs(7, 7, 8))
+    query.prediction()
+    stats = it.metrics.of_application("digits")
+    assert (stats.compared, stats.disagreed) == (2, 1)
+
+
+async def test_one_answer_alone_is_compared_with_none() -> None:
+    it, query = await answered(*outputs(7), slo_ms=300.0)
+    query.prediction()
+    assert it.metrics.of_application("digits").compared == 0

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from selection.evaluation.health.delay import Delay
+from selection.evaluation.health.drift import Drift
 from selection.evaluation.health.exploration import Exploration
 from selection.evaluation.health.exposure import Exposure
 from selection.evaluation.health.one_sided import OneSided
@@ -254,3 +255,72 @@ def test_it_offers_the_setting() -> None:
     assert found.value == pytest.approx(0.01)
     assert found.reason.startswith("1.0 % of 200 labels call the answer good, and 80 % of the")
     assert "default_reward to 1" in found.reason
+
+
+# --- drift ----------------------------------------------------------------------------------
+
+
+def compared(drift: Drift, *, shares: Sequence[float], begin: float, looks: int) -> float:
+    """Look every ten seconds at 10 comparisons, the given shares differing; return the end."""
+    for number in range(looks):
+        differed = round(10 * shares[number % len(shares)])
+        drift.look((10, differed), arms=2, now=begin + 10.0 * (number + 1))
+    return begin + 10.0 * looks
+
+
+def test_arms_that_begin_to_disagree_are_found_within_minutes() -> None:
+    drift = Drift()
+    assert drift.finding().state == "not_applicable"
+    end = compared(drift, shares=(0.1,), begin=MONDAY, looks=10)
+    assert drift.finding().state == "unknown"
+    end = compared(drift, shares=(0.0, 0.1, 0.2), begin=end, looks=1000)
+    assert drift.finding().state == "good"
+
+    end = compared(drift, shares=(0.9,), begin=end, looks=20)
+
+    found = drift.finding()
+    assert found.state == "alarm"
+    assert found.value == pytest.approx(0.5, abs=0.2)
+    assert found.reason.endswith("usually 10 %: inputs or a model have changed")
+    compared(drift, shares=(0.1,), begin=end, looks=60)
+    assert drift.finding().state == "good"
+
+
+def test_arms_that_begin_to_agree_always_are_found_too() -> None:
+    drift = Drift()
+    end = compared(drift, shares=(0.3, 0.4, 0.5), begin=MONDAY, looks=1000)
+    assert drift.finding().state == "good"
+    compared(drift, shares=(0.0,), begin=end, looks=100)
+    assert drift.finding().state == "alarm"
+
+
+def test_nights_that_differ_from_days_are_usual() -> None:
+    drift, end = Drift(), MONDAY
+    for _ in range(7):
+        end = compared(drift, shares=(0.1,), begin=end, looks=3_600)
+        assert drift.finding().state == "good"
+        end = compared(drift, shares=(0.2, 0.3), begin=end, looks=5_040)
+        assert drift.finding().state == "good"
+    compared(drift, shares=(0.7,), begin=end, looks=60)
+    assert drift.finding().state == "alarm"
+
+
+def test_a_share_that_has_lasted_for_a_week_is_usual() -> None:
+    drift = Drift()
+    end = compared(drift, shares=(0.1,), begin=MONDAY, looks=1000)
+    end = compared(drift, shares=(0.9,), begin=end, looks=100)
+    assert not drift.has_become_usual(end + 6 * DAY)
+    assert drift.has_become_usual(end + 8 * DAY)
+
+
+def test_a_burst_of_one_query_does_not_alarm() -> None:
+    drift = Drift()
+    end = compared(drift, shares=(0.1,), begin=MONDAY, looks=1000)
+    drift.look((500, 500), arms=2, now=end + 10.0)
+    assert drift.finding().state == "good"
+
+
+def test_arms_that_never_agree_tell_nothing() -> None:
+    drift = Drift()
+    compared(drift, shares=(1.0,), begin=MONDAY, looks=1000)
+    assert drift.finding().state == "not_applicable"

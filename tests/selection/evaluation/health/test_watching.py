@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 class Watched(Observed):
     """An application whose arms answer a hundred queries between two looks."""
 
-    asked = too_late = 0
+    asked = too_late = compared = disagreed = 0
 
     def look(self, *, hours: float = 0.0) -> None:
         """Look at what came, that many hours later."""
@@ -30,6 +30,7 @@ class Watched(Observed):
                     "svm:1": [self.asked, self.asked * 2_000, 10, 30_000],
                     "too_late": [self.too_late],
                     "queries": [self.asked * len(self.weights)],
+                    "compared": [self.compared, self.disagreed],
                 }
             },
         }
@@ -198,9 +199,10 @@ def test_checks_of_what_an_application_does_not_have_are_hidden(watched: Watched
         "mismatch",
         "exposure",
         "exploration",
+        "drift",
     }
     page = client.get("/admin/applications/digits/monitoring/").content.decode()
-    assert 'data-testid="check-mismatch" hidden>' in page
+    assert 'data-testid="check-drift" hidden>' in page
     assert 'data-testid="check-silence">' in page
     script = client.get("/admin/applications/digits/monitoring.json").json()
     assert {check["check"] for check in script["health"] if not check["hidden"]} == {
@@ -208,6 +210,19 @@ def test_checks_of_what_an_application_does_not_have_are_hidden(watched: Watched
         "one_sided",
         "delay",
     }
+
+
+def test_arms_that_begin_to_disagree_alarm_without_any_label(watched: Watched) -> None:
+    for _ in range(100):
+        watched.compared += 10
+        watched.disagreed += 1
+        watched.look()
+    assert states(watched)["drift"] == "good"
+    for _ in range(20):
+        watched.compared += 10
+        watched.disagreed += 9
+        watched.look()
+    assert states(watched)["drift"] == "alarm"
 
 
 def test_labels_of_bad_answers_alone_alarm_with_the_setting_to_change(watched: Watched) -> None:
