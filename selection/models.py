@@ -37,6 +37,11 @@ class Feedback(models.Model):
     metrics = models.JSONField(
         default=dict, blank=True, help_text="Numbers that tell of the answer beside its reward."
     )
+    overlap = models.FloatField(
+        default=0.0,
+        help_text="What it counts beside feedback of other times: 1 / the sum of 1 / the chance of "
+        "each arm to be asked; 0 if no arm was drawn.",
+    )
     position = models.BigIntegerField(
         default=0, help_text="Grows with the order in which feedback was counted."
     )

@@ -44,7 +44,8 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `stored`: outputs are in Redis under the nonce. `excused` are arms whose missing answer is known
     already, or their time was cut short. `window_s` is the feedback window then, `spent` what
-    asking each of the `arms` took, if their application sets a price on that.
+    asking each of the `arms` took, if their application sets a price on that, `overlap` what its
+    label counts beside those of other times.
     """
 
     nonce: bytes
@@ -60,6 +61,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     key: str = ""
     spent: tuple[Spent, ...] = ()
     held_out: bool = False
+    overlap: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,6 +98,7 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     key: Annotated[str, Meta(max_length=MAX_CHARACTERS)] = ""
     metrics: dict[str, float] = {}
     held_out: bool = False
+    overlap: float = 0.0
 
     def __post_init__(self) -> None:
         if (self.label is None) == (self.reward is None):

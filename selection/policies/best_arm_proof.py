@@ -1,14 +1,27 @@
-"""Proof that an arm is the best: the same for every policy, at any time."""
+"""Proof that an arm is the best: the same for every policy, at any time, by person."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
-from selection.inference import ALPHA, Interval, Rewards, confidence_in, mean
-from selection.policies.arithmetic.sums import Statistics, Vector
+from selection.inference import ALPHA, Interval, Seen, evidence_of, mean_of
+from selection.policies.arithmetic.sums import (
+    BOTH,
+    EVIDENCE,
+    PEOPLE,
+    State,
+    Statistics,
+    Vector,
+    join_all,
+)
 from selection.policies.policy import Proof
 
 Proved = Literal["undecided", "best", "reopened"]
 STATES: tuple[str, ...] = get_args(Proved)
+# The sums that a proof is made of, one kind's behind the other's.
+PROOF = (EVIDENCE, PEOPLE, BOTH)
+_SEEN = EVIDENCE.width
+_BOTH = _SEEN + PEOPLE.width
 
 
 class Recommendation(NamedTuple):
@@ -25,47 +38,63 @@ class Recommendation(NamedTuple):
     labels: int
 
 
-def rewards_of(vector: Vector) -> Rewards:
-    """Return the rewards that evidence was made of."""
-    return Rewards(vector[0], vector[1])
+def proof_of(state: State, arms: Sequence[str]) -> Statistics:
+    """Return the sums of `PROOF` of each arm."""
+    return join_all(state, arms, statistics=PROOF, warm_start=0.0)
 
 
-def leader(rewards: Sequence[Rewards]) -> int:
-    """Return the place of the highest mean; of arms that tie that of the one seen most."""
-    return max(
-        range(len(rewards)),
-        key=lambda place: (
-            (rewards[place].total + 0.5) / (rewards[place].number + 1.0),
-            rewards[place].number,
+def seen_of(vector: Vector) -> Seen:
+    """Return what was seen of an arm."""
+    return Seen.of(*vector[_SEEN : _SEEN + 5])
+
+
+def judge(known: Statistics, *, margin: float = 0.0) -> tuple[int, float]:
+    """Return the place of the arm that leads, and how sure it is that none is better by `margin`.
+
+    1 - (the others) * exp(-the weakest evidence against any): if another arm is better, this ever
+    exceeds 1 - delta with a chance of delta at most. After the j-th change of an arm the proof
+    begins anew, and may be wrong by 6 / (pi j)^2 of delta: by delta after all changes together.
+    """
+    vectors = tuple(known.values())
+    seen = [seen_of(vector) for vector in vectors]
+    # The highest mean; of arms that tie that of most people.
+    best = max(
+        range(len(seen)),
+        key=lambda k: (
+            (seen[k].people * seen[k].mean + 0.5) / (seen[k].people + 1.0),
+            seen[k].people,
         ),
     )
-
-
-def recommend(
-    evidence: Statistics, *, proof: Proof, together: bool = False
-) -> Recommendation | None:
-    """Return what the evidence of all arms comes to; None where there is no choice."""
-    if len(evidence) < 2:
-        return None
-    arms, rewards = tuple(evidence), [rewards_of(vector) for vector in evidence.values()]
-    best = leader(rewards)
-    confidence = confidence_in(
-        rewards, best=best, margin=proof.margin, worth=0.5 if together else 1.0
+    common = vectors[best][_BOTH:]
+    weakest = min(
+        evidence_of(seen[best], other, both=common[4 * k : 4 * k + 4], margin=margin)
+        if k != best
+        else math.inf
+        for k, other in enumerate(seen)
     )
-    changed = any(vector[4] > 0.0 for vector in evidence.values())
+    changes = max(vector[4] for vector in vectors)
+    spent = 6.0 / (math.pi * max(changes, 1.0)) ** 2 if changes > 0.0 else 1.0
+    return best, max(1.0 - (len(seen) - 1) * math.exp(-weakest) / spent, 0.0)
+
+
+def recommend(known: Statistics, *, proof: Proof) -> Recommendation | None:
+    """Return what the sums of `PROOF` of all arms come to; None where there is no choice."""
+    if len(known) < 2:
+        return None
+    best, confidence = judge(known, margin=proof.margin)
+    changed = any(vector[4] > 0.0 for vector in known.values())
     return Recommendation(
-        arm=arms[best],
+        arm=tuple(known)[best],
         state="best" if confidence >= 1.0 - proof.delta else "reopened" if changed else "undecided",
         confidence=confidence,
-        since_ms=int(max(vector[5] for vector in evidence.values())),
-        labels=round(sum(one.number for one in rewards)),
+        since_ms=int(max(vector[5] for vector in known.values())),
+        labels=round(sum(vector[_BOTH - 1] for vector in known.values())),
     )
 
 
-def reward_intervals(evidence: Statistics) -> dict[str, Interval]:
+def reward_intervals(known: Statistics) -> dict[str, Interval]:
     """Return the mean reward of each arm that any is known of, all at once 95 % sure."""
     found = {
-        arm: mean(rewards_of(vector), alpha=ALPHA / len(evidence))
-        for arm, vector in evidence.items()
+        arm: mean_of(seen_of(vector), alpha=ALPHA / len(known)) for arm, vector in known.items()
     }
     return {arm: interval for arm, interval in found.items() if interval is not None}

@@ -18,6 +18,7 @@ from core.errors import BadRequest
 from selection.inference import ALPHA
 from selection.policies.arithmetic.assignment import owner_of, routes_of
 from selection.policies.arithmetic.features import Features
+from selection.policies.arithmetic.people import overlap_of, weight_of
 from selection.policies.arithmetic.sums import (
     EVIDENCE,
     LEVELS,
@@ -38,10 +39,14 @@ LOWEST_EXPONENT = -700.0
 
 
 class Selection(NamedTuple):
-    """The arms to ask, and the chance of each with which it was going to be asked."""
+    """The arms to ask, and the chance of each with which it was going to be asked.
+
+    `overlap` says what a label counts beside those of other times (`people.weight_of`).
+    """
 
     arms: tuple[str, ...]
     propensities: tuple[float, ...]
+    overlap: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +80,12 @@ class Prepared:
         for arm in self.down:
             uniform -= chances[arm]
             if uniform < 0.0:
-                return Selection((arm,), (chances[arm],))
+                return Selection((arm,), (chances[arm],), overlap_of(chances.values()))
         up = {arm: chance for arm, chance in chances.items() if arm not in self.down}
         if not any(up.values()):
             up = dict(chances)
         arm = owner_of(key, up, routes=routes_of(chances))
-        return Selection((arm,), (chances[arm],))
+        return Selection((arm,), (chances[arm],), overlap_of(chances.values()))
 
     def reweighted(self, factors: Factors) -> Prepared:
         """Return the same if arms don't all answer reliably."""
@@ -97,10 +102,13 @@ class Prepared:
     ) -> Self:
         """Prepare a policy that asks one arm by its probability; `own` are further fields."""
         drawn = {arm: chance for arm, chance in probabilities.items() if chance > 0.0}
+        overlap = overlap_of(drawn.values())
         return cls(
             weights=weights,
             probabilities=probabilities,
-            selections=tuple(Selection((arm,), (chance,)) for arm, chance in drawn.items()),
+            selections=tuple(
+                Selection((arm,), (chance,), overlap) for arm, chance in drawn.items()
+            ),
             # The last arm takes what rounding leaves, so that every number below 1 finds an arm.
             bounds=tuple(accumulate(drawn.values()))[:-1],
             **own,
@@ -228,10 +236,13 @@ class Policy(ABC):
         arms: Iterable[str] = (),
         features: Sequence[float] = (),
         at_ms: int = 0,
+        key: str = "",
+        overlap: float = 0.0,
     ) -> Update:
         """Return the update that losses in [0, 1] of some arms make, live and in a replay alike.
 
-        `arms` are those routed when the feedback came, by default those with losses.
+        `arms` are those routed when the feedback came, by default those with losses; `key` and
+        `overlap` are those of the query.
         """
         deltas: dict[StatisticKind, Statistics] = {
             REWARDS: rewards(losses),
@@ -241,6 +252,11 @@ class Policy(ABC):
         if LEVELS in self.statistics:
             deltas[LEVELS] = beside_level(losses)
         routed = tuple(arms) or tuple(losses)
+        weights = {
+            arm: weight_of(propensities.get(arm, 0.0), overlap=overlap)
+            for arm in losses
+            if arm in routed
+        }
         return Update(
             arms=tuple(dict.fromkeys((*routed, *losses))),
             routed=routed,
@@ -249,6 +265,8 @@ class Policy(ABC):
             keep=self.keep,
             warm_start=self.warm_start,
             at_ms=at_ms,
+            key=key,
+            counts={arm: (w, w * (1.0 - losses[arm])) for arm, w in weights.items()},
         )
 
 

@@ -37,6 +37,7 @@ for _, group in ipairs(cmsgpack.unpack(ARGV[5])) do
       end
       if redis.call('HEXISTS', state, UPDATED) == 1 then
         redis.call('EXPIRE', state, ARGV[2] + EXPIRY_MARGIN_S)
+        redis.call('EXPIRE', people_of(state), ARGV[2] + EXPIRY_MARGIN_S)
         redis.call('ZADD', KEYS[1], 'GT', ARGV[4], context)
       elseif redis.call('TTL', state) < tonumber(ARGV[3]) then
         redis.call('EXPIRE', state, ARGV[3])

@@ -2,7 +2,7 @@
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 
@@ -10,6 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from core.errors import Unavailable
 from selection.context_names import GLOBAL_CONTEXT as GLOBAL_CONTEXT
+from selection.policies.arithmetic.people import Pair
 from selection.policies.arithmetic.sums import Vector
 
 STREAM = "clipper:feedback"
@@ -38,8 +39,17 @@ EVICTED_AT_ONCE = 100
 REDIS_ERRORS = (RedisError, OSError)
 
 
+# What keys of states, and of their people, begin with.
+STATES, PEOPLE = "clipper:selection:", "clipper:people:"
+
+
 def state_key(application_id: int, context: str) -> str:
-    return f"clipper:selection:{application_id}:{context}"
+    return f"{STATES}{application_id}:{context}"
+
+
+def people_key(application_id: int, context: str) -> str:
+    """A hash beside a state: the weights and rewards of each group of people, by arm."""
+    return f"{PEOPLE}{application_id}:{context}"
 
 
 def contexts_key(application_id: int) -> str:
@@ -84,6 +94,13 @@ def _floats(size: int) -> struct.Struct:
 
 def pack_vector(vector: Vector) -> bytes:
     return struct.pack(f"<{len(vector)}d", *vector)
+
+
+def pack_row(row: Mapping[str, Pair]) -> bytes:
+    """Return a group's sums as the script packs them: of each arm two floats and its name."""
+    return b"".join(
+        struct.pack("<ddB", *pair, len(name := arm.encode())) + name for arm, pair in row.items()
+    )
 
 
 @asynccontextmanager

@@ -8,22 +8,29 @@ import redis
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from selection.policies.arithmetic.people import BOTH, SUMS
 from selection.policies.arithmetic.sums import CHANGED, CHANGED_FROM, REWARDS
 from selection.store.redis_keys import (
     EVICTED_AT_ONCE,
     EXPIRY_MARGIN_S,
     FEEDBACK,
+    PEOPLE,
     POSITION,
     QUERIES,
+    STATES,
     UPDATED,
 )
 
 # Constants that scripts and Python share, under the same names.
 CONSTANTS = f"""
 local FEEDBACK, QUERIES, UPDATED, POSITION = '{FEEDBACK}', '{QUERIES}', '{UPDATED}', '{POSITION}'
-local REWARDS = '{REWARDS.name}'
+local REWARDS, SUMS, BOTH = '{REWARDS.name}', '{SUMS}:', '{BOTH}:'
 local CHANGED_FROM, CHANGED = {CHANGED_FROM}, {CHANGED}
 local EVICTED_AT_ONCE, EXPIRY_MARGIN_S = {EVICTED_AT_ONCE}, {EXPIRY_MARGIN_S}
+-- The key of the people of a state, given its key.
+local function people_of(state)
+  return '{PEOPLE}' .. string.sub(state, {len(STATES) + 1})
+end
 """
 
 

@@ -9,7 +9,6 @@ from core.specs import ApplicationSpec
 from selection.policies import Policy, Prepared
 from selection.policies.arithmetic.shrinkage import Everybody, shrink
 from selection.policies.arithmetic.sums import (
-    EVIDENCE,
     REWARDS,
     State,
     Statistics,
@@ -18,7 +17,12 @@ from selection.policies.arithmetic.sums import (
     join_all,
     mean_reward,
 )
-from selection.policies.best_arm_proof import Recommendation, recommend, reward_intervals
+from selection.policies.best_arm_proof import (
+    Recommendation,
+    proof_of,
+    recommend,
+    reward_intervals,
+)
 from selection.reliability import factors_of
 from selection.store.redis_keys import (
     FEEDBACK,
@@ -92,14 +96,11 @@ def describe(
         base = None if context == GLOBAL_CONTEXT else general.state
         known = known_of(policy, own.state, arms, general=base)
         ready = policy.prepare(known, arms).reweighted(factors_of(missed))
-        evidence = join(own.state, arms, statistic=EVIDENCE, warm_start=policy.warm_start)
-        together = any(len(selection.arms) > 1 for selection in ready.selections)
+        proof = proof_of(own.state, tuple(arms))
         learned = {
-            "arms": _arms(ready, stored=own, evidence=evidence, missed=missed),
+            "arms": _arms(ready, stored=own, proof=proof, missed=missed),
             "reason": policy.reason(known),
-            "recommendation": _recommendation(
-                recommend(evidence, proof=policy.proof, together=together)
-            ),
+            "recommendation": _recommendation(recommend(proof, proof=policy.proof)),
         }
     return {
         "policy": application.policy,
@@ -150,10 +151,10 @@ def _arms(
     prepared: Prepared,
     *,
     stored: StateRecord,
-    evidence: Statistics,
+    proof: Statistics,
     missed: Mapping[str, float],
 ) -> list[dict[str, Any]]:
-    rewards, intervals = stored.state.of(REWARDS), reward_intervals(evidence)
+    rewards, intervals = stored.state.of(REWARDS), reward_intervals(proof)
     return [
         {
             "model": arm.partition(":")[0],

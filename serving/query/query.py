@@ -342,7 +342,8 @@ class Query:
         application, selection = self.application, self.choice.selection
         if self.second is not None:
             # The policy's choice without the arm that refused.
-            selection = Selection((self.second.arm,), (self.second.propensity,))
+            second = self.second
+            selection = Selection((second.arm,), (second.propensity,), selection.overlap)
         if self.dearer and self.dearer in outputs:
             # The final answer counts for the arm that it began with.
             outputs = {selection.arms[0]: outputs[self.dearer]}
@@ -376,6 +377,7 @@ class Query:
             if application.lateness_price or application.cost_price
             else (),
             held_out=self.choice.held_out,
+            overlap=selection.overlap,
         )
         token = self._resources.signer.sign(receipt)
         if application.default_reward is not None and selection.arms and not self.choice.forced:

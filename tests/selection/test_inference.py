@@ -10,9 +10,13 @@ from scipy import integrate, optimize, stats  # type: ignore[import-untyped]  # 
 from selection.inference import (
     STAKES,
     Rewards,
-    confidence_in,
+    Seen,
+    asymptotic_evidence,
     evidence,
+    evidence_of,
+    half_width,
     mean,
+    mean_of,
 )
 
 
@@ -102,10 +106,106 @@ def test_with_a_margin_the_likeliest_means_are_that_far_apart(
     assert found == pytest.approx(max(mixtures + least.fun, 0.0), abs=0.01)
 
 
-def test_confidence_is_bounded_by_the_weakest_comparison() -> None:
-    arms = [Rewards(200, 180.0), Rewards(200, 150.0), Rewards(200, 100.0)]
-    weakest = evidence(arms[0], arms[1])
+# --- by person --------------------------------------------------------------------------------
 
-    assert confidence_in(arms, best=0) == pytest.approx(1.0 - 2.0 * math.exp(-weakest))
-    assert confidence_in(arms, best=1) == 0.0
-    assert confidence_in(arms[:1], best=0) == 1.0
+
+def seen(*people: tuple[float, float]) -> Seen:
+    """An arm of which each person had so many labels, and so many of them right."""
+    return Seen.of(
+        sum(n for n, _ in people),
+        sum(s for _, s in people),
+        sum(n * n for n, _ in people),
+        sum(n * s for n, s in people),
+        sum(s * s for _, s in people),
+    )
+
+
+def draws(number: int, right: int) -> Seen:
+    return seen(*[(1.0, float(draw < right)) for draw in range(number)])
+
+
+NOT_BOTH = (0.0,) * 4
+
+
+def test_few_people_count_as_one_draw_each() -> None:
+    heavy = seen((300.0, 270.0), *[(1.0, 1.0)] * 20)
+
+    assert heavy.people == pytest.approx(320.0**2 / 90_020.0)
+    assert mean_of(heavy) == mean(Rewards(heavy.people, heavy.people * 290.0 / 320.0))
+    assert evidence_of(draws(20, 18), draws(20, 10), both=NOT_BOTH) == pytest.approx(
+        evidence(Rewards(20, 18.0), Rewards(20, 10.0))
+    )
+
+
+def test_rewards_that_depend_on_each_other_count_half_before_there_are_people_enough() -> None:
+    apart = evidence_of(draws(20, 18), draws(20, 10), both=NOT_BOTH)
+    together = evidence_of(draws(20, 18), draws(20, 10), both=(20.0, 10.0, 18.0, 9.0))
+
+    assert together == pytest.approx(apart / 2.0)
+
+
+def test_the_variance_is_that_of_means_by_cluster() -> None:
+    people = [(4.0, 3.0), (2.0, 2.0), (5.0, 1.0)]
+    found = seen(*people)
+    off = sum((s - found.mean * n) ** 2 for n, s in people)
+
+    assert found.variance == pytest.approx(off / 11.0**2 + 0.25 * (45.0 / 121.0) ** 2)
+
+
+def test_labels_of_one_person_tell_less_than_as_many_of_many() -> None:
+    few = [(20.0, 20.0 * level) for level in (0.7, 0.8, 0.9, 1.0) * 10]
+    many = draws(800, 680)
+    better = draws(800, 760)
+
+    assert evidence_of(better, many, both=NOT_BOTH) > 5.0
+    assert evidence_of(seen(*[(n, min(s + 2.0, n)) for n, s in few]), seen(*few), both=NOT_BOTH) < 3
+    one, other = mean_of(seen(*few)), mean_of(many)
+    assert one is not None
+    assert other is not None
+    assert one.high - one.low > 1.5 * (other.high - other.low)
+
+
+def test_what_people_have_in_common_doesn_t_count_against_a_difference() -> None:
+    # Each person has two labels of both arms, and a level of their own.
+    levels = [(place % 10) / 20.0 for place in range(100)]
+    better, other = [(2.0, 2.0 * x + 0.1) for x in levels], [(2.0, 2.0 * x) for x in levels]
+    pairs = list(zip(better, other, strict=True))
+    both = (
+        sum(n * m for (n, _), (m, _) in pairs),
+        sum(n * t for (n, _), (_, t) in pairs),
+        sum(s * m for (_, s), (m, _) in pairs),
+        sum(s * t for (_, s), (_, t) in pairs),
+    )
+
+    assert evidence_of(seen(*better), seen(*other), both=NOT_BOTH) < 3.0
+    assert evidence_of(seen(*better), seen(*other), both=both) > 10.0
+
+
+@pytest.mark.parametrize("variance", [1e-6, 1e-4, 0.003])
+@pytest.mark.parametrize("people", [30.0, 500.0, 1e6])
+def test_an_interval_ends_where_the_evidence_is_one_over_alpha(
+    variance: float, people: float
+) -> None:
+    half = half_width(variance, people=people)
+
+    found = asymptotic_evidence(half, variance=variance, people=people)
+    assert half == 1.0 or found == pytest.approx(math.log(20.0))
+    assert asymptotic_evidence(half * 0.9, variance=variance, people=people) < math.log(20.0)
+
+
+def test_equal_arms_of_people_are_not_found_unlike_however_often_one_looks() -> None:
+    luck, found = random.Random(4), 0
+    for _ in range(60):
+        levels = [[luck.betavariate(8.0, 1.5) for _ in range(60)] for _ in range(2)]
+        sums = [[[0.0, 0.0] for _ in arm] for arm in levels]
+        for label in range(1, 2_001):
+            arm, person = luck.randrange(2), luck.randrange(60)
+            sums[arm][person][0] += 1.0
+            sums[arm][person][1] += luck.random() < levels[arm][person]
+            if label % 50 == 0:
+                a, b = (seen(*[(n, s) for n, s in arm if n]) for arm in sums)
+                if evidence_of(max(a, b, key=lambda x: x.mean), min(a, b, key=lambda x: x.mean),
+                               both=NOT_BOTH) >= math.log(20.0):  # fmt: skip
+                    found += 1
+                    break
+    assert found <= 3

@@ -59,7 +59,7 @@ def test_the_chances_are_those_really_drawn_from(name: str, factor: float) -> No
     moved = ready(name).reweighted({"a:1": factor})
     drawn = dict.fromkeys(ARMS, 0)
     for number in range(DRAWS):
-        (arm,), (chance,) = moved.select((number + 0.5) / DRAWS)
+        (arm,), (chance,), _ = moved.select((number + 0.5) / DRAWS)
         assert chance == moved.chances()[arm]
         drawn[arm] += 1
     for arm, count in drawn.items():

@@ -32,6 +32,7 @@ FAMILIES = (
 # Versions that follow each other, and names that begin or sort alike.
 ARMS = ("svm:1", "svm:2", "svm:10", "svm-rbf:1", "knn:1", "knn:2", "tree:a-1", "tree:a1", "tree:a")
 CONTEXTS = ("", "ann", "bob")
+KEYS = ("", "u1", "u2")
 
 numbers = st.floats(-1e3, 1e3) | st.sampled_from([0.0, -0.0, 1.0, -0.3, 5e-324, 1e15])
 shares = st.floats(0.0, 1.0)
@@ -61,6 +62,10 @@ def alike(draw: st.DrawFn, *, most: int) -> list[tuple[str, Update]]:
             deltas={kind: _deltas(draw, kind, observed) for kind in kinds},
             keep=keep,
             warm_start=warm_start,
+            key=draw(st.sampled_from(KEYS)),
+            counts=draw(
+                st.dictionaries(st.sampled_from(routed), st.tuples(shares, shares), max_size=3)
+            ),
         )
         found.append((context, update))
     return found
@@ -81,6 +86,7 @@ def journal_update(
     nonce: bytes = b"",
     at_ms: int = 1_700_000_001_000,
     outcomes: tuple[ArmOutcome, ...] = (),
+    overlap: float = 0.0,
     **bounds: int,
 ) -> JournalUpdate:
     nonce = nonce or os.urandom(12)
@@ -96,6 +102,8 @@ def journal_update(
         arms=outcomes,
         forced=False,
         routed=() if update is None else update.routed,
+        key="" if update is None else update.key,
+        overlap=overlap,
     )
     fields: dict[str, Any] = {"window_s": 3600, "context_ttl_s": 90 * 86_400, "max_contexts": 1000}
     return JournalUpdate(mark=nonce, event=event, update=update, **(fields | bounds))
@@ -109,6 +117,8 @@ def feedback_update(
     routed: tuple[str, ...] = (),
     chance: float = 0.5,
     at_ms: int = 1_700_000_001_000,
+    key: str = "",
+    overlap: float = 0.2,
     **changes: Any,
 ) -> JournalUpdate:
     """An observation as the service makes it of losses."""
@@ -117,9 +127,13 @@ def feedback_update(
         losses=losses,
         propensities=dict.fromkeys(losses, chance),
         at_ms=at_ms,
+        key=key,
+        overlap=overlap,
     )
     outcomes = tuple(ArmOutcome(arm, chance, "1", loss) for arm, loss in losses.items())
-    return journal_update(context, update, outcomes=outcomes, at_ms=at_ms, **changes)
+    return journal_update(
+        context, update, outcomes=outcomes, at_ms=at_ms, overlap=overlap, **changes
+    )
 
 
 def learned(observed: list[tuple[str, Update]]) -> Mapping[str, State]:

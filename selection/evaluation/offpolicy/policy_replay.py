@@ -170,7 +170,7 @@ class _Pupil:
             update = self.candidate.policy.update(
                 arms=query.routed,
                 losses=losses,
-                propensities=dict(zip(*drawn, strict=True)),
+                propensities=dict(zip(drawn.arms, drawn.propensities, strict=True)),
                 features=query.features,
             )
         except BadRequest:  # features that were not given when the query came

@@ -245,6 +245,8 @@ class FeedbackService:
                 propensities={record.arm: record.propensity for record in receipt.arms},
                 features=receipt.features,
                 at_ms=now_ms,
+                key=receipt.key,
+                overlap=receipt.overlap,
             )
         label = bytes(item.label)
         return JournalUpdate(
@@ -272,6 +274,7 @@ class FeedbackService:
                 key=receipt.key,
                 metrics=item.metrics,
                 held_out=receipt.held_out,
+                overlap=receipt.overlap,
             ),
         )
 

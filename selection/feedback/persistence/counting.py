@@ -79,7 +79,7 @@ end
 
 -- The fields of a state's hash, and all of it; nothing of a context that is to begin anew.
 local function read(key, fields)
-  if key == state and is_new then
+  if is_new and (key == state or key == people_of(state)) then
     return {}
   end
   return redis.call('HMGET', key, unpack(fields))
@@ -199,6 +199,7 @@ local function recheck(vectors, deltas, family)
     local known = type(vector) == 'table' and vector or unpacked(family, vector)
     vectors[i] = {0, 0, 0, 0, known[5] + 1, at_ms}
   end
+  return changed
 end
 
 -- What feedback adds, the last number above the mean reward of all arms lately.
@@ -221,7 +222,89 @@ local function opened(key)
   for i, arm in ipairs(arms) do
     feedback[arm] = texts[i] or 0
   end
-  return {key = key, families = {}, feedback = feedback, taught = {}}
+  return {key = key, families = {}, feedback = feedback, taught = {}, rows = {}, both = {}}
+end
+
+-- Sums by person begin anew for all arms (`people.py`).
+local function begin_people(one)
+  one.begun, one.sums, one.rows, one.both = true, {}, {}, {}
+  for _, arm in ipairs(routed) do
+    one.sums[arm] = {0, 0, 0, 0, 0, 0}
+  end
+end
+
+local function read_people(one)
+  local texts = read(one.key, fields_of(SUMS, routed))
+  one.sums = {}
+  for i, arm in ipairs(routed) do
+    if not texts[i] then
+      return begin_people(one)
+    end
+    one.sums[arm] = {struct.unpack('<dddddd', texts[i])}
+  end
+end
+
+-- A group's weight and rewards by arm; nothing of nobody in particular.
+local function row_of(one, group)
+  if group < 0 then
+    return {}
+  end
+  local row = one.rows[group]
+  if not row then
+    row = {}
+    local text = not one.begun and read(people_of(one.key), {group})[1]
+    local at = 1
+    while text and at <= #text do
+      local n, s, arm, following = struct.unpack('<ddBc0', text, at)
+      row[arm], at = {n, s}, following
+    end
+    one.rows[group] = row
+  end
+  return row
+end
+
+local function both_of(one, pair)
+  if not one.both[pair] then
+    local text = not one.begun and read(one.key, {BOTH .. pair})[1]
+    one.both[pair] = text and {struct.unpack('<dddd', text)} or {0, 0, 0, 0}
+  end
+  return one.both[pair]
+end
+
+-- What one arm of a label adds, in the order of `people.count`.
+local function count_arm(one, row, arm, dn, ds)
+  local n, s, sums = 0, 0, one.sums[arm]
+  if row[arm] then
+    n, s = row[arm][1], row[arm][2]
+  end
+  one.sums[arm] = {
+    sums[1] + dn, sums[2] + ds, sums[3] + dn * (n + n + dn),
+    sums[4] + (n * ds + dn * s + dn * ds), sums[5] + ds * (s + s + ds), sums[6] + 1
+  }
+  for _, other in ipairs(routed) do
+    if other ~= arm and row[other] then
+      local m, t = row[other][1], row[other][2]
+      local pair, x, y = arm .. ' ' .. other, dn * t, ds * m
+      if comes_after(arm, other) then
+        pair, x, y = other .. ' ' .. arm, y, x
+      end
+      local known = both_of(one, pair)
+      one.both[pair] = {known[1] + dn * m, known[2] + x, known[3] + y, known[4] + ds * t}
+    end
+  end
+  row[arm] = {n + dn, s + ds}
+end
+
+local function count_people(one, counts, group)
+  if not one.sums then
+    read_people(one)
+  end
+  local row = row_of(one, group)
+  for _, arm in ipairs(routed) do
+    if counts[arm] then
+      count_arm(one, row, arm, counts[arm][1], counts[arm][2])
+    end
+  end
 end
 
 local function add_kind(one, kind)
@@ -257,9 +340,7 @@ local function add(family, deltas)
       end
     end
   end
-  if family.evidence then
-    recheck(vectors, deltas, family)
-  end
+  return family.evidence and recheck(vectors, deltas, family)
 end
 
 -- What a context's own rewards tell everybody, each with those before it; nil: there are none.
@@ -281,11 +362,17 @@ local function paired(one, deltas)
   return found
 end
 
-local function teach(one, deltas, observed)
+local function teach(one, deltas, observed, counts, group)
+  local anew = false
   for number, family in ipairs(one.families) do
     if deltas[number] then
-      add(family, deltas[number])
+      anew = add(family, deltas[number]) or anew
     end
+  end
+  if anew then
+    begin_people(one)
+  elseif next(counts) then
+    count_people(one, counts, group)
   end
   for _, arm in ipairs(observed) do
     one.feedback[arm] = one.feedback[arm] + 1
@@ -317,6 +404,41 @@ local function written(one)
   return fields
 end
 
+local function write_people(one)
+  local fields, rows = {}, {}
+  if one.begun then
+    redis.call('DEL', people_of(one.key))
+    for _, field in ipairs(redis.call('HKEYS', one.key)) do
+      if string.sub(field, 1, #SUMS) == SUMS or string.sub(field, 1, #BOTH) == BOTH then
+        redis.call('HDEL', one.key, field)
+      end
+    end
+  end
+  for arm, sums in pairs(one.sums or {}) do
+    fields[#fields + 1] = SUMS .. arm
+    fields[#fields + 1] = struct.pack('<dddddd', unpack(sums))
+  end
+  for pair, sums in pairs(one.both) do
+    fields[#fields + 1] = BOTH .. pair
+    fields[#fields + 1] = struct.pack('<dddd', unpack(sums))
+  end
+  for group, row in pairs(one.rows) do
+    local text = {}
+    for _, arm in ipairs(routed) do
+      if row[arm] then
+        text[#text + 1] = struct.pack('<ddBc0', row[arm][1], row[arm][2], #arm, arm)
+      end
+    end
+    rows[#rows + 1], rows[#rows + 2] = group, table.concat(text)
+  end
+  if #fields > 0 then
+    redis.call('HSET', one.key, unpack(fields))
+  end
+  if #rows > 0 then
+    redis.call('HSET', people_of(one.key), unpack(rows))
+  end
+end
+
 local own, everybodys = opened(state), state ~= general and opened(general)
 for _, kind in ipairs(kinds) do
   add_kind(own, kind)
@@ -325,9 +447,10 @@ for _, kind in ipairs(kinds) do
   end
 end
 for _, i in ipairs(counting) do
-  local observed, deltas = unpack(cmsgpack.unpack(ARGV[EVENTS + 2 * i]))
+  local observed, deltas, counts, group, everybodys_group
+    = unpack(cmsgpack.unpack(ARGV[EVENTS + 2 * i]))
   local tells = everybodys and paired(own, deltas)
-  teach(own, deltas, observed)
+  teach(own, deltas, observed, counts, group)
   if tells then
     if #everybodys.families == #kinds then
       add_kind(everybodys, pairs_kind)
@@ -335,7 +458,7 @@ for _, i in ipairs(counting) do
     deltas[#kinds + 1] = tells
   end
   if everybodys then
-    teach(everybodys, deltas, observed)
+    teach(everybodys, deltas, observed, counts, everybodys_group)
   end
 end
 local fields, everybodys_fields = written(own), everybodys and written(everybodys)
@@ -343,12 +466,15 @@ local fields, everybodys_fields = written(own), everybodys and written(everybody
 local position = count(gone)
 for _, one in ipairs(gone) do
   redis.call('ZREM', contexts, one)
-  redis.call('DEL', ARGV[6] .. one)
+  redis.call('DEL', ARGV[6] .. one, people_of(ARGV[6] .. one))
 end
 redis.call('HSET', state, UPDATED, now, POSITION, position, unpack(fields))
+write_people(own)
 if everybodys then
+  write_people(everybodys)
   redis.call('HSET', general, UPDATED, now, POSITION, position, unpack(everybodys_fields))
   redis.call('EXPIRE', state, ttl + EXPIRY_MARGIN_S)
+  redis.call('EXPIRE', people_of(state), ttl + EXPIRY_MARGIN_S)
   redis.call('ZADD', contexts, now, context)
 end
 return {counted, left}

@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 
 from selection.feedback.events import FeedbackEvent
 from selection.feedback.persistence.counting import SCRIPT
+from selection.policies.arithmetic.people import groups_of
 from selection.policies.arithmetic.sums import PAIRS, State, StatisticKind, Update
 from selection.store.redis_keys import (
     GLOBAL_CONTEXT,
@@ -95,7 +96,7 @@ class FeedbackJournal:
         application_id, context = first.event.application_id, first.event.context
         own: list[bytes] = []
         for each in updates:
-            own += self._encode(each.event), self._encode_update(each.update)
+            own += self._encode(each.event), self._encode_update(each.update, context=context)
         return ScriptCall(
             keys=[
                 STREAM,
@@ -119,11 +120,13 @@ class FeedbackJournal:
     def _encode_shared(self, update: Update | None) -> bytes:
         return b"" if update is None else self._encode((*_shared_by(update), PAIRS))
 
-    def _encode_update(self, update: Update | None) -> bytes:
+    def _encode_update(self, update: Update | None, *, context: str) -> bytes:
         """Encode what is an update's own."""
         if update is None:
             return b""
-        return self._encode((update.observed, tuple(update.deltas.values())))
+        deltas = tuple(update.deltas.values())
+        groups = groups_of(update.key, context=context)
+        return self._encode((update.observed, deltas, update.counts, *groups))
 
 
 def _shared(one: JournalUpdate) -> object:

@@ -25,14 +25,14 @@ from selection.store.scripts import Script, ScriptCall
 # The entry tells the database, so that a replay forgets at the same place.
 SCRIPT = Script("""
 redis.call('XADD', KEYS[1], '*', 'reset', ARGV[1])
-redis.call('UNLINK', KEYS[2])
+redis.call('UNLINK', KEYS[2], people_of(KEYS[2]))
 if ARGV[3] ~= '1' then
   redis.call('ZREM', KEYS[3], ARGV[2])
   return
 end
 local contexts = redis.call('ZRANGE', KEYS[3], 0, -1)
 for _, context in ipairs(contexts) do
-  redis.call('UNLINK', ARGV[4] .. context)
+  redis.call('UNLINK', ARGV[4] .. context, people_of(ARGV[4] .. context))
 end
 redis.call('UNLINK', KEYS[3])
 """)

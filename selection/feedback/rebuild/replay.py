@@ -27,6 +27,8 @@ class KeptUpdate:
     propensities: Mapping[str, float]
     routed: Sequence[str] = ()
     features: Sequence[float] = ()
+    key: str = ""
+    overlap: float = 0.0
     forced: bool = False
     gone: Sequence[str] = ()
 
@@ -82,6 +84,8 @@ class Replay:
             losses=entry.losses,
             propensities=entry.propensities,
             features=entry.features,
+            key=entry.key,
+            overlap=entry.overlap,
             at_ms=round(entry.at * 1000.0),
         )
         states = {

@@ -11,7 +11,10 @@ from selection.feedback.persistence.stream import StreamEntry, read_entry
 from selection.feedback.rebuild.replay import Entry, KeptUpdate, Reset
 from selection.models import Feedback, StateReset
 
-READ = ("position", "received_at", "context", "arms", "routed", "features", "forced", "gone")
+READ = (
+    *("position", "received_at", "context", "key", "arms", "routed", "features", "overlap"),
+    *("forced", "gone"),
+)
 
 
 def from_database(application_id: int, *, after: int, up_to: int) -> Iterator[Entry]:
@@ -63,6 +66,8 @@ def from_stream(entries: Iterable[StreamEntry], *, application_id: int) -> Itera
                 propensities={a.arm: a.propensity for a in event.arms},
                 routed=event.routed,
                 features=event.features,
+                key=event.key,
+                overlap=event.overlap,
                 forced=event.forced,
                 gone=gone,
             )
@@ -77,6 +82,8 @@ def _kept_update(row: Feedback) -> KeptUpdate:
         propensities={a["arm"]: a["propensity"] for a in row.arms},
         routed=row.routed,
         features=row.features,
+        key=row.key,
+        overlap=row.overlap,
         forced=row.forced,
         gone=row.gone,
     )

@@ -15,6 +15,7 @@ from selection.store.redis_keys import (
     UNTAUGHT_CONTEXT_TTL_S,
     UPDATED,
     contexts_key,
+    pack_row,
     pack_vector,
     state_key,
 )
@@ -24,8 +25,9 @@ Fields = Mapping[bytes, bytes]
 
 # KEYS  stream, state, contexts
 # ARGV  the last entry expected, '1' to write, context, when it was last used, its TTL, that of a
-#       state that holds nothing but counts of queries, then the fields and their values.
-# Returns what was there; counts of queries stay and are not spoken of.
+#       state that holds nothing but counts of queries, how many of what follows are of the state,
+#       then its fields and their values, and those of its people.
+# Returns what was there of both; counts of queries stay and are not spoken of.
 SCRIPT = Script("""
 local last = '0-0'
 if redis.call('EXISTS', KEYS[1]) == 1 then
@@ -39,6 +41,8 @@ end
 if last ~= ARGV[1] then
   return false
 end
+local people = people_of(KEYS[2])
+local rows = redis.call('HGETALL', people)
 local all, found, queries = redis.call('HGETALL', KEYS[2]), {}, {}
 for i = 1, #all, 2 do
   local kind = string.sub(all[i], 1, #QUERIES) == QUERIES and queries or found
@@ -46,25 +50,26 @@ for i = 1, #all, 2 do
   kind[#kind + 1] = all[i + 1]
 end
 if ARGV[2] ~= '1' then
-  return found
+  return {found, rows}
 end
-redis.call('DEL', KEYS[2])
+redis.call('DEL', KEYS[2], people)
 for i = 1, #queries, 2 do
   redis.call('HSET', KEYS[2], queries[i], queries[i + 1])
 end
-for i = 7, #ARGV, 2 do
-  redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+for i = 8, #ARGV, 2 do
+  redis.call('HSET', i < 8 + ARGV[7] and KEYS[2] or people, ARGV[i], ARGV[i + 1])
 end
 if ARGV[3] ~= '' then
-  if #ARGV > 6 then
+  if #ARGV > 7 then
     redis.call('EXPIRE', KEYS[2], ARGV[5] + EXPIRY_MARGIN_S)
+    redis.call('EXPIRE', people, ARGV[5] + EXPIRY_MARGIN_S)
     redis.call('ZADD', KEYS[3], 'GT', ARGV[4], ARGV[3])
   else
     redis.call('EXPIRE', KEYS[2], ARGV[6])
     redis.call('ZREM', KEYS[3], ARGV[3])
   end
 end
-return found
+return {found, rows}
 """)
 
 
@@ -92,6 +97,16 @@ def fields_of(replayed: ReplayedContext | None) -> dict[bytes, bytes]:
     return {key.encode(): v if isinstance(v, bytes) else v.encode() for key, v in fields.items()}
 
 
+def rows_of(replayed: ReplayedContext | None) -> dict[bytes, bytes]:
+    """Return the hash of its people."""
+    table = {} if replayed is None else replayed.state.table
+    return {
+        str((high << 6) + low).encode(): pack_row(row)
+        for high, rows in table.items()
+        for low, row in rows.items()
+    }
+
+
 def exchange(
     client: redis.Redis,
     application: ApplicationSpec,
@@ -101,7 +116,7 @@ def exchange(
     write: bool,
 ) -> dict[str, bool] | None:
     """Put the states, by context, in place, and say of each whether it had been there already."""
-    wanted = {context: fields_of(state) for context, state in states.items()}
+    wanted = {context: (fields_of(state), rows_of(state)) for context, state in states.items()}
     calls = [
         ScriptCall(
             keys=[
@@ -116,17 +131,18 @@ def exchange(
                 _seconds(0.0 if (state := states[context]) is None else state.updated_at),
                 application.context_ttl_s,
                 min(application.context_ttl_s, UNTAUGHT_CONTEXT_TTL_S),
-                *(part for field in fields.items() for part in field),
+                2 * len(fields),
+                *(part for field in (*fields.items(), *rows.items()) for part in field),
             ],
         )
-        for context, fields in wanted.items()
+        for context, (fields, rows) in wanted.items()
     ]
     found = SCRIPT.run_blocking(client, calls)
     if any(state is None for state in found):
         return None
     return {
-        context: dict(zip(was[::2], was[1::2], strict=True)) == fields
-        for (context, fields), was in zip(wanted.items(), found, strict=True)
+        context: tuple(dict(zip(of[::2], of[1::2], strict=True)) for of in was) == both
+        for (context, both), was in zip(wanted.items(), found, strict=True)
     }
 
 

@@ -5,11 +5,13 @@ number by number; replaying feedback with it gives the same state.
 """
 
 import math
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from selection.context_names import GLOBAL_CONTEXT
+from selection.policies.arithmetic import people
+from selection.policies.arithmetic.people import Pair, People, Table
 
 Vector = tuple[float, ...]
 Statistics = Mapping[str, Vector]
@@ -22,7 +24,7 @@ class StatisticKind(NamedTuple):
     with log-weights, and a newcomer joins at the mean. `keeps`: by what each number is multiplied,
     whatever the policy's own fading. `by_arm`: the last so many numbers fade only with feedback of
     the arm itself. `levelled`: sums as those of `LEVELS`. `evidence`: sums as those of `EVIDENCE`,
-    which begin anew if an arm has changed; newcomers have none.
+    which begin anew if an arm has changed; newcomers have none. `pairs`: of two arms.
     """
 
     name: str
@@ -32,6 +34,7 @@ class StatisticKind(NamedTuple):
     by_arm: int = 0
     evidence: bool = False
     levelled: bool = False
+    pairs: bool = False
 
 
 LOG_WEIGHTS = StatisticKind("log", 1, relative=True)
@@ -48,6 +51,9 @@ LATELY = 0.995
 EVIDENCE = StatisticKind(
     "ev", 6, keeps=(1.0, 1.0, LATELY, LATELY, 1.0, 1.0), by_arm=6, evidence=True
 )
+# Sums by person, which the functions of `people` add to: those of an arm, and of two.
+PEOPLE = StatisticKind(people.SUMS, 6, evidence=True)
+BOTH = StatisticKind(people.BOTH, 4, evidence=True, pairs=True)
 # An arm beside the others of the same time (`memory_choice.py`): labels of
 # lately and their rewards, then labels and by how much each was above what all earned lately.
 LEVELS = StatisticKind(
@@ -71,12 +77,20 @@ CHANGED = 20.0
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The state of one context of an application: sums by kind and arm (`model:version`)."""
+    """The state of one context of an application: sums by kind and arm (`model:version`).
+
+    `table` has the sums of each group of people, behind those of `people`.
+    """
 
     sums: Mapping[str, Statistics] = field(default_factory=dict)
+    table: Table = field(default_factory=dict)
 
     def of(self, statistic: StatisticKind) -> Statistics:
         return self.sums.get(statistic.name, {})
+
+    @property
+    def people(self) -> People:
+        return People(self.of(PEOPLE), self.of(BOTH), self.table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +98,8 @@ class Update:
     """The change that one piece of feedback makes to a state.
 
     What is known of `arms` fades, new ones join first, then `deltas` are added. `routed` are those
-    that queries choose among, `observed` those that count one more feedback.
+    that queries choose among, `observed` those that count one more feedback. `counts` are weights
+    and weighted rewards of routed arms, for the sums of whoever has the `key`.
     """
 
     arms: tuple[str, ...]
@@ -94,19 +109,25 @@ class Update:
     keep: float
     warm_start: float
     at_ms: int = 0
+    key: str = ""
+    counts: Mapping[str, Pair] = field(default_factory=dict)
 
 
 def learn_in(context: str, update: Update, *, states: Mapping[str, State]) -> dict[str, State]:
     """Return the states, by context, that feedback in one of them has changed."""
     own, general = states.get(context, State()), states.get(GLOBAL_CONTEXT, State())
+    group, everybodys = people.groups_of(update.key, context=context)
     if context == GLOBAL_CONTEXT:
-        return {context: learn(own, update)}
-    return {context: learn(own, update), GLOBAL_CONTEXT: learn(general, _paired(update, own=own))}
+        return {context: learn(own, update, group=group)}
+    return {
+        context: learn(own, update, group=group),
+        GLOBAL_CONTEXT: learn(general, _paired(update, own=own), group=everybodys),
+    }
 
 
-def learn(state: State, update: Update) -> State:
-    """Return one state after the update."""
-    sums = dict(state.sums)
+def learn(state: State, update: Update, *, group: int = people.NOBODY) -> State:
+    """Return one state after the update, by somebody in the group."""
+    sums, anew = dict(state.sums), False
     for statistic, deltas in update.deltas.items():
         joined = join(
             state,
@@ -115,11 +136,20 @@ def learn(state: State, update: Update) -> State:
             warm_start=update.warm_start,
             routed=update.routed,
         )
-        sums[statistic.name] = {
-            **state.of(statistic),
-            **_moved(joined, deltas, statistic=statistic, keep=update.keep, at_ms=update.at_ms),
-        }
-    return State(sums)
+        moved = _moved(joined, deltas, statistic=statistic, keep=update.keep, at_ms=update.at_ms)
+        sums[statistic.name] = {**state.of(statistic), **moved}
+        if statistic.evidence:
+            anew = any(moved[arm][4] > vector[4] for arm, vector in joined.items())
+    known = state.people
+    if anew:
+        known = people.begun(update.routed)
+    elif update.counts:
+        known = people.count(known, update.counts, routed=update.routed, group=group)
+    for name, of in ((people.SUMS, known.sums), (people.BOTH, known.both)):
+        sums.pop(name, None)
+        if of:
+            sums[name] = of
+    return State(sums, known.table)
 
 
 def _paired(update: Update, *, own: State) -> Update:
@@ -218,9 +248,11 @@ def join(
     warm_start: float,
     routed: Iterable[str] = (),
 ) -> dict[str, Vector]:
-    """Return the sums of each arm, newcomers included."""
+    """Return the sums of each arm, newcomers included; those of pairs with all arms in a row."""
     arms = tuple(arms)
     own = state.of(statistic)
+    if statistic.pairs:
+        return _in_rows(own, arms)
     if all(arm in own for arm in arms):
         return {arm: own[arm] for arm in arms}
     chosen_among = frozenset(routed) or frozenset(arms)
@@ -239,6 +271,18 @@ def join(
         )
         for arm in arms
     }
+
+
+def _in_rows(own: Statistics, arms: Sequence[str]) -> dict[str, Vector]:
+    """Return the sums of each arm with all arms in turn, its own numbers before the other's."""
+    place = {arm: 4 * k for k, arm in enumerate(arms)}
+    rows = {arm: [0.0] * (4 * len(arms)) for arm in arms}
+    for pair, (nn, ns, sn, ss) in own.items():
+        arm, _, other = pair.partition(" ")
+        if arm in place and other in place:
+            rows[arm][place[other] : place[other] + 4] = (nn, ns, sn, ss)
+            rows[other][place[arm] : place[arm] + 4] = (nn, sn, ns, ss)
+    return {arm: tuple(row) for arm, row in rows.items()}
 
 
 def join_all(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from selection.policies.arithmetic.features import Features, encode
+from selection.policies.arithmetic.people import overlap_of
 from selection.policies.arithmetic.sums import StatisticKind, Statistics, Vector
 from selection.policies.newcomers import NEWCOMERS, limit_newcomers, new_among
 from selection.policies.policy import (
@@ -71,12 +72,13 @@ class RandomisedBounds(Prepared):
 
     def select(self, uniform: float, features: Sequence[float] = ()) -> Selection:
         reached, chances = 0.0, self.chances(features)
+        overlap = overlap_of(chances.values())
         for arm, chance in chances.items():
             reached += chance
             if uniform < reached:
-                return Selection((arm,), (chance,))
+                return Selection((arm,), (chance,), overlap)
         # Rounding may leave the sum a little below 1.
-        return Selection((arm,), (chance,))
+        return Selection((arm,), (chance,), overlap)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selection.inference import ALPHA, confidence_in
+from selection.inference import ALPHA
 from selection.policies.arithmetic.sums import EVIDENCE, StatisticKind, Statistics, Vector, evidence
-from selection.policies.best_arm_proof import leader, rewards_of
+from selection.policies.best_arm_proof import PROOF, judge
 from selection.policies.newcomers import NEWCOMERS, limit_newcomers, new_among
 from selection.policies.policy import (
     FLOOR,
@@ -44,6 +44,10 @@ class TrackAndStop(Policy):
         return EVIDENCE
 
     @property
+    def statistics(self) -> tuple[StatisticKind, ...]:
+        return PROOF
+
+    @property
     def proof(self) -> Proof:
         return Proof(self.delta, self.epsilon)
 
@@ -51,9 +55,8 @@ class TrackAndStop(Policy):
         return evidence(seen.losses)
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
-        rewards = [rewards_of(vector) for vector in statistics.values()]
-        best = leader(rewards)
-        if confidence_in(rewards, best=best, margin=self.epsilon) >= 1.0 - self.delta:
+        best, confidence = judge(statistics, margin=self.epsilon)
+        if confidence >= 1.0 - self.delta:
             settled = dict.fromkeys(statistics, LEAST_CHANCE) | {tuple(statistics)[best]: 1.0}
             return Prepared.draw_one(
                 weights=normalise(settled), probabilities=add_floor(settled, floor=self.floor)

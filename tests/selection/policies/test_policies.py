@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from core.errors import BadRequest, InvalidPolicyParams
 from selection.policies import POLICIES, make_policy
-from selection.policies.arithmetic.sums import EVIDENCE, REWARDS, State, join, join_all, learn
+from selection.policies.arithmetic.sums import (
+    BOTH,
+    EVIDENCE,
+    PEOPLE,
+    REWARDS,
+    State,
+    join,
+    join_all,
+    learn,
+)
 from selection.policies.policy import Observation, Policy, Prepared
 from selection.policies.rules.auto import Auto
 
@@ -114,7 +123,7 @@ def test_what_feedback_adds_is_finite_and_as_wide_as_its_family(
     deltas = policy.update(
         losses={"a:1": loss}, propensities={"a:1": chance}, features=features_of(policy)
     ).deltas
-    assert set(deltas) == {REWARDS, EVIDENCE, *policy.statistics}
+    assert set(deltas) == {REWARDS, EVIDENCE, *policy.statistics} - {PEOPLE, BOTH}
     for statistic, by_arm in deltas.items():
         assert list(by_arm) == ["a:1"]
         assert len(by_arm["a:1"]) == statistic.width

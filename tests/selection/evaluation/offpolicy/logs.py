@@ -67,7 +67,7 @@ def logged_by(
             LoggedQuery(
                 asked=tuple(
                     answered(arm, reward=rewards[arm], propensity=chance)
-                    for arm, chance in zip(*drawn, strict=True)
+                    for arm, chance in zip(drawn.arms, drawn.propensities, strict=True)
                 ),
                 label=LABEL,
                 routed=tuple(arms),
@@ -77,7 +77,7 @@ def logged_by(
             update = acting.update(
                 arms=arms,
                 losses={arm: 1.0 - rewards[arm] for arm in drawn.arms},
-                propensities=dict(zip(*drawn, strict=True)),
+                propensities=dict(zip(drawn.arms, drawn.propensities, strict=True)),
             )
             state = learn(state, update)
     return log_of(rows, arms=list(arms))

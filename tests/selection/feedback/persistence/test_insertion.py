@@ -33,6 +33,7 @@ def row(digits: Application, number: int = 0, **changes: Any) -> dict[str, Any]:
         "routed": ("knn:1",),
         "features": (-2.5e-300,),
         "metrics": {},
+        "overlap": 0.1 + 0.2,
         "key": "",
         "position": 2**63 - 1,
         "gone": [],

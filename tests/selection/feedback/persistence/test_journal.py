@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from selection.feedback.persistence.journal import FeedbackJournal, States
-from selection.feedback.rebuild.replay import Replay
+from selection.feedback.rebuild.replay import Replay, ReplayedContext
 from selection.feedback.rebuild.replay_source import from_stream
-from selection.feedback.rebuild.state_swap import fields_of
+from selection.feedback.rebuild.state_swap import fields_of, rows_of
 from selection.policies import Policy, make_policy
-from selection.policies.arithmetic.sums import EVIDENCE, REWARDS, State, Update
+from selection.policies.arithmetic.sums import EVIDENCE, PEOPLE, REWARDS, State, Update
 from selection.store.query_counts import QueryCounts
-from selection.store.redis_keys import pack_vector, state_key
+from selection.store.redis_keys import pack_vector, people_key, state_key
 from selection.store.state_record import StateRecord, parse_record
 from tests.selection.observer import ARMS, POLICY, observe_many
 from tests.selection.updates import alike, feedback_update, journal_update, learned
@@ -33,6 +33,12 @@ def bits(state: State) -> dict[str, dict[str, bytes]]:
     }
 
 
+def rows(client: redis.Redis, context: str = "") -> dict[bytes, bytes]:
+    """The sums of each group of people."""
+    found: Any = client.hgetall(people_key(1, context))
+    return dict(found)
+
+
 def stored(client: redis.Redis, context: str = "") -> StateRecord:
     return parse_record(client.hgetall(state_key(1, context)))
 
@@ -43,7 +49,11 @@ def test_evidence_begins_anew_at_the_same_label_both_ways(
     rewards = [1.0, 0.8, 1.0, 0.9] * 15 + [0.1, 0.0] * 20 + [0.7] * 5
     entries = [
         feedback_update(
-            EXP4, {"svm:1": 1.0 - r, "knn:1": 0.5}, context="ann" if n % 3 else "", at_ms=10 + n
+            EXP4,
+            {"svm:1": 1.0 - r, "knn:1": 0.5},
+            context="ann" if n % 3 else "",
+            key=f"u{n % 7}" if n % 2 else "",
+            at_ms=10 + n,
         )
         for n, r in enumerate(rewards)
     ]
@@ -57,6 +67,8 @@ def test_evidence_begins_anew_at_the_same_label_both_ways(
     states = learned([(entry.event.context, entry.update) for entry in entries if entry.update])
     for context, state in states.items():
         assert bits(stored(server_redis, context).state) == bits(state)
+        assert rows(server_redis, context) == rows_of(ReplayedContext(state))
+        assert state.of(PEOPLE)["svm:1"][5] == state.of(EVIDENCE)["svm:1"][0]
     changed, same = (states[""].of(EVIDENCE)[arm] for arm in ("svm:1", "knn:1"))
     assert changed[4] == same[4] == 1.0
     assert changed[0] == same[0] > 0.0
@@ -84,6 +96,7 @@ def test_script_and_arithmetic_agree_to_the_bit(
     with redis.Redis(unix_socket_path=redis_socket) as client:
         for context, state in expected.items():
             assert bits(stored(client, context).state) == bits(state)
+            assert rows(client, context) == rows_of(ReplayedContext(state))
     last: dict[str, tuple[Update, State]] = {}
     for (context, one), made in zip(sequence, left, strict=True):
         assert made is not None
@@ -94,7 +107,7 @@ def test_script_and_arithmetic_agree_to_the_bit(
         assert bits(state) == {
             name: {arm: written[name][arm] for arm in one.arms} for name in state.sums
         }
-        assert {kind.name for kind in one.deltas} == state.sums.keys() - {"ctx"}
+        assert {kind.name for kind in one.deltas} == state.sums.keys() - {"ctx", "ppl", "both"}
 
 
 async def test_of_two_predecessors_known_alike_the_last_by_its_bytes_is_followed(

@@ -21,11 +21,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 contexts = st.sampled_from(["", "ann", "bob", "cid", "dan"])
+keys = st.sampled_from(["", "u1", "u2"])
 losses = st.dictionaries(st.sampled_from(ARMS), st.floats(0.0, 1.0), min_size=1, max_size=3)
 routed = st.lists(st.sampled_from(ARMS), min_size=1, max_size=4, unique=True).map(tuple)
 steps = st.lists(
     st.one_of(
-        *[st.tuples(st.just("teach"), losses, contexts, routed)] * 5,
+        *[st.tuples(st.just("teach"), losses, contexts, routed, keys)] * 5,
         st.tuples(st.just("ask"), contexts),
         st.tuples(st.just("reset"), contexts),
         st.tuples(st.sampled_from(["reset all", "force", "persist"])),
@@ -37,8 +38,8 @@ steps = st.lists(
 
 def take(live: Live, step: tuple[Any, ...]) -> None:
     match step:
-        case ("teach", losses, context, routed):
-            live.teach(losses, context=context, routed=routed, max_contexts=3)
+        case ("teach", losses, context, routed, key):
+            live.teach(losses, context=context, routed=routed, max_contexts=3, key=key)
         case ("ask", context):
             live.ask(context)
         case ("reset", context):

@@ -29,8 +29,9 @@ def share(assignment: dict[str, str], arm: str) -> float:
 def test_the_chance_that_is_logged_is_the_share_of_the_route() -> None:
     prepared = ready({"a:1": 1.0, "b:1": 3.0})
     for context in CONTEXTS[:50]:
-        (arm,), (chance,) = prepared.assigned(context)
+        (arm,), (chance,), overlap = prepared.assigned(context)
         assert chance == {"a:1": 0.25, "b:1": 0.75}[arm]
+        assert overlap == pytest.approx(0.25 * 0.75)
 
 
 def test_where_a_model_gets_a_new_version_its_contexts_follow_and_no_other_moves() -> None:

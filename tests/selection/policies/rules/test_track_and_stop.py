@@ -1,10 +1,10 @@
 """track_and_stop: exact chances, when it stops, what it proves, and that it reopens."""
 
+import math
 import random
 
 import pytest
 
-from selection.inference import Rewards, confidence_in
 from selection.policies import make_policy
 from selection.policies.arithmetic.sums import (
     EVIDENCE,
@@ -12,19 +12,28 @@ from selection.policies.arithmetic.sums import (
     State,
     Vector,
     evidence,
-    join,
+    join_all,
     learn,
 )
-from selection.policies.best_arm_proof import Recommendation, recommend
-from selection.policies.policy import Prepared, Proof
+from selection.policies.best_arm_proof import (
+    PROOF,
+    Recommendation,
+    judge,
+    proof_of,
+    recommend,
+)
+from selection.policies.policy import Prepared
 from selection.policies.rules.track_and_stop import top_two
 
 POLICY = make_policy("track_and_stop", {})
 ARMS = {"knn:1": 1.0, "svm:1": 1.0}
 
 
-def known(*, seen: float, right: float, changes: float = 0.0, since: float = 0.0) -> Vector:
-    return (seen, right, 0.0, 0.0, changes, since)
+def known(*, seen: float, right: float, arms: int = 2, changes: float = 0.0) -> Vector:
+    """Labels of nobody in particular, each a draw of its own."""
+    return (seen, right, 0.0, 0.0, changes, 0.0, *(seen, right, seen, right, right, seen)) + (
+        0.0,
+    ) * (4 * arms)
 
 
 def learned(state: State, arm: str, reward: float, *, at_ms: int = 0) -> State:
@@ -36,13 +45,12 @@ def learned(state: State, arm: str, reward: float, *, at_ms: int = 0) -> State:
 
 
 def applied(state: State) -> Prepared:
-    return POLICY.prepare(join(state, ARMS, statistic=EVIDENCE, warm_start=POLICY.warm_start), ARMS)
+    statistics = join_all(state, ARMS, statistics=PROOF, warm_start=POLICY.warm_start)
+    return POLICY.prepare(statistics, ARMS)
 
 
 def recommended(state: State) -> Recommendation:
-    found = recommend(
-        join(state, ARMS, statistic=EVIDENCE, warm_start=POLICY.warm_start), proof=POLICY.proof
-    )
+    found = recommend(proof_of(state, tuple(ARMS)), proof=POLICY.proof)
     assert found is not None
     return found
 
@@ -59,9 +67,9 @@ def test_the_chances_of_top_two_sampling_are_those_of_drawing_until_another_come
 def test_what_is_proved_gets_all_but_the_floor() -> None:
     ready = POLICY.prepare(
         {
-            "a:1": known(seen=200, right=190),
-            "b:1": known(seen=200, right=120),
-            "c:1": known(seen=200, right=100),
+            "a:1": known(seen=200, right=190, arms=3),
+            "b:1": known(seen=200, right=120, arms=3),
+            "c:1": known(seen=200, right=100, arms=3),
         },
         ARMS,
     )
@@ -118,23 +126,24 @@ def test_two_equal_arms_are_not_called_best_however_often_one_looks() -> None:
             arm = luck.randrange(2)
             seen[arm] += 1
             right[arm] += luck.random() < 0.9
-            rewards = [Rewards(n, total) for n, total in zip(seen, right, strict=True)]
-            if any(confidence_in(rewards, best=best) >= 0.95 for best in (0, 1)):
+            arms = {str(arm): known(seen=seen[arm], right=right[arm]) for arm in (0, 1)}
+            if judge(arms)[1] >= 0.95:
                 called += 1
                 break
     assert called <= 2
 
 
-def test_arms_that_are_asked_together_have_to_differ_more() -> None:
-    state = {"a:1": known(seen=100, right=90), "b:1": known(seen=100, right=65)}
-
-    apart, together = (
-        recommend(state, proof=Proof()),
-        recommend(state, proof=Proof(), together=True),
+def test_each_change_spends_less_of_the_chance_to_be_wrong() -> None:
+    first, second, fourth = (
+        1.0
+        - judge(
+            {
+                "a:1": known(seen=300, right=270, changes=changes),
+                "b:1": known(seen=300, right=235, changes=changes),
+            }
+        )[1]
+        for changes in (0.0, 1.0, 3.0)
     )
 
-    assert apart is not None
-    assert together is not None
-    assert apart.state == "best"
-    assert together.state == "undecided"
-    assert 1.0 - together.confidence == pytest.approx((1.0 - apart.confidence) ** 0.5)
+    assert second == pytest.approx(first * math.pi**2 / 6.0)
+    assert fourth == pytest.approx(second * 9.0)
