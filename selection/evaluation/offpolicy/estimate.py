@@ -13,8 +13,8 @@ import numpy as np
 
 from selection.evaluation.offpolicy.evidence import Evidence, spread_of
 from selection.evaluation.offpolicy.intervals import Precision, Verdict, plain
-from selection.evaluation.offpolicy.log import Flags, Floats
-from selection.inference import Interval
+from selection.evaluation.offpolicy.log import Flags, Floats, Indices
+from selection.inference import LEAST, Interval
 
 # A target of which no more than this is unknown is judged by the rest.
 MOST_UNCOVERED = 0.1
@@ -45,7 +45,10 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """The reward that a target would have earned, sum(terms) / sum(shares), and its basis."""
+    """The reward that a target would have earned, sum(terms) / sum(shares), and its basis.
+
+    `weights` are those of the rewards in the `terms`, None where they are the `shares`.
+    """
 
     verdict: Verdict
     explanation: str
@@ -60,6 +63,7 @@ class Estimate:
     precision: Precision | None = None
     terms: Floats | None = None
     shares: Floats | None = None
+    weights: Floats | None = None
 
 
 def estimate(evidence: Evidence, proposal: Proposal) -> Estimate:
@@ -82,8 +86,11 @@ def estimate(evidence: Evidence, proposal: Proposal) -> Estimate:
     ).estimate()
 
 
-def gain(target: Estimate, *, earned: Floats) -> Interval | None:
-    """Return by how much a target would have earned more than what was `earned` (n), row by row."""
+def gain(target: Estimate, *, earned: Floats, people: Indices) -> Interval | None:
+    """Return by how much a target would have earned more than what was `earned` (n), row by row.
+
+    The interval is a confidence sequence by person (n `people` numbers), as that of `selection`.
+    """
     if (
         target.terms is None
         or target.shares is None
@@ -98,8 +105,18 @@ def gain(target: Estimate, *, earned: Floats) -> Interval | None:
     shares = target.shares[both] / total
     off = (target.terms[both] - target.shares[both] * earned[both]) / total
     value = float(np.sum(off))
-    seen = float(np.sum((off - shares * value) ** 2))
-    half = target.precision.half_of_gain(target.best, seen=seen) + target.precision.unknown
+    variance = float(np.sum(np.bincount(people[both], off - shares * value) ** 2))
+    weights = (target.shares if target.weights is None else target.weights)[both] / total
+    # What a row may move: nothing where both are one answer, or were right or wrong alike.
+    moves = np.where(off == 0.0, np.abs(weights - shares), np.maximum(weights, shares))
+    squares = np.bincount(people[both], moves) ** 2
+    most = float(np.sum(squares))
+    # So many people for each of two arms, moving alike, tell as much of the variance.
+    number = 0.5 * most**2 / float(np.sum(squares**2)) if most > 1e-18 else float(len(off))
+    if number < LEAST:
+        # The variance of so few isn't known; it is a quarter of what they move at most.
+        variance = max(variance, 0.25 * most)
+    half = target.precision.half_of_gain(target.best, seen=variance, people=number)
     low, high = value - half, value + half
     return Interval(*(min(max(x, -1.0), 1.0) for x in (value, low, high)))
 
@@ -146,8 +163,9 @@ class _Weighed:
         best, precision = self._value(model)
         effective = 1.0 / float(np.sum(self._spread * self._inflation))
         verdict, explanation = self._verdict(precision, effective=effective)
-        whole, shares = np.zeros((2, len(evidence.log)))
+        whole, shares, weights = np.zeros((3, len(evidence.log)))
         whole[self._there], shares[self._there] = terms, self._steps * self._mass
+        weights[self._there] = self._steps * np.sum(self._weights, axis=1)
         return Estimate(
             verdict=verdict,
             explanation=explanation,
@@ -162,6 +180,7 @@ class _Weighed:
             precision=precision,
             terms=whole,
             shares=shares,
+            weights=weights,
         )
 
     @property

@@ -179,7 +179,7 @@ class Evaluation:
         return Result(
             target=target,
             estimate=found,
-            gain=gain(found, earned=earned),
+            gain=gain(found, earned=earned, people=self._log.people),
             current=(target.policy, dict(target.params)) == own,
         )
 

@@ -158,8 +158,22 @@ def test_contexts_whose_arms_are_drawn_for_each_query_are_many_queries() -> None
 
 def test_a_gain_is_taken_row_by_row() -> None:
     rows = [asked({"a": 1.0, "b": float(i % 2)}) for i in range(400)]
-    better = gain(alone(log_of(rows), "a"), earned=np.array([float(i % 2) for i in range(400)]))
+    earned, people = np.array([float(i % 2) for i in range(400)]), np.arange(400)
+    better = gain(alone(log_of(rows), "a"), earned=earned, people=people)
     assert better.value == pytest.approx(0.5)
-    same = gain(alone(log_of(rows), "b"), earned=np.array([float(i % 2) for i in range(400)]))
+    same = gain(alone(log_of(rows), "b"), earned=earned, people=people)
     assert same.value == 0.0
     assert same.high < 0.01  # luck that both share cancels out
+
+
+def test_labels_of_few_people_leave_a_gain_open() -> None:
+    rows = [asked({"a": 1.0, "b": float(i % 4 > 0)}) for i in range(400)]
+    earned = np.array([float(i % 4 > 0) for i in range(400)])
+    many, few = (
+        gain(alone(log_of(rows), "a"), earned=earned, people=np.arange(400) % number)
+        for number in (400, 9)
+    )
+
+    assert many.value == few.value == pytest.approx(0.25)
+    assert many.low > 0.15
+    assert few.low < 0.0
