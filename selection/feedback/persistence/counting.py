@@ -343,7 +343,7 @@ local function add(family, deltas)
   return family.evidence and recheck(vectors, deltas, family)
 end
 
--- What a context's own rewards tell everybody, each with those before it; nil: there are none.
+-- What a context's own rewards tell everybody, each beside the mean before it; nil: there are none.
 local function paired(one, deltas)
   local found
   for number, family in ipairs(one.families) do
@@ -352,9 +352,9 @@ local function paired(one, deltas)
         local delta = deltas[number][arms[i]]
         if delta then
           local sums = type(vector) == 'string' and unpacked(family, vector) or vector
-          local count, sum, reward = sums[1], sums[2], delta[2]
+          local count, mean, reward = sums[1], sums[2] / sums[1], delta[2]
           found = found or {}
-          found[arms[i]] = {count, sum, count * reward, sum * reward}
+          found[arms[i]] = count > 0 and {1, mean, reward, mean * reward} or {0, 0, 0, 0}
         end
       end
     end

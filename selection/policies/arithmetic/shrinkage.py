@@ -58,7 +58,7 @@ def strength(rewards: Statistics, pairs: Statistics) -> float:
     """Return how many observations of its own everybody's are worth to a context."""
     within = variance(rewards.values())
     # Before contexts have shown how much they differ, everybody's counts as ten observations; pairs
-    # of observations outweigh that from twenty on.
+    # outweigh that from twenty on.
     count, covariance = 20.0, 20.0 * within / (1.0 + 10.0 / COUNTED)
     for paired, earlier, later, products in pairs.values():
         if paired > 0.0:

@@ -40,10 +40,12 @@ class StatisticKind(NamedTuple):
 LOG_WEIGHTS = StatisticKind("log", 1, relative=True)
 # Observations, their rewards, their rewards squared.
 REWARDS = StatisticKind("rew", 3)
-# In everybody's state alone: pairs of observations in one context, the sums of the earlier and of
-# the later one's reward over them, and of the product of both. They tell how much contexts differ
-# (`selection.policies.arithmetic.shrinkage`), which changes more slowly than what is best there.
-PAIRS = StatisticKind("ctx", 4, keeps=(0.9999,) * 4)
+# In everybody's state alone: labels with an earlier one of their arm and context, the sums of the
+# mean of the earlier rewards and of their own, and of the product of both. They tell how much
+# contexts differ (`selection.policies.arithmetic.shrinkage`), which changes more slowly than what
+# is best there. In release 0.1.0 ("ctx") a label counted as often as there were earlier ones, so
+# that one user with half of the traffic decided it.
+PAIRS = StatisticKind("pairs", 4, keeps=(0.9999,) * 4)
 # Evidence of an arm (`selection.inference`): rewards seen and their sum, since it joined or
 # any was found changed; both again of lately, fading; how often that was; and since when they have
 # been counted, in milliseconds since 1970 (0: not known).
@@ -153,18 +155,22 @@ def learn(state: State, update: Update, *, group: int = people.NOBODY) -> State:
 
 
 def _paired(update: Update, *, own: State) -> Update:
-    """Return the update with pairs of each reward with earlier ones of its arm and context."""
+    """Return the update with pairs of each reward and the mean before it in its arm and context."""
     rewarded = update.deltas.get(REWARDS)
     if not rewarded:
         return update
     before = join(
         own, update.arms, statistic=REWARDS, warm_start=update.warm_start, routed=update.routed
     )
-    pairs = {
-        arm: (before[arm][0], before[arm][1], before[arm][0] * reward, before[arm][1] * reward)
-        for arm, (_, reward, _) in rewarded.items()
-    }
+    pairs = {arm: _pair(before[arm], reward) for arm, (_, reward, _) in rewarded.items()}
     return replace(update, deltas={**update.deltas, PAIRS: pairs})
+
+
+def _pair(before: Vector, reward: float) -> Vector:
+    if before[0] <= 0.0:
+        return (0.0,) * PAIRS.width
+    mean = before[1] / before[0]
+    return (1.0, mean, reward, mean * reward)
 
 
 def _moved(

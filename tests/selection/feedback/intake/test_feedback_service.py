@@ -85,10 +85,10 @@ async def test_a_label_in_a_context_teaches_it_alone_and_everybody(
     assert await log_weights(aredis) == {
         "svm:2": -1.25, "tree:1": -3.25, "knn:1": -2.25 - 0.3
     }  # fmt: skip
-    assert await sums(aredis, "ctx") == dict.fromkeys(ARMS, (0.0, 0.0, 0.0, 0.0))
+    assert await sums(aredis, "pairs") == dict.fromkeys(ARMS, (0.0, 0.0, 0.0, 0.0))
     await caller.send(caller.label(context="ann", outputs=(b"7", b"7", b"1")))
-    assert (await sums(aredis, "ctx"))["tree:1"] == (1.0, 1.0, 1.0, 1.0)
-    assert (await sums(aredis, "ctx"))["knn:1"] == (1.0, 0.0, 0.0, 0.0)
+    assert (await sums(aredis, "pairs"))["tree:1"] == (1.0, 1.0, 1.0, 1.0)
+    assert (await sums(aredis, "pairs"))["knn:1"] == (1.0, 0.0, 0.0, 0.0)
     assert await aredis.ttl(ANN) > 0
     assert await aredis.ttl(GLOBAL) == -1
 

@@ -47,6 +47,18 @@ def test_alike_contexts_follow_everybody_and_unlike_ones_their_own() -> None:
     assert everybody(unlike).strength == pytest.approx(COUNTED * credibility, rel=0.3)
 
 
+def test_one_heavy_user_does_not_make_contexts_look_alike() -> None:
+    luck, states = Random(0), dict[str, State]()
+    for number in range(3000):
+        context = "heavy" if number % 2 else str(number % 100)
+        mean = 0.9 if context == "heavy" or int(context) % 4 else 0.6
+        losses = {"a:1": float(luck.random() >= mean)}
+        update = THOMPSON.update(arms=ARMS, losses=losses, propensities={"a:1": 0.5})
+        states |= learn_in(context, update, states=states)
+    # Weighed by labels the variance between contexts is 3/16 of .3 squared, within them about .13.
+    assert everybody(states[""]).strength == pytest.approx(COUNTED * (0.13 / 0.017 - 1.0), rel=0.5)
+
+
 LOGS = Everybody(
     statistics={"a:1": (-4.0,), "b:1": (-40.0,)},
     rewards={"a:1": (80.0, 70.0, 70.0), "b:1": (20.0, 1.0, 1.0)},

@@ -106,16 +106,16 @@ def test_of_several_former_versions_it_follows_the_one_of_which_most_is_known() 
 # --- contexts -------------------------------------------------------------------------------
 
 
-def test_rewards_of_one_arm_in_one_context_make_pairs_with_each_earlier_one() -> None:
+def test_a_reward_makes_a_pair_with_the_mean_of_those_before_it_in_its_arm_and_context() -> None:
     states: dict[str, State] = {}
     given = [("ann", 1.0), ("bob", 0.5), ("ann", 0.5), ("ann", 0.0), ("", 1.0)]
     for context, reward in given:
         one = update(rewards({"svm:2": 1.0 - reward}), statistic=REWARDS)
         states |= learn_in(context, one, states=states)
     pairs = states[""].of(PAIRS)
-    # In ann's context (1, 1/2), (1, 0), (1/2, 0): fading by 0.9999 with what came since.
+    # In ann's context (1, 1/2) and (3/4, 0): fading by 0.9999 with what came since.
     keep = 0.9999
-    assert pairs["svm:2"] == (keep + 2.0, keep + 1.5, 0.5 * keep, 0.5 * keep)
+    assert pairs["svm:2"] == (keep + 1.0, keep + 0.75, 0.5 * keep, 0.5 * keep)
     assert pairs["knn:1"] == (0.0, 0.0, 0.0, 0.0)
     assert PAIRS.name not in states["ann"].sums
 
