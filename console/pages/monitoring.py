@@ -47,8 +47,18 @@ def monitoring(request: HttpRequest, name: str) -> HttpResponse:
         "periods": CHOICES,
         "chosen": chosen,
         "picture": picture(application, chosen=chosen),
+        "plan": _plan(application),
     }
     return TemplateResponse(request, "console/monitoring.html", context)
+
+
+def _plan(application: Application) -> str:
+    """Return what an A/B test of two weeks would show; empty without traffic."""
+    # NumPy only where it is asked for.
+    from selection.evaluation.planning.plan import plan_of
+
+    plan = plan_of(application, gain=None, days=(14.0,), now=timezone.now())
+    return plan["explanation"] if plan["traffic"] else ""
 
 
 def monitoring_json(request: HttpRequest, name: str) -> HttpResponse:

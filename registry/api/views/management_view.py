@@ -41,7 +41,7 @@ def schema(
     status: int = 200,
     paged: bool = False,
     created: bool = False,
-    parameters: Sequence[OpenApiParameter] = (),
+    parameters: Sequence[OpenApiParameter | type[serializers.Serializer[Any]]] = (),
 ) -> Any:
     """Describe one method of a view in the OpenAPI schema; `created`: it may also answer 201."""
     return extend_schema(

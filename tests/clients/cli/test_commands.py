@@ -121,3 +121,17 @@ def test_it_tells_what_another_policy_would_have_earned(
     assert estimate.startswith("ucb1")
     terminal.types("what-if", churn, "--policy", "luck", code=1)
     assert "luck" in terminal.complaint
+
+
+@pytest.mark.usefixtures("known")
+def test_it_plans_an_ab_test(terminal: Terminal, churn: str, client: Client) -> None:
+    assumed = {"labels_per_day": 5000.0, "mean": 0.9, "likeness": 0.0, "people": 1e9}
+    plan = client.plan(churn, gain=0.02, share=0.5, **assumed)
+    assert (plan["state"], plan["split"]) == ("planned", [0.5, 0.5])
+    options = ("--labels-per-day", 5000, "--mean", 0.9, "--likeness", 0, "--people", 1e9)
+    typed = ("plan", churn, "--gain", 0.02, "--share", 0.5, *options)
+    assert terminal.json(*typed) == plan
+    said, head, *gains = terminal.types(*typed).splitlines()
+    assert said == plan["explanation"]
+    assert head.split() == ["DAYS", "SMALLEST", "GAIN", "THAT", "SHOWS"]
+    assert [line.split()[0] for line in gains] == ["7", "14", "28"]

@@ -39,6 +39,7 @@ ENDPOINTS = [
     Endpoint("GET", "applications/letters/health"),
     Endpoint("GET", "applications/letters/selection/history"),
     Endpoint("GET", "applications/letters/export"),
+    Endpoint("GET", "applications/letters/plan?gain=0.1"),
     Endpoint("POST", "applications/letters/what-if", {}),
     Endpoint("GET", "models/"),
     Endpoint("POST", "models/", {"name": "new", "input_type": "doubles"}),

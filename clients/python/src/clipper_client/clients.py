@@ -26,6 +26,7 @@ from clipper_client.options import (
     UNSET,
     DeployOptions,
     Moment,
+    PlanOptions,
     QueryOptions,
     ScoringOptions,
     application_path,
@@ -154,6 +155,13 @@ class AsyncClient:
         span: dict[str, Any] = {"since": since, "until": until, "versions": versions}
         return await exporting.export(self._server, app, kinds=kinds, frame=frame, **span)
 
+    async def plan(self, app: str, **options: Unpack[PlanOptions]) -> dict[str, Any]:
+        """Return how long an A/B test takes to show a gain. For the options see PlanOptions."""
+        params = {name: str(value) for name, value in given(options).items()}
+        path = application_path(app, "plan")
+        found: dict[str, Any] = await self._server.json("GET", path, params=params)
+        return found
+
     async def score(self, app: str, rows: Any, **options: Unpack[ScoringOptions]) -> list[Any]:
         """Return the outputs for any number of rows, in order. Raises `rows_failed` in the end."""
         scoring = Scoring(self._server, app, rows, **options)
@@ -270,6 +278,7 @@ class Client(Blocking[AsyncClient]):
     feedback = blocking(AsyncClient.feedback)
     feedback_batch = blocking(AsyncClient.feedback_batch)
     export = blocking(AsyncClient.export)
+    plan = blocking(AsyncClient.plan)
     score = blocking(AsyncClient.score)
     score_each = iterating(AsyncClient.score_each)
     deploy = blocking(AsyncClient.deploy)

@@ -35,6 +35,22 @@ class QueryOptions(ScoreOptions, total=False):
     models: bool | None
 
 
+class PlanOptions(TypedDict, total=False):
+    """`gain` is the smallest one of interest, `days` how long a test may take.
+
+    The others replace what was measured: `share` is that of a second version, `likeness` the
+    correlation of two labels of one person.
+    """
+
+    gain: float | None
+    days: float | None
+    share: float | None
+    labels_per_day: float | None
+    mean: float | None
+    people: float | None
+    likeness: float | None
+
+
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that aren't None, which is how one is left out."""
     return {name: value for name, value in options.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Commands about an application's routes and policy, and what another policy would earn."""
+"""Commands about an application's routes and policy, what another would earn, and A/B tests."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -115,6 +115,25 @@ def _what_if(client: Client, options: Options) -> Result:
     return Result(found, (text + table(head, rows)).rstrip("\n"))
 
 
+def _plan(client: Client, options: Options) -> Result:
+    found = client.plan(
+        options.app,
+        gain=options.gain,
+        days=options.days,
+        share=options.share,
+        labels_per_day=options.labels_per_day,
+        mean=options.mean,
+        people=options.people,
+        likeness=options.likeness,
+    )
+    rows = [
+        (f"{each['days']:g}", "none" if each["gain"] is None else f"{each['gain']:.4f}")
+        for each in found["smallest"]
+    ]
+    text = table(("days", "smallest gain that shows"), rows)
+    return Result(found, f"{found['explanation']}\n{text}".rstrip("\n"))
+
+
 def _interval(reward: Mapping[str, float] | None, form: str = ".3f") -> str:
     if reward is None:
         return "-"
@@ -153,5 +172,21 @@ COMMANDS = [
             repeated("--policy", "instead of the versions", "NAME"),
         ],
         run=_what_if,
+    ),
+    Command(
+        name="plan",
+        help="say how long an A/B test takes to show a gain",
+        more="What isn't assumed is measured on the labels of the last seven days.",
+        arguments=[
+            arg("app", "the application"),
+            arg("--gain", "the smallest gain of interest: 0.02 is 2 points", type=float),
+            arg("--days", "how long it may take (7, 14 and 28)", type=float),
+            arg("--share", "of a second arm (that of its route)", type=float),
+            arg("--labels-per-day", "assumed", type=float),
+            arg("--mean", "assumed mean reward", type=float),
+            arg("--people", "assumed number of different people", type=float),
+            arg("--likeness", "assumed correlation of two labels of one person", type=float),
+        ],
+        run=_plan,
     ),
 ]

@@ -1,0 +1,1 @@
+"""Plans of A/B tests: the labels, days and gains to expect, from an application's traffic."""

@@ -1,0 +1,146 @@
+"""An application's plan: the days until a gain shows at its traffic, and the gains that will."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from core.errors import BadRequest
+from registry.following.reading import application_with_arms
+from registry.models import Application
+from selection.evaluation.planning.planner import (
+    CHANCE,
+    LabelTraffic,
+    days_until_seen,
+    smallest_gain,
+)
+from selection.evaluation.planning.traffic import traffic_of
+
+USUAL_DAYS = (7.0, 14.0, 28.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumptions:
+    """Numbers to plan with instead of those measured; `share` is that of a second arm."""
+
+    labels_per_day: float | None = None
+    mean: float | None = None
+    people: float | None = None
+    likeness: float | None = None
+    share: float | None = None
+
+    def applied(self, measured: LabelTraffic | None) -> LabelTraffic | None:
+        """Return the traffic to plan with, None if there is none.
+
+        Raises `BadRequest` if nobody knows how far labels of one person are alike.
+        """
+        if measured is None:
+            if self.labels_per_day is None or self.mean is None:
+                return None
+            if self.people is not None and self.likeness is None:
+                raise BadRequest(
+                    "likeness: Expected a number from 0 to 1 beside people, as there are no labels "
+                    "to measure it on, got none."
+                )
+            measured = LabelTraffic(labels_per_day=self.labels_per_day, mean=self.mean)
+        given = {
+            name: value
+            for name in ("labels_per_day", "mean", "likeness")
+            if (value := getattr(self, name)) is not None
+        }
+        traffic = replace(measured, **given)
+        if self.people is None:
+            return traffic
+        return replace(traffic, others=traffic.labels_per_day / self.people, growth=1.0)
+
+
+def plan_of(
+    application: Application,
+    *,
+    gain: float | None,
+    days: Sequence[float] = USUAL_DAYS,
+    assumed: Assumptions = Assumptions(),
+    now: datetime,
+) -> dict[str, Any]:
+    """Return the plan of a split by the routes' weights, as JSON values.
+
+    An application with fewer than two arms is planned with a second one. Raises `BadRequest` for a
+    gain that no arm can have.
+    """
+    spec, weights = application_with_arms(application)
+    traffic = assumed.applied(traffic_of(spec, now=now))
+    split = tuple(weight for weight in weights.values() if weight > 0.0)
+    if assumed.share is not None:
+        split = (1.0 - assumed.share, assumed.share)
+    elif len(split) < 2:
+        split = (0.5, 0.5)
+    plan: dict[str, Any] = {
+        "application": application.name,
+        "state": "no_traffic",
+        "explanation": "there are no labels of the last seven days: assume labels_per_day and mean",
+        "gain": gain,
+        "chance": CHANCE,
+        "labels": None,
+        "days": None,
+        "smallest": [],
+        "split": [share / sum(split) for share in split],
+        "traffic": None,
+    }
+    return plan if traffic is None else plan | _planned(traffic, gain, split=split, days=days)
+
+
+def _planned(
+    traffic: LabelTraffic, gain: float | None, *, split: Sequence[float], days: Sequence[float]
+) -> dict[str, Any]:
+    if gain is not None and gain > 1.0 - traffic.mean:
+        raise BadRequest(
+            f"gain: Expected at most {1.0 - traffic.mean:.4f}, as the mean reward is "
+            f"{traffic.mean:.4f}, got {gain:g}."
+        )
+    needed = None if gain is None else days_until_seen(gain, traffic=traffic, split=split)
+    smallest = [(each, smallest_gain(each, traffic=traffic, split=split)) for each in days]
+    return {
+        "state": "too_small" if gain is not None and needed is None else "planned",
+        "explanation": _explained(gain, needed=needed, traffic=traffic, smallest=smallest),
+        "labels": None if needed is None else math.ceil(needed * traffic.labels_per_day),
+        "days": needed,
+        "smallest": [{"days": each, "gain": found} for each, found in smallest],
+        "traffic": {
+            "labels_per_day": traffic.labels_per_day,
+            "mean": traffic.mean,
+            "variance": traffic.variance(traffic.mean),
+            "labels_per_person": float(traffic.labels_per_person(days[-1])),
+            "likeness": traffic.likeness,
+        },
+    }
+
+
+def _explained(
+    gain: float | None,
+    *,
+    needed: float | None,
+    traffic: LabelTraffic,
+    smallest: Sequence[tuple[float, float | None]],
+) -> str:
+    """Return the plan in words."""
+    if gain is None:
+        days, found = smallest[-1]
+        if found is None:
+            return f"no gain shows within {days:g} days, as labels are too few"
+        return f"a gain of {_points(found)} shows within {days:g} days"
+    if needed is None:
+        return f"a gain of {_points(gain)} does not show within a year"
+    labels = needed * traffic.labels_per_day
+    return f"a gain of {_points(gain)} shows in about {_rounded(needed)}, or {labels:,.0f} labels"
+
+
+def _points(gain: float) -> str:
+    points = f"{gain * 100.0:.2g}"
+    return f"{points} point" if points == "1" else f"{points} points"
+
+
+def _rounded(days: float) -> str:
+    if days < 1.0:
+        return f"{days * 24.0:.2g} hours"
+    return f"{days:.0f} days" if days >= 10.0 else f"{days:.2g} days"
