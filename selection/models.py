@@ -191,6 +191,9 @@ class ExperimentHealth(models.Model):
     readings = models.JSONField(
         default=dict, blank=True, help_text="What web processes had counted then."
     )
+    holdout = models.JSONField(
+        default=dict, blank=True, help_text="{side: {group of people: [number, sum of rewards]}}"
+    )
 
     class Meta:
         verbose_name_plural = "experiments' health"

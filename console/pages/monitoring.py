@@ -112,6 +112,7 @@ def _summary(past: Mapping[str, Any]) -> dict[str, str]:
         "policy": past["policy"],
         **worded(past["recommendation"]),
         "earned": formats.percent(past["mean_earned"]),
+        "holdout": _holdout(past["holdout"]),
         "feedback": f"of {formats.count(past['feedback'])} possible"
         if past["feedback"]
         else "no feedback yet",
@@ -121,6 +122,16 @@ def _summary(past: Mapping[str, Any]) -> dict[str, str]:
         "missed": f"{formats.count(late)} late, {formats.count(failed)} failed"
         + (f", {formats.count(refused)} refused" if refused else ""),
     }
+
+
+def _holdout(found: Mapping[str, Any] | None) -> str:
+    """Return the policy's gain over the keys held out of it in words; empty without any."""
+    if found is None:
+        return ""
+    if found["gain"] is None:
+        return "too few people to compare it with those held out"
+    gain = tuple(found["gain"].values())
+    return f"{formats.points(gain)} points on those held out ({formats.points_interval(gain)})"
 
 
 def arm_shown(

@@ -18,6 +18,7 @@ from selection.evaluation.health.health_checks import (
     ExperimentSpec,
     HealthChecks,
 )
+from selection.evaluation.holdout import Holdout
 from selection.kinds import DEFAULT, INPUT, RECEIPT
 from selection.models import ExperimentHealth
 from selection.policies import Policy, make_policy
@@ -48,7 +49,8 @@ class Watch:
         self._checks = msgspec.convert(self._row.sums, HealthChecks)
         if self._row.experiment != name:
             self._checks.begin_anew()
-            self._row.experiment, self._row.since = name, now
+            self._row.experiment, self._row.since, self._row.holdout = name, now, {}
+        self.holdout = Holdout(self._row.holdout)
         self._experiment = ExperimentSpec(
             policy=policy,
             weights=weights,
@@ -107,6 +109,7 @@ class Watch:
         row.guardrails = [guardrail._asdict() for guardrail in means]
         row.sums = msgspec.to_builtins(self._checks)
         row.readings = counter_deltas.keep_last_readings(row.readings, readings)
+        row.holdout = self.holdout.sums
         row.at = self._now
         return row
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from registry.models import Application
 from selection.evaluation import counter_deltas
+from selection.evaluation.holdout import holdout_of
 from selection.evaluation.monitoring.reward_sums import RewardSums, add, add_by_arm
 from selection.evaluation.monitoring.snapshots import arms_of, earned_in, grouped, merge, rewards_in
 from selection.models import SelectionSnapshot
@@ -37,6 +38,7 @@ def history(application: Application, *, since: datetime, until: datetime) -> di
         "feedback": int(earned.number),
         "mean_earned": earned.mean,
         "recommendation": shown[-1].recommendation if shown else None,
+        "holdout": holdout_of(application),
     }
 
 

@@ -77,6 +77,22 @@ class RecommendationOut(serializers.Serializer[Any]):
     labels = serializers.IntegerField()
 
 
+class HoldoutSideOut(serializers.Serializer[Any]):
+    """The rewards of one side; `people` of equal weight would tell as much."""
+
+    feedback = serializers.IntegerField()
+    mean = serializers.FloatField(allow_null=True)
+    people = serializers.IntegerField()
+
+
+class HoldoutOut(serializers.Serializer[Any]):
+    """The gain of the policy over the keys held out of it, since the experiment began."""
+
+    gain = EstimateOut(allow_null=True)
+    policy = HoldoutSideOut()
+    held_out = HoldoutSideOut()
+
+
 class HistoryOut(serializers.Serializer[Any]):
     """An application's selection over a period."""
 
@@ -90,6 +106,7 @@ class HistoryOut(serializers.Serializer[Any]):
     feedback = serializers.IntegerField()
     mean_earned = serializers.FloatField(allow_null=True)
     recommendation = RecommendationOut(allow_null=True)
+    holdout = HoldoutOut(allow_null=True)
 
 
 class HistoryView(ManagementView):

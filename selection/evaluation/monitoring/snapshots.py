@@ -26,6 +26,7 @@ from selection.evaluation.monitoring.reward_sums import (
     Trust,
     add,
     add_by_arm,
+    earned_by,
     tally,
 )
 from selection.models import ExperimentHealth, Feedback, SelectionSnapshot
@@ -95,13 +96,14 @@ def _take(
     rule = answer_rule_of(application)
     chances = {arm: known["probability"] for arm, known in arms.items()}
     watch = Watch(application, weights=observed.weights, chances=chances, now=now)
+    trust = _trust(last)
     known = last.last_feedback if last else _before_first(application.id, now=now)
 
     def unread() -> Iterator[LoggedQuery]:
         nonlocal known
         rows = Feedback.objects.filter(application_id=application.id, pk__gt=known).order_by("pk")
         # Further feedback goes into the next snapshot.
-        read = rows.values("pk", "forced", *watching.COLUMNS, *COLUMNS)[:50_000]
+        read = rows.values("pk", "forced", "held_out", *watching.COLUMNS, *COLUMNS)[:50_000]
         for number, row in enumerate(read.iterator(chunk_size=500)):
             # So many rows between two pauses take 3 ms of a core.
             if number % 100 == 0:
@@ -110,10 +112,14 @@ def _take(
             known = row["pk"]
             watch.see(row)
             query = logged(row, outputs=Outputs(), rule=rule)
+            compared = application.holdout_share and (row["held_out"] or not row["forced"])
+            if query is not None and compared:
+                reward = earned_by(query, trust=trust, rule=rule)
+                watch.holdout.see(query, held_out=row["held_out"], reward=reward)
             if query is not None and not row["forced"]:
                 yield query
 
-    earned, rewards = tally(unread(), trust=_trust(last), rule=rule)
+    earned, rewards = tally(unread(), trust=trust, rule=rule)
     since = last.at if last else now - timedelta(seconds=STEP_S)
     snapshot = SelectionSnapshot(
         application_id=application.id,
