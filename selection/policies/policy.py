@@ -89,7 +89,8 @@ class Prepared:
 
     def reweighted(self, factors: Factors) -> Prepared:
         """Return the same if arms don't all answer reliably."""
-        weights = redistributed(self.weights, factors=factors)
+        # Trust in the others keeps its proportions; queries are spread, as little may be known.
+        weights = redistributed(self.weights, factors=factors, spread=0.0)
         down = down_of(self.weights, factors=factors)
         if any(len(selection.arms) > 1 for selection in self.selections):
             return replace(self, weights=weights, down=down)

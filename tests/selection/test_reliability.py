@@ -74,6 +74,22 @@ def test_an_ensemble_goes_on_asking_all_but_trusts_them_less() -> None:
     assert moved.down == {"a:1"}
 
 
+def test_while_an_arm_is_down_trust_in_the_others_keeps_its_proportions() -> None:
+    arms = {"a:1": 1.0, "b:1": 1.0, "c:1": 1.0}
+    rewards = {
+        "a:1": (300.0, 285.0, 285.0),
+        "b:1": (300.0, 276.0, 276.0),
+        "c:1": (300.0, 177.0, 177.0),
+    }
+    for name in ("exp4", "thompson", "ucb1"):
+        before = prepared(make_policy(name, {}), State({"rew": rewards}), arms)
+        after = before.reweighted(DOWN)
+        assert after.weights["a:1"] <= 0.01
+        assert after.weights["c:1"] * before.weights["b:1"] == pytest.approx(
+            after.weights["b:1"] * before.weights["c:1"]
+        )
+
+
 def test_contexts_of_an_arm_that_is_down_have_another_meanwhile_and_no_others_move() -> None:
     split = ready("ab_split")
     moved = split.reweighted(DOWN)

@@ -64,7 +64,7 @@ class RandomisedBounds(Prepared):
     def reweighted(self, factors: Factors) -> RandomisedBounds:
         return replace(
             self,
-            weights=redistributed(self.weights, factors=factors),
+            weights=redistributed(self.weights, factors=factors, spread=0.0),
             probabilities=redistributed(self.probabilities, factors=factors),
             down=down_of(self.probabilities, factors=factors),
             factors=factors,
