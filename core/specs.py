@@ -124,6 +124,8 @@ class ApplicationSpec:
     keep_feedback_s: int | None = None
     allowed_origins: str = ""
     keep_inputs: bool = False
+    max_wrong_share: float | None = None
+    promise_confidence: float = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

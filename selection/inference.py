@@ -89,6 +89,19 @@ def _newton(wealth: Sequence[float], slopes: Sequence[float], *, wanted: float) 
     return max(most + math.log(total) - wanted, 0.0) / slope
 
 
+def evidence_above(seen: Rewards, m: float) -> float:
+    """Return the logarithm of the evidence that rewards have a mean above m, by the bets of `mean`.
+
+    If it is m at most, the chance that this ever exceeds log(1 / delta) is delta at most.
+    """
+    wealth = [
+        stake * seen.total - seen.number * math.log1p(m * growth)
+        for stake, growth in zip(STAKES, GROWTHS, strict=True)
+    ]
+    most = max(wealth)
+    return most + math.log(math.fsum(math.exp(one - most) for one in wealth) / len(wealth))
+
+
 def evidence(better: Rewards, other: Rewards, *, margin: float = 0.0) -> float:
     """Return the logarithm of the evidence that `better` is no worse than `other` less `margin`.
 

@@ -42,6 +42,11 @@ class Feedback(models.Model):
         help_text="What it counts beside feedback of other times: 1 / the sum of 1 / the chance of "
         "each arm to be asked; 0 if no arm was drawn.",
     )
+    answer = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Of the combined answer, by each way to weigh arms: [margins, rewards, slots].",
+    )
     position = models.BigIntegerField(
         default=0, help_text="Grows with the order in which feedback was counted."
     )

@@ -22,9 +22,12 @@ import msgspec
 from core.errors import ModelFailed
 from selection.answers.imputation import Averages, Values, shape
 from selection.answers.json_values import best_class, class_scores, decode, numbers, same_value_key
-from selection.policies.policy import normalise
+from selection.policies.arithmetic.answer_sums import KNOTS
+from selection.policies.policy import Prepared, normalise
 
 VOTE, SCORES, MEAN, MEDIAN = "vote", "scores", "mean", "median"
+# Ways whose outputs are classes, right or wrong.
+CLASSES = (VOTE, SCORES)
 
 
 class Combined(NamedTuple):
@@ -269,15 +272,61 @@ def decide(
     threshold: float,
     default: bytes | None,
     averages: Averages | None = None,
+    prepared: Prepared | None = None,
 ) -> Combined | Objection:
-    """Return the combined answer of the arms, or the objection to giving it."""
+    """Return the combined answer of the arms, or the objection to giving it.
+
+    What labels have shown of such answers is in `prepared`.
+    """
     if not outputs:
         return NOTHING
     try:
         combined = combine(outputs, weights=weights, asked=asked, how=how, averages=averages)
     except ModelFailed as error:
         return Objection(Fault.NOT_COMBINED, error.message)
-    if combined.confidence < threshold and default is not None:
-        why = f"confidence {combined.confidence:.3g} below the threshold {threshold:.3g}"
-        return Objection(Fault.UNSURE, why, combined.confidence)
+    why = ""
+    if prepared is not None and (record := prepared.record) is not None:
+        margin = margin_of(combined, outputs, prepared=prepared, how=how)
+        if how in CLASSES or record.promise is not None:
+            combined = Combined(combined.output, record.confidence(margin))
+        if margin < record.lowest_margin:
+            why, threshold = f" of the promise: {record.promise}", record.threshold
+    if default is not None and (why or combined.confidence < threshold):
+        shown = min(combined.confidence, 0.999)
+        text = f"confidence {shown:.3g} below the threshold {threshold:.3g}{why}"
+        return Objection(Fault.UNSURE, text, combined.confidence)
     return combined
+
+
+def margin_of(
+    combined: Combined, predictions: Mapping[str, bytes], *, prepared: Prepared, how: str
+) -> float:
+    """Return the log-odds that an output is right: for `vote` of its camp against all values seen.
+
+    Arms are taken as independent, which labels correct (`AnswerRecord`).
+    """
+    if how != VOTE or not prepared.odds or prepared.record is None:
+        return _logit(combined.confidence)
+    texts: dict[bytes, float] = {}
+    for arm, text in predictions.items():
+        texts[text] = texts.get(text, 0.0) + prepared.odds.get(arm, 0.0)
+    camps: dict[Hashable, float] = {}
+    if len(texts) > 1:
+        for text, odds in texts.items():
+            key = same_value_key(text)
+            camps[key] = camps.get(key, 0.0) + odds
+        own = camps.pop(same_value_key(combined.output))
+    else:
+        own = texts[combined.output]
+    # Values that no arm answered have no odds for or against them.
+    unnamed = max(prepared.record.classes - 1.0 - len(camps), 0.0) * math.exp(-own)
+    # Cut, so that many arms make no number that is infinite.
+    others = math.fsum(math.exp(min(odds - own, 600.0)) for odds in camps.values()) + unnamed
+    return -math.log(others) if others > 0.0 else KNOTS[-1]
+
+
+def _logit(share: float) -> float:
+    """Return the log-odds of a share, within those that are told apart."""
+    if 0.0 < share < 1.0:
+        return math.log(share / (1.0 - share))
+    return KNOTS[-1] if share > 0.0 else KNOTS[0]

@@ -8,7 +8,10 @@ from core.errors import InvalidInput
 from core.specs import ApplicationSpec
 from selection.answers.combine import VOTE, Objection, decide
 from selection.kinds import INPUT
+from selection.policies.arithmetic.answer_sums import Promise
+from selection.policies.policy import Prepared
 from selection.rewards.losses import Loss, loss_of
+from selection.store.state_record import promise_of
 
 
 class LoggedArm(NamedTuple):
@@ -52,17 +55,24 @@ class AnswerRule:
     how: str = VOTE
     threshold: float = 0.0
     default_output: bytes | None = None
+    promise: Promise | None = None
 
     def reward(
-        self, query: LoggedQuery, *, asked: Sequence[str], weights: Mapping[str, float]
+        self,
+        query: LoggedQuery,
+        *,
+        asked: Sequence[str],
+        weights: Mapping[str, float],
+        prepared: Prepared | None = None,
     ) -> float | None:
         """Return what asking these arms would have earned; None where the log can't tell."""
         logged = {entry.arm: entry for entry in query.asked}
         if query.label is None or not all(arm in logged for arm in asked):
             return None
         first = logged[asked[0]]
+        sure = self.threshold <= 0.0 and self.promise is None
         agreed = self.how == VOTE and all(logged[arm].output is first.output for arm in asked)
-        if agreed and first.output is not None:
+        if agreed and first.output is not None and (sure or prepared is None):
             return first.reward  # most answers are of one mind
         outputs = {arm: output for arm in asked if (output := logged[arm].output) is not None}
         decided = decide(
@@ -72,6 +82,7 @@ class AnswerRule:
             how=self.how,
             threshold=self.threshold,
             default=self.default_output,
+            prepared=prepared,
         )
         answer = self.default_output if isinstance(decided, Objection) else decided.output
         if answer is None:
@@ -96,6 +107,7 @@ def answer_rule_of(application: ApplicationSpec) -> AnswerRule:
         how=application.combine,
         threshold=application.confidence_threshold,
         default_output=application.default_output,
+        promise=promise_of(application),
     )
 
 

@@ -9,6 +9,7 @@ from core.decoding import Bounds, decoded
 from core.errors import BadRequest
 from selection.context_names import MAX_CHARACTERS, fault_of
 from selection.kinds import Kind
+from selection.policies.arithmetic.answer_sums import AnswerSeen
 
 MAX_ITEMS = 1000
 ABSENT = Raw()
@@ -99,6 +100,8 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     held_out: bool = False
     overlap: float = 0.0
+    # Of a label: how the combined answer stands up to it.
+    answer: AnswerSeen | None = None
 
     def __post_init__(self) -> None:
         if (self.label is None) == (self.reward is None):

@@ -12,10 +12,18 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Self
 
 from core.errors import BadRequest
 from selection.inference import ALPHA
+from selection.policies.arithmetic.answer_sums import (
+    ANSWERS,
+    BY_ODDS,
+    AnswerRecord,
+    AnswerSeen,
+    answer_sums,
+)
 from selection.policies.arithmetic.assignment import owner_of, routes_of
 from selection.policies.arithmetic.features import Features
 from selection.policies.arithmetic.people import overlap_of, weight_of
@@ -36,6 +44,7 @@ from selection.reliability import Factors, redistributed, relative
 
 # e**-700 is still a normal float: shares of hopeless arms stay positive.
 LOWEST_EXPONENT = -700.0
+NO_ODDS: Mapping[str, float] = MappingProxyType({})
 
 
 class Selection(NamedTuple):
@@ -54,6 +63,7 @@ class Prepared:
     """A policy applied to one state and one set of arms: selecting is then one look-up.
 
     `weights` are shares of trust, `probabilities` the chances of each arm to be asked.
+    `odds` are log-odds to be right, of arms asked together, once there are labels.
     """
 
     weights: Mapping[str, float]
@@ -62,6 +72,11 @@ class Prepared:
     bounds: tuple[float, ...]
     # Arms that are as good as never answering: asked by probes alone, whose failures are known.
     down: frozenset[str] = frozenset()
+    odds: Mapping[str, float] = field(default_factory=lambda: NO_ODDS)
+    # Shares of trust by Hedge, which answers are judged by as well.
+    hedge: Mapping[str, float] = field(default_factory=lambda: NO_ODDS)
+    # Labelled answers, if they have a part in answering.
+    record: AnswerRecord | None = None
 
     def select(self, uniform: float, features: Sequence[float] = ()) -> Selection:
         """Return whom to ask, given a number drawn uniformly from [0, 1)."""
@@ -93,9 +108,20 @@ class Prepared:
         weights = redistributed(self.weights, factors=factors, spread=0.0)
         down = down_of(self.weights, factors=factors)
         if any(len(selection.arms) > 1 for selection in self.selections):
-            return replace(self, weights=weights, down=down)
+            beside = relative(self.weights, factors=factors)
+            odds = {arm: x * beside.get(arm, 1.0) for arm, x in self.odds.items()}
+            return replace(self, weights=weights, down=down, odds=odds)
         chances = redistributed(self.probabilities, factors=factors)
-        return Prepared.draw_one(weights=weights, probabilities=chances, down=down)
+        return Prepared.draw_one(
+            weights=weights, probabilities=chances, down=down, record=self.record
+        )
+
+    def judged_by(self, record: AnswerRecord) -> Prepared:
+        """Return the same with what labelled answers have shown; at best arms weigh their odds."""
+        chosen = math.log(record.classes - 1.0)
+        odds = {arm: max(x + chosen, 0.0) for arm, x in self.odds.items()}
+        weights = normalise(odds) if odds and record.way == BY_ODDS else self.weights
+        return replace(self, weights=weights, odds=odds, hedge=self.weights, record=record)
 
     @classmethod
     def draw_one(
@@ -239,11 +265,12 @@ class Policy(ABC):
         at_ms: int = 0,
         key: str = "",
         overlap: float = 0.0,
+        answer: AnswerSeen | None = None,
     ) -> Update:
         """Return the update that losses in [0, 1] of some arms make, live and in a replay alike.
 
         `arms` are those routed when the feedback came, by default those with losses; `key` and
-        `overlap` are those of the query.
+        `overlap` are those of the query, `answer` is the combined one.
         """
         deltas: dict[StatisticKind, Statistics] = {
             REWARDS: rewards(losses),
@@ -252,6 +279,8 @@ class Policy(ABC):
         }
         if LEVELS in self.statistics:
             deltas[LEVELS] = beside_level(losses)
+        if answer is not None:
+            deltas[ANSWERS] = answer_sums(answer, observed=tuple(losses), at_ms=at_ms)
         routed = tuple(arms) or tuple(losses)
         weights = {
             arm: weight_of(propensities.get(arm, 0.0), overlap=overlap)
@@ -335,7 +364,7 @@ def down_of(shares: Mapping[str, float], *, factors: Factors) -> frozenset[str]:
     return frozenset(arm for arm, factor in beside.items() if factor == 0.0)
 
 
-def ask_all(*, weights: Mapping[str, float]) -> Prepared:
+def ask_all(*, weights: Mapping[str, float], odds: Mapping[str, float] = NO_ODDS) -> Prepared:
     """Prepare a policy that asks every arm, every time."""
     # A whole 1 takes one byte in a receipt where 1.0 takes nine.
     everyone = Selection(tuple(weights), (1,) * len(weights))
@@ -344,4 +373,5 @@ def ask_all(*, weights: Mapping[str, float]) -> Prepared:
         probabilities=dict.fromkeys(weights, 1.0),
         selections=(everyone,),
         bounds=(),
+        odds=odds,
     )

@@ -21,7 +21,13 @@ from selection.store.input_samples import InputSamples
 from selection.store.query_counts import QueryCounts
 from selection.store.redis_keys import GLOBAL_CONTEXT, REDIS_ERRORS, redis_needed, state_key
 from selection.store.scripts import Script, ScriptCall
-from selection.store.state_record import StateRecord, describe, parse_record, prepared
+from selection.store.state_record import (
+    StateRecord,
+    describe,
+    parse_record,
+    prepared,
+    promise_of,
+)
 
 COPIES = 4096
 
@@ -186,16 +192,18 @@ class SelectionStore:
         context: str,
         arms: Mapping[str, float],
     ) -> Prepared:
-        policy = self.policy(application)
+        policy, promise = self.policy(application), promise_of(application)
         if context == GLOBAL_CONTEXT:
-            return prepared(policy, copy.state, arms)
+            return prepared(policy, copy.state, arms, promise=promise)
         self.peek(application, context=GLOBAL_CONTEXT, arms=arms)
         general = self._copies[application.id, GLOBAL_CONTEXT]
         if copy.state.sums and any(arm in copy.state.of(policy.statistic) for arm in arms):
-            return prepared(policy, copy.state, arms, general=general.state)
+            return prepared(policy, copy.state, arms, general=general.state, promise=promise)
         # Contexts that have learned nothing share one.
         if general.newcomer is None:
-            general.newcomer = prepared(policy, NOTHING, arms, general=general.state)
+            general.newcomer = prepared(
+                policy, NOTHING, arms, general=general.state, promise=promise
+            )
         return general.newcomer
 
     def _remember(self, key: Key) -> _Copy:

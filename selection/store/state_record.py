@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from core.specs import ApplicationSpec
 from selection.policies import Policy, Prepared
+from selection.policies.arithmetic.answer_sums import ANSWERS, AnswerRecord, Promise
 from selection.policies.arithmetic.shrinkage import Everybody, shrink
 from selection.policies.arithmetic.sums import (
     REWARDS,
@@ -95,7 +96,9 @@ def describe(
     if arms:
         base = None if context == GLOBAL_CONTEXT else general.state
         known = known_of(policy, own.state, arms, general=base)
-        ready = policy.prepare(known, arms).reweighted(factors_of(missed))
+        ready = prepared(
+            policy, own.state, arms, general=base, promise=promise_of(application)
+        ).reweighted(factors_of(missed))
         proof = proof_of(own.state, tuple(arms))
         learned = {
             "arms": _arms(ready, stored=own, proof=proof, missed=missed),
@@ -111,10 +114,27 @@ def describe(
 
 
 def prepared(
-    policy: Policy, state: State, arms: Mapping[str, float], *, general: State | None = None
+    policy: Policy,
+    state: State,
+    arms: Mapping[str, float],
+    *,
+    general: State | None = None,
+    promise: Promise | None = None,
 ) -> Prepared:
     """Return the policy applied to a state; `general` is that of all contexts, for one's own."""
-    return policy.prepare(known_of(policy, state, arms, general=general), arms)
+    ready = policy.prepare(known_of(policy, state, arms, general=general), arms)
+    if not ready.odds and promise is None:
+        return ready
+    everybody = state if general is None else general
+    answers = join(everybody, arms, statistic=ANSWERS, warm_start=policy.warm_start)
+    return ready.judged_by(AnswerRecord.of(answers.values(), promise=promise))
+
+
+def promise_of(application: ApplicationSpec) -> Promise | None:
+    """Return what an application promises of its answers, if anything."""
+    if application.max_wrong_share is None:
+        return None
+    return Promise(application.max_wrong_share, application.promise_confidence)
 
 
 def known_of(

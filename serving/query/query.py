@@ -239,7 +239,8 @@ class Query:
             if len(outputs) > 1:
                 self._stats.compare([*outputs.values()])
         application, fallback = self.application, None
-        if len(outputs) == len(self.arms) == 1 and application.combine == VOTE:
+        alone = len(outputs) == len(self.arms) == 1 and application.combine == VOTE
+        if alone and self.choice.prepared.record is None:
             [output], confidence = outputs.values(), 1.0  # most queries, with nothing to decide
         elif isinstance(decided := self._decide(outputs), Objection):
             fallback = self._fallback(decided)
@@ -312,6 +313,7 @@ class Query:
             threshold=self.application.confidence_threshold,
             default=self.application.default_output,
             averages=self._resources.averages,
+            prepared=self.choice.prepared,
         )
 
     def _fallback(self, objection: Objection) -> FallbackReason:

@@ -161,17 +161,19 @@ class Scoring:
 
         Raises what a query without default output would.
         """
-        if len(outcomes) == 1 and (first := outcomes[0]) is not None and first.status == _OK:
+        application, prepared = self._application, self._choice.prepared
+        alone = len(outcomes) == 1 and prepared.record is None
+        if alone and (first := outcomes[0]) is not None and first.status == _OK:
             return first.payload
-        application = self._application
         decided = decide(
             outputs_of(self._arms, outcomes),
-            weights=self._choice.prepared.weights,
+            weights=prepared.weights,
             asked=self._arms,
             how=application.combine,
             threshold=application.confidence_threshold,
             default=application.default_output,
             averages=self._resources.averages,
+            prepared=prepared,
         )
         if not isinstance(decided, Objection):
             return decided.output

@@ -65,8 +65,12 @@ class Caller:
         return await self.service.submit(application, items, arms=arms, predict_arms=predict_arms)
 
 
-async def log_weights(aredis: Redis, key: str = GLOBAL) -> dict[str, float]:
-    return {arm: weight for arm, (weight,) in (await sums(aredis, "log", key)).items()}
+async def losses(aredis: Redis, key: str = GLOBAL) -> dict[str, float]:
+    """Return the losses that each arm has had."""
+    return {
+        arm: seen - rewarded
+        for arm, (seen, rewarded, _) in (await sums(aredis, "rew", key)).items()
+    }
 
 
 async def sums(aredis: Redis, statistic: str, key: str = GLOBAL) -> dict[str, tuple[float, ...]]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from selection.feedback.events import ArmOutcome, FeedbackEvent
 from selection.feedback.persistence.journal import JournalUpdate
 from selection.policies import Policy
+from selection.policies.arithmetic.answer_sums import SLOTS, AnswerSeen
 from selection.policies.arithmetic.sums import (
     LEVELS,
     State,
@@ -28,6 +29,7 @@ FAMILIES = (
     StatisticKind("own", 2, by_arm=2),
     StatisticKind("slow", 2, relative=True, keeps=(1.0, 0.3)),
     LEVELS,
+    StatisticKind("all", 3, keeps=(0.9,) * 3, by_arm=3, everybody=True),
 )
 # Versions that follow each other, and names that begin or sort alike.
 ARMS = ("svm:1", "svm:2", "svm:10", "svm-rbf:1", "knn:1", "knn:2", "tree:a-1", "tree:a1", "tree:a")
@@ -51,6 +53,7 @@ def alike(draw: st.DrawFn, *, most: int) -> list[tuple[str, Update]]:
     arms = tuple(draw(st.lists(st.sampled_from(ARMS), min_size=1, max_size=5, unique=True)))
     routed = arms[: draw(st.integers(1, len(arms)))]
     kinds = draw(st.lists(st.sampled_from(FAMILIES), min_size=1, max_size=3, unique=True))
+    kinds.sort(key=lambda kind: kind.everybody)
     keep, warm_start = draw(st.floats(0.5, 1.0)), draw(shares)
     found = []
     for _ in range(draw(st.integers(1, most))):
@@ -87,6 +90,7 @@ def journal_update(
     at_ms: int = 1_700_000_001_000,
     outcomes: tuple[ArmOutcome, ...] = (),
     overlap: float = 0.0,
+    answer: AnswerSeen | None = None,
     **bounds: int,
 ) -> JournalUpdate:
     nonce = nonce or os.urandom(12)
@@ -104,6 +108,7 @@ def journal_update(
         routed=() if update is None else update.routed,
         key="" if update is None else update.key,
         overlap=overlap,
+        answer=answer,
     )
     fields: dict[str, Any] = {"window_s": 3600, "context_ttl_s": 90 * 86_400, "max_contexts": 1000}
     return JournalUpdate(mark=nonce, event=event, update=update, **(fields | bounds))
@@ -119,6 +124,7 @@ def feedback_update(
     at_ms: int = 1_700_000_001_000,
     key: str = "",
     overlap: float = 0.2,
+    answer: AnswerSeen | None = None,
     **changes: Any,
 ) -> JournalUpdate:
     """An observation as the service makes it of losses."""
@@ -129,11 +135,20 @@ def feedback_update(
         at_ms=at_ms,
         key=key,
         overlap=overlap,
+        answer=answer,
     )
     outcomes = tuple(ArmOutcome(arm, chance, "1", loss) for arm, loss in losses.items())
-    return journal_update(
-        context, update, outcomes=outcomes, at_ms=at_ms, overlap=overlap, **changes
-    )
+    more = {"overlap": overlap, "answer": answer, **changes}
+    return journal_update(context, update, outcomes=outcomes, at_ms=at_ms, **more)
+
+
+margins = st.floats(-60.0, 60.0)
+answers = st.none() | st.builds(
+    AnswerSeen,
+    st.tuples(margins, margins),
+    st.tuples(shares, shares),
+    st.lists(st.integers(0, SLOTS - 1), max_size=3, unique=True).map(tuple),
+)
 
 
 def learned(observed: list[tuple[str, Update]]) -> Mapping[str, State]:

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from core.errors import BadRequest
+from selection.answers.judged import answer_seen
 from selection.context_names import GLOBAL_CONTEXT
 from selection.evaluation.logged import AnswerRule, LoggedQuery
 from selection.evaluation.offpolicy.estimate import Proposal
 from selection.evaluation.offpolicy.log import Floats, Log
 from selection.policies import Policy, Prepared, Selection
+from selection.policies.arithmetic.answer_sums import AnswerSeen
 from selection.policies.arithmetic.sums import State, learn_in
 from selection.store.state_record import prepared
 
@@ -60,7 +62,9 @@ def learning(
                 pace[row] = pupil.pace.of(asked)
         else:
             several = True
-            reward = candidate.rule.reward(query, asked=selection.arms, weights=ready.weights)
+            reward = candidate.rule.reward(
+                query, asked=selection.arms, weights=ready.weights, prepared=ready
+            )
             if reward is not None:
                 answers[row] = reward
         pupil.learn(query, ready, uniform=uniforms[row])
@@ -156,6 +160,7 @@ class _Pupil:
             general=None
             if query.context == GLOBAL_CONTEXT
             else self.states.get(GLOBAL_CONTEXT, State()),
+            promise=self.candidate.rule.promise,
         )
         self.applied[query.context] = (arms, ready)
         return ready
@@ -172,6 +177,8 @@ class _Pupil:
                 losses=losses,
                 propensities=dict(zip(drawn.arms, drawn.propensities, strict=True)),
                 features=query.features,
+                at_ms=self.updates,
+                answer=self._answer(query, drawn, ready),
             )
         except BadRequest:  # features that were not given when the query came
             return
@@ -183,6 +190,20 @@ class _Pupil:
         elif self.updates % self.updates_between == 0:
             self.applied.pop(GLOBAL_CONTEXT, None)
             self.applied.pop(query.context, None)
+
+    def _answer(self, query: LoggedQuery, drawn: Selection, ready: Prepared) -> AnswerSeen | None:
+        """Return how the combined answer stands up to the label."""
+        rule = self.candidate.rule
+        if query.label is None or not (len(drawn.arms) > 1 or rule.promise is not None):
+            return None
+        answers = {e.arm: e.output for e in query.asked if e.arm in drawn.arms}
+        return answer_seen(
+            {arm: output for arm, output in answers.items() if output is not None},
+            label=query.label,
+            prepared=ready,
+            how=rule.how,
+            judge=rule.loss,
+        )
 
     def _drawn(self, query: LoggedQuery, ready: Prepared, *, uniform: float) -> Selection | None:
         if query.certain:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from core.errors import ClipperError, ExpiredReceipt, InvalidReceipt, Unavailable
 from core.loop.loop_slices import Slice, Turns
 from core.specs import ApplicationSpec
+from selection.answers.judged import answer_seen
 from selection.feedback.events import (
     ArmOutcome,
     FeedbackEvent,
@@ -33,7 +34,9 @@ from selection.feedback.intake.joining import (
 )
 from selection.feedback.persistence.journal import FeedbackJournal, JournalUpdate
 from selection.kinds import DEFAULT
+from selection.policies.arithmetic.answer_sums import AnswerSeen
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
+from selection.rewards.losses import loss_of
 from selection.store.large_outputs import OutputStore
 from selection.store.redis_keys import redis_needed
 from selection.store.selection_store import SelectionStore
@@ -237,8 +240,9 @@ class FeedbackService:
             arm: min(loss + sum(prices.get(arm, FREE)), 1.0)
             for arm, loss in losses_of(prediction, item=item, application=application).items()
         }
-        update = None
+        update = answer = None
         if losses and not receipt.forced:
+            answer = self._answer_of(application, item, receipt, arms)
             update = self._store.policy(application).update(
                 arms=arms,
                 losses=losses,
@@ -247,6 +251,7 @@ class FeedbackService:
                 at_ms=now_ms,
                 key=receipt.key,
                 overlap=receipt.overlap,
+                answer=answer,
             )
         label = bytes(item.label)
         return JournalUpdate(
@@ -275,7 +280,27 @@ class FeedbackService:
                 metrics=item.metrics,
                 held_out=receipt.held_out,
                 overlap=receipt.overlap,
+                answer=answer,
             ),
+        )
+
+    def _answer_of(
+        self,
+        application: ApplicationSpec,
+        item: FeedbackItem,
+        receipt: Receipt,
+        arms: Mapping[str, float],
+    ) -> AnswerSeen | None:
+        """Return how the arms' combined answer stands up to a label, if it needs to be known."""
+        label = bytes(item.label)
+        if not label or not (len(receipt.arms) > 1 or application.max_wrong_share is not None):
+            return None
+        return answer_seen(
+            {r.arm: r.output for r in receipt.arms if r.output is not None},
+            label=label,
+            prepared=self._store.peek(application, context=receipt.context, arms=arms),
+            how=application.combine,
+            judge=loss_of(application),
         )
 
 

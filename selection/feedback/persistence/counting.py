@@ -441,7 +441,9 @@ end
 
 local own, everybodys = opened(state), state ~= general and opened(general)
 for _, kind in ipairs(kinds) do
-  add_kind(own, kind)
+  if not (everybodys and kind[9]) then
+    add_kind(own, kind)
+  end
   if everybodys then
     add_kind(everybodys, kind)
   end

@@ -162,11 +162,12 @@ def _states(one: JournalUpdate, texts: Sequence[bytes]) -> States:
     if update is None:
         return {}
     arms, kinds = update.arms, tuple(update.deltas)
-    states = {context: _state(kinds, arms, rest)}
-    if context != GLOBAL_CONTEXT:
-        pairs = (PAIRS,) if len(texts) > 2 * len(kinds) * len(arms) else ()
-        states[GLOBAL_CONTEXT] = _state((*kinds, *pairs), arms, rest)
-    return states
+    if context == GLOBAL_CONTEXT:
+        return {context: _state(kinds, arms, rest)}
+    own = tuple(kind for kind in kinds if not kind.everybody)
+    states = {context: _state(own, arms, rest)}
+    pairs = (PAIRS,) if len(texts) > (len(own) + len(kinds)) * len(arms) else ()
+    return {**states, GLOBAL_CONTEXT: _state((*kinds, *pairs), arms, rest)}
 
 
 def _state(kinds: Iterable[StatisticKind], arms: Iterable[str], texts: Iterator[bytes]) -> State:

@@ -10,6 +10,7 @@ import msgspec
 
 from selection.context_names import GLOBAL_CONTEXT
 from selection.policies import Policy
+from selection.policies.arithmetic.answer_sums import AnswerSeen
 from selection.policies.arithmetic.sums import State, learn_in
 
 
@@ -31,6 +32,7 @@ class KeptUpdate:
     overlap: float = 0.0
     forced: bool = False
     gone: Sequence[str] = ()
+    answer: AnswerSeen | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,7 @@ class Replay:
             key=entry.key,
             overlap=entry.overlap,
             at_ms=round(entry.at * 1000.0),
+            answer=entry.answer,
         )
         states = {
             context: known.state

@@ -10,10 +10,11 @@ from selection.feedback.events import ResetEvent
 from selection.feedback.persistence.stream import StreamEntry, read_entry
 from selection.feedback.rebuild.replay import Entry, KeptUpdate, Reset
 from selection.models import Feedback, StateReset
+from selection.policies.arithmetic.answer_sums import AnswerSeen
 
 READ = (
     *("position", "received_at", "context", "key", "arms", "routed", "features", "overlap"),
-    *("forced", "gone"),
+    *("forced", "gone", "answer"),
 )
 
 
@@ -70,6 +71,7 @@ def from_stream(entries: Iterable[StreamEntry], *, application_id: int) -> Itera
                 overlap=event.overlap,
                 forced=event.forced,
                 gone=gone,
+                answer=event.answer,
             )
 
 
@@ -86,4 +88,5 @@ def _kept_update(row: Feedback) -> KeptUpdate:
         overlap=row.overlap,
         forced=row.forced,
         gone=row.gone,
+        answer=row.answer and AnswerSeen(*row.answer),
     )

@@ -24,7 +24,8 @@ class StatisticKind(NamedTuple):
     with log-weights, and a newcomer joins at the mean. `keeps`: by what each number is multiplied,
     whatever the policy's own fading. `by_arm`: the last so many numbers fade only with feedback of
     the arm itself. `levelled`: sums as those of `LEVELS`. `evidence`: sums as those of `EVIDENCE`,
-    which begin anew if an arm has changed; newcomers have none. `pairs`: of two arms.
+    which begin anew if an arm has changed; newcomers have none. `pairs`: of two arms. `everybody`:
+    kept in everybody's state alone; such kinds come last in an update.
     """
 
     name: str
@@ -35,6 +36,7 @@ class StatisticKind(NamedTuple):
     evidence: bool = False
     levelled: bool = False
     pairs: bool = False
+    everybody: bool = False
 
 
 LOG_WEIGHTS = StatisticKind("log", 1, relative=True)
@@ -121,8 +123,9 @@ def learn_in(context: str, update: Update, *, states: Mapping[str, State]) -> di
     group, everybodys = people.groups_of(update.key, context=context)
     if context == GLOBAL_CONTEXT:
         return {context: learn(own, update, group=group)}
+    mine = {kind: deltas for kind, deltas in update.deltas.items() if not kind.everybody}
     return {
-        context: learn(own, update, group=group),
+        context: learn(own, replace(update, deltas=mine), group=group),
         GLOBAL_CONTEXT: learn(general, _paired(update, own=own), group=everybodys),
     }
 

@@ -50,6 +50,7 @@ class KeyedArms(Prepared):
             weights=chances,
             probabilities=chances,
             down=down,
+            record=self.record,
             seed=self.seed,
             routed=self.routed,
             routes=self.routes,

@@ -3,7 +3,12 @@
 import pytest
 
 from selection.answers.combine import MEAN, VOTE, Combined, Fault, Objection, decide
+from selection.policies import Prepared, make_policy
+from selection.policies.arithmetic.answer_sums import Promise
+from selection.policies.arithmetic.sums import State
+from selection.store.state_record import prepared
 
+PROMISE = Promise(0.05, 0.95)
 BOTH = ("a:1", "b:1")
 
 
@@ -13,6 +18,7 @@ def decided(
     how: str = VOTE,
     threshold: float = 0.0,
     default: bytes | None = b"-1",
+    ready: Prepared | None = None,
 ) -> Combined | Objection:
     return decide(
         outputs,
@@ -21,6 +27,7 @@ def decided(
         how=how,
         threshold=threshold,
         default=default,
+        prepared=ready,
     )
 
 
@@ -33,6 +40,14 @@ def test_one_of_low_confidence_gives_way_to_the_default() -> None:
     assert isinstance(found, Objection)
     assert (found.fault, found.confidence) == (Fault.UNSURE, 0.25)
     assert found.explanation == "confidence 0.25 below the threshold 0.5"
+
+
+def test_one_below_the_threshold_of_a_promise_gives_way_too() -> None:
+    ready = prepared(make_policy("exp4", {}), State(), {"a:1": 1.0, "b:1": 1.0}, promise=PROMISE)
+    found = decided({"a:1": b"7", "b:1": b"7"}, ready=ready)
+    assert isinstance(found, Objection)
+    assert found.fault is Fault.UNSURE
+    assert found.explanation.startswith("confidence 0.999 below the threshold 1 of the promise")
 
 
 def test_without_a_default_there_is_nothing_better_to_give() -> None:

@@ -148,11 +148,10 @@ def test_a_right_arm_is_trusted_more_than_a_wrong_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("params", [{}, {"decay": 0.0}])
-@pytest.mark.parametrize("name", ["exp3", "exp4"])
 def test_weights_stay_finite_and_positive_after_a_million_of_the_largest_steps(
-    name: str, params: dict[str, float]
+    params: dict[str, float],
 ) -> None:
-    policy = make_policy(name, {"eta": 10.0, **params})
+    policy = make_policy("exp3", {"eta": 10.0, **params})
     (step,) = policy.observe(Observation({"a:1": 1.0}, {"a:1": 0.0}))["a:1"]
     weight = 0.0
     for _ in range(10**6):

@@ -24,6 +24,11 @@ FROM_GLOBAL = pytest.approx(1 / (1 + math.exp(-5.0)))
 GLOBAL, ANN = "clipper:selection:1:", "clipper:selection:1:ann"
 
 
+@pytest.fixture
+def application() -> ApplicationSpec:
+    return application_spec(policy="exp3")
+
+
 def weight(
     store: SelectionStore, application: ApplicationSpec, *, context: str = "", arm: str = "svm:2"
 ) -> float:
@@ -81,10 +86,10 @@ async def test_a_read_begun_before_something_was_learned_does_not_undo_it(
 async def test_a_changed_application_or_other_arms_are_seen_at_once(
     store: SelectionStore, application: ApplicationSpec
 ) -> None:
-    assert len(store.peek(application, context="", arms=ARMS).selections) == 1
-    single = application_spec(policy="exp3")
-    assert len(store.peek(single, context="", arms=ARMS).selections) == 2
-    assert list(store.peek(single, context="", arms={"knn:1": 1.0}).weights) == ["knn:1"]
+    together = application_spec(policy="exp4")
+    assert len(store.peek(together, context="", arms=ARMS).selections) == 1
+    assert len(store.peek(application, context="", arms=ARMS).selections) == 2
+    assert list(store.peek(application, context="", arms={"knn:1": 1.0}).weights) == ["knn:1"]
 
 
 async def test_the_number_of_copies_is_bounded(aredis: Redis, application: ApplicationSpec) -> None:

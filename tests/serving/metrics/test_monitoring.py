@@ -71,8 +71,8 @@ def publish(
 
 
 def test_a_snapshot_holds_what_redis_knows(server_redis: redis.Redis, digits: Application) -> None:
-    observed: dict[Any, Any] = {"log:svm:1": struct.pack("<d", 0.0), "n:svm:1": 7}
-    observed |= {"log:forest:1": struct.pack("<d", 50.0)}
+    observed: dict[Any, Any] = {"rew:svm:1": struct.pack("<3d", 50.0, 0.0, 0.0), "n:svm:1": 7}
+    observed |= {"rew:forest:1": struct.pack("<3d", 50.0, 50.0, 50.0)}
     server_redis.hset(state_key(digits.pk, GLOBAL_CONTEXT), mapping=observed)
     publish(server_redis, answered=3, late=1)
 

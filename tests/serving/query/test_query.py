@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 
 from core.errors import DeadlineExceeded, InvalidInput, Saturated
+from selection.policies import make_policy
+from selection.policies.arithmetic.answer_sums import AnswerSeen
+from selection.policies.arithmetic.sums import State, learn_in
 from serving.endpoints.predictions.predict import render
 from serving.engine.batching.planner import RESERVE
 from serving.query.fallback import NO_MODEL, OVERLOADED, TOO_LATE
+from serving.query.prediction import Prediction
 from serving.query.query import Query
 from serving.rpc.frames.codec import Answer, AnswerStatus, failed
 from serving.testing import (
@@ -115,6 +119,40 @@ async def test_low_confidence_gives_the_default_if_there_is_one(
     assert prediction.output == output
     assert (prediction.default_explanation is None) == (default is None)
     assert it.metrics.applications["digits"].unsure == (default is not None)
+
+
+async def answered_after(rewards: list[float], **changes: Any) -> tuple[PlayedServing, Prediction]:
+    """Return what three models that agree are made of, after labels with these rewards."""
+    it, replicas = connected(**changes)
+    policy, states = make_policy("exp4", {}), dict[str, State]()
+    for number, reward in enumerate(rewards):
+        update = policy.update(
+            losses=dict.fromkeys(("m1:1", "m2:1", "m3:1"), 1.0 - reward),
+            propensities={},
+            at_ms=number,
+            answer=AnswerSeen((12.0, 12.0), (reward, reward), (3, 4)),
+        )
+        states |= learn_in("", update, states=states)
+    it.processor.resources.store.learned(1, context="", state=states[""])
+    query = it.begin()
+    await turn()
+    for replica in replicas:
+        replica.answer_with(*outputs(0))
+    await asyncio.wait_for(query.settled(), timeout=30)
+    return it, query.prediction()
+
+
+@pytest.mark.parametrize(("labels", "output"), [(50, b"-1"), (400, b"0")])
+async def test_a_promise_gives_answers_once_labels_prove_it(labels: int, output: bytes) -> None:
+    it, prediction = await answered_after([1.0] * labels, max_wrong_share=0.05)
+    assert prediction.output == output
+    assert it.metrics.applications["digits"].unsure == (output == b"-1")
+    assert ("of the promise" in (prediction.default_explanation or "")) == (output == b"-1")
+
+
+async def test_models_that_are_right_as_often_as_a_coin_are_not_believed() -> None:
+    _, prediction = await answered_after([0.0, 1.0] * 150)
+    assert prediction.confidence == pytest.approx(0.5, abs=0.02)
 
 
 async def test_a_failing_model_explains_the_default() -> None:

@@ -9,17 +9,17 @@ from redis.asyncio import Redis
 from selection.feedback.events import FeedbackItem
 from selection.receipts import ArmRecord, Spent
 from serving.testing import application_spec
-from tests.selection.caller import ARMS, EXACT, GLOBAL, Caller, events, log_weights
+from tests.selection.caller import ARMS, EXACT, GLOBAL, Caller, events, losses
 
 
-@pytest.mark.parametrize(("missing", "weight"), [(1.0, -0.3), (0.5, -0.15), (None, 0.0)])
+@pytest.mark.parametrize(("missing", "lost"), [(1.0, 1.0), (0.5, 0.5), (None, 0.0)])
 async def test_an_arm_that_did_not_answer_is_as_wrong_as_the_application_says(
-    caller: Caller, aredis: Redis, missing: float | None, weight: float
+    caller: Caller, aredis: Redis, missing: float | None, lost: float
 ) -> None:
     application = application_spec(missing_loss=missing, policy_params=EXACT)
     await caller.send(caller.label(b"7", outputs=(b"1", b"7", None)), application=application)
-    assert await log_weights(aredis) == {"svm:2": -0.3, "tree:1": 0.0, "knn:1": weight}
-    assert await aredis.hget(GLOBAL, "n:knn:1") == (b"1" if weight else None)
+    assert await losses(aredis) == {"svm:2": 1.0, "tree:1": 0.0, "knn:1": lost}
+    assert await aredis.hget(GLOBAL, "n:knn:1") == (b"1" if lost else None)
 
 
 # --- rewards of single arms -------------------------------------------------------------------
@@ -32,7 +32,7 @@ def rewarded(caller: Caller, rewards: dict[str, float], **changes: Any) -> Feedb
 async def test_rewards_move_the_arms_they_name(caller: Caller, aredis: Redis) -> None:
     result = await caller.send(rewarded(caller, {"svm:2": 0.5, "knn:1": 0.0}))
     assert result.accepted == 1
-    assert await log_weights(aredis) == {"svm:2": -0.15, "tree:1": 0.0, "knn:1": -0.3}
+    assert await losses(aredis) == {"svm:2": 0.5, "tree:1": 0.0, "knn:1": 1.0}
     assert await aredis.hget(GLOBAL, "n:tree:1") is None
     (event,) = await events(aredis)
     assert (event.label, event.reward) == (None, 0.25)
@@ -86,9 +86,7 @@ async def test_seconds_and_cost_go_off_each_arms_reward(caller: Caller, aredis: 
         (pytest.approx(0.3), 0.0, pytest.approx(0.3)),
         (pytest.approx(0.9), 0.5, pytest.approx(0.4)),
     ]
-    assert await log_weights(aredis) == pytest.approx(
-        {"svm:2": -0.03, "tree:1": -0.09, "knn:1": -0.27}
-    )
+    assert await losses(aredis) == pytest.approx({"svm:2": 0.1, "tree:1": 0.3, "knn:1": 0.9})
 
 
 async def test_a_labelled_input_is_charged_its_cost_as_nobody_waited_for_it(

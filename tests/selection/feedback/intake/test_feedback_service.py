@@ -16,7 +16,7 @@ from selection.store.large_outputs import OutputStore
 from selection.store.selection_store import SelectionStore
 from serving.testing import application_spec
 from tests.redis_server import redis_server
-from tests.selection.caller import ANN, APP, ARMS, GLOBAL, Caller, events, log_weights, sums
+from tests.selection.caller import ANN, APP, ARMS, GLOBAL, Caller, events, losses, sums
 
 
 def packed(*numbers: float) -> bytes:
@@ -26,7 +26,7 @@ def packed(*numbers: float) -> bytes:
 async def test_a_label_moves_each_arm_by_its_loss(caller: Caller, aredis: Redis) -> None:
     result = await caller.send(caller.label(b"7", outputs=(b"7", b"7.0", b"1")))
     assert (result.accepted, result.duplicates, result.rejected) == (1, 0, ())
-    assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": -0.3}
+    assert await losses(aredis) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": 1.0}
     assert await sums(aredis, "rew") == {
         "svm:2": (1.0, 1.0, 1.0), "tree:1": (1.0, 1.0, 1.0), "knn:1": (1.0, 0.0, 0.0)
     }  # fmt: skip
@@ -34,12 +34,29 @@ async def test_a_label_moves_each_arm_by_its_loss(caller: Caller, aredis: Redis)
     assert counted == {b"n:svm:2": b"1", b"n:tree:1": b"1", b"n:knn:1": b"1"}
 
 
+async def test_a_label_says_how_the_combined_answer_stands_up_to_it(
+    caller: Caller, aredis: Redis
+) -> None:
+    await caller.send(caller.label(b"7", outputs=(b"7", b"7.0", b"1")))
+    await caller.send(caller.label(b"1", outputs=(b"7", b"7", b"1")))
+    first, second = (event.answer for event in await events(aredis))
+    assert first is not None
+    assert second is not None
+    assert (first.rewards, second.rewards) == ([1.0, 1.0], [0.0, 0.0])
+    # Texts of one value count once.
+    assert len(first.slots) == 2
+    assert first.slots == second.slots
+    assert sorted(await sums(aredis, "ans")) == sorted(ARMS)
+    await caller.send(caller.label(context="ann"))
+    assert await sums(aredis, "ans", ANN) == {}
+
+
 async def test_it_counts_once_however_often_it_is_sent(caller: Caller, aredis: Redis) -> None:
     item = caller.label()
     assert (await caller.send(item)).accepted == 1
     again = await caller.send(item, item)
     assert (again.accepted, again.duplicates) == (0, 2)
-    assert (await log_weights(aredis))["knn:1"] == -0.3
+    assert (await losses(aredis))["knn:1"] == 1.0
     assert len(await events(aredis)) == 1
 
 
@@ -47,7 +64,7 @@ async def test_many_processes_sending_the_same_count_it_once(caller: Caller, are
     item = caller.label()
     results = await asyncio.gather(*(caller.send(item) for _ in range(20)))
     assert sum(r.accepted for r in results) == 1
-    assert (await log_weights(aredis))["knn:1"] == -0.3
+    assert (await losses(aredis))["knn:1"] == 1.0
 
 
 async def test_a_window_made_longer_takes_nothing_that_may_have_counted(
@@ -76,14 +93,14 @@ async def test_a_window_made_shorter_and_longer_again_counts_nothing_twice(
 async def test_a_label_in_a_context_teaches_it_alone_and_everybody(
     caller: Caller, aredis: Redis
 ) -> None:
-    known = {"log:svm:2": packed(-1.25), "log:tree:1": packed(-3.25)}
+    known = {"rew:svm:2": packed(2.0, 0.75, 0.5), "rew:tree:1": packed(4.0, 0.75, 0.5)}
     await aredis.hset(GLOBAL, mapping=known)
     await caller.send(caller.label(context="ann"))
-    assert await log_weights(aredis, ANN) == {
-        "svm:2": 0.0, "tree:1": 0.0, "knn:1": -0.3
+    assert await losses(aredis, ANN) == {
+        "svm:2": 0.0, "tree:1": 0.0, "knn:1": 1.0
     }  # fmt: skip
-    assert await log_weights(aredis) == {
-        "svm:2": -1.25, "tree:1": -3.25, "knn:1": -2.25 - 0.3
+    assert await losses(aredis) == {
+        "svm:2": 1.25, "tree:1": 3.25, "knn:1": 1.0
     }  # fmt: skip
     assert await sums(aredis, "pairs") == dict.fromkeys(ARMS, (0.0, 0.0, 0.0, 0.0))
     await caller.send(caller.label(context="ann", outputs=(b"7", b"7", b"1")))
@@ -181,7 +198,7 @@ async def test_outputs_kept_beside_the_receipt_are_joined(
     receipt = caller.receipt(outputs=(None, None, None), stored=True)
     outputs.keep(receipt.nonce, outputs={"svm:2": b"7", "knn:1": b"1"}, ttl_s=60)
     await caller.send(FeedbackItem(query_id=caller.signer.sign(receipt), label=Raw(b"7")))
-    assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": -0.3, "knn:1": -0.3}
+    assert await losses(aredis) == {"svm:2": 0.0, "tree:1": 1.0, "knn:1": 1.0}
 
 
 async def test_a_label_whose_outputs_are_gone_is_refused_but_a_reward_counts(
@@ -192,7 +209,7 @@ async def test_a_label_whose_outputs_are_gone_is_refused_but_a_reward_counts(
     await refused(caller, aredis, FeedbackItem(query_id=token, label=Raw(b"7")), "no longer kept")
     assert (await caller.send(FeedbackItem(query_id=token, reward=1.0))).accepted == 1
     # Which of them had answered isn't known, so none is blamed for having not.
-    assert await log_weights(aredis) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": 0.0}
+    assert await losses(aredis) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": 0.0}
 
 
 # --- Redis restarts -------------------------------------------------------------------------
@@ -217,5 +234,5 @@ async def test_what_was_accepted_survives_the_kill_of_redis_and_a_resend_counts_
             fresh = caller.label()
             result = await caller.send(*sent, fresh)
             assert (result.accepted, result.duplicates) == (1, 50)
-            assert (await log_weights(client))["knn:1"] == pytest.approx(-0.3 * 51)
+            assert (await losses(client))["knn:1"] == 51.0
             assert len(await events(client)) == 51

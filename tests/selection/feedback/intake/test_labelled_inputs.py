@@ -10,7 +10,7 @@ from core.errors import InvalidInput
 from core.specs import ApplicationSpec
 from selection.feedback.events import FeedbackItem
 from selection.feedback.intake.joining import mark_of
-from tests.selection.caller import ANN, APP, Caller, events, log_weights
+from tests.selection.caller import ANN, APP, Caller, events, losses
 
 
 async def test_a_labelled_input_asks_every_arm_and_has_no_double(
@@ -22,7 +22,7 @@ async def test_a_labelled_input_asks_every_arm_and_has_no_double(
 
     item = FeedbackItem(input=Raw(b"[1, 2]"), label=Raw(b"7"), context="ann")
     assert (await caller.send(item, item, predict_arms=answers)).accepted == 2
-    assert await log_weights(aredis, ANN) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": -0.6}
+    assert await losses(aredis, ANN) == {"svm:2": 0.0, "tree:1": 0.0, "knn:1": 2.0}
     assert {event.kind for event in await events(aredis)} == {"input"}
 
 
@@ -39,12 +39,12 @@ async def test_one_that_is_sent_again_under_its_key_counts_once(
 
     first = await caller.send(labelled("a"), labelled("b"), predict_arms=answers)
     assert (first.accepted, first.duplicates) == (2, 0)
-    left = await log_weights(aredis)
+    left = await losses(aredis)
     again = labelled("a", label=b"1")
     second = await caller.send(again, labelled("c"), labelled("c"), predict_arms=answers)
     assert (second.accepted, second.duplicates) == (1, 2)
     assert len(await events(aredis)) == 3
-    assert await log_weights(aredis) == {arm: 1.5 * weight for arm, weight in left.items()}
+    assert await losses(aredis) == {arm: 1.5 * lost for arm, lost in left.items()}
 
 
 async def test_of_one_that_has_counted_no_arm_is_asked_so_none_has_to_answer(

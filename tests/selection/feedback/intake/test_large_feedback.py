@@ -31,7 +31,7 @@ async def test_what_redis_refuses_one_of_keeps_none_of_the_others_from_counting(
     caller = Caller(service, signer)
     items = [caller.label() for _ in range(3 * WRITTEN_AT_ONCE)]
     items[WRITTEN_AT_ONCE] = caller.label(context="ann")
-    await aredis.hset(ANN, "log:svm:2", b"none")
+    await aredis.hset(ANN, "rew:svm:2", b"none")
     for _ in range(2):
         with pytest.raises(Unavailable):
             await caller.send(*items)

@@ -20,7 +20,7 @@ def everything(stream: redis.Redis) -> dict[bytes, bytes | None]:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("log:svm:2", b"short"), ("rew:svm:2", bytes(16)), ("n:svm:2", b"many")],
+    [("rew:svm:2", b"short"), ("rew:svm:2", bytes(16)), ("n:svm:2", b"many")],
 )
 @pytest.mark.parametrize("context", ["", "ann"])
 async def test_where_what_is_stored_cant_be_read_it_can_be_sent_again(

@@ -22,7 +22,7 @@ from selection.store.large_outputs import OutputStore
 from selection.store.selection_store import SelectionStore
 from serving.testing import application_spec
 from tests.redis_server import redis_server
-from tests.selection.caller import ARMS, EXACT, events, log_weights, no_model
+from tests.selection.caller import ARMS, EXACT, events, losses, no_model
 from tests.selection.eventually import eventually
 
 WINDOW_S = 60
@@ -105,8 +105,8 @@ async def test_after_the_feedback_window_it_counts_as_the_default_reward(
     assert await web.settler.settle() == 0
     web.now += WINDOW_S + 1
     assert await web.settler.settle() == 1
-    assert await log_weights(aredis) == {
-        "svm:2": pytest.approx(-0.15), "tree:1": pytest.approx(-0.15), "knn:1": pytest.approx(-0.15)
+    assert await losses(aredis) == {
+        "svm:2": 0.5, "tree:1": 0.5, "knn:1": 0.5
     }  # fmt: skip
     (event,) = await events(aredis)
     assert (event.kind, event.label, event.reward) == ("default", None, 0.5)
@@ -168,7 +168,7 @@ async def test_two_processes_at_once_count_each_once(
         counted = await asyncio.gather(web.settler.settle(), second.settler.settle())
     assert sum(counted) == count
     assert len(await events(aredis)) == count
-    assert (await log_weights(aredis))["knn:1"] == pytest.approx(-0.15 * count)
+    assert (await losses(aredis))["knn:1"] == 0.5 * count
 
 
 async def test_what_survives_a_kill_of_redis_is_settled_once(signer: ReceiptSigner) -> None:

@@ -34,6 +34,7 @@ def row(digits: Application, number: int = 0, **changes: Any) -> dict[str, Any]:
         "features": (-2.5e-300,),
         "metrics": {},
         "overlap": 0.1 + 0.2,
+        "answer": ((1.5, -0.25), (1.0, 0.1 + 0.2), (3, 17)),
         "key": "",
         "position": 2**63 - 1,
         "gone": [],

@@ -40,7 +40,7 @@ def test_one_that_came_again_before_the_rebuild_counts_once(live: Live) -> None:
     assert live.teach(nonce=FIRST, at_ms=now_ms())
     rebuild(live.stream, live.application)
     assert Feedback.objects.count() == 1
-    assert live.states()[""][b"log:svm:1"] == before[""][b"log:svm:1"]
+    assert live.states()[""][b"rew:svm:1"] == before[""][b"rew:svm:1"]
     assert not live.teach(nonce=FIRST, at_ms=now_ms())
 
 

@@ -15,7 +15,7 @@ from selection.policies import make_policy
 from selection.store.redis_keys import state_key
 from tests.selection.live import Live
 from tests.selection.observer import POLICY, observe_many
-from tests.selection.updates import ARMS
+from tests.selection.updates import ARMS, answers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,7 +26,7 @@ losses = st.dictionaries(st.sampled_from(ARMS), st.floats(0.0, 1.0), min_size=1,
 routed = st.lists(st.sampled_from(ARMS), min_size=1, max_size=4, unique=True).map(tuple)
 steps = st.lists(
     st.one_of(
-        *[st.tuples(st.just("teach"), losses, contexts, routed, keys)] * 5,
+        *[st.tuples(st.just("teach"), losses, contexts, routed, keys, answers)] * 5,
         st.tuples(st.just("ask"), contexts),
         st.tuples(st.just("reset"), contexts),
         st.tuples(st.sampled_from(["reset all", "force", "persist"])),
@@ -38,8 +38,9 @@ steps = st.lists(
 
 def take(live: Live, step: tuple[Any, ...]) -> None:
     match step:
-        case ("teach", losses, context, routed, key):
-            live.teach(losses, context=context, routed=routed, max_contexts=3, key=key)
+        case ("teach", losses, context, routed, key, answer):
+            more = {"max_contexts": 3, "key": key, "answer": answer}
+            live.teach(losses, context=context, routed=routed, **more)
         case ("ask", context):
             live.ask(context)
         case ("reset", context):

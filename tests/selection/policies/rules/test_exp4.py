@@ -1,16 +1,35 @@
 """Exp4: every arm is asked, every arm that answered learns from its own loss."""
 
-import math
-
 import pytest
 
 from selection.policies import Selection, make_policy
-from selection.policies.policy import Observation
+from selection.policies.arithmetic.answer_sums import ANSWERS, AnswerRecord, AnswerSeen, answer_sums
+from selection.policies.arithmetic.sums import State, Vector, learn
+from selection.policies.policy import Prepared
+from selection.store.state_record import prepared
 
 ARMS = {"a:1": 1.0, "b:1": 1.0}
-EQUAL = {"a:1": (0.0,), "b:1": (0.0,)}
-ONE_TO_FOUR = {"a:1": (-5.0,), "b:1": (-5.0 - math.log(4),)}
-exp4 = make_policy("exp4", {"eta": 0.5})
+EQUAL = {"a:1": (0.0, 0.0, 0.0), "b:1": (0.0, 0.0, 0.0)}
+# 92 and 59 of 100 labels.
+UNEQUAL = {"a:1": (100.0, 92.0, 92.0), "b:1": (100.0, 59.0, 59.0)}
+exp4 = make_policy("exp4", {"eta": 0.1})
+
+
+def sums(*answers: AnswerSeen) -> list[Vector]:
+    state = State()
+    for number, answer in enumerate(answers):
+        update = exp4.update(losses={"a:1": 0.0}, propensities={}, at_ms=number, answer=answer)
+        state = learn(state, update)
+    return list(state.of(ANSWERS).values())
+
+
+def judged(*answers: AnswerSeen) -> Prepared:
+    return exp4.prepare(UNEQUAL, ARMS).judged_by(AnswerRecord.of(sums(*answers)))
+
+
+def seen(by_odds: float, by_hedge: float) -> AnswerSeen:
+    """A label that each of two ways to weigh arms got this right, and two values of classes."""
+    return AnswerSeen((1.0, 1.0), (by_odds, by_hedge), (3, 4))
 
 
 @pytest.mark.parametrize("uniform", [0.0, 0.5, 1 - 2**-53])
@@ -19,14 +38,41 @@ def test_every_arm_is_asked_every_time(uniform: float) -> None:
     assert exp4.prepare(EQUAL, ARMS).probabilities == {"a:1": 1.0, "b:1": 1.0}
 
 
-def test_weights_are_the_softmax_of_the_log_weights() -> None:
-    assert exp4.prepare(ONE_TO_FOUR, ARMS).weights == pytest.approx({"a:1": 0.8, "b:1": 0.2})
+def test_before_the_first_label_all_arms_weigh_the_same_and_nothing_is_known() -> None:
+    ready = prepared(exp4, State(), ARMS)
+    assert ready.weights == {"a:1": 0.5, "b:1": 0.5}
+    assert (ready.odds, ready.record) == ({}, None)
+
+
+def test_arms_weigh_their_log_odds() -> None:
+    assert judged(seen(1.0, 0.0)).weights == pytest.approx({"a:1": 0.867, "b:1": 0.133}, abs=1e-3)
+
+
+def test_they_weigh_what_hedge_gives_them_if_that_was_right_more_often() -> None:
+    assert judged(seen(0.0, 1.0)).weights == pytest.approx({"a:1": 0.962, "b:1": 0.038}, abs=1e-3)
+
+
+def test_more_classes_make_an_arm_s_answer_weigh_more() -> None:
+    many = [AnswerSeen((1.0, 1.0), (1.0, 1.0), (slot,)) for slot in range(10)]
+    two, ten = judged(seen(1.0, 1.0)), judged(*many)
+    assert ten.record is not None
+    assert ten.record.classes == pytest.approx(10, abs=2)
+    assert all(ten.odds[arm] > two.odds[arm] for arm in ARMS)
+
+
+def test_an_arm_that_is_worse_than_chance_has_no_vote() -> None:
+    ready = exp4.prepare({**UNEQUAL, "b:1": (100.0, 30.0, 30.0)}, ARMS)
+    assert ready.judged_by(AnswerRecord.of(sums(seen(1.0, 0.0)))).odds["b:1"] == 0.0
 
 
 def test_each_arm_that_answered_moves_by_its_loss() -> None:
-    deltas = exp4.observe(Observation({"a:1": 1.0, "b:1": 0.0}, {}))
-    assert deltas == {"a:1": (-0.5,), "b:1": (0.0,)}
+    update = exp4.update(losses={"a:1": 1.0, "b:1": 0.25}, propensities={"a:1": 1e-9, "b:1": 1.0})
+    assert update.deltas[exp4.statistic] == {"a:1": (1.0, 0.0, 0.0), "b:1": (1.0, 0.75, 0.5625)}
 
 
-def test_a_weak_arm_does_not_move_faster_for_being_weak() -> None:
-    assert exp4.observe(Observation({"a:1": 1.0}, {"a:1": 1e-9})) == {"a:1": (-0.5,)}
+def test_arms_take_turns_to_carry_what_is_known_of_answers() -> None:
+    carriers = [
+        next(iter(answer_sums(seen(1.0, 1.0), observed=("a:1", "b:1"), at_ms=at)))
+        for at in range(4)
+    ]
+    assert carriers == ["a:1", "b:1", "a:1", "b:1"]
