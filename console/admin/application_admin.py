@@ -48,6 +48,7 @@ FIELDSETS: Fieldsets = (
                 "policy",
                 "policy_params",
                 ("combine", "confidence_threshold"),
+                ("max_wrong_share", "promise_confidence"),
                 "cascade_below",
                 "holdout_share",
             )

@@ -94,6 +94,20 @@ class Application(models.Model):
         validators=between(0.0, 1.0),
         help_text="Below this confidence the default output is given.",
     )
+    max_wrong_share = models.FloatField(
+        "most wrong answers",
+        null=True,
+        blank=True,
+        validators=[validate_finite, *between(0.001, 0.999)],
+        help_text="At most this share of answers is wrong. Labels show from which confidence on; "
+        "other queries get the default output, and all of them until it is proved. "
+        "Empty: no promise.",
+    )
+    promise_confidence = models.FloatField(
+        default=0.95,
+        validators=[validate_finite, *between(0.5, 0.9999)],
+        help_text="The probability with which that is kept.",
+    )
     cascade_below = models.FloatField(
         "ask a dearer model below",
         null=True,
@@ -237,6 +251,17 @@ class Application(models.Model):
                 self.loss, self.loss_expression
             )
         errors = {}
+        if self.max_wrong_share is not None:
+            if not self.default_output:
+                errors["max_wrong_share"] = (
+                    "Expected a default output beside it, for queries that aren't sure enough; "
+                    "there is none."
+                )
+            elif self.confidence_threshold:
+                errors["max_wrong_share"] = (
+                    "Expected no confidence_threshold beside it, as labels set that; "
+                    f"got {self.confidence_threshold:g}."
+                )
         for field, check in checks.items():
             try:
                 check()

@@ -31,6 +31,8 @@ OF_AN_APPLICATION: dict[str, Any] = {
     "confidence_threshold": 0.5,
     "cascade_below": 0.75,
     "holdout_share": 0.1,
+    "max_wrong_share": 0.05,
+    "promise_confidence": 0.9,
     "public": True,
     "allowed_origins": "https://shop.example",
     "feedback_window_s": 60,

@@ -14,12 +14,13 @@ DIGITS = {"name": "digits", "input_type": "doubles", "slo_ms": 50}
 def test_it_creates_an_application_with_everything(manager: Api, v1: ModelVersion) -> None:
     go_live(v1)
     routes = [{"model": "svm", "weight": 2}, {"model": "svm", "version": "1", "role": "arm"}]
-    body = DIGITS | OF_AN_APPLICATION | {"routes": routes}
+    everything = OF_AN_APPLICATION | {"confidence_threshold": 0.0}
+    body = DIGITS | everything | {"routes": routes}
     answer = manager("post", "applications/", body)
     assert answer.status_code == 201
     assert answer["Location"] == "/api/v1/applications/digits"
     shown = answer.json()
-    expected = OF_AN_APPLICATION | {
+    expected = everything | {
         "has_default_output": True,
         "slo": {"latency_ms": 50.0, "target": 0.99, "window": "28d"},
         "routes": [
@@ -73,6 +74,28 @@ def test_a_wrong_field_is_refused_and_nothing_is_kept(
     assert answer.status_code == 400, answer.content
     assert set(answer.json()) == {"error", "code", "details"}
     assert not Application.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({}, "a default output beside it"),
+        ({"default_output": -1, "confidence_threshold": 0.5}, "no confidence_threshold beside it"),
+        ({"default_output": -1, "max_wrong_share": 0.0}, "0.001 to 0.999"),
+    ],
+)
+def test_a_promise_has_a_default_output_and_no_other_threshold(
+    manager: Api, fields: dict[str, Any], why: str
+) -> None:
+    answer = manager("post", "applications/", DIGITS | {"max_wrong_share": 0.05} | fields)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("max_wrong_share: ")
+    assert why in answer.json()["error"]
+    promise = {"max_wrong_share": 0.05, "default_output": None, "promise_confidence": 0.9}
+    assert manager("post", "applications/", DIGITS | promise).status_code == 201
+    refused = manager("patch", "applications/digits", {"confidence_threshold": 0.5})
+    assert refused.status_code == 400
+    assert manager("patch", "applications/digits", {"has_default_output": False}).status_code == 400
 
 
 def test_a_taken_name_is_a_conflict(manager: Api, digits: Application) -> None:
