@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('selection', '0003_feedback_overlap'),
+        ('selection', '0004_health_holdout'),
     ]
 
     operations = [
