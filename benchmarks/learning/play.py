@@ -106,7 +106,7 @@ def play(made: type[Player] | Served, world: World, *, seed: int, queries: int =
         chosen = player.choose(context=asked.context, features=asked.features)
         mean = float(asked.means[chosen.arm])
         regret += float(asked.means.max()) - mean
-        reward, labelled = float(luck.random() < mean), luck.random() < world.labelled
+        reward, labelled = world.reward(mean, luck), luck.random() < world.labelled
         waiting.append(Answered(asked, chosen, reward, labelled))
         if len(waiting) > world.delay:
             one = waiting.popleft()

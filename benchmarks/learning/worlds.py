@@ -26,7 +26,8 @@ class World:
     """`means` of each arm (a column) at each query (a row), or in each context where there are
     some. Of the labels the share `labelled` comes, `delay` queries late. Where queries carry
     `features`, so many numbers from -1 to 1, an arm's mean is a constant and a slope for each,
-    which are its row.
+    which are its row. The first context has the share `heavy` of all queries and an even one of the
+    rest. If `graded`, rewards are drawn from a beta distribution of that many pseudo-observations.
     """
 
     means: Array
@@ -34,6 +35,8 @@ class World:
     labelled: float = 1.0
     contexts: bool = False
     features: int = 0
+    heavy: float = 0.0
+    graded: float = 0.0
 
     @property
     def arms(self) -> int:
@@ -45,9 +48,15 @@ class World:
             means = self.means[:, 0] + self.means[:, 1:] @ numbers
             return Asked("", numbers.tolist(), means)
         if self.contexts:
-            context = int(luck.integers(len(self.means)))
+            heavy = self.heavy and luck.random() < self.heavy
+            context = 0 if heavy else int(luck.integers(len(self.means)))
             return Asked(f"user {context}", (), self.means[context])
         return Asked("", (), self.means[query])
+
+    def reward(self, mean: float, luck: np.random.Generator) -> float:
+        if self.graded:
+            return float(luck.beta(self.graded * mean, self.graded * (1.0 - mean)))
+        return float(luck.random() < mean)
 
 
 def constant(means: Sequence[float]) -> Array:
@@ -116,6 +125,9 @@ PUBLISHED = {
     "5 % labelled": World(means=constant(ARMS), labelled=0.05),
     "500 contexts, same best arm": World(means=of_contexts(500, types=1), contexts=True),
     "500 contexts, 5 types": World(means=of_contexts(500, types=5), contexts=True),
+    "500 contexts, one has half": World(means=of_contexts(500, types=5), contexts=True, heavy=0.5),
+    "graded": World(means=constant((0.60, 0.58, 0.56, 0.54, 0.52)), graded=30.0),
+    "graded, abrupt change": World(means=failing(ARMS), graded=20.0),
     "linear features": World(means=linear(5, features=5), features=5),
 }
 HELD_OUT = {
