@@ -161,25 +161,33 @@ class Seen(NamedTuple):
     """An arm's mean reward with its variance by person.
 
     `number` is the sum of its weights, `people` how many people of equal weight tell as much (Kish
-    1965). The variance is as if one further person had been half a reward off.
+    1965). `least` is in the variance: as if one further label of somebody had been half a reward
+    off.
     """
 
     number: float
     mean: float
     people: float
     variance: float
+    least: float
 
     @classmethod
     def of(
-        cls, number: float, total: float, squares: float, products: float, total_squares: float
+        cls,
+        number: float,
+        total: float,
+        squares: float,
+        products: float,
+        total_squares: float,
+        labels: float,
     ) -> Self:
         """Return it of sums over people: of weights n and weighted rewards s, n^2, n s, and s^2."""
         if number <= 0.0:
-            return cls(0.0, 0.5, 0.0, math.inf)
+            return cls(0.0, 0.5, 0.0, math.inf, math.inf)
         mean, people = total / number, number * number / squares
         spread = total_squares - mean * (2.0 * products - mean * squares)
-        variance = max(spread, 0.0) / (number * number) + 0.25 / (people * people)
-        return cls(number, mean, people, variance)
+        least = 0.25 / (people * labels)
+        return cls(number, mean, people, max(spread, 0.0) / (number * number) + least, least)
 
     @property
     def draws(self) -> Rewards:
@@ -219,7 +227,7 @@ def evidence_of(better: Seen, other: Seen, *, both: Sequence[float], margin: flo
     if nn > 0.0:
         common = ss - other.mean * sn - better.mean * (ns - other.mean * nn)
         variance -= 2.0 * common / (better.number * other.number)
-        variance = max(variance, 0.25 * (better.people**-2.0 + other.people**-2.0))
+        variance = max(variance, better.least + other.least)
     return asymptotic_evidence(gain, variance=variance, people=people)
 
 

@@ -60,12 +60,14 @@ class Holdout:
 
     def _seen(self, side: str) -> Seen:
         groups = self.sums[side].values()
+        labels = sum(n for n, _ in groups)
         return Seen.of(
-            sum(n for n, _ in groups),
+            labels,
             sum(s for _, s in groups),
             sum(n * n for n, _ in groups),
             sum(n * s for n, s in groups),
             sum(s * s for _, s in groups),
+            labels,
         )
 
 

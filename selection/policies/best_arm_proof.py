@@ -45,7 +45,7 @@ def proof_of(state: State, arms: Sequence[str]) -> Statistics:
 
 def seen_of(vector: Vector) -> Seen:
     """Return what was seen of an arm."""
-    return Seen.of(*vector[_SEEN : _SEEN + 5])
+    return Seen.of(*vector[_SEEN:_BOTH])
 
 
 def judge(known: Statistics, *, margin: float = 0.0) -> tuple[int, float]:

@@ -117,6 +117,7 @@ def seen(*people: tuple[float, float]) -> Seen:
         sum(n * n for n, _ in people),
         sum(n * s for n, s in people),
         sum(s * s for _, s in people),
+        sum(n for n, _ in people),
     )
 
 
@@ -149,7 +150,7 @@ def test_the_variance_is_that_of_means_by_cluster() -> None:
     found = seen(*people)
     off = sum((s - found.mean * n) ** 2 for n, s in people)
 
-    assert found.variance == pytest.approx(off / 11.0**2 + 0.25 * (45.0 / 121.0) ** 2)
+    assert found.variance == pytest.approx(off / 11.0**2 + 0.25 * 45.0 / 121.0 / 11.0)
 
 
 def test_labels_of_one_person_tell_less_than_as_many_of_many() -> None:
@@ -162,7 +163,7 @@ def test_labels_of_one_person_tell_less_than_as_many_of_many() -> None:
     one, other = mean_of(seen(*few)), mean_of(many)
     assert one is not None
     assert other is not None
-    assert one.high - one.low > 1.5 * (other.high - other.low)
+    assert one.high - one.low > 1.3 * (other.high - other.low)
 
 
 def test_what_people_have_in_common_doesn_t_count_against_a_difference() -> None:

@@ -103,7 +103,7 @@ def _shown(days: Floats, *, gain: float, traffic: LabelTraffic, split: Sequence[
     people = labels / person
     proved = _boundary(
         # As `Seen.variance` has it.
-        error + 0.25 * (people[:1] ** -2.0 + people[1:] ** -2.0),
+        error + 0.25 / (people * labels)[:1] + 0.25 / (people * labels)[1:],
         people=np.minimum(people[:1], people[1:]),
         alpha=ALPHA / len(apart[0]),
     )
