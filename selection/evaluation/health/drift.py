@@ -64,8 +64,9 @@ class Drift(msgspec.Struct):
         compared, differed = counts
         if not compared:
             return
+        asked = compared / max(arms - 1, 1)
         # Answers of one query depend on each other, and so do queries of one moment.
-        queries = min(compared / max(arms - 1, 1), 3.0)
+        queries = min(asked, 3.0)
         seen = queries, queries * differed / compared
         self.began_at = self.began_at or now
         self.recent = _sum(self.recent, seen, keep=0.5 ** (queries / 50.0))
@@ -76,7 +77,7 @@ class Drift(msgspec.Struct):
             self.alarm_at = self.alarm_at or now
         else:
             self.alarm_at = None
-            self._learn(seen, now=now)
+            self._learn((asked, asked * differed / compared), now=now)
 
     def _bet(self, seen: Shares, *, now: float) -> None:
         queries, unlike = seen
@@ -91,14 +92,14 @@ class Drift(msgspec.Struct):
 
     def _learn(self, seen: Shares, *, now: float) -> None:
         """Take what is usual, for a week."""
-        known = self.unlike.highest > 0.0
-        if known and now - self.began_at >= WEEK_S:
+        age_s = now - self.began_at
+        if self.unlike.highest and age_s >= WEEK_S:
             return
         self.stretch_at = self.stretch_at or now
         self.stretch = _sum(self.stretch, seen)
-        # The first is short, so that something is known soon.
-        least, seconds = (300.0, 3600.0) if known else (100.0, 600.0)
-        if self.stretch[0] >= least and now - self.stretch_at >= seconds:
+        # The first ones are short, so that something is known soon.
+        seconds = min(max(age_s / 4.0, 60.0), 3600.0)
+        if self.stretch[0] >= 100.0 and now - self.stretch_at >= seconds:
             self.everything = _sum(self.everything, self.stretch)
             self.unlike.learn(self.everything, stretch=self.stretch)
             self.alike.learn(_others(self.everything), stretch=_others(self.stretch))

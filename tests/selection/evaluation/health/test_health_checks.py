@@ -271,7 +271,7 @@ def compared(drift: Drift, *, shares: Sequence[float], begin: float, looks: int)
 def test_arms_that_begin_to_disagree_are_found_within_minutes() -> None:
     drift = Drift()
     assert drift.finding().state == "not_applicable"
-    end = compared(drift, shares=(0.1,), begin=MONDAY, looks=10)
+    end = compared(drift, shares=(0.1,), begin=MONDAY, looks=9)
     assert drift.finding().state == "unknown"
     end = compared(drift, shares=(0.0, 0.1, 0.2), begin=end, looks=1000)
     assert drift.finding().state == "good"
@@ -284,6 +284,14 @@ def test_arms_that_begin_to_disagree_are_found_within_minutes() -> None:
     assert found.reason.endswith("usually 10 %: inputs or a model have changed")
     compared(drift, shares=(0.1,), begin=end, looks=60)
     assert drift.finding().state == "good"
+
+
+def test_a_quarter_of_an_hour_is_enough_to_know_what_is_usual() -> None:
+    drift = Drift()
+    end = compared(drift, shares=(0.0, 0.1, 0.1), begin=MONDAY, looks=90)
+    assert drift.finding().state == "good"
+    compared(drift, shares=(0.9,), begin=end, looks=20)
+    assert drift.finding().state == "alarm"
 
 
 def test_arms_that_begin_to_agree_always_are_found_too() -> None:
