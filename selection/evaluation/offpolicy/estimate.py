@@ -109,10 +109,10 @@ def gain(target: Estimate, *, earned: Floats, people: Indices) -> Interval | Non
     weights = (target.shares if target.weights is None else target.weights)[both] / total
     # What a row may move: nothing where both are one answer, or were right or wrong alike.
     moves = np.where(off == 0.0, np.abs(weights - shares), np.maximum(weights, shares))
-    squares = np.bincount(people[both], moves) ** 2
-    most = float(np.sum(squares))
-    # So many people for each of two arms, moving alike, tell as much of the variance.
-    number = 0.5 * most**2 / float(np.sum(squares**2)) if most > 1e-18 else float(len(off))
+    loads = np.bincount(people[both], moves)
+    most = float(np.sum(loads**2))
+    # So many people of equal load for each of two arms tell as much (Kish 1965).
+    number = 0.5 * float(np.sum(loads)) ** 2 / most if most > 1e-18 else float(len(off))
     if number < LEAST:
         # The variance of so few isn't known; it is a quarter of what they move at most.
         variance = max(variance, 0.25 * most)
