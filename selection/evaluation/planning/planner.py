@@ -21,7 +21,8 @@ Floats = npt.NDArray[np.float64]
 CHANCE = 0.8
 # No test is planned for longer.
 MOST_DAYS = 365.0
-PATHS, MOMENTS = 2000, 150
+# Paths of all arms together, and moments of each.
+PATHS, MOMENTS = 6000, 150
 # Nothing shows so many times earlier than it does with the chance `CHANCE`.
 FAR = 50.0
 # A motion that is seen at moments alone passes a boundary later than if it were seen always: as if
@@ -95,20 +96,26 @@ def _shown(days: Floats, *, gain: float, traffic: LabelTraffic, split: Sequence[
     errors = variances * (1.0 + (person - 1.0) * traffic.likeness) / labels
     steps = np.sqrt(np.diff(1.0 / errors, axis=1, prepend=0.0))
     # The same question gets the same answer.
-    drawn = np.random.default_rng(2017).standard_normal((PATHS, *steps.shape))
-    noise = np.cumsum(steps * drawn, axis=2) * errors
+    draws, shape = np.random.default_rng(2017), (max(PATHS // len(shares), 200), *steps.shape)
+    noise = np.cumsum(steps * draws.standard_normal(shape), axis=2) * errors
     apart = noise[:, :1] - noise[:, 1:]
     error = errors[:1] + errors[1:]
     unseen = UNSEEN * error * np.sqrt(np.diff(1.0 / error, axis=1, prepend=0.0))
     people = labels / person
+    # The verdict knows an arm's variance by as many people as it has, whose number is drawn too:
+    # of many arms it waits for the one that looks the most uncertain.
+    grown = np.sqrt(3.0 * np.diff(people, axis=1, prepend=0.0))
+    looks = 1.0 + np.cumsum(grown * draws.standard_normal(shape), axis=2) / people
+    uncertain = np.sqrt(np.maximum((looks * errors)[:, :1] + (looks * errors)[:, 1:], 0.1 * error))
     proved = _boundary(
         # As `Seen.variance` has it.
         error + 0.25 / (people * labels)[:1] + 0.25 / (people * labels)[1:],
         people=np.minimum(people[:1], people[1:]),
         alpha=ALPHA / len(apart[0]),
     )
-    reached = np.minimum.accumulate(np.max(proved - unseen - apart, axis=1), axis=1)
-    shown: Floats = np.sort(reached, axis=0)[math.ceil(CHANCE * PATHS) - 1]
+    wanted = proved * uncertain / np.sqrt(error) - unseen - apart
+    reached = np.minimum.accumulate(np.max(wanted, axis=1), axis=1)
+    shown: Floats = np.sort(reached, axis=0)[math.ceil(CHANCE * len(reached)) - 1]
     return shown
 
 
