@@ -20,7 +20,8 @@ def _empty_week() -> list[float]:
 class Silence(msgspec.Struct):
     """Calls and labels by hour of the week, of which old ones fade, and the longest pauses.
 
-    `missed` is how many labels the calls since the last one usually bring at these hours.
+    `missed` is how many labels the calls since the last one usually bring at these hours; `unsure`
+    are those of hours that are still new.
     """
 
     calls_by_hour: list[float] = msgspec.field(default_factory=_empty_week)
@@ -28,6 +29,7 @@ class Silence(msgspec.Struct):
     hour: int = 0
     since_last: float = 0.0
     missed: float = 0.0
+    unsure: float = 0.0
     most_missed: float = 0.0
     overdue: bool = False
     first_at: float = 0.0
@@ -44,10 +46,13 @@ class Silence(msgspec.Struct):
             self.labels_by_hour[place] *= KEEP
         self.calls_by_hour[place] += calls
         self.since_last += calls
-        self.missed += calls * min(self._rates(hour), default=0.0)
+        missed = calls * min(self._rates(hour), default=0.0)
         # In the first week it isn't known yet how the labels of this hour end.
-        known = self.calls_by_hour[(hour + 1) % WEEK_H] > 0.0
-        self.overdue = self.overdue or (known and self.missed > self._tolerated())
+        if self.calls_by_hour[(hour + 1) % WEEK_H]:
+            self.missed += missed
+            self.overdue = self.overdue or self.missed > self._tolerated()
+        else:
+            self.unsure += missed
         if labels_at:
             self.labels_by_hour[place] += len(labels_at)
             self._end_pause(labels_at)
@@ -60,11 +65,11 @@ class Silence(msgspec.Struct):
         # In four weeks the longest pauses count half.
         keep = 0.5 ** (max(latest - times[0], 0.0) / (28 * DAY_S))
         # Pauses that alarm become usual little by little, if they come again and again.
-        missed = self._tolerated() / 2.0 if self.overdue else self.missed
+        missed = self._tolerated() / 2.0 if self.overdue else self.missed + self.unsure
         self.most_missed = max(missed, self.most_missed * keep)
         self.longest_s = max(pause_s, self.longest_s * keep)
         self.last_at = latest
-        self.since_last = self.missed = 0.0
+        self.since_last = self.missed = self.unsure = 0.0
         self.overdue = False
 
     def _rates(self, hour: int) -> list[float]:

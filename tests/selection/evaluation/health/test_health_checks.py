@@ -124,6 +124,16 @@ def test_labels_that_come_all_at_once_are_not_missed_in_between() -> None:
     assert begin + 2 * DAY < alarms[0] <= begin + 3 * DAY
 
 
+def test_labels_on_both_sides_of_an_hours_end_once_a_week_are_not_missed() -> None:
+    silence = Silence()
+
+    def once_a_week(at: float) -> bool:
+        return abs((at - MONDAY) % (7 * DAY) - 11 * HOUR) < 1200
+
+    begin = MONDAY + 20 * HOUR
+    assert week(silence, begin=begin, hours=14 * 24, open_at=once_a_week) == []
+
+
 def test_in_the_first_week_more_than_a_weekend_is_missed() -> None:
     silence = Silence()
     week(silence, begin=MONDAY, hours=80, open_at=always)
