@@ -263,6 +263,18 @@ local function row_of(one, group)
   return row
 end
 
+-- By arm and other arm: the name of the pair, and whether the arm comes after the other.
+local pair_names = {}
+local function pair_of(arm, other)
+  local names = pair_names[arm] or {}
+  pair_names[arm] = names
+  if not names[other] then
+    local after = comes_after(arm, other)
+    names[other] = {after and other .. ' ' .. arm or arm .. ' ' .. other, after}
+  end
+  return names[other]
+end
+
 local function both_of(one, pair)
   if not one.both[pair] then
     local text = not one.begun and read(one.key, {BOTH .. pair})[1]
@@ -283,13 +295,13 @@ local function count_arm(one, row, arm, dn, ds)
   }
   for _, other in ipairs(routed) do
     if other ~= arm and row[other] then
-      local m, t = row[other][1], row[other][2]
-      local pair, x, y = arm .. ' ' .. other, dn * t, ds * m
-      if comes_after(arm, other) then
-        pair, x, y = other .. ' ' .. arm, y, x
+      local m, t, pair = row[other][1], row[other][2], pair_of(arm, other)
+      local known, x, y = both_of(one, pair[1]), dn * t, ds * m
+      if pair[2] then
+        x, y = y, x
       end
-      local known = both_of(one, pair)
-      one.both[pair] = {known[1] + dn * m, known[2] + x, known[3] + y, known[4] + ds * t}
+      known[1], known[2], known[3], known[4]
+        = known[1] + dn * m, known[2] + x, known[3] + y, known[4] + ds * t
     end
   end
   row[arm] = {n + dn, s + ds}
