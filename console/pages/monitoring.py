@@ -55,7 +55,7 @@ def monitoring(request: HttpRequest, name: str) -> HttpResponse:
 def _plan(application: Application) -> str:
     """Return what an A/B test of two weeks would show; empty without traffic."""
     # NumPy only where it is asked for.
-    from selection.evaluation.planning.plan import plan_of
+    from selection.evaluation.planning.experiment_plan import plan_of
 
     plan = plan_of(application, gain=None, days=(14.0,), now=timezone.now())
     return plan["explanation"] if plan["traffic"] else ""

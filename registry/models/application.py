@@ -120,7 +120,7 @@ class Application(models.Model):
         default=0.0,
         validators=[validate_finite, *between(0.0, 0.5)],
         help_text="Share of keys, or of contexts without one, that are answered by the routes' "
-        "weights whatever the policy does. What the policy gains is measured against them.",
+        "weights whatever the policy does. The policy's gain is measured against them.",
     )
     public = models.BooleanField(default=False, help_text="Predict and feedback need no key.")
     allowed_origins = models.CharField(

@@ -7,7 +7,7 @@ from registry.models import Application
 from selection.evaluation.logged import LoggedQuery
 from selection.inference import LEAST, Interval, Seen, half_width
 from selection.models import ExperimentHealth
-from selection.policies.arithmetic.people import NOBODY, groups_of
+from selection.policies.arithmetic.person_sums import NOBODY, groups_of
 
 # People are hashed into so many groups, each of which counts as one person: few enough to be
 # written down with each snapshot.

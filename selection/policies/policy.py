@@ -26,7 +26,7 @@ from selection.policies.arithmetic.answer_sums import (
 )
 from selection.policies.arithmetic.assignment import owner_of, routes_of
 from selection.policies.arithmetic.features import Features
-from selection.policies.arithmetic.people import overlap_of, weight_of
+from selection.policies.arithmetic.person_sums import overlap_of, weight_of
 from selection.policies.arithmetic.sums import (
     EVIDENCE,
     LEVELS,

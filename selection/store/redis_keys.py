@@ -10,7 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from core.errors import Unavailable
 from selection.context_names import GLOBAL_CONTEXT as GLOBAL_CONTEXT
-from selection.policies.arithmetic.people import Pair
+from selection.policies.arithmetic.person_sums import Pair
 from selection.policies.arithmetic.sums import Vector
 
 STREAM = "clipper:feedback"

@@ -8,7 +8,7 @@ import redis
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from selection.policies.arithmetic.people import BOTH, SUMS
+from selection.policies.arithmetic.person_sums import BOTH, SUMS
 from selection.policies.arithmetic.sums import CHANGED, CHANGED_FROM, REWARDS
 from selection.store.redis_keys import (
     EVICTED_AT_ONCE,

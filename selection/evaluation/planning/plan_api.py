@@ -29,7 +29,7 @@ class QueryNumber(Number):
 
 
 class PlanIn(Body):
-    """What to plan for, and what to assume instead of what was measured."""
+    """The gain to plan for, and assumptions in place of what was measured."""
 
     gain = QueryNumber(1e-4, 1.0, "The smallest gain of interest, in reward: 0.02 is 2 points.")
     days = QueryNumber(0.01, 365.0, "How long the test may take; 7, 14 and 28 if left out.")
@@ -85,7 +85,7 @@ class PlanView(ManagementView):
     )
     def get(self, request: Request, application: str) -> Response:
         # NumPy only where it is asked for.
-        from selection.evaluation.planning.plan import Assumptions, plan_of
+        from selection.evaluation.planning.experiment_plan import Assumptions, plan_of
 
         found = find_application(request, name=application)
         given = dict(self.validated(PlanIn, request.query_params.dict()).validated_data)

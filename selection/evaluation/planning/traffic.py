@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from core.specs import ApplicationSpec
 from selection.evaluation.logged import answer_rule_of
-from selection.evaluation.planning.planner import Floats, LabelTraffic
+from selection.evaluation.planning.sample_size import Floats, LabelTraffic
 from selection.evaluation.what_if.feedback_span import KeptFeedback, Span, kept_feedback
 from selection.kinds import INPUT
 from selection.models import Feedback

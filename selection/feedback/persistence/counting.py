@@ -225,7 +225,7 @@ local function opened(key)
   return {key = key, families = {}, feedback = feedback, taught = {}, rows = {}, both = {}}
 end
 
--- Sums by person begin anew for all arms (`people.py`).
+-- Sums by person begin anew for all arms (`person_sums.py`).
 local function begin_people(one)
   one.begun, one.sums, one.rows, one.both = true, {}, {}, {}
   for _, arm in ipairs(routed) do
@@ -283,7 +283,7 @@ local function both_of(one, pair)
   return one.both[pair]
 end
 
--- What one arm of a label adds, in the order of `people.count`.
+-- What one arm of a label adds, in the order of `person_sums.count`.
 local function count_arm(one, row, arm, dn, ds)
   local n, s, sums = 0, 0, one.sums[arm]
   if row[arm] then

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from selection.context_names import GLOBAL_CONTEXT
-from selection.policies.arithmetic import people
-from selection.policies.arithmetic.people import Pair, People, Table
+from selection.policies.arithmetic import person_sums
+from selection.policies.arithmetic.person_sums import Pair, People, Table
 
 Vector = tuple[float, ...]
 Statistics = Mapping[str, Vector]
@@ -55,9 +55,9 @@ LATELY = 0.995
 EVIDENCE = StatisticKind(
     "ev", 6, keeps=(1.0, 1.0, LATELY, LATELY, 1.0, 1.0), by_arm=6, evidence=True
 )
-# Sums by person, which the functions of `people` add to: those of an arm, and of two.
-PEOPLE = StatisticKind(people.SUMS, 6, evidence=True)
-BOTH = StatisticKind(people.BOTH, 4, evidence=True, pairs=True)
+# Sums by person, which the functions of `person_sums` add to: those of an arm, and of two.
+PEOPLE = StatisticKind(person_sums.SUMS, 6, evidence=True)
+BOTH = StatisticKind(person_sums.BOTH, 4, evidence=True, pairs=True)
 # An arm beside the others of the same time (`memory_choice.py`): labels of
 # lately and their rewards, then labels and by how much each was above what all earned lately.
 LEVELS = StatisticKind(
@@ -120,7 +120,7 @@ class Update:
 def learn_in(context: str, update: Update, *, states: Mapping[str, State]) -> dict[str, State]:
     """Return the states, by context, that feedback in one of them has changed."""
     own, general = states.get(context, State()), states.get(GLOBAL_CONTEXT, State())
-    group, everybodys = people.groups_of(update.key, context=context)
+    group, everybodys = person_sums.groups_of(update.key, context=context)
     if context == GLOBAL_CONTEXT:
         return {context: learn(own, update, group=group)}
     mine = {kind: deltas for kind, deltas in update.deltas.items() if not kind.everybody}
@@ -130,7 +130,7 @@ def learn_in(context: str, update: Update, *, states: Mapping[str, State]) -> di
     }
 
 
-def learn(state: State, update: Update, *, group: int = people.NOBODY) -> State:
+def learn(state: State, update: Update, *, group: int = person_sums.NOBODY) -> State:
     """Return one state after the update, by somebody in the group."""
     sums, anew = dict(state.sums), False
     for statistic, deltas in update.deltas.items():
@@ -147,10 +147,10 @@ def learn(state: State, update: Update, *, group: int = people.NOBODY) -> State:
             anew = any(moved[arm][4] > vector[4] for arm, vector in joined.items())
     known = state.people
     if anew:
-        known = people.begun(update.routed)
+        known = person_sums.begun(update.routed)
     elif update.counts:
-        known = people.count(known, update.counts, routed=update.routed, group=group)
-    for name, of in ((people.SUMS, known.sums), (people.BOTH, known.both)):
+        known = person_sums.count(known, update.counts, routed=update.routed, group=group)
+    for name, of in ((person_sums.SUMS, known.sums), (person_sums.BOTH, known.both)):
         sums.pop(name, None)
         if of:
             sums[name] = of

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from selection.policies.arithmetic.features import Features, encode
-from selection.policies.arithmetic.people import overlap_of
+from selection.policies.arithmetic.person_sums import overlap_of
 from selection.policies.arithmetic.sums import StatisticKind, Statistics, Vector
 from selection.policies.newcomers import NEWCOMERS, limit_newcomers, new_among
 from selection.policies.policy import (

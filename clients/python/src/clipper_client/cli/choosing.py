@@ -176,7 +176,7 @@ COMMANDS = [
     Command(
         name="plan",
         help="say how long an A/B test takes to show a gain",
-        more="What isn't assumed is measured on the labels of the last seven days.",
+        more="The rest is measured on the labels of the last seven days.",
         arguments=[
             arg("app", "the application"),
             arg("--gain", "the smallest gain of interest: 0.02 is 2 points", type=float),

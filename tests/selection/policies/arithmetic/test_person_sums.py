@@ -6,7 +6,7 @@ from collections import defaultdict
 import pytest
 
 from selection.policies import make_policy
-from selection.policies.arithmetic.people import (
+from selection.policies.arithmetic.person_sums import (
     GROUPS,
     NOBODY,
     groups_of,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from selection.evaluation.planning.planner import LabelTraffic, days_until_seen, smallest_gain
+from selection.evaluation.planning.sample_size import LabelTraffic, days_until_seen, smallest_gain
 
 EVEN = (1.0, 1.0)
 DAILY = LabelTraffic(labels_per_day=1000.0, mean=0.5)

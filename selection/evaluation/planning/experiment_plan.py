@@ -9,7 +9,7 @@ from typing import Any
 from core.errors import BadRequest
 from registry.following.reading import application_with_arms
 from registry.models import Application
-from selection.evaluation.planning.planner import (
+from selection.evaluation.planning.sample_size import (
     CHANCE,
     LabelTraffic,
     days_until_seen,
