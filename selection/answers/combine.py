@@ -307,21 +307,20 @@ def margin_of(
     """
     if how != VOTE or not prepared.odds or prepared.record is None:
         return _logit(combined.confidence)
-    texts: dict[bytes, float] = {}
-    for arm, text in predictions.items():
-        texts[text] = texts.get(text, 0.0) + prepared.odds.get(arm, 0.0)
+    odds = prepared.odds
+    if [*predictions.values()].count(combined.output) == len(predictions):
+        # Most answers are of one mind.
+        own = math.fsum([odds.get(arm, 0.0) for arm in predictions])
+        return own - math.log(prepared.record.classes - 1.0)
     camps: dict[Hashable, float] = {}
-    if len(texts) > 1:
-        for text, odds in texts.items():
-            key = same_value_key(text)
-            camps[key] = camps.get(key, 0.0) + odds
-        own = camps.pop(same_value_key(combined.output))
-    else:
-        own = texts[combined.output]
+    for arm, text in predictions.items():
+        key = same_value_key(text)
+        camps[key] = camps.get(key, 0.0) + odds.get(arm, 0.0)
+    own = camps.pop(same_value_key(combined.output))
     # Values that no arm answered have no odds for or against them.
     unnamed = max(prepared.record.classes - 1.0 - len(camps), 0.0) * math.exp(-own)
     # Cut, so that many arms make no number that is infinite.
-    others = math.fsum(math.exp(min(odds - own, 600.0)) for odds in camps.values()) + unnamed
+    others = math.fsum(math.exp(min(camp - own, 600.0)) for camp in camps.values()) + unnamed
     return -math.log(others) if others > 0.0 else KNOTS[-1]
 
 

@@ -116,7 +116,7 @@ class AnswerRecord:
 
     def confidence(self, margin: float) -> float:
         """Return the chance that an answer is right."""
-        return sum(share * self.right[knot] for knot, share in _knots_at(margin))
+        return sum([share * self.right[knot] for knot, share in _knots_at(margin)])
 
     @property
     def lowest_margin(self) -> float:
