@@ -20,13 +20,12 @@ PAGE = "/admin/applications/digits/contexts/"
 
 
 def learned(
-    client: redis.Redis, application: Application, context: str = "", **log_weights: float
+    client: redis.Redis, application: Application, context: str = "", **more_right: float
 ) -> None:
     now = time.time()
     fields: dict[str, bytes | str] = {"t": f"{now:.3f}", "p": "1-0"}
-    for model, weight in log_weights.items():
-        fields[f"log:{model}:1"] = pack_vector((weight,))
-        fields[f"rew:{model}:1"] = pack_vector((100.0, 90.0 + weight, 90.0 + weight))
+    for model, more in more_right.items():
+        fields[f"rew:{model}:1"] = pack_vector((100.0, 90.0 + more, 90.0 + more))
         fields[f"n:{model}:1"] = "1200"
         fields[f"q:{model}:1"] = "15000"
     client.hset(state_key(application.pk, context), mapping=fields)  # type: ignore[arg-type]
@@ -46,11 +45,11 @@ def test_the_global_context_is_shown_with_the_contexts_that_learned(
     expect(page).to_have_url(re.compile(f"{PAGE}$"))
     arms = page.get_by_test_id("learned-arm")
     expect(arms).to_have_count(2)
-    expect(arms.filter(has_text="forest:1")).to_contain_text("88 %")
+    expect(arms.filter(has_text="forest:1")).to_contain_text("52 %")
     expect(arms.filter(has_text="forest:1")).to_contain_text("92.0 %")
     page.get_by_role("link", name="ann & co").click()
     expect(page.get_by_test_id("state")).to_contain_text("ann & co")
-    expect(arms.filter(has_text="svm:1")).to_contain_text("95 %")
+    expect(arms.filter(has_text="svm:1")).to_contain_text("54 %")
 
 
 def test_a_context_is_reset_after_asking_and_the_log_says_who_did(

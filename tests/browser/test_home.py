@@ -61,9 +61,9 @@ def replica_of(version: ModelVersion) -> ReplicaRecord:
     )
 
 
-def trust(client: redis.Redis, application: Application, **log_weights: float) -> None:
+def learned(client: redis.Redis, application: Application, **right: float) -> None:
     fields: dict[Any, Any] = {
-        f"log:{model}:1": pack_vector((value,)) for model, value in log_weights.items()
+        f"rew:{model}:1": pack_vector((100.0, value, value)) for model, value in right.items()
     }
     client.hset(state_key(application.pk, GLOBAL_CONTEXT), mapping=fields)
 
@@ -79,13 +79,13 @@ def test_numbers_trust_and_replicas_follow_what_is_published(
     expect(card.get_by_test_id("arm-share").first).to_have_text("50 %")
 
     publish(server_redis, queries=900, latency_s=0.4)
-    trust(server_redis, digits, svm=0.0, forest=30.0)
+    learned(server_redis, digits, svm=10.0, forest=90.0)
     svm = ModelVersion.objects.get(model__name="svm")
     own_directory().enqueue(replica_of(svm))
 
     expect(card.locator("[data-text=rate]").first).to_have_text("900")
     expect(card).to_have_attribute("data-state", "late")
-    expect(card.locator("[data-key='forest:1'] [data-testid=arm-share]")).to_have_text("> 99.9 %")
+    expect(card.locator("[data-key='forest:1'] [data-testid=arm-share]")).to_have_text("100 %")
     ready = page.locator("[data-testid=live-model][data-key=svm] [data-text=ready]")
     expect(ready).to_have_text("1 of 1")
 
