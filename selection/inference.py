@@ -182,7 +182,8 @@ class Seen(NamedTuple):
         labels: float,
     ) -> Self:
         """Return it of sums over people: of weights n and weighted rewards s, n^2, n s, and s^2."""
-        if number <= 0.0:
+        # The squares of tiny weights are 0 before the weights are.
+        if squares <= 0.0:
             return cls(0.0, 0.5, 0.0, math.inf, math.inf)
         mean, people = total / number, number * number / squares
         spread = total_squares - mean * (2.0 * products - mean * squares)

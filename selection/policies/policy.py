@@ -50,7 +50,7 @@ NO_ODDS: Mapping[str, float] = MappingProxyType({})
 class Selection(NamedTuple):
     """The arms to ask, and the chance of each with which it was going to be asked.
 
-    `overlap` says what a label counts beside those of other times (`people.weight_of`).
+    `overlap` says what a label counts beside those of other times (`person_sums.weight_of`).
     """
 
     arms: tuple[str, ...]

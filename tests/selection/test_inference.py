@@ -210,3 +210,9 @@ def test_equal_arms_of_people_are_not_found_unlike_however_often_one_looks() -> 
                     found += 1
                     break
     assert found <= 3
+
+
+def test_weights_whose_squares_are_0_tell_nothing() -> None:
+    tiny = 1e-200
+    seen = Seen.of(tiny, tiny, tiny * tiny, tiny * tiny, tiny * tiny, 1.0)
+    assert seen.people == 0.0

@@ -96,7 +96,10 @@ class HealthChecks(msgspec.Struct):
             self._take(label, experiment=experiment)
         self.mismatch.look(now=now, window_s=experiment.window_s)
         self.silence.look(
-            calls=sum(asked.values()), labels_at=[label.received_at for label in labels], now=now
+            calls=sum(asked.values()),
+            # A labelled input asks arms without being counted as a call.
+            labels_at=[label.received_at for label in labels if label.awaited],
+            now=now,
         )
         self.exploration.look(asked, chances=experiment.chances)
         self.guardrails.look(counted.calls, latency=counted.latency)

@@ -101,7 +101,7 @@ class Silence(msgspec.Struct):
         # Labels from which the usual pace is known.
         if labels < 30.0:
             return Finding(UNKNOWN, pause_s, "Too few labels so far to know what is usual")
-        missed = self.missed if self.overdue else self.since_last * labels / calls
+        missed = self.missed if self.overdue else self.since_last * labels / calls if calls else 0.0
         if self.overdue or (missed > self._tolerated() and self._is_long(pause_s)):
             return Finding(
                 ALARM,

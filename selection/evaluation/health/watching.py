@@ -176,4 +176,6 @@ def _deductions(asked: Mapping[str, Any]) -> dict[str, float]:
 def _name_of(application: ApplicationSpec, *, policy: Policy, weights: Mapping[str, float]) -> str:
     """Return the name of what is tried out: another one where anything of it changed."""
     text = f"{policy!r} {sorted(weights.items())} {application.feedback_window_s}"
+    if application.holdout_share:
+        text += f" {application.holdout_share}"
     return blake2b(text.encode(), digest_size=16).hexdigest()

@@ -99,8 +99,10 @@ def _take(
     trust = _trust(last)
     known = last.last_feedback if last else _before_first(application.id, now=now)
 
+    held_out = RewardSums()
+
     def unread() -> Iterator[LoggedQuery]:
-        nonlocal known
+        nonlocal known, held_out
         rows = Feedback.objects.filter(application_id=application.id, pk__gt=known).order_by("pk")
         # Further feedback goes into the next snapshot.
         read = rows.values("pk", "forced", "held_out", *watching.COLUMNS, *COLUMNS)[:50_000]
@@ -116,6 +118,8 @@ def _take(
             if query is not None and compared:
                 reward = earned_by(query, trust=trust, rule=rule)
                 watch.holdout.see(query, held_out=row["held_out"], reward=reward)
+                if row["held_out"]:
+                    held_out = add((held_out, (1.0, reward)))
             if query is not None and not row["forced"]:
                 yield query
 
@@ -137,7 +141,9 @@ def _take(
         ),
         last_feedback=known,
     )
-    health = watch.concluded(counts=counts, readings=observed.health_readings, labelled=earned)
+    health = watch.concluded(
+        counts=counts, readings=observed.health_readings, labelled=add((earned, held_out))
+    )
     return snapshot if _save(snapshot, health=health) else None
 
 

@@ -178,6 +178,8 @@ class _Pupil:
                 propensities=dict(zip(drawn.arms, drawn.propensities, strict=True)),
                 features=query.features,
                 at_ms=self.updates,
+                key=query.key,
+                overlap=drawn.overlap,
                 answer=self._answer(query, drawn, ready),
             )
         except BadRequest:  # features that were not given when the query came

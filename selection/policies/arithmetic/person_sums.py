@@ -63,8 +63,11 @@ def weight_of(propensity: float, *, overlap: float) -> float:
 
 
 def overlap_of(chances: Iterable[float]) -> float:
-    """Return h of arms of which one is drawn; 0 if there is only one to draw."""
-    inverse = [1.0 / chance for chance in chances if chance > 0.0]
+    """Return h of arms of which one is drawn; 0 if there is only one to draw.
+
+    An arm with hardly any chance is never seen beside the others.
+    """
+    inverse = [1.0 / chance for chance in chances if chance > 1e-9]
     return 1.0 / sum(inverse) if len(inverse) > 1 else 0.0
 
 

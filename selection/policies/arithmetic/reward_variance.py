@@ -33,5 +33,6 @@ def variance_ratios(rewards: Sequence[Vector]) -> list[float]:
     for seen, rewarded, squares in rewards:
         of_mean = rewarded * rewarded / seen if seen > 0.0 else rewarded
         own, of_flips = max(squares - of_mean, 0.0), max(rewarded - of_mean, 0.0)
-        ratios.append((usual + own) / (usual_of_flips + of_flips))
+        # Rewards that never vary leave the prior alone, which must not make a mean certain.
+        ratios.append(max((usual + own) / (usual_of_flips + of_flips), 1e-6))
     return ratios

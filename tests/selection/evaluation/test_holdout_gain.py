@@ -8,6 +8,7 @@ from selection.evaluation.holdout import Holdout, holdout_of
 from selection.evaluation.logged import LoggedQuery
 from selection.evaluation.monitoring.history import history
 from selection.evaluation.monitoring.history_api import HistoryOut
+from selection.models import ExperimentHealth
 from tests.selection.evaluation.observed import NOON, Observed
 
 
@@ -99,6 +100,23 @@ def test_it_begins_anew_with_the_experiment(watch: Watch) -> None:
     watch.weights = {"svm:1": 0.5, "forest:2": 0.5}
     watch.take()
     assert watch.shown()["policy"]["feedback"] == 0
+
+
+def test_it_begins_anew_with_another_share(watch: Watch) -> None:
+    watch.tell(0.0, key="ann")
+    watch.take()
+    watch.spec["holdout_share"] = 0.5
+    watch.tell(1.0, key="bob")
+    watch.take()
+    assert watch.shown()["policy"] == {"feedback": 1, "mean": 0.0, "people": 1}
+
+
+def test_labels_held_out_are_labels_of_queries(watch: Watch) -> None:
+    watch.tell(1.0, key="ann", times=3)
+    watch.held_out(1.0, key="bob")
+    watch.take()
+    checks = ExperimentHealth.objects.get(application=watch.application).sums
+    assert checks["one_sided"]["labels"] == 4
 
 
 def test_without_a_share_nothing_is_counted_or_shown(db: None) -> None:

@@ -342,3 +342,9 @@ def test_arms_that_never_agree_tell_nothing() -> None:
     drift = Drift()
     compared(drift, shares=(1.0,), begin=MONDAY, looks=1000)
     assert drift.finding().state == "not_applicable"
+
+
+def test_a_pace_without_calls_is_not_known() -> None:
+    silence = Silence()
+    silence.look(calls=0, labels_at=[float(second) for second in range(40)], now=40.0)
+    assert silence.finding(now=50.0).state == "good"

@@ -45,3 +45,8 @@ def test_an_arm_without_labels_varies_as_the_others_do() -> None:
 def test_an_arm_that_varies_more_than_the_others_shows_it_by_a_few_labels() -> None:
     _, coin = variance_ratios([sums([0.5] * 300), sums([1.0, 0.0, 1.0])])
     assert coin > 0.7
+
+
+def test_rewards_that_never_vary_make_no_mean_certain() -> None:
+    constant = (1e9, 0.7e9, 0.49e9)
+    assert variance_ratios([constant, constant]) == [1e-6, 1e-6]
