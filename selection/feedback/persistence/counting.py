@@ -11,8 +11,9 @@ from selection.store.scripts import Script
 # that are left: by kind and arm of the context's state, then of that of all contexts.
 #
 # The order of arithmetic is that of `learn_in` in `sums.py`: both agree to the
-# bit. All is read and computed before anything is written, as Redis takes nothing back if a script
-# fails half way. Contexts give way before the first update, whose entry names them for replays.
+# bit. All is read, computed and packed before anything is written, as Redis takes nothing back if a
+# script fails half way. Contexts give way before the first update, whose entry names them for
+# replays.
 SCRIPT = Script("""
 local MARKS, EVENTS = 4, 7  -- before the first of these in KEYS and in ARGV
 local counted, counting = {}, {}
@@ -416,16 +417,9 @@ local function written(one)
   return fields
 end
 
-local function write_people(one)
-  local fields, rows = {}, {}
-  if one.begun then
-    redis.call('DEL', people_of(one.key))
-    for _, field in ipairs(redis.call('HKEYS', one.key)) do
-      if string.sub(field, 1, #SUMS) == SUMS or string.sub(field, 1, #BOTH) == BOTH then
-        redis.call('HDEL', one.key, field)
-      end
-    end
-  end
+-- Add the sums by person to the fields to write of a state, and return those of its people.
+local function written_people(one, fields)
+  local rows = {}
   for arm, sums in pairs(one.sums or {}) do
     fields[#fields + 1] = SUMS .. arm
     fields[#fields + 1] = struct.pack('<dddddd', unpack(sums))
@@ -443,12 +437,28 @@ local function write_people(one)
     end
     rows[#rows + 1], rows[#rows + 2] = group, table.concat(text)
   end
-  if #fields > 0 then
-    redis.call('HSET', one.key, unpack(fields))
+  return rows
+end
+
+-- A few at a time: `unpack` takes no more than 8,000 values, which pairs of 100 arms exceed.
+local function set(key, fields)
+  for first = 1, #fields, 2000 do
+    redis.call('HSET', key, unpack(fields, first, math.min(first + 1999, #fields)))
   end
-  if #rows > 0 then
-    redis.call('HSET', people_of(one.key), unpack(rows))
+end
+
+local function write(one, position, fields, rows)
+  if one.begun then
+    redis.call('DEL', people_of(one.key))
+    for _, field in ipairs(redis.call('HKEYS', one.key)) do
+      if string.sub(field, 1, #SUMS) == SUMS or string.sub(field, 1, #BOTH) == BOTH then
+        redis.call('HDEL', one.key, field)
+      end
+    end
   end
+  redis.call('HSET', one.key, UPDATED, now, POSITION, position)
+  set(one.key, fields)
+  set(people_of(one.key), rows)
 end
 
 local own, everybodys = opened(state), state ~= general and opened(general)
@@ -476,17 +486,17 @@ for _, i in ipairs(counting) do
   end
 end
 local fields, everybodys_fields = written(own), everybodys and written(everybodys)
+local rows = written_people(own, fields)
+local everybodys_rows = everybodys and written_people(everybodys, everybodys_fields)
 
 local position = count(gone)
 for _, one in ipairs(gone) do
   redis.call('ZREM', contexts, one)
   redis.call('DEL', ARGV[6] .. one, people_of(ARGV[6] .. one))
 end
-redis.call('HSET', state, UPDATED, now, POSITION, position, unpack(fields))
-write_people(own)
+write(own, position, fields, rows)
 if everybodys then
-  write_people(everybodys)
-  redis.call('HSET', general, UPDATED, now, POSITION, position, unpack(everybodys_fields))
+  write(everybodys, position, everybodys_fields, everybodys_rows)
   redis.call('EXPIRE', state, ttl + EXPIRY_MARGIN_S)
   redis.call('EXPIRE', people_of(state), ttl + EXPIRY_MARGIN_S)
   redis.call('ZADD', contexts, now, context)

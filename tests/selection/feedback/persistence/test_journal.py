@@ -14,7 +14,7 @@ from selection.feedback.rebuild.replay import Replay, ReplayedContext
 from selection.feedback.rebuild.replay_source import from_stream
 from selection.feedback.rebuild.state_swap import fields_of, rows_of
 from selection.policies import Policy, make_policy
-from selection.policies.arithmetic.sums import EVIDENCE, PEOPLE, REWARDS, State, Update
+from selection.policies.arithmetic.sums import BOTH, EVIDENCE, PEOPLE, REWARDS, State, Update
 from selection.store.query_counts import QueryCounts
 from selection.store.redis_keys import pack_vector, people_key, state_key
 from selection.store.state_record import StateRecord, parse_record
@@ -109,6 +109,20 @@ def test_script_and_arithmetic_agree_to_the_bit(
         }
         kinds = {kind.name for kind in one.deltas if not (context and kind.everybody)}
         assert kinds == state.sums.keys() - {"pairs", "ppl", "both"}
+
+
+async def test_many_arms_that_are_asked_together_count_whole(
+    aredis: Redis, stream: redis.Redis
+) -> None:
+    losses = {f"m{number}:1": number / 128 for number in range(128)}
+    for _ in range(2):
+        await FeedbackJournal(aredis).append(
+            [feedback_update(EXP4, losses, context="ann", key="u1")]
+        )
+    for context, expected in replayed(stream, EXP4).contexts.items():
+        assert len(expected.state.of(BOTH)) == 128 * 127 / 2
+        assert stream.hgetall(state_key(1, context)) == fields_of(expected)
+        assert rows(stream, context) == rows_of(expected)
 
 
 async def test_of_two_predecessors_known_alike_the_last_by_its_bytes_is_followed(
