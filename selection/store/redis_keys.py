@@ -23,8 +23,9 @@ OUTPUTS_BYTES = "clipper:outputs-bytes"
 PERSIST_LOCK = "clipper:feedback:lock"
 
 # Fields of a state's hash: feedback count and queries of an arm; when it last learned, and from
-# which entry of the stream. The others are sums: the name of their family, a colon, the arm.
-FEEDBACK, QUERIES, UPDATED, POSITION = "n:", "q:", "t", "p"
+# which entry of the stream; how many arms have sums by person. The others are sums: the name of
+# their family, a colon, the arm.
+FEEDBACK, QUERIES, UPDATED, POSITION, SUMMED = "n:", "q:", "t", "p", "a"
 
 # A context that was only asked, and has no feedback, holds nothing but counts, and goes much
 # sooner.

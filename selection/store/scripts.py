@@ -18,13 +18,14 @@ from selection.store.redis_keys import (
     POSITION,
     QUERIES,
     STATES,
+    SUMMED,
     UPDATED,
 )
 
 # Constants that scripts and Python share, under the same names.
 CONSTANTS = f"""
 local FEEDBACK, QUERIES, UPDATED, POSITION = '{FEEDBACK}', '{QUERIES}', '{UPDATED}', '{POSITION}'
-local REWARDS, SUMS, BOTH = '{REWARDS.name}', '{SUMS}:', '{BOTH}:'
+local REWARDS, SUMS, BOTH, SUMMED = '{REWARDS.name}', '{SUMS}:', '{BOTH}:', '{SUMMED}'
 local CHANGED_FROM, CHANGED = {CHANGED_FROM}, {CHANGED}
 local EVICTED_AT_ONCE, EXPIRY_MARGIN_S = {EVICTED_AT_ONCE}, {EXPIRY_MARGIN_S}
 -- The key of the people of a state, given its key.

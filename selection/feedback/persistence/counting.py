@@ -235,7 +235,12 @@ local function begin_people(one)
 end
 
 local function read_people(one)
-  local texts = read(one.key, fields_of(SUMS, routed))
+  local fields = fields_of(SUMS, routed)
+  fields[#fields + 1] = SUMMED
+  local texts = read(one.key, fields)
+  if texts[#fields] ~= string.format('%d', #routed) then
+    return begin_people(one)
+  end
   one.sums = {}
   for i, arm in ipairs(routed) do
     if not texts[i] then
@@ -420,6 +425,9 @@ end
 -- Add the sums by person to the fields to write of a state, and return those of its people.
 local function written_people(one, fields)
   local rows = {}
+  if one.sums then
+    fields[#fields + 1], fields[#fields + 2] = SUMMED, string.format('%d', #routed)
+  end
   for arm, sums in pairs(one.sums or {}) do
     fields[#fields + 1] = SUMS .. arm
     fields[#fields + 1] = struct.pack('<dddddd', unpack(sums))

@@ -8,10 +8,12 @@ import redis
 from core.specs import ApplicationSpec
 from selection.feedback.persistence.stream import position_text
 from selection.feedback.rebuild.replay import ReplayedContext
+from selection.policies.arithmetic.sums import PEOPLE
 from selection.store.redis_keys import (
     FEEDBACK,
     POSITION,
     STREAM,
+    SUMMED,
     UNTAUGHT_CONTEXT_TTL_S,
     UPDATED,
     contexts_key,
@@ -92,6 +94,8 @@ def fields_of(replayed: ReplayedContext | None) -> dict[bytes, bytes]:
         for arm, vector in statistics.items()
     }
     fields |= {FEEDBACK + arm: str(count) for arm, count in replayed.feedback.items()}
+    if people := replayed.state.of(PEOPLE):
+        fields[SUMMED] = str(len(people))
     fields[UPDATED] = _seconds(replayed.updated_at)
     fields[POSITION] = position_text(replayed.position)
     return {key.encode(): v if isinstance(v, bytes) else v.encode() for key, v in fields.items()}

@@ -81,10 +81,11 @@ def count(
 ) -> People:
     """Return the sums after a label of somebody in the group, which adds `counts` by arm.
 
-    All begin anew when an arm joins: what the others earned before tells nothing beside it.
+    All begin anew when an arm joins, as what the others earned before tells nothing beside it, or
+    leaves, as it may return.
     """
     routed = tuple(routed)
-    if any(arm not in people.sums for arm in routed):
+    if people.sums.keys() != set(routed):
         people = begun(routed)
     high, low = group >> 6, group & 63
     row = dict(people.table.get(high, {}).get(low, {}))

@@ -125,6 +125,20 @@ async def test_many_arms_that_are_asked_together_count_whole(
         assert rows(stream, context) == rows_of(expected)
 
 
+async def test_sums_by_person_begin_anew_when_an_arm_leaves_and_when_it_returns(
+    aredis: Redis, stream: redis.Redis
+) -> None:
+    labels: list[float] = []
+    for arms in (ARMS, ARMS, ARMS[:1], ARMS[:1], ARMS):
+        one = feedback_update(EXP4, dict.fromkeys(arms, 0.5), context="ann", key="u1", routed=arms)
+        await FeedbackJournal(aredis).append([one])
+        labels.append(stored(stream, "ann").state.of(PEOPLE)[ARMS[0]][5])
+        for context, expected in replayed(stream, EXP4).contexts.items():
+            assert stream.hgetall(state_key(1, context)) == fields_of(expected)
+            assert rows(stream, context) == rows_of(expected)
+    assert labels == [1.0, 2.0, 1.0, 2.0, 1.0]
+
+
 async def test_of_two_predecessors_known_alike_the_last_by_its_bytes_is_followed(
     aredis: Redis, stream: redis.Redis
 ) -> None:

@@ -108,6 +108,15 @@ def test_a_state_of_all_contexts_knows_a_context_as_a_person() -> None:
     assert states[""].of(PEOPLE)["svm:1"] == (3.0, 3.0, 9.0, 9.0, 9.0, 3.0)
 
 
+def test_all_arms_begin_anew_when_one_leaves() -> None:
+    state = State()
+    for arms in (ARMS, ARMS, ARMS[:1], ARMS):
+        state = taught(state, dict.fromkeys(arms, 0.5), group=7, arms=arms)
+        assert state.of(PEOPLE).keys() == set(arms)
+
+    assert state.people == taught(State(), dict.fromkeys(ARMS, 0.5), group=7).people
+
+
 def test_all_arms_begin_anew_when_one_joins_and_late_labels_of_others_are_left_out() -> None:
     state = taught(taught(State(), {"svm:1": 0.0}, group=7), {"knn:1": 1.0}, group=7)
     joined = taught(state, {"svm:2": 0.0}, group=7, arms=("svm:2", "knn:1"))
