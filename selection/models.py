@@ -39,6 +39,7 @@ class Feedback(models.Model):
     )
     overlap = models.FloatField(
         default=0.0,
+        db_default=0.0,
         help_text="What it counts beside feedback of other times: 1 / the sum of 1 / the chance of "
         "each arm to be asked; 0 if no arm was drawn.",
     )
@@ -59,7 +60,9 @@ class Feedback(models.Model):
         "the weights were not moved.",
     )
     held_out = models.BooleanField(
-        default=False, help_text="The routes' weights chose the version, not the policy."
+        default=False,
+        db_default=False,
+        help_text="The routes' weights chose the version, not the policy.",
     )
 
     class Meta:
@@ -197,7 +200,10 @@ class ExperimentHealth(models.Model):
         default=dict, blank=True, help_text="What web processes had counted then."
     )
     holdout = models.JSONField(
-        default=dict, blank=True, help_text="{side: {group of people: [number, sum of rewards]}}"
+        default=dict,
+        db_default=models.Value({}, models.JSONField()),
+        blank=True,
+        help_text="{side: {group of people: [number, sum of rewards]}}",
     )
 
     class Meta:

@@ -15,6 +15,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='application',
             name='holdout_share',
-            field=models.FloatField(default=0.0, help_text="Share of keys, or of contexts without one, that are answered by the routes' weights whatever the policy does. The policy's gain is measured against them.", validators=[registry.models.settable_columns.validate_finite, django.core.validators.MinValueValidator(0.0, message='Expected 0 to 0.5, got %(show_value)s.'), django.core.validators.MaxValueValidator(0.5, message='Expected 0 to 0.5, got %(show_value)s.')]),
+            field=models.FloatField(db_default=0.0, default=0.0, help_text="Share of keys, or of contexts without one, that are answered by the routes' weights whatever the policy does. The policy's gain is measured against them.", validators=[registry.models.settable_columns.validate_finite, django.core.validators.MinValueValidator(0.0, message='Expected 0 to 0.5, got %(show_value)s.'), django.core.validators.MaxValueValidator(0.5, message='Expected 0 to 0.5, got %(show_value)s.')]),
         ),
     ]

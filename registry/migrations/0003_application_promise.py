@@ -20,6 +20,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='application',
             name='promise_confidence',
-            field=models.FloatField(default=0.95, help_text='The probability with which that is kept.', validators=[registry.models.settable_columns.validate_finite, django.core.validators.MinValueValidator(0.5, message='Expected 0.5 to 0.9999, got %(show_value)s.'), django.core.validators.MaxValueValidator(0.9999, message='Expected 0.5 to 0.9999, got %(show_value)s.')]),
+            field=models.FloatField(db_default=0.95, default=0.95, help_text='The probability with which that is kept.', validators=[registry.models.settable_columns.validate_finite, django.core.validators.MinValueValidator(0.5, message='Expected 0.5 to 0.9999, got %(show_value)s.'), django.core.validators.MaxValueValidator(0.9999, message='Expected 0.5 to 0.9999, got %(show_value)s.')]),
         ),
     ]

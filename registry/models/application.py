@@ -105,6 +105,7 @@ class Application(models.Model):
     )
     promise_confidence = models.FloatField(
         default=0.95,
+        db_default=0.95,
         validators=[validate_finite, *between(0.5, 0.9999)],
         help_text="The probability with which that is kept.",
     )
@@ -118,6 +119,7 @@ class Application(models.Model):
     )
     holdout_share = models.FloatField(
         default=0.0,
+        db_default=0.0,
         validators=[validate_finite, *between(0.0, 0.5)],
         help_text="Share of keys, or of contexts without one, that are answered by the routes' "
         "weights whatever the policy does. The policy's gain is measured against them.",

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='feedback',
             name='held_out',
-            field=models.BooleanField(default=False, help_text="The routes' weights chose the version, not the policy."),
+            field=models.BooleanField(db_default=False, default=False, help_text="The routes' weights chose the version, not the policy."),
         ),
         migrations.AlterField(
             model_name='feedback',

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='feedback',
             name='overlap',
-            field=models.FloatField(default=0.0, help_text='What it counts beside feedback of other times: 1 / the sum of 1 / the chance of each arm to be asked; 0 if no arm was drawn.'),
+            field=models.FloatField(db_default=0.0, default=0.0, help_text='What it counts beside feedback of other times: 1 / the sum of 1 / the chance of each arm to be asked; 0 if no arm was drawn.'),
         ),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from time import monotonic
 from typing import cast
 
@@ -139,7 +140,8 @@ class WebSocket(asyncio.Protocol):
             return
         self.is_closed = True
         self._stop()
-        self._protocol.send_close(code)
+        with suppress(InvalidState):  # the client has begun to close it
+            self._protocol.send_close(code)
         self._write()
         self.transport.resume_reading()
         asyncio.get_running_loop().call_later(CLOSE_S, self.transport.close)

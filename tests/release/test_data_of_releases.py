@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 
 DUMPS = sorted(Path(__file__).parent.glob("*.sql.gz"))
 READ = """
@@ -78,3 +79,23 @@ def test_the_data_of_a_release_is_opened(dump: Path, tmp_path: Path) -> None:
 
 def test_there_is_data_of_a_release() -> None:
     assert DUMPS
+
+
+@pytest.mark.parametrize("dump", DUMPS, ids=lambda path: path.name)
+def test_processes_of_a_release_can_write_until_they_are_replaced(dump: Path) -> None:
+    """A restart migrates first, and replaces the processes one after the other."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(gzip.decompress(dump.read_bytes()).decode())
+        listed = connection.execute(
+            "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c"
+        )
+        known = set(listed)
+    tables = {table for table, _ in known}
+    refused = [
+        f"{model._meta.db_table}.{field.column}"
+        for model in apps.get_models()
+        for field in model._meta.local_concrete_fields
+        if model._meta.db_table in tables and (model._meta.db_table, field.column) not in known
+        if not field.null and not field.has_db_default()
+    ]
+    assert refused == []

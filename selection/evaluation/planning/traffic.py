@@ -55,7 +55,8 @@ def _measured(kept: KeptFeedback, *, labels_per_day: float, days: float) -> Labe
     return LabelTraffic(
         labels_per_day=labels_per_day,
         mean=mean,
-        spread=min((float(np.sum(left**2)) / of_two + 1.0) / (len(rewards) + 1.0), 1.0),
+        # Rewards all alike have not shown how much they vary: one more is as unlike as can be.
+        spread=min((float(np.sum(left**2)) + 0.25) / (len(rewards) * of_two + 0.25), 1.0),
         likeness=_likeness(left, people=people),
         others=others / days**growth,
         growth=growth,

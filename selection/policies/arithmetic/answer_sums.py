@@ -46,8 +46,7 @@ class Promise(NamedTuple):
     probability: float
 
     def __str__(self) -> str:
-        share, sure = f"{self.max_wrong:.3g}", f"{self.probability:.3g}"
-        return f"at most {share} of answers wrong, with probability {sure}"
+        return f"at most {self.max_wrong:g} of answers wrong, with probability {self.probability:g}"
 
 
 class AnswerSeen(NamedTuple):

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -130,6 +131,16 @@ async def test_a_socket_that_may_ask_stays_open(how: str) -> None:
         await asyncio.sleep(1.2)
         await socket.send(json.dumps({"id": 1, "input": [1]}))
         assert (await received(socket))["output"] == [1]
+
+
+async def test_a_client_that_closes_leaves_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    it = Sockets()
+    async with running(it) as server:
+        async with it.socket(additional_headers=AUTHORIZED) as socket:
+            await socket.close()
+        await until(lambda: not server.connections.open)
+    gc.collect()  # what a task raised is logged when it goes
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 async def test_a_large_message_is_taken_once_the_key_is_known() -> None:
