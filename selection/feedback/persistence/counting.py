@@ -163,7 +163,7 @@ local function join(key, family)
     all = read_all(key)
   end
   for _, i in ipairs(missing) do
-    local former, vector = not family.evidence and predecessor(all, family, arms[i]), {}
+    local former, vector = not family.alone and predecessor(all, family, arms[i]), {}
     local inherited = former
       and unpacked(family, read(key, {family.prefix .. former})[1])
     for j = 1, family.width do
@@ -329,7 +329,7 @@ local function add_kind(one, kind)
   local name, width, relative, keeps, by_arm, evidence, levelled = unpack(kind)
   local family = {
     name = name, prefix = name .. ':', width = width, relative = relative, keeps = keeps,
-    by_arm = by_arm, evidence = evidence, levelled = levelled,
+    by_arm = by_arm, evidence = evidence, levelled = levelled, alone = evidence or kind[9],
     format = '<' .. string.rep('d', width)
   }
   family.vectors = join(one.key, family)

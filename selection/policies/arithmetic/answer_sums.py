@@ -29,7 +29,8 @@ _TABLES = 2 * _TABLE
 # Values that labels and outputs had, by their hash.
 SLOTS = 32
 # In everybody's state alone: of each way and knot the labels and their rewards, of which the last
-# 5,000 count, then which slots were hit. Of a label it is all added to one arm's numbers.
+# 5,000 count, then which slots were hit. Of a label it is all added to one arm's numbers. A new
+# version has none: what is promised of its answers is to be proved by them.
 ANSWERS = StatisticKind(
     "ans",
     _TABLES + SLOTS,

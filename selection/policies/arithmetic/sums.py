@@ -25,7 +25,7 @@ class StatisticKind(NamedTuple):
     whatever the policy's own fading. `by_arm`: the last so many numbers fade only with feedback of
     the arm itself. `levelled`: sums as those of `LEVELS`. `evidence`: sums as those of `EVIDENCE`,
     which begin anew if an arm has changed; newcomers have none. `pairs`: of two arms. `everybody`:
-    kept in everybody's state alone; such kinds come last in an update.
+    kept in everybody's state alone; such kinds come last in an update, and newcomers have none.
     """
 
     name: str
@@ -327,7 +327,8 @@ def _inherited(
     statistic: StatisticKind,
     warm_start: float,
 ) -> Vector:
-    former = None if statistic.evidence else predecessor(arm, own, routed=routed)
+    alone = statistic.evidence or statistic.everybody
+    former = None if alone else predecessor(arm, own, routed=routed)
     if former is None:
         return (mean,) * statistic.width
     return tuple(mean + warm_start * (x - mean) for x in own[former])

@@ -14,6 +14,7 @@ from selection.feedback.rebuild.replay import Replay, ReplayedContext
 from selection.feedback.rebuild.replay_source import from_stream
 from selection.feedback.rebuild.state_swap import fields_of, rows_of
 from selection.policies import Policy, make_policy
+from selection.policies.arithmetic.answer_sums import ANSWERS, AnswerSeen
 from selection.policies.arithmetic.sums import BOTH, EVIDENCE, PEOPLE, REWARDS, State, Update
 from selection.store.query_counts import QueryCounts
 from selection.store.redis_keys import pack_vector, people_key, state_key
@@ -137,6 +138,20 @@ async def test_sums_by_person_begin_anew_when_an_arm_leaves_and_when_it_returns(
             assert stream.hgetall(state_key(1, context)) == fields_of(expected)
             assert rows(stream, context) == rows_of(expected)
     assert labels == [1.0, 2.0, 1.0, 2.0, 1.0]
+
+
+async def test_a_new_version_has_no_part_in_the_answers_of_the_one_before(
+    aredis: Redis, stream: redis.Redis
+) -> None:
+    for version, right in (("svm:1", 1.0), ("svm:2", 0.0)):
+        answer = AnswerSeen((8.0, 8.0), (right, right), (3,))
+        one = feedback_update(EXP4, {version: 1.0 - right}, answer=answer)
+        await FeedbackJournal(aredis).append([one])
+    state = stored(stream).state
+    assert bits(state) == bits(replayed(stream, EXP4).contexts[""].state)
+    assert sum(state.of(ANSWERS)["svm:1"]) == 5.0
+    assert sum(state.of(ANSWERS)["svm:2"]) == 3.0
+    assert state.of(REWARDS)["svm:2"][0] > 1.0
 
 
 async def test_of_two_predecessors_known_alike_the_last_by_its_bytes_is_followed(

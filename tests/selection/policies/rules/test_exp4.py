@@ -1,9 +1,17 @@
 """Exp4: every arm is asked, every arm that answered learns from its own loss."""
 
+import math
+
 import pytest
 
 from selection.policies import Selection, make_policy
-from selection.policies.arithmetic.answer_sums import ANSWERS, AnswerRecord, AnswerSeen, answer_sums
+from selection.policies.arithmetic.answer_sums import (
+    ANSWERS,
+    AnswerRecord,
+    AnswerSeen,
+    Promise,
+    answer_sums,
+)
 from selection.policies.arithmetic.sums import State, Vector, learn
 from selection.policies.policy import Prepared
 from selection.store.state_record import prepared
@@ -76,3 +84,20 @@ def test_arms_take_turns_to_carry_what_is_known_of_answers() -> None:
         for at in range(4)
     ]
     assert carriers == ["a:1", "b:1", "a:1", "b:1"]
+
+
+def test_what_is_promised_of_a_new_version_is_to_be_proved_by_its_own_answers() -> None:
+    state, promise = State(), Promise(0.05, 0.95)
+    for number in range(800):
+        update = exp4.update(
+            losses={"a:1": 0.0},
+            propensities={},
+            at_ms=number,
+            answer=AnswerSeen((8.0, 8.0), (1.0, 1.0), (3, 4)),
+        )
+        state = learn(state, update)
+    old, new = (prepared(exp4, state, {arm: 1.0}, promise=promise).record for arm in ("a:1", "a:2"))
+    assert old is not None
+    assert new is not None
+    assert old.lowest_margin <= 8.0
+    assert new.lowest_margin == math.inf
