@@ -76,7 +76,7 @@ class Step(NamedTuple):
 
 class Run(NamedTuple):
     """One run of a policy. `left` and `back`: how many queries after its failure the best arm's
-    part was below 20 %, and after it was mended, above 50 %; None where it never was.
+    part was below 20 %, and after it was mended, above any other's; None where it never was.
     """
 
     error: float
@@ -120,7 +120,11 @@ def summed_up(
 ) -> Run:
     parts = [step.part[BEST] for step in steps]
     left = _first(parts, after=fails_at, reached=lambda part: part < 0.2)
-    back = _first(parts, after=mended_at, reached=lambda part: part > 0.5)
+    leads = [
+        step.part[BEST] - max(part for arm, part in step.part.items() if arm != BEST)
+        for step in steps
+    ]
+    back = _first(leads, after=mended_at, reached=lambda lead: lead > 0.0)
     return Run(mean(step.wrong for step in steps), left, back)
 
 
