@@ -100,7 +100,7 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     held_out: bool = False
     overlap: float = 0.0
-    # Of a label: how the combined answer stands up to it.
+    # How the combined answer stands up to the label, if there is one.
     answer: AnswerSeen | None = None
 
     def __post_init__(self) -> None:

@@ -40,7 +40,7 @@ EVICTED_AT_ONCE = 100
 REDIS_ERRORS = (RedisError, OSError)
 
 
-# What keys of states, and of their people, begin with.
+# The prefixes of the keys of states, and of their people.
 STATES, PEOPLE = "clipper:selection:", "clipper:people:"
 
 

@@ -107,7 +107,7 @@ def gain(target: Estimate, *, earned: Floats, people: Indices) -> Interval | Non
     value = float(np.sum(off))
     variance = float(np.sum(np.bincount(people[both], off - shares * value) ** 2))
     weights = (target.shares if target.weights is None else target.weights)[both] / total
-    # What a row may move: nothing where both are one answer, or were right or wrong alike.
+    # The most that a row may move: nothing if both are one answer, or were right or wrong alike.
     moves = np.where(off == 0.0, np.abs(weights - shares), np.maximum(weights, shares))
     loads = np.bincount(people[both], moves)
     most = float(np.sum(loads**2))

@@ -61,7 +61,7 @@ def test_an_arm_that_was_never_asked_gets_no_number() -> None:
 
 
 def test_an_arm_without_a_chance_for_long_gets_no_number() -> None:
-    """Whoever left it without one went by what it had earned until then."""
+    """Its rewards until then decided that it lost its chance: they are a biased sample."""
     both, only_a = ("a", 0.5, 1.0), ("a", 1.0, 1.0)
     found = alone(drawn(both, ("b", 0.5, 1.0), ("b", 0.5, 0.0), both, only_a, only_a), "b")
     assert (found.verdict, found.best) == (Verdict.NONE, None)

@@ -54,7 +54,7 @@ async def test_without_a_wait_a_partial_batch_goes_at_once(engine: Engine) -> No
 async def test_behind_a_long_batch_the_next_one_leaves_only_when_it_should_be_done(
     engine: Engine,
 ) -> None:
-    """Whoever comes meanwhile may have to go first."""
+    """A query that arrives meanwhile may have to go first."""
     batch_by(engine, rows=ROWS, wait_ms=None)
     replica = connect(engine)
     teach(replica, fixed=0.2, per_row=0.0)
