@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='application',
             name='max_wrong_share',
-            field=models.FloatField(blank=True, help_text='At most this share of answers is wrong. Labels show from which confidence on; other queries get the default output, and all of them until it is proved. Empty: no promise.', null=True, validators=[registry.models.settable_columns.validate_finite, django.core.validators.MinValueValidator(0.001, message='Expected 0.001 to 0.999, got %(show_value)s.'), django.core.validators.MaxValueValidator(0.999, message='Expected 0.001 to 0.999, got %(show_value)s.')], verbose_name='most wrong answers'),
+            field=models.FloatField(blank=True, help_text='At most this share of answers is wrong, but for held-out keys and queries that name a version. Labels show from which confidence on; other queries get the default output, and all of them until it is proved. Empty: no promise.', null=True, validators=[registry.models.settable_columns.validate_finite, django.core.validators.MinValueValidator(0.001, message='Expected 0.001 to 0.999, got %(show_value)s.'), django.core.validators.MaxValueValidator(0.999, message='Expected 0.001 to 0.999, got %(show_value)s.')], verbose_name='most wrong answers'),
         ),
         migrations.AddField(
             model_name='application',

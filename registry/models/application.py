@@ -99,9 +99,9 @@ class Application(models.Model):
         null=True,
         blank=True,
         validators=[validate_finite, *between(0.001, 0.999)],
-        help_text="At most this share of answers is wrong. Labels show from which confidence on; "
-        "other queries get the default output, and all of them until it is proved. "
-        "Empty: no promise.",
+        help_text="At most this share of answers is wrong, but for held-out keys and queries that "
+        "name a version. Labels show from which confidence on; other queries get the default "
+        "output, and all of them until it is proved. Empty: no promise.",
     )
     promise_confidence = models.FloatField(
         default=0.95,
