@@ -75,10 +75,12 @@ def plan_of(
         split = (1.0 - assumed.share, assumed.share)
     elif len(split) < 2:
         split = (0.5, 0.5)
+    missing = [name for name in ("labels_per_day", "mean") if getattr(assumed, name) is None]
     plan: dict[str, Any] = {
         "application": application.name,
         "state": "no_traffic",
-        "explanation": "there are no labels of the last seven days: assume labels_per_day and mean",
+        "explanation": "there are no labels of the last seven days: assume "
+        + " and ".join(missing),
         "gain": gain,
         "chance": CHANCE,
         "labels": None,
@@ -93,17 +95,24 @@ def plan_of(
 def _planned(
     traffic: LabelTraffic, gain: float | None, *, split: Sequence[float], days: Sequence[float]
 ) -> dict[str, Any]:
-    if gain is not None and gain > 1.0 - traffic.mean:
+    # As it is shown: of a mean of 0.9 a gain of 0.1 is left.
+    most = round(1.0 - traffic.mean, 4)
+    if gain is not None and gain > most:
         raise BadRequest(
-            f"gain: Expected at most {1.0 - traffic.mean:.4f}, as the mean reward is "
-            f"{traffic.mean:.4f}, got {gain:g}."
+            f"gain: Expected at most {most:g}, as the mean reward is {traffic.mean:.4g}, "
+            f"got {gain:g}."
         )
     needed = None if gain is None else days_until_seen(gain, traffic=traffic, split=split)
+    labels = None if needed is None else math.ceil(needed * traffic.labels_per_day)
     smallest = [(each, smallest_gain(each, traffic=traffic, split=split)) for each in days]
+    if gain is None:
+        explanation = _smallest_explained(*smallest[-1], traffic=traffic, split=split)
+    else:
+        explanation = _needed_explained(gain, days=needed, labels=labels)
     return {
         "state": "too_small" if gain is not None and needed is None else "planned",
-        "explanation": _explained(gain, needed=needed, traffic=traffic, smallest=smallest),
-        "labels": None if needed is None else math.ceil(needed * traffic.labels_per_day),
+        "explanation": explanation,
+        "labels": labels,
         "days": needed,
         "smallest": [{"days": each, "gain": found} for each, found in smallest],
         "traffic": {
@@ -116,31 +125,33 @@ def _planned(
     }
 
 
-def _explained(
-    gain: float | None,
-    *,
-    needed: float | None,
-    traffic: LabelTraffic,
-    smallest: Sequence[tuple[float, float | None]],
+def _smallest_explained(
+    days: float, gain: float | None, *, traffic: LabelTraffic, split: Sequence[float]
 ) -> str:
-    """Return the plan in words."""
-    if gain is None:
-        days, found = smallest[-1]
-        if found is None:
-            return f"no gain shows within {days:g} days, as labels are too few"
-        return f"a gain of {_points(found)} shows within {days:g} days"
-    if needed is None:
-        return f"a gain of {_points(gain)} does not show within a year"
-    labels = needed * traffic.labels_per_day
-    return f"a gain of {_points(gain)} shows in about {_rounded(needed)}, or {labels:,.0f} labels"
+    within = f"within {_period(days, digits=3)} with a chance of {CHANCE * 100.0:g} %"
+    if gain is not None:
+        return f"a gain of {_counted(gain * 100.0, 'point')} shows {within}"
+    strangers = smallest_gain(days, traffic=replace(traffic, others=0.0), split=split)
+    few = "labels" if strangers is None else "people"
+    return f"no gain shows {within}, as {few} are too few"
 
 
-def _points(gain: float) -> str:
-    points = f"{gain * 100.0:.2g}"
-    return f"{points} point" if points == "1" else f"{points} points"
+def _needed_explained(gain: float, *, days: float | None, labels: int | None) -> str:
+    text, chance = f"a gain of {_counted(gain * 100.0, 'point')} shows", f"{CHANCE * 100.0:g} %"
+    if days is None:
+        return f"{text} within a year with a chance below {chance}"
+    return f"{text} in about {_period(days)}, or {labels:,} labels, with a chance of {chance}"
 
 
-def _rounded(days: float) -> str:
-    if days < 1.0:
-        return f"{days * 24.0:.2g} hours"
-    return f"{days:.0f} days" if days >= 10.0 else f"{days:.2g} days"
+def _period(days: float, *, digits: int = 2) -> str:
+    if days >= 1.0:
+        return _counted(days, "day", digits=digits)
+    if days >= 1.0 / 24.0:
+        return _counted(days * 24.0, "hour", digits=digits)
+    return _counted(max(days * 1440.0, 1.0), "minute", digits=digits)
+
+
+def _counted(number: float, noun: str, *, digits: int = 2) -> str:
+    """Return a rounded number with its noun: 1 point, 0.93 points, 120 days."""
+    text = f"{float(f'{number:.{digits}g}'):g}"
+    return f"{text} {noun}" if text == "1" else f"{text} {noun}s"

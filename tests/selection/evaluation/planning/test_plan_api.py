@@ -55,7 +55,8 @@ def tell(application: Application, *, people: int, each: int, hours: float = 24.
 def test_without_traffic_it_says_what_to_assume(digits: Application) -> None:
     body = get("?gain=0.02")
     assert (body["state"], body["labels"], body["days"]) == ("no_traffic", None, None)
-    assert "labels_per_day and mean" in body["explanation"]
+    assert body["explanation"].endswith("assume labels_per_day and mean")
+    assert get("?mean=0.8")["explanation"].endswith("assume labels_per_day")
     assert body.keys() == PlanOut().fields.keys()
 
 
@@ -67,7 +68,8 @@ def test_it_plans_with_what_is_assumed(digits: Application) -> None:
     assert [each["days"] for each in body["smallest"]] == [7.0, 14.0, 28.0]
     gains = [each["gain"] for each in body["smallest"]]
     assert gains == sorted(gains, reverse=True)
-    assert body["explanation"].startswith("a gain of 5 points shows in about ")
+    assert f"a gain of 5 points shows in about {body['days']:.2g} days" in body["explanation"]
+    assert f", or {body['labels']:,} labels, with a chance of 80 %" in body["explanation"]
     assert PlanOut(data=body).is_valid()
 
 
@@ -93,7 +95,37 @@ def test_few_people_make_a_gain_too_small(digits: Application) -> None:
     assert get(f"{query}&likeness=0")["state"] == "planned"
     body = get(f"{query}&likeness=0.3")
     assert (body["state"], body["days"]) == ("too_small", None)
-    assert body["explanation"] == "a gain of 2 points does not show within a year"
+    assert body["explanation"] == (
+        "a gain of 2 points shows within a year with a chance below 80 %"
+    )
+
+
+def test_it_says_if_labels_or_people_are_too_few(digits: Application) -> None:
+    assert "labels are too few" in get("?days=7&labels_per_day=1&mean=0.8")["explanation"]
+    few = get("?days=7&labels_per_day=1000&mean=0.8&people=2&likeness=1")
+    assert few["smallest"] == [{"days": 7.0, "gain": None}]
+    assert few["explanation"] == (
+        "no gain shows within 7 days with a chance of 80 %, as people are too few"
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "period"),
+    [
+        ("days=1&labels_per_day=1e6", "within 1 day with"),
+        ("days=13.5&labels_per_day=1e6", "within 13.5 days with"),
+        ("days=0.5&labels_per_day=1e6", "within 12 hours with"),
+        ("gain=0.1&labels_per_day=1e9", "in about 1 minute, or"),
+    ],
+)
+def test_periods_have_units_for_people(digits: Application, query: str, period: str) -> None:
+    assert period in get(f"?mean=0.8&{query}")["explanation"]
+
+
+def test_a_gain_may_lead_up_to_a_perfect_arm(digits: Application) -> None:
+    assert get("?gain=0.1&labels_per_day=5000&mean=0.9")["state"] == "planned"
+    refused = str(get("?gain=0.2&labels_per_day=5000&mean=0.9", code=400))
+    assert "Expected at most 0.1, as the mean reward is 0.9, got 0.2." in refused
 
 
 def test_a_share_is_that_of_a_second_arm(digits: Application) -> None:
