@@ -225,6 +225,27 @@ def test_a_file_that_is_wrong_is_refused(text: str, tmp_path: Path) -> None:
     assert caught.value.code == "invalid_declaration"
 
 
+@pytest.mark.parametrize(
+    ("text", "where", "got"),
+    [
+        ("applications: [{name: a, max_wrong_share: .nan}]", "a.max_wrong_share", "nan"),
+        ("applications: [{name: a, policy_params: {eta: -.inf}}]", "a.policy_params.eta", "-inf"),
+        ("applications: [{name: a, routes: [{model: b, weight: .inf}]}]", "routes.0.weight", "inf"),
+    ],
+)
+def test_a_number_that_json_lacks_is_refused(
+    text: str, where: str, got: str, tmp_path: Path
+) -> None:
+    """It would be sent as null, which removes a promise."""
+    file = tmp_path / "clipper.yaml"
+    file.write_text(text)
+    with pytest.raises(
+        ClipperError, match=f"{where}: expected a finite number, got {got}"
+    ) as caught:
+        read(file)
+    assert caught.value.code == "invalid_declaration"
+
+
 # --- Plans -------------------------------------------------------------------------------------
 
 MODEL = {"name": "m", "input_type": "doubles", "description": "", "live_version": "1"}

@@ -1,5 +1,6 @@
 """The file: YAML, of which the client checks the shape, and the server the values."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,10 +173,20 @@ def _named(
         entry = _texts(each)
         name = _shaped(_Entry, entry, where=section).name
         _shaped(shape, entry, where=f"{section}.{name}")
+        _check_finite(entry, where=f"{section}.{name}")
         if name in entries:
             raise _wrong(f"{section}: {name} stands there twice")
         entries[name] = entry
     return entries
+
+
+def _check_finite(value: Any, *, where: str) -> None:
+    """Raise for infinity and not-a-number: JSON has neither, and they would be sent as null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _wrong(f"{where}: expected a finite number, got {value}")
+    if isinstance(value, Mapping | list):
+        for name, each in value.items() if isinstance(value, Mapping) else enumerate(value):
+            _check_finite(each, where=f"{where}.{name}")
 
 
 def _texts(entry: Mapping[str, Any]) -> dict[str, Any]:
