@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -15,6 +15,7 @@ from core.loop.background_tasks import end_tasks
 from core.specs import ApplicationSpec
 from selection.policies import Policy, Prepared, make_policy
 from selection.policies.arithmetic.sums import State
+from selection.policies.best_arm_proof import PROOF
 from selection.reliability import EVERYTHING, Factors, Reliability
 from selection.store.asks import Asks
 from selection.store.input_samples import InputSamples
@@ -103,7 +104,8 @@ class SelectionStore:
         self._clock = clock
         self._copies: OrderedDict[Key, _Copy] = OrderedDict()
         self._policies: dict[int, tuple[ApplicationSpec, Policy]] = {}
-        self._wanted: dict[Key, None] = {}
+        # The keys of copies that are about to be read anew.
+        self.to_read: dict[Key, None] = {}
         self._work = asyncio.Event()
         self._counts = QueryCounts(redis)
         self._asks = Asks(redis)
@@ -131,11 +133,6 @@ class SelectionStore:
     def copies(self) -> int:
         """The number of copies at hand."""
         return len(self._copies)
-
-    @property
-    def to_read(self) -> KeysView[Key]:
-        """The keys of copies that are about to be read anew."""
-        return self._wanted.keys()
 
     # --- the prediction path: never waits -------------------------------------------------
 
@@ -213,10 +210,10 @@ class SelectionStore:
         return copy
 
     def _want(self, key: Key) -> None:
-        if len(self._wanted) < 1024 and key not in self._wanted:
-            self._wanted[key] = None
+        if len(self.to_read) < 1024 and key not in self.to_read:
+            self.to_read[key] = None
             if key[1] != GLOBAL_CONTEXT:
-                self._wanted[key[0], GLOBAL_CONTEXT] = None
+                self.to_read[key[0], GLOBAL_CONTEXT] = None
             self._work.set()
 
     # --- behind it: refresh and flush -----------------------------------------------------
@@ -225,8 +222,8 @@ class SelectionStore:
         while True:
             await self._work.wait()
             # Reading 64 contexts a round bounds the time that new contexts take on the loop.
-            await self.refresh(list(islice(self._wanted, 64)))
-            if not self._wanted:
+            await self.refresh(list(islice(self.to_read, 64)))
+            if not self.to_read:
                 self._work.clear()
             await asyncio.sleep(0.01)
 
@@ -235,7 +232,7 @@ class SelectionStore:
         started = self._clock()
         try:
             async with asyncio.timeout(2.0):
-                read = await self._read(keys)
+                read = await self._read(keys, without=self._unused)
         except Exception as error:  # noqa: BLE001  (whatever stands there, others are to be read)
             self._log_once.began(error)
         else:
@@ -247,14 +244,25 @@ class SelectionStore:
                     copy.state = stored.state
                     copy.forget_prepared()
         for key in keys:
-            self._wanted.pop(key, None)
+            self.to_read.pop(key, None)
             if key in self._copies:
                 self._copies[key].stale_at = self._clock() + self._refresh_interval
 
-    async def _read(self, keys: Iterable[Key]) -> list[StateRecord]:
+    async def _read(
+        self, keys: Sequence[Key], *, without: Callable[[int], Container[str]] = lambda _: ()
+    ) -> list[StateRecord]:
         wanted = [state_key(application_id, context) for application_id, context in keys]
         [read] = await READ.run(self._redis, [ScriptCall(wanted, ())])
-        return [parse_record(dict(zip(fields[::2], fields[1::2], strict=True))) for fields in read]
+        return [
+            parse_record(dict(zip(fields[::2], fields[1::2], strict=True)), without=without(id_))
+            for (id_, _), fields in zip(keys, read, strict=True)
+        ]
+
+    def _unused(self, application_id: int) -> Container[str]:
+        """Return the sums of a proof, of which there are many, unless the policy goes by them."""
+        known = self._policies.get(application_id)
+        used = PROOF if known is None else known[1].statistics
+        return [kind.name for kind in PROOF if kind not in used]
 
     async def _flush_forever(self) -> None:
         while True:

@@ -1,6 +1,6 @@
 """A state's hash in Redis, read: what was learned, from how much feedback, and how to show it."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -47,8 +47,8 @@ class StateRecord(NamedTuple):
     position: str | None
 
 
-def parse_record(fields: Mapping[bytes, bytes]) -> StateRecord:
-    """Read a hash; fields that no sums can be in are passed over."""
+def parse_record(fields: Mapping[bytes, bytes], *, without: Container[str] = ()) -> StateRecord:
+    """Read a hash `without` some kinds of sums; fields that hold no sums are skipped."""
     sums: dict[str, dict[str, Vector]] = {}
     feedback: dict[str, int] = {}
     queries: dict[str, int] = {}
@@ -58,7 +58,7 @@ def parse_record(fields: Mapping[bytes, bytes]) -> StateRecord:
             feedback[arm] = int(value)
         elif name == QUERIES:
             queries[arm] = int(value)
-        elif name and value and len(value) % 8 == 0:
+        elif name and name not in without and value and len(value) % 8 == 0:
             of = sums.get(name)
             if of is None:
                 of = sums[name] = {}

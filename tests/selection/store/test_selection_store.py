@@ -5,11 +5,12 @@ import math
 
 import pytest
 from redis.asyncio import Redis
+from redis.typing import EncodableT, FieldT
 
 from core.errors import Unavailable
 from core.specs import ApplicationSpec
 from selection.policies.arithmetic.sums import State
-from selection.store.redis_keys import FEEDBACK
+from selection.store.redis_keys import FEEDBACK, pack_vector
 from selection.store.selection_store import SelectionStore
 from serving.testing import application_spec
 from tests.redis_server import redis_server
@@ -156,6 +157,24 @@ async def test_it_describes_weights_chances_and_counts(
         },
         "updated_at": "2023-11-14T22:13:20.500000+00:00",
     }
+
+
+async def test_sums_by_person_reach_the_policy_that_goes_by_them_and_those_who_look(
+    store: SelectionStore, aredis: Redis
+) -> None:
+    known: dict[FieldT, EncodableT] = {
+        f"ppl:{arm}": pack_vector((100.0, total, 100.0, total, total, 100.0))
+        for arm, total in (("svm:2", 95.0), ("tree:1", 5.0))
+    }
+    await aredis.hset(GLOBAL, mapping=known)
+    settling = application_spec(policy="track_and_stop")
+    await eventually(lambda: weight(store, settling) > 0.99)
+
+    other = application_spec(policy="thompson")
+    assert weight(store, other) == 0.5
+    description = await store.describe(other, context="", arms=ARMS)
+    assert description["recommendation"]["state"] == "best"
+    assert description["arms"][0]["reward_interval"]["low"] > 0.8
 
 
 async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(
