@@ -203,7 +203,7 @@ class ExperimentHealth(models.Model):
         default=dict,
         db_default=models.Value({}, models.JSONField()),
         blank=True,
-        help_text="{side: {group of people: [number, sum of rewards]}}",
+        help_text="Sums by person: [{side: sums}, {pair: sums}, table]",
     )
 
     class Meta:

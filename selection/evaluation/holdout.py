@@ -1,33 +1,36 @@
 """Gain of a policy over the routes' weights, measured on the keys that are held out of it."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from registry.models import Application
 from selection.evaluation.logged import LoggedQuery
 from selection.inference import LEAST, Interval, Seen, half_width
 from selection.models import ExperimentHealth
-from selection.policies.arithmetic.person_sums import NOBODY, groups_of
+from selection.policies.arithmetic.person_sums import NOBODY, People, count
+from selection.policies.arithmetic.sums import groups_of
 
-# People are hashed into so many groups, each of which counts as one person: few enough to be
-# written down with each snapshot.
-GROUPS = 256
-POLICY, HELD_OUT = "policy", "held_out"
+SIDES = POLICY, HELD_OUT = "policy", "held_out"
 
 
 class Holdout:
-    """The number and the sum of rewards of each group of people, of either side."""
+    """Sums by person of both sides, as if they were arms; `stored` as JSON values."""
 
-    def __init__(self, stored: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
-        self.sums = {side: dict(stored.get(side, {})) for side in (POLICY, HELD_OUT)}
+    def __init__(self, stored: Any) -> None:
+        self._people = msgspec.convert(stored, People, strict=False) if stored else People()
+
+    @property
+    def stored(self) -> Any:
+        return msgspec.to_builtins(self._people, str_keys=True)
 
     def see(self, query: LoggedQuery, *, held_out: bool, reward: float) -> None:
         """Take what the answer to somebody earned; an answer to nobody is left out."""
         _, group = groups_of(query.key, context=query.context)
         if group != NOBODY and query.given:
-            groups, name = self.sums[HELD_OUT if held_out else POLICY], str(group % GROUPS)
-            number, total = groups.get(name, (0.0, 0.0))
-            groups[name] = (number + 1.0, total + reward)
+            counts = {HELD_OUT if held_out else POLICY: (1.0, reward)}
+            # Few enough groups to be written down with each snapshot.
+            self._people = count(self._people, counts, routed=SIDES, group=group % 256)
 
     def gain(self) -> Interval | None:
         """Return how much more the policy earns than those held out; None of too few people.
@@ -45,7 +48,7 @@ class Holdout:
     def described(self) -> dict[str, Any]:
         """Return the gain, and what it rests on, as JSON values."""
         gain = self.gain()
-        sides = {side: self._seen(side) for side in self.sums}
+        sides = {side: self._seen(side) for side in SIDES}
         return {
             "gain": None if gain is None else gain._asdict(),
             **{
@@ -59,16 +62,7 @@ class Holdout:
         }
 
     def _seen(self, side: str) -> Seen:
-        groups = self.sums[side].values()
-        labels = sum(n for n, _ in groups)
-        return Seen.of(
-            labels,
-            sum(s for _, s in groups),
-            sum(n * n for n, _ in groups),
-            sum(n * s for n, s in groups),
-            sum(s * s for _, s in groups),
-            labels,
-        )
+        return Seen.of(*self._people.sums.get(side, (0.0,) * 6))
 
 
 def holdout_of(application: Application) -> dict[str, Any] | None:

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='experimenthealth',
             name='holdout',
-            field=models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict, help_text='{side: {group of people: [number, sum of rewards]}}'),
+            field=models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict, help_text='Sums by person: [{side: sums}, {pair: sums}, table]'),
         ),
     ]

@@ -109,7 +109,7 @@ class Watch:
         row.guardrails = [guardrail._asdict() for guardrail in means]
         row.sums = msgspec.to_builtins(self._checks)
         row.readings = counter_deltas.keep_last_readings(row.readings, readings)
-        row.holdout = self.holdout.sums
+        row.holdout = self.holdout.stored
         row.at = self._now
         return row
 
