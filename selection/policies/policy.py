@@ -26,11 +26,9 @@ from selection.policies.arithmetic.answer_sums import (
 )
 from selection.policies.arithmetic.assignment import owner_of, routes_of
 from selection.policies.arithmetic.features import Features
-from selection.policies.arithmetic.person_sums import overlap_of, weight_of
 from selection.policies.arithmetic.sums import (
     EVIDENCE,
     LEVELS,
-    LOG_WEIGHTS,
     REWARDS,
     StatisticKind,
     Statistics,
@@ -50,7 +48,7 @@ NO_ODDS: Mapping[str, float] = MappingProxyType({})
 class Selection(NamedTuple):
     """The arms to ask, and the chance of each with which it was going to be asked.
 
-    `overlap` says what a label counts beside those of other times (`person_sums.weight_of`).
+    `overlap` says what a label counts beside those of other times (`weight_of`).
     """
 
     arms: tuple[str, ...]
@@ -308,13 +306,23 @@ class Fading(Policy):
     inherit: float = parameter(0.5, *INHERIT)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exponential(Fading):
-    """A policy whose trust is the softmax of log-weights, from which losses are taken."""
+def weight_of(propensity: float, *, overlap: float) -> float:
+    """Return what a label counts in the sums of its person; 1 if `overlap` isn't known.
 
-    @property
-    def statistic(self) -> StatisticKind:
-        return LOG_WEIGHTS
+    A label of an arm that had the chance p counts h / p, with h = 1 / sum(1 / p) over all arms that
+    had one: the overlap weights of Li and Li (Annals of Applied Statistics 2019). So the means of
+    all arms are of the same queries, however chances move, and no label counts more than one.
+    """
+    return min(overlap / propensity, 1.0) if overlap > 0.0 and propensity > 0.0 else 1.0
+
+
+def overlap_of(chances: Iterable[float]) -> float:
+    """Return h of arms of which one is drawn; 0 if there is only one to draw.
+
+    An arm with hardly any chance is never seen beside the others.
+    """
+    inverse = [1.0 / chance for chance in chances if chance > 1e-9]
+    return 1.0 / sum(inverse) if len(inverse) > 1 else 0.0
 
 
 def shares(statistics: Statistics) -> dict[str, float]:

@@ -40,17 +40,13 @@ EVICTED_AT_ONCE = 100
 REDIS_ERRORS = (RedisError, OSError)
 
 
-# The prefixes of the keys of states, and of their people.
+# The prefixes of the keys of states, and of those beside them: hashes of the weights and rewards
+# of each group of people, by arm.
 STATES, PEOPLE = "clipper:selection:", "clipper:people:"
 
 
 def state_key(application_id: int, context: str) -> str:
     return f"{STATES}{application_id}:{context}"
-
-
-def people_key(application_id: int, context: str) -> str:
-    """A hash beside a state: the weights and rewards of each group of people, by arm."""
-    return f"{PEOPLE}{application_id}:{context}"
 
 
 def contexts_key(application_id: int) -> str:

@@ -11,7 +11,7 @@ from selection.feedback.persistence.drain import persist_feedback
 from selection.feedback.persistence.journal import FeedbackJournal, JournalUpdate
 from selection.policies import make_policy
 from selection.store.query_counts import QueryCounts
-from selection.store.redis_keys import QUERIES, people_key, state_key
+from selection.store.redis_keys import PEOPLE, QUERIES, state_key
 from tests.selection.updates import feedback_update, journal_update
 
 
@@ -78,7 +78,7 @@ class Live:
             }
             for key in self.stream.keys(f"{start}*")
         }
-        people = people_key(self.application.pk, "")
+        people = f"{PEOPLE}{self.application.pk}:"
         for key in self.stream.keys(f"{people}*"):
             fields[key.decode().removeprefix(people)] |= self.stream.hgetall(key)
         return {context: learned for context, learned in fields.items() if learned}

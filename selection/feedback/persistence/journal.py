@@ -11,8 +11,7 @@ from redis.exceptions import ResponseError
 
 from selection.feedback.events import FeedbackEvent
 from selection.feedback.persistence.counting import SCRIPT
-from selection.policies.arithmetic.person_sums import groups_of
-from selection.policies.arithmetic.sums import PAIRS, State, StatisticKind, Update
+from selection.policies.arithmetic.sums import PAIRS, State, StatisticKind, Update, groups_of
 from selection.store.redis_keys import (
     GLOBAL_CONTEXT,
     STREAM,

@@ -2,21 +2,13 @@
 
 A person's labels of an arm are added up first; an arm's sums are of those. From them follow means
 and differences of arms with their variances by cluster (`selection.inference`), without looking at
-anybody again. People are hashed into `GROUPS` groups, which count as one person each. A label of
-nobody in particular is a draw of its own.
-
-A label of an arm that had the chance p counts h / p, with h = 1 / sum(1 / p) over all arms that had
-one: the overlap weights of Li and Li (Annals of Applied Statistics 2019). So the means of all arms
-are of the same queries, however chances move, and no label counts more than one.
+anybody again. People are hashed into 4,096 groups (`sums.groups_of`), which count as one person
+each. A label of nobody in particular is a draw of its own.
 """
 
 from collections.abc import Iterable, Mapping
-from hashlib import blake2b
 from typing import NamedTuple
 
-from selection.context_names import GLOBAL_CONTEXT
-
-GROUPS = 4096
 # The group of a draw of its own.
 NOBODY = -1
 
@@ -29,8 +21,8 @@ Table = Mapping[int, Mapping[int, Mapping[str, Pair]]]
 class People(NamedTuple):
     """Sums of a state's arms over groups, with n their weights and s their weighted rewards.
 
-    `sums` by arm: of n, s, n^2, n s and s^2, and the number of labels. `both` by two arms a and b
-    (`pair_of`), if a group has labels of both: of n_a n_b, n_a s_b, s_a n_b and s_a s_b.
+    `sums` by arm: of n, s, n^2, n s and s^2, and the number of labels. `both` by two arms a and b,
+    the lesser name first, if a group has labels of both: of n_a n_b, n_a s_b, s_a n_b and s_a s_b.
     """
 
     sums: Mapping[str, tuple[float, ...]] = {}
@@ -40,35 +32,6 @@ class People(NamedTuple):
 
 # Their names in Redis.
 SUMS, BOTH = "ppl", "both"
-
-
-def groups_of(key: str, *, context: str) -> tuple[int, int]:
-    """Return a person's group in the state of the context, and in that of all contexts."""
-    general = _group(key or context) if key or context != GLOBAL_CONTEXT else NOBODY
-    return (_group(key) if key else NOBODY), general
-
-
-def _group(person: str) -> int:
-    return int.from_bytes(blake2b(person.encode(), digest_size=2).digest()) % GROUPS
-
-
-def pair_of(arm: str, other: str) -> str:
-    """Return the name of two arms' common sums, the lesser name first."""
-    return f"{arm} {other}" if arm < other else f"{other} {arm}"
-
-
-def weight_of(propensity: float, *, overlap: float) -> float:
-    """Return what a label counts; 1 if all arms were asked, or `overlap` (h) isn't known."""
-    return min(overlap / propensity, 1.0) if overlap > 0.0 and propensity > 0.0 else 1.0
-
-
-def overlap_of(chances: Iterable[float]) -> float:
-    """Return h of arms of which one is drawn; 0 if there is only one to draw.
-
-    An arm with hardly any chance is never seen beside the others.
-    """
-    inverse = [1.0 / chance for chance in chances if chance > 1e-9]
-    return 1.0 / sum(inverse) if len(inverse) > 1 else 0.0
 
 
 def begun(arms: Iterable[str]) -> People:
@@ -107,10 +70,11 @@ def count(
         for other in routed:
             if other != arm and other in row:
                 m, t = row[other]
-                mixed = (dn * t, ds * m) if arm < other else (ds * m, dn * t)
-                pair = pair_of(arm, other)
+                pair, x, y = f"{arm} {other}", dn * t, ds * m
+                if arm > other:
+                    pair, x, y = f"{other} {arm}", y, x
                 a, b, c, d = both.get(pair, (0.0,) * 4)
-                both[pair] = (a + dn * m, b + mixed[0], c + mixed[1], d + ds * t)
+                both[pair] = (a + dn * m, b + x, c + y, d + ds * t)
         row[arm] = (n + dn, s + ds)
     if group == NOBODY:
         return People(sums, both, people.table)

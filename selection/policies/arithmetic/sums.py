@@ -7,11 +7,12 @@ number by number; replaying feedback with it gives the same state.
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import NamedTuple
 
 from selection.context_names import GLOBAL_CONTEXT
 from selection.policies.arithmetic import person_sums
-from selection.policies.arithmetic.person_sums import Pair, People, Table
+from selection.policies.arithmetic.person_sums import NOBODY, Pair, People, Table
 
 Vector = tuple[float, ...]
 Statistics = Mapping[str, Vector]
@@ -120,7 +121,7 @@ class Update:
 def learn_in(context: str, update: Update, *, states: Mapping[str, State]) -> dict[str, State]:
     """Return the states, by context, that feedback in one of them has changed."""
     own, general = states.get(context, State()), states.get(GLOBAL_CONTEXT, State())
-    group, everybodys = person_sums.groups_of(update.key, context=context)
+    group, everybodys = groups_of(update.key, context=context)
     if context == GLOBAL_CONTEXT:
         return {context: learn(own, update, group=group)}
     mine = {kind: deltas for kind, deltas in update.deltas.items() if not kind.everybody}
@@ -130,7 +131,14 @@ def learn_in(context: str, update: Update, *, states: Mapping[str, State]) -> di
     }
 
 
-def learn(state: State, update: Update, *, group: int = person_sums.NOBODY) -> State:
+def groups_of(key: str, *, context: str) -> tuple[int, int]:
+    """Return a person's group in the state of the context, and in that of all contexts."""
+    person = key or context  # nobody in particular in the global context without a key
+    group = int.from_bytes(blake2b(person.encode(), digest_size=2).digest()) % 4096
+    return group if key else NOBODY, group if person else NOBODY
+
+
+def learn(state: State, update: Update, *, group: int = NOBODY) -> State:
     """Return one state after the update, by somebody in the group."""
     sums, anew = dict(state.sums), False
     for statistic, deltas in update.deltas.items():

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selection.policies.arithmetic.sums import Statistics, Vector
+from selection.policies.arithmetic.sums import LOG_WEIGHTS, StatisticKind, Statistics, Vector
 from selection.policies.policy import (
-    Exponential,
+    Fading,
     Observation,
     Prepared,
     add_floor,
@@ -16,7 +16,7 @@ from selection.policies.policy import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exp3(Exponential):
+class Exp3(Fading):
     """A bandit over arms: softmax of the log-weights, mixed with a floor of exploration.
 
     p = (1 - floor) * softmax + floor / K; after feedback, log-weight += -eta * loss / p.
@@ -26,6 +26,10 @@ class Exp3(Exponential):
     summary: ClassVar[str] = "asks one arm, learns from its feedback which to ask more often"
     eta: float = parameter(0.2, 1e-4, 10.0, "how fast recent feedback moves the weights")
     floor: float = parameter(0.05, 1e-3, 1.0, "share of queries spread evenly over all arms")
+
+    @property
+    def statistic(self) -> StatisticKind:
+        return LOG_WEIGHTS
 
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         weights = shares(statistics)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from selection.policies.arithmetic.features import Features, encode
-from selection.policies.arithmetic.person_sums import overlap_of
 from selection.policies.arithmetic.sums import StatisticKind, Statistics, Vector
 from selection.policies.newcomers import NEWCOMERS, limit_newcomers, new_among
 from selection.policies.policy import (
@@ -17,6 +16,7 @@ from selection.policies.policy import (
     Selection,
     add_floor,
     down_of,
+    overlap_of,
     trust,
 )
 from selection.reliability import EVERYTHING, Factors, redistributed

@@ -17,7 +17,7 @@ from selection.policies import Policy, make_policy
 from selection.policies.arithmetic.answer_sums import ANSWERS, AnswerSeen
 from selection.policies.arithmetic.sums import BOTH, EVIDENCE, PEOPLE, REWARDS, State, Update
 from selection.store.query_counts import QueryCounts
-from selection.store.redis_keys import pack_vector, people_key, state_key
+from selection.store.redis_keys import pack_vector, state_key
 from selection.store.state_record import StateRecord, parse_record
 from tests.selection.observer import ARMS, POLICY, observe_many
 from tests.selection.updates import alike, feedback_update, journal_update, learned
@@ -36,7 +36,7 @@ def bits(state: State) -> dict[str, dict[str, bytes]]:
 
 def rows(client: redis.Redis, context: str = "") -> dict[bytes, bytes]:
     """The sums of each group of people."""
-    found: Any = client.hgetall(people_key(1, context))
+    found: Any = client.hgetall(f"clipper:people:1:{context}")
     return dict(found)
 
 
