@@ -5,6 +5,8 @@ from typing import Any
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
+from core.version import VERSION
+
 
 def _item(title: str, icon: str, link: str) -> dict[str, Any]:
     return {"title": title, "icon": icon, "link": reverse_lazy(link)}
@@ -31,7 +33,7 @@ INDIGO = {
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Clipper",
     "SITE_HEADER": "Clipper",
-    "SITE_SUBHEADER": "prediction serving",
+    "SITE_SUBHEADER": f"prediction serving {VERSION}",
     "SITE_SYMBOL": "sailing",
     "SITE_URL": None,
     "SITE_FAVICONS": [

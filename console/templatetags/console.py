@@ -1,4 +1,4 @@
-"""Times in words and the version, in Python and in templates.
+"""Times in words, in Python and in templates.
 
 The admin theme loads every tag library while it is itself being imported, so this module must not
 import anything of the admin.
@@ -10,15 +10,7 @@ from django import template
 from django.utils import timezone
 from django.utils.timesince import timesince
 
-from core.version import VERSION
-
 register = template.Library()
-
-
-@register.simple_tag
-def version() -> str:
-    """Return the version of the product."""
-    return VERSION
 
 
 @register.filter

@@ -23,17 +23,17 @@ def health_shown(application: Application) -> dict[str, Any]:
     """Return what the monitoring page shows: checks, guardrails, and what alarms in a line."""
     found = health_of(application)
     return {
-        "health": [_row(check) for check in found["checks"]],
+        "health": [_row(check, seen=found["at"] is not None) for check in found["checks"]],
         "guardrails": [_guardrail(guardrail) for guardrail in found["guardrails"]],
         "unhealthy": alarms_text({check["check"]: check for check in found["checks"]}),
     }
 
 
-def _row(check: Mapping[str, Any]) -> dict[str, Any]:
+def _row(check: Mapping[str, Any], *, seen: bool) -> dict[str, Any]:
     return {
         "check": check["check"],
         "state": check["state"],
-        "hidden": check["state"] == NOT_APPLICABLE,
+        "hidden": not seen or check["state"] == NOT_APPLICABLE,
         "text": {
             "state": WORDS[check["state"]],
             "title": CHECKS[check["check"]].title,

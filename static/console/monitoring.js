@@ -147,6 +147,7 @@
     const [first, last] = [seconds(shown.since), seconds(shown.until)];
     const ticks = { color: token("muted"), font: { size: 11 }, maxRotation: 0 };
     const grid = { color: token("line"), drawTicks: false };
+    const rewarded = shown.points.some((point) => point.earned !== null);
     return {
       animation: false,
       responsive: true,
@@ -163,9 +164,9 @@
           ticks: { ...ticks, autoSkip: false, callback: (at) => clock(at, last - first) },
         },
         y: {
-          min: kind === "reward" ? undefined : 0,
-          max: STACKED.includes(kind) ? 1 : undefined,
-          suggestedMax: kind === "missed" ? 0.05 : 1,
+          min: kind === "reward" && rewarded ? undefined : 0,
+          max: kind === "missed" ? undefined : 1,
+          suggestedMax: 0.05,
           stacked: STACKED.includes(kind),
           grid,
           border: { display: false },

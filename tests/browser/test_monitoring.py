@@ -119,6 +119,11 @@ def test_it_follows_what_is_written_down(sign_in: SignIn, owner: User, digits: A
     page.goto("/admin/applications/digits/monitoring/?period=15m")
     expect(page.get_by_test_id("arms")).to_contain_text("Arm")
     expect(page.get_by_test_id("monitored-arm")).to_have_count(0)
+    # One sentence says it of all checks.
+    health = page.get_by_test_id("experiment-health")
+    expect(health.locator(":scope > *:visible")).to_have_count(0)
+    said = health.evaluate("rows => getComputedStyle(rows, '::before').content")
+    assert said.startswith('"Nobody has looked yet: ')
 
     happened(digits, minutes_ago=1, weights={"svm:1": 1.0}, counts={"svm:1": [7, 7, 0, 0]})
     # Whoever comes back to the page doesn't wait for its next look.

@@ -4,12 +4,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.test import Client
+from django.utils import timezone
 
-from console.pages.monitoring import arm_shown
+from console.pages.monitoring import arm_shown, holdout_words
 from registry import services
 from registry.models import Application
-from selection.models import SelectionSnapshot
+from selection.models import Feedback, SelectionSnapshot
 from tests.console.people import staff
 
 PAGE = "/admin/applications/digits/monitoring/"
@@ -44,6 +46,38 @@ def test_others_are_refused(digits: Application) -> None:
     assert stranger.get(PAGE)["Location"] == f"/admin/login/?next={PAGE}"
     assert colleague.get(DATA).status_code == 403
     assert colleague.get(PAGE).status_code == 403
+
+
+def test_its_plan_is_worked_out_once_a_minute(digits: Application) -> None:
+    cache.clear()
+    now = timezone.now()
+    arms = [{"arm": "svm:1", "propensity": 1.0, "output": "1", "loss": 0.0}]
+    Feedback.objects.create(
+        application=digits,
+        nonce="0",
+        kind="receipt",
+        issued_at=now,
+        received_at=now,
+        label="1",
+        arms=arms,
+        position=1,
+    )
+    client = staff("view_application")
+    first = client.get(PAGE).content.decode()
+    Feedback.objects.all().delete()
+
+    assert "shows within 14 days with a chance of 80 %" in first
+    assert "shows within 14 days with a chance of 80 %" in client.get(PAGE).content.decode()
+
+
+def test_a_held_out_share_is_compared_in_words() -> None:
+    gain = {"value": -0.101, "low": -0.2, "high": -0.002}
+
+    assert holdout_words({"gain": gain}) == (
+        "10.1 points less than held-out keys (\N{MINUS SIGN}20.0 to \N{MINUS SIGN}0.2)"
+    )
+    assert holdout_words({"gain": None}) == "too few people to compare with held-out keys"
+    assert holdout_words(None) == ""
 
 
 def arm_of(*, answered: int, late: int = 0, failed: int = 0, refused: int = 0) -> dict[str, Any]:
