@@ -13,30 +13,36 @@ from selection.policies.policy import Prepared, normalise
 
 
 def answer_seen(
-    outputs: Mapping[str, bytes],
+    outputs: Mapping[str, bytes | None],
     *,
-    label: bytes,
-    prepared: Prepared,
+    label: bytes | None,
+    promised: bool,
+    prepared: Callable[[], Prepared],
     how: str,
     judge: Callable[[bytes, bytes], float],
 ) -> AnswerSeen | None:
-    """Return what a label says of the arms' combined answer; None where there is none.
+    """Return what a label says of the combined answer of the arms asked; None where there is none.
 
-    It is the answer of now, before the label is learned, and not that of then.
+    It is the answer of now, before the label is learned, and not that of then. The answer of one
+    arm needs no judging unless something is `promised`.
     """
+    if not label or not (len(outputs) > 1 or promised):
+        return None
+    answers = {arm: output for arm, output in outputs.items() if output is not None}
+    ready = prepared()
     ways = (
-        normalise(prepared.odds) if prepared.odds else prepared.weights,
-        prepared.hedge or prepared.weights,
+        normalise(ready.odds) if ready.odds else ready.weights,
+        ready.hedge or ready.weights,
     )
     margins, rewards = [], []
     for weights in ways:
         try:
-            combined = combine(outputs, weights=weights, asked=tuple(outputs), how=how)
+            combined = combine(answers, weights=weights, asked=tuple(answers), how=how)
         except (ModelFailed, ValueError):
             return None
-        margins.append(margin_of(combined, outputs, prepared=prepared, how=how))
+        margins.append(margin_of(combined, answers, prepared=ready, how=how))
         rewards.append(1.0 - judge(label, combined.output))
-    texts = {label, *outputs.values()} if how == VOTE else ()
+    texts = {label, *answers.values()} if how == VOTE else ()
     return AnswerSeen(margins, rewards, sorted({_slot(text) for text in texts}))
 
 

@@ -20,7 +20,6 @@ from selection.evaluation.logged import AnswerRule, LoggedQuery
 from selection.evaluation.offpolicy.estimate import Proposal
 from selection.evaluation.offpolicy.log import Floats, Log
 from selection.policies import Policy, Prepared, Selection
-from selection.policies.arithmetic.answer_sums import AnswerSeen
 from selection.policies.arithmetic.sums import State, learn_in
 from selection.store.state_record import prepared
 
@@ -171,6 +170,7 @@ class _Pupil:
         losses = {} if drawn is None else _losses(query, drawn)
         if drawn is None or not losses:
             return
+        rule = self.candidate.rule
         try:
             update = self.candidate.policy.update(
                 arms=query.routed,
@@ -180,7 +180,14 @@ class _Pupil:
                 at_ms=self.updates,
                 key=query.key,
                 overlap=drawn.overlap,
-                answer=self._answer(query, drawn, ready),
+                answer=answer_seen(
+                    {e.arm: e.output for e in query.asked if e.arm in drawn.arms},
+                    label=query.label,
+                    promised=rule.promise is not None,
+                    prepared=lambda: ready,
+                    how=rule.how,
+                    judge=rule.loss,
+                ),
             )
         except BadRequest:  # features that were not given when the query came
             return
@@ -192,20 +199,6 @@ class _Pupil:
         elif self.updates % self.updates_between == 0:
             self.applied.pop(GLOBAL_CONTEXT, None)
             self.applied.pop(query.context, None)
-
-    def _answer(self, query: LoggedQuery, drawn: Selection, ready: Prepared) -> AnswerSeen | None:
-        """Return how the combined answer stands up to the label."""
-        rule = self.candidate.rule
-        if query.label is None or not (len(drawn.arms) > 1 or rule.promise is not None):
-            return None
-        answers = {e.arm: e.output for e in query.asked if e.arm in drawn.arms}
-        return answer_seen(
-            {arm: output for arm, output in answers.items() if output is not None},
-            label=query.label,
-            prepared=ready,
-            how=rule.how,
-            judge=rule.loss,
-        )
 
     def _drawn(self, query: LoggedQuery, ready: Prepared, *, uniform: float) -> Selection | None:
         if query.certain:

@@ -34,7 +34,6 @@ from selection.feedback.intake.joining import (
 )
 from selection.feedback.persistence.journal import FeedbackJournal, JournalUpdate
 from selection.kinds import DEFAULT
-from selection.policies.arithmetic.answer_sums import AnswerSeen
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner
 from selection.rewards.losses import loss_of
 from selection.store.large_outputs import OutputStore
@@ -242,7 +241,14 @@ class FeedbackService:
         }
         update = answer = None
         if losses and not receipt.forced:
-            answer = self._answer_of(application, item, receipt, arms)
+            answer = answer_seen(
+                {record.arm: record.output for record in receipt.arms},
+                label=bytes(item.label),
+                promised=application.max_wrong_share is not None,
+                prepared=lambda: self._store.peek(application, context=receipt.context, arms=arms),
+                how=application.combine,
+                judge=loss_of(application),
+            )
             update = self._store.policy(application).update(
                 arms=arms,
                 losses=losses,
@@ -282,25 +288,6 @@ class FeedbackService:
                 overlap=receipt.overlap,
                 answer=answer,
             ),
-        )
-
-    def _answer_of(
-        self,
-        application: ApplicationSpec,
-        item: FeedbackItem,
-        receipt: Receipt,
-        arms: Mapping[str, float],
-    ) -> AnswerSeen | None:
-        """Return how the arms' combined answer stands up to a label, if it needs to be known."""
-        label = bytes(item.label)
-        if not label or not (len(receipt.arms) > 1 or application.max_wrong_share is not None):
-            return None
-        return answer_seen(
-            {r.arm: r.output for r in receipt.arms if r.output is not None},
-            label=label,
-            prepared=self._store.peek(application, context=receipt.context, arms=arms),
-            how=application.combine,
-            judge=loss_of(application),
         )
 
 
