@@ -64,6 +64,9 @@ class Feedback(models.Model):
         db_default=False,
         help_text="The routes' weights chose the version, not the policy.",
     )
+    defaulted = models.BooleanField(
+        default=False, db_default=False, help_text="The default output was given."
+    )
 
     class Meta:
         ordering = ("-received_at", "-id")

@@ -45,7 +45,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `stored`: outputs are in Redis under the nonce. `excused` are arms whose missing answer is known
     already, or their time was cut short. `window_s` is the feedback window then, `spent` what
     asking each of the `arms` took, if their application sets a price on that, `overlap` what its
-    label counts beside those of other times.
+    label counts beside those of other times. `defaulted`: the default output was given.
     """
 
     nonce: bytes
@@ -62,6 +62,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     spent: tuple[Spent, ...] = ()
     held_out: bool = False
     overlap: float = 0.0
+    defaulted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

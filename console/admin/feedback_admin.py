@@ -59,7 +59,7 @@ def _cells(arm: Mapping[str, Any]) -> tuple[str, SafeString | str, str, str, str
 @admin.register(Feedback)
 class FeedbackAdmin(ReadOnlyAdmin[Feedback]):
     list_display = ("given", "app", "context_name", "kind_badge", "right", "moved", "received")
-    list_filter = ("application", "kind", "forced", "held_out")
+    list_filter = ("application", "kind", "forced", "held_out", "defaulted")
     list_select_related = ("application",)
     search_fields = ("=nonce", "context", "key", "label")
     date_hierarchy = "received_at"

@@ -29,7 +29,7 @@ class LoggedQuery:
     """One piece of feedback.
 
     `given`: the answer went to somebody; a labelled input only asked the arms. `reward` is that of
-    the answer as a whole, if people gave one instead of a label.
+    the answer as a whole, if people gave one instead of a label, or it was the default output.
     """
 
     asked: tuple[LoggedArm, ...]
@@ -45,6 +45,16 @@ class LoggedQuery:
     def certain(self) -> bool:
         """True if each arm asked was asked for certain."""
         return len(self.asked) > 1 or self.asked[0].propensity >= 1.0
+
+    @property
+    def defaulted(self) -> bool:
+        """True if a label judges the default output, which was given instead of an arm's answer."""
+        return self.label is not None and self.reward is not None
+
+    @property
+    def judges_arms(self) -> bool:
+        """True if it tells the loss of an arm."""
+        return any(arm.loss is not None for arm in self.asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +102,11 @@ class AnswerRule:
                 return logged[arm].reward
         return self.judged(answer, label=query.label)
 
+    def reward_of_default(self, label: bytes) -> float:
+        """Return the reward of today's default output: that of the query's time isn't kept."""
+        default = self.default_output
+        return 0.0 if default is None else self.judged(default, label=label) or 0.0
+
     def judged(self, answer: bytes, *, label: bytes) -> float | None:
         """Return the reward of an answer; None where the label is none that this loss can use."""
         try:
@@ -112,7 +127,9 @@ def answer_rule_of(application: ApplicationSpec) -> AnswerRule:
 
 
 # The columns of a row that `logged` reads.
-COLUMNS = ("arms", "label", "reward", "context", "key", "routed", "features", "kind")
+COLUMNS = (
+    *("arms", "label", "reward", "context", "key", "routed", "features", "kind", "defaulted"),
+)
 
 
 class Outputs:
@@ -133,7 +150,7 @@ class Outputs:
 
 
 def logged(row: Mapping[str, Any], *, outputs: Outputs, rule: AnswerRule) -> LoggedQuery | None:
-    """Return a row as a query; None where nothing is known of any arm."""
+    """Return a row as a query; None where nothing is known of any arm or of what was given."""
     label = row["label"].encode() if row["label"] else None
     # A chance that was logged as less than this counts as this: no row may weigh without bound.
     asked = tuple(
@@ -146,18 +163,20 @@ def logged(row: Mapping[str, Any], *, outputs: Outputs, rule: AnswerRule) -> Log
         )
         for arm in row["arms"]
     )
-    if not any(arm.loss is not None for arm in asked):
-        return None
-    return LoggedQuery(
+    reward = row["reward"]
+    if row["defaulted"] and label is not None:
+        reward = rule.reward_of_default(label)
+    query = LoggedQuery(
         asked=asked,
         label=label,
-        reward=_net(row["reward"], arms=row["arms"]),
+        reward=_net(reward, arms=row["arms"]),
         context=row["context"],
         key=row["key"],
         routed=tuple(row["routed"]),
         features=tuple(row["features"]),
         given=row["kind"] != INPUT,
     )
+    return query if query.judges_arms or row["defaulted"] else None
 
 
 def _net(reward: float | None, *, arms: Sequence[Mapping[str, Any]]) -> float | None:
@@ -175,7 +194,4 @@ def _reward(
     """Return what asking an arm earned: where it didn't answer, what is given instead of it."""
     if loss is not None:
         return 1.0 - loss
-    default = rule.default_output
-    if output is None and default is not None and label is not None:
-        return rule.judged(default, label=label) or 0.0
-    return 0.0
+    return rule.reward_of_default(label) if output is None and label is not None else 0.0

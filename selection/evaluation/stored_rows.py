@@ -78,6 +78,7 @@ def _feedback(application: Application, wanted: ExportSpan) -> Page:
                 "metrics": row["metrics"],
                 "forced": row["forced"],
                 "held_out": row["held_out"],
+                "defaulted": row["defaulted"],
             }
 
     return _page(Feedback.objects.filter(application=application), wanted, shaped=shaped)
@@ -89,7 +90,7 @@ def _decisions(application: Application, wanted: ExportSpan) -> Page:
 
     def shaped(row: Mapping[str, Any]) -> Iterator[Values]:
         query = logged(row, outputs=outputs, rule=rule)
-        if query is not None and len(query.asked) == 1:
+        if query is not None and query.judges_arms and len(query.asked) == 1:
             (arm,) = query.asked
             yield {
                 **_beginning(row),
@@ -146,7 +147,7 @@ def _in_order(rows: QuerySet[Feedback], wanted: ExportSpan) -> QuerySet[Feedback
         )
     in_order: QuerySet[Feedback, Any] = rows.order_by("received_at", "id").values(
         *("id", "nonce", "issued_at", "received_at", "kind", "context", "key", "label", "reward"),
-        *("arms", "routed", "features", "metrics", "forced", "held_out"),
+        *("arms", "routed", "features", "metrics", "forced", "held_out", "defaulted"),
     )
     return in_order
 
@@ -228,7 +229,7 @@ KINDS = {
         columns=(
             *_COLUMNS,
             *("key", "source", "version", "propensity", "output", "label", "reward", "loss"),
-            *("routed", "features", "metrics", "forced", "held_out"),
+            *("routed", "features", "metrics", "forced", "held_out", "defaulted"),
         ),
         page=_feedback,
     ),

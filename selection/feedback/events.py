@@ -100,6 +100,8 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     held_out: bool = False
     overlap: float = 0.0
+    # The default output was given.
+    defaulted: bool = False
     # How the combined answer stands up to the label, if there is one.
     answer: AnswerSeen | None = None
 

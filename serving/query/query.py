@@ -247,7 +247,7 @@ class Query:
             output, confidence = self._default(fallback), decided.confidence
         else:
             output, confidence = decided
-        query_id = self._receipt(outputs)
+        query_id = self._receipt(outputs, defaulted=fallback is not None)
         if application.keep_inputs:
             samples = self._resources.store.input_samples
             samples.offer(application.id, input=self.input, outputs=outputs)
@@ -340,7 +340,7 @@ class Query:
         seconds_behind, targets = self._resources.engine.seconds_behind, self.choice.targets
         return max((seconds_behind(targets[arm].version.id) for arm in self.arms), default=0.0)
 
-    def _receipt(self, outputs: dict[str, bytes]) -> str:
+    def _receipt(self, outputs: dict[str, bytes], *, defaulted: bool) -> str:
         application, selection = self.application, self.choice.selection
         if self.second is not None:
             # The policy's choice without the arm that refused.
@@ -380,6 +380,7 @@ class Query:
             else (),
             held_out=self.choice.held_out,
             overlap=selection.overlap,
+            defaulted=defaulted,
         )
         token = self._resources.signer.sign(receipt)
         if application.default_reward is not None and selection.arms and not self.choice.forced:

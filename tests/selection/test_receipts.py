@@ -36,6 +36,7 @@ receipts = st.builds(
     forced=st.booleans(),
     held_out=st.booleans(),
     stored=st.booleans(),
+    defaulted=st.booleans(),
 )
 
 
@@ -123,3 +124,9 @@ def test_a_receipt_of_a_later_version_with_more_fields_is_still_read() -> None:
     body = msgspec.msgpack.encode(fields)
     token = signed(body)
     assert signer.verify(token).arms[0].arm == "svm:2"
+
+
+def test_a_receipt_of_a_release_that_did_not_tell_defaults_is_still_read() -> None:
+    fields = msgspec.structs.astuple(three_arms())
+    receipt = signer.verify(signed(msgspec.msgpack.encode(fields[:12])))
+    assert (receipt.arms[0].arm, receipt.defaulted) == ("svm:2", False)

@@ -62,7 +62,7 @@ def tally(
 
 
 def earned_by(query: LoggedQuery, *, trust: Trust, rule: AnswerRule) -> float:
-    """Return the reward of what was answered.
+    """Return the reward of what was answered, be it the default output.
 
     Several arms asked: that of their combined answer by trust, or without a label the mean of their
     rewards by trust (Freund & Schapire 1997). A labelled input under a policy that asks one arm:

@@ -99,10 +99,10 @@ def _take(
     trust = _trust(last)
     known = last.last_feedback if last else _before_first(application.id, now=now)
 
-    held_out = RewardSums()
+    held_out = by_default = RewardSums()
 
     def unread() -> Iterator[LoggedQuery]:
-        nonlocal known, held_out
+        nonlocal known, held_out, by_default
         rows = Feedback.objects.filter(application_id=application.id, pk__gt=known).order_by("pk")
         # Further feedback goes into the next snapshot.
         read = rows.values("pk", "forced", "held_out", *watching.COLUMNS, *COLUMNS)[:50_000]
@@ -118,9 +118,11 @@ def _take(
             if query is not None and compared:
                 reward = earned_by(query, trust=trust, rule=rule)
                 watch.holdout.see(query, held_out=row["held_out"], reward=reward)
-                if row["held_out"]:
+                if row["held_out"] and not query.defaulted:
                     held_out = add((held_out, (1.0, reward)))
             if query is not None and not row["forced"]:
+                if query.defaulted:
+                    by_default = add((by_default, (1.0, query.reward or 0.0)))
                 yield query
 
     earned, rewards = tally(unread(), trust=trust, rule=rule)
@@ -141,9 +143,9 @@ def _take(
         ),
         last_feedback=known,
     )
-    health = watch.concluded(
-        counts=counts, readings=observed.health_readings, labelled=add((earned, held_out))
-    )
+    # The default output tells nothing of how people label the answers of models.
+    labelled = add((earned, held_out, (-by_default.number, -by_default.total)))
+    health = watch.concluded(counts=counts, readings=observed.health_readings, labelled=labelled)
     return snapshot if _save(snapshot, health=health) else None
 
 

@@ -229,12 +229,15 @@ class Evaluation:
     def _earned(self) -> tuple[Earned, Floats]:
         """Return what the answers given earned, and what each row's did (n), nan where unknown."""
         of_row = np.array([_earned_by(query) for query in self._log.queries])
+        given = np.array([_reward_of_given(query) for query in self._log.queries])
         made = np.array([_is_made_of_several(query) for query in self._log.queries], dtype=bool)
         recombined = 0
         if np.any(made) and (answers := self._recombined()) is not None:
             of_row[made] = answers[made]
-            recombined = int(np.sum(made & ~np.isnan(of_row)))
-        known = np.concatenate([of_row[~np.isnan(of_row)], np.array(self._kept.whole)])
+            recombined = int(np.sum(made & np.isnan(given) & ~np.isnan(of_row)))
+        # The default output earned by itself; `of_row` compares what the arms answered.
+        known = np.where(np.isnan(given), of_row, given)
+        known = np.concatenate([known[~np.isnan(known)], np.array(self._kept.whole)])
         value = None
         if len(known):
             value, _ = plain(float(np.mean(known)), rows=len(known), dispersion=spread_of(known))
@@ -268,8 +271,14 @@ def _is_made_of_several(query: LoggedQuery) -> bool:
     )
 
 
+def _reward_of_given(query: LoggedQuery) -> float:
+    """Return the reward of what was given, not-a-number where only the arms' answers tell it."""
+    known = query.defaulted or len(query.asked) == 1
+    return query.reward if known and query.reward is not None else np.nan
+
+
 def _earned_by(query: LoggedQuery) -> float:
-    """Return the reward of the answer that was given, not-a-number where it isn't known."""
+    """Return the reward of what the arms answered, not-a-number where it isn't known."""
     if not query.given or _is_made_of_several(query):
         return np.nan
     if len(query.asked) == 1 or query.label is not None:

@@ -14,7 +14,7 @@ from selection.models import Feedback
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptFeedback:
-    """Feedback read, oldest first. `whole` are rewards of answers that several arms made."""
+    """Feedback read, oldest first. `whole` are rewards of answers that tell nothing of one arm."""
 
     queries: tuple[LoggedQuery, ...]
     whole: tuple[float, ...]
@@ -44,13 +44,13 @@ def kept_feedback(application_id: int, *, span: Span, rule: AnswerRule) -> KeptF
     # Rewards of single arms and one of the answer as a whole look alike where all arms' are the
     # same; an application whose callers tell those of single arms shows it in other rows.
     by_arm = any(_is_by_arm(query) for query in read)
+
+    def left_out(query: LoggedQuery) -> bool:
+        return not query.judges_arms or (_is_whole(query) and not by_arm)
+
     return KeptFeedback(
-        queries=tuple(query for query in read if by_arm or not _is_whole(query)),
-        whole=tuple(
-            query.reward
-            for query in read
-            if not by_arm and _is_whole(query) and query.reward is not None
-        ),
+        queries=tuple(query for query in read if not left_out(query)),
+        whole=tuple(query.reward for query in read if left_out(query) and query.reward is not None),
         since=times[-1] if times else None,
         until=times[0] if times else None,
         more=more,

@@ -81,7 +81,7 @@ class WhatIfEstimateOut(serializers.Serializer[Any]):
         ["direct", "doubly_robust"], allow_null=True, source="estimate.method"
     )
     estimate = EstimateOut(allow_null=True, source="estimate.best")
-    gain = EstimateOut(allow_null=True, help_text="More than was earned, row by row.")
+    gain = EstimateOut(allow_null=True, help_text="More than the arms' answers earned, row by row.")
     rows = serializers.IntegerField(source="estimate.rows")
     effective_rows = serializers.FloatField(source="estimate.effective_rows")
     largest_weight = serializers.FloatField(source="estimate.largest_weight")
@@ -102,7 +102,7 @@ class WhatIfOut(serializers.Serializer[Any]):
     context = serializers.CharField(allow_null=True)  # type: ignore[assignment]  # a field's name
     rows = serializers.IntegerField()
     whole = serializers.IntegerField(
-        help_text="Further ones: rewards of combined answers, which tell nothing of one arm."
+        help_text="Further ones: rewards of whole answers, which tell nothing of one arm."
     )
     more = serializers.BooleanField(help_text="Whether older feedback was left out.")
     inputs = serializers.BooleanField(help_text="Whether these are labelled inputs.")

@@ -286,6 +286,7 @@ class FeedbackService:
                 metrics=item.metrics,
                 held_out=receipt.held_out,
                 overlap=receipt.overlap,
+                defaulted=receipt.defaulted,
                 answer=answer,
             ),
         )

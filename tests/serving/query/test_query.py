@@ -70,6 +70,7 @@ async def test_the_receipt_names_each_arm_with_its_output() -> None:
     receipt = it.signer.verify(query.prediction().query_id)
     assert receipt.window_s == it.application.feedback_window_s
     assert (receipt.application_id, receipt.context, receipt.forced) == (1, "anna", False)
+    assert not receipt.defaulted
     assert {arm.arm: arm.output for arm in receipt.arms} == {
         "m1:1": b"0",
         "m2:1": b"1",
@@ -88,6 +89,7 @@ async def test_no_answer_in_time_gives_the_default_with_its_explanation() -> Non
     it, query = await answered(slo_ms=20.0)
     prediction = query.prediction()
     assert (prediction.output, prediction.default_explanation) == (b"-1", TOO_LATE)
+    assert it.signer.verify(prediction.query_id).defaulted
     assert it.metrics.applications["digits"].timed_out == 1
 
 
@@ -118,6 +120,7 @@ async def test_low_confidence_gives_the_default_if_there_is_one(
     prediction = query.prediction()
     assert prediction.output == output
     assert (prediction.default_explanation is None) == (default is None)
+    assert it.signer.verify(prediction.query_id).defaulted == (default is not None)
     assert it.metrics.applications["digits"].unsure == (default is not None)
 
 
@@ -147,6 +150,7 @@ async def test_a_promise_gives_answers_once_labels_prove_it(labels: int, output:
     it, prediction = await answered_after([1.0] * labels, max_wrong_share=0.05)
     assert prediction.output == output
     assert it.metrics.applications["digits"].unsure == (output == b"-1")
+    assert it.signer.verify(prediction.query_id).defaulted == (output == b"-1")
     assert ("of the promise" in (prediction.default_explanation or "")) == (output == b"-1")
 
 

@@ -34,6 +34,7 @@ def logged_query(
         "routed": ["a:1", "b:1", "c:1"],
         "features": [],
         "kind": "receipt" if on_query else "input",
+        "defaulted": False,
     }
     query = logged(row, outputs=Outputs(), rule=VOTES)
     assert query is not None

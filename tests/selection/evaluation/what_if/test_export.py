@@ -69,6 +69,7 @@ def test_feedback_comes_page_by_page_oldest_first(digits: Application) -> None:
         "metrics": {},
         "forced": False,
         "held_out": False,
+        "defaulted": False,
     }
 
 
@@ -140,7 +141,7 @@ def test_json_lines_and_csv_say_the_same(digits: Application) -> None:
 
 def _typed(row: dict[str, str]) -> dict[str, Any]:
     """Return a row of CSV as the documentation says that it is read."""
-    plain = JSON_COLUMNS | {"propensity", "reward", "loss", "forced", "held_out"}
+    plain = JSON_COLUMNS | {"propensity", "reward", "loss", "forced", "held_out", "defaulted"}
     found = {}
     for column, text in row.items():
         is_json = column in plain

@@ -125,7 +125,15 @@ async def test_feedback_on_a_key_held_out_says_so(caller: Caller, aredis: Redis)
     await caller.send(caller.label(forced=True, held_out=True))
     assert await aredis.hgetall(GLOBAL) == {}
     (event,) = await events(aredis)
-    assert (event.forced, event.held_out) == (True, True)
+    assert (event.forced, event.held_out, event.defaulted) == (True, True, False)
+
+
+async def test_feedback_says_that_the_default_output_was_given(
+    caller: Caller, aredis: Redis
+) -> None:
+    await caller.send(caller.label(defaulted=True))
+    (event,) = await events(aredis)
+    assert event.defaulted
 
 
 # --- refused --------------------------------------------------------------------------------

@@ -71,6 +71,7 @@ def test_a_row_says_all_that_the_event_said_and_where_it_was(
         metrics={"clicked": 1.0},
         forced=True,
         held_out=True,
+        defaulted=True,
     )
     fields: dict[str, Any] = {
         "event": msgspec.msgpack.encode(one),
@@ -80,7 +81,7 @@ def test_a_row_says_all_that_the_event_said_and_where_it_was(
     assert persist_feedback(stream) == 1
     row = Feedback.objects.get()
     assert (row.application, row.context, row.kind) == (digits, "ann", "receipt")
-    assert (row.forced, row.held_out) == (True, True)
+    assert (row.forced, row.held_out, row.defaulted) == (True, True, True)
     assert (row.label, row.reward) == ("7", None)
     assert row.issued_at.isoformat() == "2023-11-14T22:13:20.250000+00:00"
     assert row.received_at.isoformat() == "2023-11-14T22:13:21+00:00"

@@ -30,6 +30,7 @@ def row(digits: Application, number: int = 0, **changes: Any) -> dict[str, Any]:
         "arms": [{"arm": "knn:1", "propensity": 1.0, "output": "\u00e9", "loss": 0.1 + 0.2}],
         "forced": False,
         "held_out": False,
+        "defaulted": False,
         "routed": ("knn:1",),
         "features": (-2.5e-300,),
         "metrics": {},
