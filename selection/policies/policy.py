@@ -221,6 +221,14 @@ class Policy(ABC):
         return (self.statistic,)
 
     @property
+    def is_decided_by_counts(self) -> bool:
+        """True if trust in arms differs the more, the more was observed of all.
+
+        A context that is new then begins as decided as everybody's is (`shrinkage`).
+        """
+        return self.statistic.relative
+
+    @property
     def keep(self) -> float:
         """Return the factor by which each further piece of feedback multiplies what was known."""
         return 1.0 - self.decay

@@ -147,7 +147,7 @@ def known_of(
         return own
     everybody = Everybody.of(general, arms, statistics=statistics, warm_start=warm_start)
     seen = join(state, arms, statistic=REWARDS, warm_start=warm_start)
-    return shrink(own, everybody, seen=seen, relative=policy.statistic.relative)
+    return shrink(own, everybody, seen=seen, relative=policy.is_decided_by_counts)
 
 
 def _recommendation(found: Recommendation | None) -> dict[str, Any] | None:

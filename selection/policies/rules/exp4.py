@@ -22,6 +22,10 @@ class Exp4(Fading):
     summary: ClassVar[str] = "asks all arms, combines answers by weights learned from feedback"
     eta: float = parameter(0.3, 1e-4, 10.0, "how fast recent feedback moves the weights of Hedge")
 
+    @property
+    def is_decided_by_counts(self) -> bool:
+        return True
+
     def prepare(self, statistics: Statistics, arms: Mapping[str, float]) -> Prepared:
         most = max(vector[0] for vector in statistics.values())
         # Its losses so far, had each arm been seen as often.

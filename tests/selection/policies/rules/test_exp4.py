@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from selection.context_names import GLOBAL_CONTEXT
 from selection.policies import Selection, make_policy
 from selection.policies.arithmetic.answer_sums import (
     ANSWERS,
@@ -12,9 +13,9 @@ from selection.policies.arithmetic.answer_sums import (
     Promise,
     answer_sums,
 )
-from selection.policies.arithmetic.sums import State, Vector, learn
+from selection.policies.arithmetic.sums import State, Vector, learn, learn_in
 from selection.policies.policy import Prepared
-from selection.store.state_record import prepared
+from selection.store.state_record import known_of, prepared
 
 ARMS = {"a:1": 1.0, "b:1": 1.0}
 EQUAL = {"a:1": (0.0, 0.0, 0.0), "b:1": (0.0, 0.0, 0.0)}
@@ -101,3 +102,18 @@ def test_what_is_promised_of_a_new_version_is_to_be_proved_by_its_own_answers() 
     assert new is not None
     assert old.lowest_margin <= 8.0
     assert new.lowest_margin == math.inf
+
+
+def test_a_new_context_trusts_arms_as_decidedly_as_everybody() -> None:
+    """Seven of ten users write as one arm reads, the others as the other one does."""
+    policy, states = make_policy("exp4", {}), dict[str, State]()
+    for number in range(600):
+        user = number % 100
+        right, wrong = ("a:1", "b:1") if user % 10 < 7 else ("b:1", "a:1")
+        update = policy.update(losses={right: 0.0, wrong: 1.0}, propensities={}, arms=ARMS)
+        states |= learn_in(f"user {user}", update, states=states)
+    everybody = states[GLOBAL_CONTEXT]
+    trusted = policy.prepare(known_of(policy, everybody, ARMS), ARMS).weights["a:1"]
+    begun = policy.prepare(known_of(policy, State(), ARMS, general=everybody), ARMS)
+    assert trusted > 0.99
+    assert begun.weights["a:1"] == pytest.approx(trusted, abs=0.01)
