@@ -33,10 +33,17 @@ from tests.environment import FOLDER, OF_ALL
 from tests.made_once import Inserts
 
 ROOT = Path(__file__).resolve().parents[1]
-AUDIT: Any = importlib.import_module("registry.migrations.0001_initial")
 # Tests empty the tables between them, so they go without; `test_append_only` has them installed.
-TRIGGERS: dict[str, list[str]] = AUDIT.MADE
-AUDIT.MADE = {vendor: [] for vendor in TRIGGERS}
+AUDIT: list[Any] = [
+    importlib.import_module(f"registry.migrations.{name}")
+    for name in ("0001_initial", "0004_timeline")
+]
+TRIGGERS: dict[str, list[str]] = {
+    vendor: [statement for migration in AUDIT for statement in migration.MADE[vendor]]
+    for vendor in AUDIT[0].MADE
+}
+for migration in AUDIT:
+    migration.MADE = {vendor: [] for vendor in TRIGGERS}
 TABLES = Path(OF_ALL) / "empty.sqlite3"
 MIGRATING_S = 120.0
 LONG_S = 60.0
@@ -81,7 +88,7 @@ def django_db_setup(
 ) -> Iterator[Path]:
     """A file with the tables and nothing in them, for tests whose processes need their own."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:
-        for statement in AUDIT.UNDONE[connection.vendor]:
+        for statement in (*AUDIT[1].UNDONE[connection.vendor], *AUDIT[0].UNDONE[connection.vendor]):
             cursor.execute(statement)  # where the tables are copies of what was migrated elsewhere
         if connection.vendor == "sqlite" and not TABLES.exists():
             if not connection.introspection.table_names(cursor):

@@ -12,7 +12,7 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
 
 
 class AuditEntry(models.Model):
-    """One change, append-only, without foreign keys: what it is about may be deleted."""
+    """One change or event, append-only, without foreign keys: what it is about may be deleted."""
 
     class Channel(models.TextChoices):
         REST = "rest", "REST"
@@ -28,6 +28,14 @@ class AuditEntry(models.Model):
         ROLL_BACK = "roll_back", "roll back"
         REVOKE = "revoke", "revoke"
         RESET = "reset", "reset"
+        # What Clipper does by itself, or finds.
+        GO_LIVE = "go_live", "went live"
+        FAIL = "fail", "failed"
+        SCALE = "scale", "scaled"
+        CRASH = "crash", "crashed"
+        FIRE = "fire", "fired"
+        RESOLVE = "resolve", "resolved"
+        PRUNE = "prune", "pruned"
 
     at = models.DateTimeField(auto_now_add=True)
     by = models.CharField(max_length=150)
@@ -45,6 +53,10 @@ class AuditEntry(models.Model):
     revision = models.PositiveBigIntegerField(null=True)
     changes = models.JSONField(default=dict)
     reason = models.TextField(blank=True)
+    # The entry that this one completes: a release's end has its beginning.
+    cause_id = models.BigIntegerField(null=True)
+    # The same, again within a minute; all that the database lets grow, for the system alone.
+    repeats = models.PositiveIntegerField(null=True)
 
     objects = AuditEntryQuerySet.as_manager()
 
@@ -55,6 +67,9 @@ class AuditEntry(models.Model):
         indexes = (
             models.Index(name="audit_of_object", fields=("kind", "object_id", "-id")),
             models.Index(name="audit_at", fields=("-at",)),
+            models.Index(name="audit_of_application", fields=("application_id", "-id")),
+            models.Index(name="audit_of_model", fields=("model_id", "-id")),
+            models.Index(name="audit_of_cause", fields=("cause_id",)),
         )
 
     def __str__(self) -> str:

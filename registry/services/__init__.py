@@ -16,6 +16,7 @@ from registry.services.audit_trail import (
     record_created,
     record_deleted,
     record_done,
+    record_event,
     unchanged_since,
 )
 from registry.services.deployment import (

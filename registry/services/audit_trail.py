@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import Group, User
 from django.db import models
 from django.db.models import F
+from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from core.errors import PreconditionFailed
 from registry.following.recording import registry_write
@@ -20,7 +22,7 @@ from registry.models import (
     ServiceLevelObjective,
 )
 from registry.models.settable_columns import settable
-from registry.services.actor import Actor
+from registry.services.actor import SYSTEM, Actor
 from registry.services.row_writes import locked
 
 Action = AuditEntry.Action
@@ -166,6 +168,38 @@ def record_done(
         changes=changes,
         reason=reason,
     )
+
+
+# The same event within this time adds to the count of an entry: a crash loop floods nothing.
+REPEATS_WITHIN = timedelta(minutes=1)
+
+
+def record_event(
+    *,
+    action: str,
+    kind: str,
+    name: str,
+    application_id: int | None = None,
+    model_id: int | None = None,
+    object_id: int | None = None,
+    changes: Mapping[str, Any] | None = None,
+    reason: str = "",
+    cause_id: int | None = None,
+) -> None:
+    """Record what Clipper did or found by itself: `changes` has old and new value by name."""
+    event: dict[str, Any] = {
+        **{"action": action, "kind": kind, "name": name[:200], "object_id": object_id},
+        **{"application_id": application_id, "model_id": model_id, "cause_id": cause_id},
+        "changes": dict(changes or {}),
+    }
+    lately = AuditEntry.objects.filter(
+        **event, channel=SYSTEM.channel, at__gte=timezone.now() - REPEATS_WITHIN
+    )
+    again = lately.order_by("-id").values_list("pk", flat=True).first()
+    if again is None:
+        AuditEntry.objects.create(**_who(SYSTEM), **event, reason=reason[:4000])
+    else:
+        AuditEntry.objects.filter(pk=again).update(repeats=Coalesce("repeats", 0) + 1)
 
 
 def _who(by: Actor) -> dict[str, Any]:
