@@ -25,6 +25,7 @@ redis.call('INCR', recent)
 for key, seconds in pairs({[counts] = 86400, [endings] = 86400, [recent] = 600}) do
   if redis.call('TTL', key) < 0 then redis.call('EXPIRE', key, seconds) end
 end
+return 1
 """
 
 
@@ -56,12 +57,13 @@ class Restarts(msgspec.Struct, frozen=True, kw_only=True):
 _decoder = msgspec.json.Decoder(Ending)
 
 
-def note_ending(client: redis.Redis, ending: Ending, *, replica_id: str, version_id: int) -> None:
-    """Count a replica's end; the first to notice it gives the reason."""
+def note_ending(client: redis.Redis, ending: Ending, *, replica_id: str, version_id: int) -> bool:
+    """Count a replica's end; return whether that is the first to notice it, who says why."""
     kept = msgspec.structs.replace(ending, reason=ending.reason[:500])
     counted = (f"{key}{version_id}" for key in (COUNTS_KEY, ENDINGS_KEY, RECENT_KEY))
     keys = (NOTED_KEY + replica_id, *counted)
-    client.eval(NOTE_SCRIPT, len(keys), *keys, ending.host, msgspec.json.encode(kept))
+    new = client.eval(NOTE_SCRIPT, len(keys), *keys, ending.host, msgspec.json.encode(kept))
+    return bool(new)
 
 
 def read_restarts(client: redis.Redis, version_ids: Iterable[int]) -> dict[int, Restarts]:

@@ -13,6 +13,7 @@ from registry.services.applications import (
 )
 from registry.services.audit_trail import (
     audited,
+    because,
     record_created,
     record_deleted,
     record_done,

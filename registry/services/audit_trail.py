@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -122,7 +123,7 @@ def _parts_of(application: Application) -> State:
     return {**objective, "routes": routes}
 
 
-REVISING = (Action.CHANGE, Action.DEPLOY, Action.ROLL_BACK)
+REVISING = (Action.CHANGE, Action.DEPLOY, Action.ROLL_BACK, Action.GO_LIVE)
 OBJECTIVE = settable(ServiceLevelObjective, but=("application",))
 
 
@@ -152,8 +153,28 @@ def _shown(value: Any, *, secret: bool) -> Any:
     return value
 
 
+# Why the services that the block calls change what they change, if nothing else says so.
+_reason: ContextVar[str] = ContextVar("reason", default="")
+
+
+@contextmanager
+def because(reason: str) -> Iterator[None]:
+    """Record this reason with whatever the block changes."""
+    token = _reason.set(reason)
+    try:
+        yield
+    finally:
+        _reason.reset(token)
+
+
 def record_done(
-    row: Row, *, by: Actor, action: str, changes: Mapping[str, Any], reason: str = ""
+    row: Row,
+    *,
+    by: Actor,
+    action: str,
+    changes: Mapping[str, Any],
+    reason: str = "",
+    cause_id: int | None = None,
 ) -> None:
     """Record what was done about a row: old and new value by name."""
     AuditEntry.objects.create(
@@ -166,7 +187,8 @@ def record_done(
         model_id=row.pk if isinstance(row, Model) else getattr(row, "model_id", None),
         revision=_next_revision(row, action=action),
         changes=changes,
-        reason=reason,
+        reason=reason or _reason.get(),
+        cause_id=cause_id,
     )
 
 

@@ -27,7 +27,7 @@ from registry.models.release import earlier, wanted
 from registry.models.version_check import LIMITS
 from registry.releases.slots import check_room
 from registry.services.actor import SYSTEM, Actor, check_may_run_version
-from registry.services.audit_trail import audited, record_done
+from registry.services.audit_trail import record_done
 from registry.services.row_writes import locked, refresh
 from registry.services.signatures import ALLOW, signature_fault
 from registry.services.version_checks import check_holds, needs_check, request_check
@@ -157,17 +157,32 @@ def _too_slow_for(release: Release, *, latency: Sequence[Mapping[str, Any]]) -> 
 def complete_release(*, release: Release) -> None:
     """Switch traffic to ready replicas, or fail by signature, unless it was superseded."""
     if _refresh(release) and not _fails_by_signature(release):
-        model = Model.objects.get(pk=release.target.model_id)
-        with audited(model, by=SYSTEM, reason=f"release {release.pk}, asked by {release.by_label}"):
-            _go_live(release)
+        _go_live(release)
 
 
 @registry_write
 def fail_release(*, release: Release, error: str) -> None:
     """Give it up with the reason; the old version goes on serving."""
     if _refresh(release):
-        _end(release, state=Release.State.FAILED, error=error)
+        _fail(release, error=error)
         ModelVersion.objects.filter(pk=release.target.pk).update(load_error=error)
+
+
+def _fail(release: Release, *, error: str) -> None:
+    _end(release, state=Release.State.FAILED, error=error)
+    model = Model.objects.get(pk=release.target.model_id)
+    changes = {"asked_version": [release.arm, "failed"]}
+    _record_end(release, model=model, action=AuditEntry.Action.FAIL, changes=changes, reason=error)
+
+
+def _record_end(
+    release: Release, *, model: Model, action: str, changes: Mapping[str, Any], reason: str
+) -> None:
+    """Record how a release ended, as the completion of the entry that asked for it."""
+    asking = (AuditEntry.Action.DEPLOY, AuditEntry.Action.ROLL_BACK)
+    asked = AuditEntry.objects.of(model).filter(action__in=asking, at__gte=release.created_at)
+    cause_id = asked.order_by("id").values_list("pk", flat=True).first()
+    record_done(model, by=SYSTEM, action=action, changes=changes, reason=reason, cause_id=cause_id)
 
 
 def _end(release: Release, *, state: str, error: str) -> None:
@@ -179,7 +194,7 @@ def _fails_by_signature(release: Release) -> bool:
     """Fail a release whose version takes what it may not; return whether it did."""
     fault = signature_fault(release)
     if fault:
-        _end(release, state=Release.State.FAILED, error=fault)
+        _fail(release, error=fault)
     return bool(fault)
 
 
@@ -261,8 +276,16 @@ def _go_live(release: Release) -> None:
         ModelVersion.objects.filter(pk=model.live_version_id).update(
             warm_until=now + timedelta(seconds=settings.CLIPPER_WARM_SECONDS)
         )
+    before = None if model.live_version is None else str(model.live_version)
     model.live_version_id = release.version_id
     model.save(update_fields=["live_version"])
+    _record_end(
+        release,
+        model=model,
+        action=AuditEntry.Action.GO_LIVE,
+        changes={"live_version": [before, release.arm]},
+        reason=f"release {release.pk}, asked by {release.by_label}",
+    )
     release.state = Release.State.LIVE
     release.live_at = now
     release.save(update_fields=["state", "live_at"])

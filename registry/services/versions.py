@@ -16,13 +16,13 @@ from core.specs import VERSION
 from registry.artifacts.artifact_store import ArtifactStore
 from registry.artifacts.incoming import IncomingArtifact
 from registry.following.recording import record_changes, registry_write
-from registry.models import Model, ModelVersion, Release
+from registry.models import AuditEntry, Model, ModelVersion, Release
 from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
 from registry.models.settable_columns import settable
 from registry.releases.slots import check_device, check_scale
 from registry.security.sealing import seal
 from registry.services.actor import Actor, check_may_run
-from registry.services.audit_trail import audited, record_created, record_deleted
+from registry.services.audit_trail import audited, record_created, record_deleted, record_event
 from registry.services.row_writes import check_changeable, checked, locked, refresh, save_new
 from registry.services.version_checks import request_check
 from registry.versions.extensions import (
@@ -155,7 +155,7 @@ def configure_version(*, version: ModelVersion, by: Actor, **changes: Any) -> Mo
 
 
 @registry_write
-def autoscale(*, version_id: int, replicas: int, seen: int | None = None) -> bool:
+def autoscale(*, version_id: int, replicas: int, seen: int | None = None, reason: str = "") -> bool:
     """Set the replicas within the bounds, if still as `seen`; return whether that did anything."""
     rows = ModelVersion.objects.filter(
         Q(min_replicas__lte=replicas) | Q(min_replicas__isnull=True),
@@ -164,9 +164,20 @@ def autoscale(*, version_id: int, replicas: int, seen: int | None = None) -> boo
     ).exclude(replicas=replicas)
     if seen is not None:
         rows = rows.filter(replicas=seen)
-    if replicas < FEWEST_REPLICAS or not rows.update(replicas=replicas):
+    version = rows.select_related("model").first()
+    if replicas < FEWEST_REPLICAS or version is None:
         return False
+    rows.update(replicas=replicas)
     record_changes(VERSION, [version_id])
+    record_event(
+        action=AuditEntry.Action.SCALE,
+        kind="model version",
+        name=str(version),
+        model_id=version.model_id,
+        object_id=version_id,
+        changes={"replicas": [version.replicas, replicas]},
+        reason=reason,
+    )
     return True
 
 

@@ -9,6 +9,7 @@ from django.db import DatabaseError, connections
 
 from core.redis.redis_client import redis_client
 from registry import services
+from registry.models import AuditEntry, ModelVersion
 from registry.releases.restarts import Ending, note_ending
 from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.cluster.failures.failure_counts import FailureCounts
@@ -47,7 +48,27 @@ def count_failure(record: ReplicaRecord, *, reason: str, lasting: bool = False) 
 def count_ending(record: ReplicaRecord, *, reason: str) -> None:
     """Count an end of whatever cause."""
     ending = Ending(host=record.host, pid=record.pid, reason=reason)
-    note_ending(redis_client(), ending, replica_id=record.id, version_id=record.version_id)
+    if note_ending(redis_client(), ending, replica_id=record.id, version_id=record.version_id):
+        _record_crash(record, reason=reason)
+
+
+def _record_crash(record: ReplicaRecord, *, reason: str) -> None:
+    loading = record.state is ReplicaState.LOADING
+    models = ModelVersion.objects.filter(pk=record.version_id).values_list("model_id", flat=True)
+    try:
+        services.record_event(
+            action=AuditEntry.Action.CRASH,
+            kind="model version",
+            name=f"{record.model}:{record.version}",
+            model_id=models.first(),
+            object_id=record.version_id,
+            changes={"replica": ["loading" if loading else "serving", "ended"]},
+            reason=f"{safe_text(reason, most=REASON_CHARACTERS)} (on {record.host})",
+        )
+    except DatabaseError as error:
+        logger.warning("crash not in the timeline replica=%s: %s", record.id, error)
+    finally:
+        connections.close_all()  # the forks of this process must not inherit them
 
 
 def log_end(record: ReplicaRecord, *, reason: str) -> None:

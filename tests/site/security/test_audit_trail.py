@@ -101,7 +101,7 @@ def test_every_write_over_rest_leaves_an_entry(registry: redis.Redis, endpoint: 
     last = AuditEntry.objects.latest("id").pk
     answer = Caller(key=text).ask(endpoint)
     assert 200 <= answer.status_code < 300, answer.content
-    entries = AuditEntry.objects.filter(pk__gt=last)
+    entries = AuditEntry.objects.filter(pk__gt=last, cause_id=None)
     assert {(e.channel, e.by, e.address, e.key_prefix) for e in entries} == {
         ("rest", "API key k", "127.0.0.1", text[:12])
     }
@@ -192,7 +192,7 @@ def test_every_change_in_the_console_leaves_an_entry(console: Client, name: str)
     last = AuditEntry.objects.latest("id").pk
     answer = console.post(f"/admin/{path.format(**known)}", form)
     assert answer.status_code == 302, answer.content.decode()
-    entries = AuditEntry.objects.filter(pk__gt=last)
+    entries = AuditEntry.objects.filter(pk__gt=last, cause_id=None)
     assert {(entry.channel, entry.by, entry.address) for entry in entries} == {
         ("console", "grace", "127.0.0.1")
     }
@@ -210,7 +210,7 @@ def test_what_a_list_deletes_leaves_entries(console: Client) -> None:
         last = AuditEntry.objects.latest("id").pk
         form = {"action": "delete_selected", "post": "yes", "_selected_action": chosen.get().pk}
         assert console.post(f"/admin/{page}/", form).status_code == 302
-        assert AuditEntry.objects.filter(pk__gt=last), page
+        assert AuditEntry.objects.filter(pk__gt=last, cause_id=None), page
 
 
 READING = {"upload_version"}
@@ -247,7 +247,7 @@ def test_every_command_that_changes_something_leaves_an_entry(
     services.create_api_key(name="old", scopes=["predict"], by=BY)
     last = AuditEntry.objects.latest("id").pk
     call_command(name, *COMMANDS[name])
-    entry = AuditEntry.objects.filter(pk__gt=last).latest("id")
+    entry = AuditEntry.objects.filter(pk__gt=last, cause_id=None).latest("id")
     assert (entry.channel, entry.by) == ("command", f"command {name}")
 
 
@@ -262,9 +262,24 @@ def test_a_release_that_went_live_by_itself_leaves_an_entry(registry: redis.Redi
     services.begin_release(release=release)
     services.complete_release(release=release)
     entry = changed("model", "ocr")
-    assert (entry.channel, entry.by) == ("system", "Clipper")
+    assert (entry.channel, entry.by, entry.action) == ("system", "Clipper", "go_live")
     assert entry.changes == {"live_version": ["ocr:2", "ocr:3"]}
-    assert "a test" in entry.reason
+    asked = AuditEntry.objects.get(pk=entry.cause_id or 0)
+    assert (asked.by, asked.action) == ("a test", "deploy")
+
+
+def test_what_clipper_does_by_itself_leaves_entries(registry: redis.Redis) -> None:
+    version = ModelVersion.objects.get(model__name="ocr", version="3")
+    release = services.deploy(version=version, by=BY)
+    services.fail_release(release=release, error="no such file")
+    assert (changed("model", "ocr").action, changed("model", "ocr").reason) == (
+        "fail",
+        "no such file",
+    )
+    services.configure_version(version=version, by=BY, min_replicas=1, max_replicas=3)
+    services.autoscale(version_id=version.pk, replicas=2, reason="a queue of 18 ms")
+    scaled = AuditEntry.objects.filter(by="Clipper", name="ocr:3").get()
+    assert (scaled.changes, scaled.reason) == ({"replicas": [1, 2]}, "a queue of 18 ms")
 
 
 # --- reading it --------------------------------------------------------------------------------

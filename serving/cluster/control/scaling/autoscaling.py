@@ -62,7 +62,10 @@ class Scaling:
     def _scale(self, version: ModelVersion, decision: Decision, *, now: float) -> None:
         decision = self._within_room(version, decision)
         scaled = services.autoscale(
-            version_id=version.pk, replicas=decision.replicas, seen=version.replicas
+            version_id=version.pk,
+            replicas=decision.replicas,
+            seen=version.replicas,
+            reason=decision.reason,
         )
         if not scaled:
             return

@@ -6,7 +6,7 @@ import pytest
 import redis
 from celery.exceptions import WorkerLostError
 
-from registry.models import ModelVersion
+from registry.models import AuditEntry, ModelVersion
 from registry.releases.restarts import read_restarts
 from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.cluster.failures.failure_counts import FailureCounts
@@ -56,6 +56,9 @@ def test_one_that_served_is_listed_as_failed_and_not_held_back(
     assert FailureCounts(server_redis).by_host(live.pk) == {}
     (known,) = ErrorLog(server_redis).read(live.pk)
     assert known.phase is Phase.SERVE
+    entry = AuditEntry.objects.get(action="crash")
+    assert (entry.name, entry.model_id) == ("svm:1", live.model_id)
+    assert "SIGSEGV" in entry.reason
 
 
 def test_one_that_still_loaded_counts_as_a_failure(
