@@ -24,10 +24,9 @@ class ApplicationPage:
 
 APPLICATION_PAGES = [
     ApplicationPage(
-        path="monitoring", title="Monitoring", view="console.pages.monitoring.monitoring"
+        path="experiment", title="Experiment", view="console.pages.experiment.experiment"
     ),
     ApplicationPage(path="contexts", title="Contexts", view="console.pages.contexts.contexts"),
-    ApplicationPage(path="what-if", title="What if", view="console.pages.what_if.what_if"),
 ]
 
 

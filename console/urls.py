@@ -11,13 +11,11 @@ from console.pages.documentation import documentation
 from console.pages.environments import environments_page
 from console.pages.feedback_form import feedback_form
 from console.pages.login import login
-from console.pages.monitoring import monitoring_json
 from console.pages.version_errors import version_errors
 
 APPLICATION = "admin/applications/<str:name>"
 
 urlpatterns = [
-    path(f"{APPLICATION}/monitoring.json", monitoring_json, name="console-monitoring-json"),
     path(f"{APPLICATION}/contexts/reset/", admin.site.admin_view(reset), name="console-reset"),
     path(
         f"{APPLICATION}/<slug:path>/",

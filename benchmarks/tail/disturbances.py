@@ -121,7 +121,7 @@ def console_pages() -> list[str]:
     pages = [LIVE, *(f"/admin/registry/{name}/" for name in LISTS)]
     for name in (DIGITS, LINEAR):
         page = f"/admin/applications/{name}"
-        pages += [f"{page}/monitoring/", f"{page}/monitoring.json", f"{page}/contexts/"]
+        pages += [f"{page}/experiment/", f"{page}/experiment/?part=now", f"{page}/contexts/"]
     return pages
 
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from console.access import CHANGE, VIEW, actor, application_for, frame
 from console.words import formats
-from console.words.recommendation import pictured, worded
+from console.words.verdict import pictured, recommended
 from core.errors import ClipperError
 from core.redis.redis_client import redis_client
 from registry.models import Application
@@ -109,7 +109,7 @@ def _state(state: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "policy": state["policy"],
         "reason": state["reason"],
-        "text": worded(state["recommendation"]),
+        "verdict": state["recommendation"] and recommended(state["recommendation"]),
         "learned": state["updated_at"] is not None,
         "updated_at": state["updated_at"] and datetime.fromisoformat(state["updated_at"]),
         "arms": [

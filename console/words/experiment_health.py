@@ -20,7 +20,7 @@ WORDS = {
 
 
 def health_shown(application: Application) -> dict[str, Any]:
-    """Return what the monitoring page shows: checks, guardrails, and what alarms in a line."""
+    """Return what pages show: checks, guardrails, and what alarms in a line."""
     found = health_of(application)
     return {
         "health": [_row(check, seen=found["at"] is not None) for check in found["checks"]],
@@ -34,28 +34,22 @@ def _row(check: Mapping[str, Any], *, seen: bool) -> dict[str, Any]:
         "check": check["check"],
         "state": check["state"],
         "hidden": not seen or check["state"] == NOT_APPLICABLE,
-        "text": {
-            "state": WORDS[check["state"]],
-            "title": CHECKS[check["check"]].title,
-            "reason": check["reason"],
-            "since": _since(check),
-        },
+        "words": WORDS[check["state"]],
+        "title": CHECKS[check["check"]].title,
+        "reason": check["reason"],
+        "since": _since(check),
     }
 
 
-def _guardrail(found: Mapping[str, Any]) -> dict[str, Any]:
+def _guardrail(found: Mapping[str, Any]) -> dict[str, str]:
     bounded = found["low"] is not None
     return {
-        "key": f"{found['metric']} {found['arm']}",
-        "text": {
-            "metric": found["metric"],
-            "arm": found["arm"],
-            "mean": formats.percent(found["mean"]) if bounded else f"{found['mean']:,.1f}",
-            "interval": formats.interval((found["mean"], found["low"], found["high"]))
-            if bounded
-            else formats.NOTHING,
-            "number": formats.count(found["number"]),
-        },
+        "metric": found["metric"],
+        "version": found["arm"],
+        "mean": formats.percent(found["mean"]) if bounded else f"{found['mean']:,.1f}",
+        "interval": formats.interval((found["mean"], found["low"], found["high"]))
+        if bounded
+        else "",
     }
 
 

@@ -8,13 +8,13 @@ from drf_spectacular.generators import SchemaGenerator
 
 from console.admin.forms.application_form import ApplicationForm
 from console.admin.forms.upload_form import UploadForm
+from console.admin.forms.what_if_form import WhatIfForm
 from console.live.picture import UNANSWERED
 from core.errors import ClipperError
 from registry.models.application import Combine
 from registry.models.settable_columns import InputType
 from registry.versions.extensions import check_combine, check_runtime
 from selection.answers.combine import METHODS, combine
-from selection.evaluation.what_if.form import WhatIfForm
 from selection.evaluation.what_if.targets import policy_target
 from selection.policies import POLICIES, make_policy
 from selection.policies.rules.route_weights import Static

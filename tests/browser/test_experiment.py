@@ -1,13 +1,16 @@
-"""The console's page on how an application's selection goes, drawn from snapshots."""
+"""The tab on an application's experiment: its versions, and what others would have earned."""
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
+from pytest_django.fixtures import Settings
 
 from registry import services
 from registry.models import Application
@@ -16,6 +19,8 @@ from selection.evaluation.monitoring.reward_sums import Trust, tally
 from selection.models import SelectionSnapshot
 from selection.rewards.losses import make_loss
 from tests.browser.conftest import SignIn
+from tests.selection.evaluation.offpolicy.logs import logged_by
+from tests.selection.evaluation.what_if.conftest import ARMS, keep, make_application
 
 pytestmark = pytest.mark.browser
 
@@ -76,7 +81,7 @@ def happened(
 
 
 def row(page: Page, arm: str) -> Any:
-    return page.locator(f"[data-testid=monitored-arm][data-key='{arm}']")
+    return page.locator(f"[data-testid=version][data-key='{arm}']")
 
 
 def test_the_arms_are_told_of_with_what_they_did_and_what_they_earned(
@@ -97,38 +102,64 @@ def test_the_arms_are_told_of_with_what_they_did_and_what_they_earned(
         },
     )
     page = sign_in(owner)
-    page.goto("/admin/applications/digits/monitoring/")
+    page.goto("/admin/applications/digits/experiment/")
 
     svm, forest = row(page, "svm:1"), row(page, "forest:1")
-    expect(svm.locator("[data-text=weight]")).to_have_text("75 %")
-    expect(svm.locator("[data-text=share]")).to_have_text("50 %")
-    expect(svm.locator("[data-text=in_time]")).to_have_text("90 %")
-    expect(svm.locator("[data-text=late]")).to_have_text("10")
     expect(svm).to_have_attribute("data-state", "late")
-    expect(svm.locator("[data-text=reward]")).to_have_text("60.0 %")
+    for words in ("75 %", "50 %", "90 %", "60.0 %"):
+        expect(svm).to_contain_text(words)
     expect(forest).to_have_attribute("data-state", "good")
-    expect(page.get_by_test_id("recommendation")).to_have_text(
-        "forest:1 is the best, 97 % sure. It took 800 rewards."
+    expect(page.get_by_test_id("verdict")).to_contain_text(
+        "forest:1 is the best version, 97 % sure"
     )
     expect(page.get_by_test_id("earned")).to_have_text("60.0 %")
-    expect(page.get_by_test_id("monitoring")).to_contain_text("counts as a loss of 0.8")
+    expect(page.get_by_test_id("experiment")).to_contain_text("counts as a loss of 0.8")
 
 
 def test_it_follows_what_is_written_down(sign_in: SignIn, owner: User, digits: Application) -> None:
     page = sign_in(owner)
-    page.goto("/admin/applications/digits/monitoring/?period=15m")
-    expect(page.get_by_test_id("arms")).to_contain_text("Arm")
-    expect(page.get_by_test_id("monitored-arm")).to_have_count(0)
-    # One sentence says it of all checks.
-    health = page.get_by_test_id("experiment-health")
-    expect(health.locator(":scope > *:visible")).to_have_count(0)
-    said = health.evaluate("rows => getComputedStyle(rows, '::before').content")
-    assert said.startswith('"Nobody has looked yet: ')
+    page.goto("/admin/applications/digits/experiment/?period=15m")
+    expect(page.get_by_test_id("versions")).to_contain_text("Version")
+    expect(page.get_by_test_id("version")).to_have_count(0)
 
     happened(digits, minutes_ago=1, weights={"svm:1": 1.0}, counts={"svm:1": [7, 7, 0, 0]})
-    # Whoever comes back to the page doesn't wait for its next look.
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
-    expect(row(page, "svm:1").locator("[data-text=asked]")).to_have_text("7")
-    drawn = "Chart.getChart(document.querySelector('[data-chart=weight]')).data.datasets.length"
-    assert page.evaluate(drawn) == 1
+    expect(row(page, "svm:1")).to_contain_text("7", timeout=30_000)
+
+
+@pytest.fixture
+def asked(transactional_db: None, settings: Settings, tmp_path: Path) -> Application:
+    """An application whose Exp3 has asked and learned for a while."""
+    settings.CLIPPER_ARTIFACTS = tmp_path / "artifacts"
+    application = make_application()
+    accuracies = dict(zip(ARMS, (0.92, 0.85, 0.7), strict=True))
+    log = logged_by("exp3", accuracies=accuracies, queries=1500, seed=4, floor=0.3)
+    keep(application, log.queries)
+    return application
+
+
+def target(page: Page, name: str) -> Locator:
+    return page.get_by_test_id("estimate").filter(has=page.get_by_role("rowheader", name=name))
+
+
+def test_the_others_are_listed_and_one_more_is_asked_for(
+    sign_in: SignIn, owner: User, asked: Application
+) -> None:
+    page = sign_in(owner)
+    page.goto("/admin/applications/digits/experiment/")
+
+    expect(page.get_by_test_id("labels")).to_have_text("1,500")
+    svm = target(page, "svm:1 alone")
+    expect(svm.locator(".clp-badge")).to_have_text("yes")
+    expect(svm).to_contain_text("doubly robust")
+    expect(target(page, "bayes:1 alone").locator(".clp-badge")).to_have_text("not yet")
+    expect(page.get_by_test_id("verdict")).to_contain_text(re.compile(r"would earn \d"))
+    expect(page.get_by_test_id("apply")).to_be_visible()
+
+    page.get_by_test_id("policy").select_option("epsilon_greedy")
+    page.get_by_test_id("params").fill('{"epsilon": 0.2}')
+    page.get_by_test_id("rows").fill("300")
+    page.get_by_test_id("compare").click()
+
+    expect(page.get_by_test_id("labels")).to_have_text("300")
+    expect(target(page, "epsilon_greedy (epsilon 0.2)")).to_have_attribute("aria-current", "true")

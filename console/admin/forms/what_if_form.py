@@ -1,4 +1,4 @@
-"""The form of the what-if page: another policy to compare, and which feedback to look at."""
+"""The form of a what-if: another policy to compare, and which feedback to look at."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -56,7 +56,8 @@ class WhatIfForm(forms.Form):
         choices=[(QUERIES, "queries"), (INPUTS, "labelled inputs")],
         widget=_widget(UnfoldAdminSelectWidget, "kind"),
     )
-    period = forms.ChoiceField(
+    # The page has a `period` of its own, for how things stand.
+    feedback_of = forms.ChoiceField(
         required=False,
         choices=[(key, words) for key, (words, _) in PERIODS.items()],
         widget=_widget(UnfoldAdminSelectWidget, "period"),
@@ -76,6 +77,11 @@ class WhatIfForm(forms.Form):
     def __init__(self, *args: Any, application: ApplicationSpec, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._application = application
+
+    @property
+    def is_usual(self) -> bool:
+        """Return whether nothing was chosen: all feedback, and what is shown anyway."""
+        return not any(self.data.get(name) for name in self.fields)
 
     def clean_context(self) -> str | None:
         context: str = self.cleaned_data["context"]
@@ -116,7 +122,7 @@ class WhatIfForm(forms.Form):
     def span(self, *, now: datetime) -> Span:
         """Return which feedback was chosen. The form must be valid."""
         chosen = self.cleaned_data
-        length = PERIODS[chosen["period"]][1]
+        length = PERIODS[chosen["feedback_of"]][1]
         return Span(
             rows=chosen["rows"] or USUAL_ROWS,
             context=chosen["context"],
