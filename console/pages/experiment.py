@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from console.access import VIEW, application_for, frame, may
-from console.admin.forms.what_if_form import WhatIfForm
+from console.pages.what_if_form import WhatIfForm
 from console.words import formats
 from console.words.experiment_health import health_shown
 from console.words.verdict import Verdict, judged, pictured, verdict_of

@@ -8,8 +8,8 @@ from drf_spectacular.generators import SchemaGenerator
 
 from console.admin.forms.application_form import ApplicationForm
 from console.admin.forms.upload_form import UploadForm
-from console.admin.forms.what_if_form import WhatIfForm
 from console.live.picture import UNANSWERED
+from console.pages.what_if_form import WhatIfForm
 from core.errors import ClipperError
 from registry.models.application import Combine
 from registry.models.settable_columns import InputType
