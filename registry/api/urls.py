@@ -14,7 +14,6 @@ from registry.api.views.application_views import (
     ObjectiveView,
     RoutesView,
 )
-from registry.api.views.audit_views import AuditView
 from registry.api.views.declarations import DeclarationsView
 from registry.api.views.key_views import KeysView, KeyView
 from registry.api.views.management_view import APPLICATION, MODEL, VERSION, both
@@ -26,6 +25,7 @@ from registry.api.views.model_views import (
     VersionView,
 )
 from registry.api.views.release_views import DeployView, ReleasesView, ReleaseView, RollBackView
+from registry.api.views.timeline_view import TimelineView
 from registry.api.views.upload_views import UploadView
 
 _generating = Lock()
@@ -73,7 +73,8 @@ urlpatterns = [
     *both("keys/<int:key>", view=KeyView, name="api-key"),
     *both("declarations/check", view=DeclarationsView, name="api-declarations-check"),
     *both("uploads/<str:sha256>", view=UploadView, name="api-upload"),
-    *both("audit/", view=AuditView, name="api-audit"),
+    *both("timeline/", view=TimelineView, name="api-timeline"),
+    path("audit/", TimelineView.as_view(schema=None), name="api-audit"),  # its former name
     path("schema/", SchemaView.as_view(), name="api-schema"),
     path("docs/", DocsView.as_view(url_name="api-schema"), name="api-docs"),
 ]

@@ -2,13 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Cast
+
+# What entries are about, by their action or the kind of what they name; any other is `settings`.
+TOPICS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    "release": (frozenset({"deploy", "roll_back", "go_live", "fail"}), frozenset()),
+    "scaling": (frozenset({"scale"}), frozenset()),
+    "crash": (frozenset({"crash"}), frozenset()),
+    "alert": (frozenset({"fire", "resolve"}), frozenset({"alert", "channel", "alert channel"})),
+    "learning": (frozenset({"reset", "prune"}), frozenset()),
+    "access": (frozenset({"revoke"}), frozenset({"user", "group", "API key"})),
+}
+SETTINGS = "settings"
 
 
 class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
     def of(self, row: models.Model) -> AuditEntryQuerySet:
         """The entries about one row."""
         return self.filter(kind=str(row._meta.verbose_name), object_id=row.pk)
+
+    def about(self, kind: str) -> AuditEntryQuerySet:
+        """The entries on a topic, or about one kind of rows."""
+        if kind in TOPICS:
+            return self.filter(_on(kind))
+        if kind == SETTINGS:
+            return self.exclude(_on_any())
+        return self.filter(kind=kind)
+
+    def touching(
+        self, *, applications: Collection[int], models: Collection[int]
+    ) -> AuditEntryQuerySet:
+        """The entries about these applications, or about these models with their versions."""
+        return self.filter(Q(application_id__in=applications) | Q(model_id__in=models))
+
+    def saying(self, text: str) -> AuditEntryQuerySet:
+        """The entries with this text in a name, a value or a reason, or in what completes them."""
+        rows = AuditEntry.objects.annotate(values=Cast("changes", models.TextField()))
+        said = Q()
+        for field in ("name", "by", "reason", "values", "address", "key_prefix"):
+            said |= Q(**{f"{field}__icontains": text})
+        found = rows.filter(said)
+        ends = found.filter(cause_id__isnull=False).values("cause_id")
+        return self.filter(Q(pk__in=found.values("pk")) | Q(pk__in=ends))
+
+
+def _on(topic: str) -> Q:
+    actions, kinds = TOPICS[topic]
+    return Q(action__in=actions) | Q(kind__in=kinds)
+
+
+def _on_any() -> Q:
+    found = Q()
+    for topic in TOPICS:
+        found |= _on(topic)
+    return found
 
 
 class AuditEntry(models.Model):
@@ -74,3 +125,11 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_action_display()} {self.kind} {self.name}"
+
+    @property
+    def topic(self) -> str:
+        """Return the first topic that it is on."""
+        return next(
+            (t for t, (acts, kinds) in TOPICS.items() if self.action in acts or self.kind in kinds),
+            SETTINGS,
+        )

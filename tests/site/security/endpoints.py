@@ -65,6 +65,7 @@ ENDPOINTS = [
     Endpoint("GET", f"uploads/{DIGEST}"),
     Endpoint("PUT", f"uploads/{DIGEST}", PIECE),
     Endpoint("GET", "audit/"),
+    Endpoint("GET", "timeline/"),
     Endpoint("GET", "keys/"),
     Endpoint("POST", "keys/", {"name": "new", "scopes": ["predict"]}),
     Endpoint("GET", "keys/{key}"),

@@ -294,6 +294,12 @@ def test_it_is_read_over_rest_by_object_person_and_time(registry: redis.Redis) -
     later = (timezone.now() + timedelta(hours=1)).isoformat().replace("+", "%2B")
     assert caller.ask(Endpoint("GET", f"audit/?since={later}")).json() == []
     assert caller.ask(Endpoint("GET", "audit/?nonsense=1")).status_code == 400
+    about = {"application=letters": "letters", "model=ocr": "ocr", "kind=access": "k"}
+    for asked, name in about.items():
+        found = caller.ask(Endpoint("GET", f"timeline/?{asked}")).json()
+        assert found, asked
+        assert all(name in entry["name"] for entry in found) or "application" in asked
+    assert caller.ask(Endpoint("GET", "timeline/?application=nosuch")).status_code == 404
     assert caller.ask(Endpoint("GET", "audit/?since=x")).status_code == 400
 
 

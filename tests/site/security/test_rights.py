@@ -195,7 +195,7 @@ def test_a_bound_key_neither_sees_nor_changes_what_is_a_strangers(
         id="r1", model="ocr", version="1", version_id=1, generation=0, state=ReplicaState.READY
     )
     own_directory().announce(record)
-    lists = endpoint.path in ("applications/", "models/", "replicas/", "audit/")
+    lists = endpoint.path in ("applications/", "models/", "replicas/", "audit/", "timeline/")
     answer = owner.ask(endpoint)
     if (lists and endpoint.method == "GET") or endpoint.path in (*ONLY_READ, *OWN):
         assert answer.status_code == 200
