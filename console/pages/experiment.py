@@ -15,7 +15,7 @@ from console.access import VIEW, application_for, frame, may
 from console.pages.what_if_form import WhatIfForm
 from console.words import formats
 from console.words.experiment_health import health_shown
-from console.words.verdict import Verdict, judged, pictured, verdict_of
+from console.words.verdict import ExperimentVerdict, judged, pictured, verdict_of
 from core.errors import ClipperError
 from registry.following.reading import application_spec
 from registry.models import Application
@@ -208,7 +208,7 @@ def _looked(application: Application, form: WhatIfForm) -> dict[str, Any]:
     return {"outlook": _outlook_shown(outlook, target=target), "found": verdict}
 
 
-def _verdict(application: Application, outlook: Outlook) -> Verdict | None:
+def _verdict(application: Application, outlook: Outlook) -> ExperimentVerdict | None:
     now = timezone.now()
     past = history(application, since=now, until=now)
     return judged(application.pk, outlook, recommendation=past["recommendation"])

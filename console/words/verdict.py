@@ -20,7 +20,7 @@ KEPT_S = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class ExperimentVerdict:
     """A `sentence` and what it `rests_on`; `state` styles it.
 
     `policy` and `arm` are what to apply, if anything would be better than what is.
@@ -33,9 +33,11 @@ class Verdict:
     arm: str = ""
 
 
-def verdict_of(application_id: int, recommendation: Mapping[str, Any] | None) -> Verdict | None:
+def verdict_of(
+    application_id: int, recommendation: Mapping[str, Any] | None
+) -> ExperimentVerdict | None:
     """Return the verdict of the last look at feedback, or of the snapshot without one."""
-    seen: Verdict | None = cache.get(_key(application_id))
+    seen: ExperimentVerdict | None = cache.get(_key(application_id))
     if seen is not None:
         return seen
     return None if recommendation is None else recommended(recommendation)
@@ -43,7 +45,7 @@ def verdict_of(application_id: int, recommendation: Mapping[str, Any] | None) ->
 
 def judged(
     application_id: int, outlook: Outlook, *, recommendation: Mapping[str, Any] | None
-) -> Verdict | None:
+) -> ExperimentVerdict | None:
     """Return the verdict on what each target would have earned, and keep it for other pages."""
     found = (
         _better(outlook)
@@ -59,13 +61,13 @@ def _key(application_id: int) -> str:
     return f"verdict:{application_id}"
 
 
-def recommended(found: Mapping[str, Any]) -> Verdict:
+def recommended(found: Mapping[str, Any]) -> ExperimentVerdict:
     """Return what a policy's recommendation says of the best version."""
     since = f" since {formats.day(found['since'])}" if found["since"] else ""
     labels = f"{formats.count(found['labels'])} labels{since}"
     if found["state"] == "best":
         sure = formats.sure(found["confidence"])
-        return Verdict(
+        return ExperimentVerdict(
             sentence=f"{found['arm']} is the best version, {sure} sure",
             rests_on=f"It took {labels}.",
             state="live",
@@ -74,14 +76,14 @@ def recommended(found: Mapping[str, Any]) -> Verdict:
     if found["confidence"] < 0.5:
         leads = f"Too close to call: {leads}"
     reopened = found["state"] == "reopened"
-    return Verdict(
+    return ExperimentVerdict(
         sentence=f"Reopened, as a version has changed: {leads}" if reopened else leads,
         rests_on=f"So far {labels}.",
         state="starting" if reopened else "",
     )
 
 
-def _better(outlook: Outlook) -> Verdict | None:
+def _better(outlook: Outlook) -> ExperimentVerdict | None:
     """Name what would have earned most, if all of its interval lies above what was earned."""
     more = [
         (gain, target)
@@ -91,7 +93,7 @@ def _better(outlook: Outlook) -> Verdict | None:
     if not more:
         return None
     gain, target = max(more, key=lambda pair: pair[0].value)
-    return Verdict(
+    return ExperimentVerdict(
         sentence=f"{target.name} would earn {_points(gain.low, gain.high)} points more",
         rests_on=f"By {formats.count(outlook.rows)} labels, 95 % sure at any look.",
         state="starting",
@@ -100,14 +102,14 @@ def _better(outlook: Outlook) -> Verdict | None:
     )
 
 
-def _keep(outlook: Outlook) -> Verdict | None:
+def _keep(outlook: Outlook) -> ExperimentVerdict | None:
     """Say that the policy earns more than any version alone, if it is proved of each."""
     alone = [result for result in outlook.results if result.target.arm is not None]
     gains = [(gain, target) for gain, target, _ in _decided(alone) if gain.high < 0.0]
     if len(alone) < 2 or len(gains) < len(alone):
         return None
     gain, target = max(gains, key=lambda pair: pair[0].value)
-    return Verdict(
+    return ExperimentVerdict(
         sentence=f"{outlook.policy} earns {_points(-gain.high, -gain.low)} points more than any "
         "version alone: keep it",
         rests_on=f"By {formats.count(outlook.rows)} labels; the best alone is {target.arm}.",
