@@ -16,6 +16,7 @@ ClipperError 500 internal
 ├── MethodNotAllowed 405 method_not_allowed
 ├── RequestTimeout 408 request_timeout
 ├── Conflict 409 conflict
+│   └── CheckFailed 409 check_failed
 ├── PreconditionFailed 412 precondition_failed
 ├── BodyTooLarge 413 body_too_large
 ├── UnsupportedEncoding 415 unsupported_encoding
@@ -175,6 +176,12 @@ class Conflict(ClipperError):
 
     status = 409
     code = "conflict"
+
+
+class CheckFailed(Conflict):
+    """The version failed its check; `anyway` deploys it, which has it checked again."""
+
+    code = "check_failed"
 
 
 class PreconditionFailed(ClipperError):

@@ -32,8 +32,9 @@ from console.admin.forms.release_forms import DeployForm, change_to
 from console.admin.forms.upload_form import REMOTE_FIELDS, UploadForm, remote_text
 from console.admin.model_admin import version_badge
 from console.pages.environments import environment_text
+from console.words.comparison import side_by_side
 from console.words.signature_words import input_lines, output_line
-from core.errors import ClipperError
+from core.errors import CheckFailed, ClipperError
 from registry.models import ModelVersion, VersionCheck
 from registry.models.models import Batching
 from registry.releases.progress import read_progress
@@ -45,6 +46,7 @@ from registry.services import (
     delete_version,
     deploy,
 )
+from registry.services.version_checks import failed_check
 from registry.services.versions import CONFIGURABLE, REMOTE, UPLOADED
 
 LIVE = "Can be changed while it serves, without a new deploy."
@@ -267,6 +269,8 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
             if request.method == "POST" and form.is_valid():
                 release = deploy(version=version, by=actor(request), **form.cleaned_data)
                 return HttpResponseRedirect(page_of(release))
+        except CheckFailed:
+            form.add_error("anyway", "It failed its check: tick this, or upload another version.")
         except ClipperError as error:
             return self.refuse(request, error, back_to=page_of(version))
         return self.page(
@@ -275,6 +279,9 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
             row=version,
             title=f"Deploy {version}",
             change=change_to(version),
+            table=side_by_side([*filter(None, [version.model.live_version]), version]),
+            check=_check_of(version),
+            failed=failed_check(version),
             form=form,
         )
 

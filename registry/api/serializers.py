@@ -368,10 +368,14 @@ class ReleaseOut(serializers.ModelSerializer[Release]):
         return what_it_waits_for(release)
 
 
-class Deploy(Body):
+class Releasing(Body):
     reason = Text(required=False, allow_blank=True, max_length=LONG_TEXT)
     allow_signature_change = Flag(required=False, help_text=SIGNATURE_HELP)
 
 
-class RollBack(Deploy):
+class Deploy(Releasing):
+    anyway = Flag(required=False, help_text="Deploy a version that failed its check.")
+
+
+class RollBack(Releasing):
     to = Text(required=False, help_text="Left out: the version that was live before.")

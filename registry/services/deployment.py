@@ -30,18 +30,32 @@ from registry.services.actor import SYSTEM, Actor, check_may_run_version
 from registry.services.audit_trail import record_done
 from registry.services.row_writes import locked, refresh
 from registry.services.signatures import ALLOW, signature_fault
-from registry.services.version_checks import check_holds, needs_check, request_check
+from registry.services.version_checks import (
+    check_holds,
+    check_not_failed,
+    needs_check,
+    request_check,
+)
 
 EXAMPLE_WANTED = "Give a version an example of its inputs, and its check has it answer that."
 
 
 @registry_write
 def deploy(
-    *, version: ModelVersion, by: Actor, reason: str = "", allow_signature_change: bool = False
+    *,
+    version: ModelVersion,
+    by: Actor,
+    reason: str = "",
+    allow_signature_change: bool = False,
+    anyway: bool = False,
 ) -> Release:
-    """Ask for `version` to go live, superseding a release under way. Raises Conflict, NotFound."""
+    """Ask for `version` to go live, superseding a release under way. Raises Conflict, NotFound.
+
+    One that failed its check raises CheckFailed, or is checked again where `anyway` is True.
+    """
     how = {"reason": reason, "allow_signature_change": allow_signature_change}
-    return _release(Release(version=version, kind=Release.Kind.DEPLOY, **how), by=by)
+    release = Release(version=version, kind=Release.Kind.DEPLOY, **how)
+    return _release(release, by=by, anyway=anyway)
 
 
 @registry_write
@@ -207,7 +221,7 @@ def _refresh(release: Release) -> bool:
     return current.is_open
 
 
-def _release(release: Release, *, by: Actor) -> Release:
+def _release(release: Release, *, by: Actor, anyway: bool = True) -> Release:
     """Insert a release, and go live at once if its version's replicas are running."""
     version = release.target
     model = locked(version.model)
@@ -217,6 +231,8 @@ def _release(release: Release, *, by: Actor) -> Release:
     running = version.is_warm
     check_not_live(version, model=model)
     check_may_run_version(version, by=by)
+    if not (running or anyway):
+        check_not_failed(version)
     under_way = Release.objects.filter(model=model).open().filter(version=version).first()
     if under_way is not None:
         raise Conflict(

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from core.errors import CheckFailed
 from core.specs import VERSION
 from registry.following.recording import record_changes, registry_write
 from registry.models import ModelVersion, Release, VersionCheck
@@ -35,7 +36,29 @@ def check_holds(version: ModelVersion) -> bool:
     """Say whether a version has passed the check that would be made now."""
     passed = VersionCheck.objects.filter(version=version, state=VersionCheck.State.PASSED)
     check = passed.first() if version.validated_at else None
-    if check is None or check.limits != limits_of(version):
+    return check is not None and _holds(check, version=version)
+
+
+def failed_check(version: ModelVersion) -> VersionCheck | None:
+    """Return the check that a version failed, unless one that is made now may end otherwise."""
+    failed = VersionCheck.objects.filter(version=version, state=VersionCheck.State.FAILED)
+    check = failed.first()
+    return check if check is not None and _holds(check, version=version) else None
+
+
+def check_not_failed(version: ModelVersion) -> None:
+    """Raises CheckFailed with the check's error."""
+    if (check := failed_check(version)) is not None:
+        raise CheckFailed(
+            f"{version} failed its check, so it isn't deployed without `anyway`: {check.error}",
+            model=version.model.name,
+            version=version.version,
+        )
+
+
+def _holds(check: VersionCheck, *, version: ModelVersion) -> bool:
+    """Say whether the check was made within the limits, and of the server, of today."""
+    if check.limits != limits_of(version):
         return False
     ended_at = check.ended_at or check.created_at
     return version.remote is None or timezone.now() < ended_at + REMOTE_HOLDS

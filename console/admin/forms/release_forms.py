@@ -11,9 +11,11 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from console.words.comparison import line
 from registry.models import Application, Model, ModelVersion, Release
 from registry.models.models import MOST_REPLICAS
 from registry.services import earlier_versions
+from serving.endpoints.management.version_measures import measures_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,7 @@ class VersionCard:
     version: ModelVersion
     last_release: Release | None
     rolled_back: bool = False
+    measures: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +78,11 @@ def _cards(versions: Sequence[ModelVersion]) -> list[VersionCard]:
     return [
         VersionCard(
             version=version,
+            measures=line(measured),
             last_release=last.get(version.pk),
             rolled_back=getattr(version, "rolled_back", False),  # `earlier` tells
         )
-        for version in versions
+        for version, measured in zip(versions, measures_of(versions), strict=True)
     ]
 
 
@@ -100,7 +104,13 @@ class ReasonForm(forms.Form):
 
 
 class DeployForm(ReasonForm):
-    """Why, and whether the version may take or give something else than the others."""
+    """Why, and what a deploy may do that it usually may not."""
+
+    anyway = forms.BooleanField(
+        required=False,
+        widget=UnfoldBooleanSwitchWidget(attrs={"data-testid": "anyway"}),
+        help_text="It is checked once more. If it fails again, what is live stays live.",
+    )
 
     allow_signature_change = forms.BooleanField(
         required=False,

@@ -26,6 +26,9 @@ class Command(ClipperCommand):
             action="store_true",
             help="also where it takes or gives something else than what it replaces",
         )
+        parser.add_argument(
+            "--anyway", action="store_true", help="also where it failed its check, made once more"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         version = named_version(named_model(options["model"]), version=options["version"])
@@ -34,6 +37,7 @@ class Command(ClipperCommand):
             by=services.Actor.of_command("deploy"),
             reason=options["reason"],
             allow_signature_change=options["allow_signature_change"],
+            anyway=options["anyway"],
         )
         self.stdout.write(f"Release {release.pk} of {version} is {release.state}.")
         if options["wait"] or release.state == Release.State.FAILED:

@@ -73,8 +73,21 @@ def test_within_other_limits_it_is_made_again(
     assert again.pk > check.pk
 
 
-def test_one_that_failed_is_made_again_for_whoever_deploys(uploaded: ModelVersion) -> None:
+def test_one_that_failed_is_made_again_for_whoever_deploys_anyway(
+    uploaded: ModelVersion, manager: Api
+) -> None:
     services.fail_check(check=check_of(uploaded), error="the index is down")
+    refused = manager("post", "models/svm/versions/7/deploy", {})
+    assert (refused.status_code, refused.json()["code"]) == (409, "check_failed")
+    assert "the index is down" in refused.json()["error"]
+    assert not Release.objects.exists()
+    assert manager("post", "models/svm/versions/7/deploy", {"anyway": True}).status_code == 202
+    assert check_of(uploaded).is_open
+
+
+def test_one_that_failed_within_other_limits_hinders_no_deploy(uploaded: ModelVersion) -> None:
+    services.fail_check(check=check_of(uploaded), error="it took too long")
+    services.configure_version(version=uploaded, by=BY, load_timeout_s=500)
     services.deploy(version=uploaded, by=BY)
     assert check_of(uploaded).is_open
 
@@ -106,7 +119,7 @@ def test_whoever_goes_back_waits_for_no_check(
 def test_a_check_that_was_replaced_says_nothing_any_more(uploaded: ModelVersion) -> None:
     old = check_of(uploaded)
     services.fail_check(check=old, error="the index is down")
-    services.deploy(version=uploaded, by=BY)
+    services.deploy(version=uploaded, by=BY, anyway=True)
     services.pass_check(check=old)
     services.fail_check(check=old, error="too late")
     assert check_of(uploaded).is_open

@@ -1,0 +1,222 @@
+"""Measures of versions as tables: side by side, and before and after a release."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
+
+from console.templatetags.console import ago
+from console.words import formats
+from console.words.signature_words import input_lines, output_line
+from registry.models import Application, ModelVersion, Release, VersionCheck
+from serving.endpoints.management.version_measures import (
+    RewardMeasure,
+    VersionMeasures,
+    differences,
+    leader,
+    measures_of,
+)
+
+LENGTHS = (
+    ("15 min", timedelta(minutes=15)),
+    ("1 h", timedelta(hours=1)),
+    ("24 h", timedelta(days=1)),
+)
+
+
+def side_by_side(
+    versions: Sequence[ModelVersion], *, applications: Iterable[Application] | None = None
+) -> dict[str, Any]:
+    """Return the measures of versions as a table, what they differ in, and a verdict."""
+    found = measures_of(versions, applications=applications)
+    return {
+        "columns": [{"version": one.version, "is_live": one.is_live} for one in found],
+        "rows": [*map_rows(found)],
+        "differences": [
+            {"name": _column_name(name), "cells": [_setting(name, value) for value in values]}
+            for name, values in differences(versions).items()
+        ],
+        "verdict": verdict(found),
+    }
+
+
+def map_rows(found: Sequence[VersionMeasures]) -> list[dict[str, Any]]:
+    """Return a row for each measure that any of the versions has."""
+    names = dict.fromkeys(reward.application for one in found for reward in one.rewards)
+    rows: list[tuple[str, Callable[[VersionMeasures], str]]] = [
+        ("Check", check_text),
+        *((f"Reward in {name}", lambda one, name=name: reward_text(one, name)) for name in names),
+        ("In the model, median and p99", latency_text),
+        ("Late or failed", missed_text),
+        ("Same answer to kept inputs", kept_text),
+        ("Replicas started in", lambda one: _seconds(one.start_s)),
+        ("Size", lambda one: filesizeformat(one.size)),
+    ]
+    cells = [(name, [text(one) for one in found]) for name, text in rows]
+    return [
+        {"name": name, "cells": texts, "differs": len(set(texts)) > 1}
+        for name, texts in cells
+        if set(texts) != {formats.NOTHING}
+    ]
+
+
+def verdict(found: Sequence[VersionMeasures]) -> str:
+    """Say in a sentence which version is better, if that can be said."""
+    application, best = leader(found)
+    if not application:
+        return "Labels of two of them in one application will tell which is better: none yet."
+    told = ", ".join(
+        f"{one.arm} {reward_text(one, application)}"
+        for one in sorted(found, key=lambda one: one is not best)
+        if _reward(one, application) is not None
+    )
+    if best is None:
+        return f"It can't be said yet which is better in {application}: {told}."
+    return f"{best.arm} is better in {application}: {told}."
+
+
+def line(one: VersionMeasures) -> str:
+    """Return a version's measures in a line, without those that nobody knows."""
+    rewards = [f"reward {reward_text(one, r.application)} in {r.application}" for r in one.rewards]
+    missed = missed_text(one)
+    return formats.listed(
+        *rewards,
+        "" if one.p99_ms is None else f"p99 {formats.milliseconds(one.p99_ms)} in the model",
+        "" if missed == formats.NOTHING else f"late or failed {missed}",
+        f"check {check_text(one)}",
+    )
+
+
+def check_text(one: VersionMeasures) -> str:
+    check = one.check
+    if check is None:
+        return formats.NOTHING
+    if check.is_open:
+        return "running"
+    if check.state == VersionCheck.State.FAILED:
+        return f"failed {ago(check.ended_at)}: {check.error.partition(chr(10))[0]}"
+    return f"passed in {_seconds(one.check_s)}, {ago(check.ended_at)}"
+
+
+def reward_text(one: VersionMeasures, application: str) -> str:
+    reward = _reward(one, application)
+    if reward is None:
+        return formats.NOTHING
+    within = reward.interval
+    ends = f" ({formats.interval((0, within['low'], within['high']))})" if within else ""
+    return f"{formats.percent(reward.mean)}{ends}"
+
+
+def latency_text(one: VersionMeasures) -> str:
+    if one.p50_ms is None:
+        return formats.NOTHING
+    text = f"{formats.milliseconds(one.p50_ms)}, {formats.milliseconds(one.p99_ms)}"
+    return text if one.served else f"{text} in its check"
+
+
+def missed_text(one: VersionMeasures) -> str:
+    if one.missed_share is None:
+        return formats.NOTHING
+    return f"{formats.share(one.missed_share)} of {formats.count(one.asked)}"
+
+
+def kept_text(one: VersionMeasures) -> str:
+    kept = one.kept
+    return f"{kept['same']} of {kept['inputs']} as {kept['with']}" if kept else formats.NOTHING
+
+
+def _reward(one: VersionMeasures, application: str) -> RewardMeasure | None:
+    return next((r for r in one.rewards if r.application == application), None)
+
+
+def _seconds(seconds: float | None) -> str:
+    return formats.NOTHING if seconds is None else formats.milliseconds(seconds * 1000)
+
+
+def _column_name(name: str) -> str:
+    text = str(getattr(ModelVersion._meta.get_field(name), "verbose_name", name))
+    return text[:1].upper() + text[1:]
+
+
+def _setting(name: str, value: Any) -> str:
+    if name == "signature" and value:
+        signature = msgspec.json.decode(value, type=dict)
+        lines = [*input_lines(signature), f"gives {output_line(signature) or 'anything'}"]
+        return "\n".join(lines)
+    if isinstance(value, dict):
+        return "\n".join(f"{key}: {each}" for key, each in value.items() if each not in (None, ""))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value in (None, "") else str(value)
+
+
+# --- before and after a release -------------------------------------------------------------------
+
+
+def outcome(release: Release) -> list[dict[str, Any]]:
+    """Return a row for each length of time since a release went live: before → after."""
+    if release.live_at is None or release.version is None:
+        return []
+    lasted = (release.ended_at or timezone.now()) - release.live_at
+    rows = []
+    for name, length in LENGTHS:
+        short = lasted < length
+        rows.append(_row(release, live_at=release.live_at, length=min(length, lasted)))
+        rows[-1]["name"] = f"first {name}" + (", so far" if short and not release.ended_at else "")
+        if short:
+            break
+    return rows
+
+
+def latest_outcome(release: Release) -> str:
+    """Return how things changed with a release in a line, "" for one that never went live."""
+    if not (rows := outcome(release)):
+        return ""
+    row = rows[-1]
+    texts = [f"{name} {row[key]}" for key, name in CHANGES.items() if "→" in row[key]]
+    return f"{row['name']}: {', '.join(texts)}" if texts else f"{row['name']}: no queries"
+
+
+CHANGES = {"reward": "reward", "missed": "late or failed"}
+
+
+def _row(release: Release, *, live_at: datetime, length: timedelta) -> dict[str, Any]:
+    before, after = None, _during(release.version, since=live_at, until=live_at + length)
+    if release.previous_version is not None:
+        before = _during(release.previous_version, since=live_at - length, until=live_at)
+    asked = after.asked if after else 0
+    return {
+        "asked": formats.count(asked),
+        "reward": _change(before, after, _mean),
+        "missed": _change(before, after, lambda one: formats.share(one.missed_share)),
+    }
+
+
+def _during(
+    version: ModelVersion | None, *, since: datetime, until: datetime
+) -> VersionMeasures | None:
+    return measures_of([version], since=since, until=until)[0] if version else None
+
+
+def _mean(one: VersionMeasures) -> str:
+    """Return the mean reward of each application that gave labels."""
+    labelled = [reward for reward in one.rewards if reward.labels]
+    names = len(labelled) > 1
+    return (
+        formats.listed(
+            *(f"{formats.percent(r.mean)}{f' {r.application}' if names else ''}" for r in labelled)
+        )
+        or formats.NOTHING
+    )
+
+
+def _change(
+    before: VersionMeasures | None,
+    after: VersionMeasures | None,
+    text: Callable[[VersionMeasures], str],
+) -> str:
+    old, new = (text(one) if one else formats.NOTHING for one in (before, after))
+    return formats.NOTHING if old == new == formats.NOTHING else f"{old} → {new}"

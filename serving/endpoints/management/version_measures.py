@@ -1,0 +1,196 @@
+"""Measures of versions: of their checks, of the queries they were asked, and of their rewards."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import redis
+from django.utils import timezone
+
+from core.redis.redis_client import redis_client
+from registry.models import Application, ModelVersion, Release, VersionCheck
+from registry.services.versions import CONFIGURABLE, UPLOADED
+from selection.evaluation.monitoring.history import COUNTERS
+from selection.models import SelectionSnapshot
+from serving.engine.stats import LATENCY_BOUNDS, quantile
+from serving.metrics.published import read_published
+
+# Unless a caller says otherwise, queries and labels of so long ago count.
+USUAL = timedelta(days=7)
+# Columns in which versions of a model may differ; names and notes always do.
+COMPARED = tuple(
+    name for name in (*UPLOADED, "remote", *CONFIGURABLE) if name not in ("version", "notes")
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class RewardMeasure:
+    """Rewards of a version in one application; the interval is of all that is known of it."""
+
+    application: str
+    labels: int = 0
+    total: float = 0.0
+    interval: dict[str, float] | None = None
+
+    @property
+    def mean(self) -> float | None:
+        if self.labels:
+            return self.total / self.labels
+        return self.interval["value"] if self.interval else None
+
+
+@dataclass(slots=True, kw_only=True)
+class VersionMeasures:
+    """All that is known of one version; counts and rewards are of a stretch of time."""
+
+    version: ModelVersion
+    check: VersionCheck | None
+    is_live: bool
+    start_s: float | None = None
+    asked: int = 0
+    answered: int = 0
+    late: int = 0
+    failed: int = 0
+    # Times in the model, of batches that it answered; without any, of single inputs in its check.
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    served: bool = False
+    rewards: list[RewardMeasure] = field(default_factory=list)
+
+    @property
+    def arm(self) -> str:
+        return str(self.version)
+
+    @property
+    def size(self) -> int:
+        return self.version.size
+
+    @property
+    def missed_share(self) -> float | None:
+        """The share of calls late or failed; inputs refused as invalid don't count."""
+        judged = self.answered + self.late + self.failed
+        return (self.late + self.failed) / judged if judged else None
+
+    @property
+    def kept(self) -> dict[str, Any] | None:
+        """Return how far it agreed with the version live then on kept inputs, if it was asked."""
+        return self.check.report.get("kept") if self.check is not None else None
+
+    @property
+    def check_state(self) -> str:
+        return self.check.state if self.check is not None else "none"
+
+    @property
+    def check_s(self) -> float | None:
+        """Return how long its check took."""
+        if self.check is None or self.check.ended_at is None:
+            return None
+        return (self.check.ended_at - self.check.created_at).total_seconds()
+
+
+def measures_of(
+    versions: Sequence[ModelVersion],
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    applications: Iterable[Application] | None = None,
+) -> list[VersionMeasures]:
+    """Return the measures of versions, of which two queries or more have no more cost than one.
+
+    Rewards are of `applications`, of all that ask their models unless given.
+    """
+    now = timezone.now()
+    keys = [version.pk for version in versions]
+    checks = {c.version_id: c for c in VersionCheck.objects.filter(version__in=keys)}
+    last = {release.version_id: release for release in Release.objects.last_live_of(versions)}
+    found = [
+        VersionMeasures(
+            version=version,
+            check=checks.get(version.pk),
+            is_live=version.model.live_version_id == version.pk,
+            start_s=_start_s(last.get(version.pk)),
+        )
+        for version in versions
+    ]
+    if applications is None:
+        models = {version.model_id for version in versions}
+        applications = Application.objects.filter(routes__model__in=models).distinct()
+    for application in applications:
+        _add_selection(found, application, since=since or now - USUAL, until=until or now)
+    _add_latency(found)
+    return found
+
+
+def differences(versions: Sequence[ModelVersion]) -> dict[str, list[Any]]:
+    """Return the columns in which versions differ, each with the value of every version."""
+    values = {name: [getattr(version, name) for version in versions] for name in COMPARED}
+    return {name: each for name, each in values.items() if any(one != each[0] for one in each)}
+
+
+def leader(measures: Sequence[VersionMeasures]) -> tuple[str, VersionMeasures | None]:
+    """Return an application in which rewards can be compared, and the version proved best there.
+
+    The first is "" where no two versions have an interval in one application.
+    """
+    shared = ""
+    for name in dict.fromkeys(reward.application for one in measures for reward in one.rewards):
+        known = [
+            (reward.interval, one)
+            for one in measures
+            for reward in one.rewards
+            if reward.application == name and reward.interval is not None
+        ]
+        if len(known) < 2:
+            continue
+        shared = shared or name
+        known.sort(key=lambda pair: -pair[0]["value"])
+        best, rest = known[0], known[1:]
+        if all(best[0]["low"] > interval["high"] for interval, _ in rest):
+            return name, best[1]
+    return shared, None
+
+
+def _start_s(release: Release | None) -> float | None:
+    """Return how long its replicas took to start when it was deployed last."""
+    if release is None or release.started_at is None or release.live_at is None:
+        return None
+    return (release.live_at - release.started_at).total_seconds()
+
+
+def _add_selection(
+    found: Sequence[VersionMeasures], application: Application, *, since: datetime, until: datetime
+) -> None:
+    """Add what the application's snapshots of this stretch counted."""
+    by_arm = {one.arm: (one, RewardMeasure(application=application.name)) for one in found}
+    rows = SelectionSnapshot.objects.filter(application=application, at__gt=since, at__lte=until)
+    for arms, counts, rewards in rows.values_list("arms", "counts", "rewards"):
+        for arm, (one, reward) in by_arm.items():
+            for name, count in zip(COUNTERS, counts.get(arm, ()), strict=False):
+                setattr(one, name, getattr(one, name) + count)
+            labels, total = rewards.get(arm, (0, 0.0))
+            reward.labels, reward.total = reward.labels + int(labels), reward.total + total
+            reward.interval = arms.get(arm, {}).get("reward_interval") or reward.interval
+    for one, reward in by_arm.values():
+        if reward.mean is not None:
+            one.rewards.append(reward)
+
+
+def _add_latency(found: Sequence[VersionMeasures]) -> None:
+    documents: list[dict[str, Any]] = []
+    with suppress(redis.RedisError):
+        documents = read_published(redis_client())
+    for one in found:
+        published = [d["versions"][one.arm] for d in documents if one.arm in d.get("versions", {})]
+        counts = [sum(c) for c in zip(*(p["model_seconds"]["counts"] for p in published))]  # noqa: B905  (each has as many)
+        _set_latency(one, counts=counts)
+
+
+def _set_latency(one: VersionMeasures, *, counts: Sequence[int]) -> None:
+    if any(counts):
+        p50, p99 = (quantile(list(counts), bounds=LATENCY_BOUNDS, q=q) for q in (0.5, 0.99))
+        one.p50_ms, one.p99_ms, one.served = (p50 or 0) * 1e3, (p99 or 0) * 1e3, True
+        return
+    timed = (one.check.report.get("latency") if one.check is not None else None) or [{}]
+    one.p50_ms, one.p99_ms = timed[0].get("p50_ms"), timed[0].get("p99_ms")
