@@ -175,6 +175,7 @@ INSTALLED_APPS = [
     "registry.apps.RegistryConfig",
     "selection.apps.SelectionConfig",
     "serving.apps.ServingConfig",
+    "serving.traffic.apps.TrafficConfig",
     "console.apps.ConsoleConfig",
     "clipper_site.apps.ClipperSiteConfig",
 ]

@@ -9,6 +9,7 @@ INSTALLED_APPS = [
     "registry.apps.RegistryConfig",
     "selection.apps.SelectionConfig",
     "serving.apps.ServingConfig",
+    "serving.traffic.apps.TrafficConfig",
 ]
 MIDDLEWARE = []
 TEMPLATES = []

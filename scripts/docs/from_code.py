@@ -51,7 +51,7 @@ def metric_families() -> list[Metric]:
     counted = Metrics(process_id="web", pid=1)
     counted.refusals["unread"] += 1
     application = counted.of_application("digits")
-    application.record(seconds=0.01, default=False, slo_ms=50.0)
+    application.record((), seconds=0.01, slo_ms=50.0)
     application.count_arms(["svm:1"], [None])
     document = counted.document(
         at=0.0, now=0.0, rss_bytes=1, versions={"svm:1": Reading(VersionStats(misses=1), 0, 0)}

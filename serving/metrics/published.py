@@ -4,8 +4,9 @@ Each process publishes its numbers in Redis once a second (`clipper:web:{id}`, g
 process), for any process to read.
 """
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from serving.engine.stats import (
     gauge,
     quantile,
 )
+from serving.metrics.outcomes import DEFAULTS, ENDINGS, LATENCY, LENGTH, NO_OUTCOME, QueryEnding
 from serving.metrics.window import Delta, RateWindow
 
 KEY_PREFIX = "clipper:web:"
@@ -35,8 +37,9 @@ WEBS = ExpiringKeys(index=INDEX, prefix=KEY_PREFIX)
 # Console processes answer no queries, so they are read apart.
 CONSOLES = ExpiringKeys(index="clipper:consoles", prefix="clipper:console:")
 
-# A call ends with a status, or at the deadline without any.
-NO_OUTCOME = len(Status)
+# What the traffic's history is made of; it outlives its process until control has read it.
+TRAFFIC = ExpiringKeys(index="clipper:traffic", prefix="clipper:traffic:")
+TRAFFIC_KEPT_S = 86_400
 
 
 class ArmCounter(NamedTuple):
@@ -91,17 +94,20 @@ class ApplicationStats:
     disagreed: int = counter("Those of the answers compared that were other ones")
     unsure: int = counter("Queries answered with less confidence than the application's threshold")
     seconds: Histogram = field(default_factory=Histogram)
-    # By arm, how often a call ended in each way.
+    # Counts of the application, and by arm, in the layout of `outcomes`.
+    outcomes: list[int] = field(default_factory=lambda: [0] * LENGTH)
     endings: dict[str, list[int]] = field(default_factory=dict)
+    # Arms that are gone, whose last counts have yet to be published.
+    leaving: dict[str, list[int]] = field(default_factory=dict)
 
     def count_arms(self, arms: Sequence[str], outcomes: Sequence[Outcome | None]) -> None:
         """Count how the calls of one query have ended."""
-        endings = self.endings
         for arm, outcome in zip(arms, outcomes, strict=True):
-            counts = endings.get(arm)
-            if counts is None:
-                counts = endings[arm] = [0] * (NO_OUTCOME + 1)
+            counts = self.endings.get(arm) or self._counts_of(arm)
             counts[NO_OUTCOME if outcome is None else outcome.status] += 1
+
+    def _counts_of(self, arm: str) -> list[int]:
+        return self.endings.setdefault(arm, [0] * LENGTH)
 
     def compare(self, outputs: Sequence[bytes]) -> None:
         """Count how many of several arms' answers to one query are unlike the first."""
@@ -116,18 +122,54 @@ class ApplicationStats:
                 for name, counted in ARM_COUNTERS.items()
             }
             for arm, counts in self.endings.items()
+            if arm not in self.leaving and any(counts[:ENDINGS])
         }
+
+    def published_outcomes(self) -> dict[str, list[int]]:
+        """Return the counts of the application, as "", and of its arms."""
+        own = self.outcomes
+        return {"": [*own[:LATENCY], *self.seconds.counts, *own[DEFAULTS:]], **self.endings}
 
     def count(self, counter: str) -> None:
         setattr(self, counter, getattr(self, counter) + 1)
 
-    def record(self, *, seconds: float, default: bool, slo_ms: float) -> None:
+    def record(
+        self,
+        arms: Sequence[str],
+        *,
+        seconds: float,
+        slo_ms: float,
+        default: QueryEnding | None = None,
+    ) -> None:
+        """Count a query that was answered; `default`: with the default output, for this reason."""
         self.queries += 1
-        self.seconds.observe(seconds)
-        if default:
-            self.defaults += 1
-        if seconds * 1e3 > slo_ms:
+        bucket = bisect_left(LATENCY_BOUNDS, seconds)
+        self.seconds.counts[bucket] += 1
+        self.seconds.total += seconds
+        for arm in arms:
+            counts = self.endings.get(arm) or self._counts_of(arm)
+            counts[LATENCY + bucket] += 1
+        late = seconds * 1e3 > slo_ms
+        if late:
             self.late += 1
+        if default is not None:
+            self.defaults += 1
+        if late and default in (None, QueryEnding.ABSTAINED):
+            default = QueryEnding.SLOW
+        if default is not None:
+            answered = default in (QueryEnding.SLOW, QueryEnding.ABSTAINED)
+            self._end(arms, default, bucket=None if answered else bucket)
+
+    def fail(self, arms: Sequence[str], ending: QueryEnding) -> None:
+        """Count a query that ended with an error."""
+        self.errors += 1
+        self._end(arms, ending)
+
+    def _end(self, arms: Sequence[str], ending: QueryEnding, *, bucket: int | None = None) -> None:
+        for counts in (self.outcomes, *map(self._counts_of, arms)):
+            counts[ENDINGS + ending] += 1
+            if bucket is not None:
+                counts[DEFAULTS + bucket] += 1
 
 
 @dataclass(slots=True)
@@ -169,6 +211,7 @@ class Metrics:
         # Connections that ended with a refusal, by its reason.
         self.refusals: Counter[str] = Counter()
         self._pid = pid
+        self._published = 0
         self._past: dict[str, RateWindow] = {}
         self._past_of_versions: dict[str, RateWindow] = {}
 
@@ -193,8 +236,35 @@ class Metrics:
                 del self.applications[name]
                 self._past.pop(name, None)
                 continue
-            for arm in stats.endings.keys() - set(arms):
-                del stats.endings[arm]
+            for arm in stats.leaving.keys() & set(arms):
+                del stats.leaving[arm]
+            for arm in stats.endings.keys() - set(arms) - stats.leaving.keys():
+                stats.leaving[arm] = []
+
+    def traffic(self, *, left: bool = False) -> dict[str, Any]:
+        """Return what queries came to; `left`: for the last time, as the process ends."""
+        self._published += 1
+        return {
+            "id": self.process_id,
+            "number": self._published,
+            "left": left,
+            "applications": {
+                name: stats.published_outcomes() for name, stats in self.applications.items()
+            },
+        }
+
+    def note_published(self, traffic: Mapping[str, Any]) -> None:
+        """Drop counts of arms that are gone once they have been published unchanged twice."""
+        for name, counted in traffic["applications"].items():
+            if (stats := self.applications.get(name)) is None:
+                continue
+            for arm, last in [*stats.leaving.items()]:
+                counts = list(counted.get(arm, ()))
+                if counts == last and stats.endings.get(arm, counts) == counts:
+                    del stats.leaving[arm]
+                    stats.endings.pop(arm, None)
+                else:
+                    stats.leaving[arm] = counts
 
     def document(
         self, *, at: float, now: float, rss_bytes: int, versions: dict[str, Reading]
@@ -263,9 +333,18 @@ def _quantile_ms(delta: Delta, *, name: str, q: float) -> float | None:
     return None if seconds is None else seconds * 1e3
 
 
-async def publish(client: Redis, document: dict[str, Any], *, among: ExpiringKeys = WEBS) -> None:
-    """Publish a document in place of its process' last one."""
+async def publish(
+    client: Redis,
+    document: dict[str, Any],
+    *,
+    among: ExpiringKeys = WEBS,
+    traffic: dict[str, Any] | None = None,
+) -> None:
+    """Publish a document, and what its process' queries came to, in place of the last ones."""
     async with client.pipeline(transaction=True) as pipe:
+        if traffic is not None:
+            text = msgspec.json.encode(traffic)
+            TRAFFIC.write(pipe, traffic["id"], text=text, ttl_s=TRAFFIC_KEPT_S)
         among.write(pipe, document["id"], text=msgspec.json.encode(document), ttl_s=5)
         among.forget_gone(pipe)
         await pipe.execute()

@@ -15,6 +15,7 @@ from core.errors import (
 from core.specs import ApplicationSpec
 from selection.answers.combine import Fault, Objection
 from serving.engine.outcome import Outcome, Status
+from serving.metrics.outcomes import QueryEnding
 
 NO_MODEL = "no model is connected"
 TOO_LATE = "none answered within the objective"
@@ -33,6 +34,24 @@ class FallbackCause(StrEnum):
     FAILED = "failed"
     REFUSED = "refused"
     UNSURE = "unsure"
+
+
+# Why a query got the default output, and an error.
+ENDING_OF_CAUSE = {
+    FallbackCause.UNCONNECTED: QueryEnding.NO_REPLICA,
+    FallbackCause.OVERLOADED: QueryEnding.REFUSED,
+    FallbackCause.TIMED_OUT: QueryEnding.TIMED_OUT,
+    FallbackCause.FAILED: QueryEnding.FAILED,
+    # One model refused the input; the others, which might have known better, did not answer.
+    FallbackCause.REFUSED: QueryEnding.TIMED_OUT,
+    FallbackCause.UNSURE: QueryEnding.ABSTAINED,
+}
+ENDING_OF_ERROR: dict[type[Exception], QueryEnding] = {
+    NotReady: QueryEnding.NO_REPLICA,
+    Saturated: QueryEnding.REFUSED,
+    DeadlineExceeded: QueryEnding.TIMED_OUT,
+    InvalidInput: QueryEnding.INVALID,
+}
 
 
 class FallbackReason(NamedTuple):

@@ -21,10 +21,17 @@ from selection.store.selection_store import SelectionStore
 from serving.engine.engine import Engine
 from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Outcome, Status
+from serving.metrics.outcomes import QueryEnding
 from serving.metrics.published import ApplicationStats, Metrics
 from serving.query.charges import charge, spent_on, together
 from serving.query.explain import explain, milliseconds
-from serving.query.fallback import FallbackReason, error_for, why_default
+from serving.query.fallback import (
+    ENDING_OF_CAUSE,
+    ENDING_OF_ERROR,
+    FallbackReason,
+    error_for,
+    why_default,
+)
 from serving.query.large_batches import LargeBatches
 from serving.query.other_arms import (
     OpinionBound,
@@ -226,8 +233,8 @@ class Query:
         """Combine what arrived. Raises if nothing did and there is no default output."""
         try:
             return self._combined()
-        except Exception:
-            self._stats.errors += 1
+        except Exception as error:
+            self._stats.fail(self.arms, ENDING_OF_ERROR.get(type(error), QueryEnding.FAILED))
             raise
 
     def _combined(self) -> Prediction:
@@ -252,7 +259,12 @@ class Query:
             samples = self._resources.store.input_samples
             samples.offer(application.id, input=self.input, outputs=outputs)
         seconds = monotonic() - self.arrived
-        self._stats.record(seconds=seconds, default=fallback is not None, slo_ms=self.objective_ms)
+        self._stats.record(
+            self.arms,
+            seconds=seconds,
+            slo_ms=self.objective_ms,
+            default=None if fallback is None else ENDING_OF_CAUSE[fallback.cause],
+        )
         return Prediction(
             query_id=query_id,
             output=output,

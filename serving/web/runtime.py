@@ -174,7 +174,7 @@ class Runtime:
     async def stop(self) -> None:
         await end_tasks(self._tasks)
         with suppress(*REDIS_ERRORS):
-            await self._publish_metrics()  # what was counted in the last second
+            await self._publish_metrics(left=True)  # what was counted in the last second
         with suppress(*REDIS_ERRORS):  # it expires by itself
             await withdraw_view(self.redis, self.metrics.process_id)
             await self.registry.leave()
@@ -252,7 +252,7 @@ class Runtime:
         self._view_changed.set()
         self.served.replica_came_or_went()
 
-    async def _publish_metrics(self) -> None:
+    async def _publish_metrics(self, *, left: bool = False) -> None:
         memory = await self.redis_memory.look()
         self.outputs.paused = self.due.paused = self.feedback.paused = memory.is_short
         versions, unreachable = self.snapshot.versions, self.unreachable()
@@ -286,4 +286,6 @@ class Runtime:
         faults = self.registry.faults
         document["registry"] = {"left_out": len(faults), "problem": self.registry.describe_faults()}
         document["loop"] = self.loop_watch.published()
-        await publish(self.redis, document)
+        traffic = self.metrics.traffic(left=left)
+        await publish(self.redis, document, traffic=traffic)
+        self.metrics.note_published(traffic)

@@ -39,7 +39,7 @@ def publish(
     versions = {"svm:1": Reading(stats, waiting=12, in_flight=10)}
     metrics.document(at=time.time(), now=0.0, rss_bytes=0, versions=versions)
     for _ in range(queries):
-        metrics.of_application("digits").record(seconds=latency_s, default=False, slo_ms=50.0)
+        metrics.of_application("digits").record((), seconds=latency_s, slo_ms=50.0)
     application = metrics.of_application("digits")
     application.refused = application.errors = input_refused
     stats.misses, stats.overloaded = queries + refused, refused

@@ -23,6 +23,7 @@ from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaRecord
 from serving.cluster.queues import CONTROL_QUEUE
 from serving.cluster.replica.tasks import serve_replica
+from serving.traffic.merging import merge_traffic, thin_traffic
 
 ROUND_LOCK = "clipper:lock:reconcile"
 
@@ -68,6 +69,8 @@ def new_rhythms() -> list[Rhythm]:
         Rhythm(drain_feedback, interval_s=1.0, name="persist_feedback"),
         Rhythm(snapshot_selection, interval_s=float(STEP_S), name="snapshot_selection"),
         Rhythm(thin_selection_history, interval_s=60.0, name="thin_history"),
+        Rhythm(merge_traffic, interval_s=2.0, name="merge_traffic"),
+        Rhythm(thin_traffic, interval_s=60.0, name="thin_traffic"),
         Rhythm(prune_old_feedback, interval_s=600.0, name="prune_feedback"),
     ]
 

@@ -30,9 +30,9 @@ def document(
     for number in range(applications):
         stats = metrics.of_application(f"application-{number}")
         for _ in range(number + 1):
-            stats.record(seconds=0.01, default=False, slo_ms=50.0)
+            stats.record((), seconds=0.01, slo_ms=50.0)
         for arm in range(arms):
-            stats.endings[f"model-{arm}:1"] = [number + arm, *[0] * 20]
+            stats.endings[f"model-{arm}:1"] = [1 + number + arm, *[0] * 20]
     readings = {arm: Reading(stats, 0, 0) for arm, stats in (versions or {}).items()}
     told = metrics.document(at=0.0, now=0.0, rss_bytes=1, versions=readings)
     return told | {"loop": LoopWatch().published()}

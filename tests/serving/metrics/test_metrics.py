@@ -85,7 +85,7 @@ def counted() -> dict[str, Any]:
     metrics = Metrics(process_id="a", pid=42)
     stats = VersionStats(hits=5, overloaded=2, ejected=1)
     stats.record_batch(waits=[0.001, 0.002, 0.003], seconds=0.020, model_seconds=0.018)
-    metrics.of_application("digits").record(seconds=0.025, default=False, slo_ms=20.0)
+    metrics.of_application("digits").record((), seconds=0.025, slo_ms=20.0)
     return metrics.document(
         at=1e9, now=5.0, rss_bytes=1 << 20, versions={"m:1": Reading(stats, 7, 3)}
     )
@@ -141,7 +141,7 @@ def test_rates_and_quantiles_look_back_a_few_publications() -> None:
 
     def publish_at(now: float, *, seconds: float) -> dict[str, Any]:
         for _ in range(100):
-            metrics.of_application("digits").record(seconds=seconds, default=False, slo_ms=50.0)
+            metrics.of_application("digits").record((), seconds=seconds, slo_ms=50.0)
         document = metrics.document(at=0.0, now=now, rss_bytes=0, versions={})
         return document["applications"]["digits"]
 

@@ -1,0 +1,1 @@
+"""History of the queries of applications, and their objectives."""

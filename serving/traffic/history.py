@@ -1,0 +1,87 @@
+"""Traffic of an application over a period, in points of equal steps, and as one sum."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from core.errors import BadRequest
+from registry.models import Application
+from serving.traffic.merging import STEP_S, counts_of, start_of_step
+from serving.traffic.models import TrafficRow
+from serving.traffic.outcome_counts import OutcomeCounts
+
+# Steps that a period is divided into, the first by which it has few enough points.
+STEPS_S = (STEP_S, 60, 600, 1800, 3600, 7200, 21_600, 86_400)
+POINTS, MOST_POINTS = 400, 10_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Point:
+    """What queries came to in `seconds` from `at` on, in all and by version."""
+
+    at: datetime
+    seconds: float
+    counts: OutcomeCounts = field(default_factory=OutcomeCounts)
+    versions: dict[str, OutcomeCounts] = field(default_factory=dict)
+    # Processes killed then: up to a second of their counts is missing.
+    gaps: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Return the queries a second, invalid inputs included."""
+        return (self.counts.total + self.counts.invalid) / self.seconds if self.seconds else 0.0
+
+    def add(self, row: TrafficRow) -> None:
+        for arm, counts in counts_of(row).items():
+            if arm:
+                self.versions.setdefault(arm, OutcomeCounts()).add(counts)
+            else:
+                self.counts.add(counts)
+        self.gaps += row.gaps
+
+
+def traffic(
+    application: Application, *, since: datetime, until: datetime, step_s: int | None = None
+) -> list[Point]:
+    """Return a point for each step from `since` to `until`, those without queries included.
+
+    A step of a time that is kept more coarsely has its counts at the first of the steps that are
+    merged there. The last point has the seconds that are over.
+    """
+    step_s = step_s or step_for(until - since)
+    if (until - since).total_seconds() > step_s * MOST_POINTS:
+        raise BadRequest(f"Expected at most {MOST_POINTS:,} points, got more: step_s is too short.")
+    start, step = start_of_step(since, step_s=step_s), timedelta(seconds=step_s)
+    points: list[Point] = []
+    at = start
+    while at < until:
+        points.append(Point(at=at, seconds=min(step, until - at).total_seconds()))
+        at += step
+    for row in rows_of(application, since=start, until=until):
+        points[int((row.at - start) / step)].add(row)
+    return points
+
+
+def totals(application: Application, *, since: datetime, until: datetime) -> Point:
+    """Return one point of the whole period."""
+    whole = Point(at=since, seconds=(until - since).total_seconds())
+    for row in rows_of(application, since=since, until=until):
+        whole.add(row)
+    return whole
+
+
+def rows_of(
+    application: Application, *, since: datetime, until: datetime, **conditions: Any
+) -> Iterator[TrafficRow]:
+    """Return the rows whose steps begin in a period, in order."""
+    rows: Iterable[TrafficRow] = TrafficRow.objects.filter(
+        application=application, at__gte=since, at__lt=until, **conditions
+    ).iterator(chunk_size=500)
+    return iter(rows)
+
+
+def step_for(period: timedelta) -> int:
+    """Return the step by which a period has few enough points for a chart."""
+    seconds = period.total_seconds()
+    return next((step for step in STEPS_S if seconds <= step * POINTS), STEPS_S[-1])

@@ -1,0 +1,61 @@
+"""The traffic's history as it is kept, and the readings of processes that it grew from."""
+
+from django.db import models
+
+
+class TrafficRow(models.Model):
+    """What an application's queries came to in a step of time."""
+
+    application = models.ForeignKey(
+        "registry.Application", on_delete=models.CASCADE, related_name="traffic"
+    )
+    at = models.DateTimeField(help_text="Where the step begins.")
+    step_s = models.PositiveIntegerField()
+    good = models.PositiveBigIntegerField(default=0, help_text="In time, abstentions included.")
+    late = models.PositiveBigIntegerField(default=0)
+    failed = models.PositiveBigIntegerField(default=0)
+    refused = models.PositiveBigIntegerField(default=0)
+    no_replica = models.PositiveBigIntegerField(default=0)
+    abstained = models.PositiveBigIntegerField(default=0)
+    invalid = models.PositiveBigIntegerField(default=0)
+    gaps = models.PositiveBigIntegerField(
+        default=0, help_text="Processes that were killed, with up to a second of their counts."
+    )
+    latency = models.JSONField(default=list, help_text="[bucket, number, ...] of answers.")
+    defaults = models.JSONField(default=list, help_text="The same of defaults that are bad.")
+    versions = models.JSONField(
+        default=dict, help_text='{arm: {"outcomes": [...], "calls": [...], "latency": [...]}}'
+    )
+
+    class Meta:
+        ordering = ("at", "step_s")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("application", "step_s", "at"), name="traffic_row_of_a_step"
+            ),
+        )
+        indexes = (models.Index(fields=("application", "at"), name="traffic_by_application"),)
+
+    def __str__(self) -> str:
+        return f"{self.application}: {self.step_s} s from {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class TrafficReading(models.Model):
+    """The counts of an application in one process that are in the history so far."""
+
+    application = models.ForeignKey("registry.Application", on_delete=models.CASCADE)
+    process = models.CharField(max_length=64)
+    number = models.PositiveBigIntegerField(help_text="The publication that they are from.")
+    counts = models.JSONField(help_text="Lists of serving.metrics.outcomes, by arm; its own as ''.")
+    grew_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("process", "application")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("process", "application"), name="traffic_reading_of_a_process"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.application} in {self.process}"
