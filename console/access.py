@@ -1,4 +1,4 @@
-"""Permissions of the console's pages, and the frame of an application's."""
+"""Permissions of the console's pages, and the frame of an application's hub."""
 
 from typing import Any, cast
 
@@ -33,12 +33,14 @@ def actor(request: HttpRequest) -> Actor:
 
 
 def frame(request: HttpRequest, application: Application, *, title: str) -> dict[str, Any]:
-    """Return what the page's template needs around its contents."""
+    """Return what the hub's template needs around a tab's contents."""
+    match = request.resolver_match
     return {
         **admin.site.each_context(request),
         "title": title,
         "opts": Application._meta,
         "original": application,
         "application": application,
-        "pages": APPLICATION_PAGES,
+        "here": match.kwargs.get("path", "") if match else "",
+        "tabs": [(page.path, page.title, page.url(application.name)) for page in APPLICATION_PAGES],
     }

@@ -1,20 +1,60 @@
 """The admin's look and navigation (django-unfold), and the page it opens with."""
 
+from functools import partial
 from typing import Any
 
+from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 from core.version import VERSION
 
+# A place of the menu is the current one on pages whose URLs begin with one of these.
+ALSO_AT: dict[str, tuple[str, ...]] = {
+    "Applications": ("/applications/", "/registry/application/", "/selection/"),
+    "Models": ("/registry/model", "/registry/release/", "/versions/"),
+    "Timeline": ("/timeline/", "/registry/auditentry/"),
+    "Alerts": ("/alerts/",),
+    "People & keys": ("/people/", "/auth/", "/registry/apikey/", "/password_change/"),
+    "System": ("/system/", "/environments/"),
+}
 
-def _item(title: str, icon: str, link: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse_lazy(link)}
+
+def _item(title: str, icon: str, link: str, *needs: str) -> dict[str, Any]:
+    """Return a place of the menu, for people who have one of these permissions."""
+    item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse_lazy(link)}
+    if needs:
+        item["permission"] = lambda request: any(_has(each, request) for each in needs)
+    if also := ALSO_AT.get(title):
+        item["active"] = lambda request: request.path.removeprefix("/admin").startswith(also)
+    return item
 
 
-def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:
-    return {"title": title, "separator": True, "items": list(items)}
+def _tabs(*models: str) -> dict[str, Any]:
+    """Return the lists that are one place of the menu, each a tab of the others."""
+    items = []
+    for name in models:
+        label, _, model = name.partition(".")
+        title, link = TITLES[model], reverse_lazy(f"admin:{label}_{model}_changelist")
+        needed = f"{label}.view_{model}"
+        items.append({"title": title, "link": link, "permission": partial(_has, needed)})
+    return {"models": list(models), "items": items}
 
+
+def _has(needed: str, request: HttpRequest) -> bool:
+    return request.user.has_perm(needed)
+
+
+TITLES = {
+    "application": "Applications",
+    "feedback": "Feedback",
+    "model": "Models",
+    "modelversion": "Versions",
+    "release": "Releases",
+    "user": "People",
+    "group": "Groups",
+    "apikey": "API keys",
+}
 
 INDIGO = {
     "50": "oklch(96.2% .018 272.314)",
@@ -43,39 +83,58 @@ UNFOLD: dict[str, Any] = {
             "href": lambda request: static("console/favicon.svg"),
         }
     ],
-    "SHOW_HISTORY": True,
+    "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
     "COLORS": {"primary": INDIGO},
     "DASHBOARD_CALLBACK": "console.live.home.dashboard",
     "STYLES": [lambda request: static("console/console.css")],
     "SCRIPTS": [lambda request: static("console/console.js")],
+    "TABS": [
+        _tabs("registry.application", "selection.feedback"),
+        _tabs("registry.model", "registry.modelversion", "registry.release"),
+        _tabs("auth.user", "auth.group", "registry.apikey"),
+    ],
     "SIDEBAR": {
         "show_search": True,
         "navigation": [
-            _group("Overview", _item("Live", "monitoring", "admin:index")),
-            _group(
-                "Serving",
-                _item("Applications", "apps", "admin:registry_application_changelist"),
-            ),
-            _group(
-                "Models",
-                _item("Models", "model_training", "admin:registry_model_changelist"),
-                _item("Versions", "deployed_code", "admin:registry_modelversion_changelist"),
-                _item("Releases", "rocket_launch", "admin:registry_release_changelist"),
-                _item("Environments", "inventory_2", "console-environments"),
-            ),
-            _group(
-                "Learning",
-                _item("Feedback", "thumbs_up_down", "admin:selection_feedback_changelist"),
-            ),
-            _group(
-                "Access",
-                _item("API keys", "key", "admin:registry_apikey_changelist"),
-                _item("Audit trail", "history", "admin:registry_auditentry_changelist"),
-                _item("Users", "person", "admin:auth_user_changelist"),
-                _item("Groups", "group", "admin:auth_group_changelist"),
-            ),
+            {
+                "items": [
+                    _item("Home", "home", "admin:index"),
+                    _item(
+                        "Applications",
+                        "apps",
+                        "admin:registry_application_changelist",
+                        "registry.view_application",
+                    ),
+                    _item(
+                        "Models",
+                        "model_training",
+                        "admin:registry_model_changelist",
+                        "registry.view_model",
+                    ),
+                    _item(
+                        "Timeline",
+                        "history",
+                        "admin:registry_auditentry_changelist",
+                        "registry.view_auditentry",
+                    ),
+                    _item("Alerts", "notifications", "admin:index"),
+                    _item(
+                        "People & keys",
+                        "group",
+                        "admin:auth_user_changelist",
+                        "auth.view_user",
+                        "registry.view_apikey",
+                    ),
+                    _item(
+                        "System",
+                        "dns",
+                        "console-environments",
+                        "registry.view_modelversion",
+                    ),
+                ]
+            }
         ],
     },
 }

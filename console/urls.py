@@ -18,6 +18,11 @@ APPLICATION = "admin/applications/<str:name>"
 urlpatterns = [
     path(f"{APPLICATION}/contexts/reset/", admin.site.admin_view(reset), name="console-reset"),
     path(
+        f"{APPLICATION}/",
+        admin.site.admin_view(application_page),
+        name="console-application-page",
+    ),
+    path(
         f"{APPLICATION}/<slug:path>/",
         admin.site.admin_view(application_page),
         name="console-application-page",

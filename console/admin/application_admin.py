@@ -6,7 +6,8 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import JSONField, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -21,13 +22,13 @@ from console.admin.base import (
     code,
     column,
     link_to,
+    row_or_404,
     shortened,
     time_column,
     with_the_rest,
 )
 from console.admin.forms.application_form import ApplicationForm, ShallowDecoder
 from console.admin.model_admin import badge
-from console.application_pages import APPLICATION_PAGES
 from core.errors import Forbidden
 from registry.models import ApiKey, Application, ModelVersion, Route, ServiceLevelObjective
 from registry.models.settable_columns import settable
@@ -180,7 +181,7 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
     inlines = (ObjectiveInline, RouteInline)
     goes_along = frozenset({"service level objective", "feedback", "state reset"})
     conditional_fields = {"loss_expression": "loss == 'expression'"}
-    change_form_before_template = "console/application_head.html"
+    change_form_template = "console/settings.html"
     fieldsets = with_the_rest(FIELDSETS, columns=settable(Application))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Application]:
@@ -193,8 +194,16 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        extra = {**(extra_context or {}), "pages": APPLICATION_PAGES}
-        return super().change_view(request, object_id, form_url, extra)
+        """Lead to the application's hub, which has this form as a tab."""
+        application = row_or_404(Application.objects.all(), pk=object_id)
+        if request.method == "GET":
+            return redirect("console-application-page", application.name, "settings")
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def response_post_save_change(
+        self, request: HttpRequest, obj: Application
+    ) -> HttpResponseRedirect:
+        return redirect("console-application-page", obj.name, "settings")
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         with arms_agreeing(form.instance):

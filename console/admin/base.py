@@ -65,7 +65,8 @@ class ConsoleAdmin(ModelAdmin[M]):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         view = super().changeform_view
-        return self._answered(request, view, object_id, form_url, extra_context)
+        one = {"show_save_and_continue": False, "show_save_and_add_another": False}
+        return self._answered(request, view, object_id, form_url, one | (extra_context or {}))
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -110,6 +111,9 @@ class ConsoleAdmin(ModelAdmin[M]):
         if field is not None and isinstance(field.widget, forms.Textarea):
             field.widget.attrs["rows"] = 3
         return field
+
+    def response_post_save_add(self, request: HttpRequest, obj: M) -> HttpResponseRedirect:
+        return HttpResponseRedirect(page_of(obj))
 
     def refuse(
         self, request: HttpRequest, error: ClipperError, *, back_to: str = ""

@@ -14,7 +14,7 @@ from tests.browser.conftest import PHONE, SignIn
 
 pytestmark = pytest.mark.browser
 
-PAGES = ["/admin/", *(f"/admin/applications/digits/{page.path}/" for page in APPLICATION_PAGES)]
+PAGES = ["/admin/", *(f"/admin/applications/digits/{page.path}" for page in APPLICATION_PAGES)]
 
 
 @pytest.mark.parametrize("url", [*PAGES, "/feedback/digits/"])
@@ -34,6 +34,6 @@ def test_it_is_dark_and_fits_a_phone(
     page.goto(url)
     expect(page.locator("html")).to_have_class("dark")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    panel = page.locator(".clp-panel, .panel").first
+    panel = page.locator("#main, .panel").first
     background = panel.evaluate("panel => getComputedStyle(panel).backgroundColor")
     assert float(background.removeprefix("oklch(").split()[0].rstrip("%")) < 0.4

@@ -28,7 +28,7 @@ def test_a_model_is_registered_and_its_first_version_uploaded(
     page.goto("/admin/registry/model/add/")
     page.fill("#id_name", "svm")
     page.select_option("#id_input_type", "doubles")
-    page.click("button[name=_continue]")
+    page.click("button[name=_save]")
     page.get_by_test_id("upload-version").click()
     page.fill("#id_version", "1")
     page.select_option("#id_runtime", "sklearn")

@@ -22,7 +22,8 @@ EACH = pytest.mark.parametrize("page", APPLICATION_PAGES, ids=lambda page: page.
 def test_it_is_at_its_url_and_its_tab_is_the_current_one(
     admin_client: Client, digits: Application, page: ApplicationPage
 ) -> None:
-    text = admin_client.get(f"/admin/applications/digits/{page.path}/").content.decode()
+    where = f"/admin/applications/digits/{page.path}/".replace("//", "/")
+    text = admin_client.get(where).content.decode()
     assert f'href="{page.url("digits")}" aria-current="page">{page.title}</a>' in text
     for other in APPLICATION_PAGES:
         assert f'href="{other.url("digits")}"' in text
@@ -37,22 +38,37 @@ def test_it_is_for_people_who_signed_in(
     assert answer.headers["Location"].startswith("/admin/login/")
 
 
-def test_the_applications_own_page_leads_to_each(admin_client: Client, digits: Application) -> None:
-    shown = admin_client.get(f"/admin/registry/application/{digits.pk}/change/").content.decode()
-    for page in APPLICATION_PAGES:
-        assert f'href="{page.url("digits")}"' in shown
-    assert f'href="{reverse("feedback-form", args=["digits"])}"' in shown
-    assert "clp-tabs" not in admin_client.get("/admin/registry/application/add/").content.decode()
+def test_where_its_form_was_leads_to_the_settings(
+    admin_client: Client, digits: Application
+) -> None:
+    answer = admin_client.get(f"/admin/registry/application/{digits.pk}/change/", follow=True)
+    assert answer.request["PATH_INFO"] == "/admin/applications/digits/settings/"
+    assert f'href="{reverse("feedback-form", args=["digits"])}"' in answer.content.decode()
+    assert "clp-hub" not in admin_client.get("/admin/registry/application/add/").content.decode()
+
+
+def test_where_a_page_was_leads_to_where_it_is(admin_client: Client, digits: Application) -> None:
+    answer = admin_client.get("/admin/applications/digits/monitoring/?period=6h")
+    assert answer["Location"] == "../experiment/?period=6h"
+
+
+def test_the_menu_has_seven_places_and_the_page_a_way_past_it(
+    admin_client: Client, digits: Application
+) -> None:
+    text = admin_client.get("/admin/applications/digits/settings/").content.decode()
+    menu = re.search(r'<nav [^>]*aria-label="Main".*?</nav>', text, re.DOTALL)
+    assert menu is not None
+    assert menu[0].count("<a ") == 7
+    assert menu[0].count('aria-current="page"') == 1
+    assert 'href="#content"' in text
+    assert text.count("<main ") == 1
 
 
 def toast(request: HttpRequest, name: str) -> HttpResponse:
     """A page as the recipe has it."""
     application = application_for(request, name, VIEW)
     context = frame(request, application, title=f"{application}: toast")
-    template = Template(
-        '{% extends "admin/base_site.html" %}{% block content %}'
-        '{% include "console/application_nav.html" with here="toast" %}{% endblock %}'
-    )
+    template = Template('{% extends "console/hub.html" %}{% block tab %}Toast.{% endblock %}')
     return HttpResponse(template.render(RequestContext(request, context)))
 
 

@@ -80,7 +80,7 @@ def form_of(application: Application, **fields: Any) -> dict[str, Any]:
 def test_an_old_form_of_the_console_doesnt_overwrite_what_came_over_rest(
     admin_client: Client, manager: Api, digits: Application
 ) -> None:
-    page = f"/admin/registry/application/{digits.pk}/change/"
+    page = f"/admin/applications/{digits}/settings/"
     digits.refresh_from_db()
     opened = admin_client.get(page).content.decode()
     assert f'name="revision" value="{digits.revision}"' in opened
