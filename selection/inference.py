@@ -224,12 +224,23 @@ def evidence_of(better: Seen, other: Seen, *, both: Sequence[float], margin: flo
     gain = better.mean - other.mean + margin
     if gain <= 0.0:
         return 0.0
-    variance = better.variance + other.variance
+    variance = variance_of_gain(better, other)
     if nn > 0.0:
         common = ss - other.mean * sn - better.mean * (ns - other.mean * nn)
         variance -= 2.0 * common / (better.number * other.number)
         variance = max(variance, better.least + other.least)
     return asymptotic_evidence(gain, variance=variance, people=people)
+
+
+def variance_of_gain(one: Seen, other: Seen) -> float:
+    """Return the variance of the difference of two means of different people.
+
+    If the arms are alike, so are their people: each one's vary no less than those of both together.
+    Few people who have not failed yet would seem not to vary.
+    """
+    weighed = one.variance * one.people**2 + other.variance * other.people**2
+    common = weighed / (one.people + other.people)
+    return max(one.variance, common / one.people) + max(other.variance, common / other.people)
 
 
 def asymptotic_evidence(gain: float, *, variance: float, people: float) -> float:

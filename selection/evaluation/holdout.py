@@ -6,7 +6,7 @@ import msgspec
 
 from registry.models import Application
 from selection.evaluation.logged import LoggedQuery
-from selection.inference import LEAST, Interval, Seen, half_width
+from selection.inference import LEAST, Interval, Seen, half_width, variance_of_gain
 from selection.models import ExperimentHealth
 from selection.policies.arithmetic.person_sums import NOBODY, People, count
 from selection.policies.arithmetic.sums import groups_of
@@ -42,7 +42,7 @@ class Holdout:
         if people < LEAST:
             return None
         gain = own.mean - held.mean
-        half = half_width(own.variance + held.variance, people=people)
+        half = half_width(variance_of_gain(own, held), people=people)
         return Interval(gain, gain - half, gain + half)
 
     def described(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Holdout:
         }
 
     def _seen(self, side: str) -> Seen:
-        return Seen.of(*self._people.sums.get(side, (0.0,) * 6))
+        return Seen.of(*self._people.sums.get(side, (0.0,) * 6)[:6])
 
 
 def holdout_of(application: Application) -> dict[str, Any] | None:

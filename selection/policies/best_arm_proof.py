@@ -4,7 +4,13 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
-from selection.inference import ALPHA, Interval, Seen, evidence_of, mean_of
+from selection.inference import ALPHA, LEAST, Interval, Seen, evidence_of, mean_of
+from selection.policies.arithmetic.person_sums import (
+    BOTH_WIDTH,
+    both_without_past,
+    slope_of,
+    without_past,
+)
 from selection.policies.arithmetic.sums import (
     BOTH,
     EVIDENCE,
@@ -45,7 +51,7 @@ def proof_of(state: State, arms: Sequence[str]) -> Statistics:
 
 def seen_of(vector: Vector) -> Seen:
     """Return what was seen of an arm."""
-    return Seen.of(*vector[_SEEN:_BOTH])
+    return Seen.of(*vector[_SEEN : _SEEN + 6])
 
 
 def judge(known: Statistics, *, margin: float = 0.0) -> tuple[int, float]:
@@ -57,6 +63,11 @@ def judge(known: Statistics, *, margin: float = 0.0) -> tuple[int, float]:
     """
     vectors = tuple(known.values())
     seen = [seen_of(vector) for vector in vectors]
+    slope = 0.0
+    # Of fewer people it would be guessed, and they count as draws.
+    if any(vector[_BOTH - 2] for vector in vectors) and min(arm.people for arm in seen) >= LEAST:
+        slope = slope_of(vector[_SEEN:_BOTH] for vector in vectors)
+        seen = [Seen.of(*without_past(vector[_SEEN:_BOTH], slope=slope)) for vector in vectors]
     # The highest mean; of arms that tie that of most people.
     best = max(
         range(len(seen)),
@@ -67,7 +78,12 @@ def judge(known: Statistics, *, margin: float = 0.0) -> tuple[int, float]:
     )
     common = vectors[best][_BOTH:]
     weakest = min(
-        evidence_of(seen[best], other, both=common[4 * k : 4 * k + 4], margin=margin)
+        evidence_of(
+            seen[best],
+            other,
+            both=both_without_past(common[BOTH_WIDTH * k : BOTH_WIDTH * (k + 1)], slope=slope),
+            margin=margin,
+        )
         if k != best
         else math.inf
         for k, other in enumerate(seen)
@@ -88,7 +104,7 @@ def recommend(known: Statistics, *, proof: Proof) -> Recommendation | None:
         state="best" if confidence >= 1.0 - proof.delta else "reopened" if changed else "undecided",
         confidence=confidence,
         since_ms=int(max(vector[5] for vector in known.values())),
-        labels=round(sum(vector[_BOTH - 1] for vector in known.values())),
+        labels=round(sum(vector[_SEEN + 5] for vector in known.values())),
     )
 
 

@@ -8,7 +8,7 @@ import redis
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from selection.policies.arithmetic.person_sums import BOTH, SUMS
+from selection.policies.arithmetic.person_sums import BOTH, BOTH_WIDTH, PRIOR, SUMS, SUMS_WIDTH
 from selection.policies.arithmetic.sums import CHANGED, CHANGED_FROM, REWARDS
 from selection.store.redis_keys import (
     EVICTED_AT_ONCE,
@@ -26,7 +26,8 @@ from selection.store.redis_keys import (
 CONSTANTS = f"""
 local FEEDBACK, QUERIES, UPDATED, POSITION = '{FEEDBACK}', '{QUERIES}', '{UPDATED}', '{POSITION}'
 local REWARDS, SUMS, BOTH, SUMMED = '{REWARDS.name}', '{SUMS}:', '{BOTH}:', '{SUMMED}'
-local CHANGED_FROM, CHANGED = {CHANGED_FROM}, {CHANGED}
+local SUMS_FORMAT, BOTH_FORMAT = '<{"d" * SUMS_WIDTH}', '<{"d" * BOTH_WIDTH}'
+local PRIOR, CHANGED_FROM, CHANGED = {PRIOR}, {CHANGED_FROM}, {CHANGED}
 local EVICTED_AT_ONCE, EXPIRY_MARGIN_S = {EVICTED_AT_ONCE}, {EXPIRY_MARGIN_S}
 -- The key of the people of a state, given its key.
 local function people_of(state)

@@ -216,3 +216,21 @@ def test_weights_whose_squares_are_0_tell_nothing() -> None:
     tiny = 1e-200
     seen = Seen.of(tiny, tiny, tiny * tiny, tiny * tiny, tiny * tiny, 1.0)
     assert seen.people == 0.0
+
+
+def test_a_small_arm_that_has_not_failed_yet_is_not_taken_for_a_better_one() -> None:
+    # At 0.97 one in twenty labels goes to an arm that may not fail once in a hundred.
+    found = 0
+    for seed in range(100):
+        luck, sums = random.Random(seed), [[0.0, 0.0], [0.0, 0.0]]
+        for label in range(1, 2_001):
+            small = luck.random() < 0.05
+            sums[small][0] += 1.0
+            sums[small][1] += luck.random() < 0.97
+            if label % 40 == 0:
+                large, few = (Seen.of(n, s, n, s, s, n) for n, s in sums)
+                if max(evidence_of(few, large, both=NOT_BOTH),
+                       evidence_of(large, few, both=NOT_BOTH)) >= math.log(20.0):  # fmt: skip
+                    found += 1
+                    break
+    assert found <= 4

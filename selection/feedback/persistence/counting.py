@@ -226,44 +226,78 @@ local function opened(key)
   return {key = key, families = {}, feedback = feedback, taught = {}, rows = {}, both = {}}
 end
 
--- Sums by person begin anew for all arms (`person_sums.py`).
+-- A group's weights and rewards by arm, out of their text; behind '' is what is past.
+local function parsed_row(text)
+  local row, at = {}, 1
+  while text and at <= #text do
+    local n, s, arm, following = struct.unpack('<ddBc0', text, at)
+    row[arm], at = {n, s}, following
+  end
+  return row
+end
+
+-- The only arm that has sums, if it is the only one, and its mean reward.
+local function single_of(one)
+  local sums, all = one.sums or {}, one.sums and {} or read_all(one.key)
+  for i = 1, #all, 2 do
+    if string.sub(all[i], 1, #SUMS) == SUMS then
+      sums[string.sub(all[i], #SUMS + 1)] = {struct.unpack(SUMS_FORMAT, all[i + 1])}
+    end
+  end
+  local arm, known = next(sums)
+  if arm and not next(sums, arm) then
+    return arm, known[1] > 0 and known[2] / known[1] or 0
+  end
+end
+
+-- Sums by person begin anew for all arms (`person_sums.py`), with what is past of people.
 local function begin_people(one)
+  local single, mean = single_of(one)
+  local key, rows = people_of(one.key), one.rows
+  local stored = (one.begun or (is_new and one.key == state)) and {} or redis.call('HGETALL', key)
+  for i = 1, #stored, 2 do
+    local group = tonumber(stored[i])
+    rows[group] = rows[group] or parsed_row(stored[i + 1])
+  end
   one.begun, one.sums, one.rows, one.both = true, {}, {}, {}
+  for group, row in pairs(rows) do
+    local past, own = row[''] or {0, 0}, single and row[single] or {0, 0}
+    if own[1] > past[1] then
+      past = {own[1], (own[2] - mean * own[1]) / (own[1] + PRIOR)}
+    end
+    if past[1] > 0 then
+      one.rows[group] = {[''] = past}
+    end
+  end
   for _, arm in ipairs(routed) do
-    one.sums[arm] = {0, 0, 0, 0, 0, 0}
+    one.sums[arm] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
   end
 end
 
 local function read_people(one)
   local fields = fields_of(SUMS, routed)
   fields[#fields + 1] = SUMMED
-  local texts = read(one.key, fields)
+  local texts, sums = read(one.key, fields), {}
   if texts[#fields] ~= string.format('%d', #routed) then
     return begin_people(one)
   end
-  one.sums = {}
   for i, arm in ipairs(routed) do
     if not texts[i] then
       return begin_people(one)
     end
-    one.sums[arm] = {struct.unpack('<dddddd', texts[i])}
+    sums[arm] = {struct.unpack(SUMS_FORMAT, texts[i])}
   end
+  one.sums = sums
 end
 
--- A group's weight and rewards by arm; nothing of nobody in particular.
+-- A group's row; nothing of nobody in particular.
 local function row_of(one, group)
   if group < 0 then
     return {}
   end
   local row = one.rows[group]
   if not row then
-    row = {}
-    local text = not one.begun and read(people_of(one.key), {group})[1]
-    local at = 1
-    while text and at <= #text do
-      local n, s, arm, following = struct.unpack('<ddBc0', text, at)
-      row[arm], at = {n, s}, following
-    end
+    row = parsed_row(not one.begun and read(people_of(one.key), {group})[1])
     one.rows[group] = row
   end
   return row
@@ -284,20 +318,22 @@ end
 local function both_of(one, pair)
   if not one.both[pair] then
     local text = not one.begun and read(one.key, {BOTH .. pair})[1]
-    one.both[pair] = text and {struct.unpack('<dddd', text)} or {0, 0, 0, 0}
+    one.both[pair] = text and {struct.unpack(BOTH_FORMAT, text)} or {0, 0, 0, 0, 0, 0, 0, 0}
   end
   return one.both[pair]
 end
 
 -- What one arm of a label adds, in the order of `person_sums.count`.
 local function count_arm(one, row, arm, dn, ds)
-  local n, s, sums = 0, 0, one.sums[arm]
+  local n, s, sums, past = 0, 0, one.sums[arm], row[''] and row[''][2] or 0
   if row[arm] then
     n, s = row[arm][1], row[arm][2]
   end
+  local dnn, dns = dn * (n + n + dn), n * ds + dn * s + dn * ds
   one.sums[arm] = {
-    sums[1] + dn, sums[2] + ds, sums[3] + dn * (n + n + dn),
-    sums[4] + (n * ds + dn * s + dn * ds), sums[5] + ds * (s + s + ds), sums[6] + 1
+    sums[1] + dn, sums[2] + ds, sums[3] + dnn, sums[4] + dns, sums[5] + ds * (s + s + ds),
+    sums[6] + 1, sums[7] + dn * past, sums[8] + dnn * past, sums[9] + dnn * past * past,
+    sums[10] + dns * past
   }
   for _, other in ipairs(routed) do
     if other ~= arm and row[other] then
@@ -308,6 +344,9 @@ local function count_arm(one, row, arm, dn, ds)
       end
       known[1], known[2], known[3], known[4]
         = known[1] + dn * m, known[2] + x, known[3] + y, known[4] + ds * t
+      known[5], known[6], known[7], known[8]
+        = known[5] + dn * m * past, known[6] + dn * m * past * past,
+          known[7] + x * past, known[8] + y * past
     end
   end
   row[arm] = {n + dn, s + ds}
@@ -430,14 +469,14 @@ local function written_people(one, fields)
   end
   for arm, sums in pairs(one.sums or {}) do
     fields[#fields + 1] = SUMS .. arm
-    fields[#fields + 1] = struct.pack('<dddddd', unpack(sums))
+    fields[#fields + 1] = struct.pack(SUMS_FORMAT, unpack(sums))
   end
   for pair, sums in pairs(one.both) do
     fields[#fields + 1] = BOTH .. pair
-    fields[#fields + 1] = struct.pack('<dddd', unpack(sums))
+    fields[#fields + 1] = struct.pack(BOTH_FORMAT, unpack(sums))
   end
   for group, row in pairs(one.rows) do
-    local text = {}
+    local text = {row[''] and struct.pack('<ddB', row[''][1], row[''][2], 0)}
     for _, arm in ipairs(routed) do
       if row[arm] then
         text[#text + 1] = struct.pack('<ddBc0', row[arm][1], row[arm][2], #arm, arm)

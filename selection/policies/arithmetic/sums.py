@@ -57,8 +57,8 @@ EVIDENCE = StatisticKind(
     "ev", 6, keeps=(1.0, 1.0, LATELY, LATELY, 1.0, 1.0), by_arm=6, evidence=True
 )
 # Sums by person, which the functions of `person_sums` add to: those of an arm, and of two.
-PEOPLE = StatisticKind(person_sums.SUMS, 6, evidence=True)
-BOTH = StatisticKind(person_sums.BOTH, 4, evidence=True, pairs=True)
+PEOPLE = StatisticKind(person_sums.SUMS, person_sums.SUMS_WIDTH, evidence=True)
+BOTH = StatisticKind(person_sums.BOTH, person_sums.BOTH_WIDTH, evidence=True, pairs=True)
 # An arm beside the others of the same time (`memory_choice.py`): labels of
 # lately and their rewards, then labels and by how much each was above what all earned lately.
 LEVELS = StatisticKind(
@@ -155,7 +155,7 @@ def learn(state: State, update: Update, *, group: int = NOBODY) -> State:
             anew = any(moved[arm][4] > vector[4] for arm, vector in joined.items())
     known = state.people
     if anew:
-        known = person_sums.begun(update.routed)
+        known = person_sums.begun(update.routed, former=known)
     elif update.counts:
         known = person_sums.count(known, update.counts, routed=update.routed, group=group)
     for name, of in ((person_sums.SUMS, known.sums), (person_sums.BOTH, known.both)):
@@ -292,13 +292,15 @@ def join(
 
 def _in_rows(own: Statistics, arms: Sequence[str]) -> dict[str, Vector]:
     """Return the sums of each arm with all arms in turn, its own numbers before the other's."""
-    place = {arm: 4 * k for k, arm in enumerate(arms)}
-    rows = {arm: [0.0] * (4 * len(arms)) for arm in arms}
-    for pair, (nn, ns, sn, ss) in own.items():
+    width = person_sums.BOTH_WIDTH
+    place = {arm: width * k for k, arm in enumerate(arms)}
+    rows = {arm: [0.0] * (width * len(arms)) for arm in arms}
+    for pair, (nn, ns, sn, ss, nnx, nnxx, nsx, snx) in own.items():
         arm, _, other = pair.partition(" ")
         if arm in place and other in place:
-            rows[arm][place[other] : place[other] + 4] = (nn, ns, sn, ss)
-            rows[other][place[arm] : place[arm] + 4] = (nn, sn, ns, ss)
+            at, back = place[other], place[arm]
+            rows[arm][at : at + width] = (nn, ns, sn, ss, nnx, nnxx, nsx, snx)
+            rows[other][back : back + width] = (nn, sn, ns, ss, nnx, nnxx, snx, nsx)
     return {arm: tuple(row) for arm, row in rows.items()}
 
 

@@ -163,7 +163,7 @@ async def test_sums_by_person_reach_the_policy_that_goes_by_them_and_those_who_l
     store: SelectionStore, aredis: Redis
 ) -> None:
     known: dict[FieldT, EncodableT] = {
-        f"ppl:{arm}": pack_vector((100.0, total, 100.0, total, total, 100.0))
+        f"person:{arm}": pack_vector((100.0, total, 100.0, total, total, 100.0, *(0.0,) * 4))
         for arm, total in (("svm:2", 95.0), ("tree:1", 5.0))
     }
     await aredis.hset(GLOBAL, mapping=known)

@@ -109,7 +109,7 @@ def test_script_and_arithmetic_agree_to_the_bit(
             name: {arm: written[name][arm] for arm in one.arms} for name in state.sums
         }
         kinds = {kind.name for kind in one.deltas if not (context and kind.everybody)}
-        assert kinds == state.sums.keys() - {"pairs", "ppl", "both"}
+        assert kinds == state.sums.keys() - {"pairs", PEOPLE.name, BOTH.name}
 
 
 async def test_many_arms_that_are_asked_together_count_whole(

@@ -6,7 +6,7 @@ from collections import defaultdict
 import pytest
 
 from selection.policies import make_policy
-from selection.policies.arithmetic.person_sums import NOBODY
+from selection.policies.arithmetic.person_sums import NOBODY, PAST, slope_of
 from selection.policies.arithmetic.sums import BOTH, PEOPLE, State, groups_of, learn, learn_in
 from selection.policies.best_arm_proof import proof_of
 from selection.policies.policy import overlap_of, weight_of
@@ -32,6 +32,9 @@ def taught(
 
 def test_running_sums_are_those_of_everybody_s_sums() -> None:
     luck, state = random.Random(5), State()
+    for group, loss in ((3, 0.25), (3, 0.5), (70, 1.0)):
+        state = taught(state, {ARMS[0]: loss}, group=group, arms=ARMS[:1], overlap=0.0)
+    pasts = {3: (1.25 - 2 * 1.25 / 3) / 12.0, 70: (0.0 - 1.25 / 3) / 11.0}
     table: dict[int, dict[str, list[float]]] = defaultdict(
         lambda: {arm: [0.0, 0.0] for arm in ARMS}
     )
@@ -44,23 +47,31 @@ def test_running_sums_are_those_of_everybody_s_sums() -> None:
         of_arm[1] += overlap / 0.4 * (1.0 - loss)
 
     for arm in ARMS:
-        people = [row[arm] for row in table.values()]
+        people = [(*row[arm], pasts.get(group, 0.0)) for group, row in table.items()]
         labels = state.of(PEOPLE)[arm][5]
         assert state.of(PEOPLE)[arm] == pytest.approx(
             (
-                sum(n for n, _ in people),
-                sum(s for _, s in people),
-                sum(n * n for n, _ in people),
-                sum(n * s for n, s in people),
-                sum(s * s for _, s in people),
+                sum(n for n, _, _ in people),
+                sum(s for _, s, _ in people),
+                sum(n * n for n, _, _ in people),
+                sum(n * s for n, s, _ in people),
+                sum(s * s for _, s, _ in people),
                 labels,
+                sum(n * x for n, _, x in people),
+                sum(n * n * x for n, _, x in people),
+                sum(n * n * x * x for n, _, x in people),
+                sum(n * s * x for n, s, x in people),
             )
         )
-    a, b = ([row[arm] for row in table.values()] for arm in sorted(ARMS))
+    one, other = sorted(ARMS)
+    known = [(*row[one], *row[other], pasts.get(group, 0.0)) for group, row in table.items()]
     assert state.of(BOTH)["knn:1 svm:1"] == pytest.approx(
         tuple(
-            sum(x[i] * y[j] for x, y in zip(a, b, strict=True))
-            for i, j in ((0, 0), (0, 1), (1, 0), (1, 1))
+            sum(row[i] * row[j] * row[4] ** k for row in known)
+            for i, j, k in (
+                *((0, 2, 0), (0, 3, 0), (1, 2, 0), (1, 3, 0)),
+                *((0, 2, 1), (0, 2, 2), (0, 3, 1), (1, 2, 1)),
+            )
         )
     )
 
@@ -69,8 +80,8 @@ def test_both_arms_of_a_pair_see_it_from_their_own_side() -> None:
     state = taught(State(), {"svm:1": 0.0, "knn:1": 0.75}, overlap=0.0)
 
     known = proof_of(state, ARMS)
-    assert known["svm:1"][-4:] == (1.0, 0.25, 1.0, 0.25)
-    assert known["knn:1"][-8:-4] == (1.0, 1.0, 0.25, 0.25)
+    assert known["svm:1"][-8:-4] == (1.0, 0.25, 1.0, 0.25)
+    assert known["knn:1"][-16:-12] == (1.0, 1.0, 0.25, 0.25)
 
 
 def test_a_label_counts_the_inverse_of_its_chance_beside_those_of_all() -> None:
@@ -98,8 +109,8 @@ def test_a_state_of_all_contexts_knows_a_context_as_a_person() -> None:
         update = POLICY.update(arms=ARMS, losses={"svm:1": 0.0}, propensities={"svm:1": 1.0})
         states |= learn_in("ann", update, states=states)
 
-    assert states["ann"].of(PEOPLE)["svm:1"] == (3.0, 3.0, 3.0, 3.0, 3.0, 3.0)
-    assert states[""].of(PEOPLE)["svm:1"] == (3.0, 3.0, 9.0, 9.0, 9.0, 3.0)
+    assert states["ann"].of(PEOPLE)["svm:1"][:6] == (3.0,) * 6
+    assert states[""].of(PEOPLE)["svm:1"][:6] == (3.0, 3.0, 9.0, 9.0, 9.0, 3.0)
 
 
 def test_all_arms_begin_anew_when_one_leaves() -> None:
@@ -108,7 +119,24 @@ def test_all_arms_begin_anew_when_one_leaves() -> None:
         state = taught(state, dict.fromkeys(arms, 0.5), group=7, arms=arms)
         assert state.of(PEOPLE).keys() == set(arms)
 
-    assert state.people == taught(State(), dict.fromkeys(ARMS, 0.5), group=7).people
+    anew = taught(State(), dict.fromkeys(ARMS, 0.5), group=7).people
+    assert state.people._replace(table={}) == anew._replace(table={})
+
+
+def test_rewards_under_a_single_arm_become_the_past_and_take_their_part_out() -> None:
+    luck, state = random.Random(2), State()
+    levels = {group: luck.uniform(0.3, 1.0) for group in range(60)}
+    for arms in (ARMS[:1], ARMS):
+        for _ in range(1500):
+            group, arm = luck.randrange(60), luck.choice(arms)
+            loss = float(luck.random() > levels[group])
+            state = taught(state, {arm: loss}, group=group, arms=arms, overlap=0.0)
+
+    assert state.table[0][7][PAST][0] > 10.0
+    assert 0.7 < slope_of(state.of(PEOPLE).values()) < 1.6
+    # What two arms leave of it stays what it was of one.
+    three = taught(state, {"nb:1": 0.0}, group=7, arms=(*ARMS, "nb:1"))
+    assert three.table[0][7][PAST] == state.table[0][7][PAST]
 
 
 def test_all_arms_begin_anew_when_one_joins_and_late_labels_of_others_are_left_out() -> None:

@@ -7,8 +7,10 @@ import pytest
 
 from selection.policies import make_policy
 from selection.policies.arithmetic.sums import (
+    BOTH,
     EVIDENCE,
     LATELY,
+    PEOPLE,
     State,
     Vector,
     evidence,
@@ -31,9 +33,9 @@ ARMS = {"knn:1": 1.0, "svm:1": 1.0}
 
 def known(*, seen: float, right: float, arms: int = 2, changes: float = 0.0) -> Vector:
     """Labels of nobody in particular, each a draw of its own."""
-    return (seen, right, 0.0, 0.0, changes, 0.0, *(seen, right, seen, right, right, seen)) + (
-        0.0,
-    ) * (4 * arms)
+    people = (seen, right, seen, right, right, seen)
+    rest = (0.0,) * (PEOPLE.width - 6 + BOTH.width * arms)
+    return (seen, right, 0.0, 0.0, changes, 0.0, *people, *rest)
 
 
 def learned(state: State, arm: str, reward: float, *, at_ms: int = 0) -> State:
