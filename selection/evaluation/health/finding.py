@@ -37,3 +37,4 @@ class Label(NamedTuple):
     received_at: float
     metrics: Mapping[str, float]
     awaited: bool = True
+    overlap: float = 0.0

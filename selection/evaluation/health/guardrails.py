@@ -1,12 +1,15 @@
 """Means by arm beside the reward: answers in time, latency, metrics of feedback."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from selection.evaluation.health.finding import Label
-from selection.inference import ALPHA, Rewards, mean
+from selection.inference import ALPHA, Rewards, Seen, mean, mean_of
+from selection.policies.arithmetic.person_sums import NOBODY, People, count
+from selection.policies.arithmetic.sums import groups_of
+from selection.policies.policy import weight_of
 
 # No metric that feedback names has a space in it.
 ANSWERED = "answered in time"
@@ -16,7 +19,7 @@ COST = "taken for cost"
 
 
 class Guardrail(NamedTuple):
-    """A mean over so many cases of an arm; `low` and `high` are None where it has no bounds."""
+    """A mean over so many cases of an arm, by person where they have a key or a context; `low` and `high` are None where it has no bounds."""
 
     metric: str
     arm: str
@@ -27,45 +30,53 @@ class Guardrail(NamedTuple):
 
 
 class Guardrails(msgspec.Struct):
-    """Sums by arm: the numbers of each metric; calls, batches, and the microseconds of both."""
+    """Sums by arm: each metric's by person; calls asked and answered; calls, batches, their time.
 
-    metrics: dict[str, dict[str, tuple[float, float]]] = {}
+    Times are in microseconds.
+    """
+
+    people: dict[str, People] = {}
+    answered: dict[str, tuple[int, int]] = {}
     latency: dict[str, tuple[int, ...]] = {}
 
-    def note(self, label: Label) -> None:
-        """Take what feedback on an answer of one arm says of it, cut at 1."""
-        if label.arm is not None:
-            for metric, number in label.metrics.items():
-                self._add(metric, arm=label.arm, number=1, total=min(number, 1.0))
+    def note(self, label: Label, *, arms: Iterable[str]) -> None:
+        """Take what feedback on an answer of one of the arms says of it, cut at 1."""
+        weight = weight_of(label.propensity, overlap=label.overlap)
+        # Few enough groups to be written down with each look.
+        _, group = groups_of(label.key, context=label.context)
+        group = group if group == NOBODY else group % 256
+        for metric, number in label.metrics.items():
+            # An application's further metrics are left out.
+            if label.arm is not None and (metric in self.people or len(self.people) < 16):
+                known = self.people.get(metric, People())
+                counts = {label.arm: (weight, weight * min(number, 1.0))}
+                self.people[metric] = count(known, counts, routed=arms, group=group)
 
     def look(
         self, calls: Mapping[str, Sequence[int]], *, latency: Mapping[str, Sequence[int]]
     ) -> None:
         """Take what happened since the last look: calls asked and answered, and their latency."""
         for arm, (asked, answered, *_) in calls.items():
-            self._add(ANSWERED, arm=arm, number=asked, total=answered)
+            known_asked, known_answered = self.answered.get(arm, (0, 0))
+            self.answered[arm] = (known_asked + asked, known_answered + answered)
         for arm, grown in latency.items():
             known = self.latency.get(arm, (0,) * len(grown))
             self.latency[arm] = tuple(a + b for a, b in zip(known, grown, strict=True))
 
-    def _add(self, metric: str, *, arm: str, number: float, total: float) -> None:
-        # An application's further metrics are left out.
-        if metric not in self.metrics and len(self.metrics) == 16:
-            return
-        sums = self.metrics.setdefault(metric, {})
-        known_number, known_total = sums.get(arm, (0.0, 0.0))
-        sums[arm] = (known_number + number, known_total + total)
-
     def means(self, arms: Sequence[str]) -> Iterator[Guardrail]:
         """Yield what is known of these arms, metric by metric, those of feedback last."""
+        alpha = ALPHA / len(arms) if arms else ALPHA
         for arm in arms:
             yield from self._latency_of(arm)
-        for metric in sorted(self.metrics, key=lambda metric: (" " not in metric, metric)):
-            sums = self.metrics[metric]
+        for arm in arms:
+            calls = Rewards(*self.answered.get(arm, (0, 0)))
+            if (found := mean(calls, alpha=alpha)) is not None:
+                yield Guardrail(ANSWERED, arm, round(calls.number), *found)
+        for metric in sorted(self.people, key=lambda metric: (" " not in metric, metric)):
             for arm in arms:
-                found = mean(Rewards(*sums.get(arm, (0.0, 0.0))), alpha=ALPHA / len(arms))
-                if found is not None:
-                    yield Guardrail(metric, arm, round(sums[arm][0]), *found)
+                sums = self.people[metric].sums.get(arm, (0.0,) * 6)[:6]
+                if (found := mean_of(Seen.of(*sums), alpha=alpha)) is not None:
+                    yield Guardrail(metric, arm, round(sums[5]), *found)
 
     def _latency_of(self, arm: str) -> Iterator[Guardrail]:
         calls, queued_us, batches, batch_us = self.latency.get(arm, (0, 0, 0, 0))

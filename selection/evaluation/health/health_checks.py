@@ -115,7 +115,7 @@ class HealthChecks(msgspec.Struct):
             self.delay.note(label.received_at - label.issued_at)
         if label.arm is None or label.issued_at < experiment.since:
             return
-        self.guardrails.note(label)
+        self.guardrails.note(label, arms=experiment.weights)
         kept = label.key or (label.context if experiment.policy.sticky else "")
         # One draw decided for all queries of whom is kept with an arm: it counts once.
         is_draw = not kept or self.exposure.note(kept, arm=label.arm)

@@ -22,9 +22,10 @@ from selection.evaluation.holdout import Holdout
 from selection.kinds import DEFAULT, INPUT, RECEIPT
 from selection.models import ExperimentHealth
 from selection.policies import Policy, make_policy
+from selection.policies.arithmetic.person_sums import SUMS_WIDTH
 
 # The columns of a row of feedback that a check reads.
-COLUMNS = ("issued_at", "received_at", "key", "metrics")
+COLUMNS = ("issued_at", "received_at", "key", "metrics", "overlap")
 # Names of counters that web processes keep of an application, beside those of its arms.
 TOO_LATE, QUERIES, COMPARED = "too_late", "queries", "compared"
 
@@ -46,7 +47,7 @@ class Watch:
         self._row = rows.first() or ExperimentHealth(application_id=application.id)
         policy = make_policy(application.policy, application.policy_params)
         name = _name_of(application, policy=policy, weights=weights)
-        self._checks = msgspec.convert(self._row.sums, HealthChecks)
+        self._checks = msgspec.convert(self._row.sums, HealthChecks, str_keys=True)
         if self._row.experiment != name:
             self._checks.begin_anew()
             self._row.experiment, self._row.since, self._row.holdout = name, now, {}
@@ -77,6 +78,7 @@ class Watch:
                 received_at=row["received_at"].timestamp(),
                 metrics={**row["metrics"], **_deductions(asked)},
                 awaited=row["kind"] != INPUT,
+                overlap=row["overlap"],
             )
         )
 
@@ -107,7 +109,7 @@ class Watch:
         row.findings = {name: self._stored(name, finding) for name, finding in found.items()}
         means = self._checks.guardrails.means(tuple(self._experiment.weights))
         row.guardrails = [guardrail._asdict() for guardrail in means]
-        row.sums = msgspec.to_builtins(self._checks)
+        row.sums = msgspec.to_builtins(self._checks, str_keys=True)
         row.readings = counter_deltas.keep_last_readings(row.readings, readings)
         row.holdout = self.holdout.stored
         row.at = self._now
@@ -177,5 +179,5 @@ def _name_of(application: ApplicationSpec, *, policy: Policy, weights: Mapping[s
     """Return the name of what is tried out: another one where anything of it changed."""
     text = f"{policy!r} {sorted(weights.items())} {application.feedback_window_s}"
     if application.holdout_share:
-        text += f" {application.holdout_share}"
+        text += f" {application.holdout_share} {SUMS_WIDTH}"
     return blake2b(text.encode(), digest_size=16).hexdigest()

@@ -183,6 +183,18 @@ def test_what_arms_do_beside_their_reward_is_told_with_intervals(watched: Watche
     assert [one["metric"] for one in watched.health()["guardrails"]][-1] == "clicked"
 
 
+def test_labels_of_one_person_say_little_of_a_metric(watched: Watched) -> None:
+    watched.label({"svm:1": 0.0}, times=40, metrics={"clicked": 0.0}, key="ann")
+    for person in range(40):
+        watched.label({"forest:1": 0.0}, metrics={"clicked": 0.0}, key=f"{person}")
+    for _ in range(2):  # as it was written down, and read again
+        watched.look()
+
+    health = guardrails(watched)
+    assert health["clicked", "svm:1"]["high"] > 0.9
+    assert health["clicked", "forest:1"]["high"] < 0.3
+
+
 def states(watched: Watched) -> dict[str, str]:
     return {check["check"]: check["state"] for check in watched.health()["checks"]}
 
