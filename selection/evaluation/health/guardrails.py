@@ -19,7 +19,10 @@ COST = "taken for cost"
 
 
 class Guardrail(NamedTuple):
-    """A mean over so many cases of an arm, by person where they have a key or a context; `low` and `high` are None where it has no bounds."""
+    """A mean over so many cases of an arm, if it can be by person.
+
+    `low` and `high` are None where it has no bounds.
+    """
 
     metric: str
     arm: str
