@@ -11,11 +11,18 @@ from console.pages.documentation import documentation
 from console.pages.environments import environments_page
 from console.pages.feedback_form import feedback_form
 from console.pages.login import login
+from console.pages.new_application import new_application, start
 from console.pages.version_errors import version_errors
 
 APPLICATION = "admin/applications/<str:name>"
 
 urlpatterns = [
+    path(
+        "admin/applications/new/",
+        admin.site.admin_view(new_application),
+        name="console-new-application",
+    ),
+    path(f"{APPLICATION}/start/", admin.site.admin_view(start), name="console-start"),
     path(f"{APPLICATION}/contexts/reset/", admin.site.admin_view(reset), name="console-reset"),
     path(
         f"{APPLICATION}/",

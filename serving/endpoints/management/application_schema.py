@@ -30,7 +30,7 @@ class ApplicationSchemaView(ManagementView):
 
 def schema_of(application: Application) -> dict[str, Any]:
     """Its paths, with the input that its first arm takes which has been checked."""
-    version = _first_known(application)
+    version = first_known(application)
     signature = msgspec.json.decode(version.signature) if version and version.signature else {}
     example = msgspec.json.decode(version.example) if version and version.example else None
     whole: dict[str, Any] = {"paths": {}, "components": {"schemas": {}}}
@@ -58,7 +58,8 @@ def schema_of(application: Application) -> dict[str, Any]:
     }
 
 
-def _first_known(application: Application) -> ModelVersion | None:
+def first_known(application: Application) -> ModelVersion | None:
+    """Return the first version routed whose signature is known."""
     routes = application.routes.with_versions()
     served = [route.served for route in routes if route.served is not None]
     return next((version for version in served if version.signature), None)
