@@ -276,7 +276,8 @@ def test_every_page_is_closed_to_strangers_and_to_staff_without_permissions(
     pages = [
         "/admin/live.json",
         *(page.url("letters") for page in APPLICATION_PAGES),
-        "/admin/applications/letters/monitoring.json",
+        "/admin/applications/letters/start/",
+        "/admin/applications/new/",
         "/admin/applications/letters/contexts/reset/",
     ]
     plain = staff()
