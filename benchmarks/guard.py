@@ -28,6 +28,7 @@ from selection.feedback.default_rewards.due_receipts import DueReceipts
 from selection.receipts import ReceiptSigner
 from selection.store.large_outputs import OutputStore
 from selection.store.selection_store import SelectionStore
+from serving.capture.sampling import CapturedQueries
 from serving.endpoints.predictions.direct_predictions import DirectPredictions
 from serving.engine.engine import Engine, EngineSpec
 from serving.http.connection import HttpConnection
@@ -119,6 +120,7 @@ class WebProcess:
                 due=DueReceipts(redis),
                 signer=ReceiptSigner(b"guard"),
                 metrics=Metrics(process_id="guard", pid=0),
+                captured=CapturedQueries(redis),
             )
         )
         connections = Connections(

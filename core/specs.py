@@ -124,6 +124,8 @@ class ApplicationSpec:
     keep_feedback_s: int | None = None
     allowed_origins: str = ""
     keep_inputs: bool = False
+    capture_rate: float = 0.0
+    capture_redact: str = ""
     max_wrong_share: float | None = None
     promise_confidence: float = 0.95
 

@@ -120,6 +120,12 @@ def _mac(body: bytes, *, keyed: blake2b) -> bytes:
     return mac.digest()
 
 
+def nonce_of(token: str) -> str:
+    """Return the nonce of a token that this system made, in hexadecimal digits: unverified."""
+    # A receipt is an array, whose first item is the nonce: two bytes of heads come before it.
+    return _from_base64(token)[MAC_BYTES + 3 :][:NONCE_BYTES].hex()
+
+
 def fits_inline(outputs: Mapping[str, bytes]) -> bool:
     """Say whether outputs go into the receipt; others must be stored beside it."""
     # Outputs that are larger together wait in Redis, under the nonce, for their feedback.

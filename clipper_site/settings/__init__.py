@@ -176,6 +176,7 @@ INSTALLED_APPS = [
     "selection.apps.SelectionConfig",
     "serving.apps.ServingConfig",
     "serving.traffic.apps.TrafficConfig",
+    "serving.capture.apps.CaptureConfig",
     "console.apps.ConsoleConfig",
     "clipper_site.apps.ClipperSiteConfig",
 ]

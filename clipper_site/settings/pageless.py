@@ -10,6 +10,7 @@ INSTALLED_APPS = [
     "selection.apps.SelectionConfig",
     "serving.apps.ServingConfig",
     "serving.traffic.apps.TrafficConfig",
+    "serving.capture.apps.CaptureConfig",
 ]
 MIDDLEWARE = []
 TEMPLATES = []

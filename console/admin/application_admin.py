@@ -85,6 +85,13 @@ FIELDSETS: Fieldsets = (
         },
     ),
     ("Checks of new versions", {"fields": ("keep_inputs",)}),
+    (
+        "Captured inputs",
+        {
+            "fields": (("capture_rate", "capture_redact"), ("capture_days", "capture_bytes")),
+            "description": "Inputs may be personal: name the columns that nobody is to see.",
+        },
+    ),
     ("Access", {"fields": (("public", "bound_keys"), "allowed_origins")}),
 )
 

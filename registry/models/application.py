@@ -156,6 +156,37 @@ class Application(models.Model):
         help_text="A sample of inputs is kept for a day, with their answers: the check of a new "
         "version says how far it agrees with the live one on them.",
     )
+    capture_rate = models.FloatField(
+        "share of queries captured",
+        default=0.0,
+        db_default=0.0,
+        validators=[validate_finite, *between(0.0, 1.0)],
+        help_text="Share of queries whose input and answers are captured, for people to review "
+        "and label. 0: none.",
+    )
+    capture_days = models.PositiveSmallIntegerField(
+        "keep captured (days)",
+        default=7,
+        db_default=7,
+        validators=between(1, 3650),
+        help_text="How long they are kept.",
+    )
+    capture_bytes = models.PositiveBigIntegerField(
+        "keep captured (bytes)",
+        default=64 << 20,
+        db_default=64 << 20,
+        validators=between(1 << 16, 1 << 40),
+        help_text="Beyond so many bytes, compressed, the oldest go.",
+    )
+    capture_redact = models.CharField(
+        "columns not captured",
+        max_length=1000,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Columns, with commas between them, whose values become null in captured inputs "
+        "and answers before these leave the process. *: the whole input.",
+    )
     cache = models.BooleanField(
         "cache answers",
         default=True,

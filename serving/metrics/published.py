@@ -82,6 +82,9 @@ class ApplicationStats:
     labels_too_late: int = counter(
         "Pieces of feedback refused because their feedback window was over"
     )
+    captures_dropped: int = counter(
+        "Queries drawn for capture that were lost: too large, unreadable, or no room for them"
+    )
     # Each such query got the default output or, without one, an error.
     unconnected: int = counter("Queries whose models had no replica")
     overloaded: int = counter("Queries that every model asked refused at once")

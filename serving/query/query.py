@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from random import random
 from time import monotonic, time
 from typing import Any
 
+from core.errors import ClipperError, InvalidInput
 from core.loop.loop_slices import Turns
 from core.specs import ApplicationSpec
 from selection.answers.combine import VOTE, Combined, Objection, decide
@@ -18,6 +20,7 @@ from selection.policies import Selection
 from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, ReceiptSigner, Spent, fits_inline
 from selection.store.large_outputs import OutputStore
 from selection.store.selection_store import SelectionStore
+from serving.capture.sampling import CapturedQueries
 from serving.engine.engine import Engine
 from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Outcome, Status
@@ -58,6 +61,7 @@ class QueryResources:
     due: DueReceipts
     signer: ReceiptSigner
     metrics: Metrics
+    captured: CapturedQueries
     averages: Averages = field(default_factory=Averages)
     turns: Turns = field(default_factory=Turns)
     large_batches: LargeBatches = field(default_factory=LargeBatches)
@@ -235,6 +239,9 @@ class Query:
             return self._combined()
         except Exception as error:
             self._stats.fail(self.arms, ENDING_OF_ERROR.get(type(error), QueryEnding.FAILED))
+            # A bad input is its caller's.
+            if isinstance(error, ClipperError) and not isinstance(error, InvalidInput):
+                self._capture({}, query_id="", output=b"", confidence=0.0, cause=error.code)
             raise
 
     def _combined(self) -> Prediction:
@@ -258,6 +265,11 @@ class Query:
         if application.keep_inputs:
             samples = self._resources.store.input_samples
             samples.offer(application.id, input=self.input, outputs=outputs)
+        if application.capture_rate:
+            cause = "" if fallback is None else fallback.cause.value
+            self._capture(
+                outputs, query_id=query_id, output=output, confidence=confidence, cause=cause
+            )
         seconds = monotonic() - self.arrived
         self._stats.record(
             self.arms,
@@ -275,6 +287,31 @@ class Query:
             default_explanation=None if fallback is None else fallback.explanation,
             breakdown=self.explained(settled_at=settled_at),
         )
+
+    def _capture(
+        self,
+        outputs: dict[str, bytes],
+        *,
+        query_id: str,
+        output: bytes,
+        confidence: float,
+        cause: str,
+    ) -> None:
+        """Offer the query to those that people review, if it is drawn."""
+        rate = self.application.capture_rate
+        if rate and random() < rate:  # noqa: S311
+            self._resources.captured.offer(
+                self.application,
+                input=self.input,
+                output=output,
+                outputs=outputs,
+                ends=zip(self.arms, self.gather.outcomes, strict=True),
+                query_id=query_id,
+                context=self.context,
+                confidence=confidence,
+                cause=cause,
+                latency_ms=(monotonic() - self.arrived) * 1e3,
+            )
 
     def _charge(self, outputs: Mapping[str, bytes]) -> None:
         """Note at once which arms answered: feedback may never come."""

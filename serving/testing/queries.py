@@ -16,6 +16,7 @@ from selection.feedback.default_rewards.due_receipts import DueReceipts
 from selection.receipts import ReceiptSigner
 from selection.store.large_outputs import OutputStore
 from selection.store.selection_store import SelectionStore
+from serving.capture.sampling import CapturedQueries
 from serving.engine.engine import Engine, EngineSpec
 from serving.metrics.published import Metrics
 from serving.query.processor import QueryProcessor
@@ -60,6 +61,7 @@ class PlayedServing:
                 due=DueReceipts(redis),
                 signer=self.signer,
                 metrics=self.metrics,
+                captured=CapturedQueries(redis),
             )
         )
         self.processor.resources.turns = Turns(slice_s=slice_s)

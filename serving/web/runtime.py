@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from core import compiled
 from core.errors import NotFound, UnknownKey
 from core.loop.background_tasks import end_tasks
+from core.loop.loop_slices import Turns
 from core.memory import resident_bytes
 from core.redis.async_redis import bounded_redis
 from core.specs import Snapshot
@@ -26,6 +27,7 @@ from selection.receipts import FormerSecret, ReceiptSigner
 from selection.store.large_outputs import BUDGET_BYTES, OutputStore
 from selection.store.redis_keys import REDIS_ERRORS
 from selection.store.selection_store import COPIES, SelectionStore
+from serving.capture.sampling import CapturedQueries
 from serving.cluster.host import host_id
 from serving.cluster.membership.directory import REPLICAS_CHANNEL, read_directory
 from serving.cluster.membership.records import ReplicaRecord
@@ -85,6 +87,10 @@ class Runtime:
         self.outputs = OutputStore(self.redis, budget_bytes=spec.outputs_bytes)
         self.due = DueReceipts(self.redis)
         signer = ReceiptSigner(spec.receipt_secret, former=spec.former_receipt_secret)
+        turns = Turns()
+        self.captured = CapturedQueries(
+            self.redis, turns=turns, note_dropped=self._note_capture_dropped
+        )
         self.processor = QueryProcessor(
             QueryResources(
                 engine=self.engine,
@@ -94,6 +100,8 @@ class Runtime:
                 due=self.due,
                 signer=signer,
                 metrics=self.metrics,
+                captured=self.captured,
+                turns=turns,
             )
         )
         self.feedback = FeedbackService(
@@ -105,7 +113,7 @@ class Runtime:
             note_expired=lambda application: self.metrics.of_application(application.name).count(
                 "labels_too_late"
             ),
-            turns=self.processor.resources.turns,
+            turns=turns,
         )
         self.settler = Settler(
             self.due,
@@ -167,6 +175,7 @@ class Runtime:
                     keep(self._publish_view, changed=self._view_changed),
                 ),
                 ("runtime.metrics", keep(self._publish_metrics, changed=asyncio.Event())),
+                ("runtime.capture", keep(self.captured.flush, changed=asyncio.Event())),
                 ("runtime.lag", self.loop_watch.run()),
             )
         ]
@@ -174,6 +183,7 @@ class Runtime:
     async def stop(self) -> None:
         await end_tasks(self._tasks)
         with suppress(*REDIS_ERRORS):
+            await self.captured.flush()
             await self._publish_metrics(left=True)  # what was counted in the last second
         with suppress(*REDIS_ERRORS):  # it expires by itself
             await withdraw_view(self.redis, self.metrics.process_id)
@@ -252,9 +262,15 @@ class Runtime:
         self._view_changed.set()
         self.served.replica_came_or_went()
 
+    def _note_capture_dropped(self, application_id: int) -> None:
+        for application in self.snapshot.applications.values():
+            if application.id == application_id:
+                self.metrics.of_application(application.name).count("captures_dropped")
+
     async def _publish_metrics(self, *, left: bool = False) -> None:
         memory = await self.redis_memory.look()
         self.outputs.paused = self.due.paused = self.feedback.paused = memory.is_short
+        self.captured.paused = memory.is_short
         versions, unreachable = self.snapshot.versions, self.unreachable()
         document = self.metrics.document(
             at=time(),

@@ -20,7 +20,7 @@ from registry.services.versions import CONFIGURABLE
 from tests.registry.conftest import BY, Api
 
 # What no query needs to know.
-NOT_IN_THE_SPEC = {"description"}
+NOT_IN_THE_SPEC = {"description", "capture_days", "capture_bytes"}
 # Another value for each than the application `digits` has: a new column gets its row here.
 OF_AN_APPLICATION: dict[str, Any] = {
     "description": "which digit",
@@ -39,6 +39,10 @@ OF_AN_APPLICATION: dict[str, Any] = {
     "keep_outputs_s": 5,
     "keep_feedback_s": 3600,
     "keep_inputs": True,
+    "capture_rate": 0.25,
+    "capture_days": 3,
+    "capture_bytes": 1 << 20,
+    "capture_redact": "name, address",
     "cache": False,
     "cache_ttl_s": 30.0,
     "priority": "low",

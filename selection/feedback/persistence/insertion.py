@@ -44,7 +44,9 @@ def _converter(field: models.Field[Any, Any]) -> Callable[[Any], Any]:
     if isinstance(field, models.DateTimeField):
         adapt = connection.ops.adapt_datetimefield_value
         # Rows that came together have the same moment.
-        return cache(lambda ms: adapt(datetime.fromtimestamp(ms / 1000, tz=UTC)))
+        return cache(
+            lambda ms: None if ms is None else adapt(datetime.fromtimestamp(ms / 1000, tz=UTC))
+        )
     return _as_it_is
 
 

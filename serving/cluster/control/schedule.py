@@ -15,6 +15,7 @@ from registry.releases.control import note_round
 from selection.evaluation.monitoring.snapshots import STEP_S
 from selection.feedback.persistence.drain import drain_feedback
 from selection.feedback.rebuild.pruning import prune_old_feedback
+from serving.capture.drain import drain_captured, prune_captured
 from serving.cluster.control.checks.check_task import check_version
 from serving.cluster.control.reconciler import Reconciler
 from serving.cluster.control.rhythm import Rhythm
@@ -71,6 +72,8 @@ def new_rhythms() -> list[Rhythm]:
         Rhythm(thin_selection_history, interval_s=60.0, name="thin_history"),
         Rhythm(merge_traffic, interval_s=2.0, name="merge_traffic"),
         Rhythm(thin_traffic, interval_s=60.0, name="thin_traffic"),
+        Rhythm(drain_captured, interval_s=1.0, name="keep_captured"),
+        Rhythm(prune_captured, interval_s=10.0, name="prune_captured"),
         Rhythm(prune_old_feedback, interval_s=600.0, name="prune_feedback"),
     ]
 

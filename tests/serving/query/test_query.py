@@ -260,6 +260,29 @@ async def test_an_input_is_kept_where_its_application_says_so(keeps: bool) -> No
     assert it.processor.resources.store.input_samples.waiting == (1 if keeps else 0)
 
 
+async def test_a_share_of_queries_is_captured_with_what_each_arm_did() -> None:
+    it, query = await answered(*outputs(7, 8), slo_ms=300.0, capture_rate=1.0)
+    query.prediction()
+    (captured,) = it.processor.resources.captured.waiting
+    assert (captured.outputs, captured.missing) == ({"m1:1": b"7", "m2:1": b"8"}, {"m3:1": "late"})
+    it, query = await answered(*outputs(7, 8, 9))
+    query.prediction()
+    assert not it.processor.resources.captured.waiting
+
+
+async def test_a_query_that_fails_is_captured_and_a_bad_input_is_not() -> None:
+    it, query = await answered(slo_ms=20.0, default_output=None, capture_rate=1.0)
+    with pytest.raises(DeadlineExceeded):
+        query.prediction()
+    (captured,) = it.processor.resources.captured.waiting
+    assert (captured.query_id, captured.cause) == ("", DeadlineExceeded.code)
+    refusals = [Answer(AnswerStatus.INVALID_INPUT, b"no")] * 3
+    it, query = await answered(*refusals, capture_rate=1.0)
+    with pytest.raises(InvalidInput):
+        query.prediction()
+    assert not it.processor.resources.captured.waiting
+
+
 async def test_answers_unlike_the_first_arms_are_counted() -> None:
     it, query = await answered(*outputs(7, 7, 8))
     query.prediction()

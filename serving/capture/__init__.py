@@ -1,0 +1,1 @@
+"""Captured inputs: a sample of an application's queries, for people to review and label."""
