@@ -28,6 +28,7 @@ APPLICATION_PAGES = [
     ApplicationPage(
         path="experiment", title="Experiment", view="console.pages.experiment.experiment"
     ),
+    ApplicationPage(path="releases", title="Releases", view="console.pages.releases.releases"),
     ApplicationPage(path="contexts", title="Contexts", view="console.pages.contexts.contexts"),
     ApplicationPage(path="settings", title="Settings", view="console.pages.settings.settings"),
 ]

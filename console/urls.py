@@ -6,12 +6,14 @@ from django.urls import path
 from console.admin.people import own_password
 from console.application_pages import application_page
 from console.live.home import live_json
+from console.pages.compare import compare
 from console.pages.contexts import reset
 from console.pages.documentation import documentation
 from console.pages.environments import environments_page
 from console.pages.feedback_form import feedback_form
 from console.pages.login import login
 from console.pages.new_application import new_application, start
+from console.pages.releases import roll_back
 from console.pages.version_errors import version_errors
 
 APPLICATION = "admin/applications/<str:name>"
@@ -40,6 +42,12 @@ urlpatterns = [
         name="console-environments",
     ),
     path("admin/live.json", live_json, name="console-live"),
+    path(
+        "admin/models/<str:name>/rollback/",
+        admin.site.admin_view(roll_back),
+        name="console-roll-back",
+    ),
+    path("admin/versions/compare/", admin.site.admin_view(compare), name="console-compare"),
     path(
         "admin/versions/<int:version_id>/errors/",
         admin.site.admin_view(version_errors),

@@ -7,6 +7,7 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -14,13 +15,10 @@ from unfold.enums import ActionVariant
 from console.access import actor
 from console.admin.base import (
     ConsoleAdmin,
-    TabularInline,
     column,
     link_to,
     page_of,
     row_or_404,
-    short_digest,
-    time_column,
     when,
 )
 from console.admin.forms.release_forms import RollBackForm, ScaleForm, change_back
@@ -31,6 +29,7 @@ from registry.services import (
     create_model,
     delete_model,
     live_version_of,
+    may_go_back,
     roll_back,
     update_model,
 )
@@ -52,53 +51,6 @@ def version_badge(version: ModelVersion) -> SafeString:
     return badge("", text="idle")
 
 
-class ReadOnlyInline(TabularInline[Any, Model]):
-    """Rows of a model in a tab of its page; each opens its own page."""
-
-    extra = 0
-    can_delete = False
-    tab = True
-    hide_title = True
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-class VersionInline(ReadOnlyInline):
-    model = ModelVersion
-    verbose_name_plural = "versions"
-    fields = readonly_fields = ("name", "state", "runtime", "replicas", "artifact", "uploaded")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
-        return super().get_queryset(request).select_related("model")
-
-    name = column("version", lambda version: link_to(version, text=version.version))
-    state = column("state", version_badge)
-    artifact = column("artifact", lambda version: short_digest(version.digest))
-    uploaded = time_column("uploaded", "created_at")
-
-
-class ReleaseInline(ReadOnlyInline):
-    model = Release
-    fk_name = "model"
-    per_page = 10
-    verbose_name_plural = "releases"
-    fields = readonly_fields = ("what", "progress", "who", "reason", "asked")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Release]:
-        return super().get_queryset(request).select_related("model", "version__model")
-
-    what = column("release", link_to)
-    progress = column(
-        "state", lambda release: badge(release.state, text=release.get_state_display())
-    )
-    who = column("by", lambda release: release.by_label)
-    asked = time_column("asked", "created_at")
-
-
 def _live(model: Model) -> SafeString:
     version = model.live_version
     if version is None:
@@ -117,7 +69,7 @@ class ModelConsole(ConsoleAdmin[Model]):
     list_display = ("name", "live", "takes", "version_count", "released", "asked_by")
     list_filter = ("input_type",)
     search_fields = ("name", "description")
-    inlines = (VersionInline, ReleaseInline)
+    change_form_outer_before_template = "console/model_page.html"
     actions_row = ("roll_back", "scale", "upload_version")
     actions_detail = ("upload_version", "scale", "roll_back")
 
@@ -134,26 +86,36 @@ class ModelConsole(ConsoleAdmin[Model]):
             )
         )
 
-    def get_inlines(self, request: HttpRequest, obj: Model | None) -> Any:
-        return self.inlines if obj else ()
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        extra = {**(extra_context or {}), "may_deploy": self.has_deploy_permission(request)}
+        if (model := self.get_object(request, object_id)) is not None:
+            extra |= import_string("console.live.model_page.model_context")(model)
+        return super().change_view(request, object_id, form_url, extra)
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        shown = (("live", "asked_by"),) if obj else ()
-        return (("name", "input_type"), *shown, "description")
+        return (("name", "input_type"), "description")
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Model | None = None
     ) -> tuple[str, ...]:
         # Routes, receipts and selection state know a model by its name and its input type.
-        return ("live", "asked_by", "name", "input_type") if obj else ()
+        return ("name", "input_type") if obj else ()
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         allowed = super().get_actions_detail(request, object_id)  # type: ignore[misc]  # the theme's
         model = self.get_object(request, object_id)
-        if model is not None and model.live_version_id is not None:
-            return list(allowed)
-        needs_live = ("registry_model_scale", "registry_model_roll_back")
-        return [button for button in allowed if button.action_name not in needs_live]
+        hidden = set()
+        if model is None or model.live_version_id is None:
+            hidden.add("registry_model_scale")
+        if model is None or not may_go_back(model):
+            hidden.add("registry_model_roll_back")
+        return [button for button in allowed if button.action_name not in hidden]
 
     # Permissions by their full names would have the theme's checks ask the database for them.
     def has_deploy_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:

@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 
 from console.admin.base import ReadOnlyAdmin, column, shortened, time_column
+from console.words.comparison import MEASURED, outcome
 from core.errors import Forbidden
 from registry.api.error_shape import error_response
 from registry.models import Application, Release
@@ -134,6 +135,8 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
                 "progress": progress_of(release),
                 "progress_url": reverse("admin:registry_release_progress", args=[release.pk]),
                 "followers": followers,
+                "outcome": outcome(release),
+                "measured": MEASURED,
                 "title": str(release),
                 "may_roll_back": request.user.has_perm("registry.change_model")
                 and release.state == State.LIVE

@@ -20,11 +20,11 @@ from serving.endpoints.management.version_measures import (
     measures_of,
 )
 
-LENGTHS = (
-    ("15 min", timedelta(minutes=15)),
-    ("1 h", timedelta(hours=1)),
-    ("24 h", timedelta(days=1)),
-)
+LENGTHS = {
+    "15 min": timedelta(minutes=15),
+    "1 h": timedelta(hours=1),
+    "24 h": timedelta(days=1),
+}
 
 
 def side_by_side(
@@ -50,10 +50,12 @@ def map_rows(found: Sequence[VersionMeasures]) -> list[dict[str, Any]]:
         ("Check", check_text),
         *((f"Reward in {name}", lambda one, name=name: reward_text(one, name)) for name in names),
         ("In the model, median and p99", latency_text),
+        ("Queries answered in, p99", lambda one: formats.milliseconds(one.answer_p99_ms)),
         ("Late or failed", missed_text),
         ("Same answer to kept inputs", kept_text),
         ("Replicas started in", lambda one: _seconds(one.start_s)),
         ("Size", lambda one: filesizeformat(one.size)),
+        ("Uploaded", _uploaded),
     ]
     cells = [(name, [text(one) for one in found]) for name, text in rows]
     return [
@@ -136,6 +138,11 @@ def _seconds(seconds: float | None) -> str:
     return formats.NOTHING if seconds is None else formats.milliseconds(seconds * 1000)
 
 
+def _uploaded(one: VersionMeasures) -> str:
+    by = one.version.created_by
+    return f"{ago(one.version.created_at)}{f' by {by}' if by else ''}"
+
+
 def _column_name(name: str) -> str:
     text = str(getattr(ModelVersion._meta.get_field(name), "verbose_name", name))
     return text[:1].upper() + text[1:]
@@ -156,67 +163,59 @@ def _setting(name: str, value: Any) -> str:
 # --- before and after a release -------------------------------------------------------------------
 
 
-def outcome(release: Release) -> list[dict[str, Any]]:
+def outcome(release: Release, *, lengths: Iterable[str] = tuple(LENGTHS)) -> list[dict[str, Any]]:
     """Return a row for each length of time since a release went live: before → after."""
     if release.live_at is None or release.version is None:
         return []
     lasted = (release.ended_at or timezone.now()) - release.live_at
     rows = []
-    for name, length in LENGTHS:
-        short = lasted < length
-        rows.append(_row(release, live_at=release.live_at, length=min(length, lasted)))
-        rows[-1]["name"] = f"first {name}" + (", so far" if short and not release.ended_at else "")
-        if short:
+    for name in lengths:
+        goes_on = lasted < LENGTHS[name] and release.ended_at is None
+        row = _row(release, live_at=release.live_at, length=min(lasted, LENGTHS[name]))
+        rows.append({"name": f"First {name}{', so far' if goes_on else ''}", **row})
+        if lasted < LENGTHS[name]:
             break
     return rows
 
 
-def latest_outcome(release: Release) -> str:
-    """Return how things changed with a release in a line, "" for one that never went live."""
-    if not (rows := outcome(release)):
-        return ""
-    row = rows[-1]
-    texts = [f"{name} {row[key]}" for key, name in CHANGES.items() if "→" in row[key]]
-    return f"{row['name']}: {', '.join(texts)}" if texts else f"{row['name']}: no queries"
-
-
-CHANGES = {"reward": "reward", "missed": "late or failed"}
+def outcome_line(release: Release) -> str:
+    """Return what changed in a release's first hour; "" for one that never went live."""
+    found = [
+        f"{name.lower()} {text}"
+        for row in outcome(release, lengths=("1 h",))
+        for name, text in zip(MEASURED, row["cells"], strict=True)
+        if text
+    ]
+    return ", ".join(found) or ("no queries" if release.live_at else "")
 
 
 def _row(release: Release, *, live_at: datetime, length: timedelta) -> dict[str, Any]:
-    before, after = None, _during(release.version, since=live_at, until=live_at + length)
-    if release.previous_version is not None:
-        before = _during(release.previous_version, since=live_at - length, until=live_at)
-    asked = after.asked if after else 0
-    return {
-        "asked": formats.count(asked),
-        "reward": _change(before, after, _mean),
-        "missed": _change(before, after, lambda one: formats.share(one.missed_share)),
-    }
-
-
-def _during(
-    version: ModelVersion | None, *, since: datetime, until: datetime
-) -> VersionMeasures | None:
-    return measures_of([version], since=since, until=until)[0] if version else None
+    sides = (
+        (release.previous_version, live_at - length),
+        (release.version, live_at),
+    )
+    found = [
+        measures_of([version], since=since, until=since + length)[0] if version else None
+        for version, since in sides
+    ]
+    asked = found[1].asked if found[1] else 0
+    changes = (
+        [text(one) if one else formats.NOTHING for one in found] for text in MEASURED.values()
+    )
+    cells = [" → ".join(pair) if set(pair) != {formats.NOTHING} else "" for pair in changes]
+    return {"asked": formats.count(asked), "cells": cells}
 
 
 def _mean(one: VersionMeasures) -> str:
-    """Return the mean reward of each application that gave labels."""
-    labelled = [reward for reward in one.rewards if reward.labels]
-    names = len(labelled) > 1
-    return (
-        formats.listed(
-            *(f"{formats.percent(r.mean)}{f' {r.application}' if names else ''}" for r in labelled)
-        )
-        or formats.NOTHING
-    )
+    """Return the mean reward in each application that gave labels."""
+    means = [(reward.application, formats.percent(reward.mean)) for reward in one.rewards]
+    if len(means) == 1:
+        return means[0][1]
+    return formats.listed(*(f"{mean} in {name}" for name, mean in means)) or formats.NOTHING
 
 
-def _change(
-    before: VersionMeasures | None,
-    after: VersionMeasures | None,
-    text: Callable[[VersionMeasures], str],
-) -> str:
-    old, new = (text(one) if one else formats.NOTHING for one in (before, after))
-    return formats.NOTHING if old == new == formats.NOTHING else f"{old} → {new}"
+MEASURED: dict[str, Callable[[VersionMeasures], str]] = {
+    "Reward": _mean,
+    "Late or failed": lambda one: formats.share(one.missed_share),
+    "p99 of answers": lambda one: formats.milliseconds(one.answer_p99_ms),
+}

@@ -27,6 +27,7 @@ from registry.services.deployment import (
     deploy,
     earlier_versions,
     fail_release,
+    may_go_back,
     note_check,
     note_progress,
     roll_back,

@@ -91,6 +91,11 @@ def earlier_versions(model: Model, *, most: int) -> list[ModelVersion]:
     return versions
 
 
+def may_go_back(model: Model) -> bool:
+    """Say whether a version of the model was live before."""
+    return earlier(ModelVersion.objects.filter(model=model)).exists()
+
+
 def check_not_live(version: ModelVersion, *, model: Model) -> None:
     """Raises Conflict where `model`, which the version belongs to, has it live already."""
     if model.live_version_id == version.pk:

@@ -4,9 +4,18 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.registry.conftest import _own_folder, add_version, digits, svm, v1, v2
+from tests.registry.conftest import (
+    _own_folder,
+    add_version,
+    bound_manager,
+    digits,
+    manager,
+    svm,
+    v1,
+    v2,
+)
 
-__all__ = ["_own_folder", "add_version", "digits", "svm", "v1", "v2"]
+__all__ = ["_own_folder", "add_version", "bound_manager", "digits", "manager", "svm", "v1", "v2"]
 
 
 @pytest.fixture

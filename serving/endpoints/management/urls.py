@@ -1,7 +1,8 @@
 """The management API's URLs about running models, for inclusion under /api/v1/."""
 
-from registry.api.views.management_view import APPLICATION, VERSION, both
+from registry.api.views.management_view import APPLICATION, MODEL, VERSION, both
 from serving.endpoints.management.application_schema import ApplicationSchemaView
+from serving.endpoints.management.compare_views import CompareView
 from serving.endpoints.management.diagnosis import ReplicaLogView, VersionErrorsView, VersionLogView
 from serving.endpoints.management.environment_views import EnvironmentLogView, EnvironmentsView
 from serving.endpoints.management.replica_views import ReplicasView
@@ -10,6 +11,7 @@ urlpatterns = [
     *both("environments/", view=EnvironmentsView, name="api-environments"),
     *both("environments/<str:digest>/log/", view=EnvironmentLogView, name="api-environment-log"),
     *both(f"{APPLICATION}/schema/", view=ApplicationSchemaView, name="api-application-schema"),
+    *both(f"{MODEL}/compare", view=CompareView, name="api-compare"),
     *both("replicas/", view=ReplicasView, name="api-replicas"),
     *both("replicas/<str:replica>/log/", view=ReplicaLogView, name="api-replica-log"),
     *both(f"{VERSION}/errors/", view=VersionErrorsView, name="api-version-errors"),

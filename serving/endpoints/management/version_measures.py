@@ -12,10 +12,12 @@ from django.utils import timezone
 from core.redis.redis_client import redis_client
 from registry.models import Application, ModelVersion, Release, VersionCheck
 from registry.services.versions import CONFIGURABLE, UPLOADED
-from selection.evaluation.monitoring.history import COUNTERS
 from selection.models import SelectionSnapshot
 from serving.engine.stats import LATENCY_BOUNDS, quantile
+from serving.metrics.outcomes import BUCKETS
 from serving.metrics.published import read_published
+from serving.traffic.models import TrafficRow
+from serving.traffic.outcome_counts import Calls
 
 # Unless a caller says otherwise, queries and labels of so long ago count.
 USUAL = timedelta(days=7)
@@ -53,6 +55,9 @@ class VersionMeasures:
     answered: int = 0
     late: int = 0
     failed: int = 0
+    refused: int = 0
+    # Times of the answers to queries that asked it, by bucket of LATENCY_BOUNDS.
+    answer_times: list[int] = field(default_factory=lambda: [0] * BUCKETS)
     # Times in the model, of batches that it answered; without any, of single inputs in its check.
     p50_ms: float | None = None
     p99_ms: float | None = None
@@ -66,6 +71,11 @@ class VersionMeasures:
     @property
     def size(self) -> int:
         return self.version.size
+
+    @property
+    def answer_p99_ms(self) -> float | None:
+        seconds = quantile(self.answer_times, bounds=LATENCY_BOUNDS, q=0.99)
+        return None if seconds is None else seconds * 1e3
 
     @property
     def missed_share(self) -> float | None:
@@ -118,7 +128,9 @@ def measures_of(
         models = {version.model_id for version in versions}
         applications = Application.objects.filter(routes__model__in=models).distinct()
     for application in applications:
-        _add_selection(found, application, since=since or now - USUAL, until=until or now)
+        period = (since or now - USUAL, until or now)
+        _add_traffic(found, application, period=period)
+        _add_rewards(found, application, period=period)
     _add_latency(found)
     return found
 
@@ -159,16 +171,31 @@ def _start_s(release: Release | None) -> float | None:
     return (release.live_at - release.started_at).total_seconds()
 
 
-def _add_selection(
-    found: Sequence[VersionMeasures], application: Application, *, since: datetime, until: datetime
+def _add_traffic(
+    found: Sequence[VersionMeasures], application: Application, *, period: tuple[datetime, datetime]
 ) -> None:
-    """Add what the application's snapshots of this stretch counted."""
+    """Add the calls of this time, and how long their queries took."""
+    rows = TrafficRow.objects.filter(application=application)
+    rows = rows.filter(at__gte=period[0], at__lt=period[1])
+    for versions in rows.values_list("versions", flat=True):
+        for one in found:
+            if (counts := versions.get(one.arm)) is None:
+                continue
+            for name, number in zip(Calls._fields, counts["calls"], strict=True):
+                setattr(one, name, getattr(one, name) + number)
+            places = counts["latency"]
+            for place, number in zip(places[::2], places[1::2], strict=True):
+                one.answer_times[place] += number
+
+
+def _add_rewards(
+    found: Sequence[VersionMeasures], application: Application, *, period: tuple[datetime, datetime]
+) -> None:
     by_arm = {one.arm: (one, RewardMeasure(application=application.name)) for one in found}
-    rows = SelectionSnapshot.objects.filter(application=application, at__gt=since, at__lte=until)
-    for arms, counts, rewards in rows.values_list("arms", "counts", "rewards"):
-        for arm, (one, reward) in by_arm.items():
-            for name, count in zip(COUNTERS, counts.get(arm, ()), strict=False):
-                setattr(one, name, getattr(one, name) + count)
+    rows = SelectionSnapshot.objects.filter(application=application)
+    rows = rows.filter(at__gt=period[0], at__lte=period[1])
+    for arms, rewards in rows.values_list("arms", "rewards"):
+        for arm, (_, reward) in by_arm.items():
             labels, total = rewards.get(arm, (0, 0.0))
             reward.labels, reward.total = reward.labels + int(labels), reward.total + total
             reward.interval = arms.get(arm, {}).get("reward_interval") or reward.interval

@@ -71,6 +71,7 @@ ENDPOINTS = [
     Endpoint("GET", "keys/{key}"),
     Endpoint("PATCH", "keys/{key}", {"name": "mine"}),
     Endpoint("DELETE", "keys/{key}"),
+    Endpoint("GET", "models/ocr/compare?v=1&v=3"),
     Endpoint("GET", "models/ocr/versions/1/errors"),
     Endpoint("GET", "models/ocr/versions/1/log"),
     Endpoint("GET", "replicas/r1/log"),

@@ -1,0 +1,54 @@
+"""The page of a model: its state, versions, errors, releases and history."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from console.live.home import shared
+from console.words.comparison import (
+    check_text,
+    latency_text,
+    missed_text,
+    outcome_line,
+    reward_text,
+)
+from core.errors import Unavailable
+from registry.models import Model
+from serving.endpoints.management.diagnosis import error_out, last_errors
+from serving.endpoints.management.version_measures import VersionMeasures, measures_of
+
+
+def model_context(model: Model) -> dict[str, Any]:
+    """Return what the page shows beside the model's own fields."""
+    rows = model.versions.select_related("model", "created_by").order_by("-created_at", "-id")
+    releases = model.releases.with_versions()
+    return {
+        "standing": next((r for r in shared.latest()["models"] if r["name"] == model.name), None),
+        "versions": [_version(one) for one in measures_of(list(rows[:50]))],
+        "releases": [{"row": r, "outcome": outcome_line(r)} for r in releases[:5]],
+        "failures": _failures(model),
+        "asked_by": [route.application for route in model.routes.select_related("application")],
+    }
+
+
+def _version(one: VersionMeasures) -> Mapping[str, Any]:
+    first = next((reward.application for reward in one.rewards), "")
+    return {
+        "version": one.version,
+        "is_live": one.is_live,
+        "cells": {
+            "Check": check_text(one),
+            "Reward": f"{reward_text(one, first)}",
+            "Late or failed": missed_text(one),
+            "In the model": latency_text(one),
+        },
+    }
+
+
+def _failures(model: Model) -> list[dict[str, Any]]:
+    """Return the live version's last errors; none without Redis, whose absence Home tells."""
+    if model.live_version_id is None:
+        return []
+    try:
+        return [error_out(known) for known in last_errors(model.live_version_id)[:3]]
+    except Unavailable:
+        return []

@@ -1,0 +1,40 @@
+"""The console's page that compares versions side by side."""
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from console.access import may
+from console.words.comparison import side_by_side
+from core.errors import BadRequest, ClipperError
+from registry.models import Application, Model, ModelVersion
+from serving.endpoints.management.compare_views import chosen_versions
+
+
+def compare(request: HttpRequest) -> HttpResponse:
+    """Show the versions that `?v=svm:1&v=svm:2` names."""
+    if not may(request, "registry.view_modelversion"):
+        raise PermissionDenied
+    arms = request.GET.getlist("v")
+    name = arms[0].partition(":")[0] if arms else ""
+    model = Model.objects.filter(name=name).first()
+    back = reverse("admin:registry_model_changelist")
+    try:
+        if model is None:
+            raise BadRequest(f"Expected versions such as svm:1 in v, got {name!r}.")
+        back = reverse("admin:registry_model_change", args=[model.pk])
+        versions = chosen_versions(model, names=arms)
+    except ClipperError as error:
+        messages.error(request, error.message)
+        return HttpResponseRedirect(back)
+    asking = Application.objects.filter(routes__model=model).distinct()
+    context = {
+        **admin.site.each_context(request),
+        **{"title": f"Compare versions of {model}", "opts": ModelVersion._meta, "original": model},
+        "table": side_by_side(versions, applications=asking),
+        "asking": asking,
+        "may_deploy": may(request, "registry.change_model"),
+    }
+    return TemplateResponse(request, "console/compare.html", context)
