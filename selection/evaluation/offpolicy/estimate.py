@@ -152,6 +152,10 @@ class _Weighed:
         self._spread = self._share * self._chances * apart
         self._inflation = evidence.inflation[there][:, None]
         self._certain = self._share**2 * self._chances * self._mass[:, None] * self._inflation
+        # Rewards of one person are alike whichever arms they are asked.
+        own = self._share[:, 0] * self._mass
+        pairs = np.sum(np.bincount(log.people[there], own) ** 2) - np.sum(own**2)
+        self._people = evidence.alike * float(pairs)
 
     def estimate(self) -> Estimate:
         evidence, direct = self._evidence, bool(np.allclose(self._weights, self._chances))
@@ -161,7 +165,7 @@ class _Weighed:
         # No model takes part in rewards that were seen, not by a rounding error either.
         terms = self._seen() if direct else self._terms(model)
         best, precision = self._value(model)
-        effective = 1.0 / float(np.sum(self._spread * self._inflation))
+        effective = 1.0 / (float(np.sum(self._spread * self._inflation)) + self._people)
         verdict, explanation = self._verdict(precision, effective=effective)
         whole, shares, weights = np.zeros((3, len(evidence.log)))
         whole[self._there], shares[self._there] = terms, self._steps * self._mass
@@ -200,9 +204,10 @@ class _Weighed:
         spread, load = self._spread * self._inflation, self._load * self._inflation
         # An error of the model is the same in all rows of a context.
         together = self._spread * evidence.kin[self._there][:, None]
+        varies = np.sum(self._share * self._chances, axis=0) @ evidence.dispersion * self._people
         precision = Precision(
-            dispersion=float(np.sum(spread * evidence.dispersion)),
-            certain=float(np.sum(self._certain * evidence.dispersion)),
+            dispersion=float(np.sum(spread * evidence.dispersion) + varies),
+            certain=float(np.sum(self._certain * evidence.dispersion) + varies),
             model_error=float(np.sum(together * (model - evidence.settled) ** 2))
             + self._proposal.wander,
             rise=float(np.max(load * (1.0 - model))),

@@ -13,6 +13,7 @@ class Evidence:
 
     By row (n), `kin` are the queries whose arm was drawn together with its own, and `inflation`
     says how much less it tells than an independent one. By arm (K), `settled` is the mean reward.
+    `alike`: the correlation of rewards by one person, who is asked by arms drawn for each query.
     """
 
     log: Log
@@ -22,6 +23,7 @@ class Evidence:
     inflation: Floats
     settled: Floats
     dispersion: Floats
+    alike: float
 
 
 def evidence_of(log: Log) -> Evidence:
@@ -29,16 +31,19 @@ def evidence_of(log: Log) -> Evidence:
     sticky = kept_together(log)
     settled = settled_rewards(log)
     # Contexts that keep their arms as people do have the same chances.
-    alike = sticky and not log.keyed
-    groups = np.zeros(len(log), dtype=np.intp) if alike else log.contexts
+    one = sticky and not log.keyed
+    groups = np.zeros(len(log), dtype=np.intp) if one else log.contexts
     kin = sizes_of(log) if sticky else np.ones(len(log))
-    rho = likeness(log, settled=settled) if sticky else 0.0
+    rho = likeness(log, settled=settled, rows=log.drawn, by_arm=True) if sticky else 0.0
     return Evidence(
         log=log,
         chances=plausible_chances(log, groups=groups),
         expected=expected_rewards(log),
         kin=kin,
         inflation=1.0 + rho * (kin - 1.0),
+        alike=0.0
+        if sticky or not log.keyed
+        else likeness(log, settled=settled, rows=np.full(len(log), True), by_arm=False),
         settled=settled,
         dispersion=np.array(
             [spread_of(log.rewards[log.asked[:, k], k]) for k in range(len(log.arms))]
@@ -134,26 +139,26 @@ def sizes_of(log: Log) -> Floats:
     return np.where(log.drawn, counts[log.people], 1).astype(np.float64)
 
 
-def likeness(log: Log, *, settled: Floats) -> float:
-    """Return the correlation of rewards of an arm by one person, in [0, 1], one error higher.
+def likeness(log: Log, *, settled: Floats, rows: Flags, by_arm: bool) -> float:
+    """Return the correlation of rewards by one person, in [0, 1], one error higher.
 
-    It is rho in the design effect of cluster samples, 1 + rho (m - 1) for m queries (Kish 1965).
+    It is rho in the design effect of cluster samples, 1 + rho (m - 1) for m queries (Kish 1965), of
+    the rows given. Those of an arm, or the means of all arms asked.
     """
-    drawn = log.drawn
-    arms = np.argmax(log.asked, axis=1)
-    rewards = np.sum(log.rewards, axis=1)
-    off = np.where(drawn, rewards - settled[arms], 0.0)
-    groups = log.people * len(log.arms) + arms
-    cells = _count(log) * len(log.arms)
+    off = np.sum(np.where(log.asked, log.rewards - settled, 0.0), axis=1)
+    off = np.where(rows, off / np.maximum(np.sum(log.asked, axis=1), 1), 0.0)
+    width = len(log.arms) if by_arm else 1
+    groups = log.people * width + (np.argmax(log.asked, axis=1) if by_arm else 0)
+    cells = _count(log) * width
     squares = np.bincount(groups, off**2, cells)
     alike = np.bincount(groups, off, cells) ** 2 - squares
-    members = np.bincount(groups[drawn], minlength=cells).astype(np.float64)
+    members = np.bincount(groups[rows], minlength=cells).astype(np.float64)
     pairs = members * (members - 1.0)
     if not np.sum(pairs):
         return 0.0
     covariance = np.sum(alike) / np.sum(pairs)
     error = np.sqrt(np.sum((alike - covariance * pairs) ** 2)) / np.sum(pairs)
-    variance = max(float(np.sum(squares)) / float(np.sum(drawn)), 1e-12)
+    variance = max(float(np.sum(squares)) / float(np.sum(rows)), 1e-12)
     return float(np.clip((covariance + error) / variance, 0.0, 1.0))
 
 

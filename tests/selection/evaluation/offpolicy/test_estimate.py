@@ -156,6 +156,23 @@ def test_contexts_whose_arms_are_drawn_for_each_query_are_many_queries() -> None
     assert alone(log_of(rows, arms="ab"), "a").effective_rows == pytest.approx(1000, rel=0.05)
 
 
+@pytest.mark.parametrize("alike", [True, False])
+def test_people_whose_arms_are_drawn_for_each_query_count_as_much_as_they_differ(
+    alike: bool,
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        asked(
+            {"ab"[rng.integers(2)]: float((i if alike else key) % 2)},
+            **{"propensity": 0.5, "routed": "ab", "key": f"{key}"},
+        )
+        for i in range(50)
+        for key in range(40)
+    ]
+    found = alone(log_of(rows, arms="ab"), "a")
+    assert found.effective_rows == pytest.approx(1000 if alike else 40, rel=0.15)
+
+
 def test_a_gain_is_taken_row_by_row() -> None:
     rows = [asked({"a": 1.0, "b": float(i % 2)}) for i in range(400)]
     earned, people = np.array([float(i % 2) for i in range(400)]), np.arange(400)
