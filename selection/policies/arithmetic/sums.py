@@ -8,6 +8,7 @@ import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from itertools import chain
 from typing import NamedTuple
 
 from selection.context_names import GLOBAL_CONTEXT
@@ -317,7 +318,7 @@ def join_all(
     if len(kinds) == 1:
         # Regressions have hundreds of numbers, which would be copied one by one.
         return kinds[0]
-    return {arm: tuple(x for kind in kinds for x in kind[arm]) for arm in arms}
+    return {arm: tuple(chain.from_iterable([kind[arm] for kind in kinds])) for arm in arms}
 
 
 def predecessor(arm: str, own: Statistics, *, routed: Container[str]) -> str | None:

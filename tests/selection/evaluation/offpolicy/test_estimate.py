@@ -164,7 +164,9 @@ def test_people_whose_arms_are_drawn_for_each_query_count_as_much_as_they_differ
     rows = [
         asked(
             {"ab"[rng.integers(2)]: float((i if alike else key) % 2)},
-            **{"propensity": 0.5, "routed": "ab", "key": f"{key}"},
+            propensity=0.5,
+            routed="ab",
+            key=f"{key}",
         )
         for i in range(50)
         for key in range(40)
