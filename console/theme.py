@@ -13,7 +13,7 @@ from core.version import VERSION
 ALSO_AT: dict[str, tuple[str, ...]] = {
     "Applications": ("/applications/", "/registry/application/", "/selection/"),
     "Models": ("/registry/model", "/registry/release/", "/versions/"),
-    "Timeline": ("/timeline/", "/registry/auditentry/"),
+    "Timeline": ("/timeline/",),
     "Alerts": ("/alerts/",),
     "People & keys": ("/people/", "/auth/", "/registry/apikey/", "/password_change/"),
     "System": ("/system/", "/environments/"),
@@ -116,7 +116,7 @@ UNFOLD: dict[str, Any] = {
                     _item(
                         "Timeline",
                         "history",
-                        "admin:registry_auditentry_changelist",
+                        "console-timeline",
                         "registry.view_auditentry",
                     ),
                     _item("Alerts", "notifications", "admin:index"),

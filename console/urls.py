@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import path
+from django.views.generic import RedirectView
 
 from console.admin.people import own_password
 from console.application_pages import application_page
@@ -14,6 +15,7 @@ from console.pages.feedback_form import feedback_form
 from console.pages.login import login
 from console.pages.new_application import new_application, start
 from console.pages.releases import roll_back
+from console.pages.timeline import revert_page, timeline
 from console.pages.version_errors import version_errors
 
 APPLICATION = "admin/applications/<str:name>"
@@ -40,6 +42,22 @@ urlpatterns = [
         "admin/environments/",
         admin.site.admin_view(environments_page),
         name="console-environments",
+    ),
+    path("admin/timeline/", admin.site.admin_view(timeline), name="console-timeline"),
+    path(
+        "admin/timeline/<int:entry_id>/",
+        admin.site.admin_view(timeline),
+        name="console-timeline",
+    ),
+    path(
+        "admin/timeline/<int:entry_id>/revert/",
+        admin.site.admin_view(revert_page),
+        name="console-revert",
+    ),
+    path(
+        "admin/registry/auditentry/",
+        RedirectView.as_view(pattern_name="console-timeline"),
+        name="console-audit",  # where it was
     ),
     path("admin/live.json", live_json, name="console-live"),
     path(

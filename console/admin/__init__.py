@@ -1,7 +1,6 @@
 """The console's lists and forms (Django admin): one file per object. Django looks here."""
 
 from console.admin.application_admin import ApplicationAdmin
-from console.admin.audit_admin import AuditAdmin
 from console.admin.feedback_admin import FeedbackAdmin
 from console.admin.key_admin import ApiKeyAdmin
 from console.admin.model_admin import ModelConsole
@@ -12,7 +11,6 @@ from console.admin.version_admin import VersionAdmin
 __all__ = [
     "ApiKeyAdmin",
     "ApplicationAdmin",
-    "AuditAdmin",
     "FeedbackAdmin",
     "ModelConsole",
     "PeopleAdmin",

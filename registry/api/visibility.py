@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db.models import Q
+from django.http import HttpRequest
 from rest_framework.request import Request
 
 from core.errors import Forbidden
@@ -19,21 +20,21 @@ from registry.services import RouteRequest
 PRIORITIES = tuple(Priority.values)  # the one that goes first, first
 
 
-def bound_to(request: Request) -> frozenset[int] | None:
+def bound_to(request: Request | HttpRequest) -> frozenset[int] | None:
     """Return the applications that the caller's key is bound to, None for all."""
-    key = request.auth
+    key = getattr(request, "auth", None)
     if not (isinstance(key, ApiKey) and key.bound):
         return None
     return frozenset(key.applications.values_list("pk", flat=True))
 
 
-def applications_for(request: Request) -> ApplicationQuerySet:
+def applications_for(request: Request | HttpRequest) -> ApplicationQuerySet:
     rows = Application.objects.all()
     own = bound_to(request)
     return rows if own is None else rows.filter(pk__in=own)
 
 
-def models_for(request: Request) -> ModelQuerySet:
+def models_for(request: Request | HttpRequest) -> ModelQuerySet:
     rows = Model.objects.all()
     own = bound_to(request)
     if own is None:

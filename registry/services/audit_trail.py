@@ -111,13 +111,19 @@ def _filled_state_of(row: Row) -> State:
     return {name: value for name, value in _state_of(row).items() if value not in (None, "", [])}
 
 
+def shown_state(row: Row) -> State:
+    """Return a row's values as entries have them."""
+    secrets = SECRETS.get(type(row), frozenset())
+    return {name: _shown(value, secret=name in secrets) for name, value in _state_of(row).items()}
+
+
 def _parts_of(application: Application) -> State:
     """An application's objective and routes, which change with it."""
     known = Application.objects.with_everything().get(pk=application.pk)
     slo = getattr(known, "slo", None)
     objective = {} if slo is None else {name: getattr(slo, name) for name in OBJECTIVE}
     routes = [
-        f"{str(route).partition(' → ')[2]} ({route.role}, {route.weight:g})"
+        f"{str(route).partition(' → ')[2]} ({route.role}, {_number(route.weight)})"
         for route in known.routes.all()
     ]
     return {**objective, "routes": routes}
@@ -125,6 +131,12 @@ def _parts_of(application: Application) -> State:
 
 REVISING = (Action.CHANGE, Action.DEPLOY, Action.ROLL_BACK, Action.GO_LIVE)
 OBJECTIVE = settable(ServiceLevelObjective, but=("application",))
+
+
+def _number(value: float) -> str:
+    """Return a number that reads back as it was."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def _plain(value: Any) -> Any:

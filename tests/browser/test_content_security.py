@@ -31,7 +31,7 @@ PAGES = (
     "/admin/registry/release/",
     "/admin/registry/release/{release}/change/",
     "/admin/registry/apikey/add/",
-    "/admin/registry/auditentry/",
+    "/admin/timeline/",
     "/admin/auth/user/add/",
     "/admin/password_change/",
     "/api/v1/docs/",

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from django.http import HttpRequest
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -63,7 +64,7 @@ class TimelineView(ManagementView):
         known = (*EXACT, *ABOUT, *MOMENTS, *PAGING)
         if unknown := sorted(asked.keys() - set(known)):
             raise BadRequest(f"Expected only {', '.join(known)}, got {', '.join(unknown)}.")
-        rows = _visible(request)
+        rows = entries_for(request)
         for name in asked.keys() & set(EXACT):
             rows = rows.filter(**{name: asked[name].replace("\0", "")})
         if "application" in asked:
@@ -79,7 +80,7 @@ class TimelineView(ManagementView):
         return self.listing(rows, shape=TimelineEntry)
 
 
-def _visible(request: Request) -> AuditEntryQuerySet:
+def entries_for(request: Request | HttpRequest) -> AuditEntryQuerySet:
     """Return all entries, or those of a bound key's applications and the models only they ask."""
     rows = AuditEntry.objects.all()
     own = bound_to(request)

@@ -71,17 +71,17 @@ def test_the_audit_trail_shows_a_new_row_in_a_few_lines_and_all_of_it_on_its_own
 ) -> None:
     client.force_login(User.objects.create_superuser("owner"))
     entry = AuditEntry.objects.get(kind="application", name="digits", action="create")
-    hidden = len(entry.changes) - 4
+    hidden = len(entry.changes) - 5
     assert hidden > 1
 
-    listed = client.get("/admin/registry/auditentry/?kind=application").content.decode()
-    page = client.get(f"/admin/registry/auditentry/{entry.pk}/change/").content.decode()
+    listed = client.get("/admin/timeline/?application=digits").content.decode()
+    page = client.get(f"/admin/timeline/{entry.pk}/").content.decode()
 
-    assert "<div>name: digits</div>" in listed
-    assert f"<div>and {hidden} more</div>" in listed
-    assert "<div>public: false</div>" not in listed
-    assert "<div>public: false</div>" in page
-    assert "create application digits" in page
+    assert "<span>name</span> <ins>digits</ins>" in listed
+    assert f"and {hidden} more" in listed
+    assert "<span>public</span> <ins>false</ins>" not in listed
+    assert "<span>public</span> <ins>false</ins>" in page
+    assert "Created application" in page
     assert "&#x27;digits&#x27;" not in page
 
 

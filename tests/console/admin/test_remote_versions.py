@@ -59,7 +59,7 @@ def test_its_page_says_where_it_lives_and_not_with_what(admin_client: Client, sv
         f"/admin/registry/modelversion/{version.pk}/change/",
         f"/admin/registry/modelversion/{version.pk}/history/",
         "/admin/registry/modelversion/",
-        "/admin/registry/auditentry/",
+        "/admin/timeline/",
         "/admin/live.json",
     ]
     shown = [admin_client.get(page).content.decode() for page in pages]
