@@ -17,6 +17,7 @@ urlpatterns = [
     path("api/v1/", include("registry.api.urls")),
     path("api/v1/", include("selection.urls")),
     path("api/v1/", include("serving.endpoints.management.urls")),
+    path("api/v1/", include("serving.traffic.urls")),
     re_path(rf"^(?!{'|'.join(PAGES)})", unknown_url),
 ]
 

@@ -1,13 +1,12 @@
 """Traffic of an application over a period, in points of equal steps, and as one sum."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from core.errors import BadRequest
 from registry.models import Application
-from serving.traffic.merging import STEP_S, counts_of, start_of_step
+from serving.traffic.merging import STEP_S, start_of_step
 from serving.traffic.models import TrafficRow
 from serving.traffic.outcome_counts import OutcomeCounts
 
@@ -22,10 +21,17 @@ class Point:
 
     at: datetime
     seconds: float
-    counts: OutcomeCounts = field(default_factory=OutcomeCounts)
-    versions: dict[str, OutcomeCounts] = field(default_factory=dict)
+    by_arm: dict[str, OutcomeCounts] = field(default_factory=lambda: {"": OutcomeCounts()})
     # Processes killed then: up to a second of their counts is missing.
     gaps: int = 0
+
+    @property
+    def counts(self) -> OutcomeCounts:
+        return self.by_arm[""]
+
+    @property
+    def versions(self) -> dict[str, OutcomeCounts]:
+        return {arm: counts for arm, counts in self.by_arm.items() if arm}
 
     @property
     def rate(self) -> float:
@@ -33,11 +39,7 @@ class Point:
         return (self.counts.total + self.counts.invalid) / self.seconds if self.seconds else 0.0
 
     def add(self, row: TrafficRow) -> None:
-        for arm, counts in counts_of(row).items():
-            if arm:
-                self.versions.setdefault(arm, OutcomeCounts()).add(counts)
-            else:
-                self.counts.add(counts)
+        row.counts(self.by_arm)
         self.gaps += row.gaps
 
 
@@ -52,13 +54,18 @@ def traffic(
     step_s = step_s or step_for(until - since)
     if (until - since).total_seconds() > step_s * MOST_POINTS:
         raise BadRequest(f"Expected at most {MOST_POINTS:,} points, got more: step_s is too short.")
-    start, step = start_of_step(since, step_s=step_s), timedelta(seconds=step_s)
-    points: list[Point] = []
-    at = start
-    while at < until:
+    start = start_of_step(since, step_s=step_s)
+    rows = rows_of(application, since=start, until=until)
+    return points_of(rows, start=start, until=until, step_s=step_s)
+
+
+def points_of(
+    rows: Iterable[TrafficRow], *, start: datetime, until: datetime, step_s: int
+) -> list[Point]:
+    step, points = timedelta(seconds=step_s), list[Point]()
+    while (at := start + len(points) * step) < until:
         points.append(Point(at=at, seconds=min(step, until - at).total_seconds()))
-        at += step
-    for row in rows_of(application, since=start, until=until):
+    for row in rows:
         points[int((row.at - start) / step)].add(row)
     return points
 
@@ -71,14 +78,9 @@ def totals(application: Application, *, since: datetime, until: datetime) -> Poi
     return whole
 
 
-def rows_of(
-    application: Application, *, since: datetime, until: datetime, **conditions: Any
-) -> Iterator[TrafficRow]:
+def rows_of(application: Application, *, since: datetime, until: datetime) -> Iterable[TrafficRow]:
     """Return the rows whose steps begin in a period, in order."""
-    rows: Iterable[TrafficRow] = TrafficRow.objects.filter(
-        application=application, at__gte=since, at__lt=until, **conditions
-    ).iterator(chunk_size=500)
-    return iter(rows)
+    return application.traffic.filter(at__gte=since, at__lt=until)
 
 
 def step_for(period: timedelta) -> int:

@@ -21,7 +21,7 @@ from registry.models import Application
 from serving.metrics.outcomes import LENGTH
 from serving.metrics.published import KEY_PREFIX, TRAFFIC
 from serving.traffic.models import TrafficReading, TrafficRow
-from serving.traffic.outcome_counts import OUTCOMES, Calls, OutcomeCounts, dense, sparse
+from serving.traffic.outcome_counts import OUTCOMES, OutcomeCounts
 
 LOCK, THINNING_LOCK = "clipper:lock:traffic", "clipper:lock:traffic-thinning"
 STEP_S = 10
@@ -80,8 +80,8 @@ def merge(documents: Sequence[Document], *, now: datetime, gone: Collection[str]
         is_new = reading is None or reading.number < number
         # An arm that is no longer counted would begin at 0 if it came back.
         if is_new and ((added := _growth(before, vectors)) or before.keys() - vectors.keys()):
-            if added:
-                _add(grown[application_id], added)
+            for arm, counts in added.items():
+                grown[application_id].setdefault(arm, OutcomeCounts()).add_grown(counts)
             reading = TrafficReading(application_id=application_id, process=process, number=number)
             reading.counts, reading.grew_at = vectors, now
             kept.append(reading)
@@ -114,61 +114,18 @@ def _growth(before: Vectors, after: Vectors) -> dict[str, list[int]]:
     return found
 
 
-def _add(total: dict[str, OutcomeCounts], added: Mapping[str, Sequence[int]]) -> None:
-    for arm, counts in added.items():
-        total.setdefault(arm, OutcomeCounts()).add(OutcomeCounts.of(counts))
-
-
 def _write(
-    grown: Mapping[int, Mapping[str, OutcomeCounts]], *, gaps: Mapping[int, int], at: datetime
+    grown: Mapping[int, dict[str, OutcomeCounts]], *, gaps: Mapping[int, int], at: datetime
 ) -> int:
     changed = grown.keys() | gaps.keys()
     found = TrafficRow.objects.filter(application__in=changed, step_s=STEP_S, at=at)
     rows = {row.application_id: row for row in found}
-    for application_id in changed:
-        row = rows.setdefault(
-            application_id, TrafficRow(application_id=application_id, step_s=STEP_S, at=at)
-        )
-        _set(row, counts=[counts_of(row), grown.get(application_id, {})])
-        row.gaps += gaps.get(application_id, 0)
+    for key in changed:
+        row = rows.setdefault(key, TrafficRow(application_id=key, step_s=STEP_S, at=at))
+        row.gaps += gaps.get(key, 0)
+        row.set_counts(row.counts(grown.get(key)))
     _save([*rows.values()])
     return len(rows)
-
-
-def counts_of(row: TrafficRow) -> dict[str, OutcomeCounts]:
-    """Return a row's counts, by arm and of the application as ""."""
-    own = {name: getattr(row, name) for name in OUTCOMES}
-    return {
-        "": OutcomeCounts(**own, latency=dense(row.latency), defaults=dense(row.defaults)),
-        **{
-            arm: OutcomeCounts(
-                **dict(zip(OUTCOMES, counts["outcomes"], strict=True)),
-                latency=dense(counts["latency"]),
-                calls=Calls(*counts["calls"]),
-            )
-            for arm, counts in row.versions.items()
-        },
-    }
-
-
-def _set(row: TrafficRow, *, counts: Iterable[Mapping[str, OutcomeCounts]]) -> None:
-    """Write the sum of these counts into a row."""
-    total: dict[str, OutcomeCounts] = {"": OutcomeCounts()}
-    for part in counts:
-        for arm, of_arm in part.items():
-            total.setdefault(arm, OutcomeCounts()).add(of_arm)
-    own = total.pop("")
-    for name, number in own.by_outcome().items():
-        setattr(row, name, number)
-    row.latency, row.defaults = sparse(own.latency), sparse(own.defaults)
-    row.versions = {
-        arm: {
-            "outcomes": [*of_arm.by_outcome().values()],
-            "calls": of_arm.calls,
-            "latency": sparse(of_arm.latency),
-        }
-        for arm, of_arm in total.items()
-    }
 
 
 def _save(rows: Collection[TrafficRow]) -> None:
@@ -216,14 +173,16 @@ def _merge_old(*, step_s: int, before: datetime) -> int:
     finer = TrafficRow.objects.filter(step_s__lt=step_s, at__lt=end)
     rows = list(finer.order_by("application", "at", "step_s")[:2_000])
     merged = []
-    for (application_id, at), group in groupby(
+    for (key, at), group in groupby(
         rows, lambda row: (row.application_id, start_of_step(row.at, step_s=step_s))
     ):
-        keys = {"application_id": application_id, "step_s": step_s, "at": at}
-        row = TrafficRow.objects.filter(**keys).first() or TrafficRow(**keys)
-        parts = list(group)
-        row.gaps += sum(part.gaps for part in parts)
-        _set(row, counts=map(counts_of, [row, *parts]))
+        known = TrafficRow.objects.filter(application=key, step_s=step_s, at=at).first()
+        row = known or TrafficRow(application_id=key, step_s=step_s, at=at)
+        counts = row.counts()
+        for part in group:
+            row.gaps += part.gaps
+            part.counts(counts)
+        row.set_counts(counts)
         merged.append(row)
     _save(merged)
     TrafficRow.objects.filter(pk__in=[row.pk for row in rows]).delete()

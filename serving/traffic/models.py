@@ -1,6 +1,10 @@
 """The traffic's history as it is kept, and the readings of processes that it grew from."""
 
+from collections.abc import Mapping
+
 from django.db import models
+
+from serving.traffic.outcome_counts import OUTCOMES, OutcomeCounts, sparse
 
 
 class TrafficRow(models.Model):
@@ -24,7 +28,7 @@ class TrafficRow(models.Model):
     latency = models.JSONField(default=list, help_text="[bucket, number, ...] of answers.")
     defaults = models.JSONField(default=list, help_text="The same of defaults that are bad.")
     versions = models.JSONField(
-        default=dict, help_text='{arm: {"outcomes": [...], "calls": [...], "latency": [...]}}'
+        default=dict, help_text="{arm: [outcomes, calls, latency]}, each a list"
     )
 
     class Meta:
@@ -38,6 +42,26 @@ class TrafficRow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.application}: {self.step_s} s from {self.at:%Y-%m-%d %H:%M:%S}"
+
+    def counts(self, total: dict[str, OutcomeCounts] | None = None) -> dict[str, OutcomeCounts]:
+        """Add its counts to a total, by version, and as "" of the application; return that."""
+        total = {} if total is None else total
+        own = [getattr(self, name) for name in OUTCOMES]
+        total.setdefault("", OutcomeCounts()).add(own, latency=self.latency, defaults=self.defaults)
+        for arm, (outcomes, calls, latency) in self.versions.items():
+            of_arm = total.get(arm) or total.setdefault(arm, OutcomeCounts())
+            of_arm.add(outcomes, latency=latency, calls=calls)
+        return total
+
+    def set_counts(self, total: Mapping[str, OutcomeCounts]) -> None:
+        for name, number in total[""].by_outcome().items():
+            setattr(self, name, number)
+        self.latency, self.defaults = sparse(total[""].latency), sparse(total[""].defaults)
+        self.versions = {
+            arm: [[*counts.by_outcome().values()], counts.calls, sparse(counts.latency)]
+            for arm, counts in total.items()
+            if arm
+        }
 
 
 class TrafficReading(models.Model):

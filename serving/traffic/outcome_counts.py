@@ -2,24 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
 
 from serving.engine.stats import LATENCY_BOUNDS, quantile
-from serving.metrics.outcomes import BUCKETS, DEFAULTS, ENDINGS, LATENCY, LENGTH, QueryEnding
+from serving.metrics.outcomes import BUCKETS, DEFAULTS, ENDINGS, LATENCY, QueryEnding
 from serving.metrics.published import ARM_COUNTERS
 
 BAD = ("late", "failed", "refused", "no_replica")
 OUTCOMES = ("good", *BAD, "abstained", "invalid")
-
-
-class Calls(NamedTuple):
-    """How the calls of an application to one version ended, those that a caller forced left out."""
-
-    asked: int = 0
-    answered: int = 0
-    late: int = 0
-    failed: int = 0
-    refused: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,6 +17,7 @@ class OutcomeCounts:
 
     `good` are answered in time, `abstained` ones included. `latency` counts all answers by bucket
     of LATENCY_BOUNDS, and `defaults` those among them that a default stands in for a model's.
+    `calls` are those of the policy to a version, by the names of ARM_COUNTERS.
     """
 
     good: int = 0
@@ -39,29 +29,7 @@ class OutcomeCounts:
     invalid: int = 0
     latency: list[int] = field(default_factory=lambda: [0] * BUCKETS)
     defaults: list[int] = field(default_factory=lambda: [0] * BUCKETS)
-    calls: Calls = field(default_factory=Calls)
-
-    @classmethod
-    def of(cls, grown: Sequence[int]) -> Self:
-        """Return what a list in the layout of `serving.metrics.outcomes` says."""
-        if len(grown) != LENGTH:
-            raise ValueError(f"expected {LENGTH} counts, got {len(grown)}")
-        latency, defaults = [*grown[LATENCY:DEFAULTS]], [*grown[DEFAULTS:]]
-        ended = {ending: grown[ENDINGS + ending] for ending in QueryEnding}
-        return cls(
-            good=sum(latency) - sum(defaults) - ended[QueryEnding.SLOW],
-            late=ended[QueryEnding.SLOW] + ended[QueryEnding.TIMED_OUT],
-            failed=ended[QueryEnding.FAILED],
-            refused=ended[QueryEnding.REFUSED],
-            no_replica=ended[QueryEnding.NO_REPLICA],
-            abstained=ended[QueryEnding.ABSTAINED],
-            invalid=ended[QueryEnding.INVALID],
-            latency=latency,
-            defaults=defaults,
-            calls=Calls(
-                *(sum(grown[end] for end in ARM_COUNTERS[name].endings) for name in Calls._fields)
-            ),
-        )
+    calls: list[int] = field(default_factory=lambda: [0] * len(ARM_COUNTERS))
 
     @property
     def bad(self) -> int:
@@ -83,22 +51,37 @@ class OutcomeCounts:
         seconds = quantile(self.latency, bounds=LATENCY_BOUNDS, q=q)
         return None if seconds is None else seconds * 1e3
 
-    def add(self, other: "OutcomeCounts") -> None:
-        for name in OUTCOMES:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.latency = list(map(int.__add__, self.latency, other.latency))
-        self.defaults = list(map(int.__add__, self.defaults, other.defaults))
-        self.calls = Calls(*map(int.__add__, self.calls, other.calls))
+    def add_grown(self, grown: Sequence[int]) -> None:
+        """Add a list in the layout of `serving.metrics.outcomes`."""
+        latency, defaults = grown[LATENCY:DEFAULTS], grown[DEFAULTS:]
+        ended = {ending.name: grown[ENDINGS + ending] for ending in QueryEnding}
+        outcomes = (
+            sum(latency) - sum(defaults) - ended["SLOW"],
+            ended["SLOW"] + ended["TIMED_OUT"],
+            *(ended[name] for name in ("FAILED", "REFUSED", "NO_REPLICA", "ABSTAINED", "INVALID")),
+        )
+        calls = [sum(grown[end] for end in counter.endings) for counter in ARM_COUNTERS.values()]
+        self.add(outcomes, latency=sparse(latency), defaults=sparse(defaults), calls=calls)
+
+    def add(
+        self,
+        outcomes: Sequence[int],
+        *,
+        latency: Sequence[int],
+        defaults: Sequence[int] = (),
+        calls: Sequence[int] = (),
+    ) -> None:
+        """Add numbers in the order of OUTCOMES, and `sparse` histograms."""
+        for name, number in zip(OUTCOMES, outcomes, strict=True):
+            if number:
+                setattr(self, name, getattr(self, name) + number)
+        for counts, pairs in ((self.latency, latency), (self.defaults, defaults)):
+            for at in range(0, len(pairs), 2):
+                counts[pairs[at]] += pairs[at + 1]
+        for place, number in enumerate(calls):
+            self.calls[place] += number
 
 
 def sparse(counts: Sequence[int]) -> list[int]:
     """Return [place, number, ...] of the places that aren't 0."""
     return [part for place, number in enumerate(counts) if number for part in (place, number)]
-
-
-def dense(pairs: Sequence[int]) -> list[int]:
-    """Return the histogram that was made `sparse`."""
-    counts = [0] * BUCKETS
-    for place, number in zip(pairs[::2], pairs[1::2], strict=True):
-        counts[place] = number
-    return counts

@@ -15,9 +15,8 @@ from registry.services.versions import CONFIGURABLE, UPLOADED
 from selection.models import SelectionSnapshot
 from serving.engine.stats import LATENCY_BOUNDS, quantile
 from serving.metrics.outcomes import BUCKETS
-from serving.metrics.published import read_published
+from serving.metrics.published import ARM_COUNTERS, read_published
 from serving.traffic.models import TrafficRow
-from serving.traffic.outcome_counts import Calls
 
 # Unless a caller says otherwise, queries and labels of so long ago count.
 USUAL = timedelta(days=7)
@@ -181,9 +180,9 @@ def _add_traffic(
         for one in found:
             if (counts := versions.get(one.arm)) is None:
                 continue
-            for name, number in zip(Calls._fields, counts["calls"], strict=True):
+            _, calls, places = counts
+            for name, number in zip(ARM_COUNTERS, calls, strict=True):
                 setattr(one, name, getattr(one, name) + number)
-            places = counts["latency"]
             for place, number in zip(places[::2], places[1::2], strict=True):
                 one.answer_times[place] += number
 

@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
                 ('gaps', models.PositiveBigIntegerField(default=0, help_text='Processes that were killed, with up to a second of their counts.')),
                 ('latency', models.JSONField(default=list, help_text='[bucket, number, ...] of answers.')),
                 ('defaults', models.JSONField(default=list, help_text='The same of defaults that are bad.')),
-                ('versions', models.JSONField(default=dict, help_text='{arm: {"outcomes": [...], "calls": [...], "latency": [...]}}')),
+                ('versions', models.JSONField(default=dict, help_text='{arm: [outcomes, calls, latency]}, each a list')),
                 ('application', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='traffic', to='registry.application')),
             ],
             options={

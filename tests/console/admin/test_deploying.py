@@ -35,7 +35,7 @@ def learned(application: Application, **hours: float) -> None:
 
 
 def asked(application: Application, arm: str, *, calls: list[int], at: datetime) -> None:
-    counts = {"outcomes": [0] * 7, "calls": calls, "latency": [30, calls[1]]}
+    counts = [[0] * 7, calls, [30, calls[1]]]
     TrafficRow.objects.create(application=application, at=at, step_s=10, versions={arm: counts})
 
 

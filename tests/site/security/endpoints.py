@@ -40,6 +40,8 @@ ENDPOINTS = [
     Endpoint("GET", "applications/letters/selection/history"),
     Endpoint("GET", "applications/letters/export"),
     Endpoint("GET", "applications/letters/plan?gain=0.1"),
+    Endpoint("GET", "applications/letters/slo/status"),
+    Endpoint("GET", "applications/letters/traffic"),
     Endpoint("POST", "applications/letters/what-if", {}),
     Endpoint("GET", "models/"),
     Endpoint("POST", "models/", {"name": "new", "input_type": "doubles"}),
