@@ -8,7 +8,8 @@ from django.db import connection
 from clipper_site.asgi.web_process import with_fresh_connection, with_kept_connection
 from core.specs import CHANGES_CHANNEL
 from registry.following.reading import last_number, read_newer, read_piece
-from selection.receipts import FormerSecret, derive_key
+from selection.feedback.intake.receipt_signing import former_secret
+from selection.receipts import derive_key
 from serving.engine.engine import EngineSpec
 from serving.rpc.tcp.credentials import Credentials, web_tls
 from serving.web.registry_follower import RegistrySource
@@ -46,16 +47,6 @@ def new_runtime() -> Runtime:
             ),
             check_database=with_fresh_connection(_select_one),
         )
-    )
-
-
-def former_secret() -> FormerSecret | None:
-    """Return what signed receipts before the present key did, where that is still known."""
-    changed_at = settings.SECRET_KEY_CHANGED_AT
-    if not settings.SECRET_KEY_PREVIOUS or changed_at is None:
-        return None
-    return FormerSecret(
-        key=derive_key(settings.SECRET_KEY_PREVIOUS), until_ms=int(changed_at.timestamp() * 1000)
     )
 
 

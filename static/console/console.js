@@ -65,7 +65,18 @@
     if (button) copy(button);
   });
 
+  // The theme's palette waits for half a second after each key, and has no name.
+  function readyPalette(input) {
+    input.setAttribute("hx-trigger", "input changed delay:80ms");
+    input.setAttribute("aria-label", "Search");
+    input.closest("[x-data]").setAttribute("role", "dialog");
+    input.closest("[x-data]").setAttribute("aria-label", "Search");
+    htmx.process(input);
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
+    const palette = document.getElementById("search-input-command");
+    if (palette) readyPalette(palette);
     const page = document.querySelector("[data-follow]");
     if (page) follow(page);
     const select = document.querySelector("select[data-alone]");

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
-from clipper_site.asgi.predict_runtime import former_secret
 from clipper_site.settings.env import Environment, parse_change
+from selection.feedback.intake.receipt_signing import former_secret
 from selection.receipts import ArmRecord, Receipt, ReceiptSigner, derive_key
 from serving.container.sandbox.confined import has_landlock
 from tests.site import manage
