@@ -9,6 +9,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 from console.access import actor
+from console.admin.base import history_of
 from registry.services import audited, record_created, record_deleted
 
 
@@ -24,7 +25,10 @@ class AuditedForm(ModelAdmin[Any]):
     ) -> HttpResponse:
         row = self.get_object(request, unquote(object_id)) if object_id else None
         if row is None or request.method != "POST":
-            return super().changeform_view(request, object_id, form_url, extra_context)
+            shown = {"events": history_of(request, self.model, pk=object_id)}
+            return super().changeform_view(
+                request, object_id, form_url, shown | (extra_context or {})
+            )
         with audited(row, by=actor(request)):
             return super().changeform_view(request, object_id, form_url, extra_context)
 

@@ -21,7 +21,10 @@ from django.utils.text import Truncator
 from unfold.decorators import display
 
 from console.templatetags.console import ago
+from console.words.events import Event, events_of
 from core.errors import ClipperError, Conflict, NotFound
+from registry.api.views.timeline_view import entries_for
+from registry.models import Model
 from registry.services.audit_trail import changes_since
 
 if TYPE_CHECKING:
@@ -50,6 +53,7 @@ class ConsoleAdmin(ModelAdmin[M]):
     goes_along: ClassVar[frozenset[str]] = frozenset()
     list_per_page = 50
     change_form_before_template = "console/revision.html"
+    change_form_after_template = "console/history.html"
     empty_value_display = NOTHING
 
     def changelist_view(
@@ -65,7 +69,8 @@ class ConsoleAdmin(ModelAdmin[M]):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         view = super().changeform_view
-        one = {"show_save_and_continue": False, "show_save_and_add_another": False}
+        one: dict[str, Any] = {"show_save_and_continue": False, "show_save_and_add_another": False}
+        one |= {"events": history_of(request, self.model, pk=object_id)}
         return self._answered(request, view, object_id, form_url, one | (extra_context or {}))
 
     def delete_view(
@@ -126,6 +131,18 @@ class ConsoleAdmin(ModelAdmin[M]):
         """Answer with a page about `row` that looks like one of the admin's own."""
         frame = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
         return TemplateResponse(request, template, {**frame, "original": row, **context})
+
+
+def history_of(request: HttpRequest, model: type[models.Model], *, pk: str | None) -> list[Event]:
+    """Return the newest events about a row, of a model those of its versions too."""
+    may = request.user.has_perm("registry.view_auditentry")
+    if not (may and pk and pk.isascii() and pk.isdecimal() and len(pk) < 19):
+        return []
+    rows = entries_for(request)
+    if model is Model:
+        return events_of(rows=rows.touching(applications=(), models=[int(pk)]), limit=10)
+    kind = str(model._meta.verbose_name)
+    return events_of(rows=rows.filter(kind=kind, object_id=int(pk)), limit=10)
 
 
 class ReadOnlyAdmin(ConsoleAdmin[M]):

@@ -25,6 +25,7 @@ admin.site.unregister(Group)
 @admin.register(User)
 class PeopleAdmin(AuditedForm, UserAdmin[User], ModelAdmin[User]):
     form = UserChangeForm
+    change_form_after_template = "console/history.html"
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")

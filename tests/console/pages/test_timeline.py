@@ -161,3 +161,15 @@ def test_charts_get_marks_of_a_period(digits: Application, v2: ModelVersion) -> 
     assert [mark["kind"] for mark in found] == ["alert", "settings"]
     assert found[0]["label"] == "Alert fired: burning"
     assert marks(digits, now - timedelta(days=2), now - timedelta(days=1)) == []
+
+
+def test_every_object_has_its_history(owner: Client, digits: Application, v2: ModelVersion) -> None:
+    services.configure_version(version=v2, by=BY, replicas=2)
+    key, _ = services.create_api_key(name="ci", scopes=["predict"], by=BY)
+    for page, text in {
+        f"registry/modelversion/{v2.pk}": "replicas",
+        f"registry/model/{v2.model_id}": "replicas",
+        f"registry/apikey/{key.pk}": "Created API key",
+    }.items():
+        shown = owner.get(f"/admin/{page}/change/").content.decode()
+        assert text in shown.split('data-testid="history"')[1], page
