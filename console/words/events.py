@@ -81,7 +81,8 @@ class Event:
     def verb(self) -> str:
         if self.entry.action == Action.ROLL_BACK and "asked_version" not in self.entry.changes:
             return "Called off a release of"
-        return VERBS[self.entry.action].format(kind=self.entry.kind)
+        known = VERBS.get(self.entry.action, f"{self.entry.get_action_display()} {{kind}}")
+        return known.format(kind=self.entry.kind)
 
     @cached_property
     def subject(self) -> str:
