@@ -30,6 +30,7 @@ APPLICATION_PAGES = [
     ),
     ApplicationPage(path="releases", title="Releases", view="console.pages.releases.releases"),
     ApplicationPage(path="contexts", title="Contexts", view="console.pages.contexts.contexts"),
+    ApplicationPage(path="objective", title="Objective", view="console.pages.objective.objective"),
     ApplicationPage(path="settings", title="Settings", view="console.pages.settings.settings"),
 ]
 # Where pages have been.

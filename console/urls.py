@@ -17,6 +17,7 @@ from console.pages.new_application import new_application, start
 from console.pages.palette import query_page, search
 from console.pages.releases import roll_back
 from console.pages.timeline import revert_page, timeline
+from console.pages.traffic_series import series_json
 from console.pages.version_errors import version_errors
 
 APPLICATION = "admin/applications/<str:name>"
@@ -30,6 +31,7 @@ urlpatterns = [
     path(f"{APPLICATION}/start/", admin.site.admin_view(start), name="console-start"),
     path(f"{APPLICATION}/contexts/reset/", admin.site.admin_view(reset), name="console-reset"),
     path(f"{APPLICATION}/query/", admin.site.admin_view(query_page), name="console-query"),
+    path(f"{APPLICATION}/series.json", admin.site.admin_view(series_json), name="console-series"),
     path(
         f"{APPLICATION}/",
         admin.site.admin_view(application_page),

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.db.models import QuerySet
+
 from core.errors import BadRequest
 from registry.models import Application
 from serving.traffic.merging import STEP_S, start_of_step
@@ -78,7 +80,7 @@ def totals(application: Application, *, since: datetime, until: datetime) -> Poi
     return whole
 
 
-def rows_of(application: Application, *, since: datetime, until: datetime) -> Iterable[TrafficRow]:
+def rows_of(application: Application, *, since: datetime, until: datetime) -> QuerySet[TrafficRow]:
     """Return the rows whose steps begin in a period, in order."""
     return application.traffic.filter(at__gte=since, at__lt=until)
 

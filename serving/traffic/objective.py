@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db.models import Min, Sum
+import msgspec
+from django.db.models import F, Min, Sum, TextField
+from django.db.models.functions import Cast
 
 from registry.models import Application, Release
 from serving.engine.stats import LATENCY_BOUNDS
@@ -27,6 +29,10 @@ WINDOWS: Mapping[str, timedelta] = {
     "7d": timedelta(days=7),
     "28d": timedelta(days=28),
 }
+
+
+# The versions of thousands of rows: Django's own decoding takes three times as long.
+_versions_in = msgspec.json.Decoder(dict[str, tuple[list[int], list[int], list[int]]]).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,36 +125,42 @@ class BudgetUse:
         return sum(self.by_cause.values())
 
 
-def used_by_releases(rows: Iterable[TrafficRow]) -> list[BudgetUse]:
-    """Return what used the budget, most first.
+def used_by_releases(
+    application: Application, *, since: datetime, until: datetime
+) -> list[BudgetUse]:
+    """Return what used the budget in a period, most first.
 
     If several versions were asked and none answered, each of them has a part in it.
     """
-    bad = [row for row in rows if any(getattr(row, cause) for cause in BAD)]
-    releases = _releases_of({arm.partition(":")[0] for row in bad for arm in row.versions})
+    rows = application.traffic.filter(at__gte=since, at__lt=until)
+    any_bad = F("late") + F("failed") + F("refused") + F("no_replica")
+    bad = rows.annotate(bad=any_bad, text=Cast("versions", TextField())).filter(bad__gt=0)
+    releases = _releases_of(application)
     used: dict[tuple[str, int | None], BudgetUse] = {}
-    for row in bad:
-        end = row.at + timedelta(seconds=row.step_s)
-        for arm, (outcomes, *_) in row.versions.items():
-            causes = {cause: outcomes[OUTCOMES.index(cause)] for cause in BAD}
-            if not any(causes.values()):
+    for at, step_s, text in bad.values_list("at", "step_s", "text"):
+        end = at + timedelta(seconds=step_s)
+        for arm, (outcomes, *_) in _versions_in(text).items():
+            causes = outcomes[1:5]  # in the order of BAD
+            if not any(causes):
                 continue
-            lived = [r for r in releases.get(arm, ()) if r.live_at is not None and r.live_at < end]
-            release = lived[-1] if lived else None
-            use = used.setdefault(
-                (arm, release.pk if release else None),
-                BudgetUse(arm=arm, release=release, first=row.at, last=end),
-            )
+            release = None
+            for lived in releases.get(arm, ()):
+                if lived.live_at is not None and lived.live_at < end:
+                    release = lived
+            key = arm, release.pk if release else None
+            if (use := used.get(key)) is None:
+                use = used[key] = BudgetUse(arm=arm, release=release, first=at, last=end)
             use.last = end
-            for cause, number in causes.items():
+            for cause, number in zip(BAD, causes, strict=True):
                 use.by_cause[cause] += number
     return sorted(used.values(), key=lambda use: (-use.bad, use.arm))
 
 
-def _releases_of(models: Iterable[str]) -> dict[str, list[Release]]:
-    """Return the releases that went live, by version and in order."""
+def _releases_of(application: Application) -> dict[str, list[Release]]:
+    """Return the releases of its models that went live, by version and in order."""
     found: defaultdict[str, list[Release]] = defaultdict(list)
-    lived = Release.objects.filter(model_name__in=models, live_at__isnull=False)
+    models = [route.model_id for route in application.routes.all()]
+    lived = Release.objects.filter(model__in=models, live_at__isnull=False)
     for release in lived.order_by("live_at", "pk"):
         found[release.arm].append(release)
     return found

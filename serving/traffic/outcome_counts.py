@@ -81,6 +81,14 @@ class OutcomeCounts:
         for place, number in enumerate(calls):
             self.calls[place] += number
 
+    def add_counts(self, other: "OutcomeCounts") -> None:
+        self.add(
+            [*other.by_outcome().values()],
+            latency=sparse(other.latency),
+            defaults=sparse(other.defaults),
+            calls=other.calls,
+        )
+
 
 def sparse(counts: Sequence[int]) -> list[int]:
     """Return [place, number, ...] of the places that aren't 0."""

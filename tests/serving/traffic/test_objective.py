@@ -11,7 +11,7 @@ from registry import services
 from registry.models import Model, ModelVersion, Release
 from registry.services import Actor
 from serving.metrics.outcomes import QueryEnding
-from serving.traffic.history import rows_of, totals
+from serving.traffic.history import totals
 from serving.traffic.models import TrafficRow
 from serving.traffic.objective import attained, used_by_releases, what_if
 from tests.serving.traffic.counting import NOON, Counted
@@ -83,11 +83,12 @@ def test_bad_queries_are_told_by_version_and_by_the_release_that_was_the_last(
             state="superseded",
             live_at=NOON + timedelta(seconds=seconds),
         )
+    counted.application.routes.create(model=model)
     answer(counted, good=5, failed=2)
     counted.now += timedelta(seconds=30)
     answer(counted, timed_out=3)
     until = counted.now + timedelta(seconds=1)
-    by_release = used_by_releases(rows_of(counted.application, since=NOON, until=until))
+    by_release = used_by_releases(counted.application, since=NOON, until=until)
     assert by_release[0].by_cause["late"] == 3
     assert [(use.bad, use.release and use.release.live_at) for use in by_release] == [
         (3, NOON + timedelta(seconds=20)),
