@@ -30,10 +30,7 @@ def answer_seen(
         return None
     answers = {arm: output for arm, output in outputs.items() if output is not None}
     ready = prepared()
-    ways = (
-        normalise(ready.odds) if ready.odds else ready.weights,
-        ready.hedge or ready.weights,
-    )
+    ways = (normalise(ready.odds) if ready.odds else ready.weights, ready.hedge or ready.weights)
     margins, rewards = [], []
     for weights in ways:
         try:

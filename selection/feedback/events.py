@@ -161,15 +161,7 @@ _update = msgspec.json.Decoder(UpdateRequest)
 _several = msgspec.json.Decoder(_Several)
 _BOUNDS = Bounds(
     items={"feedback": MAX_ITEMS},
-    small=(
-        "query_id",
-        "reward",
-        "rewards",
-        "context",
-        "features",
-        "metrics",
-        "idempotency_key",
-    ),
+    small=("query_id", "reward", "rewards", "context", "features", "metrics", "idempotency_key"),
 )
 
 

@@ -19,30 +19,13 @@ from selection.policies.rules.ucb1 import UCB1
 
 POLICIES: dict[str, type[Policy]] = {
     policy.name: policy
-    for policy in (
-        Static,
-        ABSplit,
-        EpsilonGreedy,
-        UCB1,
-        Thompson,
-        TrackAndStop,
-        Exp3,
-        Exp4,
-        Auto,
-    )
+    for policy in (Static, ABSplit, EpsilonGreedy, UCB1, Thompson, TrackAndStop, Exp3, Exp4, Auto)
 }
 
 # Rules among which `auto` chooses, or that it has replaced: their names are refused with a hint.
 CHOSEN_BY_AUTO = ("adaptive_ucb", "linucb", "rand_linucb", "squarecb")
 
-__all__ = [
-    "POLICIES",
-    "Parameter",
-    "Policy",
-    "Prepared",
-    "Selection",
-    "make_policy",
-]
+__all__ = ["POLICIES", "Parameter", "Policy", "Prepared", "Selection", "make_policy"]
 
 
 def make_policy(name: str, params: Mapping[str, Any]) -> Policy:

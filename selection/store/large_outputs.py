@@ -83,11 +83,7 @@ class OutputStore:
     """
 
     def __init__(
-        self,
-        redis: Redis,
-        *,
-        capacity_bytes: int = (64 << 20),
-        budget_bytes: int = BUDGET_BYTES,
+        self, redis: Redis, *, capacity_bytes: int = (64 << 20), budget_bytes: int = BUDGET_BYTES
     ) -> None:
         self._redis = redis
         self._budget = budget_bytes

@@ -22,13 +22,7 @@ from selection.store.input_samples import InputSamples
 from selection.store.query_counts import QueryCounts
 from selection.store.redis_keys import GLOBAL_CONTEXT, REDIS_ERRORS, redis_needed, state_key
 from selection.store.scripts import Script, ScriptCall
-from selection.store.state_record import (
-    StateRecord,
-    describe,
-    parse_record,
-    prepared,
-    promise_of,
-)
+from selection.store.state_record import StateRecord, describe, parse_record, prepared, promise_of
 
 COPIES = 4096
 
@@ -182,12 +176,7 @@ class SelectionStore:
         self._counts.add((application.id, application.context_ttl_s, context, arms), 1)
 
     def _prepare(
-        self,
-        copy: _Copy,
-        application: ApplicationSpec,
-        *,
-        context: str,
-        arms: Mapping[str, float],
+        self, copy: _Copy, application: ApplicationSpec, *, context: str, arms: Mapping[str, float]
     ) -> Prepared:
         policy, promise = self.policy(application), promise_of(application)
         if context == GLOBAL_CONTEXT:

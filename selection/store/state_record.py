@@ -18,12 +18,7 @@ from selection.policies.arithmetic.sums import (
     join_all,
     mean_reward,
 )
-from selection.policies.best_arm_proof import (
-    Recommendation,
-    proof_of,
-    recommend,
-    reward_intervals,
-)
+from selection.policies.best_arm_proof import Recommendation, proof_of, recommend, reward_intervals
 from selection.reliability import factors_of
 from selection.store.redis_keys import (
     FEEDBACK,
@@ -168,11 +163,7 @@ def iso(seconds: float | None) -> str | None:
 
 
 def _arms(
-    prepared: Prepared,
-    *,
-    stored: StateRecord,
-    proof: Statistics,
-    missed: Mapping[str, float],
+    prepared: Prepared, *, stored: StateRecord, proof: Statistics, missed: Mapping[str, float]
 ) -> list[dict[str, Any]]:
     rewards, intervals = stored.state.of(REWARDS), reward_intervals(proof)
     return [

@@ -12,12 +12,7 @@ from registry.models import Application
 from selection.evaluation import counter_deltas
 from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding, Label
 from selection.evaluation.health.guardrails import COST, LATENESS
-from selection.evaluation.health.health_checks import (
-    CHECKS,
-    Counted,
-    ExperimentSpec,
-    HealthChecks,
-)
+from selection.evaluation.health.health_checks import CHECKS, Counted, ExperimentSpec, HealthChecks
 from selection.evaluation.holdout import Holdout
 from selection.kinds import DEFAULT, INPUT, RECEIPT
 from selection.models import ExperimentHealth
@@ -119,10 +114,7 @@ class Watch:
         """Return a finding as it is kept, with the time since when it stands so."""
         before = self._row.findings.get(name, {})
         lasts = before.get("state") == finding.state
-        return {
-            **finding._asdict(),
-            "since": before["since"] if lasts else self._now.isoformat(),
-        }
+        return {**finding._asdict(), "since": before["since"] if lasts else self._now.isoformat()}
 
 
 def health_of(application: Application) -> dict[str, Any]:

@@ -103,9 +103,7 @@ def _recent(points: Sequence[RewardSums]) -> float | None:
 
 
 def _totals(
-    rows: Sequence[SelectionSnapshot],
-    *,
-    rewards: Mapping[str, RewardSums],
+    rows: Sequence[SelectionSnapshot], *, rewards: Mapping[str, RewardSums]
 ) -> list[dict[str, Any]]:
     """Return what the period comes to by arm, those that are routed at its end first."""
     if not rows:

@@ -14,13 +14,7 @@ from registry.models import Application
 from selection.evaluation import counter_deltas
 from selection.evaluation.health import watching
 from selection.evaluation.health.watching import Watch
-from selection.evaluation.logged import (
-    COLUMNS,
-    LoggedQuery,
-    Outputs,
-    answer_rule_of,
-    logged,
-)
+from selection.evaluation.logged import COLUMNS, LoggedQuery, Outputs, answer_rule_of, logged
 from selection.evaluation.monitoring.reward_sums import (
     RewardSums,
     Trust,

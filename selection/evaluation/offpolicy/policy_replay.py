@@ -37,11 +37,7 @@ class Candidate:
 
 
 def learning(
-    log: Log,
-    candidate: Candidate,
-    *,
-    uniforms: Sequence[float],
-    tick: Tick = lambda: None,
+    log: Log, candidate: Candidate, *, uniforms: Sequence[float], tick: Tick = lambda: None
 ) -> Proposal:
     """Return what the policy would have done, beginning with nothing and learning from the log."""
     # A policy is applied to what it has learned this many times at most, evenly over the log.
@@ -68,10 +64,7 @@ def learning(
                 answers[row] = reward
         pupil.learn(query, ready, uniform=uniforms[row])
     return Proposal(
-        chances=chances,
-        answers=answers if several else None,
-        trained_on=pupil.updates,
-        pace=pace,
+        chances=chances, answers=answers if several else None, trained_on=pupil.updates, pace=pace
     )
 
 

@@ -42,10 +42,7 @@ class WhatIfTarget:
 
 
 def policy_target(
-    application: ApplicationSpec,
-    *,
-    policy: str,
-    params: Mapping[str, Any] | None = None,
+    application: ApplicationSpec, *, policy: str, params: Mapping[str, Any] | None = None
 ) -> WhatIfTarget:
     """Return a policy as a target; without `params` with the application's own or the defaults.
 

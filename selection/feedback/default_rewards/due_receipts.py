@@ -116,8 +116,7 @@ class DueReceipts:
         members = (part for item in waiting for part in (item.due.at_ms, item.due.token))
         ttl_s = max(item.ttl_s for item in waiting)
         return ScriptCall(
-            keys=[due_key(application_id)],
-            arguments=[self._most_kept, ttl_s, *members],
+            keys=[due_key(application_id)], arguments=[self._most_kept, ttl_s, *members]
         )
 
 

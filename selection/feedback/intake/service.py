@@ -100,9 +100,7 @@ class FeedbackService:
             if isinstance(error, ClipperError)
         )
         return FeedbackResult(
-            accepted=accepted,
-            duplicates=len(found) - len(rejected) - accepted,
-            rejected=rejected,
+            accepted=accepted, duplicates=len(found) - len(rejected) - accepted, rejected=rejected
         )
 
     async def settle(

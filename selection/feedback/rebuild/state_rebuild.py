@@ -58,10 +58,7 @@ class RebuildResult:
 
 
 def rebuild(
-    client: redis.Redis,
-    application: Application,
-    *,
-    dry_run: bool = False,
+    client: redis.Redis, application: Application, *, dry_run: bool = False
 ) -> RebuildResult:
     """Replay an application's feedback and put the result in Redis; counts of queries stay.
 
@@ -70,8 +67,7 @@ def rebuild(
     spec = read_application(application)
     first = first_position(spec.id)
     replay = Replay(
-        make_policy(spec.policy, spec.policy_params),
-        contexts=load_checkpoints(spec.id),
+        make_policy(spec.policy, spec.policy_params), contexts=load_checkpoints(spec.id)
     )
     with redis_needed_blocking():
         with _persisting_alone() as lock:
@@ -90,9 +86,7 @@ def rebuild(
             writing = _Writing(client, spec, replay=replay, cut=cut)
             differing = writing.finish(lock, write=not dry_run)
     return RebuildResult(
-        observed=replay.observed,
-        contexts=len(replay.contexts),
-        differing=tuple(differing),
+        observed=replay.observed, contexts=len(replay.contexts), differing=tuple(differing)
     )
 
 
@@ -150,12 +144,7 @@ class _Writing:
     """
 
     def __init__(
-        self,
-        client: redis.Redis,
-        application: ApplicationSpec,
-        *,
-        replay: Replay,
-        cut: int,
+        self, client: redis.Redis, application: ApplicationSpec, *, replay: Replay, cut: int
     ) -> None:
         self._client = client
         self._application = application

@@ -123,11 +123,7 @@ def exchange(
     wanted = {context: (fields_of(state), rows_of(state)) for context, state in states.items()}
     calls = [
         ScriptCall(
-            keys=[
-                STREAM,
-                state_key(application.id, context),
-                contexts_key(application.id),
-            ],
+            keys=[STREAM, state_key(application.id, context), contexts_key(application.id)],
             arguments=[
                 expected,
                 "1" if write else "",

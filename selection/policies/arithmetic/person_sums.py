@@ -151,9 +151,4 @@ def without_past(sums: Sequence[float], *, slope: float) -> tuple[float, ...]:
 def both_without_past(both: Sequence[float], *, slope: float) -> tuple[float, ...]:
     """Return the first four sums of two arms, of such rewards."""
     nn, ns, sn, ss, nnx, nnxx, nsx, snx = both
-    return (
-        nn,
-        ns - slope * nnx,
-        sn - slope * nnx,
-        ss - slope * (nsx + snx - slope * nnxx),
-    )
+    return (nn, ns - slope * nnx, sn - slope * nnx, ss - slope * (nsx + snx - slope * nnxx))

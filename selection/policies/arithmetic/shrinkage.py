@@ -71,11 +71,7 @@ def strength(rewards: Statistics, pairs: Statistics) -> float:
 
 
 def shrink(
-    own: Statistics,
-    everybody: Everybody,
-    *,
-    seen: Statistics,
-    relative: bool,
+    own: Statistics, everybody: Everybody, *, seen: Statistics, relative: bool
 ) -> dict[str, Vector]:
     """Return a context's own sums with what everybody's are worth there added to them."""
     if relative:

@@ -186,12 +186,7 @@ def _pair(before: Vector, reward: float) -> Vector:
 
 
 def _moved(
-    joined: Statistics,
-    deltas: Statistics,
-    *,
-    statistic: StatisticKind,
-    keep: float,
-    at_ms: int,
+    joined: Statistics, deltas: Statistics, *, statistic: StatisticKind, keep: float, at_ms: int
 ) -> dict[str, Vector]:
     """Return the sums faded, with what feedback adds to them."""
     if statistic.levelled:
@@ -306,11 +301,7 @@ def _in_rows(own: Statistics, arms: Sequence[str]) -> dict[str, Vector]:
 
 
 def join_all(
-    state: State,
-    arms: Iterable[str],
-    *,
-    statistics: Iterable[StatisticKind],
-    warm_start: float,
+    state: State, arms: Iterable[str], *, statistics: Iterable[StatisticKind], warm_start: float
 ) -> dict[str, Vector]:
     """Return the sums of each arm as `join` does, one kind's behind the other's."""
     arms = tuple(arms)

@@ -5,14 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from selection.policies.arithmetic.sums import LOG_WEIGHTS, StatisticKind, Statistics, Vector
-from selection.policies.policy import (
-    Fading,
-    Observation,
-    Prepared,
-    add_floor,
-    parameter,
-    shares,
-)
+from selection.policies.policy import Fading, Observation, Prepared, add_floor, parameter, shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
