@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selection.policies.arithmetic.reward_variance import variance_ratios
+from selection.policies.arithmetic.ridge import shares_of_highest
 from selection.policies.arithmetic.sums import KEEPS, LENGTHS, MEMORIES, REWARDS, Vector
 
 Array = NDArray[np.float64]
@@ -165,12 +166,7 @@ def highest_bound(
     # By this root of an even draw most widths are near the whole one, so that no arm that could be
     # best is left for long.
     shares = ((np.arange(16) + 0.5) / 16) ** 0.3
-    bounds = upper_bounds(known, exploration=exploration * shares)
-    if among is not None:
-        bounds[:, ~np.array(among)] = -1.0
-    best = bounds == bounds.max(axis=1, keepdims=True)
-    chances: list[float] = (best / best.sum(axis=1, keepdims=True)).mean(axis=0).tolist()
-    return chances
+    return shares_of_highest(upper_bounds(known, exploration=exploration * shares), among=among)
 
 
 def upper_bounds(known: Belief, *, exploration: Array) -> Array:

@@ -48,18 +48,22 @@ class Ridge:
     ) -> list[float]:
         """Return each arm's chance of the highest theta' x + alpha * sqrt(u * x' A^-1 x)."""
         promised, widths = self._bounds(features)
-        bounds = promised + alpha * WIDTHS[:, None] * widths
-        if among is not None:
-            bounds[:, ~np.array(among)] = -np.inf
-        best = bounds == bounds.max(axis=1, keepdims=True)
-        chances: list[float] = (best / best.sum(axis=1, keepdims=True)).mean(axis=0).tolist()
-        return chances
+        return shares_of_highest(promised + alpha * WIDTHS[:, None] * widths, among=among)
 
     def _bounds(self, features: Sequence[float]) -> tuple[Array, Array]:
         x = np.array(features, dtype=np.float64)
         squares = (self.inverses @ x).reshape(self.coefficients.shape) @ x
         # A square below 0 can only be rounding.
         return self.coefficients @ x, np.sqrt(np.maximum(squares, 0.0))
+
+
+def shares_of_highest(bounds: Array, *, among: Sequence[bool] | None) -> list[float]:
+    """Return the share of rows in which each column is the highest `among` some; ties share."""
+    if among is not None:
+        bounds[:, ~np.array(among)] = -np.inf
+    best = bounds == bounds.max(axis=1, keepdims=True)
+    chances: list[float] = (best / best.sum(axis=1, keepdims=True)).mean(axis=0).tolist()
+    return chances
 
 
 def _penalise(matrices: Array, *, ridge: float) -> Array:
