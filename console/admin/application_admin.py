@@ -3,8 +3,9 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import JSONField, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
@@ -27,10 +28,25 @@ from console.admin.base import (
     time_column,
     with_the_rest,
 )
-from console.admin.forms.application_form import ApplicationForm, ShallowDecoder
+from console.admin.forms.application_form import (
+    PARAMETER,
+    PARAMETERS,
+    ApplicationForm,
+    ShallowDecoder,
+)
 from console.admin.model_admin import badge
+from console.admin.settings_review import changes_shown, is_confirmed, review
+from console.words import formats
 from core.errors import Forbidden
-from registry.models import ApiKey, Application, ModelVersion, Route, ServiceLevelObjective
+from registry.following.recording import registry_write
+from registry.models import (
+    ApiKey,
+    Application,
+    AuditEntry,
+    ModelVersion,
+    Route,
+    ServiceLevelObjective,
+)
 from registry.models.settable_columns import settable
 from registry.services import arms_agreeing, delete_application
 from registry.services.actor import check_may_pin
@@ -41,23 +57,21 @@ LEARNING = {name: "info" for name, policy in POLICIES.items() if policy.learns}
 
 
 FIELDSETS: Fieldsets = (
-    (None, {"fields": (("name", "input_type"), "description")}),
     (
-        "How answers are chosen",
+        "Answers",
         {
             "fields": (
                 "policy",
-                "policy_params",
-                ("combine", "confidence_threshold"),
+                *(f"{PARAMETER}{name}" for name in PARAMETERS),
+                ("combine", "default_output"),
+                ("confidence_threshold", "cascade_below"),
                 ("max_wrong_share", "promise_confidence"),
-                "cascade_below",
                 "holdout_share",
             )
         },
     ),
-    ("When no model answers in time", {"fields": ("default_output",)}),
     (
-        "Feedback",
+        "Feedback and contexts",
         {
             "fields": (
                 ("loss", "loss_scale"),
@@ -66,34 +80,59 @@ FIELDSETS: Fieldsets = (
                 ("lateness_price", "cost_price"),
                 ("feedback_window_s", "keep_outputs_s"),
                 "keep_feedback_s",
-            ),
-            "description": "How answers are judged, and what is learned where none is given.",
+                ("context_ttl_s", "max_contexts"),
+            )
         },
     ),
     (
-        "Contexts",
+        "Cache, checks and capture",
         {
-            "fields": (("context_ttl_s", "max_contexts"),),
-            "description": "Users, sessions or dialects that learn for themselves.",
+            "fields": (
+                ("cache", "cache_ttl_s"),
+                ("priority", "keep_inputs"),
+                # Inputs may be personal.
+                ("capture_rate", "capture_redact"),
+                ("capture_days", "capture_bytes"),
+            )
         },
     ),
     (
-        "Cache and priority",
+        "Name and access",
         {
-            "fields": (("cache", "cache_ttl_s"), "priority"),
-            "description": "Can be changed at any time: the next query knows.",
+            "fields": (
+                ("name", "input_type"),
+                "description",
+                ("public", "bound_keys"),
+                "allowed_origins",
+            )
         },
     ),
-    ("Checks of new versions", {"fields": ("keep_inputs",)}),
-    (
-        "Captured inputs",
-        {
-            "fields": (("capture_rate", "capture_redact"), ("capture_days", "capture_bytes")),
-            "description": "Inputs may be personal: name the columns that nobody is to see.",
-        },
-    ),
-    ("Access", {"fields": (("public", "bound_keys"), "allowed_origins")}),
 )
+
+
+def _summaries(application: Application) -> dict[str, str]:
+    """Return what is set in each section, in a line."""
+    a, slo = application, application.slo
+    routes = [f"{route.model} {route.weight:g}" for route in a.routes.all()]
+    judged = "a formula" if a.loss == "expression" else a.loss
+    params = [f"{name} {value:g}" for name, value in a.policy_params.items()]
+    return {
+        "Models": formats.listed(*routes) or "none: nothing is answered",
+        "Objective": f"{slo.target * 100:g} % within {slo.latency_ms:g} ms over {slo.window}",
+        "Answers": formats.listed(
+            a.policy,
+            *params,
+            a.combine,
+            f"default {shortened(a.default_output, at=40)}" if a.default_output else "no default",
+        ),
+        "Feedback and contexts": f"judged by {judged}, taken for {a.feedback_window_s:,} s",
+        "Cache, checks and capture": formats.listed(
+            "cached" if a.cache else "not cached",
+            f"{a.priority} priority",
+            f"{formats.share(a.capture_rate)} of inputs captured" if a.capture_rate else "",
+        ),
+        "Name and access": f"{a.input_type}, {'public' if a.public else 'by API key'}",
+    }
 
 
 class ObjectiveInline(StackedInline[ServiceLevelObjective, Application]):
@@ -103,7 +142,7 @@ class ObjectiveInline(StackedInline[ServiceLevelObjective, Application]):
     extra = 0
     hide_title = True
     fields = ("latency_ms", ("target", "window"))
-    verbose_name_plural = "service level objective"
+    verbose_name_plural = "Objective"
 
     def has_add_permission(self, request: HttpRequest, obj: Application | None = None) -> bool:
         # Whoever may add an application states its objective: there is none without.
@@ -121,7 +160,7 @@ class RouteInline(TabularInline[Route, Application]):
     hide_title = True
     autocomplete_fields = ("model", "pinned_version")
     fields = ("model", "pinned_version", "role", "weight")
-    verbose_name_plural = "routes: the models this application asks"
+    verbose_name_plural = "Models"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
         return super().get_queryset(request).select_related("model", "pinned_version__model")
@@ -185,11 +224,15 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
     list_filter = ("policy", "public", "input_type")
     list_select_related = ("slo",)
     search_fields = ("name", "description")
-    inlines = (ObjectiveInline, RouteInline)
+    inlines = (RouteInline, ObjectiveInline)
     goes_along = frozenset({"service level objective", "feedback", "state reset"})
-    conditional_fields = {"loss_expression": "loss == 'expression'"}
+    conditional_fields = {
+        "loss_expression": "loss == 'expression'",
+        **{PARAMETER + name: f"{list(uses)}.includes(policy)" for name, uses in PARAMETERS.items()},
+    }
+    warn_unsaved_form = False  # a review comes before anything is saved
     change_form_template = "console/settings.html"
-    fieldsets = with_the_rest(FIELDSETS, columns=settable(Application))
+    fieldsets = with_the_rest(FIELDSETS, columns=settable(Application, but=("policy_params",)))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Application]:
         return super().get_queryset(request).prefetch_related("routes__model")
@@ -204,12 +247,39 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
         """Lead to the application's hub, which has this form as a tab."""
         application = row_or_404(Application.objects.all(), pk=object_id)
         if request.method == "GET":
-            return redirect("console-application-page", application.name, "settings")
+            return redirect("console-application-page", application.name)
         return super().change_view(request, object_id, form_url, extra_context)
 
-    def response_post_save_change(
-        self, request: HttpRequest, obj: Application
-    ) -> HttpResponseRedirect:
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show what a change would do, and save it once that is confirmed."""
+        view = super().changeform_view
+        row = Application.objects.with_everything().filter(pk=object_id or 0).first()
+        if row is None:
+            return view(request, object_id, form_url, extra_context)
+        extra = {"summaries": _summaries(row), **(extra_context or {})}
+        if request.method != "POST":
+            return view(request, object_id, form_url, extra)
+        entries = AuditEntry.objects.of(row)
+        with registry_write:
+            last = entries.order_by("-id").values_list("id", flat=True).first() or 0
+            answer = view(request, object_id, form_url, extra)
+            entry = entries.filter(id__gt=last).first()
+            if entry is None:  # refused, or the same as before
+                return answer
+            changes = changes_shown(entry.changes)
+            if not is_confirmed(request, changes):
+                transaction.set_rollback(True)
+                return review(request, row, changes=changes)
+        messages.success(request, "Saved. Queries follow within a second.")
+        return answer
+
+    def response_change(self, request: HttpRequest, obj: Application) -> HttpResponseRedirect:
         return redirect("console-application-page", obj.name, "settings")
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:

@@ -29,7 +29,7 @@ class AuditedForm(ModelAdmin[Any]):
             return super().changeform_view(
                 request, object_id, form_url, shown | (extra_context or {})
             )
-        with audited(row, by=actor(request)):
+        with audited(row, by=actor(request), reason=request.POST.get("reason", "")[:500]):
             return super().changeform_view(request, object_id, form_url, extra_context)
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:

@@ -1,10 +1,12 @@
-"""Times in words, in Python and in templates.
+"""Times in words, in Python and in templates, and values by key.
 
 The admin theme loads every tag library while it is itself being imported, so this module must not
 import anything of the admin.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from django import template
 from django.utils import timezone
@@ -24,3 +26,9 @@ def ago(moment: datetime | None) -> str:
     if moment > now:
         return f"in {timesince(now, moment, depth=1)}"
     return f"{timesince(moment, now, depth=1)} ago"
+
+
+@register.filter
+def get(values: Mapping[str, Any] | None, key: str) -> Any:
+    """Return a value by a key that only the template knows; empty if there is none."""
+    return (values or {}).get(key, "")

@@ -25,11 +25,13 @@ def test_the_console_works_without_scripts(
     page.click("button[type=submit]")
     expect(page.get_by_test_id("application-digits")).to_contain_text("No queries yet")
     expect(page.locator("[data-pulse]")).to_be_hidden()
-    page.goto(f"/admin/registry/application/{digits.pk}/change/")
+    page.goto("/admin/applications/digits/settings/")
+    page.locator("summary", has_text="Name and access").click()
     page.fill("#id_description", "handwritten digits")
     page.click("button[name=_save]")
+    page.get_by_test_id("confirm").click()
 
-    expect(page.get_by_text("was changed successfully")).to_be_visible()
+    expect(page.get_by_text("Saved.")).to_be_visible()
     digits.refresh_from_db()
     assert digits.description == "handwritten digits"
     context.close()
@@ -42,12 +44,12 @@ def test_what_a_form_got_wrong_is_on_the_screen_of_a_phone_at_once(
 
     page.goto("/admin/registry/application/add/")
     page.fill("#id_name", "digits")
-    page.fill("#id_policy_params", "{]")
+    page.fill("#id_confidence_threshold", "2")
     page.click("button[name=_save]")
 
     errors = page.get_by_test_id("errors")
     expect(errors).to_be_in_viewport(ratio=1)
-    expect(errors).to_contain_text("Policy parameters: Enter a valid JSON.")
+    expect(errors).to_contain_text("Confidence threshold: Expected 0 to 1")
     expect(errors).to_contain_text("Service level objective 1, latency (ms): This")
     field = page.locator("#id_slo-0-latency_ms")
     expect(field).not_to_be_in_viewport()

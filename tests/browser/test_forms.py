@@ -11,6 +11,7 @@ from registry.models import ApiKey, Application
 from tests.browser.conftest import SignIn
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+FEEDBACK = "Feedback and contexts"
 LAPTOP = {"width": 1280, "height": 800}
 
 
@@ -20,9 +21,12 @@ def test_the_formula_is_asked_for_only_where_the_loss_is_one(owner: Any, sign_in
     )
     page = sign_in(owner, viewport=LAPTOP)
     page.goto(f"/admin/registry/application/{made.pk}/change/")
+    page.get_by_role("link", name="Settings").click()
     formula = page.locator("#id_loss_expression")
     formula.wait_for(state="hidden")
-    for name in ("combine", "confidence_threshold", "cascade_below", "feedback_window_s"):
+    for section, name in (("Answers", "combine"), ("Answers", "cascade_below"), (FEEDBACK, "loss")):
+        if not page.locator(f"#id_{name}").is_visible():
+            page.locator("summary", has_text=section).click()
         box = page.locator(f"#id_{name}").bounding_box()
         assert box is not None
         # What is chosen or typed there can be read.
@@ -30,11 +34,13 @@ def test_the_formula_is_asked_for_only_where_the_loss_is_one(owner: Any, sign_in
 
     page.select_option("#id_loss", "expression")
     formula.fill("abs(label - output) / price")
-    page.click("button[name=_continue], button[name=_save]")
+    page.click("button[name=_save]")
     page.get_by_text("Expected no names but label and output, got 'price'").first.wait_for()
     formula.fill("abs(label - output) / 10")
     page.click("button[name=_save]")
-    page.get_by_text("was changed successfully").wait_for()
+    page.fill("#id_reason", "prices differ")
+    page.get_by_test_id("confirm").click()
+    page.get_by_text("Saved.").wait_for()
     assert Application.objects.get().loss_expression == "abs(label - output) / 10"
 
 

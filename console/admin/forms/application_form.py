@@ -4,8 +4,6 @@ import json
 from typing import Any
 
 from django import forms
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from registry.models import Application
@@ -24,28 +22,34 @@ class ShallowDecoder(json.JSONDecoder):
             raise json.JSONDecodeError("Nested too deeply", text, 0) from error
 
 
-def _parameters_help() -> SafeString:
-    """List what each policy takes, folded away until somebody wants to know."""
-    return format_html(
-        'JSON such as {{"eta": 0.1}}; empty for the defaults.'
-        '<details data-testid="parameters" class="mt-2">'
-        '<summary class="cursor-pointer text-primary-600 dark:text-primary-500">'
-        "What each policy takes</summary>{}</details>",
-        format_html_join(
-            "",
-            '<dl class="mt-2"><dt class="font-semibold">{}</dt>{}</dl>',
-            (
-                (name, format_html_join("", "<dd>{}</dd>", map(_parameter, policy.parameters)))
-                for name, policy in POLICIES.items()
-                if policy.parameters
-            ),
-        ),
+PARAMETER = "param_"
+# By name: the policies that take it, each with its own default, limits and meaning.
+PARAMETERS: dict[str, dict[str, Parameter]] = {}
+for _name, _policy in POLICIES.items():
+    for _each in _policy.parameters:
+        PARAMETERS.setdefault(_each.name, {})[_name] = _each
+
+
+def _parameter_field(name: str) -> forms.FloatField:
+    """Return the field of one parameter, empty for its default."""
+    uses = PARAMETERS[name]
+    meanings = ", or ".join(dict.fromkeys(each.meaning.rstrip(".") for each in uses.values()))
+    defaults = ", ".join(f"{policy} {each.default:g}" for policy, each in uses.items())
+    first = next(iter(uses.values()))
+    limits = f"{first.low:g} to {first.high:g}"
+    return forms.FloatField(
+        label=name.capitalize(),
+        required=False,
+        widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"}),
+        help_text=f"{meanings[:1].upper()}{meanings[1:]}. {limits}; if empty: {defaults}.",
     )
 
 
-def _parameter(each: Parameter) -> tuple[str]:
-    limits = f"{each.default:g} ({each.low:g} to {each.high:g})"
-    return (f"{each.name} = {limits}: {each.meaning}",)
+_ParameterFields = type(
+    "_ParameterFields",
+    (forms.ModelForm,),
+    {PARAMETER + name: _parameter_field(name) for name in PARAMETERS},
+)
 
 
 def _combines() -> list[tuple[str, str]]:
@@ -57,7 +61,7 @@ def _policies() -> list[tuple[str, str]]:
     return [(name, f"{name}: {policy.summary}") for name, policy in POLICIES.items()]
 
 
-class ApplicationForm(forms.ModelForm[Application]):
+class ApplicationForm(_ParameterFields):  # type: ignore[valid-type,misc]  # made from POLICIES
     """The fields of an application, with the policies there are and what each takes."""
 
     policy = forms.ChoiceField(
@@ -65,6 +69,8 @@ class ApplicationForm(forms.ModelForm[Application]):
         initial="static",
         widget=UnfoldAdminSelectWidget,
     )
+    # Not shown: a field for each parameter takes its place.
+    policy_params = forms.JSONField(required=False, decoder=ShallowDecoder)
     combine = forms.ChoiceField(
         choices=_combines,
         initial=Combine.VOTE,
@@ -74,8 +80,7 @@ class ApplicationForm(forms.ModelForm[Application]):
 
     class Meta:
         model = Application
-        fields = "__all__"  # noqa: DJ007  (the admin's fieldsets choose)
-        labels = {"policy_params": "Policy parameters"}
+        fields = "__all__"
         widgets = {
             "default_output": UnfoldAdminTextInputWidget(attrs={"placeholder": "-1"}),
             "loss_expression": UnfoldAdminTextInputWidget(
@@ -85,8 +90,15 @@ class ApplicationForm(forms.ModelForm[Application]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "policy_params" in self.fields:
-            self.fields["policy_params"].help_text = _parameters_help()
+        for name, value in self.instance.policy_params.items():
+            self.initial.setdefault(PARAMETER + name, value)
 
-    def clean_policy_params(self) -> Any:
-        return self.cleaned_data["policy_params"] or {}
+    def clean(self) -> Any:
+        cleaned = super().clean()
+        params = cleaned.get("policy_params") or {}
+        for name, uses in PARAMETERS.items():
+            value, each = cleaned.get(PARAMETER + name), uses.get(cleaned.get("policy", ""))
+            if each is not None and value is not None:
+                params[name] = int(value) if each.whole and value == int(value) else value
+        self.instance.policy_params = cleaned["policy_params"] = params
+        return cleaned

@@ -137,7 +137,7 @@ def test_the_console_asks_for_it_at_the_pin(
         "slo-0-application": digits.pk,
     }
     page = f"/admin/registry/application/{digits.pk}/change/"
-    answer = client.post(page, application_form(**inline))
+    answer = client.post(page, application_form(**inline, confirmed="1", reason="a trial"))
     assert answer.status_code == (302 if may else 200)
     assert may or "needs the permission registry.run_code" in answer.content.decode()
     assert Route.objects.filter(pinned_version=version).exists() == may

@@ -115,6 +115,8 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
         {
             **NEW_APPLICATION,
             "description": "changed",
+            "confirmed": "1",
+            "reason": "a trial",
             "slo-INITIAL_FORMS": "1",
             "slo-0-id": "{slo}",
             "slo-0-application": "{digits}",

@@ -67,6 +67,8 @@ def test_a_deploy_changes_the_models_tag(manager: Api, v1: ModelVersion) -> None
 def form_of(application: Application, **fields: Any) -> dict[str, Any]:
     shown = {
         "revision": application.revision,
+        "confirmed": "1",
+        "reason": "a trial",
         "description": "from the console",
         "policy": application.policy,
         "default_output": "-1",
