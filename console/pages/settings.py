@@ -7,7 +7,6 @@ from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, QueryDict
 
 from console.access import CHANGE, VIEW, application_for, frame, may
-from console.admin.forms.application_form import PARAMETER, PARAMETERS
 from registry.models import Application
 
 
@@ -39,8 +38,9 @@ def _proposed(page: dict[str, Any], *, wanted: QueryDict) -> QueryDict:
                 sent[form.add_prefix("weight")] = str(float(form.instance.model.name == only))
     sent["revision"] = str(page["original"].revision)
     sent["policy"] = wanted.get("policy", "")
-    for name in PARAMETERS:
-        sent[PARAMETER + name] = wanted.get(name, "")
+    for name in page["adminform"].form.fields:
+        if name.startswith("param_"):
+            sent[name] = wanted.get(name.removeprefix("param_"), "")
     return sent
 
 
