@@ -17,6 +17,7 @@ app.autodiscover_tasks(["serving.cluster.replica"])
 app.autodiscover_tasks(["serving.cluster.control.checks"], related_name="check_task")
 app.autodiscover_tasks(["serving.cluster.control"], related_name="schedule")
 app.autodiscover_tasks(["serving.cluster.control.moves"], related_name="leaving")
+app.autodiscover_tasks(["serving.alerts"], related_name="alert_rhythms")
 
 
 @setup_logging.connect

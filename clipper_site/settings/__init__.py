@@ -125,6 +125,20 @@ CLIPPER_REMOTE_HOSTS = ENV.parsed(
     parse=parse_remote_hosts,
     expected="names, host:port, addresses or networks, separated by commas",
 )
+CLIPPER_ALERT_HOSTS = ENV.parsed(
+    "CLIPPER_ALERT_HOSTS",
+    default="*",
+    parse=parse_remote_hosts,
+    expected="names, host:port, addresses or networks, separated by commas",
+)
+# The server by which alerts are mailed, by Django's names.
+EMAIL_HOST = ENV.text("EMAIL_HOST")
+EMAIL_PORT = ENV.whole("EMAIL_PORT", default=587, at_least=1)
+EMAIL_HOST_USER = ENV.text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = ENV.text("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = ENV.flag("EMAIL_USE_TLS", default=True)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = ENV.text("DEFAULT_FROM_EMAIL", "clipper@localhost")
 DEBUG = ENV.flag("CLIPPER_DEBUG", default=False)
 # Without a key a random one serves for this process alone; clipper.E002 says so, because
 # sessions and receipts signed with it die with the process.
@@ -177,6 +191,7 @@ INSTALLED_APPS = [
     "serving.apps.ServingConfig",
     "serving.traffic.apps.TrafficConfig",
     "serving.capture.apps.CaptureConfig",
+    "serving.alerts.apps.AlertsConfig",
     "console.apps.ConsoleConfig",
     "clipper_site.apps.ClipperSiteConfig",
 ]

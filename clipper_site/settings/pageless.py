@@ -11,6 +11,7 @@ INSTALLED_APPS = [
     "serving.apps.ServingConfig",
     "serving.traffic.apps.TrafficConfig",
     "serving.capture.apps.CaptureConfig",
+    "serving.alerts.apps.AlertsConfig",
 ]
 MIDDLEWARE = []
 TEMPLATES = []

@@ -31,7 +31,7 @@ def unseal(sealed: str) -> str:
         return _fernet().decrypt(sealed.encode()).decode()
     except InvalidToken:
         raise Unsealable(
-            "the version's secret can't be read: it was kept under another CLIPPER_CLUSTER_SECRET "
+            "the secret can't be read: it was kept under another CLIPPER_CLUSTER_SECRET "
             "or DJANGO_SECRET_KEY; set it again"
         ) from None
 

@@ -180,7 +180,7 @@ def because(reason: str) -> Iterator[None]:
 
 
 def record_done(
-    row: Row,
+    row: models.Model,
     *,
     by: Actor,
     action: str,
@@ -195,7 +195,9 @@ def record_done(
         kind=str(row._meta.verbose_name),
         object_id=row.pk,
         name=str(row)[:200],
-        application_id=row.pk if isinstance(row, Application) else None,
+        application_id=row.pk
+        if isinstance(row, Application)
+        else getattr(row, "application_id", None),
         model_id=row.pk if isinstance(row, Model) else getattr(row, "model_id", None),
         revision=_next_revision(row, action=action),
         changes=changes,
@@ -246,7 +248,7 @@ def _who(by: Actor) -> dict[str, Any]:
     }
 
 
-def _next_revision(row: Row, *, action: str) -> int | None:
+def _next_revision(row: models.Model, *, action: str) -> int | None:
     if not isinstance(row, Application | Model | ModelVersion):
         return None
     if action not in REVISING:

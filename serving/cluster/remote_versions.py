@@ -12,7 +12,7 @@ from registry.services.versions import REMOTE
 from serving.container.failures.container_errors import ArtifactInvalid
 from serving.container.remote.configuration import RemoteConfiguration, check_secret
 from serving.container.remote.failures import HostRefused
-from serving.container.remote.hosts import AllowedHosts, resolve_in_time
+from serving.container.remote.hosts import AllowedHosts
 
 
 def artifact_of(configuration: Mapping[str, Any], input_type: str, secret: str) -> bytes:
@@ -26,9 +26,7 @@ def artifact_of(configuration: Mapping[str, Any], input_type: str, secret: str) 
         dialect_of(parsed, input_type=input_type)
         hosts = AllowedHosts.parse(settings.CLIPPER_REMOTE_HOSTS)
         place = parsed.place
-        hosts.check_host(place.host, port=place.port)
-        for address in resolve_in_time(place.host, port=place.port):
-            hosts.check_address(address, host=place.host, port=place.port)
+        hosts.check_now(place.host, port=place.port)
     except ArtifactInvalid as error:
         raise BadRequest(str(error)) from error
     except HostRefused as error:

@@ -1,6 +1,7 @@
 """The rhythms of the control worker: its jobs, and their intervals."""
 
 import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -29,6 +30,13 @@ from serving.traffic.merging import merge_traffic, thin_traffic
 ROUND_LOCK = "clipper:lock:reconcile"
 
 _rhythms: list[Rhythm] = []
+# Makers of rhythms of rooms above this one.
+_others: list[Callable[[], Iterable[Rhythm]]] = []
+
+
+def add_rhythms(make: Callable[[], Iterable[Rhythm]]) -> None:
+    """Have control workers run what this returns as well."""
+    _others.append(make)
 
 
 def reconcile() -> None:
@@ -75,6 +83,7 @@ def new_rhythms() -> list[Rhythm]:
         Rhythm(drain_captured, interval_s=1.0, name="keep_captured"),
         Rhythm(prune_captured, interval_s=10.0, name="prune_captured"),
         Rhythm(prune_old_feedback, interval_s=600.0, name="prune_feedback"),
+        *(rhythm for make in _others for rhythm in make()),
     ]
 
 

@@ -76,11 +76,18 @@ class AllowedHosts:
     """The operator's list; an empty one allows nothing."""
 
     entries: tuple[AllowedHost, ...] = ()
+    setting: str = SETTING
 
     @classmethod
-    def parse(cls, text: str) -> AllowedHosts:
+    def parse(cls, text: str, *, setting: str = SETTING) -> AllowedHosts:
         """Read a list separated by commas; raises ValueError for a malformed entry."""
-        return cls(tuple(map(AllowedHost.parse, _parts(text))))
+        return cls(tuple(map(AllowedHost.parse, _parts(text))), setting)
+
+    def check_now(self, host: str, *, port: int) -> None:
+        """Raise HostRefused for a host, or an address of it now, that isn't allowed (blocking)."""
+        self.check_host(host, port=port)
+        for address in resolve_in_time(host, port=port):
+            self.check_address(address, host=host, port=port)
 
     def check_host(self, host: str, *, port: int) -> None:
         """Raise HostRefused if no address could be allowed; names aren't looked up."""
@@ -90,7 +97,7 @@ class AllowedHosts:
             return
         networks = any(entry.network and entry.port in (None, port) for entry in self.entries)
         if not networks and not self._has_name(host, port=port):
-            raise HostRefused(f"{_at(host, port)} is not in {SETTING}, the operator's list")
+            raise HostRefused(f"{_at(host, port)} is not in {self.setting}, the operator's list")
 
     def check_address(self, address: Address, *, host: str, port: int) -> None:
         """Raise HostRefused unless `host`, a name or the address itself, may lead there."""
@@ -100,10 +107,11 @@ class AllowedHosts:
         shown = _at(host, port) if address_of(host) else f"{_at(host, port)} leads to {plain}, and"
         if not is_public(plain):
             raise HostRefused(
-                f"{shown} is no public address: it has to be in {SETTING} as an address or network"
+                f"{shown} is no public address: it has to be in {self.setting} as an address "
+                "or network"
             )
         if not self._has_name(host, port=port):
-            raise HostRefused(f"{shown} is not in {SETTING}, the operator's list")
+            raise HostRefused(f"{shown} is not in {self.setting}, the operator's list")
 
     def _has_name(self, host: str, *, port: int) -> bool:
         return any(entry.has_name(host, port=port) for entry in self.entries)

@@ -1,0 +1,1 @@
+"""Alerts: rules over every application, what fires, and the messages about it."""
