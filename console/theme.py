@@ -120,7 +120,7 @@ UNFOLD: dict[str, Any] = {
                         "console-timeline",
                         "registry.view_auditentry",
                     ),
-                    _item("Alerts", "notifications", "admin:index"),
+                    _item("Alerts", "notifications", "console-alerts", "alerts.view_alert"),
                     _item(
                         "People & keys",
                         "group",

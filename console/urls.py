@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 from console.admin.people import own_password
 from console.application_pages import application_page
 from console.live.home import live_json
+from console.pages.alerts_page import alerts_page, mute_alert
 from console.pages.compare import compare
 from console.pages.contexts import reset
 from console.pages.documentation import documentation
@@ -64,6 +65,12 @@ urlpatterns = [
         "admin/registry/auditentry/",
         RedirectView.as_view(pattern_name="console-timeline"),
         name="console-audit",  # where it was
+    ),
+    path("admin/alerts/", admin.site.admin_view(alerts_page), name="console-alerts"),
+    path(
+        "admin/alerts/<int:alert_id>/mute/",
+        admin.site.admin_view(mute_alert),
+        name="console-mute",
     ),
     path("admin/live.json", live_json, name="console-live"),
     path(

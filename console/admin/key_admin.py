@@ -114,7 +114,7 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
         )
         # The admin goes on with its own instance: make it the row that the service wrote.
         obj.__dict__.update(key.__dict__)
-        messages.warning(request, _shown_once(text))
+        messages.warning(request, shown_once(text))
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         # Revoking does the same at once and keeps the record of who had access.
@@ -161,11 +161,12 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
     )
 
 
-def _shown_once(text: str) -> SafeString:
+def shown_once(text: str, *, what: str = "key") -> SafeString:
     return format_html(
-        '<span class="clp-secret"><strong>Copy the key now: it is shown only this once.</strong>'
+        '<span class="clp-secret"><strong>Copy the {} now: it is shown only this once.</strong>'
         '<span class="clp-secret-row"><code data-testid="api-key">{}</code>'
         '<button type="button" class="clp-copy" data-copy="{}">Copy</button></span></span>',
+        what,
         text,
         text,
     )

@@ -14,7 +14,7 @@ from functools import partial
 from scripts.docs.root_pages import ROOT
 
 PLACEHOLDER = re.compile(
-    r"(^<!-- generated: ([\w ]+) -->\n).*?(^<!-- /generated -->$)", re.MULTILINE | re.DOTALL
+    r"(^<!-- generated: ([\w -]+?) -->\n).*?(^<!-- /generated -->$)", re.MULTILINE | re.DOTALL
 )
 
 

@@ -110,6 +110,11 @@ class Rule(NamedTuple):
 RULES: dict[str, Rule] = {}
 
 
+def rule_of(name: str) -> Rule:
+    """Return a rule; of one that another release had, nothing but its name."""
+    return RULES.get(name) or Rule(lambda facts: iter(()), name, WARNING, clear_s=0.0)
+
+
 def rule(title: str, severity: str, **options: Any) -> Callable[[Check], Check]:
     """Make a function the rule of its name."""
 
@@ -134,7 +139,10 @@ def no_answer(facts: ApplicationFacts) -> Iterator[Symptom]:
     elif number >= IN_A_ROW:
         cause = max(facts.unanswered, key=lambda name: facts.unanswered[name])
         text = f"No model answered the last {number:,} queries: most {CAUSES[cause]}."
-        yield Symptom(text, links=Symptom.of(wanted[0], "").links if wanted else {})
+        links = dict(Symptom.of(wanted[0], "").links) if wanted else {}
+        if wanted and cause == "overloaded":
+            links["scale"] = wanted[0].spec.model_id
+        yield Symptom(text, links=links)
 
 
 @rule("Version failing", PAGE, action="errors", for_s=5.0, unless=("no_answer",))

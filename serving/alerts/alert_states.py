@@ -12,7 +12,7 @@ from core.errors import BadRequest
 from registry.models import AuditEntry, Route
 from registry.services import record_done, record_event
 from registry.services.actor import Actor
-from serving.alerts.alert_rules import RULES, Facts, Rule, Symptom
+from serving.alerts.alert_rules import RULES, Facts, Rule, Symptom, rule_of
 from serving.alerts.models import Alert
 from serving.alerts.outbox import queue_messages
 
@@ -107,8 +107,7 @@ def _begun(key: Key, *, now: datetime) -> Alert:
 def _moved(alert: Alert, finding: Symptom | None, *, now: datetime) -> bool:
     """Move one alert and save it; return whether it fired or was resolved."""
     before = (alert.state, alert.cleared_at)
-    # A rule that another release had is gone.
-    rule = RULES.get(alert.rule) or Rule(lambda facts: iter(()), alert.rule, "", clear_s=0.0)
+    rule = rule_of(alert.rule)
     state = step(alert, found=finding is not None, rule=rule, now=now)
     if finding and (state or alert.pk is None or now - alert.updated_at >= RENEWED_EVERY):
         alert.sentence, alert.links, alert.updated_at = finding.sentence, dict(finding.links), now

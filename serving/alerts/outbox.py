@@ -6,10 +6,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F
 from django.utils.timezone import now as clock
 
-from serving.alerts.alert_rules import RULES
+from registry.models import AuditEntry
+from registry.services import record_done
+from registry.services.actor import Actor
+from serving.alerts.alert_rules import rule_of
 from serving.alerts.channels import ChannelGone, send
 from serving.alerts.models import Alert, Channel, Message
 
@@ -42,19 +46,23 @@ def queue_messages(alerts: Iterable[Alert], *, now: datetime) -> None:
         Message.objects.create(channel=channel, events=events, created_at=now, due_at=now + QUIET)
 
 
-def queue_test(channel: Channel) -> Message:
+def queue_test(channel: Channel, *, by: Actor) -> Message:
     """Queue a test message, due at once."""
     event = {"state": "test", "application": "", "title": "Test", "severity": "test"}
     event["sentence"] = "This is a test of Clipper's alerts. Nothing is wrong."
     now = clock()
-    return Message.objects.create(
-        channel=channel, events=[event], is_test=True, created_at=now, due_at=now
-    )
+    with transaction.atomic():
+        message = Message.objects.create(
+            channel=channel, events=[event], is_test=True, created_at=now, due_at=now
+        )
+        sent = {"test": [None, message.uid]}
+        record_done(channel, by=by, action=AuditEntry.Action.CHANGE, changes=sent)
+    return message
 
 
 def event_of(alert: Alert) -> dict[str, Any]:
     """Return what receivers are told of an alert."""
-    rule = RULES[alert.rule]
+    rule = rule_of(alert.rule)
     return {
         "id": alert.pk,
         "state": alert.state,

@@ -1,6 +1,13 @@
 """The management API's URLs about running models, for inclusion under /api/v1/."""
 
 from registry.api.views.management_view import APPLICATION, MODEL, VERSION, both
+from serving.endpoints.management.alert_views import (
+    AlertsView,
+    AlertView,
+    ChannelsView,
+    ChannelTestView,
+    ChannelView,
+)
 from serving.endpoints.management.application_schema import ApplicationSchemaView
 from serving.endpoints.management.compare_views import CompareView
 from serving.endpoints.management.diagnosis import ReplicaLogView, VersionErrorsView, VersionLogView
@@ -8,6 +15,11 @@ from serving.endpoints.management.environment_views import EnvironmentLogView, E
 from serving.endpoints.management.replica_views import ReplicasView
 
 urlpatterns = [
+    *both("alerts/", view=AlertsView, name="api-alerts"),
+    *both("alerts/<int:alert>", view=AlertView, name="api-alert"),
+    *both("alert-channels/", view=ChannelsView, name="api-alert-channels"),
+    *both("alert-channels/<int:channel>", view=ChannelView, name="api-alert-channel"),
+    *both("alert-channels/<int:channel>/test", view=ChannelTestView, name="api-channel-test"),
     *both("environments/", view=EnvironmentsView, name="api-environments"),
     *both("environments/<str:digest>/log/", view=EnvironmentLogView, name="api-environment-log"),
     *both(f"{APPLICATION}/schema/", view=ApplicationSchemaView, name="api-application-schema"),

@@ -174,7 +174,7 @@ def test_mail_names_what_fires(digits: Application, receiver: StandIn, wait: Wai
 def test_a_test_is_sent_at_once_and_tried_once(receiver: StandIn, wait: Wait) -> None:
     receiver.answering = lambda asked: Said(500)
     made, _ = channel("webhook", receiver.url())
-    queue_test(made)
+    queue_test(made, by=services.SYSTEM)
     assert send_due() == 0
     assert Message.objects.get().state == "failed"
     assert json.loads(receiver.asked[0].body)["type"] == "test"

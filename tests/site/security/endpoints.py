@@ -8,6 +8,8 @@ UPLOAD, PIECE = "upload", "piece"
 ROUTES = [{"model": "ocr"}]
 REMOTE = {"version": "8", "runtime": "remote", "url": "http://10.1.1.1/", "protocol": "mlflow"}
 
+CHANNEL = {"name": "new", "kind": "chat", "target": "https://8.8.8.8/"}
+
 
 class Endpoint(NamedTuple):
     """One method of one URL, as it is asked about what is a stranger's."""
@@ -67,6 +69,14 @@ ENDPOINTS = [
     Endpoint("GET", f"uploads/{DIGEST}"),
     Endpoint("PUT", f"uploads/{DIGEST}", PIECE),
     Endpoint("GET", "audit/"),
+    Endpoint("GET", "alerts/"),
+    Endpoint("GET", "alerts/{alert}"),
+    Endpoint("PATCH", "alerts/{alert}", {"muted_until": None}),
+    Endpoint("GET", "alert-channels/"),
+    Endpoint("POST", "alert-channels/", CHANNEL),
+    Endpoint("PATCH", "alert-channels/{channel}", {"name": "mine"}),
+    Endpoint("DELETE", "alert-channels/{channel}"),
+    Endpoint("POST", "alert-channels/{channel}/test"),
     Endpoint("GET", "timeline/"),
     Endpoint("GET", "keys/"),
     Endpoint("POST", "keys/", {"name": "new", "scopes": ["predict"]}),

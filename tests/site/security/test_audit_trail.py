@@ -17,6 +17,7 @@ from django.utils import timezone
 from core.errors import BadRequest
 from registry import services
 from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion
+from serving.alerts.channels import create_channel
 from tests.registry.forms import application_fields, version_fields
 from tests.site.security.endpoints import ENDPOINTS, ONLY_READ, OWN, Endpoint
 from tests.site.security.test_rights import BY, Caller, key, path_of, registry, staff
@@ -160,6 +161,19 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "group add": ("auth/group/add/", {"name": "fresh"}),
     "group change": ("auth/group/{team}/change/", {"name": "renamed"}),
     "group delete": ("auth/group/{team}/delete/", SURE),
+    "channel add": (
+        "alerts/channel/add/",
+        {"name": "fresh", "kind": "chat", "goes_to": "https://8.8.8.8/"},
+    ),
+    "channel change": (
+        "alerts/channel/{channel}/change/",
+        {
+            **{"name": "renamed", "goes_to": "https://8.8.4.4/", "enabled": "on"},
+            **{"messages-TOTAL_FORMS": "0", "messages-INITIAL_FORMS": "0"},
+        },
+    ),
+    "channel delete": ("alerts/channel/{channel}/delete/", SURE),
+    "channel send_test": ("alerts/channel/{channel}/test/", {}),
     "contexts reset": ("applications/digits/contexts/reset/?all=", {}),
 }
 
@@ -177,6 +191,9 @@ def numbers() -> dict[str, int]:
         "unused": of_ocr["3"],
         "key": services.create_api_key(name="k", scopes=["predict"], by=BY)[0].pk,
         "person": User.objects.create_user("ida", password="x").pk,
+        "channel": create_channel(
+            name="ops", kind="chat", target="https://8.8.8.8/", by=services.SYSTEM
+        )[0].pk,
         "team": Group.objects.create(name="team").pk,
     }
 

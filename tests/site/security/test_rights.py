@@ -12,6 +12,7 @@ from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -22,6 +23,8 @@ from registry import services
 from registry.api.views.management_view import ManagementView
 from registry.models import Application, Model
 from registry.services import Actor, RouteRequest
+from serving.alerts.channels import create_channel
+from serving.alerts.models import Alert
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from tests.made_once import MadeOnce
@@ -31,6 +34,7 @@ BY = Actor(user=None, label="a test", may_run_code=True, may_grant_manage=True, 
 REGISTRY = MadeOnce()
 # They answer anybody: the first two hold no secrets, the last says that nothing is there.
 OPEN = {"SchemaView", "DocsView", "unknown_url"}
+LISTS = ("applications/", "models/", "replicas/", "audit/", "timeline/", "alerts/")
 SIZES = itertools.count(1)
 EVERY = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
 
@@ -73,6 +77,11 @@ def path_of(endpoint: Endpoint) -> str:
         path = path.format(release=Model.objects.get(name="ocr").releases.earliest("id").pk)
     if "{key}" in path:
         path = path.format(key=strangers_key())
+    if "{alert}" in path:
+        path = path.format(alert=strangers_alert())
+    if "{channel}" in path:
+        made, _ = create_channel(name="theirs", kind="chat", target="https://8.8.8.8/", by=BY)
+        path = path.format(channel=made.pk)
     return path
 
 
@@ -80,6 +89,11 @@ def strangers_key() -> int:
     """A key of a stranger's, that predicts."""
     made, _ = services.create_api_key(name="theirs", scopes=["predict"], by=BY)
     return made.pk
+
+
+def strangers_alert() -> int:
+    stranger, now = Application.objects.get(name="letters"), timezone.now()
+    return Alert.objects.create(application=stranger, rule="disk", since=now, updated_at=now).pk
 
 
 def key(*scopes: str, applications: tuple[Application, ...] = ()) -> str:
@@ -195,7 +209,7 @@ def test_a_bound_key_neither_sees_nor_changes_what_is_a_strangers(
         id="r1", model="ocr", version="1", version_id=1, generation=0, state=ReplicaState.READY
     )
     own_directory().announce(record)
-    lists = endpoint.path in ("applications/", "models/", "replicas/", "audit/", "timeline/")
+    lists = endpoint.path in LISTS
     answer = owner.ask(endpoint)
     if (lists and endpoint.method == "GET") or endpoint.path in (*ONLY_READ, *OWN):
         assert answer.status_code == 200
@@ -328,5 +342,5 @@ def _is_api(pattern: URLPattern) -> bool:
 
 
 def _view_at(path: str) -> type[ManagementView]:
-    url = "/api/v1/" + path.partition("?")[0].format(release=1, key=1)
+    url = "/api/v1/" + path.partition("?")[0].format(release=1, key=1, alert=1, channel=1)
     return get_resolver().resolve(url).func.cls  # type: ignore[attr-defined]  # DRF's
