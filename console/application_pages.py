@@ -29,6 +29,7 @@ APPLICATION_PAGES = [
         path="experiment", title="Experiment", view="console.pages.experiment.experiment"
     ),
     ApplicationPage(path="releases", title="Releases", view="console.pages.releases.releases"),
+    ApplicationPage(path="review", title="Review", view="console.pages.review.review"),
     ApplicationPage(path="contexts", title="Contexts", view="console.pages.contexts.contexts"),
     ApplicationPage(path="objective", title="Objective", view="console.pages.objective.objective"),
     ApplicationPage(path="settings", title="Settings", view="console.pages.settings.settings"),

@@ -17,8 +17,10 @@ from console.pages.login import login
 from console.pages.new_application import new_application, start
 from console.pages.palette import query_page, search
 from console.pages.releases import roll_back
+from console.pages.review import export, label
 from console.pages.timeline import revert_page, timeline
 from console.pages.traffic_series import series_json
+from console.pages.try_it import give_pass, try_it
 from console.pages.version_errors import version_errors
 
 APPLICATION = "admin/applications/<str:name>"
@@ -30,6 +32,10 @@ urlpatterns = [
         name="console-new-application",
     ),
     path(f"{APPLICATION}/start/", admin.site.admin_view(start), name="console-start"),
+    path(f"{APPLICATION}/pass/", admin.site.admin_view(give_pass), name="console-pass"),
+    path(f"{APPLICATION}/try/", admin.site.admin_view(try_it), name="console-try"),
+    path(f"{APPLICATION}/review/label/", admin.site.admin_view(label), name="console-label"),
+    path(f"{APPLICATION}/review/export/", admin.site.admin_view(export), name="console-labelled"),
     path(f"{APPLICATION}/contexts/reset/", admin.site.admin_view(reset), name="console-reset"),
     path(f"{APPLICATION}/query/", admin.site.admin_view(query_page), name="console-query"),
     path(f"{APPLICATION}/series.json", admin.site.admin_view(series_json), name="console-series"),

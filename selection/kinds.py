@@ -9,3 +9,6 @@ RECEIPT: Kind = "receipt"
 INPUT: Kind = "input"
 # A query that nobody said anything about.
 DEFAULT: Kind = "default"
+
+# The metric of a label that a person gave to a captured query: the chance of that to be captured.
+SAMPLING_CHANCE = "sampling_chance"

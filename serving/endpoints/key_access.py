@@ -8,6 +8,7 @@ from time import time
 from core.errors import Forbidden, NotFound, Unauthenticated, UnknownKey
 from core.specs import ApiKeySpec, ApplicationSpec, Snapshot
 from core.suggest import meant
+from serving.endpoints.person_pass import is_pass, key_of_pass
 from serving.http.asgi import Scope, header
 from serving.web.runtime import Runtime
 
@@ -21,9 +22,14 @@ async def application_of(runtime: Runtime, scope: Scope, *, needs: str) -> Appli
     """Return the application of a request's path, where its key may do what it `needs` there."""
     name = scope["url_route"]["kwargs"]["app"]
     authorization = header(scope, b"authorization")
-    return await runtime.found(
-        partial(application_named, name=name, needs=needs, key_in=partial(key_of, authorization))
-    )
+    key_in: KeyIn = partial(key_of, authorization)
+    if authorization is not None and is_pass(authorization):
+        known = key_of_pass(authorization, secret=runtime.spec.receipt_secret)
+
+        def key_in(_: Snapshot) -> ApiKeySpec:
+            return known
+
+    return await runtime.found(partial(application_named, name=name, needs=needs, key_in=key_in))
 
 
 def application_named(

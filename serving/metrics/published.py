@@ -82,6 +82,7 @@ class ApplicationStats:
     labels_too_late: int = counter(
         "Pieces of feedback refused because their feedback window was over"
     )
+    trials: int = counter("Queries of people who try it in the console, counted nowhere else")
     captures_dropped: int = counter(
         "Queries drawn for capture that were lost: too large, unreadable, or no room for them"
     )

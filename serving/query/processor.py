@@ -51,12 +51,14 @@ class QueryProcessor:
         timeout_ms: float | None = None,
         traced: bool = False,
         allowance: Allowance | None = None,
+        trial: bool = False,
     ) -> Query:
         """Ask the arms that the policy selects, or just `version`, about `input` (JSON text).
 
         `arrived` is on the monotonic clock and starts the objective, which `timeout_ms` may
         shorten; an `allowance` replaces both. A `traced` query can be explained. A `key` stays with
-        one arm while the chances last; `features` come from `features_of`.
+        one arm while the chances last; `features` come from `features_of`. A `trial` leaves no
+        trace in counts, evidence or captured inputs.
         """
         resources = self.resources
         arms = resources.router.arms(application)
@@ -65,7 +67,9 @@ class QueryProcessor:
         if version is not None:
             choice = forced_on(version)
         elif arms.weights:
-            choice = self._choice(application, arms, context=context, key=key, features=features)
+            choice = self._choice(
+                application, arms, context=context, key=key, features=features, counted=not trial
+            )
         else:
             choice = NOBODY
         objective_ms, deadline, options = application.slo_ms, arrived + arms.within_s, arms.options
@@ -90,6 +94,7 @@ class QueryProcessor:
             objective_ms,
             deadline,
             traced,
+            trial,
         )
         resources.engine.ask(
             query.gather,
@@ -108,6 +113,7 @@ class QueryProcessor:
         context: str,
         key: str,
         features: tuple[float, ...],
+        counted: bool,
     ) -> Choice:
         store = self.resources.store
         prepared = arms.held_out
@@ -126,7 +132,8 @@ class QueryProcessor:
             selection = prepared.assigned(kept, uniform=uniform, features=features)
         else:
             selection = prepared.select(uniform, features)
-        store.count_queries(application, context=context, arms=selection.arms)
+        if counted:
+            store.count_queries(application, context=context, arms=selection.arms)
         return Choice(arms.targets, selection, prepared, False, held_out)
 
     async def answers_of_all_arms(

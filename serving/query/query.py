@@ -93,6 +93,7 @@ class Query:
         "objective_ms",
         "options",
         "second",
+        "trial",
     )
 
     def __init__(
@@ -110,9 +111,15 @@ class Query:
         objective_ms: float,
         deadline: float,
         traced: bool,
+        trial: bool = False,
     ) -> None:
         self._resources = resources
         self._stats: ApplicationStats = resources.metrics.of_application(application.name)
+        # A person tries it: it has counts of its own, which nobody reads.
+        self.trial = trial
+        if trial:
+            self._stats.trials += 1
+            self._stats = ApplicationStats()
         self.application = application
         self.input = input
         # It has less time, or a later turn, than the application's objective gives.
@@ -196,7 +203,8 @@ class Query:
 
     def _ask_one_more(self, arm: str) -> None:
         resources = self._resources
-        resources.store.count_queries(self.application, context=self.context, arms=(arm,))
+        if not self.trial:
+            resources.store.count_queries(self.application, context=self.context, arms=(arm,))
         resources.engine.ask(
             self.gather,
             [self.choice.targets[arm]],
@@ -249,7 +257,8 @@ class Query:
         outputs = outputs_of(self.arms, self.gather.outcomes)
         if not self.choice.forced:
             self._stats.count_arms(self.arms, self.gather.outcomes)
-            self._charge(outputs)
+            if not self.trial:
+                self._charge(outputs)
             if len(outputs) > 1:
                 self._stats.compare([*outputs.values()])
         application, fallback = self.application, None
@@ -262,7 +271,7 @@ class Query:
         else:
             output, confidence = decided
         query_id = self._receipt(outputs, defaulted=fallback is not None)
-        if application.keep_inputs:
+        if application.keep_inputs and not self.trial:
             samples = self._resources.store.input_samples
             samples.offer(application.id, input=self.input, outputs=outputs)
         if application.capture_rate:
@@ -299,7 +308,7 @@ class Query:
     ) -> None:
         """Offer the query to those that people review, if it is drawn."""
         rate = self.application.capture_rate
-        if rate and random() < rate:  # noqa: S311
+        if rate and not self.trial and random() < rate:  # noqa: S311
             self._resources.captured.offer(
                 self.application,
                 input=self.input,
@@ -432,7 +441,8 @@ class Query:
             defaulted=defaulted,
         )
         token = self._resources.signer.sign(receipt)
-        if application.default_reward is not None and selection.arms and not self.choice.forced:
+        silent = application.default_reward is not None and not self.trial
+        if silent and selection.arms and not self.choice.forced:
             self._resources.due.add(application, token=token, issued_at_ms=receipt.issued_at_ms)
         return token
 

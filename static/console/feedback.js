@@ -94,16 +94,6 @@
     return json;
   }
 
-  /** A label is JSON where it reads as JSON, else text: 7 is a number, cat is "cat". */
-  function labelText(text) {
-    try {
-      JSON.parse(text);
-      return text;
-    } catch {
-      return JSON.stringify(text);
-    }
-  }
-
   // --- the picture --------------------------------------------------------------------------
 
   const canvas = find("canvas");
@@ -121,15 +111,8 @@
     }
   }
 
-  function paint(target, numbers) {
-    const cell = target.width / SIDE;
-    const context = target.getContext("2d");
-    numbers.forEach((value, index) => {
-      const shade = Math.round(255 - (value / DARKEST) * 235);
-      context.fillStyle = `rgb(${shade},${shade},${Math.min(255, shade + 8)})`;
-      context.fillRect((index % SIDE) * cell, Math.floor(index / SIDE) * cell, cell, cell);
-    });
-  }
+  const paint = (target, numbers) =>
+    window.clipperPaint(target, numbers, { side: SIDE, darkest: DARKEST });
 
   function redraw() {
     const numbers = page.dataset.numbers === "yes" ? pixels() : null;
@@ -273,7 +256,7 @@
     const label = find("label").value.trim();
     attempt(find("send"), async () => {
       if (!label) throw new Error("Enter the right answer first.");
-      await send(labelText(label));
+      await send(window.clipperLabel(label));
     });
   });
   find("right").addEventListener("click", () =>

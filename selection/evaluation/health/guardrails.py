@@ -7,6 +7,7 @@ import msgspec
 
 from selection.evaluation.health.finding import Label
 from selection.inference import ALPHA, Rewards, Seen, mean, mean_of
+from selection.kinds import SAMPLING_CHANCE
 from selection.policies.arithmetic.person_sums import NOBODY, People, count
 from selection.policies.arithmetic.sums import groups_of
 from selection.policies.policy import weight_of
@@ -50,6 +51,8 @@ class Guardrails(msgspec.Struct):
         group = group if group == NOBODY else group % 256
         for metric, number in label.metrics.items():
             # An application's further metrics are left out.
+            if metric == SAMPLING_CHANCE:
+                continue
             if label.arm is not None and (metric in self.people or len(self.people) < 16):
                 known = self.people.get(metric, People())
                 counts = {label.arm: (weight, weight * min(number, 1.0))}

@@ -15,6 +15,7 @@ from core.errors import ClipperError
 from core.specs import PREDICT, ApiKeySpec, ApplicationSpec, Snapshot
 from serving.endpoints.key_access import application_named, key_of
 from serving.endpoints.paths import application_to_predict
+from serving.endpoints.person_pass import is_pass
 from serving.endpoints.predictions.binary_inputs import is_binary
 from serving.http.request import Request, request_id_in
 
@@ -158,6 +159,8 @@ def read_head(raw: bytes, *, snapshot: Snapshot) -> PredictionHead | None:
         # The answer to a page of another origin says if the page may read it.
         if not plain or len(values) < len(request.fields) or not SPECIAL.isdisjoint(values):
             return None
+        if is_pass(values.get(b"authorization")):
+            return None  # a trial, which is counted apart
         name = application_to_predict(request.path.decode("ascii"))
         if name is None or not values.get(b"content-length", b"").isdigit():
             return None

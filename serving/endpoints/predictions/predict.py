@@ -7,10 +7,11 @@ from time import monotonic
 
 import msgspec
 
-from core.errors import ClipperError, ModelFailed
+from core.errors import BadRequest, ClipperError, ModelFailed
 from core.loop.loop_slices import Slice
 from core.specs import PREDICT, ApplicationSpec, VersionSpec
 from serving.endpoints.key_access import application_of
+from serving.endpoints.person_pass import is_pass
 from serving.endpoints.predictions.batch_splitting import R, parse
 from serving.endpoints.predictions.binary_inputs import binary_request, is_binary
 from serving.endpoints.predictions.predict_request import (
@@ -64,7 +65,12 @@ def predict_endpoint(runtime: Runtime) -> Endpoint:
         checked(request)
         with while_connected(scope):
             answered = await answer(
-                runtime, application=application, request=request, arrived=arrived, slice=slice
+                runtime,
+                application=application,
+                request=request,
+                arrived=arrived,
+                slice=slice,
+                trial=is_pass(header(scope, b"authorization")),
             )
         await send_body(send, answered)
 
@@ -95,8 +101,11 @@ async def answer(
     request: PredictRequest,
     arrived: float,
     slice: Slice | None = None,
+    trial: bool = False,
 ) -> bytes:
     """Return the response's JSON; raise the error of a single input."""
+    if trial and request.input_batch is not None:
+        raise BadRequest("A trial asks about one input: expected input, got input_batch.")
     version = None
     if request.version is not None:
         version = await runtime.found(
@@ -118,6 +127,7 @@ async def answer(
         input=bytes(inputs[0]),
         arrived=arrived,
         version=version,
+        trial=trial,
     )
     await query.settled()
     return render(prediction_of(query), models=request.models)
@@ -133,6 +143,7 @@ def begin(
     version: VersionSpec | None,
     features: tuple[float, ...] | None = None,
     allowance: Allowance | None = None,
+    trial: bool = False,
 ) -> Query:
     """Ask about one input of a request; raise, before any model is asked, what is wrong with it."""
     if features is None:
@@ -149,6 +160,7 @@ def begin(
         timeout_ms=request.timeout_ms,
         traced=request.explain,
         allowance=allowance,
+        trial=trial,
     )
 
 

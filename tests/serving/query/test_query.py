@@ -270,6 +270,20 @@ async def test_a_share_of_queries_is_captured_with_what_each_arm_did() -> None:
     assert not it.processor.resources.captured.waiting
 
 
+async def test_a_trial_is_counted_apart() -> None:
+    it, replicas = connected(capture_rate=1.0, keep_inputs=True, default_reward=0.5)
+    query = it.processor.begin(it.application, input=b"[1]", arrived=monotonic(), trial=True)
+    await turn()
+    for replica in replicas:
+        replica.answer_with(Answer(AnswerStatus.OK, b"7"))
+    await asyncio.wait_for(query.settled(), timeout=30)
+    assert query.prediction().output == b"7"
+    stats, resources = it.metrics.applications["digits"], it.processor.resources
+    assert (stats.trials, stats.queries, stats.endings) == (1, 0, {})
+    assert not resources.captured.waiting
+    assert not resources.store.input_samples.waiting
+
+
 async def test_a_query_that_fails_is_captured_and_a_bad_input_is_not() -> None:
     it, query = await answered(slo_ms=20.0, default_output=None, capture_rate=1.0)
     with pytest.raises(DeadlineExceeded):

@@ -291,6 +291,8 @@ def test_every_page_is_closed_to_strangers_and_to_staff_without_permissions(
         "/admin/live.json",
         *(page.url("letters") for page in APPLICATION_PAGES),
         "/admin/applications/letters/start/",
+        "/admin/applications/letters/try/",
+        "/admin/applications/letters/review/export/",
         "/admin/applications/new/",
         "/admin/applications/letters/contexts/reset/",
     ]
