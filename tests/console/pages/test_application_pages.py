@@ -41,7 +41,7 @@ def test_it_is_for_people_who_signed_in(
 def test_where_its_form_was_leads_to_the_hub(admin_client: Client, digits: Application) -> None:
     answer = admin_client.get(f"/admin/registry/application/{digits.pk}/change/", follow=True)
     assert answer.request["PATH_INFO"].startswith("/admin/applications/digits/")
-    assert f'href="{reverse("feedback-form", args=["digits"])}"' in answer.content.decode()
+    assert f'href="{reverse("console-try", args=["digits"])}"' in answer.content.decode()
     assert "clp-hub" not in admin_client.get("/admin/registry/application/add/").content.decode()
 
 
