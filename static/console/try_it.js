@@ -6,6 +6,7 @@
   const input = find("try-input");
   const fields = [...page.querySelectorAll("[data-column]")];
   const isText = ["strings", "bytes"].includes(page.dataset.inputType);
+  const WHOLE = "the application";
   let answered = null;
 
   function say(text) {
@@ -79,7 +80,7 @@
     const row = document.createElement("tr");
     const why = [one.error || one.default_explanation || ""];
     for (const [arm, told] of Object.entries(one.explain?.models || {})) {
-      if (arm !== name && !(arm in (one.models || {}))) why.push(`${arm}: ${told.why || "no answer"}`);
+      if ((name === WHOLE || arm === name) && !(arm in (one.models || {}))) why.push(`${arm}: ${told.why || "no answer"}`);
     }
     const cells = [
       one.error ? "—" : JSON.stringify(one.output) + (one.default ? " (default)" : ""),
@@ -103,7 +104,7 @@
       const versions = [...page.querySelectorAll("[name=version]:checked")].map((box) => box.value);
       const answers = await Promise.all(["", ...versions].map((version) => ask(version, pass)));
       answered = answers[0].query_id && !answers[0].error ? answers[0] : null;
-      const rows = answers.map((one, index) => line(index ? versions[index - 1] : "the application", one));
+      const rows = answers.map((one, index) => line(index ? versions[index - 1] : WHOLE, one));
       find("try-answers").querySelector("tbody").replaceChildren(...rows);
       find("try-answers").hidden = false;
     } catch (error) {
