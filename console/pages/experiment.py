@@ -14,6 +14,7 @@ from django.utils import timezone
 from console.access import VIEW, application_for, frame, may
 from console.pages.what_if_form import WhatIfForm
 from console.words import formats
+from console.words.colours import version_colour
 from console.words.experiment_health import health_shown
 from console.words.verdict import ExperimentVerdict, judged, pictured, verdict_of
 from core.errors import ClipperError
@@ -147,8 +148,10 @@ def version_shown(
     # Refused inputs are no fault of its own if every other version refuses them too, and the
     # counts don't tell: they are shown, and have no part in how the version stands.
     answered, missed, reward = arm["answered"], arm["late"] + arm["failed"], arm["reward"]
+    name = f"{arm['model']}:{arm['version']}"
     return {
-        "name": f"{arm['model']}:{arm['version']}",
+        "name": name,
+        "colour": version_colour(name),
         "state": "late" if missed > tolerated * (answered + missed) else "good",
         "percent": round((arm["weight"] or 0.0) * 100, 1),
         "picture": picture,
@@ -185,7 +188,9 @@ def _outlook(request: HttpRequest, application: Application, *, looked: bool) ->
 
     if form.is_usual:
         # It takes seconds, and every page that is open asks.
-        kept = cache.get_or_set(f"outlook:{application.pk}", found, 60)
+        # A change asks anew, and so does another application in the place of a deleted one.
+        asked = f"outlook:{application.pk}:{application.updated_at.timestamp()}"
+        kept = cache.get_or_set(asked, found, 60)
         return {"form": form, **(kept or {})}
     return {"form": form, **found()}
 
@@ -246,6 +251,7 @@ def _target_shown(
     return {
         "name": target.name,
         "arm": target.arm or "",
+        "colour": version_colour(target.arm or ""),
         "policy": target.policy or "static",
         "params": target.params,
         "current": result.current,
