@@ -32,7 +32,7 @@ SHORTEST_ID = 48
 
 
 class Hit(NamedTuple):
-    """What the theme's list shows of one thing that was found."""
+    """One find, as the theme's list shows it."""
 
     title: str
     description: str

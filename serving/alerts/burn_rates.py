@@ -14,7 +14,7 @@ SHORTEST_S = 60.0
 
 
 class BadShare(NamedTuple):
-    """How many queries were bad, of how many."""
+    """Counts of bad queries and of all."""
 
     bad: int
     total: int

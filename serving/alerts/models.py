@@ -100,7 +100,7 @@ def new_uid() -> str:
 
 
 class Message(models.Model):
-    """What one channel is told at once; it waits here until it has been sent."""
+    """One message to one channel, kept until it has been sent."""
 
     class State(models.TextChoices):
         WAITING = "waiting", "waiting"

@@ -19,7 +19,7 @@ POINTS, MOST_POINTS = 400, 10_000
 
 @dataclass(slots=True, kw_only=True)
 class Point:
-    """What queries came to in `seconds` from `at` on, in all and by version."""
+    """Outcomes of queries within `seconds` from `at` on, in all and by version."""
 
     at: datetime
     seconds: float

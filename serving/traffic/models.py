@@ -8,7 +8,7 @@ from serving.traffic.outcome_counts import OUTCOMES, OutcomeCounts, sparse
 
 
 class TrafficRow(models.Model):
-    """What an application's queries came to in a step of time."""
+    """Outcomes of an application's queries in a step of time."""
 
     application = models.ForeignKey(
         "registry.Application", on_delete=models.CASCADE, related_name="traffic"

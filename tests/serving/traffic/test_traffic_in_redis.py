@@ -1,4 +1,4 @@
-"""What processes publish reaches the history, also of those that are gone before control reads."""
+"""Counts that processes publish reach the history, also if a process is gone before control reads."""
 
 import asyncio
 
