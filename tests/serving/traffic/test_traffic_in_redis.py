@@ -1,4 +1,4 @@
-"""Counts that processes publish reach the history, also if a process is gone before control reads."""
+"""Counts that processes publish reach the history, even if a process ends before they are read."""
 
 import asyncio
 
