@@ -7,7 +7,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from registry import services
-from registry.models import ApiKey, Application, Model, ModelVersion, Route
+from registry.models import ApiKey, Application, Model, ModelVersion, Release, Route
 from registry.services import Actor
 from tests.console.people import staff
 from tests.registry.conftest import go_live
@@ -45,10 +45,11 @@ def application_form(**fields: Any) -> dict[str, Any]:
 def test_every_page_of_the_console_opens(owner: Client, v1: ModelVersion) -> None:
     services.create_application(name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM)
     go_live(v1)
-    names = ("application", "model", "modelversion", "release")
-    for name in names:
-        assert owner.get(f"/admin/registry/{name}/").status_code == 200
-        assert owner.get(f"/admin/registry/{name}/1/change/", follow=True).status_code == 200
+    for kind in (Application, Model, ModelVersion, Release):
+        listed = f"/admin/registry/{kind._meta.model_name}/"
+        assert owner.get(listed).status_code == 200
+        opened = owner.get(f"{listed}{kind.objects.get().pk}/change/", follow=True)
+        assert opened.status_code == 200
     for name in ("registry/apikey", "auth/user", "auth/group"):
         assert owner.get(f"/admin/{name}/").status_code == 200
         assert owner.get(f"/admin/{name}/add/").status_code == 200
