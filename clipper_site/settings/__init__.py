@@ -198,6 +198,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "clipper_site.delivery.CompressedText",
     # Around all that may answer with a page, be it that a session can't be kept.
     "clipper_site.security.content_security.ContentSecurityPolicy",
     "clipper_site.security.sessions.SessionMiddleware",
@@ -230,6 +231,7 @@ AUTH_PASSWORD_VALIDATORS = [
 # A new API key is shown in a message: it stays on the server until it is seen, not in a cookie.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 LOGIN_URL = "admin:login"
+CSRF_FAILURE_VIEW = "registry.api.error_shape.csrf_failure"
 LOGIN_REDIRECT_URL = "admin:index"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
@@ -240,7 +242,7 @@ STATIC_ROOT = CLIPPER_VAR / "static"
 STATICFILES_DIRS = [RESOURCES / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "clipper_site.delivery.HashedFiles"},
     "artifacts": artifact_storage(ENV),
 }
 # A body that isn't an upload is never so large that Django would keep it on disk: its sender is

@@ -154,7 +154,7 @@ def prepare(layout: Layout) -> dict[str, str]:
     write_environment_script(layout, environment=variables)
     say("Preparing the database ...")
     manage("migrate", "--noinput", "--verbosity=0", environment=variables)
-    collect_static(layout, environment=variables)
+    collect_static(layout, environment=variables, beside_old=False)
     return variables
 
 

@@ -119,7 +119,7 @@ def _present(either: Sequence[Program]) -> Program:
 def _restart(running: Sequence[str], *, layout: Layout, supervisor: Supervisor) -> None:
     say("Preparing the database ...")
     manage("migrate", "--noinput", "--verbosity=0", environment=os.environ)
-    collect_static(layout, environment=os.environ)
+    collect_static(layout, environment=os.environ, beside_old=True)
     for program in running:
         began = time.monotonic()
         if program in MASTERS:

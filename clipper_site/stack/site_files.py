@@ -48,14 +48,15 @@ def _is_current() -> bool:
     return BUILT.is_file() and BUILT.stat().st_mtime >= newest
 
 
-def collect_static(layout: Layout, *, environment: Mapping[str, str]) -> None:
+def collect_static(layout: Layout, *, environment: Mapping[str, str], beside_old: bool) -> None:
+    """Collect what changed; `beside_old` keeps the files of processes that still run."""
     stamp = layout.var / "static" / ".collected-from"
     fingerprint = _static_fingerprint()
     if stamp.exists() and stamp.read_text() == fingerprint:
         return
     say("Collecting static files ...")
     # Maps to others' sources would be most of what there is to compress, and nobody reads them.
-    how = ("--noinput", "--clear", "--verbosity=0", "--ignore=*.map")
+    how = ("--noinput", "--verbosity=0", "--ignore=*.map", *([] if beside_old else ["--clear"]))
     manage("collectstatic", *how, environment=environment)
     stamp.parent.mkdir(exist_ok=True)
     stamp.write_text(fingerprint)

@@ -2,8 +2,11 @@
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from core.errors import NotFound
+from registry.api.error_shape import error_page
 from registry.models import Application
 from serving.endpoints.predictions.predict_request import NUMBERS
 
@@ -18,7 +21,13 @@ CONTENT_SECURITY_POLICY = (
 def feedback_form(request: HttpRequest, name: str) -> HttpResponse:
     application = Application.objects.select_related("slo").filter(name=name).first()
     if application is None:
-        page = render(request, "console/feedback_missing.html", {"name": name}, status=404)
+        page = error_page(
+            request,
+            NotFound("Check the address. The console lists the applications there are."),
+            title=f"There is no application named “{name}”",
+            back_to=reverse("admin:registry_application_changelist"),
+            go="Open the console",
+        )
     else:
         context = {"application": application, "numbers": application.input_type in NUMBERS}
         page = render(request, "console/feedback_form.html", context)

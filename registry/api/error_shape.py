@@ -17,13 +17,11 @@ from django.http import (
     Http404,
     HttpRequest,
     HttpResponse,
-    HttpResponseBase,
     JsonResponse,
     UnreadablePostError,
 )
 from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
-from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -45,6 +43,7 @@ from registry.services.row_writes import bad_request, refusal
 # What people look at; every other URL is for programs.
 PAGES = ("admin", "docs", "feedback", "static")
 
+TO_CONSOLE = "Open the console"
 UNFORESEEN = "Something went wrong on our side; the log says what."
 
 logger = logging.getLogger(__name__)
@@ -86,10 +85,11 @@ def error_response(error: ClipperError) -> JsonResponse:
 
 
 def error_page(
-    request: HttpRequest, error: ClipperError, *, title: str, back_to: str = ""
+    request: HttpRequest, error: ClipperError, *, title: str, back_to: str = "", go: str = ""
 ) -> HttpResponse:
     """Render the error for people without the database, which may be what is away."""
-    context = {"title": title, "error": error, "back_to": back_to or request.get_full_path()}
+    back_to = back_to or request.get_full_path()
+    context = {"title": title, "error": error, "back_to": back_to, "go": go or "Try again"}
     page = render(request, "console/refused.html", context, status=error.status)
     for header, value in error.headers().items():
         page.headers[header] = value
@@ -97,11 +97,19 @@ def error_page(
 
 
 def is_json_path(request: HttpRequest) -> bool:
-    return not request.path.lstrip("/").startswith(PAGES)
+    """Tell whether a program asks: of URLs that are nobody's, by what it accepts."""
+    path = request.path.lstrip("/")
+    return not path.startswith(PAGES) and (path.startswith("api/") or not _is_browser(request))
 
 
-def unknown_url(request: HttpRequest, *args: object, **kwargs: object) -> JsonResponse:
+def _is_browser(request: HttpRequest) -> bool:
+    return "text/html" in request.headers.get("Accept", "")
+
+
+def unknown_url(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
     """Answer every URL that nothing else serves."""
+    if not is_json_path(request):
+        return _nothing_there(request)
     return error_response(
         NotFound(
             f"There is nothing at {request.path}; /api/v1/schema/ lists what there is.",
@@ -110,41 +118,62 @@ def unknown_url(request: HttpRequest, *args: object, **kwargs: object) -> JsonRe
     )
 
 
+def _nothing_there(request: HttpRequest) -> HttpResponse:
+    message = (
+        f"There is nothing at {request.path}: check the address. What was deleted or renamed is in"
+        " the timeline; the console's search finds what there is."
+    )
+    return error_page(
+        request, NotFound(message), title="There is nothing here", back_to="/", go=TO_CONSOLE
+    )
+
+
 # An unknown URL is unknown by every method, also without a CSRF token.
 unknown_url.csrf_exempt = True  # type: ignore[attr-defined]  # how Django marks a view
 
 
-def bad_request_page(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """handler400: JSON for programs, Django's page for people."""
+def bad_request_page(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler400: JSON for programs, a page for people, with the next step."""
+    error = translated(exception) or BadRequest("Expected a valid request.")
     if is_json_path(request):
-        return error_response(translated(exception) or BadRequest("Expected a valid request."))
-    return defaults.bad_request(request, exception)
+        return error_response(error)
+    return error_page(request, error, title="That can't be read", back_to="/", go=TO_CONSOLE)
 
 
-def forbidden_page(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+def forbidden_page(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler403."""
     if is_json_path(request):
         return error_response(Forbidden(str(exception) or "This isn't allowed."))
-    return defaults.permission_denied(request, exception)
+    said = str(exception) or "Your role has no permission for this page."
+    error = Forbidden(f"{said} An administrator can give it to you under People & keys.")
+    return error_page(request, error, title="You may not do this", back_to="/", go=TO_CONSOLE)
 
 
-def not_found_page(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """handler404."""
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer a form whose token isn't that of its session."""
+    error = Forbidden(
+        "Nothing was changed. The form was opened before you last signed in, or your browser keeps"
+        " no cookies: load the page again, and send the form once more."
+    )
     if is_json_path(request):
-        return unknown_url(request)
-    return defaults.page_not_found(request, exception)
+        return error_response(error)
+    return error_page(request, error, title="This form is out of date", go="Load the page again")
 
 
-def server_error_page(request: HttpRequest) -> HttpResponseBase:
+def not_found_page(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler404."""
+    return unknown_url(request)
+
+
+def server_error_page(request: HttpRequest) -> HttpResponse:
     """handler500: name a database that is full or away; Django logs the traceback."""
     error = sys.exc_info()[1]
     known = translated(error) if isinstance(error, Exception) else None
+    known = known or ClipperError(UNFORESEEN)
     if is_json_path(request):
-        return error_response(known or ClipperError(UNFORESEEN))
-    if known is not None:
-        titles = {503: "The database is away", 507: "The disk is full"}
-        return error_page(request, known, title=titles.get(known.status, "That didn't work"))
-    return defaults.server_error(request)
+        return error_response(known)
+    titles = {500: "Something went wrong", 503: "The database is away", 507: "The disk is full"}
+    return error_page(request, known, title=titles.get(known.status, "That didn't work"))
 
 
 def _unreadable(error: UnreadablePostError) -> BadRequest | None:

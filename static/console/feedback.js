@@ -6,10 +6,7 @@
   const TIMEOUT_MS = 15000;
 
   const find = (id) => document.getElementById(id);
-  find("theme").addEventListener("click", window.clipperSwitchTheme);
-
   const page = find("feedback");
-  if (!page) return;
   const api = page.dataset.api;
   const needsKey = page.dataset.public === "no";
   const KEY_STORAGE = "clipper.feedback.key";

@@ -18,7 +18,7 @@
     document.documentElement.classList.toggle("dark", dark);
   }
 
-  window.clipperSwitchTheme = () => {
+  function switchTheme() {
     const dark = document.documentElement.classList.contains("dark");
     try {
       localStorage.setItem(KEY, JSON.stringify(dark ? "light" : "dark"));
@@ -26,7 +26,11 @@
       // Without storage the choice lasts as long as the page.
     }
     document.documentElement.classList.toggle("dark", !dark);
-  };
+  }
+
+  document.addEventListener("click", (event) => {
+    if (event.target.id === "theme") switchTheme();
+  });
 
   system.addEventListener("change", apply);
   apply();

@@ -85,7 +85,7 @@ def test_a_site_that_has_not_been_built_says_how_to(
 ) -> None:
     settings.CLIPPER_DOCS = tmp_path / "missing"
     answer = Client().get(path)
-    assert answer.status_code == 404
+    assert answer.status_code == 503
     assert "make docs" in answer.content.decode()
     assert answer["Content-Type"].startswith("text/html")
 

@@ -1,0 +1,1 @@
+// The theme loads a chart library here; the console draws with uPlot, where it has charts.
