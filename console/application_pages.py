@@ -25,6 +25,7 @@ class ApplicationPage:
 
 
 APPLICATION_PAGES = [
+    ApplicationPage(path="", title="Overview", view="console.pages.overview.overview"),
     ApplicationPage(
         path="experiment", title="Experiment", view="console.pages.experiment.experiment"
     ),
@@ -44,8 +45,6 @@ def application_page(request: HttpRequest, name: str, path: str = "") -> HttpRes
         if page.path == path:
             answer: HttpResponse = import_string(page.view)(request, name)
             return answer
-    if not path:
-        return redirect(APPLICATION_PAGES[0].url(name))
     if path in MOVED:
         query = request.META["QUERY_STRING"]
         return redirect(f"../{MOVED[path]}/{query and '?'}{query}")

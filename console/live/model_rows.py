@@ -6,16 +6,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from console.admin.base import page_at
+import redis
+from django.urls import reverse
+
 from console.live.model_load import A_FEW, MOST, TOO_MANY, Document, ModelLoad, load_of, load_text
 from console.templatetags.console import ago
 from console.words import formats
+from core.redis.redis_client import redis_client
 from core.specs import ModelSpec, Snapshot, VersionSpec
-from registry.models import Model
-from registry.releases.restarts import Restarts
-from serving.cluster.control.scaling.scaling_events import ReplicaChange
+from registry.releases.restarts import Restarts, read_restarts
+from serving.cluster.control.scaling.scaling_events import ReplicaChange, last_changes
+from serving.cluster.failures.failure_counts import failure_texts
+from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
-from serving.cluster.membership.views import WebView, obstacle_text, obstacles
+from serving.cluster.membership.views import WebView, obstacle_text, obstacles, read_views
+from serving.metrics.published import CONSOLES, read_published
 
 # States that somebody has to do something about.
 ALARMING = ("overloaded", "failing", "stopped")
@@ -24,9 +29,9 @@ ALARMS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """The state in Redis; `reachable` False: unknown, and that says nothing of the models."""
+    """The state in Redis; with a `problem` it is unknown, and that says nothing of the models."""
 
-    reachable: bool
+    problem: str = ""
     documents: Sequence[Document] = ()
     consoles: Sequence[Document] = ()
     replicas: Sequence[ReplicaRecord] = ()
@@ -35,6 +40,28 @@ class Sources:
     # By version, as far as there were any: ends of replicas unasked, and where it fails to load.
     restarts: Mapping[int, Restarts] = field(default_factory=dict)
     failures: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def reachable(self) -> bool:
+        return not self.problem
+
+
+def read_sources(snapshot: Snapshot) -> Sources:
+    """Read what Redis has of the live versions; blocking, never raises for Redis."""
+    client = redis_client()
+    live = [m.live_version_id for m in snapshot.models.values() if m.live_version_id is not None]
+    try:
+        return Sources(
+            documents=read_published(client),
+            consoles=read_published(client, among=CONSOLES),
+            replicas=own_directory().read(),
+            views=read_views(client),
+            restarts=read_restarts(client, live),
+            failures=failure_texts(client, live),
+            changes=last_changes(client, live),
+        )
+    except redis.RedisError as error:
+        return Sources(problem=f"Redis cannot be reached, so nothing live is known: {error}")
 
 
 def model_rows(snapshot: Snapshot, *, sources: Sources) -> list[dict[str, Any]]:
@@ -133,7 +160,7 @@ def _model(model: ModelSpec, *, live: VersionSpec | None, sources: Sources) -> d
     ]
     return {
         "name": model.name,
-        "url": page_at(Model, pk=model.id),
+        "url": reverse("admin:registry_model_change", args=[model.id]),
         "state": state,
         "problem": next(iter(problems), ""),
         "text": {

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from console.admin.base import page_at, page_of
 from console.live.model_load import Document
-from console.live.model_rows import Sources, alarms, model_rows
+from console.live.model_rows import alarms, model_rows, read_sources
 from console.templatetags.console import ago
 from console.words import formats
 from console.words.experiment_health import alarms_text
@@ -23,16 +23,11 @@ from registry.following.reading import build_snapshot
 from registry.models import Application, Release
 from registry.releases.control import Control, read_control
 from registry.releases.progress import what_it_waits_for
-from registry.releases.restarts import read_restarts
 from selection.evaluation.health.watching import all_findings
 from selection.reliability import FULL
 from selection.store.learned_contexts import describe_all
-from serving.cluster.control.scaling.scaling_events import last_changes
-from serving.cluster.failures.failure_counts import failure_texts
-from serving.cluster.membership.directory import own_directory
-from serving.cluster.membership.views import read_views
 from serving.metrics.masters import dying, read_masters
-from serving.metrics.published import APPLICATION_COUNTERS, CONSOLES, read_published
+from serving.metrics.published import APPLICATION_COUNTERS
 
 # How a query can end without a model's answer, by its counter. Being too unsure is no fault: the
 # application's own threshold asked for that.
@@ -75,7 +70,8 @@ class Traffic:
 def picture() -> dict[str, Any]:
     """Return all that the live page shows, as JSON values. Blocking; never raises for Redis."""
     snapshot = build_snapshot()
-    problem, sources = _from_redis(snapshot)
+    sources = read_sources(snapshot)
+    problem = sources.problem
     documents = sources.documents
     models = model_rows(snapshot, sources=sources)
     control = None if problem else _control()
@@ -176,25 +172,6 @@ def _causes(traffic: Traffic) -> str:
         reverse=True,
     )
     return ", ".join(f"{formats.share(share)} {words}" for share, words in shares if share)
-
-
-def _from_redis(snapshot: Snapshot) -> tuple[str, Sources]:
-    client = redis_client()
-    live = [m.live_version_id for m in snapshot.models.values() if m.live_version_id is not None]
-    try:
-        return "", Sources(
-            reachable=True,
-            documents=read_published(client),
-            consoles=read_published(client, among=CONSOLES),
-            replicas=own_directory().read(),
-            views=read_views(client),
-            restarts=read_restarts(client, live),
-            failures=failure_texts(client, live),
-            changes=last_changes(client, live),
-        )
-    except redis.RedisError as error:
-        problem = f"Redis cannot be reached, so nothing live is known: {error}"
-        return problem, Sources(reachable=False)
 
 
 def _problem(documents: Iterable[Document]) -> str:

@@ -1,6 +1,7 @@
 """Series of an application's traffic, as the console's charts read them."""
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from console.access import VIEW, application_for, may
 from console.words.colours import version_colour
 from console.words.events import marks
 from registry.models import Application
+from selection.evaluation.monitoring.history import history
 from serving.traffic.history import Point, traffic
 from serving.traffic.outcome_counts import OutcomeCounts
 
@@ -42,7 +44,10 @@ def series_json(request: HttpRequest, name: str) -> HttpResponse:
     answer = JsonResponse(
         {
             "at": [point.at.timestamp() for point in points],
-            "charts": charts_of(points, slo_ms=application.slo.latency_ms),
+            "charts": {
+                **charts_of(points, slo_ms=application.slo.latency_ms),
+                "right": _right(application, points=points),
+            },
             "marks": marks_of(request, application, points=points),
         }
     )
@@ -80,6 +85,30 @@ def charts_of(points: Sequence[Point], *, slo_ms: float) -> dict[str, Any]:
             ],
         },
     }
+
+
+def _right(application: Application, *, points: Sequence[Point]) -> dict[str, Any]:
+    """Return the share right of each version's last labels, as of the end of each point."""
+    if not points:
+        return {"unit": "%", "series": []}
+    ends = [point.at + timedelta(seconds=point.seconds) for point in points]
+    seen = history(application, since=points[0].at, until=ends[-1])["points"]
+    at = [datetime.fromisoformat(one["at"]) for one in seen]
+    places = [bisect_right(at, end) - 1 for end in ends]
+    series = [
+        _series(
+            arm,
+            version_colour(arm),
+            [_share_right(seen[place], arm) if place >= 0 else None for place in places],
+        )
+        for arm in (seen[-1]["arms"] if seen else ())
+    ]
+    return {"unit": "%", "top": 100, "series": series}
+
+
+def _share_right(seen: Mapping[str, Any], arm: str) -> float | None:
+    reward: float | None = seen["arms"][arm]["reward"]
+    return None if reward is None else 100.0 * reward
 
 
 def marks_of(
