@@ -23,7 +23,7 @@ PAGE = "/admin/applications/digits/"
 def learned(application: Application, **right: float) -> SelectionSnapshot:
     """Keep a snapshot in which each of these models' version 1 was right so often."""
     now = timezone.now()
-    arms = {
+    arms: dict[str, dict[str, Any]] = {
         f"{model}:1": {
             "weight": value, "probability": value, "reward": value, "feedback": 10, "queries": 10,
             "reward_interval": {"value": value, "low": value - 0.1, "high": value + 0.1},
