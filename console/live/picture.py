@@ -10,7 +10,6 @@ import redis
 from django.conf import settings
 from django.urls import reverse
 
-from console.admin.base import page_at, page_of
 from console.live.model_load import Document
 from console.live.model_rows import alarms, model_rows, read_sources
 from console.templatetags.console import ago
@@ -20,7 +19,7 @@ from core.errors import Unavailable
 from core.redis.redis_client import redis_client
 from core.specs import ApplicationSpec, Snapshot, registered_arms
 from registry.following.reading import build_snapshot
-from registry.models import Application, Release
+from registry.models import Release
 from registry.releases.control import Control, read_control
 from registry.releases.progress import what_it_waits_for
 from selection.evaluation.health.watching import all_findings
@@ -236,7 +235,7 @@ def _application(
     counts = traffic.counts
     return {
         "name": spec.name,
-        "url": page_at(Application, pk=spec.id),
+        "url": reverse("console-application-page", args=[spec.name]),
         "try_url": reverse("feedback-form", args=[spec.name]),
         "policy": spec.policy,
         "state": state,
@@ -299,7 +298,7 @@ def _releases() -> list[dict[str, Any]]:
     return [
         {
             "id": release.pk,
-            "url": page_of(release),
+            "url": reverse("admin:registry_release_change", args=[release.pk]),
             "state": release.state,
             "text": {
                 "what": release.arm,
