@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.contrib.admin.apps import SimpleAdminConfig
 from django.contrib.admin.checks import check_admin_app, check_dependencies
 from django.core import checks
+from django.db.models.signals import post_migrate, pre_migrate
 
 # Lets annotations such as ModelForm[Application] stand in code that runs, of which only the console
 # has any: it takes the whole admin to do so.
@@ -21,6 +22,11 @@ class ClipperSiteConfig(AppConfig):
 
     def ready(self) -> None:
         from clipper_site import checks  # noqa: F401  (which registers them)
+        from registry.services import roles
+
+        # The last app of all: the permissions of the others are there.
+        pre_migrate.connect(roles.remember_permissions, sender=self)
+        post_migrate.connect(roles.make_groups, sender=self)
 
 
 class LazyAdminConfig(SimpleAdminConfig):

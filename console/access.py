@@ -9,18 +9,20 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from console.application_pages import APPLICATION_PAGES
+from registry.api.visibility import applications_for
 from registry.models import Application
 from registry.security.throttle import address_of
 from registry.services import Actor
 
 VIEW, CHANGE = "registry.view_application", "registry.change_application"
+RESET = "registry.reset_application"
 
 
 def application_for(request: HttpRequest, name: str, *needs: str) -> Application:
-    """Return the application, for a person who has these permissions."""
+    """Return the application, for a person who has these permissions and sees it."""
     if not may(request, *needs):
         raise PermissionDenied
-    return get_object_or_404(Application.objects.with_everything(), name=name)
+    return get_object_or_404(applications_for(request).with_everything(), name=name)
 
 
 def may(request: HttpRequest, *needs: str) -> bool:

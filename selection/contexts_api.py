@@ -47,7 +47,7 @@ class SelectionView(ManagementView):
     """Reading is the prediction path's business, `serving.endpoints.feedback_endpoints`."""
 
     for_bound_keys = ("DELETE",)
-    permissions: ClassVar[Permissions] = {"DELETE": ("registry.change_application",)}
+    permissions: ClassVar[Permissions] = {"DELETE": ("registry.reset_application",)}
 
     @extend_schema(
         summary="Forget what was learned in one context, or in all",

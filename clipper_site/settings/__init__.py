@@ -183,6 +183,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "guardian",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -223,6 +224,11 @@ TEMPLATES: list[dict[str, Any]] = [
         },
     },
 ]
+AUTHENTICATION_BACKENDS = ["registry.security.grants.RoleBackend"]
+# It reads guardian's rows itself: a role for chosen applications is one row for each of them.
+SILENCED_SYSTEM_CHECKS = ["guardian.W001"]
+ANONYMOUS_USER_NAME = None
+GUARDIAN_MONKEY_PATCH_USER = GUARDIAN_MONKEY_PATCH_GROUP = False
 PASSWORD_HASHERS = ["clipper_site.security.passwords.Argon2InTurn"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

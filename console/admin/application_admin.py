@@ -20,6 +20,7 @@ from console.admin.base import (
     Fieldsets,
     StackedInline,
     TabularInline,
+    WithinReach,
     code,
     column,
     link_to,
@@ -154,7 +155,7 @@ class ObjectiveInline(StackedInline[ServiceLevelObjective, Application]):
         return super().get_formset(request, obj, **{"validate_min": True, **kwargs})
 
 
-class RouteInline(TabularInline[Route, Application]):
+class RouteInline(WithinReach, TabularInline[Route, Application]):
     model = Route
     extra = 0
     hide_title = True

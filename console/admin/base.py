@@ -25,6 +25,8 @@ from console.words.events import Event, events_of
 from core.errors import ClipperError, Conflict, NotFound
 from registry.api.views.timeline_view import entries_for
 from registry.models import Model
+from registry.api.visibility import bound_to
+from registry.security.grants import within
 from registry.services.audit_trail import changes_since
 
 if TYPE_CHECKING:
@@ -43,7 +45,20 @@ NOTHING = "—"
 MET = "Nothing is saved: somebody else changed what this is about at the same moment. Look again."
 
 
-class ConsoleAdmin(ModelAdmin[M]):
+class WithinReach:
+    """Shows and offers only what the person sees, who may be bound to applications."""
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        return within(super().get_queryset(request), own=bound_to(request))  # type: ignore[misc]  # the admin's
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]  # the admin's
+        if field is not None:
+            field.queryset = within(field.queryset, own=bound_to(request))
+        return field
+
+
+class ConsoleAdmin(WithinReach, ModelAdmin[M]):
     """A page of the console. A ClipperError of a service is shown where it happened."""
 
     compressed_fields = True
@@ -120,6 +135,11 @@ class ConsoleAdmin(ModelAdmin[M]):
     def response_post_save_add(self, request: HttpRequest, obj: M) -> HttpResponseRedirect:
         return HttpResponseRedirect(page_of(obj))
 
+    def permits(self, request: HttpRequest, permission: str, *, pk: str | None) -> bool:
+        """Say whether the person has a permission, for the row with this key if there is one."""
+        rows = self.get_queryset(request)
+        return request.user.has_perm(permission) and (pk is None or row_is_in(rows, pk=pk))
+
     def refuse(
         self, request: HttpRequest, error: ClipperError, *, back_to: str = ""
     ) -> HttpResponse:
@@ -186,6 +206,14 @@ def row_or_404(rows: models.QuerySet[M], *, pk: str) -> M:
         return get_object_or_404(rows, pk=pk)
     except ValueError as error:
         raise Http404(f"Expected a number, got {pk}.") from error
+
+
+def row_is_in(rows: models.QuerySet[M], *, pk: str) -> bool:
+    """Say whether a row has this key; one that isn't there is the view's to refuse."""
+    try:
+        return rows.filter(pk=pk).exists() or not rows.model._default_manager.filter(pk=pk).exists()
+    except ValueError:
+        return True
 
 
 def page_of(row: models.Model) -> str:

@@ -118,11 +118,14 @@ class ModelConsole(ConsoleAdmin[Model]):
         return [button for button in allowed if button.action_name not in hidden]
 
     # Permissions by their full names would have the theme's checks ask the database for them.
-    def has_deploy_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm("registry.change_model")
+    def has_roll_back_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self.permits(request, "registry.roll_back_model", pk=object_id)
+
+    def has_scale_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self.permits(request, "registry.scale_modelversion", pk=object_id)
 
     def has_upload_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm("registry.add_modelversion")
+        return self.permits(request, "registry.add_modelversion", pk=object_id)
 
     @action(
         description="Upload version",
@@ -141,7 +144,7 @@ class ModelConsole(ConsoleAdmin[Model]):
         description="Roll back",
         url_path="rollback",
         icon="undo",
-        permissions=("deploy",),
+        permissions=("roll_back",),
         variant=ActionVariant.WARNING,
         attrs={"data-testid": "rollback"},
     )
@@ -166,7 +169,7 @@ class ModelConsole(ConsoleAdmin[Model]):
         description="Scale",
         url_path="scale",
         icon="stacks",
-        permissions=("deploy",),
+        permissions=("scale",),
         attrs={"data-testid": "scale"},
     )
     def scale(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -112,7 +112,7 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
         return [follow, *super().get_urls()]
 
     def progress_json(self, request: HttpRequest, release_id: int) -> HttpResponse:
-        release = get_object_or_404(Release.objects.with_versions(), pk=release_id)
+        release = get_object_or_404(self.get_queryset(request), pk=release_id)
         if not self.has_view_permission(request, release):
             return error_response(Forbidden("No permission to view releases."))
         return JsonResponse(progress_of(release))
@@ -138,7 +138,7 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
                 "outcome": outcome(release),
                 "measured": MEASURED,
                 "title": str(release),
-                "may_roll_back": request.user.has_perm("registry.change_model")
+                "may_roll_back": request.user.has_perm("registry.roll_back_model")
                 and release.state == State.LIVE
                 and release.previous_version is not None,
             }

@@ -249,7 +249,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         return [] if version is not None and version.is_live else list(allowed)
 
     def has_deploy_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm("registry.change_model")
+        return self.permits(request, "registry.change_model", pk=object_id)
 
     @action(
         description="Deploy",

@@ -8,9 +8,11 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from console.live.model_rows import alarms
 from console.live.picture import picture
 from core.errors import Unauthenticated
 from registry.api.error_shape import error_response
+from registry.api.visibility import applications_for, bound_to, models_for
 
 # The permission that each part of the picture needs.
 PARTS = {
@@ -53,7 +55,22 @@ shared = SharedPicture(picture)
 def shown_to(request: HttpRequest, live: dict[str, Any]) -> dict[str, Any]:
     """Return the live picture without the parts that this person may not view."""
     hidden = [part for part, needed in PARTS.items() if not request.user.has_perm(needed)]
-    return {**live, **{part: [] for part in hidden}}
+    live = {**live, **{part: [] for part in hidden}}
+    if bound_to(request) is None:
+        return live
+    applications = set(applications_for(request).values_list("name", flat=True))
+    asked = set(models_for(request).values_list("name", flat=True))
+    models = [row for row in live["models"] if row["name"] in asked]
+    return {
+        **live,
+        "applications": [row for row in live["applications"] if row["name"] in applications],
+        "models": models,
+        "alarms": alarms(models),
+        "releases": [
+            row for row in live["releases"] if row["text"]["what"].partition(":")[0] in asked
+        ],
+        "processes": [],
+    }
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from console.access import CHANGE, VIEW, actor, application_for, frame
+from console.access import RESET, VIEW, actor, application_for, frame
 from console.words import formats
 from console.words.verdict import pictured, recommended
 from core.errors import ClipperError
@@ -50,7 +50,7 @@ def contexts(request: HttpRequest, name: str) -> HttpResponse:
             "older": number + 1 if number * PAGE_SIZE < total else None,
             "newer": number - 1 if number > 1 else None,
             "resets": application.resets.all()[:5],
-            "may_reset": request.user.has_perm(CHANGE),
+            "may_reset": request.user.has_perm(RESET),
             "reset_one": f"reset/?{urlencode({'context': chosen})}",
         },
     )
@@ -58,7 +58,7 @@ def contexts(request: HttpRequest, name: str) -> HttpResponse:
 
 def reset(request: HttpRequest, name: str) -> HttpResponse:
     """Show what would be forgotten; a POST has it forgotten."""
-    application = application_for(request, name, CHANGE)
+    application = application_for(request, name, RESET)
     everything = "all" in request.GET
     context = request.GET.get("context", GLOBAL_CONTEXT)
     try:

@@ -10,7 +10,9 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
 from core.errors import Unavailable
+from registry.api.visibility import bound_to
 from registry.models import ModelVersion
+from registry.security.grants import within
 from serving.cluster.failures.output_log import last_lines, logs_of_version, replica_of
 from serving.endpoints.management.diagnosis import error_out, last_errors
 
@@ -21,7 +23,8 @@ def version_errors(request: HttpRequest, version_id: int) -> HttpResponse:
     """Show the last errors, and the end of the logs that were written to last."""
     if not request.user.has_perm(VIEW):
         raise PermissionDenied
-    version = get_object_or_404(ModelVersion.objects.select_related("model"), pk=version_id)
+    versions = within(ModelVersion.objects.all(), own=bound_to(request))
+    version = get_object_or_404(versions.select_related("model"), pk=version_id)
     problem, errors = "", list[dict[str, Any]]()
     try:
         errors = [error_out(known) for known in last_errors(version.pk)]

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from core.errors import Forbidden, Unauthenticated
 from core.specs import MANAGE, READ
 from registry.models import ApiKey, AuditEntry
+from registry.security.grants import grant_of
 from registry.security.throttle import address_of
 from registry.services import Actor
 
@@ -46,8 +47,8 @@ class MayManage(BasePermission):
     """Keys need the scope `manage`, or `read` for GET and a view's `only_reads`.
 
     People must be staff with the permissions that the view names for the method; a method without
-    any is refused to everybody. A key bound to applications reaches only the methods in
-    `for_bound_keys`, and `registry.api.visibility` keeps it to its own.
+    any is refused to everybody. Keys and people that are bound to applications reach only the
+    methods in `for_bound_keys`, and `registry.api.visibility` keeps them to their own.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
@@ -60,6 +61,8 @@ class MayManage(BasePermission):
                     f"Expected a member of the staff, got {request.user.get_username()}."
                 )
             check_person(request, needed=needed_of(guarded))
+            if grant_of(request.user).applications is not None:
+                _check_bound(guarded, who="You are")
         else:
             raise Unauthenticated(
                 "Expected the header `Authorization: Api-Key <key>`, or a staff session."
@@ -90,8 +93,13 @@ def _check_key(key: ApiKey, *, view: Guarded) -> None:
             scopes=sorted(key.scopes),
         )
     needed_of(view)
-    if key.bound and method not in view.for_bound_keys:
-        raise Forbidden("This key is bound to applications and manages nothing else.")
+    if key.bound:
+        _check_bound(view, who="This key is")
+
+
+def _check_bound(view: Guarded, *, who: str) -> None:
+    if _method_of(view) not in view.for_bound_keys:
+        raise Forbidden(f"{who} bound to applications and may manage nothing else.")
 
 
 def check_person(request: Request, *, needed: Sequence[str]) -> None:

@@ -1,72 +1,49 @@
-"""Reach of management keys that are bound to applications.
+"""Reach of callers, keys and people, who are bound to applications.
 
-Such a key sees its applications and the models they route to, and changes only models that no other
-application routes to. Anything else looks as if it weren't there.
+They see their applications and the models these route to, and change only models that no other
+application routes to. Anything else looks as if it weren't there. The rules are those of
+`registry.security.grants`; pages of the console ask here too.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
-from django.db.models import Q
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 from rest_framework.request import Request
 
 from core.errors import Forbidden
-from registry.models import ApiKey, Application, Model, ModelVersion, Route
+from registry.models import ApiKey, Application, Model
 from registry.models.application import ApplicationQuerySet, Priority
 from registry.models.models import ModelQuerySet
-from registry.services import RouteRequest
+from registry.security.grants import check_own, grant_of, shares, within
 
 PRIORITIES = tuple(Priority.values)  # the one that goes first, first
+Asking = Request | HttpRequest
 
 
-def bound_to(request: Request | HttpRequest) -> frozenset[int] | None:
-    """Return the applications that the caller's key is bound to, None for all."""
+def bound_to(request: Asking) -> frozenset[int] | None:
+    """Return the applications that the caller is bound to, None for all."""
     key = getattr(request, "auth", None)
-    if not (isinstance(key, ApiKey) and key.bound):
-        return None
-    return frozenset(key.applications.values_list("pk", flat=True))
+    if isinstance(key, ApiKey):
+        return key.bound_to
+    return grant_of(request.user).applications if isinstance(request.user, User) else None
 
 
-def applications_for(request: Request | HttpRequest) -> ApplicationQuerySet:
-    rows = Application.objects.all()
-    own = bound_to(request)
-    return rows if own is None else rows.filter(pk__in=own)
+def applications_for(request: Asking) -> ApplicationQuerySet:
+    return cast(ApplicationQuerySet, within(Application.objects.all(), own=bound_to(request)))
 
 
-def models_for(request: Request | HttpRequest) -> ModelQuerySet:
-    rows = Model.objects.all()
-    own = bound_to(request)
-    if own is None:
-        return rows
-    return rows.filter(pk__in=Route.objects.filter(application__in=own).values("model"))
+def models_for(request: Asking) -> ModelQuerySet:
+    return cast(ModelQuerySet, within(Model.objects.all(), own=bound_to(request)))
 
 
-def check_changes(request: Request, *, model: Model) -> None:
-    """Raise Forbidden if an application outside the caller's key asks the model."""
-    own = bound_to(request)
-    if own is not None and _shared(own, models=[model.pk]):
-        raise Forbidden(
-            f"{model.name} is asked by applications that this key isn't bound to, "
-            "so the key may only read it.",
-            model=model.name,
-        )
+def check_changes(request: Asking, *, model: Model) -> None:
+    """Raise Forbidden if an application outside the caller's reach asks the model."""
+    check_own(model, own=bound_to(request), user=None)
 
 
-def check_routes(request: Request, *, routes: Iterable[RouteRequest]) -> None:
-    """Raise NotFound for unseen models, Forbidden for pins that start replicas of shared ones."""
-    own = bound_to(request)
-    if own is None:
-        return
-    for route in routes:
-        model = models_for(request).named(route.model)
-        if route.version is not None and not _runs(model, version=route.version):
-            check_changes(request, model=model)
-
-
-def check_urgency(
-    request: Request, *, application: Application, changes: Mapping[str, Any]
-) -> None:
+def check_urgency(request: Asking, *, application: Application, changes: Mapping[str, Any]) -> None:
     """Raise Forbidden if a bound key would make others wait at a model that they share."""
     own = bound_to(request)
     if own is None:
@@ -77,21 +54,8 @@ def check_urgency(
         and PRIORITIES.index(priority) < PRIORITIES.index(application.priority)
     ) or (latency_ms is not None and latency_ms < application.slo.latency_ms)
     models = application.routes.values_list("model_id", flat=True)
-    if sooner and _shared(own, models=models):
+    if sooner and shares(models, own=own):
         raise Forbidden(
-            f"{application.name} shares models with applications that this key isn't bound to, "
-            "so the key may not raise its priority or shorten its objective."
+            f"{application.name} shares models with applications that you aren't bound to, "
+            "so you may not raise its priority or shorten its objective."
         )
-
-
-def _shared(own: frozenset[int], *, models: Iterable[int]) -> bool:
-    """Say whether an application outside of `own` asks one of these models."""
-    routes = Route.objects.filter(model__in=list(models))
-    return routes.exclude(application__in=own).exists()
-
-
-def _runs(model: Model, *, version: str) -> bool:
-    """Say whether this version has replicas already: it is live or pinned."""
-    rows = ModelVersion.objects.filter(model=model, version=version)
-    pinned = Q(pinning_routes__isnull=False)
-    return rows.filter(Q(pk=model.live_version_id) | pinned).exists()

@@ -72,6 +72,11 @@ class ApiKey(models.Model):
         return scopes_of(self.can_predict, self.can_feedback, self.can_read, self.can_manage)
 
     @property
+    def bound_to(self) -> frozenset[int] | None:
+        """The applications that it is bound to, None for all."""
+        return frozenset(self.applications.values_list("pk", flat=True)) if self.bound else None
+
+    @property
     def is_active(self) -> bool:
         expired = self.expires_at is not None and self.expires_at <= timezone.now()
         return self.revoked_at is None and not expired

@@ -17,6 +17,8 @@ from registry.models.named import NamedQuerySet
 from registry.models.settable_columns import InputType, between, validate_finite, validate_origins
 from registry.versions.extensions import check_combine, check_policy, extensions
 
+# What people may do, each role more than the one before.
+ROLES = ("viewer", "operator", "deployer", "admin")
 ANY_JSON = msgspec.json.Decoder(Any)
 
 POLICY_HELP = (
@@ -270,6 +272,11 @@ class Application(models.Model):
 
     class Meta:
         ordering = ("name",)
+        permissions = (
+            ("reset_application", "Can reset what was learned"),
+            # Held on an application alone: registry.security.grants.
+            *((f"role_{role}", f"Has the role {role} here") for role in ROLES),
+        )
 
     def __str__(self) -> str:
         return self.name

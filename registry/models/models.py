@@ -90,6 +90,7 @@ class Model(models.Model):
 
     class Meta:
         ordering = ("name",)
+        permissions = (("roll_back_model", "Can roll back to an earlier version"),)
 
     def __str__(self) -> str:
         return self.name
@@ -253,7 +254,10 @@ class ModelVersion(models.Model):
 
     class Meta:
         ordering = ("model", "-created_at", "-id")
-        permissions = (("run_code", "Can have replicas run code that an artifact brings"),)
+        permissions = (
+            ("run_code", "Can have replicas run code that an artifact brings"),
+            ("scale_modelversion", "Can set how many replicas run"),
+        )
         constraints = (
             models.UniqueConstraint(name="version_once_per_model", fields=("model", "version")),
             models.CheckConstraint(

@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 
 from core.errors import Forbidden
 from registry.models import ApiKey, AuditEntry, ModelVersion, Release, Route
+from registry.security.grants import grant_of
 from registry.versions.extensions import runs_code
 from registry.versions.package_requirements import met_here, parse
 
@@ -26,6 +27,8 @@ class Actor:
     channel: str = Channel.SYSTEM
     address: str = ""
     key_prefix: str = ""
+    # The applications that it is bound to, None for all: nothing else is its to change.
+    applications: frozenset[int] | None = None
 
     @classmethod
     def of_user(cls, user: User, *, channel: str = Channel.CONSOLE, address: str = "") -> Actor:
@@ -37,6 +40,7 @@ class Actor:
             may_grant_read=user.is_active and user.is_superuser,
             channel=channel,
             address=address,
+            applications=grant_of(user).applications,
         )
 
     @classmethod
@@ -49,6 +53,7 @@ class Actor:
             channel=Channel.REST,
             address=address,
             key_prefix=key.prefix,
+            applications=key.bound_to,
         )
 
     @classmethod

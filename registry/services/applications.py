@@ -4,14 +4,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from core.errors import BadRequest, Conflict
 from registry.following.recording import registry_write
 from registry.models import Application, Model, ModelVersion, Route, ServiceLevelObjective
+from registry.models.models import ModelQuerySet
 from registry.models.settable_columns import settable
+from registry.security.grants import check_own, within
 from registry.services.actor import Actor, check_may_pin
 from registry.services.audit_trail import audited, record_created, record_deleted
 from registry.services.models import Declared, check_input_type
@@ -157,11 +159,15 @@ def _check(application: Application) -> None:
 
 
 def _new_route(application: Application, *, request: RouteRequest, by: Actor) -> Route:
-    model = Model.objects.named(request.model)
+    seen = cast(ModelQuerySet, within(Model.objects.all(), own=by.applications))
+    model = seen.named(request.model)
     version = None
     if request.version is not None:
         version = ModelVersion.objects.filter(model=model).named(request.version, of=model.name)
         check_may_pin(version, by=by)
+        if not (version.is_live or version.pinning_routes.exists()):
+            # It would start replicas of a model that others ask.
+            check_own(version, own=by.applications, user=by.user)
     return Route(
         application=application,
         model=model,

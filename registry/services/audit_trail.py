@@ -23,6 +23,7 @@ from registry.models import (
     ServiceLevelObjective,
 )
 from registry.models.settable_columns import settable
+from registry.security.grants import check_own, grant_of
 from registry.services.actor import SYSTEM, Actor
 from registry.services.row_writes import locked
 
@@ -103,6 +104,8 @@ def _state_of(row: Row) -> State:
         state[relation.name] = sorted(str(other) for other in getattr(row, relation.name).all())
     if isinstance(row, Application):
         state |= _parts_of(row)
+    if isinstance(row, User):
+        state["role"] = _role_of(row)
     return state
 
 
@@ -127,6 +130,14 @@ def _parts_of(application: Application) -> State:
         for route in known.routes.all()
     ]
     return {**objective, "routes": routes}
+
+
+def _role_of(user: User) -> str:
+    """Return a person's role, and the applications that it is for if they were chosen."""
+    user.__dict__.pop("_grant", None)
+    grant = grant_of(user)
+    names = Application.objects.filter(pk__in=grant.applications or ())
+    return ": ".join(filter(None, (grant.role, ", ".join(map(str, names)))))
 
 
 REVISING = (Action.CHANGE, Action.DEPLOY, Action.ROLL_BACK, Action.GO_LIVE)
@@ -188,7 +199,11 @@ def record_done(
     reason: str = "",
     cause_id: int | None = None,
 ) -> None:
-    """Record what was done about a row: old and new value by name."""
+    """Record what was done about a row: old and new value by name. Raises Forbidden.
+
+    Every change is recorded in its own transaction, so this holds the bounds of whoever makes it.
+    """
+    check_own(row, own=by.applications, user=by.user)
     AuditEntry.objects.create(
         **_who(by),
         action=action,

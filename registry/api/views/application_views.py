@@ -24,7 +24,7 @@ from registry.api.serializers import (
     RouteOut,
 )
 from registry.api.views.management_view import ManagementView, etag, find_application, flag, schema
-from registry.api.visibility import applications_for, check_routes, check_urgency
+from registry.api.visibility import applications_for, check_urgency
 from registry.services import Actor
 from registry.services.models import Declared
 from registry.services.signatures import ALLOW
@@ -102,7 +102,6 @@ def declare_application(
     """Make an application what the request's body, or `data`, says, as far as the caller may."""
     found = view.declared_row(find_application, name=name)
     wanted = view.validated(DeclaredApplication, data).declared()
-    check_routes(view.request, routes=wanted.get("routes", ()))
     if found is not None:
         check_urgency(view.request, application=found, changes=wanted["fields"])
     with view.if_unchanged(found):
@@ -150,7 +149,6 @@ class RoutesView(ManagementView):
         wanted = RouteIn(data=request.data, many=True)
         wanted.is_valid(raise_exception=True)
         routes = wanted.validated_data
-        check_routes(request, routes=routes)
         allowed = {ALLOW: flag(request, ALLOW)}
         with self.if_unchanged(found):
             services.replace_routes(

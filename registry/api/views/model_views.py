@@ -152,7 +152,7 @@ class VersionView(ManagementView):
 
 class ScaleView(ManagementView):
     for_bound_keys = ("POST",)
-    permissions = needs("modelversion", POST="change")
+    permissions = needs("modelversion", POST="scale")
 
     @schema("Set how many replicas serve a version", body=Scale, answer=VersionOut)
     def post(self, request: Request, model: str) -> Response:

@@ -24,7 +24,7 @@ class DeployView(ManagementView):
 
 class RollBackView(ManagementView):
     for_bound_keys = ("POST",)
-    permissions = needs("model", POST="change")
+    permissions = needs("model", POST="roll_back")
 
     @schema("Make an earlier version live again", body=RollBack, answer=ReleaseOut, status=202)
     def post(self, request: Request, model: str) -> Response:

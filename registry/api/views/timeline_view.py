@@ -1,6 +1,7 @@
 """GET /api/v1/timeline/: who changed what, and what Clipper did by itself."""
 
 from collections.abc import Collection
+from typing import cast
 
 from django.http import HttpRequest
 from drf_spectacular.utils import OpenApiParameter
@@ -17,9 +18,10 @@ from registry.api.views.management_view import (
     find_model,
     schema,
 )
-from registry.api.visibility import bound_to, models_for
-from registry.models import Application, AuditEntry, Route
+from registry.api.visibility import bound_to
+from registry.models import Application, AuditEntry
 from registry.models.audit_entry import SETTINGS, TOPICS, AuditEntryQuerySet
+from registry.security.grants import within
 
 # What can be asked for: fields, what an entry is about, moments that `at` is compared with.
 EXACT = ("name", "by", "action", "channel")
@@ -81,14 +83,8 @@ class TimelineView(ManagementView):
 
 
 def entries_for(request: Request | HttpRequest) -> AuditEntryQuerySet:
-    """Return all entries, or those of a bound key's applications and the models only they ask."""
-    rows = AuditEntry.objects.all()
-    own = bound_to(request)
-    if own is None:
-        return rows
-    others = Route.objects.exclude(application__in=own).values("model")
-    models = models_for(request).exclude(pk__in=others).values_list("pk", flat=True)
-    return rows.touching(applications=own, models=list(models))
+    """Return the entries within the caller's reach: of their applications and own models."""
+    return cast(AuditEntryQuerySet, within(AuditEntry.objects.all(), own=bound_to(request)))
 
 
 def reach_of(application: Application) -> dict[str, Collection[int]]:

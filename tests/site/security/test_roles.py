@@ -1,0 +1,244 @@
+"""Roles: every role, for all applications or for one, against every endpoint and page."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import redis
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from console.application_pages import APPLICATION_PAGES
+from core.errors import Forbidden
+from registry import services
+from registry.models import ApiKey, Application, AuditEntry, Model, ModelVersion, Release
+from registry.models.application import ROLES
+from registry.security.grants import grant_of
+from registry.services import Actor, roles
+from selection.models import Feedback
+from tests.site.security.endpoints import DIGEST, ENDPOINTS, ONLY_READ, Endpoint
+from tests.site.security.test_rights import BY, Caller, registry
+
+__all__ = ["registry"]
+
+# The least role that may, by what an endpoint does; all others that write need a deployer.
+OPERATING = {"models/ocr/rollback", "models/ocr/scale", "applications/letters/selection?all=true"}
+# What no role for chosen applications reaches: it belongs to none, or to all of them.
+FOR_ALL = ("keys/", "environments/", "declarations/", "uploads/")
+NEW = {("POST", "applications/"), ("POST", "models/"), ("PUT", "applications/letters"),
+       ("PUT", "models/ocr"), ("DELETE", "models/spare")}  # fmt: skip
+
+
+def person(role: str, *names: str) -> User:
+    """Somebody with a role, for these applications or for all."""
+    chosen = [Application.objects.get(name=name) for name in names] or None
+    made = services.add_person(name=f"{role}-ada", role=role, by=BY, applications=chosen)
+    return User.objects.get(pk=made.pk)
+
+
+def least(endpoint: Endpoint) -> str:
+    if endpoint.path.startswith("keys/"):
+        return "admin"
+    if endpoint.method == "GET" and not endpoint.path.startswith("uploads/"):
+        return "viewer"
+    if endpoint.path.endswith("/what-if"):
+        return "viewer"
+    if endpoint.path.startswith(ONLY_READ):
+        return "admin"  # keys may be among what it is asked about
+    return "operator" if endpoint.path in OPERATING else "deployer"
+
+
+def may(role: str, endpoint: Endpoint) -> bool:
+    return ROLES.index(role) >= ROLES.index(least(endpoint))
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def own(endpoint: Endpoint) -> Endpoint:
+    """The same endpoint about what belongs to `digits`."""
+    said = json.dumps(endpoint.body).replace("ocr", "svm")
+    path = endpoint.path.replace("letters", "digits").replace("ocr", "svm")
+    return Endpoint(endpoint.method, path, json.loads(said))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_for_all_reaches_what_it_says_and_nothing_more(
+    registry: redis.Redis, role: str
+) -> None:
+    caller = Caller(user=person(role))
+    for endpoint in ENDPOINTS:
+        with undone():
+            status = caller.ask(endpoint).status_code
+            if status != 404 or may(role, endpoint) is False:
+                assert (status != 403) == may(role, endpoint), (endpoint.name, status)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_for_chosen_applications_is_that_role_there(
+    registry: redis.Redis, role: str
+) -> None:
+    caller = Caller(user=person(role, "digits"))
+    for endpoint in ENDPOINTS:
+        outside = endpoint.path.startswith(FOR_ALL) or (endpoint.method, endpoint.path) in NEW
+        if "{" in endpoint.path or endpoint.path.startswith("replicas/r1"):
+            continue
+        with undone():
+            answer = caller.ask(own(endpoint))
+            expected = may(role, endpoint) and not outside
+            if answer.status_code != 404:
+                assert (answer.status_code != 403) == expected, (endpoint.name, answer.content)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_for_chosen_applications_neither_sees_nor_changes_others(
+    registry: redis.Redis, role: str
+) -> None:
+    caller = Caller(user=person(role, "digits"))
+    for endpoint in ENDPOINTS:
+        with undone():
+            before = AuditEntry.objects.count()
+            answer = caller.ask(endpoint)
+            said = answer.content.decode()
+            if endpoint.path in ("applications/", "models/", "replicas/", "audit/"):
+                assert not {"letters", "ocr"} & set(said.split('"')), endpoint.name
+            elif DIGEST not in endpoint.path:
+                assert answer.status_code in (403, 404), (endpoint.name, said)
+            assert AuditEntry.objects.count() <= before + ("{key}" in endpoint.path)
+
+
+def routes(patterns: list[URLPattern | URLResolver], before: str = "") -> Iterator[str]:
+    for pattern in patterns:
+        route = before + str(pattern.pattern).lstrip("^")
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, route)
+        else:
+            yield route
+
+
+def pages() -> Iterator[str]:
+    """Every URL of the console, but those that sign people in and out or are about themselves."""
+    away = tuple(f"admin/{name}" for name in ("login", "logout", "password", "jsi18n", "welcome"))
+    for route in routes(get_resolver().url_patterns):
+        if route.startswith("admin/") and not route.startswith(away):
+            yield route
+
+
+ROWS: dict[str, Any] = {
+    "application": lambda app, model: Application.objects.get(name=app).pk,
+    "model": lambda app, model: Model.objects.get(name=model).pk,
+    "modelversion": lambda app, model: ModelVersion.objects.get(
+        model__name=model, version="1"
+    ).pk,
+    "release": lambda app, model: Release.objects.filter(model__name=model).latest("id").pk,
+    "auditentry": lambda app, model: AuditEntry.objects.filter(name=app).latest("id").pk,
+    "apikey": lambda app, model: ApiKey.objects.get(name=app).pk,
+    "feedback": lambda app, model: Feedback.objects.get(application__name=app).pk,
+}  # fmt: skip
+
+
+def urls(app: str, model: str) -> Iterator[str]:
+    """Every page of the console about these; of pages about neither, the one there is."""
+    for route in pages():
+        table = route.split("/")[2] if route.count("/") > 2 else ""
+        parts = {
+            "<path:object_id>": lambda t=table: ROWS[t](app, model) if t in ROWS else 1,
+            "<int:release_id>": lambda: ROWS["release"](app, model),
+            "<int:version_id>": lambda: ROWS["modelversion"](app, model),
+            "<str:name>": lambda: app,
+            "<str:application>": lambda: app,
+            "<str:model>": lambda: model,
+        }
+        for part, value in parts.items():
+            if part in route:
+                route = route.replace(part, str(value()))
+        if "<slug:path>" in route:
+            yield from (f"/{route.replace('<slug:path>', page.path)}" for page in APPLICATION_PAGES)
+        elif "<" not in route and "(" not in route:
+            yield f"/{route.replace('$', '')}"
+
+
+@pytest.fixture
+def rows(registry: redis.Redis) -> None:
+    """A key and a label for each application."""
+    for application in Application.objects.all():
+        services.create_api_key(
+            name=application.name, scopes=["predict"], by=BY, applications=[application]
+        )
+        Feedback.objects.create(
+            application=application, nonce=application.name, reward=1.0, arms=[]
+        )
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_pages_show_and_change_nothing_of_other_applications(rows: None, role: str) -> None:
+    client = Client(raise_request_exception=False)
+    client.force_login(person(role, "digits"))
+    seen = list(dict.fromkeys(urls("letters", "ocr")))
+    assert len(seen) > 60
+    for url in seen:
+        for method in ("get", "post"):
+            with undone():
+                before = AuditEntry.objects.count()
+                answer = getattr(client, method)(url, {"post": "yes", "reason": "none"} if method == "post" else {})  # noqa: E501  # fmt: skip
+                said = b"" if answer.streaming else answer.content
+                assert answer.status_code < 500, (method, url)
+                assert b"letters" not in said.replace(url.encode(), b""), (method, url)
+                assert b"ocr" not in said.replace(url.encode(), b""), (method, url)
+                assert AuditEntry.objects.count() == before, (method, url)
+
+
+@pytest.mark.parametrize("scope", [(), ("digits",)])
+def test_a_viewer_opens_pages_and_changes_nothing(rows: None, scope: tuple[str, ...]) -> None:
+    client = Client(raise_request_exception=False)
+    client.force_login(person("viewer", *scope))
+    opened = 0
+    for url in dict.fromkeys(urls("digits", "svm")):
+        with undone():
+            answer = client.get(url)
+            assert answer.status_code < 500, url
+            opened += answer.status_code == 200
+            before = AuditEntry.objects.count()
+            assert client.post(url, {"post": "yes", "reason": "none"}).status_code < 500, url
+            assert AuditEntry.objects.count() == before, url
+    assert opened > 20
+
+
+def test_a_person_bound_to_no_application_any_more_has_no_rights(registry: redis.Redis) -> None:
+    made = person("admin", "digits")
+    services.delete_application(application=Application.objects.get(name="digits"), by=BY)
+    caller = Caller(user=User.objects.get(pk=made.pk))
+    assert caller.ask(Endpoint("GET", "applications/")).json() == []
+
+
+def test_a_role_that_was_changed_is_the_only_one(registry: redis.Redis) -> None:
+    made = person("admin")
+    services.set_role(person=made, role="operator", by=BY)
+    made = User.objects.get(pk=made.pk)
+    assert (grant_of(made).role, made.has_perm("auth.change_user")) == ("operator", False)
+    services.set_role(person=made, role="", by=BY)
+    made = User.objects.get(pk=made.pk)
+    assert (made.is_staff, made.get_all_permissions()) == (False, set())
+    assert AuditEntry.objects.latest("id").changes["role"] == ["operator", ""]
+
+
+def test_a_group_that_is_there_keeps_what_its_owner_made_of_it(db: None) -> None:
+    Group.objects.get(name="Clipper viewer").permissions.clear()
+    roles.remember_permissions()
+    roles.make_groups()
+    assert not Group.objects.get(name="Clipper viewer").permissions.exists()
+
+
+def test_nobody_changes_their_own_role_or_a_superuser(db: None, admin_user: User) -> None:
+    made = person("admin")
+    for target in (made, admin_user):
+        with pytest.raises(Forbidden):
+            services.set_role(person=target, role="viewer", by=Actor.of_user(made))
