@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import django_stubs_ext
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.contrib import admin
 from django.contrib.admin.apps import SimpleAdminConfig
 from django.contrib.admin.checks import check_admin_app, check_dependencies
@@ -24,9 +24,10 @@ class ClipperSiteConfig(AppConfig):
         from clipper_site import checks  # noqa: F401  (which registers them)
         from registry.services import roles
 
-        # The last app of all: the permissions of the others are there.
-        pre_migrate.connect(roles.remember_permissions, sender=self)
-        post_migrate.connect(roles.make_groups, sender=self)
+        # When the last app with tables is migrated, the permissions of all are there.
+        last = [app for app in apps.get_app_configs() if app.models_module is not None][-1]
+        pre_migrate.connect(roles.remember_permissions, sender=last)
+        post_migrate.connect(roles.make_groups, sender=last)
 
 
 class LazyAdminConfig(SimpleAdminConfig):

@@ -26,7 +26,7 @@ from core.errors import ClipperError, Conflict, NotFound
 from registry.api.views.timeline_view import entries_for
 from registry.models import Model
 from registry.api.visibility import bound_to
-from registry.security.grants import within
+from registry.security.grants import owns, within
 from registry.services.audit_trail import changes_since
 
 if TYPE_CHECKING:
@@ -137,8 +137,11 @@ class ConsoleAdmin(WithinReach, ModelAdmin[M]):
 
     def permits(self, request: HttpRequest, permission: str, *, pk: str | None) -> bool:
         """Say whether the person has a permission, for the row with this key if there is one."""
-        rows = self.get_queryset(request)
-        return request.user.has_perm(permission) and (pk is None or row_is_in(rows, pk=pk))
+        own = bound_to(request)
+        if own is None or pk is None or not request.user.has_perm(permission):
+            return request.user.has_perm(permission)
+        row = self.get_queryset(request).filter(pk=pk).first() if pk.isdecimal() else None
+        return row is not None and owns(row, own=own)
 
     def refuse(
         self, request: HttpRequest, error: ClipperError, *, back_to: str = ""
@@ -206,14 +209,6 @@ def row_or_404(rows: models.QuerySet[M], *, pk: str) -> M:
         return get_object_or_404(rows, pk=pk)
     except ValueError as error:
         raise Http404(f"Expected a number, got {pk}.") from error
-
-
-def row_is_in(rows: models.QuerySet[M], *, pk: str) -> bool:
-    """Say whether a row has this key; one that isn't there is the view's to refuse."""
-    try:
-        return rows.filter(pk=pk).exists() or not rows.model._default_manager.filter(pk=pk).exists()
-    except ValueError:
-        return True
 
 
 def page_of(row: models.Model) -> str:

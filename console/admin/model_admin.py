@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -23,7 +23,9 @@ from console.admin.base import (
 )
 from console.admin.forms.release_forms import RollBackForm, ScaleForm, change_back
 from core.errors import ClipperError
+from registry.api.visibility import bound_to
 from registry.models import Model, ModelVersion, Release, Route
+from registry.security.grants import within
 from registry.services import (
     configure_version,
     create_model,
@@ -75,16 +77,18 @@ class ModelConsole(ConsoleAdmin[Model]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
         newest = Release.objects.filter(model=OuterRef("pk")).order_by("-pk")[:1]
-        return (
+        seen = within(Route.objects.select_related("application"), own=bound_to(request))
+        rows: QuerySet[Model] = (
             super()
             .get_queryset(request)
             .select_related("live_version__model")
-            .prefetch_related("routes__application")
+            .prefetch_related(Prefetch("routes", queryset=seen))
             .annotate(
                 versions_held=Count("versions"),
                 last_release_at=Subquery(newest.values("created_at")),
             )
         )
+        return rows
 
     def change_view(
         self,

@@ -13,7 +13,8 @@ from console.admin.base import ReadOnlyAdmin, column, shortened, time_column
 from console.words.comparison import MEASURED, outcome
 from core.errors import Forbidden
 from registry.api.error_shape import error_response
-from registry.models import Application, Release
+from registry.api.visibility import applications_for
+from registry.models import Release
 from registry.releases.progress import what_it_waits_for
 
 State = Release.State
@@ -127,9 +128,11 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
         release = self.get_object(request, object_id)
         extra: dict[str, Any] = {}
         if release is not None:
-            followers = Application.objects.filter(
-                routes__model=release.model, routes__pinned_version=None
-            ).distinct()
+            followers = (
+                applications_for(request)
+                .filter(routes__model=release.model, routes__pinned_version=None)
+                .distinct()
+            )
             extra = {
                 "release": release,
                 "progress": progress_of(release),

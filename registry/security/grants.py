@@ -154,17 +154,20 @@ def shares(models: Iterable[int], *, own: frozenset[int]) -> bool:
     return routes.exclude(application__in=own).exists()
 
 
+def owns(row: DjangoModel, *, own: Own) -> bool:
+    """Say whether a row is theirs to change: others may ask the same model."""
+    if own is None or not sees(row, own=own):
+        return own is None
+    model = row.model_id if isinstance(row, ModelVersion) else row.pk
+    return not (isinstance(row, Model | ModelVersion) and shares([model], own=own))
+
+
 def check_own(row: DjangoModel, *, own: Own, user: User | None) -> None:
     """Raise Forbidden if somebody bound to these applications may not change the row."""
-    if own is None or row == user:
+    if row == user or owns(row, own=own):
         return
-    if isinstance(row, Model | ModelVersion):
-        model = row if isinstance(row, Model) else row.model
-        if sees(model, own=own) and shares([model.pk], own=own):
-            raise Forbidden(
-                f"{model.name} is asked by applications that you aren't bound to, "
-                "so you may only read it.",
-                model=model.name,
-            )
-    if not sees(row, own=own):
-        raise Forbidden(f"{row} belongs to no application that you are bound to.")
+    if sees(row, own=own):
+        raise Forbidden(
+            f"{row} is asked by applications that you aren't bound to, so you may only read it."
+        )
+    raise Forbidden(f"{row} belongs to no application that you are bound to.")

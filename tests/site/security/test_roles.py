@@ -1,9 +1,9 @@
 """Roles: every role, for all applications or for one, against every endpoint and page."""
 
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import redis
@@ -11,6 +11,7 @@ from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from console.application_pages import APPLICATION_PAGES
 from core.errors import Forbidden
@@ -28,7 +29,7 @@ __all__ = ["registry"]
 # The least role that may, by what an endpoint does; all others that write need a deployer.
 OPERATING = {"models/ocr/rollback", "models/ocr/scale", "applications/letters/selection?all=true"}
 # What no role for chosen applications reaches: it belongs to none, or to all of them.
-FOR_ALL = ("keys/", "environments/", "declarations/", "uploads/")
+FOR_ALL = ("keys/", "environments/", "declarations/")
 NEW = {("POST", "applications/"), ("POST", "models/"), ("PUT", "applications/letters"),
        ("PUT", "models/ocr"), ("DELETE", "models/spare")}  # fmt: skip
 
@@ -43,7 +44,7 @@ def person(role: str, *names: str) -> User:
 def least(endpoint: Endpoint) -> str:
     if endpoint.path.startswith("keys/"):
         return "admin"
-    if endpoint.method == "GET" and not endpoint.path.startswith("uploads/"):
+    if endpoint.method == "GET":
         return "viewer"
     if endpoint.path.endswith("/what-if"):
         return "viewer"
@@ -65,7 +66,7 @@ def undone() -> Iterator[None]:
 
 def own(endpoint: Endpoint) -> Endpoint:
     """The same endpoint about what belongs to `digits`."""
-    said = json.dumps(endpoint.body).replace("ocr", "svm")
+    said = json.dumps(endpoint.body).replace("ocr", "svm").replace('_ms": 20', '_ms": 500')
     path = endpoint.path.replace("letters", "digits").replace("ocr", "svm")
     return Endpoint(endpoint.method, path, json.loads(said))
 
@@ -132,34 +133,33 @@ def pages() -> Iterator[str]:
             yield route
 
 
-ROWS: dict[str, Any] = {
-    "application": lambda app, model: Application.objects.get(name=app).pk,
-    "model": lambda app, model: Model.objects.get(name=model).pk,
-    "modelversion": lambda app, model: ModelVersion.objects.get(
-        model__name=model, version="1"
-    ).pk,
-    "release": lambda app, model: Release.objects.filter(model__name=model).latest("id").pk,
-    "auditentry": lambda app, model: AuditEntry.objects.filter(name=app).latest("id").pk,
-    "apikey": lambda app, model: ApiKey.objects.get(name=app).pk,
-    "feedback": lambda app, model: Feedback.objects.get(application__name=app).pk,
-}  # fmt: skip
+def key_of(table: str, app: str, model: str) -> int:
+    """The key of a row about these; 1 for tables that are about neither."""
+    found: dict[str, Callable[[], int]] = {
+        "application": lambda: Application.objects.get(name=app).pk,
+        "model": lambda: Model.objects.get(name=model).pk,
+        "modelversion": lambda: ModelVersion.objects.get(model__name=model, version="1").pk,
+        "release": lambda: Release.objects.filter(model__name=model).latest("id").pk,
+        "auditentry": lambda: AuditEntry.objects.filter(name=app).latest("id").pk,
+        "apikey": lambda: ApiKey.objects.get(name=app).pk,
+        "feedback": lambda: Feedback.objects.get(application__name=app).pk,
+    }
+    return found.get(table, lambda: 1)()
 
 
 def urls(app: str, model: str) -> Iterator[str]:
-    """Every page of the console about these; of pages about neither, the one there is."""
+    """Every page of the console about these."""
     for route in pages():
         table = route.split("/")[2] if route.count("/") > 2 else ""
-        parts = {
-            "<path:object_id>": lambda t=table: ROWS[t](app, model) if t in ROWS else 1,
-            "<int:release_id>": lambda: ROWS["release"](app, model),
-            "<int:version_id>": lambda: ROWS["modelversion"](app, model),
-            "<str:name>": lambda: app,
-            "<str:application>": lambda: app,
-            "<str:model>": lambda: model,
-        }
-        for part, value in parts.items():
-            if part in route:
-                route = route.replace(part, str(value()))
+        for part, value in {
+            "<path:object_id>": key_of(table, app, model),
+            "<int:release_id>": key_of("release", app, model),
+            "<int:version_id>": key_of("modelversion", app, model),
+            "<str:name>": app,
+            "<str:application>": app,
+            "<str:model>": model,
+        }.items():
+            route = route.replace(part, str(value))
         if "<slug:path>" in route:
             yield from (f"/{route.replace('<slug:path>', page.path)}" for page in APPLICATION_PAGES)
         elif "<" not in route and "(" not in route:
@@ -174,7 +174,13 @@ def rows(registry: redis.Redis) -> None:
             name=application.name, scopes=["predict"], by=BY, applications=[application]
         )
         Feedback.objects.create(
-            application=application, nonce=application.name, reward=1.0, arms=[]
+            application=application,
+            nonce=application.name,
+            reward=1.0,
+            kind="receipt",
+            arms=[],
+            issued_at=timezone.now(),
+            received_at=timezone.now(),
         )
 
 
@@ -184,16 +190,17 @@ def test_pages_show_and_change_nothing_of_other_applications(rows: None, role: s
     client.force_login(person(role, "digits"))
     seen = list(dict.fromkeys(urls("letters", "ocr")))
     assert len(seen) > 60
-    for url in seen:
-        for method in ("get", "post"):
-            with undone():
-                before = AuditEntry.objects.count()
-                answer = getattr(client, method)(url, {"post": "yes", "reason": "none"} if method == "post" else {})  # noqa: E501  # fmt: skip
-                said = b"" if answer.streaming else answer.content
-                assert answer.status_code < 500, (method, url)
-                assert b"letters" not in said.replace(url.encode(), b""), (method, url)
-                assert b"ocr" not in said.replace(url.encode(), b""), (method, url)
-                assert AuditEntry.objects.count() == before, (method, url)
+    for url, method in itertools.product(seen, ("get", "post")):
+        form = {"post": "yes", "reason": "none"} if method == "post" else {}
+        with undone():
+            before = AuditEntry.objects.count()
+            answer = getattr(client, method)(url, form)
+            assert answer.status_code < 500, (method, url)
+            if answer.status_code == 200:  # a refusal may repeat what was asked for
+                said = answer.content.replace(url.encode(), b"")
+                assert b"letters" not in said, (method, url)
+                assert b"ocr" not in said, (method, url)
+            assert AuditEntry.objects.count() == before, (method, url)
 
 
 @pytest.mark.parametrize("scope", [(), ("digits",)])
