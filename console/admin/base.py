@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from django import forms
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, models
@@ -56,6 +56,23 @@ class WithinReach:
         if field is not None:
             field.queryset = within(field.queryset, own=bound_to(request))
         return field
+
+
+class FilterWithinReach(admin.RelatedFieldListFilter):
+    """Offers the rows that the person sees to filter a list by."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+        choices = super().field_choices(field, request, model_admin)
+        if (own := bound_to(request)) is None:
+            return choices
+        rows = within(field.related_model._default_manager.all(), own=own)
+        seen = set(rows.values_list("pk", flat=True))
+        return [choice for choice in choices if choice[0] in seen]
+
+
+admin.FieldListFilter.register(
+    lambda field: bool(field.remote_field), FilterWithinReach, take_priority=True
+)
 
 
 class ConsoleAdmin(WithinReach, ModelAdmin[M]):
