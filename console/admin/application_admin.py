@@ -246,7 +246,7 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """Lead to the application's hub, which has this form as a tab."""
-        application = row_or_404(Application.objects.all(), pk=object_id)
+        application = row_or_404(self.get_queryset(request), pk=object_id)
         if request.method == "GET":
             return redirect("console-application-page", application.name)
         return super().change_view(request, object_id, form_url, extra_context)

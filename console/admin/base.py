@@ -24,8 +24,8 @@ from console.templatetags.console import ago
 from console.words.events import Event, events_of
 from core.errors import ClipperError, Conflict, NotFound
 from registry.api.views.timeline_view import entries_for
-from registry.models import Model
 from registry.api.visibility import bound_to
+from registry.models import Model
 from registry.security.grants import owns, within
 from registry.services.audit_trail import changes_since
 

@@ -23,7 +23,7 @@ from console.admin.base import (
 )
 from console.admin.forms.release_forms import RollBackForm, ScaleForm, change_back
 from core.errors import ClipperError
-from registry.api.visibility import bound_to
+from registry.api.visibility import applications_for, bound_to
 from registry.models import Model, ModelVersion, Release, Route
 from registry.security.grants import within
 from registry.services import (
@@ -97,9 +97,12 @@ class ModelConsole(ConsoleAdmin[Model]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        extra = {**(extra_context or {}), "may_deploy": self.has_deploy_permission(request)}
+        may_deploy = self.permits(request, "registry.change_model", pk=object_id)
+        extra = {**(extra_context or {}), "may_deploy": may_deploy}
         if (model := self.get_object(request, object_id)) is not None:
-            extra |= import_string("console.live.model_page.model_context")(model)
+            extra |= import_string("console.live.model_page.model_context")(
+                model, applications=applications_for(request).filter(routes__model=model).distinct()
+            )
         return super().change_view(request, object_id, form_url, extra)
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:

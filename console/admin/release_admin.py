@@ -138,7 +138,7 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
                 "progress": progress_of(release),
                 "progress_url": reverse("admin:registry_release_progress", args=[release.pk]),
                 "followers": followers,
-                "outcome": outcome(release),
+                "outcome": outcome(release, applications=applications_for(request)),
                 "measured": MEASURED,
                 "title": str(release),
                 "may_roll_back": request.user.has_perm("registry.roll_back_model")

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.db.models import QuerySet
+
 from console.live.home import shared
 from console.words.comparison import (
     check_text,
@@ -12,21 +14,25 @@ from console.words.comparison import (
     reward_text,
 )
 from core.errors import Unavailable
-from registry.models import Model
+from registry.models import Application, Model
 from serving.endpoints.management.diagnosis import error_out, last_errors
 from serving.endpoints.management.version_measures import VersionMeasures, measures_of
 
 
-def model_context(model: Model) -> dict[str, Any]:
-    """Return what the page shows beside the model's own fields."""
+def model_context(model: Model, *, applications: QuerySet[Application]) -> dict[str, Any]:
+    """Return what the page shows beside the model's own fields, of these applications' queries."""
     rows = model.versions.select_related("model", "created_by").order_by("-created_at", "-id")
     releases = model.releases.with_versions()
     return {
         "standing": next((r for r in shared.latest()["models"] if r["name"] == model.name), None),
-        "versions": [_version(one) for one in measures_of(list(rows[:50]))],
-        "releases": [{"row": r, "outcome": outcome_line(r)} for r in releases[:5]],
+        "versions": [
+            _version(one) for one in measures_of(list(rows[:50]), applications=applications)
+        ],
+        "releases": [
+            {"row": r, "outcome": outcome_line(r, applications=applications)} for r in releases[:5]
+        ],
         "failures": _failures(model),
-        "asked_by": [route.application for route in model.routes.select_related("application")],
+        "asked_by": list(applications),
     }
 
 

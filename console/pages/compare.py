@@ -9,7 +9,9 @@ from django.urls import reverse
 from console.access import may
 from console.words.comparison import side_by_side
 from core.errors import BadRequest, ClipperError
-from registry.models import Application, Model, ModelVersion
+from registry.api.visibility import applications_for, bound_to, models_for
+from registry.models import ModelVersion
+from registry.security.grants import owns
 from serving.endpoints.management.compare_views import chosen_versions
 
 
@@ -19,7 +21,7 @@ def compare(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     arms = request.GET.getlist("v")
     name = arms[0].partition(":")[0] if arms else ""
-    model = Model.objects.filter(name=name).first()
+    model = models_for(request).filter(name=name).first()
     back = reverse("admin:registry_model_changelist")
     try:
         if model is None:
@@ -29,12 +31,12 @@ def compare(request: HttpRequest) -> HttpResponse:
     except ClipperError as error:
         messages.error(request, error.message)
         return HttpResponseRedirect(back)
-    asking = Application.objects.filter(routes__model=model).distinct()
+    asking = applications_for(request).filter(routes__model=model).distinct()
     context = {
         **admin.site.each_context(request),
         **{"title": f"Compare versions of {model}", "opts": ModelVersion._meta, "original": model},
         "table": side_by_side(versions, applications=asking),
         "asking": asking,
-        "may_deploy": may(request, "registry.change_model"),
+        "may_deploy": may(request, "registry.change_model") and owns(model, own=bound_to(request)),
     }
     return TemplateResponse(request, "console/compare.html", context)

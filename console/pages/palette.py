@@ -19,7 +19,8 @@ from django.utils.http import urlencode
 from console.access import VIEW, application_for, frame, may
 from console.application_pages import APPLICATION_PAGES
 from core.errors import InvalidReceipt
-from registry.api.visibility import applications_for, models_for
+from registry.api.views.timeline_view import entries_for
+from registry.api.visibility import applications_for, bound_to, models_for
 from registry.models import ModelVersion, Release
 from selection.feedback.intake.receipt_signing import receipt_signer
 from selection.models import Feedback
@@ -144,7 +145,10 @@ def _people(request: HttpRequest, words: list[str]) -> Iterator[Hit]:
         for row in _like(User.objects.order_by("username"), words, "username", "email"):
             yield Hit(row.username, "Person", _page("auth_user", row.pk), "person")
     if may(request, "registry.view_auditentry"):
-        for row in _like(User.objects.order_by("username"), words, "username"):
+        known = User.objects.order_by("username")
+        if bound_to(request) is not None:
+            known = known.filter(username__in=entries_for(request).values("by"))
+        for row in _like(known, words, "username"):
             link = f"{reverse('console-timeline')}?{urlencode({'by': row.username})}"
             yield Hit(f"Changes by {row.username}", "Timeline", link, "history")
 

@@ -6,7 +6,8 @@ from django.template.response import TemplateResponse
 
 from console.access import VIEW, application_for, frame
 from console.words.comparison import outcome_line
-from registry.models import Model, Release
+from registry.api.visibility import applications_for, models_for
+from registry.models import Release
 
 SHOWN = 20
 
@@ -15,11 +16,17 @@ def releases(request: HttpRequest, name: str) -> HttpResponse:
     """Show the last releases of the models that an application asks."""
     application = application_for(request, name, VIEW, "registry.view_release")
     asked = Release.objects.filter(model__routes__application=application).distinct()
-    rows = [{"row": row, "outcome": outcome_line(row)} for row in asked.with_versions()[:SHOWN]]
+    seen = applications_for(request)
+    rows = [
+        {"row": row, "outcome": outcome_line(row, applications=seen)}
+        for row in asked.with_versions()[:SHOWN]
+    ]
     context = {**frame(request, application, title=f"{application}: releases"), "releases": rows}
     return TemplateResponse(request, "console/releases.html", context)
 
 
 def roll_back(request: HttpRequest, name: str) -> HttpResponse:
     """Go to the page that rolls back the model of this name."""
-    return redirect("admin:registry_model_roll_back", get_object_or_404(Model, name=name).pk)
+    return redirect(
+        "admin:registry_model_roll_back", get_object_or_404(models_for(request), name=name).pk
+    )

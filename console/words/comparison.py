@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from django.db.models import QuerySet
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
@@ -163,39 +164,53 @@ def _setting(name: str, value: Any) -> str:
 # --- before and after a release -------------------------------------------------------------------
 
 
-def outcome(release: Release, *, lengths: Iterable[str] = tuple(LENGTHS)) -> list[dict[str, Any]]:
-    """Return a row for each length of time since a release went live: before → after."""
+def outcome(
+    release: Release,
+    *,
+    applications: QuerySet[Application],
+    lengths: Iterable[str] = tuple(LENGTHS),
+) -> list[dict[str, Any]]:
+    """Return a row for each length of time since a release went live: before → after.
+
+    They are of those of `applications` that ask its model.
+    """
     if release.live_at is None or release.version is None:
         return []
+    asking = list(applications.filter(routes__model=release.model_id).distinct())
     lasted = (release.ended_at or timezone.now()) - release.live_at
     rows = []
     for name in lengths:
         goes_on = lasted < LENGTHS[name] and release.ended_at is None
-        row = _row(release, live_at=release.live_at, length=min(lasted, LENGTHS[name]))
+        length = min(lasted, LENGTHS[name])
+        row = _row(release, live_at=release.live_at, length=length, applications=asking)
         rows.append({"name": f"First {name}{', so far' if goes_on else ''}", **row})
         if lasted < LENGTHS[name]:
             break
     return rows
 
 
-def outcome_line(release: Release) -> str:
+def outcome_line(release: Release, *, applications: QuerySet[Application]) -> str:
     """Return what changed in a release's first hour; "" for one that never went live."""
     found = [
         f"{name.lower()} {text}"
-        for row in outcome(release, lengths=("1 h",))
+        for row in outcome(release, applications=applications, lengths=("1 h",))
         for name, text in zip(MEASURED, row["cells"], strict=True)
         if text
     ]
     return ", ".join(found) or ("no queries" if release.live_at else "")
 
 
-def _row(release: Release, *, live_at: datetime, length: timedelta) -> dict[str, Any]:
+def _row(
+    release: Release, *, live_at: datetime, length: timedelta, applications: list[Application]
+) -> dict[str, Any]:
     sides = (
         (release.previous_version, live_at - length),
         (release.version, live_at),
     )
     found = [
-        measures_of([version], since=since, until=since + length)[0] if version else None
+        measures_of([version], since=since, until=since + length, applications=applications)[0]
+        if version
+        else None
         for version, since in sides
     ]
     asked = found[1].asked if found[1] else 0
