@@ -132,7 +132,7 @@ UNFOLD: dict[str, Any] = {
                         "System",
                         "dns",
                         "console-environments",
-                        "registry.view_modelversion",
+                        "registry.view_stack",
                     ),
                 ]
             }

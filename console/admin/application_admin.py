@@ -54,6 +54,7 @@ from registry.services.actor import check_may_pin
 from selection.policies import POLICIES
 
 # Policies that feedback teaches have a colour of their own.
+KEYS = "bound_keys"
 LEARNING = {name: "info" for name, policy in POLICIES.items() if policy.learns}
 
 
@@ -103,7 +104,8 @@ FIELDSETS: Fieldsets = (
             "fields": (
                 ("name", "input_type"),
                 "description",
-                ("public", "bound_keys"),
+                "public",
+                KEYS,
                 "allowed_origins",
             )
         },
@@ -302,7 +304,14 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
         self, request: HttpRequest, obj: Application | None = None
     ) -> tuple[str, ...]:
         # Clients know an application by its name and send what its input type says.
-        return ("bound_keys", "name", "input_type") if obj else ("bound_keys",)
+        return (KEYS, "name", "input_type") if obj else (KEYS,)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Application | None = None) -> Any:
+        may_add = request.user.has_perm("registry.add_apikey")
+        return [
+            (title, {**options, "fields": [f for f in options["fields"] if may_add or f != KEYS]})
+            for title, options in super().get_fieldsets(request, obj)
+        ]
 
     heading = column(
         "application",

@@ -26,7 +26,7 @@ from core.errors import ClipperError, Conflict, NotFound
 from registry.api.views.timeline_view import entries_for
 from registry.api.visibility import bound_to
 from registry.models import Model
-from registry.security.grants import owns, within
+from registry.security.grants import within
 from registry.services.audit_trail import changes_since
 
 if TYPE_CHECKING:
@@ -154,11 +154,18 @@ class ConsoleAdmin(WithinReach, ModelAdmin[M]):
 
     def permits(self, request: HttpRequest, permission: str, *, pk: str | None) -> bool:
         """Say whether the person has a permission, for the row with this key if there is one."""
-        own = bound_to(request)
-        if own is None or pk is None or not request.user.has_perm(permission):
+        if bound_to(request) is None or pk is None:
             return request.user.has_perm(permission)
         row = self.get_queryset(request).filter(pk=pk).first() if pk.isdecimal() else None
-        return row is not None and owns(row, own=own)
+        return row is not None and request.user.has_perm(permission, row)
+
+    def has_change_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
+        name = f"{self.opts.app_label}.change_{self.opts.model_name}"
+        return super().has_change_permission(request, obj) and request.user.has_perm(name, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
+        name = f"{self.opts.app_label}.delete_{self.opts.model_name}"
+        return super().has_delete_permission(request, obj) and request.user.has_perm(name, obj)
 
     def refuse(
         self, request: HttpRequest, error: ClipperError, *, back_to: str = ""

@@ -141,7 +141,7 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
                 "outcome": outcome(release, applications=applications_for(request)),
                 "measured": MEASURED,
                 "title": str(release),
-                "may_roll_back": request.user.has_perm("registry.roll_back_model")
+                "may_roll_back": request.user.has_perm("registry.roll_back_model", release.model)
                 and release.state == State.LIVE
                 and release.previous_version is not None,
             }

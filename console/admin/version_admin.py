@@ -35,6 +35,7 @@ from console.pages.environments import environment_text
 from console.words.comparison import side_by_side
 from console.words.signature_words import input_lines, output_line
 from core.errors import CheckFailed, ClipperError
+from registry.api.visibility import bound_to
 from registry.models import ModelVersion, VersionCheck
 from registry.models.models import Batching
 from registry.releases.progress import read_progress
@@ -159,6 +160,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         # Pickle can run any code: only those who may run code are offered it.
         may_allow = request.user.has_perm("registry.run_code")
         pickle = ("allow_pickle",) if may_allow or obj is not None else ()
+        environment = ("environment",) if request.user.has_perm("registry.view_stack") else ()
         if obj is None:
             return (
                 (None, {"fields": (("model", "version"), ("runtime", "artifact"), "notes")}),
@@ -179,7 +181,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
                 "What it takes",
                 {"fields": (("takes", "gives"), ("width", "allow_stale_libraries"), "example")},
             ),
-            ("What it needs", {"fields": ("requirements", ("python", "environment"))}),
+            ("What it needs", {"fields": ("requirements", ("python", *environment))}),
             ("Check", {"fields": (("checked", "validated"), "answered")}),
             ("Record", {"fields": (("uploaded", "created_by"), "problem")}),
         )
@@ -242,6 +244,10 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
 
     def delete_model(self, request: HttpRequest, obj: ModelVersion) -> None:
         delete_version(version=obj, by=actor(request))
+
+    def get_actions_row(self, request: HttpRequest) -> list[Any]:
+        # A model that others ask isn't theirs to deploy; the page of a version knows.
+        return [] if bound_to(request) is not None else list(super().get_actions_row(request))  # type: ignore[misc]  # the theme's
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         allowed = super().get_actions_detail(request, object_id)  # type: ignore[misc]  # the theme's

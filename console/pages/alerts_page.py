@@ -2,27 +2,44 @@
 
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db.models import Model as DjangoModel
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.views.decorators.http import require_POST
 
 from console.access import actor, may
 from console.application_pages import APPLICATION_PAGES
 from core.errors import ClipperError
+from registry.models import Model, ModelVersion, Release
 from serving.alerts.alert_rules import rule_of
 from serving.alerts.alert_states import mute
 from serving.alerts.models import Alert, Channel
 from serving.alerts.outbox import event_of
+from serving.endpoints.management.alert_views import alerts_for
 
 VIEW, MUTE = "alerts.view_alert", "alerts.change_alert"
 PAST_SHOWN = 50
+BUTTONS: tuple[tuple[str, str, str, str, type[DjangoModel]], ...] = (
+    (
+        "version",
+        "Open errors",
+        "console-version-errors",
+        "registry.view_modelversion",
+        ModelVersion,
+    ),
+    ("scale", "Scale", "admin:registry_model_scale", "registry.scale_modelversion", Model),
+    ("model", "Roll back", "admin:registry_model_roll_back", "registry.roll_back_model", Model),
+    ("release", "Open release", "admin:registry_release_change", "registry.view_release", Release),
+)
 
 
 def alerts_page(request: HttpRequest) -> HttpResponse:
@@ -30,9 +47,10 @@ def alerts_page(request: HttpRequest) -> HttpResponse:
     if not may(request, VIEW):
         raise PermissionDenied
     now, name = timezone.now(), request.GET.get("application", "")
-    rows = Alert.objects.select_related("application").order_by("application__name", "-id")
+    user = cast(User, request.user)
+    rows = alerts_for(request).select_related("application").order_by("application__name", "-id")
     rows = rows.filter(application__name=name) if name else rows
-    shown = [_shown(alert, now=now) for alert in rows.open()]
+    shown = [_shown(alert, now=now, user=user) for alert in rows.open()]
     firing = [row for row in shown if row["state"] == Alert.State.FIRING]
     past = rows.filter(state=Alert.State.RESOLVED).order_by("-resolved_at")[:PAST_SHOWN]
     return TemplateResponse(
@@ -44,18 +62,19 @@ def alerts_page(request: HttpRequest) -> HttpResponse:
             "name": name,
             "groups": [(where, list(group)) for where, group in groupby(firing, _where)],
             "pending": [row for row in shown if row["state"] == Alert.State.PENDING],
-            "past": [_shown(alert, now=now) for alert in past],
+            "past": [_shown(alert, now=now, user=user) for alert in past],
             "channels": Channel.objects.all() if may(request, "alerts.view_channel") else None,
             "may_mute": may(request, MUTE),
         },
     )
 
 
+@require_POST
 def mute_alert(request: HttpRequest, alert_id: int) -> HttpResponse:
     """Mute an alert for some hours or until a time, or unmute it."""
-    if request.method != "POST" or not may(request, MUTE):
+    if not may(request, MUTE):
         raise PermissionDenied
-    alert = get_object_or_404(Alert, pk=alert_id)
+    alert = get_object_or_404(alerts_for(request), pk=alert_id)
     try:
         mute(alert, until=_until(request), by=actor(request))
         messages.success(request, "Muted." if alert.muted_until else "No longer muted.")
@@ -80,25 +99,25 @@ def _where(row: dict[str, Any]) -> str:
     return row["application"] or "Clipper itself"
 
 
-def _shown(alert: Alert, *, now: datetime) -> dict[str, Any]:
+def _shown(alert: Alert, *, now: datetime, user: User) -> dict[str, Any]:
     muted = alert.muted_until if alert.is_muted(now) else None
-    return {**event_of(alert), "alert": alert, "muted": muted, "buttons": _buttons(alert)}
+    return {**event_of(alert), "alert": alert, "muted": muted, "buttons": _buttons(alert, user)}
 
 
-def _buttons(alert: Alert) -> list[tuple[str, str]]:
-    """Return what helps: the page that its rule names first, then the way back."""
+def _buttons(alert: Alert, user: User) -> list[tuple[str, str]]:
+    """Return what helps and the person may do: the page that its rule names, then the way back."""
     links, action = {**alert.suspect, **alert.links}, rule_of(alert.rule).action
     found = [
         (f"Open {page.title.lower()}", page.url(alert.application.name))
         for page in APPLICATION_PAGES
         if page.path and page.path == action and alert.application
     ]
-    for name, title, view in (
-        ("version", "Open errors", "console-version-errors"),
-        ("scale", "Scale", "admin:registry_model_scale"),
-        ("model", "Roll back", "admin:registry_model_roll_back"),
-        ("release", "Open release", "admin:registry_release_change"),
-    ):
-        if links.get(name) and (name, action) != ("version", "roll_back"):
-            found.append((title, reverse(view, args=[links[name]])))
+    for name, title, view, needed, model in BUTTONS:
+        pk = links.get(name)
+        if (
+            pk
+            and (name, action) != ("version", "roll_back")
+            and user.has_perm(needed, model(pk=pk))
+        ):
+            found.append((title, reverse(view, args=[pk])))
     return found

@@ -9,9 +9,8 @@ from django.urls import reverse
 from console.access import may
 from console.words.comparison import side_by_side
 from core.errors import BadRequest, ClipperError
-from registry.api.visibility import applications_for, bound_to, models_for
+from registry.api.visibility import applications_for, models_for
 from registry.models import ModelVersion
-from registry.security.grants import owns
 from serving.endpoints.management.compare_views import chosen_versions
 
 
@@ -37,6 +36,6 @@ def compare(request: HttpRequest) -> HttpResponse:
         **{"title": f"Compare versions of {model}", "opts": ModelVersion._meta, "original": model},
         "table": side_by_side(versions, applications=asking),
         "asking": asking,
-        "may_deploy": may(request, "registry.change_model") and owns(model, own=bound_to(request)),
+        "may_deploy": request.user.has_perm("registry.change_model", model),
     }
     return TemplateResponse(request, "console/compare.html", context)

@@ -13,7 +13,6 @@ from django.utils.safestring import SafeString
 
 from console.access import may
 from core.errors import Unavailable
-from registry.api.visibility import bound_to
 from registry.following.reading import version_spec
 from registry.models import ModelVersion
 from serving.endpoints.management.environment_views import environments, log_of
@@ -22,7 +21,7 @@ from serving.environments.spec import environment_of
 
 def environments_page(request: HttpRequest) -> HttpResponse:
     """List them with their logs."""
-    if bound_to(request) is not None or not may(request, "registry.view_modelversion"):
+    if not may(request, "registry.view_modelversion", "registry.view_stack"):
         raise PermissionDenied
     problem, rows = "", list[dict[str, Any]]()
     try:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from console.access import VIEW, application_for, may
 from console.words.colours import version_colour
 from console.words.events import marks
+from registry.api.views.timeline_view import entries_for
 from registry.models import Application
 from selection.evaluation.monitoring.history import history
 from serving.traffic.history import Point, traffic
@@ -119,7 +120,7 @@ def marks_of(
     if points and may(request, "registry.view_auditentry"):
         found = [
             {**mark, "at": datetime.fromisoformat(mark["at"]).timestamp()}
-            for mark in marks(application, points[0].at, timezone.now())
+            for mark in marks(application, points[0].at, timezone.now(), rows=entries_for(request))
         ]
     text = "A process was killed: up to a second of its counts is missing"
     gaps = [point.at.timestamp() for point in points if point.gaps]

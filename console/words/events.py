@@ -173,9 +173,11 @@ def events_of(
     ]
 
 
-def marks(application: Application, since: datetime, until: datetime) -> list[dict[str, str]]:
-    """Return the newest 200 events of a period that charts mark: at, label, url, kind."""
-    events = events_of(application, since=since, until=until, limit=200)
+def marks(
+    application: Application, since: datetime, until: datetime, *, rows: AuditEntryQuerySet
+) -> list[dict[str, str]]:
+    """Return the newest 200 events of a period among `rows` that charts mark."""
+    events = events_of(application, since=since, until=until, limit=200, rows=rows)
     return [
         {
             "at": (event.ends[-1] if event.ends else event.entry).at.isoformat(),

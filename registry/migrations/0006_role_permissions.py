@@ -15,6 +15,7 @@ class Migration(migrations.Migration):
                 "ordering": ("name",),
                 "permissions": (
                     ("reset_application", "Can reset what was learned"),
+                    ("view_stack", "Can see what belongs to no application"),
                     ("role_viewer", "Has the role viewer here"),
                     ("role_operator", "Has the role operator here"),
                     ("role_deployer", "Has the role deployer here"),

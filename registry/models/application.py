@@ -274,6 +274,7 @@ class Application(models.Model):
         ordering = ("name",)
         permissions = (
             ("reset_application", "Can reset what was learned"),
+            ("view_stack", "Can see what belongs to no application"),
             # Held on an application alone: registry.security.grants.
             *((f"role_{role}", f"Has the role {role} here") for role in ROLES),
         )

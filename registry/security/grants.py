@@ -32,6 +32,7 @@ GLOBAL = frozenset(
     {
         *("registry.add_application", "registry.add_model", "registry.delete_model"),
         "registry.run_code",
+        "registry.view_stack",
         *(f"registry.{verb}_apikey" for verb in ("view", "add", "change", "delete")),
     }
 )
@@ -78,7 +79,8 @@ def _read_grant(user: User) -> Grant:
 class RoleBackend(ModelBackend):
     """Django's backend, which knows roles for chosen applications too.
 
-    Without an object a permission means somewhere; with one, there.
+    Without an object a permission means somewhere; with one, there: of what others ask as well, to
+    see it.
     """
 
     def get_all_permissions(
@@ -91,7 +93,10 @@ class RoleBackend(ModelBackend):
         if grant.applications is not None:
             permissions = permissions | _permissions_of(user_obj, role=grant.role)
             permissions = {name for name in permissions if not _is_global(name)}
-        return permissions if obj is None or sees(obj, own=grant.applications) else set()
+        if obj is None or owns(obj, own=grant.applications):
+            return permissions
+        views = {name for name in permissions if name.partition(".")[2].startswith("view_")}
+        return views if sees(obj, own=grant.applications) else set()
 
     def has_perm(
         self, user_obj: User | AnonymousUser, perm: str, obj: DjangoModel | None = None
@@ -112,7 +117,11 @@ def _permissions_of(user: User, *, role: str) -> set[str]:
 
 
 def _is_global(permission: str) -> bool:
-    return permission in GLOBAL or permission.startswith(("auth.", "guardian."))
+    return (
+        permission in GLOBAL
+        or permission.startswith(("auth.", "guardian."))
+        or permission.endswith("_channel")
+    )
 
 
 def within(rows: QuerySet[R], *, own: Own) -> QuerySet[R]:

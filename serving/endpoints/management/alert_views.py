@@ -1,8 +1,8 @@
 """Alerts and their channels: read, muted, made, tested."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
-from django.db.models import Q
+from django.http import HttpRequest
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -13,7 +13,8 @@ from registry.api.fields import Body, Flag, SecretText, Text
 from registry.api.permissions import Permissions, actor_of
 from registry.api.timestamps import Moment
 from registry.api.views.management_view import ManagementView, find_application, schema
-from registry.api.visibility import applications_for, bound_to
+from registry.api.visibility import bound_to
+from registry.security.grants import within
 from serving.alerts.alert_states import mute
 from serving.alerts.channels import create_channel, delete_channel, update_channel
 from serving.alerts.models import Alert, AlertQuerySet, Channel
@@ -80,7 +81,7 @@ class AlertsView(ManagementView):
         parameters=[OpenApiParameter(name, str) for name in ("state", "application")],
     )
     def get(self, request: Request) -> Response:
-        rows, asked = _visible(request), request.query_params
+        rows, asked = alerts_for(request), request.query_params
         if "state" in asked:
             rows = rows.filter(state=asked["state"])
         if "application" in asked:
@@ -152,14 +153,13 @@ class ChannelTestView(ManagementView):
         return Response({"message": message.uid}, status=202)
 
 
-def _visible(request: Request) -> AlertQuerySet:
-    """Return the alerts of the caller's applications; those of the stack aren't for bound keys."""
-    own = Q(application__in=applications_for(request))
-    return Alert.objects.filter(own if bound_to(request) is not None else own | Q(application=None))
+def alerts_for(request: Request | HttpRequest) -> AlertQuerySet:
+    """Return the alerts of the caller's applications; the stack's are for those bound to none."""
+    return cast(AlertQuerySet, within(Alert.objects.all(), own=bound_to(request)))
 
 
 def _found(request: Request, number: int) -> Alert:
-    found = _visible(request).filter(pk=number).first()
+    found = alerts_for(request).filter(pk=number).first()
     if found is None:
         raise NotFound(f"There is no alert {number}.", alert=number)
     return found

@@ -157,10 +157,11 @@ def test_charts_get_marks_of_a_period(digits: Application, v2: ModelVersion) -> 
     services.record_event(
         action="fire", kind="alert", name="burning", application_id=digits.pk, object_id=1
     )
-    found = marks(digits, now, timezone.now() + timedelta(seconds=1))
+    found = marks(digits, now, timezone.now() + timedelta(seconds=1), rows=AuditEntry.objects.all())
     assert [mark["kind"] for mark in found] == ["alert", "settings"]
     assert found[0]["label"] == "Alert fired: burning"
-    assert marks(digits, now - timedelta(days=2), now - timedelta(days=1)) == []
+    before = now - timedelta(days=2), now - timedelta(days=1)
+    assert marks(digits, *before, rows=AuditEntry.objects.all()) == []
 
 
 def test_every_object_has_its_history(owner: Client, digits: Application, v2: ModelVersion) -> None:

@@ -1,5 +1,6 @@
 """Roles: every role, for all applications or for one, against every endpoint and page."""
 
+import html
 import itertools
 import json
 import re
@@ -22,15 +23,20 @@ from registry.models.application import ROLES
 from registry.security.grants import grant_of
 from registry.services import Actor, roles
 from selection.models import Feedback
+from serving.alerts.channels import create_channel
+from serving.alerts.models import Alert, Channel
 from tests.site.security.endpoints import DIGEST, ENDPOINTS, ONLY_READ, Endpoint
-from tests.site.security.test_rights import BY, Caller, registry
+from tests.site.security.test_rights import BY, LISTS, Caller, registry
 
 __all__ = ["registry"]
 
 # The least role that may, by what an endpoint does; all others that write need a deployer.
-OPERATING = {"models/ocr/rollback", "models/ocr/scale", "applications/letters/selection?all=true"}
+OPERATING = {
+    *("models/ocr/rollback", "models/ocr/scale", "applications/letters/selection?all=true"),
+    "alerts/{alert}",
+}
 # What no role for chosen applications reaches: it belongs to none, or to all of them.
-FOR_ALL = ("keys/", "environments/", "declarations/")
+FOR_ALL = ("keys/", "environments/", "declarations/", "alert-channels/")
 NEW = {("POST", "applications/"), ("POST", "models/"), ("PUT", "applications/letters"),
        ("PUT", "models/ocr"), ("DELETE", "models/spare")}  # fmt: skip
 
@@ -110,11 +116,12 @@ def test_a_role_for_chosen_applications_neither_sees_nor_changes_others(
             before = AuditEntry.objects.count()
             answer = caller.ask(endpoint)
             said = answer.content.decode()
-            if endpoint.path in ("applications/", "models/", "replicas/", "audit/", "timeline/"):
+            if endpoint.path in LISTS and endpoint.method == "GET":
                 assert not {"letters", "ocr"} & set(said.split('"')), endpoint.name
             elif DIGEST not in endpoint.path:
                 assert answer.status_code in (403, 404), (endpoint.name, said)
-            assert AuditEntry.objects.count() <= before + ("{key}" in endpoint.path)
+            made = "{key}" in endpoint.path or "{channel}" in endpoint.path
+            assert AuditEntry.objects.count() <= before + made
 
 
 def routes(patterns: list[URLPattern | URLResolver], before: str = "") -> Iterator[str]:
@@ -128,7 +135,10 @@ def routes(patterns: list[URLPattern | URLResolver], before: str = "") -> Iterat
 
 def pages() -> Iterator[str]:
     """Every URL of the console, but those that sign people in and out or are about themselves."""
-    away = tuple(f"admin/{name}" for name in ("login", "logout", "password", "jsi18n", "welcome"))
+    away = (
+        *(f"admin/{name}" for name in ("login", "logout", "password", "jsi18n", "welcome")),
+        *("admin/(?P", "admin/r/", "admin/auth/user/<id>/password/"),
+    )
     for route in routes(get_resolver().url_patterns):
         if route.startswith("admin/") and not route.startswith(away):
             yield route
@@ -141,8 +151,10 @@ def key_of(table: str, app: str, model: str) -> int:
         "model": lambda: Model.objects.get(name=model).pk,
         "modelversion": lambda: ModelVersion.objects.get(model__name=model, version="1").pk,
         "release": lambda: Release.objects.filter(model__name=model).latest("id").pk,
-        "auditentry": lambda: AuditEntry.objects.filter(name=app).latest("id").pk,
+        "auditentry": lambda: AuditEntry.objects.filter(name=app, action="change").latest("id").pk,
         "apikey": lambda: ApiKey.objects.get(name=app).pk,
+        "alert": lambda: Alert.objects.get(application__name=app).pk,
+        "channel": lambda: Channel.objects.get().pk,
         "feedback": lambda: Feedback.objects.get(application__name=app).pk,
     }
     return found.get(table, lambda: 1)()
@@ -156,6 +168,8 @@ def urls(app: str, model: str) -> Iterator[str]:
             "<path:object_id>": key_of(table, app, model),
             "<int:release_id>": key_of("release", app, model),
             "<int:version_id>": key_of("modelversion", app, model),
+            "<int:entry_id>": key_of("auditentry", app, model),
+            "<int:alert_id>": key_of("alert", app, model),
             "<str:name>": app,
             "<str:application>": app,
             "<str:model>": model,
@@ -163,14 +177,24 @@ def urls(app: str, model: str) -> Iterator[str]:
             route = route.replace(part, str(value))
         if "<slug:path>" in route:
             yield from (f"/{route.replace('<slug:path>', page.path)}" for page in APPLICATION_PAGES)
-        elif "<" not in route and "(" not in route:
-            yield f"/{route.replace('$', '')}"
+        else:
+            assert not set("<(") & set(route), f"No URL is known for {route}."
+            yield f"/{route}"
 
 
 @pytest.fixture
 def rows(registry: redis.Redis) -> None:
-    """A key and a label for each application."""
+    """A key, a label, an alert and a change of each application, and a channel."""
+    now = timezone.now()
+    create_channel(name="of letters", kind="chat", target="https://8.8.8.8/", by=BY)
     for application in Application.objects.all():
+        model = application.routes.earliest("id").model_id
+        services.update_application(application=application, changes={"priority": "low"}, by=BY)
+        Alert.objects.create(
+            **{"application": application, "state": "firing", "since": now, "updated_at": now},
+            **{"rule": "fast_burn", "sentence": f"It burns {application}.", "fired_at": now},
+            links={"model": model, "scale": model},
+        )
         services.create_api_key(
             name=application.name, scopes=["predict"], by=BY, applications=[application]
         )
@@ -218,6 +242,45 @@ def test_a_viewer_opens_pages_and_changes_nothing(rows: None, scope: tuple[str, 
             assert client.post(url, {"post": "yes", "reason": "none"}).status_code < 500, url
             assert AuditEntry.objects.count() == before, url
     assert opened > 20
+
+
+LINK = re.compile(rb'(?:href|action)="(/admin/[^"#]*)')
+# Pages whose queries only sort, filter or page are one page.
+SAME = re.compile(r"[?&](?:o|p|all|since|until|before|by|kind|q|e|period|show|format|next)=[^&]*")
+
+
+def crawled(client: Client) -> Iterator[tuple[str, str, int]]:
+    """Every page that a link or a form leads to from the first one: whence, URL and status."""
+    waiting = [("", "/admin/")]
+    seen = {"/admin/"}
+    while waiting:
+        whence, url = waiting.pop()
+        with undone():
+            answer = client.get(url)
+        yield whence, url, answer.status_code
+        if answer.status_code != 200 or not answer["Content-Type"].startswith("text/html"):
+            continue
+        for found in LINK.findall(answer.content):
+            link = html.unescape(found.decode())
+            key = re.sub(r"\d+", "1", SAME.sub("", link))
+            if key not in seen and "logout" not in link:
+                seen.add(key)
+                waiting.append((url, link))
+
+
+@pytest.mark.parametrize(
+    ("role", "scope"),
+    [("viewer", ()), ("operator", ()), ("viewer", ("digits",)), ("admin", ("digits",))],
+)
+def test_no_link_or_button_that_a_person_sees_ends_in_a_refusal(
+    rows: None, role: str, scope: tuple[str, ...]
+) -> None:
+    client = Client(raise_request_exception=False)
+    client.force_login(person(role, *scope))
+    followed = list(crawled(client))
+    refused = [found for found in followed if found[2] not in (200, 302, 405)]
+    assert not refused
+    assert len(followed) > 30
 
 
 def test_a_person_bound_to_no_application_any_more_has_no_rights(registry: redis.Redis) -> None:
