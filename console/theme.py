@@ -120,7 +120,9 @@ UNFOLD: dict[str, Any] = {
                         "console-timeline",
                         "registry.view_auditentry",
                     ),
-                    _item("Alerts", "notifications", "console-alerts", "alerts.view_alert"),
+                    # The count is that of templates/unfold/helpers/app_list_badge.html.
+                    _item("Alerts", "notifications", "console-alerts", "alerts.view_alert")
+                    | {"badge": True},
                     _item(
                         "People & keys",
                         "group",

@@ -1,11 +1,11 @@
 """States of alerts: pending, firing, resolved; each step is recorded and told to the channels."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.utils.timezone import now as clock
 
 from core.errors import BadRequest
@@ -89,10 +89,10 @@ def mute(alert: Alert, *, until: datetime | None, by: Actor) -> None:
         record_done(alert, by=by, action=Action.CHANGE, changes=changes)
 
 
-def firing_count(applications: Collection[int] | None = None) -> int:
-    """Return how many alerts fire and aren't muted, of these applications alone if given."""
-    rows = Alert.objects.firing().exclude(muted_until__gt=clock())
-    return (rows if applications is None else rows.filter(application__in=applications)).count()
+def firing_by_application() -> dict[int | None, int]:
+    """Return how many alerts fire and aren't muted, by application, and of the stack by None."""
+    rows = Alert.objects.firing().exclude(muted_until__gt=clock()).order_by()
+    return dict(rows.values_list("application").annotate(Count("pk")))
 
 
 def _begun(key: Key, *, now: datetime) -> Alert:

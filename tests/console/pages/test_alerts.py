@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.core.cache import cache
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from registry.models import Application, ModelVersion
-from serving.alerts.alert_states import firing_count
+from serving.alerts.alert_states import firing_by_application
 from serving.alerts.models import Alert, Channel, Message
 
 
@@ -57,11 +60,11 @@ def test_where_nothing_fires_the_page_says_so(owner: Client) -> None:
 def test_an_alert_is_muted_within_bounds(owner: Client, alert: Alert, form: Any) -> None:
     owner.post(f"/admin/alerts/{alert.pk}/mute/", form)
     muted = "hours" in form
-    assert firing_count() == (0 if muted else 1)
+    assert len(firing_by_application()) == (0 if muted else 1)
     if muted:
         assert "muted until" in page(owner)
         owner.post(f"/admin/alerts/{alert.pk}/mute/")
-        assert firing_count() == 1
+        assert len(firing_by_application()) == 1
 
 
 def test_a_past_alert_tells_how_long_it_lasted(owner: Client, alert: Alert) -> None:
@@ -107,3 +110,18 @@ def test_a_channel_that_leads_inside_is_refused_where_it_was_typed(owner: Client
     answer = owner.post("/admin/alerts/channel/add/", form, follow=True)
     assert "no public address" in answer.content.decode()
     assert not Channel.objects.exists()
+
+
+def test_every_page_counts_what_fires_in_its_menu_and_header(owner: Client, alert: Alert) -> None:
+    cache.clear()
+    html = owner.get("/admin/timeline/").content.decode()
+    assert 'data-testid="firing-count">1<' in html
+    assert 'aria-label="Alerts: 1 firing"' in html
+    with CaptureQueriesContext(connection) as found:
+        owner.get("/admin/timeline/")
+    assert not [each for each in found.captured_queries if "alerts_alert" in each["sql"]]
+    cache.clear()
+    Alert.objects.all().delete()
+    html = owner.get("/admin/timeline/").content.decode()
+    assert "firing-count" not in html
+    assert 'aria-label="Alerts: none firing"' in html

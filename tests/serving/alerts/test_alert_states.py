@@ -10,7 +10,7 @@ from core.errors import BadRequest
 from registry import services
 from registry.models import Application, AuditEntry, ModelVersion
 from serving.alerts.alert_rules import ApplicationFacts, StackFacts
-from serving.alerts.alert_states import firing_count, mute, settle
+from serving.alerts.alert_states import firing_by_application, mute, settle
 from serving.alerts.channels import create_channel
 from serving.alerts.models import Alert, Channel, Message
 from tests.serving.alerts.conftest import Wait
@@ -38,11 +38,11 @@ def test_an_alert_is_pending_fires_and_is_resolved(digits: Application, wait: Wa
     assert Alert.objects.get().state == "pending"
     wait(3.0)
     assert look(digits, unanswered=FAILED) == ["no_answer firing"]
-    assert firing_count() == firing_count([digits.pk]) == 1
+    assert firing_by_application() == {digits.pk: 1}
     assert look(digits) == []
     wait(10.0)
     assert look(digits) == ["no_answer resolved"]
-    assert firing_count() == 0
+    assert firing_by_application() == {}
 
 
 def test_what_passes_before_it_fires_leaves_nothing(digits: Application, wait: Wait) -> None:
@@ -123,12 +123,12 @@ def test_a_muted_alert_sends_nothing_and_does_not_count_even_when_it_comes_back(
     wait(3.0)
     look(digits, unanswered=FAILED)
     mute(Alert.objects.get(), until=timezone.now() + timedelta(hours=1), by=services.SYSTEM)
-    assert firing_count() == 0
+    assert firing_by_application() == {}
     for unanswered in ({}, {}, FAILED, FAILED):
         look(digits, unanswered=unanswered)
         wait(11.0)
     assert [alert.state for alert in Alert.objects.order_by("id")] == ["resolved", "firing"]
-    assert firing_count() == 0
+    assert firing_by_application() == {}
     assert [event["state"] for event in Message.objects.get().events] == ["firing"]
 
 
