@@ -11,8 +11,8 @@ as one draw each for the exact test.
 """
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple, Self
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Self
 
 # The chance that what is shown is ever wrong.
 ALPHA = 0.05
@@ -232,15 +232,18 @@ def evidence_of(better: Seen, other: Seen, *, both: Sequence[float], margin: flo
     return asymptotic_evidence(gain, variance=variance, people=people)
 
 
-def variance_of_gain(one: Seen, other: Seen) -> float:
+def variance_of_gain(one: Seen, other: Seen, *, greater: Callable[[Any, Any], Any] = max) -> float:
     """Return the variance of the difference of two means of different people.
 
     If the arms are alike, so are their people: each one's vary no less than those of both together.
-    Few people who have not failed yet would seem not to vary.
+    Few people who have not failed yet would seem not to vary. A plan has arrays in place of
+    numbers, of which it knows the `greater` ones.
     """
     weighed = one.variance * one.people**2 + other.variance * other.people**2
     common = weighed / (one.people + other.people)
-    return max(one.variance, common / one.people) + max(other.variance, common / other.people)
+    mine: float = greater(one.variance, common / one.people)
+    others: float = greater(other.variance, common / other.people)
+    return mine + others
 
 
 def asymptotic_evidence(gain: float, *, variance: float, people: float) -> float:

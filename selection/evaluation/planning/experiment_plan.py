@@ -52,7 +52,7 @@ class Assumptions:
         traffic = replace(measured, **given)
         if self.people is None:
             return traffic
-        return replace(traffic, others=traffic.labels_per_day / self.people, growth=1.0)
+        return replace(traffic, others=traffic.labels_per_day / self.people, growth=1.0, past=0.0)
 
 
 def plan_of(

@@ -34,10 +34,12 @@ def traffic_of(application: ApplicationSpec, *, now: datetime) -> LabelTraffic |
     # Less than an hour tells little of a day.
     days = max((now - began) / timedelta(days=1), 1.0 / 24.0)
     looked_at = max((now - kept.since) / timedelta(days=1), 1.0 / 24.0)
-    return _measured(kept, labels_per_day=count / days, days=looked_at)
+    return _measured(kept, count=count, labels_per_day=count / days, days=looked_at)
 
 
-def _measured(kept: KeptFeedback, *, labels_per_day: float, days: float) -> LabelTraffic:
+def _measured(
+    kept: KeptFeedback, *, count: int, labels_per_day: float, days: float
+) -> LabelTraffic:
     # One arm of each query, every arm in its turn.
     asked = [query.asked[i % len(query.asked)] for i, query in enumerate(kept.queries)]
     rewards = np.array([entry.reward for entry in asked])
@@ -60,6 +62,8 @@ def _measured(kept: KeptFeedback, *, labels_per_day: float, days: float) -> Labe
         likeness=_likeness(left, people=people),
         others=others / days**growth,
         growth=growth,
+        # As labels come, those looked at are not all that count.
+        past=0.0 if np.any(arms) else (1.0 + others) * count / len(rewards),
     )
 
 
