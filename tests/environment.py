@@ -19,6 +19,9 @@ os.environ["CLIPPER_VAR"] = FOLDER
 for name in ("CLIPPER_RUN_DIR", "DATABASE_URL", "REDIS_URL", "CLIPPER_HTTPS", "CLIPPER_DEBUG"):
     os.environ.pop(name, None)
 
+# Beside the other processes of the suite a check of the lowest priority would wait for minutes.
+os.environ["CLIPPER_CHECK_NICE"] = "0"
+
 # Linear algebra of several threads, each waiting for the others on cores that other processes use
 # too, took a hundred times the time for a fit. Replicas get the threads of their versions anyway.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

@@ -75,7 +75,8 @@ class Stack:
         self._python = str(python or sys.executable)
         self._with_demo = demo
         self.root = root
-        self.settings = dict(settings or {})
+        # Checks of the lowest priority would wait for minutes beside the suite's other processes.
+        self.settings = {"CLIPPER_CHECK_NICE": "0", **(settings or {})}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = var.parent / f"{var.name}.out"

@@ -105,7 +105,7 @@ class ExecutedProcess:
             process_group=0,  # in a session of its own its niceness might count for nothing
             preexec_fn=set_parent_death_signal,  # one call to the kernel, no more
         )
-        self.pid = self._process.pid
+        self.pid = self.works_as = self._process.pid
         self.stdin = required_pipe(self._process.stdin)
         self.stdout = required_pipe(self._process.stdout)
         self.stderr = required_pipe(self._process.stderr)
@@ -125,11 +125,15 @@ class ExecutedProcess:
 
 
 class ForkedProcess:
-    """A fork of a fork server, which reports on it over `link` and ends it when that closes."""
+    """A fork of a fork server, which reports on it over `link` and ends it when that closes.
 
-    def __init__(self, link: socket.socket, *, pipes: Sequence[IO[bytes]]) -> None:
+    It `works_as` its server until it is forked.
+    """
+
+    def __init__(self, link: socket.socket, *, pipes: Sequence[IO[bytes]], server: int) -> None:
         self.stdin, self.stdout, self.stderr = pipes
         self.pid: int | None = None
+        self.works_as = server
         self._link = link
         self._reading = threading.Lock()
         self._code: int | None = None
@@ -171,6 +175,7 @@ class ForkedProcess:
             raise ServerLost("the process that forks models has ended")
         news = msgspec.msgpack.decode(text, type=ProcessNews)
         self.pid, self._code = news.pid, news.code
+        self.works_as = news.pid
 
 
 ModelProcess = ExecutedProcess | ForkedProcess
@@ -248,7 +253,7 @@ class ForkServer:
 
     def _ask(self, request: bytes, program: ModelProgram) -> ForkedProcess:
         """Raise OSError if the server has ended."""
-        if self._requests is None:
+        if self._requests is None or self._process is None:
             raise ConnectionError("there is no fork server")
         link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pipes = [_pipe(reads=False), _pipe(reads=True), _pipe(reads=True)]
@@ -265,7 +270,7 @@ class ForkServer:
             theirs.close()
             for descriptor in given:
                 os.close(descriptor)
-        return ForkedProcess(link, pipes=ours)
+        return ForkedProcess(link, pipes=ours, server=self._process.pid)
 
     def _close(self) -> None:
         if self._requests is not None:

@@ -22,6 +22,13 @@ from tests.serving.cluster.running_stack import Hosts, Stack
 from tests.serving.cluster.samples import SEAL
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.stack)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _no_parent_is_left() -> Iterator[None]:
     """End the fork server of checks, which other tests would find among children and open files."""

@@ -163,9 +163,13 @@ class Stack:
     def wait_for_release(self, release: Release, *, state: str, within_s: float = 240.0) -> Release:
         def look() -> Release | None:
             release.refresh_from_db()
+            assert release.is_open or release.state == state, f"{release}: {release.error}"
             return release if release.state == state else None
 
-        return wait_for(look, within_s=within_s, what=f"{release.state} {release.error} → {state}")
+        def found() -> str:
+            return f"{release.state} {release.progress} {release.error} → {state}"
+
+        return wait_for(look, within_s=within_s, what=found)
 
     def wait_for_progress(self, release: Release, text: str) -> None:
         def look() -> bool:

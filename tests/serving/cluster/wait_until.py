@@ -10,12 +10,21 @@ PAUSE_S = 0.04
 T = TypeVar("T")
 
 
-def wait_for(look: Callable[[], T | None], *, within_s: float = 120.0, what: str = "") -> T:
-    """Return what `look` sees as soon as it is something (true)."""
+def wait_for(
+    look: Callable[[], T | None],
+    *,
+    within_s: float = 120.0,
+    what: str | Callable[[], str] = "",
+) -> T:
+    """Return what `look` sees as soon as it is something (true).
+
+    `what` is waited for; a function says at the deadline what there is instead.
+    """
     deadline = time.monotonic() + within_s
     while True:
         if seen := look():
             return seen
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within_s:g} s: {what or look}")
+            text = what() if callable(what) else what
+            raise AssertionError(f"not within {within_s:g} s: {text or look}")
         time.sleep(PAUSE_S)

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import redis
 from celery import shared_task
+from django.conf import settings
 from django.db import connections
 
 from core.errors import NotFound
@@ -28,7 +29,6 @@ from serving.cluster.control.checks.check_queue import RUNNING_TTL_S, take_up
 from serving.cluster.control.checks.kept_inputs import find_kept_inputs
 from serving.cluster.control.checks.tries import AWAY, MOST_TRIES, Tries
 from serving.cluster.control.checks.version_trial import (
-    NICE,
     Aborted,
     Trial,
     failed_trial,
@@ -53,7 +53,11 @@ from serving.environments.spec import environment_of
 from serving.rpc.text import safe_text
 
 # A server that has forked no check for this long ends: it holds some 100 MiB.
-FORK_SERVER = ForkServer(nice=NICE, idle_s=20.0)
+FORK_SERVER = ForkServer(
+    nice=settings.CLIPPER_CHECK_NICE,
+    idle_s=20.0,
+    imports_sklearn=settings.CLIPPER_PRELOAD_SKLEARN,
+)
 atexit.register(FORK_SERVER.end)
 
 logger = logging.getLogger(__name__)

@@ -193,6 +193,24 @@ def test_a_control_worker_that_hangs_is_known_by_its_last_round(
     wait_for(lambda: not read_control(stack.client).problem, what="it does rounds again")
 
 
+def test_a_worker_told_to_stop_drains_its_replicas_first(
+    stack: Stack, version: ModelVersion
+) -> None:
+    (record,) = stack.wait_for_replicas(version)
+    worker = stack.workers["cpu"]
+
+    with Peer(record.address) as peer:
+        worker.terminate()
+        peer.next_frame(FrameType.DRAIN)
+        assert peer.ask(PAIR) == [FOUR]
+
+    assert worker.wait(timeout=40) == 0
+    assert record.id not in {one.id for one in stack.replicas(version)}
+    assert not (stack.run / f"r-{record.id[:12]}.sock").exists()
+    stack.start_worker("cpu")
+    stack.wait_for_replicas(version, apart_from=[record])
+
+
 def test_a_killed_worker_leaves_no_orphans(stack: Stack, version: ModelVersion) -> None:
     (before,) = stack.wait_for_replicas(version)
     worker = stack.workers["cpu"]
@@ -211,24 +229,6 @@ def test_a_killed_worker_leaves_no_orphans(stack: Stack, version: ModelVersion) 
     wait_for(lambda: all(is_gone(fork.pid) for fork in forks), within_s=60, what="no orphans")
     stack.start_worker("cpu")
     stack.wait_for_replicas(version, apart_from=[before])
-
-
-def test_a_worker_told_to_stop_drains_its_replicas_first(
-    stack: Stack, version: ModelVersion
-) -> None:
-    (record,) = stack.wait_for_replicas(version)
-    worker = stack.workers["cpu"]
-
-    with Peer(record.address) as peer:
-        worker.terminate()
-        peer.next_frame(FrameType.DRAIN)
-        assert peer.ask(PAIR) == [FOUR]
-
-    assert worker.wait(timeout=40) == 0
-    assert record.id not in {one.id for one in stack.replicas(version)}
-    assert not (stack.run / f"r-{record.id[:12]}.sock").exists()
-    stack.start_worker("cpu")
-    stack.wait_for_replicas(version, apart_from=[record])
 
 
 FORK_SERVER = "serving.container.child.fork_server"

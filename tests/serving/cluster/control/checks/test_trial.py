@@ -1,7 +1,12 @@
 """A version is tried out in a process of its own; whatever it does, a reason comes back."""
 
 import hashlib
+import os
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +14,7 @@ from typing import Any
 import pytest
 
 from core.specs import VersionSpec
-from serving.cluster.control.checks.version_trial import Aborted, try_out
+from serving.cluster.control.checks.version_trial import Aborted, QueuedTime, try_out
 from serving.cluster.parent import process_lives
 from serving.container.check_report import Agreement
 from serving.container.sandbox.family import MOST_PROCESSES
@@ -226,6 +231,36 @@ def test_a_model_that_never_comes_up_runs_out_of_time(tmp_path: Path) -> None:
     assert trial.failure.error == f"the model did not load and answer within {COMES_UP_S} s"
     assert 'File "predictor.py"' in trial.failure.traceback
     assert beats
+
+
+def test_time_for_which_it_waited_for_a_core_is_not_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QueuedTime, "total", lambda *_: 600.0)
+    version, artifact = a_version(
+        tmp_path, construct="import time; time.sleep(5)", load_timeout_s=4
+    )
+
+    assert try_out(version, artifact=artifact).fault is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no schedstat elsewhere")
+def test_a_process_that_shares_a_core_waits_for_it() -> None:
+    core = min(os.sched_getaffinity(0))
+    busy = [sys.executable, "-c", f"import os; os.sched_setaffinity(0, [{core}])\nwhile True: pass"]
+    queued = QueuedTime()
+    with ended(subprocess.Popen(busy)) as one, ended(subprocess.Popen(busy)):
+        wait_for(lambda: queued.total(one.pid) > 0.2, what="its turns in a queue")
+
+
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Kill a process when the block ends."""
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_validation_can_be_given_up(tmp_path: Path) -> None:
