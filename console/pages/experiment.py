@@ -16,7 +16,7 @@ from console.pages.what_if_form import WhatIfForm
 from console.words import formats
 from console.words.colours import version_colour
 from console.words.experiment_health import health_shown
-from console.words.verdict import ExperimentVerdict, judged, pictured, verdict_of
+from console.words.verdict import KEPT_S, ExperimentVerdict, judged, pictured, verdict_of
 from core.errors import ClipperError
 from registry.following.reading import application_spec
 from registry.models import Application
@@ -190,7 +190,7 @@ def _outlook(request: HttpRequest, application: Application, *, looked: bool) ->
         # It takes seconds, and every page that is open asks.
         # A change asks anew, and so does another application in the place of a deleted one.
         asked = f"outlook:{application.pk}:{application.updated_at.timestamp()}"
-        kept = cache.get_or_set(asked, found, 60)
+        kept = cache.get_or_set(asked, found, KEPT_S)
         return {"form": form, **(kept or {})}
     return {"form": form, **found()}
 

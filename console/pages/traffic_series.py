@@ -47,7 +47,7 @@ def series_json(request: HttpRequest, name: str) -> HttpResponse:
             "at": [point.at.timestamp() for point in points],
             "charts": {
                 **charts_of(points, slo_ms=application.slo.latency_ms),
-                "right": _right(application, points=points),
+                **_learned(application, points=points),
             },
             "marks": marks_of(request, application, points=points),
         }
@@ -88,28 +88,31 @@ def charts_of(points: Sequence[Point], *, slo_ms: float) -> dict[str, Any]:
     }
 
 
-def _right(application: Application, *, points: Sequence[Point]) -> dict[str, Any]:
-    """Return the share right of each version's last labels, as of the end of each point."""
-    if not points:
-        return {"unit": "%", "series": []}
+def _learned(application: Application, *, points: Sequence[Point]) -> dict[str, Any]:
+    """Return the share right of each version's last labels, and its trust, after each point."""
     ends = [point.at + timedelta(seconds=point.seconds) for point in points]
-    seen = history(application, since=points[0].at, until=ends[-1])["points"]
+    period = {"since": points[0].at, "until": ends[-1]} if points else None
+    seen = history(application, **period)["points"] if period else []
     at = [datetime.fromisoformat(one["at"]) for one in seen]
-    places = [bisect_right(at, end) - 1 for end in ends]
-    series = [
-        _series(
-            arm,
-            version_colour(arm),
-            [_share_right(seen[place], arm) if place >= 0 else None for place in places],
-        )
-        for arm in (seen[-1]["arms"] if seen else ())
+    known = [
+        seen[place]["arms"] if (place := bisect_right(at, end) - 1) >= 0 else {} for end in ends
     ]
-    return {"unit": "%", "top": 100, "series": series}
+    return {
+        chart: {
+            "unit": "%",
+            "top": 100,
+            "series": [
+                _series(arm, version_colour(arm), [_share(arms, arm, name) for arms in known])
+                for arm in (seen[-1]["arms"] if seen else ())
+            ],
+        }
+        for chart, name in (("right", "reward"), ("trust", "weight"))
+    }
 
 
-def _share_right(seen: Mapping[str, Any], arm: str) -> float | None:
-    reward: float | None = seen["arms"][arm]["reward"]
-    return None if reward is None else 100.0 * reward
+def _share(arms: Mapping[str, Any], arm: str, name: str) -> float | None:
+    share: float | None = arms.get(arm, {}).get(name)
+    return None if share is None else 100.0 * share
 
 
 def marks_of(

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from selection.evaluation.what_if.targets import WhatIfTarget
     from selection.inference import Interval
 
-# What the last look at an application's feedback came to is told on other pages so long.
-KEPT_S = 3600
+# What the last look at an application's feedback came to is told on other pages as long as the
+# look itself is kept: labels that come meanwhile change what the tab says, and so these.
+KEPT_S = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,8 @@ def _better(outlook: Outlook) -> ExperimentVerdict | None:
     gain, target = max(more, key=lambda pair: pair[0].value)
     return ExperimentVerdict(
         sentence=f"{target.name} would earn {_points(gain.low, gain.high)} points more",
-        rests_on=f"By {formats.count(outlook.rows)} labels, 95 % sure at any look.",
+        rests_on=f"By {formats.count(outlook.rows)} labels, 95 % sure at any look and of all "
+        "alternatives at once.",
         state="starting",
         policy=target.policy or "static",
         arm=target.arm or "",

@@ -14,7 +14,7 @@ import numpy as np
 from selection.evaluation.offpolicy.evidence import Evidence, spread_of
 from selection.evaluation.offpolicy.intervals import Precision, Verdict, plain
 from selection.evaluation.offpolicy.log import Flags, Floats, Indices
-from selection.inference import LEAST, Interval
+from selection.inference import ALPHA, LEAST, Interval
 
 # A target of which no more than this is unknown is judged by the rest.
 MOST_UNCOVERED = 0.1
@@ -86,10 +86,13 @@ def estimate(evidence: Evidence, proposal: Proposal) -> Estimate:
     ).estimate()
 
 
-def gain(target: Estimate, *, earned: Floats, people: Indices) -> Interval | None:
+def gain(
+    target: Estimate, *, earned: Floats, people: Indices, alpha: float = ALPHA
+) -> Interval | None:
     """Return by how much a target would have earned more than what was `earned` (n), row by row.
 
-    The interval is a confidence sequence by person (n `people` numbers), as that of `selection`.
+    The interval is a confidence sequence by person (n `people` numbers), as that of `selection`:
+    it is ever beside the truth with a chance of `alpha`.
     """
     if (
         target.terms is None
@@ -116,7 +119,7 @@ def gain(target: Estimate, *, earned: Floats, people: Indices) -> Interval | Non
     if number < LEAST:
         # The variance of so few isn't known; it is a quarter of what they move at most.
         variance = max(variance, 0.25 * most)
-    half = target.precision.half_of_gain(target.best, seen=variance, people=number)
+    half = target.precision.half_of_gain(target.best, seen=variance, people=number, alpha=alpha)
     low, high = value - half, value + half
     return Interval(*(min(max(x, -1.0), 1.0) for x in (value, low, high)))
 

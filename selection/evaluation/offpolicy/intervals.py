@@ -15,7 +15,7 @@ import math
 from enum import StrEnum
 from typing import NamedTuple
 
-from selection.inference import Interval, half_width
+from selection.inference import ALPHA, Interval, half_width
 
 # A normal interval of 95 % has 1.96. A log by a policy that learned isn't any log: where an arm
 # seemed good it was asked more. With 1.96 the intervals hold in 93 to 100 % of simulated logs, but
@@ -45,8 +45,10 @@ class Precision(NamedTuple):
         half = Z * math.sqrt(self.dispersion * 0.25 + self.model_error)
         return 2.0 * half + SKEWNESS * (self.rise + self.fall) + self.unknown
 
-    def half_of_gain(self, value: Interval, *, seen: float, people: float) -> float:
-        """Return how far its gain on what was earned lies from the truth at most.
+    def half_of_gain(
+        self, value: Interval, *, seen: float, people: float, alpha: float = ALPHA
+    ) -> float:
+        """Return how far its gain on what was earned lies from the truth, but for `alpha`.
 
         `seen` is its variance by person, of so many `people`.
         """
@@ -54,7 +56,9 @@ class Precision(NamedTuple):
         added = (self.dispersion - self.certain) * likely * (1.0 - likely) + self.model_error
         skewed = SKEWNESS * max(self.rise, self.fall) if added > 0.0 else 0.0
         variance = max(added, seen)
-        half = half_width(variance, people=max(people, 2.0)) if variance > 1e-18 else 0.0
+        half = (
+            half_width(variance, people=max(people, 2.0), alpha=alpha) if variance > 1e-18 else 0.0
+        )
         return half + skewed + self.unknown
 
     def around(self, reward: float) -> Interval:

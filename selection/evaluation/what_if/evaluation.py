@@ -26,7 +26,7 @@ from selection.evaluation.offpolicy.policy_replay import (
 )
 from selection.evaluation.what_if.feedback_span import KeptFeedback, Span, kept_feedback
 from selection.evaluation.what_if.targets import UNIFORM, WhatIfTarget, check_targets, usual_targets
-from selection.inference import Interval
+from selection.inference import ALPHA, Interval
 from selection.policies import make_policy
 from selection.policies.arithmetic.sums import State
 from selection.store.state_record import prepared
@@ -48,7 +48,7 @@ def time_spent() -> Callable[[], float]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The estimate of a target, and its gain on what was earned."""
+    """The estimate of a target, and its gain on what was earned; those of all hold at once."""
 
     target: WhatIfTarget
     estimate: Estimate
@@ -147,7 +147,9 @@ class Evaluation:
     def outlook(self, targets: list[WhatIfTarget], *, began: float) -> Outlook:
         check_targets(targets, arms=self._log.arms)
         earned, of_row = self._earned()
-        results = tuple(self._result(target, earned=of_row) for target in targets)
+        # The best of several is a matter of luck: their gains' intervals hold all at once.
+        alpha = ALPHA / max(len({repr(each) for each in targets if not self._is_own(each)}), 1)
+        results = tuple(self._result(each, earned=of_row, alpha=alpha) for each in targets)
         return Outlook(
             application=self._spec.name,
             policy=self._spec.policy,
@@ -164,7 +166,11 @@ class Evaluation:
             seconds=self._clock() - began,
         )
 
-    def _result(self, target: WhatIfTarget, *, earned: Floats) -> Result:
+    def _is_own(self, target: WhatIfTarget) -> bool:
+        own = (self._spec.policy, dict(self._spec.policy_params))
+        return (target.policy, dict(target.params)) == own
+
+    def _result(self, target: WhatIfTarget, *, earned: Floats, alpha: float) -> Result:
         try:
             self._tick()
             if target.arm is None and not self._weights:
@@ -175,12 +181,11 @@ class Evaluation:
         except OutOfTime:
             why = "not looked at: the time for this question was used up; ask for fewer rows"
             found = Estimate(verdict=Verdict.NONE, explanation=why)
-        own = (self._spec.policy, dict(self._spec.policy_params))
         return Result(
             target=target,
             estimate=found,
-            gain=gain(found, earned=earned, people=self._log.people),
-            current=(target.policy, dict(target.params)) == own,
+            gain=gain(found, earned=earned, people=self._log.people, alpha=alpha),
+            current=self._is_own(target),
         )
 
     def _proposal(self, target: WhatIfTarget) -> Proposal:

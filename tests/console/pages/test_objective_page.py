@@ -60,7 +60,7 @@ def test_a_month_of_five_versions_costs_little(owner: Client, month: Application
 def test_the_series_have_every_step_and_a_mark_for_a_gap(owner: Client, month: Application) -> None:
     found = owner.get(f"{HUB}series.json?period=30d").json()
     charts = found["charts"]
-    assert charts.keys() == {"throughput", "latency", "bad", "versions", "right"}
+    assert charts.keys() == {"throughput", "latency", "bad", "versions", "right", "trust"}
     for chart in charts.values():
         for series in chart["series"]:
             assert len(series["values"]) == len(found["at"])

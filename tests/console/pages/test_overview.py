@@ -58,9 +58,10 @@ def test_tiles_and_the_flow_say_how_it_does(owner: Client, digits: Application) 
 
 def test_a_series_has_the_share_right_of_each_version(owner: Client, digits: Application) -> None:
     learned(digits, svm=0.8, knn=0.5)
-    chart = owner.get(f"{PAGE}series.json").json()["charts"]["right"]
-    last = {series["label"]: series["values"][-1] for series in chart["series"]}
+    charts = owner.get(f"{PAGE}series.json").json()["charts"]
+    last = {series["label"]: series["values"][-1] for series in charts["right"]["series"]}
     assert last == {"svm:1": 80.0, "knn:1": 50.0}
+    assert {series["label"] for series in charts["trust"]["series"]} == last.keys()
 
 
 def test_it_names_what_needs_somebody(owner: Client, digits: Application, v1: Any) -> None:

@@ -156,3 +156,12 @@ def test_one_question_is_worked_out_at_a_time(
     assert what_if(digits, span=Span(), clock=clock).rows == 0
     assert set(refused) == {"Another what-if is being worked out; try again."}
     assert what_if(digits, span=Span()).rows == 0
+
+
+def test_gains_of_one_answer_hold_all_at_once(digits: Application) -> None:
+    rows = [asked({arm: float(i % n > 0) for n, arm in enumerate(ARMS, 2)}) for i in range(300)]
+    keep(digits, rows)
+    (lone,), several = ask(digits, *alone("svm:1")), ask(digits, usual=True)
+    of_several = next(one for one in several if one.target == lone.target)
+    assert of_several.gain.value == lone.gain.value
+    assert of_several.gain.low < lone.gain.low < lone.gain.high < of_several.gain.high
