@@ -1,5 +1,6 @@
 """The console's URLs beside Django's admin, which has those of the lists and forms."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
@@ -100,3 +101,11 @@ urlpatterns = [
     path("docs/<path:path>", documentation, name="documentation-page"),
     path("feedback/<str:name>/", feedback_form, name="feedback-form"),
 ]
+
+if settings.CLIPPER_OIDC is not None:  # allauth, which these need, is installed only then
+    from console.sign_in.sign_in_views import sign_in, signed_in
+
+    urlpatterns += [
+        path("admin/sign-in/", sign_in, name="console-sign-in"),
+        path("admin/sign-in/callback/", signed_in, name="console-signed-in"),
+    ]

@@ -17,6 +17,7 @@ from clipper_site.settings.addresses import (
 )
 from clipper_site.settings.artifact_storage import artifact_storage
 from clipper_site.settings.env import CHANGE_EXPECTED, Environment, parse_change
+from clipper_site.settings.sign_in import identity_provider
 
 ENV = Environment()
 
@@ -133,6 +134,7 @@ CLIPPER_ALERT_HOSTS = ENV.parsed(
     parse=parse_remote_hosts,
     expected="names, host:port, addresses or networks, separated by commas",
 )
+CLIPPER_OIDC = identity_provider(ENV)
 # The server by which alerts are mailed, by Django's names.
 EMAIL_HOST = ENV.text("EMAIL_HOST")
 EMAIL_PORT = ENV.whole("EMAIL_PORT", default=587, at_least=1)
@@ -211,6 +213,10 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+if CLIPPER_OIDC is not None:
+    INSTALLED_APPS[:0] = ["allauth.account", "allauth.socialaccount"]
+    MIDDLEWARE.append("allauth.account.middleware.AccountMiddleware")
+    SOCIALACCOUNT_ADAPTER = "console.sign_in.oidc_client.ProviderAdapter"
 ROOT_URLCONF = "clipper_site.urls"
 TEMPLATES: list[dict[str, Any]] = [
     {

@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
@@ -20,6 +21,11 @@ POWERS = ("is_superuser", "is_staff", "groups", "user_permissions")
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
+# Where a provider is set, allauth would have its tables edited here, among them providers.
+for app in ("account", "socialaccount"):
+    if apps.is_installed(f"allauth.{app}"):
+        for table in filter(admin.site.is_registered, apps.get_app_config(app).get_models()):
+            admin.site.unregister(table)
 
 
 @admin.register(User)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Hashable
 
+from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -32,14 +33,14 @@ _turn_of_known, _turn_of_others = threading.Lock(), threading.Lock()
 def login(request: HttpRequest) -> HttpResponse:
     """Answer 429 if an address, or a name, was tried too often; a failure is answered late."""
     if request.method != "POST":
-        return admin.site.login(request)
+        return _page(request)
     address = address_of(request)
     name = request.POST.get("username", "")[:150].lower()
     try:
         _check(name, address=address)
         with _turn_of_known if (name, address) in SIGNED_IN else _turn_of_others:
             _check(name, address=address)
-            answer = admin.site.login(request)
+            answer = _page(request)
             # Not whether somebody is signed in: that may be another, who guesses from their own
             # session.
             succeeded = isinstance(answer, HttpResponseRedirect)
@@ -52,6 +53,10 @@ def login(request: HttpRequest) -> HttpResponse:
         answer_late(request, seconds=LATE_S)
         return error_page(request, error, title="Sign in", back_to=reverse("admin:login"))
     return answer
+
+
+def _page(request: HttpRequest) -> HttpResponse:
+    return admin.site.login(request, extra_context={"provider": settings.CLIPPER_OIDC})
 
 
 def _limits(name: str, *, address: str) -> list[tuple[Failures, Hashable]]:

@@ -34,6 +34,7 @@ VERBS: dict[str, str] = {
     **{Action.DEPLOY: "Deployed", Action.ROLL_BACK: "Rolled back to", Action.GO_LIVE: "Went live:"},
     **{Action.FAIL: "Release failed:", Action.RESET: "Reset what was learned by"},
     **{Action.SCALE: "Scaled", Action.CRASH: "Replica ended by itself:", Action.PRUNE: "Removed"},
+    Action.REFUSE: "Refused a sign-in:",
     **{Action.FIRE: "Alert fired:", Action.RESOLVE: "Alert resolved:"},
 }
 LINKED: dict[str, type[Row]] = {

@@ -15,7 +15,7 @@ TOPICS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "crash": (frozenset({"crash"}), frozenset()),
     "alert": (frozenset({"fire", "resolve"}), frozenset({"alert", "channel", "alert channel"})),
     "learning": (frozenset({"reset", "prune"}), frozenset()),
-    "access": (frozenset({"revoke"}), frozenset({"user", "group", "API key"})),
+    "access": (frozenset({"revoke", "refuse"}), frozenset({"user", "group", "API key"})),
 }
 SETTINGS = "settings"
 
@@ -84,6 +84,7 @@ class AuditEntry(models.Model):
         FAIL = "fail", "failed"
         SCALE = "scale", "scaled"
         CRASH = "crash", "crashed"
+        REFUSE = "refuse", "refused"
         FIRE = "fire", "fired"
         RESOLVE = "resolve", "resolved"
         PRUNE = "prune", "pruned"
