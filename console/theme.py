@@ -87,7 +87,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
     "COLORS": {"primary": INDIGO},
-    "DASHBOARD_CALLBACK": "console.live.home.dashboard",
+    "DASHBOARD_CALLBACK": "console.pages.home.dashboard",
     "STYLES": [lambda request: static("console/console.css")],
     "SCRIPTS": [lambda request: static("console/console.js")],
     "TABS": [
@@ -133,7 +133,7 @@ UNFOLD: dict[str, Any] = {
                     _item(
                         "System",
                         "dns",
-                        "console-environments",
+                        "console-system",
                         "registry.view_stack",
                     ),
                 ]

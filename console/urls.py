@@ -7,18 +7,19 @@ from django.views.generic import RedirectView
 
 from console.admin.people import own_password
 from console.application_pages import application_page
-from console.live.home import live_json
 from console.pages.alerts_page import alerts_page, mute_alert
 from console.pages.compare import compare
 from console.pages.contexts import reset
 from console.pages.documentation import documentation
 from console.pages.environments import environments_page
 from console.pages.feedback_form import feedback_form
+from console.pages.home import home_rows
 from console.pages.login import login
 from console.pages.new_application import new_application, start
 from console.pages.palette import query_page, search
 from console.pages.releases import roll_back
 from console.pages.review import export, label
+from console.pages.system import system
 from console.pages.timeline import revert_page, timeline
 from console.pages.traffic_series import series_json
 from console.pages.try_it import give_pass, try_it
@@ -79,7 +80,8 @@ urlpatterns = [
         admin.site.admin_view(mute_alert),
         name="console-mute",
     ),
-    path("admin/live.json", live_json, name="console-live"),
+    path("admin/home/", admin.site.admin_view(home_rows), name="console-home"),
+    path("admin/system/", admin.site.admin_view(system), name="console-system"),
     path(
         "admin/models/<str:name>/rollback/",
         admin.site.admin_view(roll_back),

@@ -22,7 +22,7 @@ from benchmarks.stack import DIGITS, Stack
 LOGIN, SESSION, FORGERY = "/admin/login/", "clipper_session", "clipper_csrf"
 # An open live page asks for its numbers every two seconds; each console turns to another page after
 # so many of these.
-LIVE, POLLED, POLL_SECONDS, POLLS_A_PAGE = "/admin/", "/admin/live.json", 2.0, 10
+LIVE, POLLED, POLL_SECONDS, POLLS_A_PAGE = "/admin/", "/admin/home/", 5.0, 4
 LISTS = ("application", "model", "modelversion", "release", "apikey")
 CONSOLES, LOGIN_LOOPS = 20, 6
 ANSWER_SECONDS = 30.0

@@ -21,7 +21,6 @@ from clipper_site.asgi.held_database import held_open  # noqa: E402
 from clipper_site.asgi.web_process import new_limits, with_fresh_connection  # noqa: E402
 from clipper_site.uploads.admission import UploadHandlingASGIHandler, clear_remnants  # noqa: E402
 from clipper_site.uploads.bodies import with_limited_bodies  # noqa: E402
-from console.live.home import shared  # noqa: E402
 from core.specs import CHANGES_CHANNEL  # noqa: E402
 from registry.artifacts.artifact_store import ArtifactStore  # noqa: E402
 from registry.artifacts.tokens import ArtifactTokens  # noqa: E402
@@ -93,7 +92,6 @@ async def application(replaces: bool) -> AsyncIterator[Connections]:
         await asyncio.to_thread(clear_remnants)
         held.push_async_callback(runtime.stop)
         await runtime.start()
-        shared.show_for(1.0)  # the numbers are published once a second
         yield Connections(
             routes_of(runtime), refusals=runtime.metrics.refusals, limits=new_limits()
         )

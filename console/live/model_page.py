@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from console.live.home import shared
+from console.live.model_rows import model_rows, read_sources
 from console.words.comparison import (
     check_text,
     latency_text,
@@ -14,6 +14,7 @@ from console.words.comparison import (
     reward_text,
 )
 from core.errors import Unavailable
+from registry.following.reading import build_snapshot
 from registry.models import Application, Model
 from serving.endpoints.management.diagnosis import error_out, last_errors
 from serving.endpoints.management.version_measures import VersionMeasures, measures_of
@@ -23,8 +24,10 @@ def model_context(model: Model, *, applications: QuerySet[Application]) -> dict[
     """Return what the page shows beside the model's own fields, of these applications' queries."""
     rows = model.versions.select_related("model", "created_by").order_by("-created_at", "-id")
     releases = model.releases.with_versions()
+    snapshot = build_snapshot()
+    now = model_rows(snapshot, sources=read_sources(snapshot))
     return {
-        "standing": next((r for r in shared.latest()["models"] if r["name"] == model.name), None),
+        "standing": next((row for row in now if row["name"] == model.name), None),
         "versions": [
             _version(one) for one in measures_of(list(rows[:50]), applications=applications)
         ],

@@ -24,7 +24,6 @@ from serving.metrics.published import CONSOLES, read_published
 
 # States that somebody has to do something about.
 ALARMING = ("overloaded", "failing", "stopped")
-ALARMS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,31 +68,6 @@ def model_rows(snapshot: Snapshot, *, sources: Sources) -> list[dict[str, Any]]:
         _model(model, live=snapshot.versions.get(model.live_version_id or 0), sources=sources)
         for model in snapshot.models.values()
     ]
-
-
-def alarms(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows that need somebody at once, as they stand at the head of the page."""
-    alarming = [row for row in rows if row["state"] in ALARMING]
-    return [
-        {
-            "name": row["name"],
-            "url": row["url"],
-            "state": row["state"],
-            "text": {
-                "what": row["text"]["state"],
-                "replicas": formats.listed(f"{row['text']['ready']} ready", row["text"]["bounds"]),
-            },
-        }
-        for row in alarming[:ALARMS_SHOWN]
-    ] + _more(len(alarming) - ALARMS_SHOWN)
-
-
-def _more(number: int) -> list[dict[str, Any]]:
-    if number <= 0:
-        return []
-    name = f"{number} more model{'s' if number > 1 else ''}"
-    text = {"what": "in the list below", "replicas": ""}
-    return [{"name": name, "url": "#models", "state": "more", "text": text}]
 
 
 def standing(

@@ -22,6 +22,7 @@ from console.words.events import events_of
 from console.words.experiment_health import health_shown
 from console.words.standing import standing
 from console.words.verdict import verdict_of
+from registry.api.views.timeline_view import entries_for
 from registry.following.reading import build_snapshot
 from registry.models import Application, ModelVersion, VersionCheck
 from selection.evaluation.monitoring.history import history
@@ -67,9 +68,10 @@ def overview(request: HttpRequest, name: str) -> HttpResponse:
         **_now_shown(request, application),
         "periods": CHOICES,
         "chosen": chosen,
+        "may_roll_back": may(request, "registry.roll_back_model"),
     }
     if part != "now" and may(request, TIMELINE):
-        context["events"] = events_of(application, limit=LATELY)
+        context["events"] = events_of(application, rows=entries_for(request), limit=LATELY)
     template = "now" if part == "now" else "page"
     return TemplateResponse(request, f"console/overview/{template}.html", context)
 

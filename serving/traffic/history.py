@@ -4,13 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db.models import QuerySet
+import msgspec
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
 
 from core.errors import BadRequest
 from registry.models import Application
 from serving.traffic.merging import STEP_S, start_of_step
 from serving.traffic.models import TrafficRow
-from serving.traffic.outcome_counts import OutcomeCounts
+from serving.traffic.outcome_counts import OUTCOMES, OutcomeCounts
 
 # Steps that a period is divided into, the first by which it has few enough points.
 STEPS_S = (STEP_S, 60, 600, 1800, 3600, 7200, 21_600, 86_400)
@@ -70,6 +72,23 @@ def points_of(
     for row in rows:
         points[int((row.at - start) / step)].add(row)
     return points
+
+
+def points_of_all(
+    applications: Iterable[Application], *, since: datetime, until: datetime, step_s: int
+) -> dict[int, list[Point]]:
+    """Return the points of each application by its key, without versions, by one query."""
+    start, step = start_of_step(since, step_s=step_s), timedelta(seconds=step_s)
+    found = {
+        each.pk: points_of((), start=start, until=until, step_s=step_s) for each in applications
+    }
+    rows = TrafficRow.objects.filter(application__in=found, at__gte=start, at__lt=until)
+    # Django's own decoding of thousands of rows takes three times as long.
+    columns = rows.order_by().annotate(text=Cast("latency", TextField()))
+    for key, at, text, *outcomes in columns.values_list("application", "at", "text", *OUTCOMES):
+        counts = found[key][int((at - start) / step)].counts
+        counts.add(outcomes, latency=msgspec.json.decode(text, type=list[int]))
+    return found
 
 
 def totals(application: Application, *, since: datetime, until: datetime) -> Point:

@@ -56,7 +56,7 @@ def test_a_console_process_has_its_pages_at_hand() -> None:
         "rest_framework",
         "clipper_site.uploads.admission",
         "console.admin",
-        "console.live.picture",
+        "console.pages.home",
     } <= loaded
     # Where nobody signs in no password is hashed.
     assert "argon2" not in loaded

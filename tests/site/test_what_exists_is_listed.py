@@ -8,7 +8,6 @@ from drf_spectacular.generators import SchemaGenerator
 
 from console.admin.forms.application_form import ApplicationForm
 from console.admin.forms.upload_form import UploadForm
-from console.live.picture import UNANSWERED
 from console.pages.what_if_form import WhatIfForm
 from core.errors import ClipperError
 from registry.models.application import Combine
@@ -100,11 +99,6 @@ def test_what_is_an_array_of_numbers_is_the_same_for_requests_and_replicas() -> 
 
 def test_every_way_to_combine_that_the_form_explains_is_there() -> None:
     assert Combine.values == list(METHODS)[: len(Combine.values)]
-
-
-def test_the_home_page_has_words_for_every_way_to_end_without_a_models_answer() -> None:
-    # Of an answer that was too unsure the models aren't to blame.
-    assert UNANSWERED.keys() == set(FallbackCause) - {FallbackCause.UNSURE}
 
 
 def test_every_cause_of_a_default_answer_is_counted() -> None:

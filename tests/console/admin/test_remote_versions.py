@@ -60,7 +60,7 @@ def test_its_page_says_where_it_lives_and_not_with_what(admin_client: Client, sv
         f"/admin/registry/modelversion/{version.pk}/history/",
         "/admin/registry/modelversion/",
         "/admin/timeline/",
-        "/admin/live.json",
+        "/admin/",
     ]
     shown = [admin_client.get(page).content.decode() for page in pages]
     assert "json at http://127.0.0.1:8001/predict" in shown[0]

@@ -1,20 +1,14 @@
-"""The live page's models: what all web processes say of a version, and what that calls for."""
+"""Rows of models: what all web processes say of a version, and what that calls for."""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import redis
-from django.contrib.auth.models import User
-from django.db import connection
-from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from console.live.model_load import ModelLoad, load_of
-from console.live.model_rows import standing
-from console.live.picture import picture
-from registry import services
+from console.live.model_rows import model_rows, read_sources, standing
+from registry.following.reading import build_snapshot
 from registry.models import Model, ModelVersion
 from registry.releases.restarts import Restarts
 from serving.cluster.control.scaling.scaling_events import ReplicaChange, note_change
@@ -119,7 +113,7 @@ def test_a_model_that_some_web_process_cannot_reach_does_not_keep_up() -> None:
     )
 
 
-# What the picture says of the registry and of Redis.
+# What rows say of the registry and of Redis.
 
 
 @pytest.fixture
@@ -135,7 +129,8 @@ def live_version(server_redis: redis.Redis, transactional_db: None) -> ModelVers
 
 def the_model() -> dict[str, Any]:
     model: dict[str, Any]
-    (model,) = picture()["models"]
+    snapshot = build_snapshot()
+    (model,) = model_rows(snapshot, sources=read_sources(snapshot))
     return model
 
 
@@ -149,45 +144,12 @@ def test_a_model_tells_what_autoscaling_did_last_and_why(
     assert said == "3 minutes ago it grew from 1 to 2: waits 41 ms of 50 ms"
 
 
-def test_without_redis_the_registry_is_shown_with_the_reason_and_nobody_is_alarmed(
+def test_without_redis_nothing_is_known_and_nobody_is_alarmed(
     live_version: ModelVersion, settings: Any
 ) -> None:
-    services.create_application(name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM)
     settings.REDIS_URL = "unix:///nowhere/redis.sock"
     with fresh_redis_client():
-        live = picture()
-
-    assert "Redis cannot be reached" in live["problem"]
-    assert (live["reachable"], live["alarms"]) == (False, [])
-    assert live["web"]["text"]["processes"] == "—"
-    (application,), (model,) = live["applications"], live["models"]
-    assert (application["name"], application["state"]) == ("digits", "stopped")
+        assert "Redis cannot be reached" in read_sources(build_snapshot()).problem
+        model = the_model()
     words = (model["text"]["state"], model["text"]["ready"])
     assert (model["state"], *words) == ("silent", "Unknown", "—")
-
-
-def test_more_models_and_applications_cost_no_more_queries(
-    client: Client, live_version: ModelVersion, django_assert_num_queries: Callable[..., Any]
-) -> None:
-    client.force_login(User.objects.create_superuser("someone"))
-    services.create_application(
-        name="digits", input_type="doubles", slo_ms=50,
-        routes=[services.RouteRequest(model="svm")], by=services.SYSTEM,
-    )  # fmt: skip
-    client.get("/admin/live.json")  # what is read once a process
-    with CaptureQueriesContext(connection) as before:
-        client.get("/admin/live.json")
-
-    for name in ("forest", "knn", "tree"):
-        model = Model.objects.create(name=name, input_type="doubles")
-        model.live_version = ModelVersion.objects.create(
-            model=model, version="1", runtime="sklearn", digest="1" * 64, max_replicas=4
-        )
-        model.save()
-        services.create_application(
-            name=f"{name}s", input_type="doubles", slo_ms=50,
-            routes=[services.RouteRequest(model=name)], by=services.SYSTEM,
-        )  # fmt: skip
-
-    with django_assert_num_queries(len(before)):
-        assert len(client.get("/admin/live.json").json()["models"]) == 4

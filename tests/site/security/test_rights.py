@@ -288,7 +288,8 @@ def test_every_page_is_closed_to_strangers_and_to_staff_without_permissions(
     registry: redis.Redis,
 ) -> None:
     pages = [
-        "/admin/live.json",
+        "/admin/home/",
+        "/admin/system/",
         *(page.url("letters") for page in APPLICATION_PAGES),
         "/admin/applications/letters/start/",
         "/admin/applications/letters/try/",
@@ -300,16 +301,16 @@ def test_every_page_is_closed_to_strangers_and_to_staff_without_permissions(
     for page in pages:
         assert Client().get(page).status_code in (302, 401), page
         seen = plain.client.get(page)
-        assert seen.status_code == (200 if page.endswith("live.json") else 403), page
+        assert seen.status_code == 403, page
         assert b"letters" not in seen.content, page
 
 
-def test_the_live_page_shows_what_a_person_may_view(registry: redis.Redis) -> None:
-    shown = staff().client.get("/admin/live.json").json()
-    assert [shown[part] for part in ("applications", "models", "releases")] == [[], [], []]
-    seen = staff_viewing().client.get("/admin/live.json").json()
-    assert [application["name"] for application in seen["applications"]] == ["digits", "letters"]
-    assert seen["releases"] == []
+def test_home_shows_what_a_person_may_view(registry: redis.Redis) -> None:
+    assert b"letters" not in staff().client.get("/admin/").content
+    seen = staff_viewing().client.get("/admin/home/?idle=1").content.decode()
+    for name in ("digits", "letters"):
+        assert f'data-testid="application-{name}"' in seen
+    assert "Created application" not in seen  # that is the timeline's
 
 
 def staff_viewing() -> Caller:

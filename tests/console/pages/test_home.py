@@ -1,0 +1,96 @@
+"""Home: a row for each application, what fires above, and a cost that doesn't grow with them."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from console.pages.home import sparkline
+from registry import services
+from registry.models import Application, ModelVersion
+from registry.services import RouteRequest
+from serving.alerts.models import Alert
+from serving.traffic.models import TrafficRow
+from tests.console.people import staff
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("server_redis")]
+
+
+def make(name: str, **counts: Any) -> Application:
+    made = services.create_application(
+        name=name, input_type="doubles", slo_ms=50, by=services.SYSTEM,
+        routes=[RouteRequest(model="svm")],
+    )  # fmt: skip
+    if counts:
+        at = timezone.now() - timedelta(seconds=20)
+        TrafficRow.objects.create(application=made, at=at, step_s=10, latency=[20, 600], **counts)
+    return made
+
+
+def names(page: str) -> list[str]:
+    return re.findall(r'data-testid="application-([\w-]+)"', page)
+
+
+def test_who_burnt_most_of_the_budget_stands_first_and_idle_ones_are_folded(
+    owner: Client, v1: ModelVersion
+) -> None:
+    make("calm", good=599, late=1)
+    make("burnt", good=400, late=200)
+    make("asleep")
+    page = owner.get("/admin/").content.decode()
+    assert names(page) == ["burnt", "calm"]
+    assert "Show 1 idle application<" in page
+    assert names(owner.get("/admin/home/?idle=1").content.decode()) == ["burnt", "calm", "asleep"]
+    assert names(owner.get("/admin/home/?q=SLEE").content.decode()) == ["asleep"]
+    row = page[page.index("application-burnt") :]
+    for text in ("Misses its objective", "66.66 %", "10 /s", "Created application"):
+        assert text in row
+
+
+def test_what_fires_stands_above_for_those_who_may_see_it(
+    owner: Client, digits: Application
+) -> None:
+    now = timezone.now()
+    for name, sentence, muted in (("no_answer", "Nobody.", None), ("fast_burn", "Hm.", now)):
+        Alert.objects.create(
+            application=digits, rule=name, state="firing", sentence=sentence, since=now,
+            fired_at=now, updated_at=now, muted_until=muted and muted + timedelta(hours=1),
+        )  # fmt: skip
+    page = owner.get("/admin/").content.decode()
+    assert "<b>digits</b> No model answers. Nobody." in page
+    assert "Hm." not in page
+    assert 'data-state="stopped" data-testid="application-digits"' in page
+    assert "Nobody." not in staff("view_application").get("/admin/").content.decode()
+
+
+def test_thirty_applications_cost_as_many_queries_as_one(
+    owner: Client, v1: ModelVersion, django_assert_num_queries: Callable[..., Any]
+) -> None:
+    make("first", good=10)
+    owner.get("/admin/")  # what is read once a process
+    make("second", good=10)
+    with CaptureQueriesContext(connection) as before:
+        owner.get("/admin/")
+    for number in range(28):
+        make(f"app-{number}", good=10)
+    with django_assert_num_queries(len(before)):
+        page = owner.get("/admin/").content.decode()
+    assert len(names(page)) == 30
+
+
+def test_people_without_rights_are_told_so(client: Client) -> None:
+    assert b"You may not see applications" in staff().get("/admin/").content
+
+
+def test_a_sparkline_leaves_out_what_is_unknown() -> None:
+    assert sparkline([0.0, None, 10.0], line=5.0) == {
+        "points": "0.0,23.0 100.0,3.0",
+        "line": "13.0",
+    }
+    assert sparkline([]) == {"points": "", "line": None}
