@@ -20,7 +20,7 @@ from benchmarks.processes import every
 from benchmarks.stack import DIGITS, Stack
 
 LOGIN, SESSION, FORGERY = "/admin/login/", "clipper_session", "clipper_csrf"
-# An open live page asks for its numbers every two seconds; each console turns to another page after
+# Home asks for its rows every five seconds; each console turns to another page after
 # so many of these.
 LIVE, POLLED, POLL_SECONDS, POLLS_A_PAGE = "/admin/", "/admin/home/", 5.0, 4
 LISTS = ("application", "model", "modelversion", "release", "apikey")
@@ -77,7 +77,7 @@ def politely(disturb: Disturbance) -> Disturbance:
 
 
 def open_consoles(disturbed: Disturbed, stop: threading.Event) -> None:
-    """Keep so many open: each asks for the live page's numbers, and now and then another page."""
+    """Keep so many open: each asks for the rows of Home, and now and then another page."""
     console = disturbed.console
     sign_in(console, demo=disturbed.stack.folder / "var/demo.json")
     pages = itertools.cycle(console_pages())

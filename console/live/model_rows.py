@@ -1,4 +1,4 @@
-"""The live page's models: which replicas each has, and how they keep up with its queries."""
+"""Rows of models: which replicas each has, and how they keep up with its queries."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

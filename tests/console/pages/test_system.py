@@ -28,6 +28,6 @@ def test_it_shows_what_runs_and_how_the_stores_stand(
 def test_it_says_that_redis_is_away(settings: Any) -> None:
     settings.REDIS_URL = "unix:///nowhere/redis.sock"
     with fresh_redis_client():
-        page = staff("view_modelversion").get("/admin/system/").content.decode()
+        page = staff("view_modelversion", "view_stack").get("/admin/system/").content.decode()
     assert "Redis cannot be reached" in page
     assert "Answers in" in page  # of the database
