@@ -63,7 +63,7 @@ def test_home_says_that_redis_is_away_and_shows_what_is_kept(
     page.goto("/admin/?idle=1")
     settings.REDIS_URL = "unix:///nowhere/redis.sock"  # type: ignore[attr-defined]
     with fresh_redis_client():
-        expect(page.get_by_text("Redis cannot be reached")).to_be_visible()
+        expect(page.get_by_text("Redis cannot be reached")).to_be_visible(timeout=30_000)
         expect(page.get_by_test_id("application-digits")).to_contain_text("No queries yet")
         page.goto("/admin/system/")
         expect(page.get_by_text("Redis cannot be reached")).to_be_visible()

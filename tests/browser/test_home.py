@@ -13,6 +13,8 @@ from serving.traffic.models import TrafficRow
 from tests.browser.conftest import PHONE, SignIn
 
 pytestmark = pytest.mark.browser
+# Rows are asked for every five seconds.
+SOON_MS = 30_000
 
 
 def keep(application: Application, *, good: int) -> None:
@@ -33,14 +35,14 @@ def test_rates_and_alarms_arrive_by_themselves_and_a_filter_stays(
     expect(row).to_contain_text("No queries yet")
 
     keep(digits, good=600)
-    expect(row).to_contain_text("10 /s")
+    expect(row).to_contain_text("10 /s", timeout=SOON_MS)
 
     now = timezone.now()
     Alert.objects.create(
         application=digits, rule="no_answer", state="firing", sentence="Nobody is ready.",
         since=now, fired_at=now, updated_at=now,
     )  # fmt: skip
-    expect(page.get_by_test_id("alarm")).to_contain_text("Nobody is ready.")
+    expect(page.get_by_test_id("alarm")).to_contain_text("Nobody is ready.", timeout=SOON_MS)
     expect(row).to_have_attribute("data-state", "stopped")
     page.get_by_role("searchbox", name="Filter").fill("other")
     expect(row).to_have_count(0)

@@ -4,6 +4,7 @@ import pytest
 from django.apps import apps
 from django.contrib.admin import site
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 def queries_of(page: str, *, client: Client) -> int:
+    cache.clear()  # what pages keep for seconds
     with CaptureQueriesContext(connection) as asked:
         assert client.get(page).status_code == 200
     return len(asked)
