@@ -8,8 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
-from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -25,7 +24,6 @@ from console.admin.base import (
     row_or_404,
     shortened,
     time_column,
-    when,
     with_the_rest,
 )
 from console.admin.forms.release_forms import DeployForm, change_to
@@ -38,7 +36,6 @@ from core.errors import CheckFailed, ClipperError
 from registry.api.visibility import bound_to
 from registry.models import ModelVersion, VersionCheck
 from registry.models.models import Batching
-from registry.releases.progress import read_progress
 from registry.services import (
     check_not_live,
     configure_version,
@@ -82,6 +79,7 @@ GROUPS: Fieldsets = (
         },
     ),
 )
+TAKES = ("example", "signature", "allow_stale_libraries")
 RUNNING = with_the_rest(GROUPS, columns=(name for name in CONFIGURABLE if name != "notes"))
 
 
@@ -110,31 +108,8 @@ def _takes(version: ModelVersion) -> SafeString | str:
     return format_html_join(mark_safe("<br>"), "{}", lines) or NOTHING
 
 
-def _checked(version: ModelVersion) -> SafeString | str:
-    check = _check_of(version)
-    if check is None:
-        return NOTHING
-    if check.is_open:
-        progress = read_progress(check.pk) or "under way"
-        return format_html("{}, asked for {}", progress, when(check.created_at))
-    said = ": ".join(filter(None, (check.get_state_display(), check.error)))
-    return format_html("{}, {}", shortened(said), when(check.ended_at))
-
-
-def _answered(version: ModelVersion) -> SafeString | str:
-    check = _check_of(version)
-    samples = check.report.get("samples", ()) if check is not None else ()
-    lines = [(one["input"], one.get("output") or one.get("error")) for one in samples]
-    return format_html_join(mark_safe("<br>"), "{} → {}", lines) or NOTHING
-
-
-def _problem(version: ModelVersion) -> SafeString:
-    return format_html(
-        '<span class="{}">{}</span> <a class="clp-link" href="{}">Errors and output</a>',
-        "clp-problem" if version.load_error else "",
-        shortened(version.load_error) or NOTHING,
-        reverse("console-version-errors", args=[version.pk]),
-    )
+def _as_tabs(groups: Fieldsets) -> Fieldsets:
+    return tuple((title, {**options, "classes": ("tab",)}) for title, options in groups)
 
 
 @admin.register(ModelVersion)
@@ -143,11 +118,22 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     list_filter = ("model", "runtime", "device", "allow_pickle")
     search_fields = ("version", "model__name", "notes", "digest")
     autocomplete_fields = ("model",)
+    change_form_outer_before_template = "console/version_check.html"
     actions_row = ("deploy",)
     actions_detail = ("deploy",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
         return super().get_queryset(request).select_related("model", "created_by", "last_check")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Return the number after those of the model's versions, as a name for the next."""
+        initial: dict[str, Any] = super().get_changeform_initial_data(request)
+        chosen = initial.get("model") or ""
+        if chosen.isascii() and chosen.isdigit() and len(chosen) < 19:
+            names = ModelVersion.objects.filter(model=int(chosen)).values_list("version", flat=True)
+            numbers = [int(name) for name in names if name.isdigit()]
+            initial["version"] = max(numbers, default=0) + 1
+        return initial
 
     def get_form(
         self, request: HttpRequest, obj: ModelVersion | None = None, change: bool = False, **kw: Any
@@ -162,16 +148,14 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         pickle = ("allow_pickle",) if may_allow or obj is not None else ()
         environment = ("environment",) if request.user.has_perm("registry.view_stack") else ()
         if obj is None:
+            more = ("notes", ("device", *pickle), "method", *TAKES, "requirements", "python")
+            running = tuple(row for _, group in RUNNING for row in group["fields"])
             return (
-                (None, {"fields": (("model", "version"), ("runtime", "artifact"), "notes")}),
+                (None, {"fields": ("artifact", ("model", "version"), "runtime")}),
                 ("Where it lives", {"fields": REMOTE_FIELDS}),
-                ("Where it runs", {"fields": (("device", *pickle), "method")}),
-                ("What it takes", {"fields": ("example", "signature", "allow_stale_libraries")}),
-                ("What it needs", {"fields": ("requirements", "python")}),
-                *RUNNING,
+                ("More", {"fields": (*more, *running), "classes": ("collapse",)}),
             )
-        return (
-            (None, {"fields": (("model", "version"), ("state", "runtime"), "notes")}),
+        groups = (
             *RUNNING,
             (
                 "Artifact",
@@ -182,28 +166,17 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
                 {"fields": (("takes", "gives"), ("width", "allow_stale_libraries"), "example")},
             ),
             ("What it needs", {"fields": ("requirements", ("python", *environment))}),
-            ("Check", {"fields": (("checked", "validated"), "answered")}),
-            ("Record", {"fields": (("uploaded", "created_by"), "problem")}),
         )
+        first = (("model", "version"), ("state", "runtime"), ("uploaded", "created_by"), "notes")
+        return ((None, {"fields": first}), *_as_tabs(groups))
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: ModelVersion | None = None
     ) -> tuple[str, ...]:
         if obj is None:
             return ()
-        shown = ("state", "artifact", "weight", "width", "uploaded", "created_by", "validated")
-        return (
-            *shown,
-            "checked",
-            "answered",
-            "takes",
-            "gives",
-            "problem",
-            "environment",
-            "lives",
-            "model",
-            *UPLOADED,
-        )
+        shown = ("state", "artifact", "weight", "width", "uploaded", "created_by", "takes", "gives")
+        return (*shown, "environment", "lives", "model", *UPLOADED)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "replicas":
@@ -311,7 +284,3 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     takes = column("inputs", _takes)
     gives = column("outputs", lambda version: output_line(_signature(version)) or NOTHING)
     uploaded = time_column("uploaded", "created_at")
-    validated = time_column("loaded on trial", "validated_at")
-    checked = column("last check", _checked)
-    answered = column("sample inputs", _answered)
-    problem = column("last problem", _problem)

@@ -1,5 +1,6 @@
 """The console's page on what went wrong in a version, and what its replicas wrote."""
 
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +12,7 @@ from django.template.response import TemplateResponse
 
 from core.errors import Unavailable
 from registry.api.visibility import bound_to
-from registry.models import ModelVersion
+from registry.models import ModelVersion, Release
 from registry.security.grants import within
 from serving.cluster.failures.output_log import last_lines, logs_of_version, replica_of
 from serving.endpoints.management.diagnosis import error_out, last_errors
@@ -27,7 +28,10 @@ def version_errors(request: HttpRequest, version_id: int) -> HttpResponse:
     version = get_object_or_404(versions.select_related("model"), pk=version_id)
     problem, errors = "", list[dict[str, Any]]()
     try:
-        errors = [error_out(known) for known in last_errors(version.pk)]
+        errors = [
+            error | {"suspect": _suspect(version, at=error["first_at"])}
+            for error in map(error_out, last_errors(version.pk))
+        ]
     except Unavailable as error:
         problem = error.message
     files = logs_of_version(
@@ -50,3 +54,9 @@ def version_errors(request: HttpRequest, version_id: int) -> HttpResponse:
             ],
         },
     )
+
+
+def _suspect(version: ModelVersion, *, at: datetime) -> Release | None:
+    """Return the model's last release before an error came first, which may have brought it."""
+    rows = Release.objects.filter(model=version.model_id, created_at__lte=at)
+    return rows.filter(version=version).first()

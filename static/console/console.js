@@ -60,6 +60,77 @@
     }
   }
 
+  // Choose the runtime that a file's bytes say, or tell that it isn't of the one chosen: as
+  // registry/versions/artifact_kinds.py does once it has arrived.
+  async function recognise(input, select) {
+    const file = input.files[0];
+    if (!file) return;
+    const { begins, members, ends } = JSON.parse(input.dataset.kinds);
+    const head = String.fromCharCode(...new Uint8Array(await file.slice(0, 8).arrayBuffer()));
+    const tail = await file.slice(-(1 << 20)).text();
+    const zip = head.startsWith("PK");
+    const fits = (name) =>
+      (!begins[name] || begins[name].some((start) => head.startsWith(start))) &&
+      (!zip || !members[name] || members[name].some((each) => tail.includes(each)));
+    const named = Object.keys(ends).find((end) => file.name.toLowerCase().endsWith(end));
+    const found = ends[named] || Object.keys(zip ? members : begins).find(fits) || "";
+    if (found && select.dataset.chosen !== select.value) select.value = found;
+    const of = select.value;
+    const wrong = of && !fits(of);
+    const size = `${file.name}, ${(file.size / 1e6).toFixed(file.size < 1e6 ? 3 : 1)} MB`;
+    say(input, wrong || !of ? "failed" : "good", !of ? `${size}: choose its runtime.`
+      : !wrong ? `${size}: ${of}${found === of ? ", by its bytes" : ""}.`
+        : `${file.name} is no artifact of ${of}${found ? `: it looks like one of ${found}` : ""}.`);
+    showFields(select);
+  }
+
+  function say(input, state, words) {
+    const zone = input.closest(".clp-drop");
+    zone.dataset.state = state;
+    zone.querySelector("[data-says]").textContent = words;
+  }
+
+  function takeUploads(input, select) {
+    const zone = input.closest(".clp-drop");
+    const form = input.form;
+    input.addEventListener("change", () => recognise(input, select));
+    select.addEventListener("change", () => {
+      select.dataset.chosen = select.value;
+      recognise(input, select);
+    });
+    for (const kind of ["dragenter", "dragleave", "drop"])
+      input.addEventListener(kind, () => zone.toggleAttribute("data-over", kind === "dragenter"));
+    form.addEventListener("submit", (event) => {
+      if (event.defaultPrevented || !input.files.length) return;
+      event.preventDefault();
+      send(form, input);
+    });
+  }
+
+  // What is wrong is said above the form, which keeps the file.
+  function send(form, input) {
+    const request = new XMLHttpRequest();
+    const bar = input.closest(".clp-drop").querySelector("progress");
+    const save = document.querySelector("[name=_save]");
+    bar.hidden = false;
+    save.disabled = true;
+    request.upload.onprogress = (event) => (bar.value = event.loaded / event.total);
+    request.onerror = () => say(input, "failed", "The upload broke off: send it again.");
+    request.onload = () => {
+      if (new URL(request.responseURL).pathname !== location.pathname) return location.assign(request.responseURL);
+      const page = new DOMParser().parseFromString(request.responseText, "text/html");
+      const wrong = page.querySelector(".clp-errors, main > div:first-child ul, main > p");
+      document.querySelector(".clp-errors")?.remove();
+      if (wrong) form.before(wrong);
+      wrong?.classList.add("clp-errors");
+      wrong?.scrollIntoView({ block: "center" });
+      say(input, "failed", wrong ? "Nothing was stored: see above." : `Nothing was stored (${request.status}).`);
+    };
+    request.onloadend = () => (([bar.hidden, save.disabled] = [true, false]));
+    request.open("POST", location.href);
+    request.send(new FormData(form));
+  }
+
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-copy]");
     if (button) copy(button);
@@ -80,9 +151,9 @@
     const page = document.querySelector("[data-follow]");
     if (page) follow(page);
     const select = document.querySelector("select[data-alone]");
-    if (select) {
-      showFields(select);
-      select.addEventListener("change", () => showFields(select));
-    }
+    if (!select) return;
+    showFields(select);
+    select.addEventListener("change", () => showFields(select));
+    takeUploads(document.querySelector("[data-kinds]"), select);
   });
 })();

@@ -22,7 +22,7 @@ def test_a_model_is_registered_and_its_first_version_uploaded(
     sign_in: SignIn, owner: User, tmp_path: Path
 ) -> None:
     artifact = tmp_path / "svm.skops"
-    artifact.write_bytes(b"an artifact")
+    artifact.write_bytes(b"PK schema.json")
     page = sign_in(owner)
 
     page.goto("/admin/registry/model/add/")
@@ -31,13 +31,16 @@ def test_a_model_is_registered_and_its_first_version_uploaded(
     page.click("button[name=_save]")
     page.get_by_test_id("upload-version").click()
     page.fill("#id_version", "1")
-    page.select_option("#id_runtime", "sklearn")
     page.set_input_files("#id_artifact", artifact)
+    expect(page.locator("#id_runtime")).to_have_value("sklearn")
+    page.select_option("#id_runtime", "onnx")
+    expect(page.get_by_text("no artifact of onnx: it looks like one of sklearn")).to_be_visible()
+    page.select_option("#id_runtime", "sklearn")
     page.click("button[name=_save]")
 
-    expect(page.get_by_text("svm:1 is stored")).to_be_visible()
+    expect(page.get_by_test_id("version-check")).to_contain_text("running")
     version = ModelVersion.objects.get()
-    assert (str(version), version.size, version.created_by) == ("svm:1", 11, owner)
+    assert (str(version), version.size, version.created_by) == ("svm:1", 14, owner)
 
 
 def test_a_deploy_shows_what_changes_asks_why_and_is_followed_until_it_is_live(

@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 from django import forms
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
     UnfoldAdminIntegerFieldWidget,
@@ -16,6 +18,15 @@ from unfold.widgets import (
 from console.admin.forms.application_form import ShallowDecoder
 from registry.models import ModelVersion
 from registry.services.versions import CONFIGURABLE, CONFIGURATION, REMOTE, UPLOADED
+from registry.versions.artifact_kinds import (
+    BEGINNINGS,
+    ENDINGS,
+    HEAD,
+    MEMBERS,
+    TAIL,
+    fits,
+    runtime_of,
+)
 from registry.versions.extensions import extensions
 
 PROTOCOLS = (
@@ -31,6 +42,7 @@ OF_REMOTE = (*CONFIGURATION, SEALED_LATER)
 OF_OTHERS = (
     *("artifact", "device", "method", "requirements", "python"),
     "allow_stale_libraries",
+    "allow_pickle",
 )
 REMOTE_FIELDS = (
     "url",
@@ -41,11 +53,30 @@ REMOTE_FIELDS = (
 )
 
 
+def _kinds() -> str:
+    """Return the kinds of artifacts, for the script that looks at one before it is sent."""
+    kinds = {"begins": BEGINNINGS, "members": MEMBERS}
+    texts = {
+        kind: {name: [each.decode("latin-1") for each in marks] for name, marks in by.items()}
+        for kind, by in kinds.items()
+    }
+    return json.dumps({**texts, "ends": dict(ENDINGS)})
+
+
+class DropZone(UnfoldAdminFileFieldWidget):  # type: ignore[misc]  # the theme has no types
+    """A place to drop a file on, with a button that chooses one."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        """Draw it by the project's own templates, which Django's renderer of forms doesn't know."""
+        return render_to_string("console/drop_zone.html", self.get_context(name, value, attrs))
+
+
 class UploadForm(forms.ModelForm[ModelVersion]):
     """A new version. A script shows the fields that its runtime has (console.js)."""
 
     runtime = forms.ChoiceField(
-        choices=lambda: [(name, name) for name in extensions.runtime_names()],
+        required=False,
+        choices=lambda: [("", "as the file says"), *((n, n) for n in extensions.runtime_names())],
         widget=UnfoldAdminSelectWidget(
             attrs={
                 "data-alone": REMOTE,
@@ -56,8 +87,7 @@ class UploadForm(forms.ModelForm[ModelVersion]):
     )
     artifact = forms.FileField(
         required=False,
-        widget=UnfoldAdminFileFieldWidget,
-        help_text="The file that the runtime loads, such as a .skops file.",
+        widget=DropZone(attrs={"data-kinds": _kinds()}),
     )
     url = forms.CharField(
         required=False,
@@ -112,12 +142,32 @@ class UploadForm(forms.ModelForm[ModelVersion]):
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
+        self._recognise(given)
         needed = "url" if given.get("runtime") == REMOTE else "artifact"
         if not given.get(needed) and needed not in self.errors:
             self.add_error(needed, "This field is required.")
         if needed == "url" and given.get("artifact"):
             self.add_error("artifact", "Expected none with the runtime remote.")
         return given
+
+    def _recognise(self, given: dict[str, Any]) -> None:
+        """Find the runtime if none was chosen; check the file against one that was."""
+        file, runtime = given.get("artifact"), given.get("runtime")
+        if not file or runtime == REMOTE or getattr(file, "fault", None):
+            if not (file or runtime):
+                self.add_error("artifact", "This field is required.")
+            return
+        head = file.read(HEAD)
+        file.seek(max(file.size - TAIL, 0))
+        ends = {"head": head, "tail": file.read(TAIL)}
+        file.seek(0)
+        found = runtime_of(file.name or "", **ends)
+        if not runtime and not found:
+            self.add_error("runtime", f"{file.name} doesn't say its runtime: choose one.")
+        elif runtime and not fits(runtime, **ends):
+            but = f"it looks like one of {found}" if found else "nothing is known that it may be"
+            self.add_error("artifact", f"{file.name} is no artifact of {runtime}: {but}.")
+        given["runtime"] = runtime or found
 
     @property
     def remote(self) -> dict[str, Any]:

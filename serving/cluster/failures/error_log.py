@@ -34,6 +34,7 @@ class KnownError(msgspec.Struct, frozen=True, kw_only=True):
     phase: Phase
     kind: str = ""
     replica: str = ""
+    first_at: float = 0.0
     last_at: float = 0.0
     count: int = 0
 
@@ -65,6 +66,7 @@ class ErrorLog:
                     phase=phase,
                     kind=failure.kind,
                     replica=replica,
+                    first_at=(before.first_at if before else 0.0) or failure.last_at,
                     last_at=max(failure.last_at, before.last_at if before else 0.0),
                     count=failure.count + (before.count if before else 0),
                 )

@@ -42,6 +42,7 @@ class ErrorSerializer(serializers.Serializer[Any]):
     phase = serializers.CharField()
     replica = serializers.CharField(help_text="Where it came last.")
     count = serializers.IntegerField()
+    first_at = serializers.DateTimeField(help_text="When it was counted first.")
     last_at = serializers.DateTimeField()
 
 
@@ -118,6 +119,7 @@ def error_out(known: KnownError) -> dict[str, Any]:
         "phase": known.phase,
         "replica": known.replica,
         "count": known.count,
+        "first_at": datetime.fromtimestamp(known.first_at, tz=UTC),
         "last_at": datetime.fromtimestamp(known.last_at, tz=UTC),
     }
 

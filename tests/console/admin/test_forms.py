@@ -32,7 +32,7 @@ def upload(svm: Model, **fields: Any) -> dict[str, Any]:
         "runtime": "sklearn",
         "device": "cpu",
         **RUNS,
-        "artifact": SimpleUploadedFile("svm.skops", b"an artifact"),
+        "artifact": SimpleUploadedFile("svm.skops", b"PK schema.json"),
         **fields,
     }
 
@@ -133,11 +133,35 @@ def test_an_operation_that_needs_a_deploy_first_is_refused_in_the_services_words
 
 
 def test_pickle_is_offered_only_to_those_who_may_allow_it(uploader: Client, svm: Model) -> None:
-    assert "allow_pickle" not in uploader.get(UPLOAD).content.decode()
+    assert 'name="allow_pickle"' not in uploader.get(UPLOAD).content.decode()
 
     uploader.post(UPLOAD, upload(svm, allow_pickle="on"))
 
     assert svm.versions.get().allow_pickle is False
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "runtime", "said"),
+    [
+        ("model.zip", b"PK\3\4 m/MLmodel m/schema.json", "", "mlflow"),
+        ("model", b"tree\nversion=v4", "", "lightgbm"),
+        ("model.skops", b"CBM1", "", "catboost"),
+        ("model.py", b"class Predictor", "", "python"),
+        ("model.bin", b"garbage", "", "say its runtime: choose one."),
+        ("model.bin", b"garbage", "sklearn", "model.bin is no artifact of sklearn: nothing"),
+        ("model.cbm", b"CBM1", "xgboost", "no artifact of xgboost: it looks like one of catboost."),
+        ("model.zip", b"PK\3\4 config.json", "torch", "it looks like one of transformers."),
+    ],
+)
+def test_the_runtime_is_the_one_that_the_file_says(
+    owner: Client, svm: Model, name: str, content: bytes, runtime: str, said: str
+) -> None:
+    file = SimpleUploadedFile(name, content)
+    answer = owner.post(UPLOAD, upload(svm, runtime=runtime, artifact=file))
+    if (made := svm.versions.first()) is not None:
+        assert (answer.status_code, made.runtime) == (302, said)
+    else:
+        assert said in answer.content.decode()
 
 
 def test_a_stored_version_changes_only_in_how_it_runs_and_its_notes(

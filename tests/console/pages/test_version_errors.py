@@ -42,6 +42,7 @@ def test_the_errors_of_a_version_are_listed(owner: Client) -> None:
             "phase": "serve",
             "replica": "abc",
             "count": 3,
+            "first_at": "1970-01-01T00:16:40Z",
             "last_at": "1970-01-01T00:16:40Z",
         }
     ]
