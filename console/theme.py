@@ -49,7 +49,6 @@ TITLES = {
     "application": "Applications",
     "feedback": "Feedback",
     "model": "Models",
-    "modelversion": "Versions",
     "release": "Releases",
     "user": "People",
     "group": "Groups",
@@ -92,7 +91,7 @@ UNFOLD: dict[str, Any] = {
     "SCRIPTS": [lambda request: static("console/console.js")],
     "TABS": [
         _tabs("registry.application", "selection.feedback"),
-        _tabs("registry.model", "registry.modelversion", "registry.release"),
+        _tabs("registry.model", "registry.release"),
         _tabs("auth.user", "auth.group", "registry.apikey"),
     ],
     "SIDEBAR": {

@@ -91,7 +91,15 @@ class ConsoleAdmin(WithinReach, ModelAdmin[M]):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        return self._answered(request, super().changelist_view, extra_context)
+        named: dict[str, Any] = {"title": str(self.opts.verbose_name_plural).capitalize()}
+        return self._answered(request, super().changelist_view, named | (extra_context or {}))
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        row = context.get("original")
+        context |= {"title": str(row or f"New {self.opts.verbose_name}"), "subtitle": None}
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def changeform_view(
         self,

@@ -3,7 +3,8 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -14,11 +15,13 @@ from unfold.enums import ActionVariant
 
 from console.access import actor
 from console.admin.base import (
+    NOTHING,
     ConsoleAdmin,
     column,
     link_to,
     page_of,
     row_or_404,
+    shortened,
     when,
 )
 from console.admin.forms.release_forms import RollBackForm, ScaleForm, change_back
@@ -35,6 +38,13 @@ from registry.services import (
     roll_back,
     update_model,
 )
+
+# How a model stands, by the colour of its badge.
+BADGES = {
+    "good": "live",
+    "late": "starting",
+    **dict.fromkeys(("stopped", "failing", "overloaded"), "failed"),
+}
 
 
 def badge(state: str, *, text: str) -> SafeString:
@@ -53,22 +63,29 @@ def version_badge(version: ModelVersion) -> SafeString:
     return badge("", text="idle")
 
 
-def _live(model: Model) -> SafeString:
-    version = model.live_version
-    if version is None:
-        return badge("", text="not deployed")
-    many = "" if version.replicas == 1 else "s"
-    return format_html("{}, {} replica{}", link_to(version), version.replicas, many)
-
-
 def _asked_by(model: Model) -> str:
     names = {str(route.application) for route in model.routes.all()}
-    return ", ".join(sorted(names)) or "no application"
+    return f"asked by {', '.join(sorted(names)) or 'no application'}"
+
+
+def _state(model: Model) -> SafeString:
+    """Draw how the model stands now, with what is wrong with it."""
+    now = getattr(model, "standing", None) or {"state": "", "text": {"state": "Unknown"}}
+    drawn = badge(BADGES.get(now["state"], ""), text=now["text"]["state"])
+    if problem := now.get("problem"):
+        line = '{}<br><span class="clp-problem">{}</span>'
+        return format_html(line, drawn, shortened(problem, at=60))
+    return drawn
+
+
+def _now(title: str, key: str) -> Any:
+    """Return a column with a figure of this moment, as `get_changelist_instance` reads them."""
+    return column(title, lambda model: (model.standing or {"text": {}})["text"].get(key, NOTHING))
 
 
 @admin.register(Model)
 class ModelConsole(ConsoleAdmin[Model]):
-    list_display = ("name", "live", "takes", "version_count", "released", "asked_by")
+    list_display = ("title", "state", "live", "rate", "failing", "p99", "ready", "released")
     list_filter = ("input_type",)
     search_fields = ("name", "description")
     change_form_outer_before_template = "console/model_page.html"
@@ -84,11 +101,17 @@ class ModelConsole(ConsoleAdmin[Model]):
             .select_related("live_version__model")
             .prefetch_related(Prefetch("routes", queryset=seen))
             .annotate(
-                versions_held=Count("versions"),
                 last_release_at=Subquery(newest.values("created_at")),
             )
         )
         return rows
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        shown = super().get_changelist_instance(request)
+        now = import_string("console.live.model_page.standings")()
+        for model in shown.result_list:
+            model.standing = now.get(model.name)
+        return shown
 
     def change_view(
         self,
@@ -218,11 +241,19 @@ class ModelConsole(ConsoleAdmin[Model]):
         routes = Route.objects.filter(model__in=list(objs)).select_related("application", "model")
         return rows, counts, missing, [f"Route: {route}" for route in routes]
 
-    live = column("live version", _live)
-    takes = column("takes", lambda model: model.input_type, ordering="input_type")
-    version_count = column("versions", lambda model: model.versions_held, ordering="versions_held")
+    title = column(
+        "model", lambda model: [model.name, _asked_by(model)], ordering="name", header=True
+    )
+    state = column("state", _state)
+    live = column(
+        "live version",
+        lambda model: link_to(model.live_version, text=getattr(model.live_version, "version", "")),
+    )
+    rate = _now("queries", "rate")
+    failing = _now("failed", "failing")
+    p99 = _now("in the model, p99", "model")
+    ready = _now("replicas ready", "ready")
     released = column(
         "last release",
         lambda model: when(model.last_release_at) if model.last_release_at else "never",
     )
-    asked_by = column("asked by", _asked_by)

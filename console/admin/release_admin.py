@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 
-from console.admin.base import ReadOnlyAdmin, column, shortened, time_column
-from console.words.comparison import MEASURED, outcome
+from console.admin.base import NOTHING, ReadOnlyAdmin, column, shortened, time_column
+from console.words.comparison import MEASURED, outcome, outcome_line
 from core.errors import Forbidden
 from registry.api.error_shape import error_response
 from registry.api.visibility import applications_for
@@ -93,16 +94,38 @@ def _took(release: Release) -> str:
     return f"{(ended_at - release.created_at).total_seconds():.1f} s"
 
 
+class OfApplication(admin.SimpleListFilter):
+    """Filters releases by an application that asks their model."""
+
+    title = parameter_name = "application"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        names = applications_for(request).order_by("name").values_list("name", flat=True)
+        return [(name, name) for name in names]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Release]) -> QuerySet[Release]:
+        asked = applications_for(request).filter(name=self.value()).values("routes__model")
+        return queryset.filter(model__in=asked) if self.value() else queryset
+
+
 @admin.register(Release)
 class ReleaseAdmin(ReadOnlyAdmin[Release]):
-    list_display = ("what", "standing", "from_version", "who", "why", "asked", "took")
-    list_filter = ("state", "kind", "model")
+    list_display = ("what", "standing", "from_version", "outcome", "who", "why", "asked", "took")
+    list_filter = ("state", "kind", "model", OfApplication)
+    list_per_page = 20
     search_fields = ("model_name", "version_name", "reason", "by_label", "error")
     date_hierarchy = "created_at"
     change_form_template = "console/release.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Release]:
         return super().get_queryset(request).with_versions()  # type: ignore[attr-defined, no-any-return]  # the manager is a ReleaseQuerySet's
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        shown = super().get_changelist_instance(request)
+        for release in shown.result_list:
+            changed = outcome_line(release, applications=applications_for(request))
+            release.outcome = changed or shortened(release.error, at=60) or NOTHING
+        return shown
 
     def get_urls(self) -> list[URLPattern]:
         follow = path(
@@ -157,6 +180,7 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
         label=STATE_LABELS,
     )
     from_version = column("before", lambda row: row.previous_version_name or "none")
+    outcome = column("first hour", lambda row: row.outcome)
     who = column("by", lambda row: row.by_label, ordering="by_label")
     why = column("why", lambda row: shortened(row.reason, at=60))
     asked = time_column("asked", "created_at")

@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
+from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from unfold.decorators import action
@@ -22,7 +23,6 @@ from console.admin.base import (
     column,
     page_of,
     row_or_404,
-    shortened,
     time_column,
     with_the_rest,
 )
@@ -35,7 +35,6 @@ from console.words.signature_words import input_lines, output_line
 from core.errors import CheckFailed, ClipperError
 from registry.api.visibility import bound_to
 from registry.models import ModelVersion, VersionCheck
-from registry.models.models import Batching
 from registry.services import (
     check_not_live,
     configure_version,
@@ -92,11 +91,6 @@ def _check_of(version: ModelVersion) -> VersionCheck | None:
     return getattr(version, "last_check", None)
 
 
-def _how(version: ModelVersion) -> list[str]:
-    batching = "" if version.batching == Batching.AIMD else f"batching: {version.batching}"
-    return [version.runtime, batching]
-
-
 def _lives(version: ModelVersion) -> str:
     if version.remote is None:
         return NOTHING
@@ -114,13 +108,16 @@ def _as_tabs(groups: Fieldsets) -> Fieldsets:
 
 @admin.register(ModelVersion)
 class VersionAdmin(ConsoleAdmin[ModelVersion]):
-    list_display = ("name", "state", "how", "device", "wanted", "weight", "uploaded")
-    list_filter = ("model", "runtime", "device", "allow_pickle")
     search_fields = ("version", "model__name", "notes", "digest")
     autocomplete_fields = ("model",)
     change_form_outer_before_template = "console/version_check.html"
-    actions_row = ("deploy",)
     actions_detail = ("deploy",)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Lead on to the models, on whose pages their versions are listed."""
+        return HttpResponseRedirect(reverse("admin:registry_model_changelist"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
         return super().get_queryset(request).select_related("model", "created_by", "last_check")
@@ -264,15 +261,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
             form=form,
         )
 
-    name = column(
-        "version",
-        lambda version: [str(version), shortened(version.notes)],
-        ordering="model__name",
-        header=True,
-    )
     state = column("state", version_badge)
-    how = column("runs", _how, ordering="runtime", header=True)
-    wanted = column("replicas", lambda version: version.replicas_text, ordering="replicas")
     artifact = column("sha256", lambda version: code(version.digest))
     lives = column("lives at", _lives)
     weight = column("size", lambda version: filesizeformat(version.size), ordering="size")

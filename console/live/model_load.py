@@ -19,7 +19,7 @@ MOST = 0.5
 
 # How a load reads where there is none.
 UNKNOWN = {
-    **dict.fromkeys(("rate", "queue", "model"), formats.NOTHING),
+    **dict.fromkeys(("rate", "failing", "queue", "model"), formats.NOTHING),
     **dict.fromkeys(("cached", "waiting", "batches"), ""),
 }
 
@@ -40,6 +40,11 @@ class ModelLoad:
     batch_size: float | None = None
     queue_p99_ms: float | None = None
     model_p99_ms: float | None = None
+
+    @property
+    def missed_share(self) -> float | None:
+        """The share of its calls that failed or got no place at a replica."""
+        return (self.failed_rate + self.refused_rate) / self.rate if self.rate else None
 
     def refuses(self, share: float) -> bool:
         """Return whether more than this share of its calls got no place at a replica."""
@@ -85,6 +90,7 @@ def load_text(load: ModelLoad | None) -> Mapping[str, str]:
         return UNKNOWN
     return {
         "rate": f"{formats.rate(load.rate)} /s",
+        "failing": formats.share(load.missed_share),
         "cached": "" if load.hit_ratio is None else f"{formats.share(load.hit_ratio)} from cache",
         "queue": formats.milliseconds(load.queue_p99_ms),
         "waiting": f"{formats.count(load.waiting)} waiting",

@@ -24,10 +24,8 @@ def model_context(model: Model, *, applications: QuerySet[Application]) -> dict[
     """Return what the page shows beside the model's own fields, of these applications' queries."""
     rows = model.versions.select_related("model", "created_by").order_by("-created_at", "-id")
     releases = model.releases.with_versions()
-    snapshot = build_snapshot()
-    now = model_rows(snapshot, sources=read_sources(snapshot))
     return {
-        "standing": next((row for row in now if row["name"] == model.name), None),
+        "standing": standings().get(model.name),
         "versions": [
             _version(one) for one in measures_of(list(rows[:50]), applications=applications)
         ],
@@ -37,6 +35,13 @@ def model_context(model: Model, *, applications: QuerySet[Application]) -> dict[
         "failures": _failures(model),
         "asked_by": list(applications),
     }
+
+
+def standings() -> dict[str, dict[str, Any]]:
+    """Return how the models stand now, by name."""
+    snapshot = build_snapshot()
+    rows = model_rows(snapshot, sources=read_sources(snapshot))
+    return {row["name"]: row for row in rows}
 
 
 def _version(one: VersionMeasures) -> Mapping[str, Any]:

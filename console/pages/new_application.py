@@ -116,9 +116,8 @@ def start(request: HttpRequest, name: str) -> HttpResponse:
 def steps(application: Application) -> list[tuple[str, bool]]:
     """Return what leads to an application that learns, and whether each is done."""
     published = read_published(redis_client())
-    asked = any(
-        document["applications"].get(application.name, {}).get("queries") for document in published
-    )
+    counts = [document["applications"].get(application.name, {}) for document in published]
+    asked = any(each.get("queries") or each.get("trials") for each in counts)
     kept = SelectionSnapshot.objects.filter(application=application).exists()
     return [
         ("Ask it a question", asked or kept),

@@ -91,7 +91,7 @@ def _applications(request: HttpRequest, words: list[str]) -> Iterator[Hit]:
     names = applications_for(request).order_by("name")
     for row in _like(names, words, "name", "description") or names[:EACH]:
         hub, form = (
-            reverse(name, args=[row.name]) for name in ("console-application-page", "feedback-form")
+            reverse(name, args=[row.name]) for name in ("console-application-page", "console-try")
         )
         yield Hit(row.name, "Application", hub, "apps")
         yield Hit(f"Try {row.name}", "Ask it", form, "play_arrow")

@@ -1,5 +1,6 @@
 """The console's page on what went wrong in a version, and what its replicas wrote."""
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -10,14 +11,18 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
+from console.access import may
 from core.errors import Unavailable
-from registry.api.visibility import bound_to
+from registry.api.visibility import applications_for, bound_to
 from registry.models import ModelVersion, Release
 from registry.security.grants import within
+from serving.capture.models import CapturedInput
 from serving.cluster.failures.output_log import last_lines, logs_of_version, replica_of
 from serving.endpoints.management.diagnosis import error_out, last_errors
 
-VIEW = "registry.view_modelversion"
+VIEW, SEE = "registry.view_modelversion", "capture.view_capturedinput"
+# Captured inputs that failed in any version; the version's own are among them.
+LOOKED_AT = 20
 
 
 def version_errors(request: HttpRequest, version_id: int) -> HttpResponse:
@@ -48,12 +53,25 @@ def version_errors(request: HttpRequest, version_id: int) -> HttpResponse:
             "version": version,
             "problem": problem,
             "errors": errors,
+            "sample": _sample(request, version) if may(request, SEE) else None,
             "logs": [
                 {"replica": replica_of(file), "text": "\n".join(last_lines(file, lines=100))}
                 for file in files[:5]
             ],
         },
     )
+
+
+def _sample(request: HttpRequest, version: ModelVersion) -> dict[str, Any] | None:
+    """Return the newest captured input to which the version gave no answer, and why."""
+    asking = applications_for(request).filter(routes__model=version.model_id)
+    rows = CapturedInput.objects.filter(application__in=asking, failed=True)
+    for row in rows.select_related("application")[:LOOKED_AT]:
+        with suppress(Exception):  # a row that can't be read has no input to show
+            body = row.read()
+            if why := body.missing.get(str(version)):
+                return {"row": row, "why": why, "input": bytes(body.input).decode()}
+    return None
 
 
 def _suspect(version: ModelVersion, *, at: datetime) -> Release | None:

@@ -47,7 +47,7 @@ def test_every_page_of_the_console_opens(owner: Client, v1: ModelVersion) -> Non
     go_live(v1)
     for kind in (Application, Model, ModelVersion, Release):
         listed = f"/admin/registry/{kind._meta.model_name}/"
-        assert owner.get(listed).status_code == 200
+        assert owner.get(listed, follow=True).status_code == 200
         opened = owner.get(f"{listed}{kind.objects.get().pk}/change/", follow=True)
         assert opened.status_code == 200
     for name in ("registry/apikey", "auth/user", "auth/group"):

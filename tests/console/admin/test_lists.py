@@ -31,6 +31,7 @@ def test_many_rows_cost_as_many_queries_as_few(
     for version in ("2", "3"):
         go_live(add_version(version))
     make_key(applications=[digits])
+    cache.set("alerts:firing", {}, 600)  # what is kept for some seconds
     lists = [f"/admin/registry/{name}/" for name in ("model", "application", "apikey")]
     pages = [*lists, f"/admin/registry/model/{svm.pk}/rollback/"]
     for page in pages:
@@ -96,3 +97,24 @@ def test_a_list_to_delete_says_that_some_of_it_was_just_deleted(
     services.delete_model(model=Model.objects.get(), by=BY)
     with pytest.raises(NotFound, match="just deleted by somebody else"):
         site.get_model_admin(ModelVersion).get_deleted_objects([seen], request)
+
+
+@pytest.mark.usefixtures("server_redis")
+def test_a_model_that_has_no_replica_looks_so(admin_client: Client, v1: ModelVersion) -> None:
+    go_live(v1)
+    shown = admin_client.get("/admin/registry/model/").content.decode()
+    assert '<span class="clp-badge" data-state="failed">No replica is ready' in shown
+    assert (
+        admin_client.get("/admin/registry/modelversion/").headers["Location"]
+        == "/admin/registry/model/"
+    )
+
+
+def test_releases_are_filtered_by_an_application_that_asks_their_model(
+    admin_client: Client, digits: Application, v1: ModelVersion
+) -> None:
+    go_live(v1)
+    page = "/admin/registry/release/?application=digits"
+    assert admin_client.get(page).context["cl"].result_count == 1
+    digits.routes.all().delete()
+    assert admin_client.get(page).context["cl"].result_count == 0

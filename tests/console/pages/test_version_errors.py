@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 import redis
 from django.test import Client
+from msgspec import Raw
 from pytest_django.fixtures import Settings
 
 from registry import services
 from registry.models import Application, Model, ModelVersion
+from serving.capture.models import CapturedBody
 from serving.cluster.failures.error_log import ErrorLog, Phase
 from serving.container.failures.recent_failures import Failure
+from tests.console.pages.test_review import captured
 from tests.console.people import staff
 from tests.redis_server import fresh_redis_client
 
@@ -100,3 +103,23 @@ def test_redis_away_is_said(owner: Client, version: ModelVersion, settings: Sett
         assert owner.get(f"{API}/errors").status_code == 503
         page = owner.get(f"/admin/versions/{version.pk}/errors/").content.decode()
     assert "which is away" in page
+
+
+def test_a_captured_input_that_failed_is_shown_to_those_who_may_see_inputs(
+    owner: Client, version: ModelVersion
+) -> None:
+    application: Application = services.create_application(
+        name="digits",
+        input_type="doubles",
+        slo_ms=50.0,
+        routes=[services.RouteRequest(model="svm")],
+        by=services.SYSTEM,
+    )
+    body = CapturedBody(input=Raw(b'["<4>"]'), missing={"svm:2": "failed"})
+    row = captured(application, failed=True, body=body.packed())
+    page = f"/admin/versions/{version.pk}/errors/"
+
+    shown = owner.get(page).content.decode()
+    assert "&lt;4&gt;" in shown
+    assert f"/admin/applications/digits/try/?captured={row.pk}" in shown
+    assert "&lt;4&gt;" not in staff("view_modelversion").get(page).content.decode()
