@@ -184,8 +184,11 @@ class ModelConsole(ConsoleAdmin[Model]):
         try:
             change = change_back(model)
             versions = [card.version for card in change.choices]
+            asked = [row for row in versions if str(row.pk) == request.GET.get("to")]
             form = RollBackForm(
-                request.POST or None, versions=versions, initial={"to": change.suggested}
+                request.POST or None,
+                versions=versions,
+                initial={"to": asked[0] if asked else change.suggested},
             )
             if request.method == "POST" and form.is_valid():
                 release = roll_back(model=model, by=actor(request), **form.cleaned_data)

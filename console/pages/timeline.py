@@ -153,8 +153,24 @@ def _with_undo(request: HttpRequest, events: list[Event]) -> list[tuple[Event, s
                 states[place] = shown_state(row) if row is not None and allowed else None
             if not why_not(entry, state=states[place]):
                 undo = reverse("console-revert", args=[entry.pk])
+        elif entry.action in (AuditEntry.Action.DEPLOY, AuditEntry.Action.ROLL_BACK):
+            undo = _way_back(request, entry)
         found.append((event, undo))
     return found
+
+
+def _way_back(request: HttpRequest, entry: AuditEntry) -> str:
+    """Return the page that rolls back a release which is live, to the version before it."""
+    old, new = entry.changes.get("asked_version", (None, None))
+    model = (
+        models_for(request).filter(pk=entry.model_id or 0).select_related("live_version").first()
+    )
+    if not old or model is None or str(model.live_version) != new:
+        return ""
+    before = model.versions.filter(version=old.partition(":")[2]).first()
+    if before is None or not request.user.has_perm("registry.roll_back_model", model):
+        return ""
+    return f"{reverse('admin:registry_model_roll_back', args=[model.pk])}?to={before.pk}"
 
 
 class RevertForm(forms.Form):

@@ -23,7 +23,12 @@ Action = AuditEntry.Action
 
 ICONS: dict[str, str] = {
     **{"release": "rocket_launch", "settings": "tune", "access": "key", "learning": "school"},
-    **{"scaling": "open_in_full", "crash": "error", "alert": "notifications"},
+    **{
+        "scaling": "open_in_full",
+        "crash": "error",
+        "alert": "notifications",
+        "check": "fact_check",
+    },
     **{Action.ROLL_BACK: "undo", Action.RESOLVE: "check_circle", Action.FAIL: "error"},
     **{Action.CREATE: "add_circle", Action.DELETE: "delete", Action.RESET: "restart_alt"},
 }
@@ -35,6 +40,7 @@ VERBS: dict[str, str] = {
     **{Action.FAIL: "Release failed:", Action.RESET: "Reset what was learned by"},
     **{Action.SCALE: "Scaled", Action.CRASH: "Replica ended by itself:", Action.PRUNE: "Removed"},
     Action.REFUSE: "Refused a sign-in:",
+    **{Action.CHECK: "Checked", Action.MOVE: "Moved a replica of"},
     **{Action.FIRE: "Alert fired:", Action.RESOLVE: "Alert resolved:"},
 }
 LINKED: dict[str, type[Row]] = {

@@ -11,7 +11,8 @@ from django.db.models.functions import Cast
 # What entries are about, by their action or the kind of what they name; any other is `settings`.
 TOPICS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "release": (frozenset({"deploy", "roll_back", "go_live", "fail"}), frozenset()),
-    "scaling": (frozenset({"scale"}), frozenset()),
+    "check": (frozenset({"check"}), frozenset()),
+    "scaling": (frozenset({"scale", "move"}), frozenset()),
     "crash": (frozenset({"crash"}), frozenset()),
     "alert": (frozenset({"fire", "resolve"}), frozenset({"alert", "channel", "alert channel"})),
     "learning": (frozenset({"reset", "prune"}), frozenset()),
@@ -82,7 +83,9 @@ class AuditEntry(models.Model):
         # What Clipper does by itself, or finds.
         GO_LIVE = "go_live", "went live"
         FAIL = "fail", "failed"
+        CHECK = "check", "checked"
         SCALE = "scale", "scaled"
+        MOVE = "move", "moved"
         CRASH = "crash", "crashed"
         REFUSE = "refuse", "refused"
         FIRE = "fire", "fired"

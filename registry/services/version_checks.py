@@ -9,8 +9,9 @@ from django.utils import timezone
 from core.errors import CheckFailed
 from core.specs import VERSION
 from registry.following.recording import record_changes, registry_write
-from registry.models import ModelVersion, Release, VersionCheck
+from registry.models import AuditEntry, ModelVersion, Release, VersionCheck
 from registry.models.version_check import limits_of
+from registry.services.audit_trail import record_event
 
 # A remote model's server may be another one a moment later.
 REMOTE_HOLDS = timedelta(seconds=60)
@@ -95,6 +96,18 @@ def fail_check(*, check: VersionCheck, error: str, output: str = "") -> None:
 
 def _end(check: VersionCheck, *, state: str, **values: Any) -> bool:
     """Record how it ended; return whether it was still under way."""
-    values["limits"] = limits_of(check.version)
+    version = check.version
+    values["limits"] = limits_of(version)
     rows = VersionCheck.objects.filter(pk=check.pk, state=VersionCheck.State.PENDING)
-    return bool(rows.update(state=state, ended_at=timezone.now(), **values))
+    if not rows.update(state=state, ended_at=timezone.now(), **values):
+        return False
+    record_event(
+        action=AuditEntry.Action.CHECK,
+        kind="model version",
+        name=str(version),
+        model_id=version.model_id,
+        object_id=version.pk,
+        changes={"check": [VersionCheck.State.PENDING, state]},
+        reason=values.get("error", ""),
+    )
+    return True

@@ -22,7 +22,10 @@ LONGEST_MUTE = timedelta(days=90)
 # The numbers in the sentence of a firing alert are renewed this often.
 RENEWED_EVERY = timedelta(seconds=10)
 Action, State = AuditEntry.Action, Alert.State
-BY_ITSELF = (Action.FIRE, Action.RESOLVE, Action.SCALE, Action.CRASH, Action.PRUNE, Action.FAIL)
+BY_ITSELF = (
+    *(Action.FIRE, Action.RESOLVE, Action.SCALE, Action.CRASH, Action.PRUNE, Action.FAIL),
+    *(Action.CHECK, Action.MOVE),
+)
 
 Key = tuple[int | None, str, str]
 

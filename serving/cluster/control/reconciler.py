@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
@@ -16,7 +16,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from registry import services
-from registry.models import ModelVersion
+from registry.models import AuditEntry, ModelVersion
 from registry.releases.control import Slots
 from serving.cluster.control.ages import Ages
 from serving.cluster.control.checks.check_queue import Checks
@@ -33,6 +33,7 @@ from serving.cluster.control.replica_plan import (
     version_to_evict,
 )
 from serving.cluster.control.scaling.autoscaling import Scaling
+from serving.cluster.failures.endings import record_replica
 from serving.cluster.failures.failure_counts import FailureCounts
 from serving.cluster.membership.directory import Directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
@@ -124,6 +125,7 @@ class Reconciler:
         )
         steps = replace(steps, drains=(*steps.drains, *moving.drains))
         steps, waiting = self._carry_out(steps, moving=moving, placement=placement, now=now)
+        self._record_moves(moving.drains, records=records)
         self._free_slot(waiting, demands=demands, records=records, fallbacks=fallbacks)
         return steps
 
@@ -246,6 +248,17 @@ class Reconciler:
                 len(steps.drains),
             )
         return steps, waiting
+
+    def _record_moves(self, moved: Collection[str], *, records: Sequence[ReplicaRecord]) -> None:
+        """Record which replicas leave their workers for others of their versions."""
+        for record in (record for record in records if record.id in moved):
+            there = {r.host for r in records if r.version_id == record.version_id} - {record.host}
+            record_replica(
+                record,
+                action=AuditEntry.Action.MOVE,
+                changes={"host": [record.host, ", ".join(sorted(there)) or record.host]},
+                reason=f"Its worker {record.worker} retires.",
+            )
 
     def _start(self, demand: Demand, *, queue: str, now: float) -> None:
         record = ReplicaRecord(

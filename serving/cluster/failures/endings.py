@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import redis
@@ -54,21 +56,34 @@ def count_ending(record: ReplicaRecord, *, reason: str) -> None:
 
 def _record_crash(record: ReplicaRecord, *, reason: str) -> None:
     loading = record.state is ReplicaState.LOADING
+    try:
+        record_replica(
+            record,
+            action=AuditEntry.Action.CRASH,
+            changes={"replica": ["loading" if loading else "serving", "ended"]},
+            reason=f"{safe_text(reason, most=REASON_CHARACTERS)} (on {record.host})",
+        )
+    finally:
+        connections.close_all()  # the forks of this process must not inherit them
+
+
+def record_replica(
+    record: ReplicaRecord, *, action: str, changes: Mapping[str, Any], reason: str
+) -> None:
+    """Record what happened to a replica in the timeline, if the database can be written."""
     models = ModelVersion.objects.filter(pk=record.version_id).values_list("model_id", flat=True)
     try:
         services.record_event(
-            action=AuditEntry.Action.CRASH,
+            action=action,
             kind="model version",
             name=f"{record.model}:{record.version}",
             model_id=models.first(),
             object_id=record.version_id,
-            changes={"replica": ["loading" if loading else "serving", "ended"]},
-            reason=f"{safe_text(reason, most=REASON_CHARACTERS)} (on {record.host})",
+            changes=changes,
+            reason=reason,
         )
     except DatabaseError as error:
-        logger.warning("crash not in the timeline replica=%s: %s", record.id, error)
-    finally:
-        connections.close_all()  # the forks of this process must not inherit them
+        logger.warning("%s not in the timeline replica=%s: %s", action, record.id, error)
 
 
 def log_end(record: ReplicaRecord, *, reason: str) -> None:

@@ -47,6 +47,27 @@ def test_a_deploy_is_one_row_with_its_end(
     assert "retrained" in page
 
 
+def test_a_live_release_is_reverted_by_rolling_back_to_the_version_before(
+    owner: Client, v1: ModelVersion, v2: ModelVersion
+) -> None:
+    for version in (v1, v2):
+        release = services.deploy(version=version, by=BY)
+        services.begin_release(release=release)
+        services.complete_release(release=release)
+    model, way_back = v2.model, f"/rollback/?to={v1.pk}"
+    page = shown(owner, "?kind=release")
+    assert page.count("/rollback/?to=") == page.count(way_back) == 1
+    form = shown(owner, f"/admin/registry/model/{model.pk}{way_back}")
+    assert f'value="{v1.pk}" checked' in form
+
+
+def test_the_end_of_a_check_is_an_event_of_its_version(owner: Client, v2: ModelVersion) -> None:
+    services.fail_check(check=services.request_check(v2), error="no such file")
+    (event,) = events_of(row=v2, limit=1)
+    assert (event.verb, event.subject, event.reasons) == ("Checked", str(v2), ["no such file"])
+    assert "failed" in shown(owner, "?kind=check")
+
+
 def test_a_release_that_fails_says_why_in_the_same_row(owner: Client, v2: ModelVersion) -> None:
     release = services.deploy(version=v2, by=BY)
     services.fail_release(release=release, error="no such file")

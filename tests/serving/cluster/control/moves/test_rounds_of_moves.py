@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from registry.models import ModelVersion
+from registry.models import AuditEntry, ModelVersion
 from serving.cluster.membership.records import ReplicaState
 from tests.serving.cluster.control.rounds import UNREACHED, Rounds, make_version
 
@@ -39,6 +39,8 @@ def test_its_replica_leaves_when_another_one_has_answered_every_web_process(
     retiring.see("r1", started)
     assert retiring.run().drains == ("r1",)
     assert not retiring.run()  # it drains
+    moved = AuditEntry.objects.get(action="move")
+    assert (moved.name, moved.topic, moved.repeats) == (str(live), "scaling", None)
     retiring.directory.remove(["r1"])
     assert not retiring.run()
 
