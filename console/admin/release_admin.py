@@ -1,6 +1,7 @@
 """Releases: the history, and a page that follows one while it goes live."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -12,8 +13,10 @@ from django.urls import URLPattern, path, reverse
 
 from console.admin.base import NOTHING, ReadOnlyAdmin, column, shortened, time_column
 from console.words.comparison import MEASURED, outcome, outcome_line
+from console.words.events import Event, events_of
 from core.errors import Forbidden
 from registry.api.error_shape import error_response
+from registry.api.views.timeline_view import entries_for
 from registry.api.visibility import applications_for
 from registry.models import Release
 from registry.releases.progress import what_it_waits_for
@@ -108,6 +111,18 @@ class OfApplication(admin.SimpleListFilter):
         return queryset.filter(model__in=asked) if self.value() else queryset
 
 
+def _events_of(request: HttpRequest, release: Release) -> list[Event]:
+    """Return the newest events of a release's model, from the release until it has ended."""
+    if release.model is None or not request.user.has_perm("registry.view_auditentry"):
+        return []
+    # The entry of a release is written right after its row.
+    until = release.ended_at and release.ended_at + timedelta(seconds=1)
+    rows = entries_for(request)
+    return events_of(
+        model=release.model, since=release.created_at, until=until, rows=rows, limit=10
+    )
+
+
 @admin.register(Release)
 class ReleaseAdmin(ReadOnlyAdmin[Release]):
     list_display = ("what", "standing", "from_version", "outcome", "who", "why", "asked", "took")
@@ -164,6 +179,7 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
                 "outcome": outcome(release, applications=applications_for(request)),
                 "measured": MEASURED,
                 "title": str(release),
+                "events": _events_of(request, release),
                 "may_roll_back": request.user.has_perm("registry.roll_back_model", release.model)
                 and release.state == State.LIVE
                 and release.previous_version is not None,

@@ -17,7 +17,7 @@ from console.pages.traffic_series import CAUSES, marks_of
 from console.words import formats
 from console.words.colours import version_colour
 from registry.models import Application, ServiceLevelObjective
-from serving.traffic.history import Point, points_of, rows_of
+from serving.traffic.history import Point, points_of_all
 from serving.traffic.merging import start_of_step
 from serving.traffic.objective import (
     WINDOWS,
@@ -94,8 +94,7 @@ def _month(
 ) -> tuple[list[Point], list[BudgetUse]]:
     """Return points of 28 days, without versions, and what used the budget since."""
     start = start_of_step(until - timedelta(days=DAYS), step_s=86_400)
-    rows = rows_of(application, since=start, until=until).defer("versions")
-    points = points_of(rows, start=start, until=until, step_s=STEP_S)
+    points = points_of_all([application], since=start, until=until, step_s=STEP_S)[application.pk]
     return points, used_by_releases(application, since=since, until=until)
 
 

@@ -84,10 +84,15 @@ def points_of_all(
     }
     rows = TrafficRow.objects.filter(application__in=found, at__gte=start, at__lt=until)
     # Django's own decoding of thousands of rows takes three times as long.
-    columns = rows.order_by().annotate(text=Cast("latency", TextField()))
-    for key, at, text, *outcomes in columns.values_list("application", "at", "text", *OUTCOMES):
-        counts = found[key][int((at - start) / step)].counts
-        counts.add(outcomes, latency=msgspec.json.decode(text, type=list[int]))
+    texts = {f"{name}_text": Cast(name, TextField()) for name in ("latency", "defaults")}
+    columns = rows.order_by().annotate(**texts)
+    pairs_in = msgspec.json.Decoder(list[int]).decode
+    for key, at, gaps, latency, defaults, *outcomes in columns.values_list(
+        "application", "at", "gaps", *texts, *OUTCOMES
+    ):
+        point = found[key][int((at - start) / step)]
+        point.gaps += gaps
+        point.counts.add(outcomes, latency=pairs_in(latency), defaults=pairs_in(defaults))
     return found
 
 

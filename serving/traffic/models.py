@@ -44,14 +44,11 @@ class TrafficRow(models.Model):
         return f"{self.application}: {self.step_s} s from {self.at:%Y-%m-%d %H:%M:%S}"
 
     def counts(self, total: dict[str, OutcomeCounts] | None = None) -> dict[str, OutcomeCounts]:
-        """Add its counts to a total, by version, and as "" of the application; return that.
-
-        Versions that were deferred are left out.
-        """
+        """Add its counts to a total, by version, and as "" of the application; return that."""
         total = {} if total is None else total
         own = [getattr(self, name) for name in OUTCOMES]
         total.setdefault("", OutcomeCounts()).add(own, latency=self.latency, defaults=self.defaults)
-        for arm, (outcomes, calls, latency) in self.__dict__.get("versions", {}).items():
+        for arm, (outcomes, calls, latency) in self.versions.items():
             of_arm = total.get(arm) or total.setdefault(arm, OutcomeCounts())
             of_arm.add(outcomes, latency=latency, calls=calls)
         return total

@@ -188,7 +188,9 @@ def test_charts_get_marks_of_a_period(digits: Application, v2: ModelVersion) -> 
 def test_every_object_has_its_history(owner: Client, digits: Application, v2: ModelVersion) -> None:
     services.configure_version(version=v2, by=BY, replicas=2)
     key, _ = services.create_api_key(name="ci", scopes=["predict"], by=BY)
+    release = services.deploy(version=v2, by=BY, reason="retrained")
     for page, text in {
+        f"registry/release/{release.pk}": "retrained",
         f"registry/modelversion/{v2.pk}": "replicas",
         f"registry/model/{v2.model_id}": "replicas",
         f"registry/apikey/{key.pk}": "Created API key",
