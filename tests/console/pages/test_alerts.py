@@ -102,6 +102,7 @@ def test_a_new_channel_shows_its_secret_once_and_is_sent_a_test(owner: Client) -
     owner.post(f"/admin/alerts/channel/{channel.pk}/test/")
     assert Message.objects.count() == 2
     assert "https://8.8.8.8/…" in page(owner)
+    assert f'action="/admin/alerts/channel/{channel.pk}/test/"' in page(owner)
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -115,7 +116,7 @@ def test_a_channel_that_leads_inside_is_refused_where_it_was_typed(owner: Client
 def test_every_page_counts_what_fires_in_its_menu_and_header(owner: Client, alert: Alert) -> None:
     cache.clear()
     html = owner.get("/admin/timeline/").content.decode()
-    assert 'data-testid="firing-count">1<' in html
+    assert 'data-testid="firing-count">1 firing<' in html
     assert 'aria-label="Alerts: 1 firing"' in html
     with CaptureQueriesContext(connection) as found:
         owner.get("/admin/timeline/")
