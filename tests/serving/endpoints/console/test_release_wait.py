@@ -1,6 +1,7 @@
 """`?wait=` on a deploy: the answer comes when the release has ended, and never later than asked."""
 
 import asyncio
+import gzip
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,8 @@ class Management:
         await receive()
         self.asked.append(scope)
         body = msgspec.json.encode({"id": 7, "state": self.state})
+        if (b"accept-encoding", b"gzip") in scope["headers"]:
+            body = gzip.compress(body)
         status = self.refusal or (202 if scope["method"] == "POST" else 200)
         await send_body(send, body, status=status)
 
@@ -100,6 +103,16 @@ async def test_it_answers_when_the_release_has_ended(
     assert not waiting.done()
     management.change(state)
     assert await waiting == (200, {"id": 7, "state": state})
+
+
+async def test_it_reads_the_answer_for_a_client_that_takes_compressed_ones(
+    management: Management,
+) -> None:
+    headers = [(b"authorization", b"Api-Key k"), (b"accept-encoding", b"gzip")]
+    answering = management.ask(RELEASE, headers=headers)
+    await until(lambda: management.asked)
+    management.change("live")
+    assert await answering == (200, {"id": 7, "state": "live"})
 
 
 async def test_it_reads_the_release_as_the_caller(management: Management) -> None:
