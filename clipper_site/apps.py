@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.contrib.admin.apps import SimpleAdminConfig
 from django.contrib.admin.checks import check_admin_app, check_dependencies
 from django.core import checks
-from django.db.models.signals import post_migrate, pre_migrate
+from django.db.models.signals import post_migrate
 
 # Lets annotations such as ModelForm[Application] stand in code that runs, of which only the console
 # has any: it takes the whole admin to do so.
@@ -26,7 +26,6 @@ class ClipperSiteConfig(AppConfig):
 
         # When the last app with tables is migrated, the permissions of all are there.
         last = [app for app in apps.get_app_configs() if app.models_module is not None][-1]
-        pre_migrate.connect(roles.remember_permissions, sender=last)
         post_migrate.connect(roles.make_groups, sender=last)
 
 

@@ -15,7 +15,7 @@ ALSO_AT: dict[str, tuple[str, ...]] = {
     "Models": ("/registry/model", "/registry/release/", "/versions/"),
     "Timeline": ("/timeline/",),
     "Alerts": ("/alerts/",),
-    "People & keys": ("/people/", "/auth/", "/registry/apikey/", "/password_change/"),
+    "People & keys": ("/people/", "/registry/apikey/", "/password_change/"),
     "System": ("/system/", "/environments/"),
 }
 
@@ -50,9 +50,6 @@ TITLES = {
     "feedback": "Feedback",
     "model": "Models",
     "release": "Releases",
-    "user": "People",
-    "group": "Groups",
-    "apikey": "API keys",
 }
 
 INDIGO = {
@@ -92,7 +89,6 @@ UNFOLD: dict[str, Any] = {
     "TABS": [
         _tabs("registry.application", "selection.feedback"),
         _tabs("registry.model", "registry.release"),
-        _tabs("auth.user", "auth.group", "registry.apikey"),
     ],
     "SIDEBAR": {
         "show_search": True,
@@ -125,7 +121,7 @@ UNFOLD: dict[str, Any] = {
                     _item(
                         "People & keys",
                         "group",
-                        "admin:auth_user_changelist",
+                        "console-people",
                         "auth.view_user",
                         "registry.view_apikey",
                     ),

@@ -5,7 +5,6 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
-from console.admin.people import own_password
 from console.application_pages import application_page
 from console.pages.alerts_page import alerts_page, mute_alert
 from console.pages.compare import compare
@@ -17,6 +16,7 @@ from console.pages.home import home_rows
 from console.pages.login import login
 from console.pages.new_application import new_application, start
 from console.pages.palette import query_page, search
+from console.pages.people import own_password, people
 from console.pages.releases import roll_back
 from console.pages.review import export, label
 from console.pages.system import system
@@ -82,6 +82,8 @@ urlpatterns = [
     ),
     path("admin/home/", admin.site.admin_view(home_rows), name="console-home"),
     path("admin/system/", admin.site.admin_view(system), name="console-system"),
+    path("admin/people/", admin.site.admin_view(people), name="console-people"),
+    path("admin/people/<int:person_id>/", admin.site.admin_view(people), name="console-person"),
     path(
         "admin/models/<str:name>/rollback/",
         admin.site.admin_view(roll_back),

@@ -106,7 +106,7 @@ async def application(replaces: bool) -> AsyncIterator[Connections]:
             routes_of(runtime, console=proxy_to(str(settings.CLIPPER_RUN_DIR / "console.sock"))),
             refusals=processor.resources.metrics.refusals,
             limits=new_limits(),
-            direct=DirectPredictions(processor, max_body_bytes=most),
+            direct=DirectPredictions(processor, max_body_bytes=most, key_uses=runtime.key_uses),
             websocket=websockets_of(runtime),
             lame_duck_s=settings.CLIPPER_LAME_DUCK_S,
         )

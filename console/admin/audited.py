@@ -1,20 +1,18 @@
 """Pages whose own form writes the rows: what it changes is recorded in the same transaction."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.utils import unquote
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 from console.access import actor
 from console.admin.base import history_of
-from registry.services import audited, record_created, record_deleted
+from registry.services import audited, record_created
 
 
 class AuditedForm(ModelAdmin[Any]):
-    """Records what adding, changing and deleting a row does to it and to what is related to it."""
+    """Records what adding and changing a row does to it and to what is related to it."""
 
     def changeform_view(
         self,
@@ -36,13 +34,3 @@ class AuditedForm(ModelAdmin[Any]):
         # Called when the row is saved with all that is related to it, before the commit.
         record_created(obj, by=actor(request))
         return super().log_addition(request, obj, message)
-
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        with transaction.atomic():
-            record_deleted(obj, by=actor(request))
-            super().delete_model(request, obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: Iterable[Any]) -> None:
-        with transaction.atomic():
-            for row in queryset:
-                self.delete_model(request, row)

@@ -17,7 +17,7 @@ from console.admin.base import (
     row_or_404,
     time_column,
 )
-from console.admin.key_admin import shown_once
+from console.pages.people import shown_once
 from serving.alerts.channels import create_channel, delete_channel, update_channel
 from serving.alerts.models import Channel, Message
 from serving.alerts.outbox import queue_test

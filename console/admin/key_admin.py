@@ -3,11 +3,9 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.shortcuts import redirect
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
@@ -20,8 +18,8 @@ from console.admin.base import (
     page_of,
     row_or_404,
     time_column,
-    when,
 )
+from console.pages.people import show_key
 from registry.models import ApiKey
 from registry.services import create_api_key, revoke_api_key, update_api_key
 
@@ -64,16 +62,14 @@ def _status(key: ApiKey) -> str:
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
-    list_display = ("name", "starts_with", "may", "for_applications", "status", "made", "expires")
-    list_filter = ("can_predict", "can_feedback", "can_read", "can_manage", "bound", "applications")
-    search_fields = ("name", "prefix")
     form = ApiKeyForm
     autocomplete_fields = ("applications",)
-    actions_row = ("revoke",)
     actions_detail = ("revoke",)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
-        return super().get_queryset(request).prefetch_related("applications")
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return redirect("console-people")
 
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         pickle = ("can_run_code",) if request.user.has_perm("registry.run_code") else ()
@@ -114,7 +110,7 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
         )
         # The admin goes on with its own instance: make it the row that the service wrote.
         obj.__dict__.update(key.__dict__)
-        messages.warning(request, shown_once(text))
+        show_key(request, key, text=text)
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         # Revoking does the same at once and keeps the record of who had access.
@@ -145,8 +141,8 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
         template = "console/confirm_revoke.html"
         return self.page(request, template, row=key, title=f"Revoke {key}", key=key)
 
-    starts_with = column("starts with", lambda key: code(f"{key.prefix}…"), ordering="prefix")
-    may = column("may", lambda key: sorted(key.scopes) or [NOTHING], label=True)
+    starts_with = column("starts with", lambda key: code(f"{key.prefix}…"))
+    may = column("may", lambda key: ", ".join(sorted(key.scopes)) or NOTHING)
     for_applications = column("asks", _asked_applications)
     status = column(
         "status",
@@ -154,19 +150,3 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
         label={"active": "success", "revoked": "danger", "expired": "warning"},
     )
     made = time_column("made", "created_at")
-    expires = column(
-        "expires",
-        lambda key: when(key.expires_at) if key.expires_at else "never",
-        ordering="expires_at",
-    )
-
-
-def shown_once(text: str, *, what: str = "key") -> SafeString:
-    return format_html(
-        '<span class="clp-secret"><strong>Copy the {} now: it is shown only this once.</strong>'
-        '<span class="clp-secret-row"><code data-testid="api-key">{}</code>'
-        '<button type="button" class="clp-copy" data-copy="{}">Copy</button></span></span>',
-        what,
-        text,
-        text,
-    )

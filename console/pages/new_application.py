@@ -105,7 +105,7 @@ def start(request: HttpRequest, name: str) -> HttpResponse:
         "key": key,
         "may_make_key": may(request, ADD_KEY),
         "steps": steps(application),
-        "snippets": () if part else _snippets(request, application, key=key or NO_KEY),
+        "snippets": () if part else snippets(request, application, key=key or NO_KEY),
     }
     template = "first_steps_list" if part else "first_steps"
     response = TemplateResponse(request, f"console/{template}.html", context)
@@ -140,7 +140,7 @@ def sample_input(application: Application) -> Any:
     return [0] * ((version and version.n_features) or 1)
 
 
-def _snippets(request: HttpRequest, application: Application, *, key: str) -> list[tuple[str, str]]:
+def snippets(request: HttpRequest, application: Application, *, key: str) -> list[tuple[str, str]]:
     """Return how to ask, by language."""
     origin = request.build_absolute_uri("/").rstrip("/")
     url = f"{origin}/api/v1/applications/{application.name}"

@@ -141,9 +141,9 @@ def _releases(request: HttpRequest, words: list[str]) -> Iterator[Hit]:
 
 
 def _people(request: HttpRequest, words: list[str]) -> Iterator[Hit]:
-    if may(request, "auth.view_user"):
+    if may(request, "auth.change_user"):
         for row in _like(User.objects.order_by("username"), words, "username", "email"):
-            yield Hit(row.username, "Person", _page("auth_user", row.pk), "person")
+            yield Hit(row.username, "Person", reverse("console-person", args=[row.pk]), "person")
     if may(request, "registry.view_auditentry"):
         known = User.objects.order_by("username")
         if bound_to(request) is not None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.text import Truncator
@@ -45,7 +45,7 @@ VERBS: dict[str, str] = {
 }
 LINKED: dict[str, type[Row]] = {
     str(model._meta.verbose_name): model
-    for model in (Application, Model, ModelVersion, ApiKey, User, Group)
+    for model in (Application, Model, ModelVersion, ApiKey, User)
 }
 MARKED = frozenset({"release", "settings", "alert", "crash", "scaling"})
 FEW = 5
@@ -215,6 +215,8 @@ def _page(model: type[Row], *, pk: int, name: str) -> str:
     try:
         if model is Application:
             return reverse("console-application-page", args=[name])
+        if model is User:
+            return reverse("console-person", args=[pk])
         meta = model._meta
         return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[pk])
     except NoReverseMatch:

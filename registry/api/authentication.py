@@ -6,6 +6,8 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.request import Request
 
 from core.errors import CHALLENGE, KEY_SCHEME, Unauthenticated
+from core.redis.key_uses import note_use
+from core.redis.redis_client import redis_client
 from registry.models import ApiKey
 from registry.security.throttle import BY_KEYS, LATE_S, WORKED, address_of, answer_late
 
@@ -32,6 +34,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             fate = "revoked" if key.revoked_at is not None else "expired"
             raise Unauthenticated(f"{EXPECTED}, got one that is {fate}: {key.name}.")
         WORKED.add(digest)
+        note_use(redis_client(), key.pk)
         return AnonymousUser(), key
 
     def authenticate_header(self, request: Request) -> str:

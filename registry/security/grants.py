@@ -92,7 +92,7 @@ class RoleBackend(ModelBackend):
         grant = grant_of(user_obj)
         if grant.applications is not None:
             permissions = permissions | _permissions_of(user_obj, role=grant.role)
-            permissions = {name for name in permissions if not _is_global(name)}
+            permissions = {name for name in permissions if not is_global(name)}
         if obj is None or owns(obj, own=grant.applications):
             return permissions
         views = {name for name in permissions if name.partition(".")[2].startswith("view_")}
@@ -116,7 +116,8 @@ def _permissions_of(user: User, *, role: str) -> set[str]:
     return known
 
 
-def _is_global(permission: str) -> bool:
+def is_global(permission: str) -> bool:
+    """Say whether a permission reaches further than an application."""
     return (
         permission in GLOBAL
         or permission.startswith(("auth.", "guardian."))

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import F
 from django.db.models.functions import Coalesce
@@ -28,7 +28,7 @@ from registry.services.actor import SYSTEM, Actor
 from registry.services.row_writes import locked
 
 Action = AuditEntry.Action
-Row = Application | Model | ModelVersion | ApiKey | User | Group
+Row = Application | Model | ModelVersion | ApiKey | User
 State = dict[str, Any]
 
 # Fields that move by themselves, or say only when something was written.

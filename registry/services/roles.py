@@ -1,18 +1,18 @@
 """Roles of people: their groups, and giving and taking them."""
 
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission, User
-from django.db.utils import OperationalError, ProgrammingError
 
 from core.errors import BadRequest, Conflict, Forbidden
 from registry.following.recording import registry_write
 from registry.models import Application
 from registry.models.application import ROLES
-from registry.security.grants import group_of
+from registry.security.grants import group_of, is_global
 from registry.services.actor import Actor
-from registry.services.audit_trail import audited, record_created
+from registry.services.audit_trail import audited, record_created, record_deleted
 from registry.services.row_writes import checked
 
 APPS = frozenset({"registry", "selection", "traffic", "alerts", "capture"})
@@ -22,7 +22,25 @@ OPERATING = frozenset(
         *("alerts.change_alert", "selection.add_feedback"),
     }
 )
-_before: set[int] = set()
+# What people ask for, and the permission that it takes.
+ACTS = {
+    "See applications, models, releases, alerts, the timeline": "registry.view_application",
+    "See captured inputs": "capture.view_capturedinput",
+    "Mute alerts": "alerts.change_alert",
+    "Label answers": "selection.add_feedback",
+    "Roll back, call off a release": "registry.roll_back_model",
+    "Scale": "registry.scale_modelversion",
+    "Reset what was learned": "registry.reset_application",
+    "Upload a version": "registry.add_modelversion",
+    "Deploy": "registry.change_model",
+    "Change, revert settings": "registry.change_application",
+    "Delete an application": "registry.delete_application",
+    "Add applications and models": "registry.add_application",
+    "Set up channels of alerts": "alerts.add_channel",
+    "Allow code of artifacts to run": "registry.run_code",
+    "Make and revoke keys": "registry.add_apikey",
+    "Add people, give roles": "auth.add_user",
+}
 
 
 def belongs(permission: str, *, role: str) -> bool:
@@ -37,24 +55,23 @@ def belongs(permission: str, *, role: str) -> bool:
     return role != "viewer" if permission in OPERATING else role in ("deployer", "admin")
 
 
-def remember_permissions(**options: Any) -> None:
-    """Note the permissions before a migration: afterwards roles get those that are new."""
-    try:
-        _before.update(Permission.objects.values_list("pk", flat=True))
-    except (OperationalError, ProgrammingError):
-        _before.clear()  # the database is empty
+def who_may() -> list[tuple[str, list[bool], bool]]:
+    """Return each act, which roles may do it, and if a role for chosen applications may, too."""
+    return [
+        (act, [belongs(needed, role=role) for role in ROLES], not is_global(needed))
+        for act, needed in ACTS.items()
+    ]
 
 
 def make_groups(**options: Any) -> None:
-    """Make a group for each role; one that is there keeps its permissions and gets new ones."""
+    """Make a group for each role with the permissions that belong to it."""
     rows = [
         (row, f"{row.content_type.app_label}.{row.codename}")
         for row in Permission.objects.select_related("content_type")
     ]
     for role in ROLES:
-        group, made = Group.objects.get_or_create(name=group_of(role))
-        new = [row for row, name in rows if belongs(name, role=role)]
-        group.permissions.add(*(row for row in new if made or row.pk not in _before))
+        group, _ = Group.objects.get_or_create(name=group_of(role))
+        group.permissions.set([row for row, name in rows if belongs(name, role=role)])
 
 
 @registry_write
@@ -84,12 +101,22 @@ def set_role(
 
 
 @registry_write
-def set_active(*, person: User, active: bool, by: Actor) -> None:
-    """Let somebody sign in, or sign them out everywhere. Raises Forbidden."""
+def set_password(*, person: User, by: Actor) -> str:
+    """Give somebody a new password, which ends their sessions, and return it. Raises Forbidden."""
     check_over(person, by=by)
+    made = secrets.token_urlsafe(15)
     with audited(person, by=by):
-        person.is_active = active
-        person.save(update_fields=["is_active"])
+        person.set_password(made)
+        person.save(update_fields=["password"])
+    return made
+
+
+@registry_write
+def remove_person(*, person: User, by: Actor) -> None:
+    """Delete somebody, who is signed out; what they did stays in the timeline. Raises Forbidden."""
+    check_over(person, by=by)
+    record_deleted(person, by=by)
+    person.delete()
 
 
 def give_role(

@@ -23,13 +23,15 @@ async def application_of(runtime: Runtime, scope: Scope, *, needs: str) -> Appli
     name = scope["url_route"]["kwargs"]["app"]
     authorization = header(scope, b"authorization")
     key_in: KeyIn = partial(key_of, authorization)
+    known: ApiKeySpec | None = None
     if authorization is not None and is_pass(authorization):
         known = key_of_pass(authorization, secret=runtime.spec.receipt_secret)
+        key_in = partial(_known, known)
 
-        def key_in(_: Snapshot) -> ApiKeySpec:
-            return known
-
-    return await runtime.found(partial(application_named, name=name, needs=needs, key_in=key_in))
+    found = await runtime.found(partial(application_named, name=name, needs=needs, key_in=key_in))
+    if not found.public and known is None:
+        runtime.key_uses.count(key_in(runtime.snapshot))
+    return found
 
 
 def application_named(
@@ -56,6 +58,10 @@ def application_named(
     if not key.allows(scope=needs, application_id=application.id):
         raise Forbidden(f"This key may not {needs} at {name}.", application=name, scope=needs)
     return application
+
+
+def _known(key: ApiKeySpec, _: Snapshot) -> ApiKeySpec:
+    return key
 
 
 def key_of(authorization: bytes | None, snapshot: Snapshot) -> ApiKeySpec:

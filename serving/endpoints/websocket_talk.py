@@ -207,9 +207,12 @@ class Talk:
         return b'"type":"feedback",' + _json(result)[1:-1]
 
     async def _application(self, *, needs: str) -> ApplicationSpec:
-        return await self._serving.found(
+        found = await self._serving.found(
             partial(application_named, name=self._name, needs=needs, key_in=self._checked_key)
         )
+        if not found.public:
+            self._serving.key_uses.count(self._checked_key(self._serving.snapshot))
+        return found
 
     def _checked_key(self, snapshot: Snapshot) -> ApiKeySpec:
         if self._key is not None:

@@ -19,6 +19,7 @@ from core.loop.background_tasks import end_tasks
 from core.loop.loop_slices import Turns
 from core.memory import resident_bytes
 from core.redis.async_redis import bounded_redis
+from core.redis.key_uses import KeyUses
 from core.specs import Snapshot
 from selection.feedback.default_rewards.due_receipts import DueReceipts
 from selection.feedback.default_rewards.settler import Settler
@@ -80,6 +81,7 @@ class Runtime:
         self.engine = Engine(spec.engine)
         self.router = Router(connected=self.engine.connected)
         self.metrics = Metrics(process_id=f"{os.getpid()}-{secrets.token_hex(3)}", pid=os.getpid())
+        self.key_uses = KeyUses()
         self.loop_watch = LoopWatch()
         self._since = time()
         self.store = SelectionStore(self.redis, copies=spec.contexts_at_hand)
@@ -305,3 +307,4 @@ class Runtime:
         traffic = self.metrics.traffic(left=left)
         await publish(self.redis, document, traffic=traffic)
         self.metrics.note_published(traffic)
+        await self.key_uses.keep(self.redis, at=time())

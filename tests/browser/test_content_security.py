@@ -33,7 +33,7 @@ PAGES = (
     "/admin/registry/apikey/add/",
     "/admin/timeline/",
     "/admin/system/",
-    "/admin/auth/user/add/",
+    "/admin/people/",
     "/admin/password_change/",
     "/api/v1/docs/",
     "/feedback/digits/",

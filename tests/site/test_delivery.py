@@ -87,7 +87,7 @@ def test_a_form_without_its_token_says_what_to_do() -> None:
 @pytest.mark.django_db
 def test_a_page_that_one_may_not_see_names_who_can_help(client: Client) -> None:
     client.force_login(User.objects.create_user("viewer", is_staff=True))
-    answer = client.get("/admin/auth/user/", headers=BROWSER)
+    answer = client.get("/admin/people/", headers=BROWSER)
     assert answer.status_code == 403
     assert "People &amp; keys" in answer.text
 

@@ -5,6 +5,7 @@ endpoint of predictions: several inputs, chunks, HTTP/1.0, and whatever is wrong
 """
 
 from core.errors import ClipperError, InvalidInput
+from core.redis.key_uses import KeyUses
 from serving.endpoints.predictions.batch_splitting import has_batch
 from serving.endpoints.predictions.known_heads import Heads, PredictionHead
 from serving.endpoints.predictions.predict import begin, render
@@ -21,11 +22,14 @@ _OPENINGS = (b'{"input":[', b'{"input": [')
 class DirectPredictions:
     """The short cut of one web process: from a request to the JSON of its answer."""
 
-    def __init__(self, processor: QueryProcessor, *, max_body_bytes: int) -> None:
+    def __init__(
+        self, processor: QueryProcessor, *, max_body_bytes: int, key_uses: KeyUses | None = None
+    ) -> None:
         router = processor.resources.router
         self.heads = Heads(lambda: router.snapshot, max_body_bytes=max_body_bytes)
         self.find = self.heads.find
         self._processor = processor
+        self._key_uses = key_uses or KeyUses()
 
     def begin(self, head: PredictionHead, body: bytes, *, arrived: float) -> Query | None:
         """Ask the models; return None, and ask nothing, if the endpoint has to answer."""
@@ -33,6 +37,7 @@ class DirectPredictions:
         try:
             input = plain_input(body, input_type=application.input_type)
             if input is not None:
+                self._key_uses.count(head.key)
                 return processor.begin(application, input=input, arrived=arrived)
             if has_batch(body):
                 return None
@@ -41,6 +46,7 @@ class DirectPredictions:
             input = bytes(request.input)
             if not plain or not request.models or not input:
                 return None
+            self._key_uses.count(head.key)
             return begin(
                 processor, application, request=request, input=input, arrived=arrived, version=None
             )

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 import redis
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -137,7 +137,7 @@ def pages() -> Iterator[str]:
     """Every URL of the console, but those that sign people in and out or are about themselves."""
     away = (
         *(f"admin/{name}" for name in ("login", "logout", "password", "jsi18n", "welcome")),
-        *("admin/(?P", "admin/r/", "admin/auth/user/<id>/password/"),
+        *("admin/(?P", "admin/r/"),
     )
     for route in routes(get_resolver().url_patterns):
         if route.startswith("admin/") and not route.startswith(away):
@@ -155,6 +155,7 @@ def key_of(table: str, app: str, model: str) -> int:
         "apikey": lambda: ApiKey.objects.get(name=app).pk,
         "alert": lambda: Alert.objects.get(application__name=app).pk,
         "channel": lambda: Channel.objects.get().pk,
+        "user": lambda: User.objects.earliest("id").pk,
         "feedback": lambda: Feedback.objects.get(application__name=app).pk,
     }
     return found.get(table, lambda: 1)()
@@ -170,6 +171,7 @@ def urls(app: str, model: str) -> Iterator[str]:
             "<int:version_id>": key_of("modelversion", app, model),
             "<int:entry_id>": key_of("auditentry", app, model),
             "<int:alert_id>": key_of("alert", app, model),
+            "<int:person_id>": key_of("user", app, model),
             "<str:name>": app,
             "<str:application>": app,
             "<str:model>": model,
@@ -301,11 +303,20 @@ def test_a_role_that_was_changed_is_the_only_one(registry: redis.Redis) -> None:
     assert AuditEntry.objects.latest("id").changes["role"] == ["operator", ""]
 
 
-def test_a_group_that_is_there_keeps_what_its_owner_made_of_it(db: None) -> None:
-    Group.objects.get(name="Clipper viewer").permissions.clear()
-    roles.remember_permissions()
+def test_the_table_of_acts_is_what_people_of_each_role_may(db: None) -> None:
+    may = {role: person(role) for role in ROLES}
+    for act, allowed, _ in roles.who_may():
+        found = [may[role].has_perm(roles.ACTS[act]) for role in ROLES]
+        assert found == allowed, act
+        assert allowed == sorted(allowed), act  # each role may what the one before may
+
+
+def test_a_group_has_what_belongs_to_its_role(db: None) -> None:
+    viewers = Group.objects.get(name="Clipper viewer").permissions
+    before = set(viewers.all())
+    viewers.set(Permission.objects.filter(codename="add_user"))
     roles.make_groups()
-    assert not Group.objects.get(name="Clipper viewer").permissions.exists()
+    assert set(viewers.all()) == before
 
 
 def test_nobody_changes_their_own_role_or_a_superuser(db: None, admin_user: User) -> None:
