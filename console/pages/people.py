@@ -21,13 +21,20 @@ from unfold.widgets import (
 from console.access import actor, may
 from console.pages.new_application import snippets
 from console.words.events import Event, events_of
-from core.errors import ClipperError
+from core.errors import ClipperError, Forbidden
 from core.redis.key_uses import KeyUse, read_key_uses
 from core.redis.redis_client import redis_client
 from registry.models import ApiKey, Application, AuditEntry
 from registry.models.application import ROLES
 from registry.security.grants import grant_of
-from registry.services import add_person, audited, remove_person, set_password, set_role
+from registry.services import (
+    add_person,
+    audited,
+    remove_person,
+    set_active,
+    set_password,
+    set_role,
+)
 from registry.services.roles import who_may
 from selection.store.redis_keys import REDIS_ERRORS
 
@@ -109,7 +116,14 @@ def _done(request: HttpRequest, person: User | None, form: PersonForm) -> bool:
     by = actor(request)
     try:
         if person is not None and "password" in request.POST:
+            if not person.has_usable_password():
+                raise Forbidden(f"{person} signs in with the provider, and has no password.")
             _show_password(request, person)
+        elif person is not None and "active" in request.POST:
+            active = request.POST["active"] == "yes"
+            set_active(person=person, active=active, by=by)
+            how = "may sign in again" if active else "is locked, and signed out"
+            messages.success(request, f"{person} {how}.")
         elif person is not None and "remove" in request.POST and may(request, REMOVE):
             remove_person(person=person, by=by)
             messages.success(request, f"{person} is removed, and signed out.")

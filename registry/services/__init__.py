@@ -34,7 +34,7 @@ from registry.services.deployment import (
 )
 from registry.services.models import create_model, declare_model, delete_model, update_model
 from registry.services.reverting import revert
-from registry.services.roles import add_person, remove_person, set_password, set_role
+from registry.services.roles import add_person, remove_person, set_active, set_password, set_role
 from registry.services.signatures import arms_agreeing
 from registry.services.version_checks import fail_check, needs_check, pass_check, request_check
 from registry.services.versions import (

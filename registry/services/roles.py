@@ -112,6 +112,15 @@ def set_password(*, person: User, by: Actor) -> str:
 
 
 @registry_write
+def set_active(*, person: User, active: bool, by: Actor) -> None:
+    """Let somebody sign in, or sign them out everywhere. Raises Forbidden."""
+    check_over(person, by=by)
+    with audited(person, by=by):
+        person.is_active = active
+        person.save(update_fields=["is_active"])
+
+
+@registry_write
 def remove_person(*, person: User, by: Actor) -> None:
     """Delete somebody, who is signed out; what they did stays in the timeline. Raises Forbidden."""
     check_over(person, by=by)
@@ -147,4 +156,4 @@ def check_over(person: User, *, by: Actor) -> None:
     if person == by.user:
         raise Forbidden("Nobody changes their own role, or locks themselves out.")
     if person.is_superuser:
-        raise Forbidden(f"{person} is a superuser: superusers change that under Advanced.")
+        raise Forbidden(f"{person} is a superuser: `manage.py` changes those.")

@@ -143,6 +143,6 @@ def test_the_running_stack_shows_the_documentation_or_how_to_build_it(stack: Sta
     if BUILT.is_file():
         assert (answer.status_code, answer.content) == (200, BUILT.read_bytes())
     else:
-        assert answer.status_code == 404
+        assert answer.status_code == 503
         assert "make docs" in answer.text
     assert httpx.get(f"{stack.url}/docs").headers["location"] == "/docs/"
