@@ -85,7 +85,10 @@ UNFOLD: dict[str, Any] = {
     "COLORS": {"primary": INDIGO},
     "DASHBOARD_CALLBACK": "console.pages.home.dashboard",
     "STYLES": [lambda request: static("console/console.css")],
-    "SCRIPTS": [lambda request: static("console/console.js")],
+    "SCRIPTS": [
+        lambda request: static("console/console.js"),
+        lambda request: static("console/page.js"),
+    ],
     "TABS": [
         _tabs("registry.application", "selection.feedback"),
         _tabs("registry.model", "registry.release"),

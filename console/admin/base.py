@@ -14,13 +14,12 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from unfold.decorators import display
 
-from console.templatetags.console import ago
+from console.templatetags.console import since
 from console.words.events import Event, events_of
 from core.errors import ClipperError, Conflict, NotFound
 from registry.api.views.timeline_view import entries_for
@@ -281,15 +280,7 @@ def link_to(row: models.Model | None, *, text: str = "") -> SafeString | str:
 
 def when(moment: datetime | None) -> SafeString | str:
     """Tell a time in words; the exact one shows on hover."""
-    if moment is None:
-        return NOTHING
-    exact = timezone.localtime(moment)
-    return format_html(
-        '<time class="clp-nowrap" datetime="{}" title="{}">{}</time>',
-        exact.isoformat(),
-        exact.strftime("%Y-%m-%d %H:%M:%S %Z"),
-        ago(moment),
-    )
+    return since(moment) or NOTHING
 
 
 def shortened(text: str, *, at: int = 90) -> str:

@@ -7,7 +7,6 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -30,6 +29,7 @@ from console.admin.forms.release_forms import DeployForm, change_to
 from console.admin.forms.upload_form import REMOTE_FIELDS, UploadForm, remote_text
 from console.admin.model_admin import version_badge
 from console.pages.environments import environment_text
+from console.words import formats
 from console.words.comparison import side_by_side
 from console.words.signature_words import input_lines, output_line
 from core.errors import CheckFailed, ClipperError
@@ -264,7 +264,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     state = column("state", version_badge)
     artifact = column("sha256", lambda version: code(version.digest))
     lives = column("lives at", _lives)
-    weight = column("size", lambda version: filesizeformat(version.size), ordering="size")
+    weight = column("size", lambda version: formats.size(version.size), ordering="size")
     environment = column("environment", environment_text)
     width = column(
         "numbers in an input",

@@ -10,7 +10,6 @@ import redis
 from django.urls import reverse
 
 from console.live.model_load import A_FEW, MOST, TOO_MANY, Document, ModelLoad, load_of, load_text
-from console.templatetags.console import ago
 from console.words import formats
 from core.redis.redis_client import redis_client
 from core.specs import ModelSpec, Snapshot, VersionSpec
@@ -165,7 +164,7 @@ def _change(change: ReplicaChange | None) -> str:
     if change is None:
         return ""
     grew = "grew" if change.after > change.before else "shrank"
-    when = ago(datetime.fromtimestamp(change.at, tz=UTC))
+    when = formats.ago(datetime.fromtimestamp(change.at, tz=UTC))
     return f"{when} it {grew} from {change.before} to {change.after}: {change.reason}"
 
 

@@ -7,7 +7,6 @@ import redis
 from django.conf import settings
 
 from console.live.model_load import Document
-from console.templatetags.console import ago
 from console.words import formats
 from core.redis.redis_client import redis_client
 from registry.releases.control import read_control
@@ -47,7 +46,7 @@ def _process(document: Document, *, kind: str) -> dict[str, str]:
         "kind": kind,
         "process": formats.listed(str(pid or formats.NOTHING), code),
         "host": document.get("host", ""),
-        "memory": formats.mebibytes(document.get("rss_bytes", 0)),
-        "since": ago(datetime.fromtimestamp(since, tz=UTC)) if since else formats.NOTHING,
+        "memory": formats.size(document.get("rss_bytes", 0)),
+        "since": formats.ago(datetime.fromtimestamp(since, tz=UTC)) if since else formats.NOTHING,
         "rate": f"{formats.rate(sum(rates))} /s" if kind == "predict" else "",
     }

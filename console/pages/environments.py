@@ -5,13 +5,13 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from console.access import may
+from console.words import formats
 from core.errors import Unavailable
 from registry.following.reading import version_spec
 from registry.models import ModelVersion
@@ -69,4 +69,4 @@ def _row(environment: dict[str, Any]) -> dict[str, Any]:
 
 
 def _on_host(host: dict[str, Any]) -> str:
-    return f"{host['host']}: {host['error'] or filesizeformat(host['bytes'])}"
+    return f"{host['host']}: {host['error'] or formats.size(host['bytes'])}"

@@ -15,7 +15,6 @@ from django.utils.http import urlencode
 from console.access import VIEW, may
 from console.live.processes import stack_problem
 from console.pages.objective import exact
-from console.templatetags.console import ago
 from console.words import formats
 from console.words.events import Event
 from console.words.standing import standing
@@ -140,7 +139,7 @@ def _rows(
             {
                 **_row(each, figures=figures, minute=minute, firing=firing),
                 "change": Event(entry=entry) if entry else None,
-                "changed": ago(entry.at) if entry else "",
+                "changed": formats.ago(entry.at) if entry else "",
             }
         )
     return rows

@@ -10,7 +10,6 @@ from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from django.utils.timesince import timeuntil
 
 from console.access import VIEW, application_for, frame
 from console.pages.traffic_series import CAUSES, marks_of
@@ -125,11 +124,11 @@ def _tiles(
     spent, left = own.burn_rate, own.queries_left
     lasts = recent.lasts(left)
     budget = formats.NOTHING if spent is None else f"{formats.signed((1 - spent) * 100)} %"
-    rest = "for good" if lasts is None else duration(lasts)
+    rest = "for good" if lasts is None else formats.duration(lasts.total_seconds())
     gone = "no query was bad then" if lasts is None else "until the budget is used up"
     if left < 0:
         rest, gone = "used up", f"{formats.count(round(-left))} more were bad than it allows"
-    span = f"since {duration(age)} of {window}" if young else f"in {window}"
+    span = f"since {formats.duration(age.total_seconds())} of {window}" if young else f"in {window}"
     shown, queries = _shown(own), formats.count(own.counts.total)
     rate = "At this rate" if recent is own else "At the rate of the last day"
     bad = f"{formats.count(own.counts.bad)} of {formats.count(floor(own.allowed))} bad"
@@ -140,12 +139,6 @@ def _tiles(
         (rate, rest, gone, ""),
         ("Burn rate", shown["burn"], even, ""),
     ]
-
-
-def duration(length: timedelta) -> str:
-    """Return a length of time in two units at most: 2 days, 4 hours."""
-    now = timezone.now()
-    return timeuntil(now + length, now) if length >= timedelta(minutes=1) else "under a minute"
 
 
 def _days(points: Sequence[Point], *, target: float) -> list[dict[str, str]]:
@@ -183,5 +176,5 @@ def _use(use: BudgetUse, *, bad: int) -> dict[str, Any]:
         "share": formats.share(use.bad / bad) if bad else formats.NOTHING,
         "causes": formats.listed(*(f"{number:,} {label}" for label, number in causes)),
         "first": use.first,
-        "span": duration(use.last - use.first),
+        "span": formats.duration((use.last - use.first).total_seconds()),
     }

@@ -20,7 +20,6 @@ from django.template.response import TemplateResponse
 
 from console.access import may
 from console.live.processes import process_rows, stack_problem
-from console.templatetags.console import ago
 from console.words import formats
 from core.redis.redis_client import redis_client
 from core.version import VERSION
@@ -123,7 +122,7 @@ def _redis(client: redis.Redis) -> Facts:
     return [
         ("Memory", f"{filesizeformat(told['used_memory'])}{most}"),
         ("Answers in", formats.milliseconds(took_ms)),
-        ("Version", f"{told['redis_version']}, started {ago(up)}"),
+        ("Version", f"{told['redis_version']}, started {formats.ago(up)}"),
     ]
 
 

@@ -5,28 +5,54 @@ import anything of the admin.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django import template
 from django.core.cache import cache
-from django.utils import timezone
-from django.utils.timesince import timesince
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from console.words import formats
 
 register = template.Library()
 
 
 @register.filter
-def ago(moment: datetime | None) -> str:
-    """Tell a time in words: "just now", "3 minutes ago", "in 2 days"."""
-    if moment is None:
-        return ""
-    now = timezone.now()
-    if abs((now - moment).total_seconds()) < 60:
-        return "just now" if moment <= now else "in a moment"
-    if moment > now:
-        return f"in {timesince(now, moment, depth=1)}"
-    return f"{timesince(moment, now, depth=1)} ago"
+def moment(at: datetime | None) -> SafeString | str:
+    """Draw a time, which the script shows in the viewer's zone, with UTC on hover."""
+    return _drawn(at, shown=formats.moment(at), by="moment") if at else ""
+
+
+@register.filter
+def clock(at: datetime) -> SafeString:
+    """Draw the minute of a time whose day is said elsewhere."""
+    return _drawn(at, shown=f"{at.astimezone(UTC):%H:%M}", by="clock")
+
+
+@register.filter("ago")
+def since(at: datetime | None) -> SafeString | str:
+    """Draw how long ago a time is; the time itself shows on hover."""
+    return _drawn(at, shown=formats.ago(at), by="ago") if at else ""
+
+
+def _drawn(at: datetime, *, shown: str, by: str) -> SafeString:
+    exact = at.astimezone(UTC)
+    return format_html(
+        '<time class="clp-nowrap" datetime="{}" data-shown="{}" title="{}">{}</time>',
+        exact.isoformat(),
+        by,
+        f"{exact:%Y-%m-%d %H:%M:%S} UTC",
+        shown,
+    )
+
+
+register.filter(formats.size)
+
+
+@register.filter
+def lasted(began: datetime, ended: datetime) -> str:
+    return formats.duration((ended - began).total_seconds())
 
 
 @register.filter

@@ -6,10 +6,8 @@ from typing import Any
 
 import msgspec
 from django.db.models import QuerySet
-from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
-from console.templatetags.console import ago
 from console.words import formats
 from console.words.signature_words import input_lines, output_line
 from registry.models import Application, ModelVersion, Release, VersionCheck
@@ -55,7 +53,7 @@ def map_rows(found: Sequence[VersionMeasures]) -> list[dict[str, Any]]:
         ("Late or failed", missed_text),
         ("Same answer to kept inputs", kept_text),
         ("Replicas started in", lambda one: _seconds(one.start_s)),
-        ("Size", lambda one: filesizeformat(one.size)),
+        ("Size", lambda one: formats.size(one.size)),
         ("Uploaded", _uploaded),
     ]
     cells = [(name, [text(one) for one in found]) for name, text in rows]
@@ -100,8 +98,8 @@ def check_text(one: VersionMeasures) -> str:
     if check.is_open:
         return "running"
     if check.state == VersionCheck.State.FAILED:
-        return f"failed {ago(check.ended_at)}: {check.error.partition(chr(10))[0]}"
-    return f"passed in {_seconds(one.check_s)}, {ago(check.ended_at)}"
+        return f"failed {formats.ago(check.ended_at)}: {check.error.partition(chr(10))[0]}"
+    return f"passed in {_seconds(one.check_s)}, {formats.ago(check.ended_at)}"
 
 
 def reward_text(one: VersionMeasures, application: str) -> str:
@@ -141,7 +139,7 @@ def _seconds(seconds: float | None) -> str:
 
 def _uploaded(one: VersionMeasures) -> str:
     by = one.version.created_by
-    return f"{ago(one.version.created_at)}{f' by {by}' if by else ''}"
+    return f"{formats.ago(one.version.created_at)}{f' by {by}' if by else ''}"
 
 
 def _column_name(name: str) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from console.templatetags.console import ago
 from console.words import formats
 from registry.models import Application
 from selection.evaluation.health.finding import ALARM, GOOD, NOT_APPLICABLE, UNKNOWN
@@ -68,4 +67,4 @@ def _since(check: Mapping[str, Any]) -> str:
     """Say since when it alarms; how long all has been well is of no use to anybody."""
     if check["state"] != ALARM or check["since"] is None:
         return ""
-    return f"began {ago(datetime.fromisoformat(check['since']))}"
+    return f"began {formats.ago(datetime.fromisoformat(check['since']))}"

@@ -2,7 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+
+from django.utils import timezone
+from django.utils.timesince import timesince
 
 # A number and the ends of its interval, or None where too little is known.
 Estimate = Sequence[float] | None
@@ -75,14 +78,44 @@ def signed(number: float) -> str:
     return f"{number:+,.1f}".replace("-", MINUS) if round(number, 1) else "0.0"
 
 
-def day(moment: str) -> str:
-    """Return the date and the minute of a time in ISO 8601: 31 Jan, 12:00."""
-    at = datetime.fromisoformat(moment)
-    return f"{at.day} {at:%b, %H:%M}"
+def moment(at: datetime) -> str:
+    """Return a time for text that no script draws in the viewer's zone: 31 Jan 2026, 12:00 UTC."""
+    exact = at.astimezone(UTC)
+    return f"{exact.day} {exact:%b %Y, %H:%M} UTC"
 
 
-def mebibytes(size: int) -> str:
-    return f"{size / (1 << 20):,.0f} MiB"
+def ago(moment: datetime | None) -> str:
+    """Tell a time in words: "just now", "3 minutes ago", "in 2 days"."""
+    if moment is None:
+        return ""
+    now = timezone.now()
+    if abs((now - moment).total_seconds()) < 60:
+        return "just now" if moment <= now else "in a moment"
+    if moment > now:
+        return f"in {timesince(now, moment, depth=1)}"
+    return f"{timesince(moment, now, depth=1)} ago"
+
+
+def duration(seconds: float) -> str:
+    """Return the two largest units: 40 s, 12 min, 3 h 20 min, 2 days 4 h."""
+    if seconds < 60:
+        return milliseconds(seconds * 1000) if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    hours, days = minutes // 60, minutes // (60 * 24)
+    if not hours:
+        return f"{minutes} min"
+    if not days:
+        return f"{hours} h {minutes % 60} min".removesuffix(" 0 min")
+    return f"{days} day{'s' * (days > 1)} {hours % 24} h".removesuffix(" 0 h")
+
+
+def size(number: int) -> str:
+    """Return bytes: 812 B, 9.5 KiB, 66 MiB, 2.0 GiB."""
+    if number < 1024:
+        return f"{number} B"
+    power = min((int(number).bit_length() - 1) // 10, 4)
+    shown = number / (1 << 10 * power)
+    return f"{shown:,.{int(shown < 10)}f} {'KMGT'[power - 1]}iB"
 
 
 def count(number: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache import cache
@@ -64,8 +65,9 @@ def _key(application_id: int) -> str:
 
 def recommended(found: Mapping[str, Any]) -> ExperimentVerdict:
     """Return what a policy's recommendation says of the best version."""
-    since = f" since {formats.day(found['since'])}" if found["since"] else ""
-    labels = f"{formats.count(found['labels'])} labels{since}"
+    labels = f"{formats.count(found['labels'])} labels"
+    if found["since"]:
+        labels += f" since {formats.moment(datetime.fromisoformat(found['since']))}"
     if found["state"] == "best":
         sure = formats.sure(found["confidence"])
         return ExperimentVerdict(

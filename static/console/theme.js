@@ -15,7 +15,11 @@
   function apply() {
     const theme = chosen();
     const dark = theme === "dark" || (theme === "auto" && system.matches);
-    document.documentElement.classList.toggle("dark", dark);
+    show(dark);
+  }
+
+  function show(dark) {
+    for (const name of ["dark", "dark-mode"]) document.documentElement.classList.toggle(name, dark); // the second is Swagger's
   }
 
   function switchTheme() {
@@ -25,7 +29,7 @@
     } catch {
       // Without storage the choice lasts as long as the page.
     }
-    document.documentElement.classList.toggle("dark", !dark);
+    show(!dark);
   }
 
   document.addEventListener("click", (event) => {

@@ -26,7 +26,7 @@ from console.words import formats
         (formats.mean(1.04), "1"),
         (formats.mean(3.42), "3.4"),
         (formats.mean(120.4), "120"),
-        (formats.mebibytes(128 << 20), "128 MiB"),
+        (formats.size(128 << 20), "128 MiB"),
     ],
 )
 def test_numbers_are_worded_short_and_honestly(worded: str, expected: str) -> None:

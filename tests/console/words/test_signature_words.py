@@ -72,7 +72,7 @@ def test_a_releases_page_shows_what_its_check_found(admin_client: Client, v1: Mo
 def test_a_versions_page_shows_its_check_before_anybody_deploys_it(
     admin_client: Client, v1: ModelVersion, v2: ModelVersion
 ) -> None:
-    assert "asked for just now" in page_of(v1, admin_client=admin_client)
+    assert "asked for <time" in page_of(v1, admin_client=admin_client)
     passed(v1, report={"samples": [{"input": "[<1>]", "output": "7"}]})
     assert "[&lt;1&gt;] → 7" in page_of(v1, admin_client=admin_client)
     services.fail_check(check=services.request_check(v2), error="no <weights>")
