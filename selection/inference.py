@@ -195,17 +195,20 @@ class Seen(NamedTuple):
         """People as one draw each, of their mean."""
         return Rewards(self.people, self.people * self.mean)
 
+    @property
+    def worth(self) -> float:
+        """The draws of right or wrong that have the variance of the people's mean.
+
+        People whose rewards vary less than those of draws count as several, few people as one each.
+        """
+        most = self.mean * (1.0 - self.mean)
+        many = self.people >= LEAST and most > 0.0
+        return max(most / self.variance, self.people) if many else self.people
+
 
 def mean_of(seen: Seen, *, alpha: float = ALPHA) -> Interval | None:
-    """Return the mean reward of an arm by person, None of none, with a confidence sequence.
-
-    It is that of so many draws of right or wrong as have the variance of the people's mean. People
-    whose rewards vary less than those of draws count as several, few people as one each.
-    """
-    most, draws = seen.mean * (1.0 - seen.mean), seen.people
-    if seen.people >= LEAST and most > 0.0:
-        draws = max(most / seen.variance, draws)
-    return mean(Rewards(draws, draws * seen.mean), alpha=alpha)
+    """Return the mean reward by person, None of none, with a confidence sequence."""
+    return mean(Rewards(seen.worth, seen.worth * seen.mean), alpha=alpha)
 
 
 def evidence_of(better: Seen, other: Seen, *, both: Sequence[float], margin: float = 0.0) -> float:

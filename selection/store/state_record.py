@@ -10,6 +10,7 @@ from selection.policies import Policy, Prepared
 from selection.policies.arithmetic.answer_sums import ANSWERS, AnswerRecord, Promise
 from selection.policies.arithmetic.shrinkage import Everybody, shrink
 from selection.policies.arithmetic.sums import (
+    PEOPLE,
     REWARDS,
     State,
     Statistics,
@@ -94,7 +95,16 @@ def describe(
         ready = prepared(
             policy, own.state, arms, general=base, promise=promise_of(application)
         ).reweighted(factors_of(missed))
-        proof = proof_of(own.state, tuple(arms))
+        # An arm that nobody is sent to, and nothing is known of, is no other choice.
+        known_people = own.state.of(PEOPLE)
+        proof = proof_of(
+            own.state,
+            [
+                arm
+                for arm, chance in ready.probabilities.items()
+                if chance > 0.0 or known_people.get(arm, (0.0,))[0] > 0.0
+            ],
+        )
         learned = {
             "arms": _arms(ready, stored=own, proof=proof, missed=missed),
             "reason": policy.reason(known),

@@ -11,10 +11,10 @@ from enum import StrEnum
 
 import numpy as np
 
-from selection.evaluation.offpolicy.evidence import Evidence, spread_of
-from selection.evaluation.offpolicy.intervals import Precision, Verdict, plain
+from selection.evaluation.offpolicy.evidence import Evidence
+from selection.evaluation.offpolicy.intervals import Precision, Verdict
 from selection.evaluation.offpolicy.log import Flags, Floats, Indices
-from selection.inference import ALPHA, LEAST, Interval
+from selection.inference import ALPHA, LEAST, Interval, Seen, mean_of
 
 # A target of which no more than this is unknown is judged by the rest.
 MOST_UNCOVERED = 0.1
@@ -72,7 +72,7 @@ def estimate(evidence: Evidence, proposal: Proposal) -> Estimate:
     if not len(log):
         return _nothing("no feedback to tell from")
     if proposal.answers is not None:
-        return _of_answers(proposal.answers, trained_on=proposal.trained_on)
+        return _of_answers(log.people, proposal.answers, trained_on=proposal.trained_on)
     chances = np.broadcast_to(proposal.chances, log.asked.shape)
     there = np.sum(np.where(log.served, 0.0, chances), axis=1) <= MOST_UNCOVERED
     covered = np.where(evidence.chances > 0.0, chances, 0.0)
@@ -247,18 +247,24 @@ def _nothing(explanation: str) -> Estimate:
     return Estimate(verdict=Verdict.NONE, explanation=explanation)
 
 
-def _of_answers(answers: Floats, *, trained_on: int | None) -> Estimate:
-    seen = ~np.isnan(answers)
-    known = answers[seen]
-    n = len(known)
-    if not n:
+def seen_of(rewards: Floats, *, people: Indices) -> Seen:
+    """Return the mean of rewards that were simply seen, by person (n numbers of people)."""
+    n, s = np.bincount(people), np.bincount(people, rewards)
+    count = float(len(rewards))
+    return Seen.of(count, float(sum(s)), float(n @ n), float(n @ s), float(s @ s), count)
+
+
+def _of_answers(people: Indices, answers: Floats, *, trained_on: int | None) -> Estimate:
+    known = ~np.isnan(answers)
+    seen = seen_of(answers[known], people=people[known])
+    value, n = mean_of(seen), int(np.sum(known))
+    if value is None:
         return _nothing("it asks several arms; no query has a label and the answers of all")
-    value, precision = plain(float(np.mean(known)), rows=n, dispersion=spread_of(known))
-    absent = 1.0 - n / len(answers)
-    verdict, explanation = Verdict.ENOUGH, f"as good as {n:,} answers of its own"
+    absent, effective = 1.0 - n / len(answers), min(seen.worth, n)
+    verdict, explanation = Verdict.ENOUGH, f"as good as {effective:,.0f} answers of its own"
     if absent > MOST_UNCOVERED:
         verdict, explanation = Verdict.APART, f"{absent:.0%} of the feedback says nothing of it"
-    elif n < 100.0 or precision.widest > 0.1:
+    elif effective < 100.0 or value.high - value.low > 0.1:
         verdict, explanation = Verdict.LITTLE, f"it rests on few answers: {explanation}"
     return Estimate(
         verdict=verdict,
@@ -266,14 +272,14 @@ def _of_answers(answers: Floats, *, trained_on: int | None) -> Estimate:
         method=Method.DIRECT,
         best=value,
         rows=n,
-        effective_rows=float(n),
+        effective_rows=effective,
         largest_weight=1.0,
         mean_weight=1.0,
         without_overlap=absent,
         trained_on=trained_on,
-        precision=precision,
-        terms=np.where(seen, answers, 0.0),
-        shares=seen.astype(np.float64),
+        precision=Precision(),
+        terms=np.where(known, answers, 0.0),
+        shares=known.astype(np.float64),
     )
 
 

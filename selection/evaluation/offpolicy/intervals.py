@@ -32,8 +32,8 @@ class Precision(NamedTuple):
     of.
     """
 
-    dispersion: float
-    certain: float
+    dispersion: float = 0.0
+    certain: float = 0.0
     model_error: float = 0.0
     rise: float = 0.0
     fall: float = 0.0
@@ -78,16 +78,6 @@ class Precision(NamedTuple):
         linear, constant = 2.0 * shifted + a, shifted**2 - Z * Z * self.model_error
         root = math.sqrt(max(linear**2 - 4.0 * (1.0 + a) * constant, 0.0))
         return min((linear + root) / (2.0 * (1.0 + a)), 1.0)
-
-
-def plain(reward: float, *, rows: int, dispersion: float) -> tuple[Interval, Precision]:
-    """Return the mean of so many rewards that were simply seen, with its interval."""
-    each = 1.0 / rows
-    centre = min(max(reward, 0.0), 1.0)
-    seen = Precision(
-        dispersion * each, dispersion * each, rise=(1.0 - centre) * each, fall=centre * each
-    )
-    return seen.around(reward), seen
 
 
 class Verdict(StrEnum):

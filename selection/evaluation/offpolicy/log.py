@@ -57,11 +57,9 @@ def log_of(queries: Sequence[LoggedQuery], *, arms: Sequence[str] = ()) -> Log:
     propensities, rewards = np.ones(shape), np.zeros(shape)
     drawn = np.zeros(len(queries), dtype=np.bool_)
     contexts: dict[str, int] = {}
-    people: dict[tuple[str, object], int] = {}
-    numbers, persons = np.empty((2, len(queries)), dtype=np.intp)
+    numbers = np.empty(len(queries), dtype=np.intp)
     for row, query in enumerate(queries):
         numbers[row] = contexts.setdefault(query.context, len(contexts))
-        persons[row] = people.setdefault(_person(query, row=row), len(people))
         drawn[row] = not query.certain
         for entry in query.asked:
             k = place[entry.arm]
@@ -79,10 +77,17 @@ def log_of(queries: Sequence[LoggedQuery], *, arms: Sequence[str] = ()) -> Log:
         possible=asked | (served & drawn[:, None]),
         drawn=drawn,
         contexts=numbers,
-        people=persons,
+        people=people_of(queries),
         context_names=tuple(contexts),
         keyed=any(query.key for query in queries),
     )
+
+
+def people_of(queries: Sequence[LoggedQuery]) -> Indices:
+    """Return the number of each query's person."""
+    numbers: dict[tuple[str, object], int] = {}
+    people = [_person(query, row=row) for row, query in enumerate(queries)]
+    return np.array([numbers.setdefault(one, len(numbers)) for one in people], dtype=np.intp)
 
 
 def _person(query: LoggedQuery, *, row: int) -> tuple[str, object]:

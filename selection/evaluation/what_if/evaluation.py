@@ -14,10 +14,10 @@ from core.specs import ApplicationSpec
 from registry.following.reading import application_with_arms
 from registry.models import Application
 from selection.evaluation.logged import LoggedQuery, answer_rule_of
-from selection.evaluation.offpolicy.estimate import Estimate, Proposal, estimate, gain
-from selection.evaluation.offpolicy.evidence import evidence_of, spread_of
-from selection.evaluation.offpolicy.intervals import Verdict, plain
-from selection.evaluation.offpolicy.log import Floats, Log, log_of
+from selection.evaluation.offpolicy.estimate import Estimate, Proposal, estimate, gain, seen_of
+from selection.evaluation.offpolicy.evidence import evidence_of
+from selection.evaluation.offpolicy.intervals import Verdict
+from selection.evaluation.offpolicy.log import Floats, Log, log_of, people_of
 from selection.evaluation.offpolicy.policy_replay import (
     Candidate,
     average_proposals,
@@ -26,7 +26,7 @@ from selection.evaluation.offpolicy.policy_replay import (
 )
 from selection.evaluation.what_if.feedback_span import KeptFeedback, Span, kept_feedback
 from selection.evaluation.what_if.targets import UNIFORM, WhatIfTarget, check_targets, usual_targets
-from selection.inference import ALPHA, Interval
+from selection.inference import ALPHA, Interval, mean_of
 from selection.policies import make_policy
 from selection.policies.arithmetic.sums import State
 from selection.store.state_record import prepared
@@ -241,12 +241,11 @@ class Evaluation:
             of_row[made] = answers[made]
             recombined = int(np.sum(made & np.isnan(given) & ~np.isnan(of_row)))
         # The default output earned by itself; `of_row` compares what the arms answered.
-        known = np.where(np.isnan(given), of_row, given)
-        known = np.concatenate([known[~np.isnan(known)], np.array(self._kept.whole)])
-        value = None
-        if len(known):
-            value, _ = plain(float(np.mean(known)), rows=len(known), dispersion=spread_of(known))
-        return Earned(value=value, rows=len(known), recombined=recombined), of_row
+        whole = [query.reward for query in self._kept.whole]
+        earned = np.array([*np.where(np.isnan(given), of_row, given), *whole], dtype=np.float64)
+        known, people = ~np.isnan(earned), people_of((*self._log.queries, *self._kept.whole))
+        value = mean_of(seen_of(earned[known], people=people[known]))
+        return Earned(value=value, rows=int(np.sum(known)), recombined=recombined), of_row
 
     def _recombined(self) -> Floats | None:
         """Return the rewards of the answers that an ensemble makes of several outputs."""

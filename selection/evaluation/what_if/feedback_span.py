@@ -14,10 +14,10 @@ from selection.models import Feedback
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptFeedback:
-    """Feedback read, oldest first. `whole` are rewards of answers that tell nothing of one arm."""
+    """Feedback read, oldest first. `whole` tell nothing of one arm."""
 
     queries: tuple[LoggedQuery, ...]
-    whole: tuple[float, ...]
+    whole: tuple[LoggedQuery, ...]
     since: datetime | None
     until: datetime | None
     more: bool
@@ -50,7 +50,7 @@ def kept_feedback(application_id: int, *, span: Span, rule: AnswerRule) -> KeptF
 
     return KeptFeedback(
         queries=tuple(query for query in read if not left_out(query)),
-        whole=tuple(query.reward for query in read if left_out(query) and query.reward is not None),
+        whole=tuple(query for query in read if left_out(query) and query.reward is not None),
         since=times[-1] if times else None,
         until=times[0] if times else None,
         more=more,

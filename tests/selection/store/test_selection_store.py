@@ -177,6 +177,20 @@ async def test_sums_by_person_reach_the_policy_that_goes_by_them_and_those_who_l
     assert description["arms"][0]["reward_interval"]["low"] > 0.8
 
 
+async def test_a_route_that_nobody_is_sent_to_is_no_other_choice(
+    store: SelectionStore, aredis: Redis
+) -> None:
+    known: dict[FieldT, EncodableT] = {
+        f"person:{arm}": pack_vector((100.0, total, 100.0, total, total, 100.0, *(0.0,) * 4))
+        for arm, total in (("svm:2", 95.0), ("tree:1", 5.0))
+    }
+    await aredis.hset(GLOBAL, mapping=known)
+    split, arms = application_spec(policy="ab_split"), {**ARMS, "off:1": 0.0}
+    described = await store.describe(split, context="", arms=arms)
+    assert described["recommendation"]["state"] == "best"
+    assert len(described["arms"]) == 3
+
+
 async def test_without_redis_the_last_copies_serve_and_the_log_says_so_once(
     application: ApplicationSpec, caplog: pytest.LogCaptureFixture
 ) -> None:

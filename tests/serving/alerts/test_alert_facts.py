@@ -9,12 +9,18 @@ from django.utils import timezone
 
 from registry import services
 from registry.models import Application, Release
-from serving.alerts.alert_facts import application_facts, counted_within, stack_facts
+from serving.alerts.alert_facts import _counted, application_facts, counted_within, stack_facts
 from serving.alerts.alert_rhythms import AlertWatch, alert_rhythms
 from serving.alerts.alert_rules import ApplicationFacts
 from serving.alerts.live_counts import LiveCounts
 from serving.alerts.models import Alert
 from serving.traffic.models import TrafficRow
+
+
+@pytest.fixture(autouse=True)
+def _nothing_counted() -> None:
+    """Forget counts of applications that other tests gave the same number."""
+    _counted.cache_clear()
 
 
 def facts() -> ApplicationFacts:

@@ -11,9 +11,10 @@ from selection.evaluation.offpolicy.estimate import (
     Proposal,
     estimate,
     gain,
+    seen_of,
 )
 from selection.evaluation.offpolicy.evidence import evidence_of, expected_rewards
-from selection.evaluation.offpolicy.intervals import Verdict, Z, plain
+from selection.evaluation.offpolicy.intervals import Precision, Verdict, Z
 from selection.evaluation.offpolicy.log import Log, log_of
 from tests.selection.evaluation.offpolicy.logs import asked
 
@@ -118,8 +119,15 @@ def test_a_lucky_log_is_no_more_precise_than_others() -> None:
     assert lucky.best.low < 0.9 < 1.0 == lucky.best.high
 
 
+def test_a_combined_answer_is_known_by_its_people() -> None:
+    rewards = np.array([float(i % 50 < 40) for i in range(1000)])
+    alone, shared = (seen_of(rewards, people=p) for p in (np.arange(1000), np.arange(1000) % 50))
+    assert 900 < alone.worth <= 1000
+    assert 30 < shared.worth < 60
+
+
 def test_right_or_wrong_rewards_have_wilsons_interval() -> None:
-    value, _ = plain(0.8, rows=100, dispersion=1.0)
+    value = Precision(dispersion=0.01, rise=0.002, fall=0.008).around(0.8)
     z = Z
     # With a part for the skewness: at its worst that of one answer.
     shifted = 0.8 + (z * z - 1) / 6 * 0.8 / 100
