@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
@@ -75,9 +76,7 @@ def home_shown(request: HttpRequest) -> dict[str, Any]:
     may_see_alerts = may(request, "alerts.view_alert")
     alerts = alerts_for(request).firing().select_related("application") if may_see_alerts else ()
     firing = [alert for alert in alerts if not alert.is_muted(now)]
-    rows = _rows(
-        applications, firing=firing, now=now, changes=may(request, "registry.view_auditentry")
-    )
+    rows = _rows(request, applications, firing=firing, now=now)
     rows = [row for row in rows if asked["q"].lower() in row["name"]]
     folded = [row for row in rows if row["state"] == "silent"] if not any(asked.values()) else []
     return {
@@ -97,7 +96,7 @@ def _applications(request: HttpRequest) -> list[Any]:
     models = Route.objects.filter(application=OuterRef(OuterRef("pk"))).values("model")
     own = entries.filter(application_id=OuterRef("pk")).values("pk")[:1]
     of_models = entries.filter(model_id__in=models).values("pk")[:1]
-    rows = applications_for(request).select_related("slo").prefetch_related("routes")
+    rows = applications_for(request).select_related("slo").prefetch_related("routes__model")
     return list(
         rows.annotate(
             recommendation=Subquery(snapshots.values("recommendation")[:1]),
@@ -122,13 +121,16 @@ def _figures(applications: Sequence[Application], *, now: datetime) -> Figures:
 
 
 def _rows(
-    applications: Sequence[Any], *, firing: Sequence[Alert], now: datetime, changes: bool
+    request: HttpRequest, applications: Sequence[Any], *, firing: Sequence[Alert], now: datetime
 ) -> list[dict[str, Any]]:
     figures = _figures(applications, now=now)
     since = now - timedelta(minutes=1)
     minutes = points_of_all(applications, since=since, until=now, step_s=60)
     newest = {each.pk: max(each.last_own or 0, each.last_of_models or 0) for each in applications}
-    entries = AuditEntry.objects.in_bulk(newest.values()) if changes else {}
+    may_see_changes = may(request, "registry.view_auditentry")
+    entries = AuditEntry.objects.in_bulk(newest.values()) if may_see_changes else {}
+    causes = AuditEntry.objects.in_bulk([each.cause_id for each in entries.values()])
+    may_roll_back = may(request, "registry.roll_back_model")
     rows = []
     for each in sorted(applications, key=lambda each: _burnt(figures.own[each.pk]), reverse=True):
         minute = Point(at=since, seconds=60.0)
@@ -138,7 +140,7 @@ def _rows(
         rows.append(
             {
                 **_row(each, figures=figures, minute=minute, firing=firing),
-                "change": Event(entry=entry) if entry else None,
+                "change": entry and _change(entry, causes=causes, may_roll_back=may_roll_back),
                 "changed": formats.ago(entry.at) if entry else "",
             }
         )
@@ -158,7 +160,7 @@ def _row(
         [alert for alert in firing if alert.application_id == key],
         own=own,
         hour=figures.hour[key],
-        routed=bool(application.routes.all()),
+        live=[route.model.live_version_id is not None for route in application.routes.all()],
     )
     p99s = [point.counts.quantile_ms(0.99) for point in curve]
     left = own.budget_left
@@ -178,6 +180,19 @@ def _row(
         "spent": left is not None and left < 0,
         "verdict": verdict_of(key, application.recommendation),
     }
+
+
+def _change(
+    entry: AuditEntry, *, causes: Mapping[int, AuditEntry], may_roll_back: bool
+) -> Event:
+    """Return what a person did, with its end, and the page that rolls it back if it is live."""
+    cause = causes.get(entry.cause_id or 0)
+    if cause is None:
+        return Event(entry=entry)
+    live = entry.action == AuditEntry.Action.GO_LIVE and cause.action == AuditEntry.Action.DEPLOY
+    back = live and may_roll_back and cause.changes.get("asked_version", [""])[0]
+    undo = reverse("console-roll-back", args=[cause.name]) if back else ""
+    return Event(entry=cause, ends=[entry], undo=undo)
 
 
 def _alert(alert: Alert) -> dict[str, Any]:

@@ -86,7 +86,8 @@ def _now_shown(request: HttpRequest, application: Application) -> dict[str, Any]
     snapshot = build_snapshot()
     sources = read_sources(snapshot)
     routed = [arm for arm in latest["arms"] if arm["routed"]]
-    state, words = standing(firing, own=own, hour=hour, routed=bool(application.routes.all()))
+    live = [route.model.live_version_id is not None for route in application.routes.all()]
+    state, words = standing(firing, own=own, hour=hour, live=live)
     asked = {route.model.name for route in application.routes.all()}
     rows = [row for row in model_rows(snapshot, sources=sources) if row["name"] in asked]
     return {

@@ -134,7 +134,7 @@ class Event:
 
     @property
     def url(self) -> str:
-        return reverse("console-timeline", args=[self.entry.pk])
+        return reverse("console-timeline", args=[self.entry.cause_id or self.entry.pk])
 
 
 def events_of(

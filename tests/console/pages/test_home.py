@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from console.pages.home import sparkline
 from registry import services
-from registry.models import Application, ModelVersion
+from registry.models import Application, AuditEntry, Model, ModelVersion
 from registry.services import RouteRequest
 from serving.alerts.models import Alert
 from serving.traffic.models import TrafficRow
@@ -44,6 +44,8 @@ def test_who_burnt_most_of_the_budget_stands_first_and_idle_ones_are_folded(
     make("calm", good=599, late=1)
     make("burnt", good=400, late=200)
     make("asleep")
+    assert "No model is live" in owner.get("/admin/").content.decode()
+    Model.objects.filter(pk=v1.model_id).update(live_version=v1)
     page = owner.get("/admin/").content.decode()
     assert names(page) == ["burnt", "calm"]
     assert "Show 1 idle application<" in page
@@ -52,6 +54,27 @@ def test_who_burnt_most_of_the_budget_stands_first_and_idle_ones_are_folded(
     row = page[page.index("application-burnt") :]
     for text in ("Misses its objective", "66.66 %", "10 /s", "Created application"):
         assert text in row
+    for tab in ("?period=7d", "objective/", "try/"):
+        assert f"/admin/applications/burnt/{tab}" in row
+
+
+def test_a_deploy_that_is_live_can_be_rolled_back_from_here(
+    owner: Client, digits: Application
+) -> None:
+    """Its last change is what a person did, not the end that it came to."""
+    model = digits.routes.get().model
+    about = {"by": "ann", "kind": "model", "name": "svm", "model_id": model.pk}
+    changes = {"asked_version": ["svm:1", "svm:2"]}
+    deploy = AuditEntry.objects.create(action="deploy", changes=changes, **about)
+    AuditEntry.objects.create(action="go_live", cause_id=deploy.pk, **about)
+    page = owner.get("/admin/?idle=1").content.decode()
+    assert f"/admin/timeline/{deploy.pk}/" in page
+    assert "Deployed svm:2" in page
+    assert "/admin/models/svm/rollback/" in page
+    assert (
+        "/admin/models/svm/rollback/"
+        not in staff("view_application", "view_auditentry").get("/admin/?idle=1").content.decode()
+    )
 
 
 def test_what_fires_stands_above_for_those_who_may_see_it(

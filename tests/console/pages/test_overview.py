@@ -82,20 +82,21 @@ def test_it_names_what_needs_somebody(owner: Client, digits: Application, v1: An
 
 
 @pytest.mark.parametrize(
-    ("own", "hour", "routed", "expected"),
+    ("own", "hour", "live", "expected"),
     [
-        ((99, 1), (99, 1), True, ("good", "Within its objective")),
-        ((97, 3), (0, 0), True, ("stopped", "Misses its objective")),
-        ((999, 1), (98, 2), True, ("late", "Burns its budget 2 times as fast as it may")),
-        ((99, 1), (0, 0), True, ("silent", "Idle")),
-        ((0, 0), (0, 0), True, ("silent", "No queries yet")),
-        ((0, 0), (0, 0), False, ("stopped", "No model routed")),
+        ((99, 1), (99, 1), [True], ("good", "Within its objective")),
+        ((97, 3), (0, 0), [False, True], ("stopped", "Misses its objective")),
+        ((999, 1), (98, 2), [True], ("late", "Burns its budget 2 times as fast as it may")),
+        ((99, 1), (0, 0), [False, True], ("silent", "Idle")),
+        ((0, 0), (0, 0), [False, True], ("silent", "No queries yet")),
+        ((0, 0), (0, 0), [], ("stopped", "No model routed")),
+        ((0, 0), (0, 0), [False], ("stopped", "No model is live")),
     ],
 )
 def test_it_stands_as_its_objective_says(
-    own: tuple[int, int], hour: tuple[int, int], routed: bool, expected: tuple[str, str]
+    own: tuple[int, int], hour: tuple[int, int], live: list[bool], expected: tuple[str, str]
 ) -> None:
-    assert standing([], own=kept(*own), hour=kept(*hour), routed=routed) == expected
+    assert standing([], own=kept(*own), hour=kept(*hour), live=live) == expected
 
 
 def kept(good: int, late: int) -> Attainment:
