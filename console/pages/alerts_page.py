@@ -1,5 +1,6 @@
 """The console's page of alerts: what fires, since when, why, what to do; and what is past."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, cast
@@ -18,13 +19,14 @@ from django.views.decorators.http import require_POST
 
 from console.access import actor, may
 from console.application_pages import APPLICATION_PAGES
-from core.errors import ClipperError
+from core.errors import ClipperError, Unavailable
 from registry.models import Model, ModelVersion, Release
 from serving.alerts.alert_rules import rule_of
 from serving.alerts.alert_states import mute
 from serving.alerts.models import Alert, Channel
 from serving.alerts.outbox import event_of
 from serving.endpoints.management.alert_views import alerts_for
+from serving.endpoints.management.diagnosis import last_errors
 
 VIEW, MUTE = "alerts.view_alert", "alerts.change_alert"
 PAST_SHOWN = 50
@@ -101,7 +103,17 @@ def _where(row: dict[str, Any]) -> str:
 
 def _shown(alert: Alert, *, now: datetime, user: User) -> dict[str, Any]:
     muted = alert.muted_until if alert.is_muted(now) else None
-    return {**event_of(alert), "alert": alert, "muted": muted, "buttons": _buttons(alert, user)}
+    shown = {"alert": alert, "muted": muted, "buttons": _buttons(alert, user)}
+    return {**event_of(alert), **shown, "error": _error(alert)}
+
+
+def _error(alert: Alert) -> str:
+    """Return the last error of the version that fails now."""
+    if rule_of(alert.rule).action != "errors" or alert.state == Alert.State.RESOLVED:
+        return ""
+    with suppress(Unavailable):
+        return next((each.error for each in last_errors(alert.links.get("version", 0))), "")
+    return ""
 
 
 def _buttons(alert: Alert, user: User) -> list[tuple[str, str]]:

@@ -148,6 +148,9 @@ def suspect_of(alert: Alert) -> dict[str, Any]:
     )
     if entry is None:
         return {}
-    release = entry.object_id if entry.kind == "release" else None
-    text = f"{entry} by {entry.by}"
-    return {"text": text, "at": entry.at.isoformat(), "model": entry.model_id, "release": release}
+    # A person's deploy, not that it went live.
+    entry = AuditEntry.objects.filter(pk=entry.cause_id or entry.pk).first() or entry
+    _, asked = entry.changes.get("asked_version", ("", ""))
+    what = f"{entry.get_action_display()} of {asked}" if asked else str(entry)
+    at, text = entry.at.isoformat(), f"{what} by {entry.by}"
+    return {"text": text, "at": at, "model": entry.model_id, "entry": entry.pk}

@@ -36,7 +36,7 @@ class Alert(models.Model):
         default=dict, help_text='What to act on: {"model", "version", "release"}'
     )
     suspect = models.JSONField(
-        default=dict, help_text='The newest change before it: {"text", "at", "release"}'
+        default=dict, help_text='The newest change before it: {"text", "at", "model", "entry"}'
     )
     since = models.DateTimeField()
     fired_at = models.DateTimeField(null=True)

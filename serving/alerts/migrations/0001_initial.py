@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
                 ('state', models.CharField(choices=[('pending', 'pending'), ('firing', 'firing'), ('resolved', 'resolved')], default='pending', max_length=16)),
                 ('sentence', models.TextField()),
                 ('links', models.JSONField(default=dict, help_text='What to act on: {"model", "version", "release"}')),
-                ('suspect', models.JSONField(default=dict, help_text='The newest change before it: {"text", "at", "release"}')),
+                ('suspect', models.JSONField(default=dict, help_text='The newest change before it: {"text", "at", "model", "entry"}')),
                 ('since', models.DateTimeField()),
                 ('fired_at', models.DateTimeField(null=True)),
                 ('cleared_at', models.DateTimeField(help_text='Since then its rule holds no more.', null=True)),

@@ -94,8 +94,9 @@ def test_the_newest_change_is_the_suspect(
     wait(3.0)
     look(digits, unanswered=FAILED)
     suspect = Alert.objects.get().suspect
-    assert "deploy" in suspect["text"]
+    assert suspect["text"].startswith("deploy of svm:1 by ")
     assert suspect["model"] == v1.model_id
+    assert AuditEntry.objects.get(pk=suspect["entry"]).action == "deploy"
 
 
 def test_a_change_of_long_ago_is_no_suspect(digits: Application, wait: Wait) -> None:
