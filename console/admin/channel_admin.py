@@ -4,9 +4,11 @@ from time import monotonic, sleep
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.decorators import action
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from console.access import actor
 from console.admin.base import (
@@ -18,7 +20,8 @@ from console.admin.base import (
     time_column,
 )
 from console.pages.people import shown_once
-from serving.alerts.channels import create_channel, delete_channel, update_channel
+from core.errors import BadRequest
+from serving.alerts.channels import aim, create_channel, delete_channel, update_channel
 from serving.alerts.models import Channel, Message
 from serving.alerts.outbox import queue_test
 
@@ -33,6 +36,7 @@ class ChannelForm(forms.ModelForm[Channel]):
         label="Target",
         max_length=2000,
         required=False,  # to be changed
+        widget=UnfoldAdminTextInputWidget,
         help_text="Mail addresses separated by commas, or the URL of a webhook.",
     )
 
@@ -40,17 +44,30 @@ class ChannelForm(forms.ModelForm[Channel]):
         model = Channel
         fields = ("name", "kind", "enabled")
 
+    def clean_goes_to(self) -> str:
+        """Refuse a target beside its field, with what was typed into the others."""
+        target = str(self.cleaned_data["goes_to"])
+        kind = self.cleaned_data.get("kind", self.instance.kind)
+        if target or self.instance.pk is None:
+            try:
+                aim(Channel(kind=kind), target=target)
+            except BadRequest as error:
+                raise forms.ValidationError(error.message) from None
+        return target
+
 
 class MessageInline(TabularInline[Message, Channel]):
     """The latest messages of a channel."""
 
     model = Message
-    fields = readonly_fields = ("what", "state", "attempts", "created_at", "error", "uid")
+    fields = readonly_fields = ("what", "state", "attempts", "written", "error", "uid")
+    hide_title = True
     extra = max_num = 0
     can_delete = False
     per_page = 20
 
     what = column("what", lambda message: _told(message))
+    written = time_column("written", "created_at")
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return True  # with its channel
@@ -68,6 +85,7 @@ class ChannelAdmin(ConsoleAdmin[Channel]):
     actions_detail = ("send_test",)
     goes_along = frozenset({"message"})
     made = time_column("made", "created_at")
+    leads_to = column("leads to", lambda channel: channel.shown)
 
     def get_inlines(self, request: HttpRequest, obj: Channel | None) -> Any:
         return [MessageInline] if obj else []
@@ -75,10 +93,13 @@ class ChannelAdmin(ConsoleAdmin[Channel]):
     def get_fields(self, request: HttpRequest, obj: Channel | None = None) -> Any:
         if obj is None:
             return ("name", "kind", "goes_to")
-        return ("name", "kind", "shown", "goes_to", "enabled", "problem")
+        return ("name", "kind", "leads_to", "goes_to", "enabled", "problem")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Channel | None = None) -> Any:
-        return () if obj is None else ("kind", "shown", "problem")
+        return () if obj is None else ("kind", "leads_to", "problem")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, str]:
+        return {"kind": Channel.Kind.MAIL if settings.EMAIL_HOST else Channel.Kind.CHAT}
 
     def save_model(
         self, request: HttpRequest, obj: Channel, form: forms.ModelForm[Channel], change: bool

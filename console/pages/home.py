@@ -182,9 +182,7 @@ def _row(
     }
 
 
-def _change(
-    entry: AuditEntry, *, causes: Mapping[int, AuditEntry], may_roll_back: bool
-) -> Event:
+def _change(entry: AuditEntry, *, causes: Mapping[int, AuditEntry], may_roll_back: bool) -> Event:
     """Return what a person did, with its end, and the page that rolls it back if it is live."""
     cause = causes.get(entry.cause_id or 0)
     if cause is None:

@@ -42,7 +42,7 @@ def create_channel(*, name: str, kind: str, target: str, by: Actor) -> tuple[Cha
     signed = kind == Channel.Kind.WEBHOOK
     secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}" if signed else ""
     channel = Channel(name=name, kind=kind, created_by=by.label, secret=seal(secret))
-    _aim(channel, target=target)
+    aim(channel, target=target)
     checked(channel, unique=False)
     with transaction.atomic():
         save_new(channel, conflict=Conflict(f"There is a channel {name} already.", channel=name))
@@ -57,7 +57,7 @@ def update_channel(channel: Channel, *, changes: Mapping[str, Any], by: Actor) -
     channel.name, channel.enabled = changes.get("name", channel.name), changes.get("enabled", True)
     channel.problem = "" if channel.enabled else channel.problem
     if "target" in changes:
-        _aim(channel, target=changes["target"])
+        aim(channel, target=changes["target"])
     checked(channel, unique=False)
     after = {"name": channel.name, "target": channel.shown, "enabled": channel.enabled}
     changed = {name: [old, after[name]] for name, old in before.items() if old != after[name]}
@@ -77,8 +77,8 @@ def allowed_hosts() -> AllowedHosts:
     return AllowedHosts.parse(settings.CLIPPER_ALERT_HOSTS, setting="CLIPPER_ALERT_HOSTS")
 
 
-def _aim(channel: Channel, *, target: str) -> None:
-    """Set where a channel leads. Raises BadRequest."""
+def aim(channel: Channel, *, target: str) -> None:
+    """Set where a channel leads, unsaved. Raises BadRequest."""
     if channel.kind == Channel.Kind.MAIL:
         addresses = [part.strip() for part in target.split(",")]
         try:

@@ -109,7 +109,9 @@ def test_a_new_channel_shows_its_secret_once_and_is_sent_a_test(owner: Client) -
 def test_a_channel_that_leads_inside_is_refused_where_it_was_typed(owner: Client) -> None:
     form = {"name": "ops", "kind": "chat", "goes_to": "http://169.254.169.254/"}
     answer = owner.post("/admin/alerts/channel/add/", form, follow=True)
-    assert "no public address" in answer.content.decode()
+    html = answer.content.decode()
+    assert "no public address" in html
+    assert 'value="http://169.254.169.254/"' in html
     assert not Channel.objects.exists()
 
 
