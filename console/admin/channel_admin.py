@@ -98,7 +98,7 @@ class ChannelAdmin(ConsoleAdmin[Channel]):
     def get_readonly_fields(self, request: HttpRequest, obj: Channel | None = None) -> Any:
         return () if obj is None else ("kind", "leads_to", "problem")
 
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, str]:
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"kind": Channel.Kind.MAIL if settings.EMAIL_HOST else Channel.Kind.CHAT}
 
     def save_model(
