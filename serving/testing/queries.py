@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 from redis.asyncio import Redis
 
 from core.loop.loop_slices import Turns
+from core.redis.key_uses import KeyUses
 from core.specs import ApplicationSpec, Snapshot
 from selection.feedback.default_rewards.due_receipts import DueReceipts
 from selection.receipts import ReceiptSigner
@@ -51,6 +52,7 @@ class PlayedServing:
         self.router = Router(connected=self.engine.connected)
         self.signer = ReceiptSigner(b"secret")
         self.metrics = Metrics(process_id="test", pid=1)
+        self.key_uses = KeyUses()
         redis = Redis(unix_socket_path="/nonexistent")  # nobody starts what would ask it
         self.processor = QueryProcessor(
             QueryResources(
