@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Q
 
+from registry.models.fast_json import FastJSONField
 from selection import kinds
 from selection.context_names import MAX_CHARACTERS
 
@@ -158,14 +159,14 @@ class SelectionSnapshot(models.Model):
     at = models.DateTimeField()
     step_s = models.PositiveSmallIntegerField(help_text="How far apart such snapshots are.")
     policy = models.CharField(max_length=32)
-    arms = models.JSONField(help_text='{arm: {"weight", "probability", "reward", ...}}, at the end')
-    counts = models.JSONField(help_text="{arm: [asked, answered, late, failed]}, within")
-    earned = models.JSONField(help_text="[number, sum of rewards], within")
-    rewards = models.JSONField(help_text="{arm: [number, sum of rewards]}, within")
-    recommendation = models.JSONField(
+    arms = FastJSONField(help_text='{arm: {"weight", "probability", "reward", ...}}, at the end')
+    counts = FastJSONField(help_text="{arm: [asked, answered, late, failed]}, within")
+    earned = FastJSONField(help_text="[number, sum of rewards], within")
+    rewards = FastJSONField(help_text="{arm: [number, sum of rewards]}, within")
+    recommendation = FastJSONField(
         null=True, blank=True, help_text="Of the global context, at the end."
     )
-    readings = models.JSONField(
+    readings = FastJSONField(
         default=dict, blank=True, help_text="What web processes had counted at the end."
     )
     last_feedback = models.BigIntegerField(

@@ -40,12 +40,15 @@ SYMPTOMS = ("scale", "crash", "fire", "resolve", "prune")
 
 
 class Figures(NamedTuple):
-    """Attainment of applications by key: in the objective's window, a day and an hour; curves."""
+    """Attainment of applications by key: in the objective's window, a day and an hour.
+
+    Curves are the rates of queries and their p99 within the last hour.
+    """
 
     own: Mapping[int, Attainment]
     day: Mapping[int, Attainment]
     hour: Mapping[int, Attainment]
-    curves: Mapping[int, list[Point]]
+    curves: Mapping[int, tuple[list[float], list[float | None]]]
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +117,12 @@ def _figures(applications: Sequence[Application], *, now: datetime) -> Figures:
     def lately() -> tuple[Any, ...]:
         day, hour = (attained_by_all(applications, now=now, window=w) for w in ("1d", "1h"))
         since = now - timedelta(hours=1)
-        return day, hour, points_of_all(applications, since=since, until=now, step_s=CURVE_STEP_S)
+        points = points_of_all(applications, since=since, until=now, step_s=CURVE_STEP_S)
+        curves = {
+            key: ([p.rate for p in curve], [p.counts.quantile_ms(0.99) for p in curve])
+            for key, curve in points.items()
+        }
+        return day, hour, curves
 
     own = cache.get_or_set(f"{key}:own", lambda: attained_by_all(applications, now=now), OWN_KEPT_S)
     return Figures(own, *cache.get_or_set(key, lately, LATELY_KEPT_S))  # type: ignore[arg-type,misc]  # never None
@@ -155,14 +163,13 @@ def _row(
     application: Any, *, figures: Figures, minute: Point, firing: Sequence[Alert]
 ) -> dict[str, Any]:
     key, slo = application.pk, application.slo
-    own, day, curve = figures.own[key], figures.day[key], figures.curves[key]
+    own, day, (rates, p99s) = figures.own[key], figures.day[key], figures.curves[key]
     state, words = standing(
         [alert for alert in firing if alert.application_id == key],
         own=own,
         hour=figures.hour[key],
         live=[route.model.live_version_id is not None for route in application.routes.all()],
     )
-    p99s = [point.counts.quantile_ms(0.99) for point in curve]
     left = own.budget_left
     return {
         "name": application.name,
@@ -170,7 +177,7 @@ def _row(
         "words": words,
         "rate": f"{formats.rate(minute.rate)} /s",
         "p99": formats.milliseconds(minute.counts.quantile_ms(0.99)),
-        "rates": sparkline([point.rate for point in curve]),
+        "rates": sparkline(rates),
         "p99s": sparkline(p99s, line=slo.latency_ms),
         "slow": (minute.counts.quantile_ms(0.99) or 0.0) > slo.latency_ms,
         "objective": f"{slo.target * 100:g} % within {slo.latency_ms:g} ms",

@@ -3,16 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-
-import msgspec
-from django.db.models import QuerySet, TextField
-from django.db.models.functions import Cast
+from math import ceil
 
 from core.errors import BadRequest
 from registry.models import Application
 from serving.traffic.merging import STEP_S, start_of_step
 from serving.traffic.models import TrafficRow
-from serving.traffic.outcome_counts import OUTCOMES, OutcomeCounts
+from serving.traffic.outcome_counts import COLUMNS, OutcomeCounts, add_row
 
 # Steps that a period is divided into, the first by which it has few enough points.
 STEPS_S = (STEP_S, 60, 600, 1800, 3600, 7200, 21_600, 86_400)
@@ -42,10 +39,6 @@ class Point:
         """Return the queries a second, invalid inputs included."""
         return (self.counts.total + self.counts.invalid) / self.seconds if self.seconds else 0.0
 
-    def add(self, row: TrafficRow) -> None:
-        row.counts(self.by_arm)
-        self.gaps += row.gaps
-
 
 def traffic(
     application: Application, *, since: datetime, until: datetime, step_s: int | None = None
@@ -58,55 +51,45 @@ def traffic(
     step_s = step_s or step_for(until - since)
     if (until - since).total_seconds() > step_s * MOST_POINTS:
         raise BadRequest(f"Expected at most {MOST_POINTS:,} points, got more: step_s is too short.")
-    start = start_of_step(since, step_s=step_s)
-    rows = rows_of(application, since=start, until=until)
-    return points_of(rows, start=start, until=until, step_s=step_s)
-
-
-def points_of(
-    rows: Iterable[TrafficRow], *, start: datetime, until: datetime, step_s: int
-) -> list[Point]:
-    step, points = timedelta(seconds=step_s), list[Point]()
-    while (at := start + len(points) * step) < until:
-        points.append(Point(at=at, seconds=min(step, until - at).total_seconds()))
-    for row in rows:
-        points[int((row.at - start) / step)].add(row)
-    return points
+    found = points_of_all([application], since=since, until=until, step_s=step_s, versions=True)
+    return found[application.pk]
 
 
 def points_of_all(
-    applications: Iterable[Application], *, since: datetime, until: datetime, step_s: int
+    applications: Iterable[Application],
+    *,
+    since: datetime,
+    until: datetime,
+    step_s: int,
+    versions: bool = False,
 ) -> dict[int, list[Point]]:
-    """Return the points of each application by its key, without versions, by one query."""
+    """Return the points of each application by its key, by one query."""
     start, step = start_of_step(since, step_s=step_s), timedelta(seconds=step_s)
+    number = ceil((until - start) / step)
     found = {
-        each.pk: points_of((), start=start, until=until, step_s=step_s) for each in applications
+        each.pk: [
+            Point(at=at, seconds=min(step, until - at).total_seconds())
+            for at in (start + place * step for place in range(number))
+        ]
+        for each in applications
     }
-    rows = TrafficRow.objects.filter(application__in=found, at__gte=start, at__lt=until)
-    # Django's own decoding of thousands of rows takes three times as long.
-    texts = {f"{name}_text": Cast(name, TextField()) for name in ("latency", "defaults")}
-    columns = rows.order_by().annotate(**texts)
-    pairs_in = msgspec.json.Decoder(list[int]).decode
-    for key, at, gaps, latency, defaults, *outcomes in columns.values_list(
-        "application", "at", "gaps", *texts, *OUTCOMES
-    ):
+    rows = TrafficRow.objects.filter(application__in=found, at__gte=start, at__lt=until).order_by()
+    columns = COLUMNS if versions else COLUMNS[:-1]
+    # Instances of thousands of rows would take as long as their counts.
+    for key, at, gaps, *counts in rows.values_list("application", "at", "gaps", *columns):
         point = found[key][int((at - start) / step)]
         point.gaps += gaps
-        point.counts.add(outcomes, latency=pairs_in(latency), defaults=pairs_in(defaults))
+        add_row(point.by_arm, counts if versions else [*counts, {}])
     return found
 
 
 def totals(application: Application, *, since: datetime, until: datetime) -> Point:
     """Return one point of the whole period."""
     whole = Point(at=since, seconds=(until - since).total_seconds())
-    for row in rows_of(application, since=since, until=until):
-        whole.add(row)
+    for row in application.traffic.filter(at__gte=since, at__lt=until):
+        row.counts(whole.by_arm)
+        whole.gaps += row.gaps
     return whole
-
-
-def rows_of(application: Application, *, since: datetime, until: datetime) -> QuerySet[TrafficRow]:
-    """Return the rows whose steps begin in a period, in order."""
-    return application.traffic.filter(at__gte=since, at__lt=until)
 
 
 def step_for(period: timedelta) -> int:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from django.db import models
 
-from serving.traffic.outcome_counts import OUTCOMES, OutcomeCounts, sparse
+from registry.models.fast_json import FastJSONField
+from serving.traffic.outcome_counts import COLUMNS, OUTCOMES, OutcomeCounts, add_row, sparse
 
 
 class TrafficRow(models.Model):
@@ -25,9 +26,9 @@ class TrafficRow(models.Model):
     gaps = models.PositiveBigIntegerField(
         default=0, help_text="Processes that were killed, with up to a second of their counts."
     )
-    latency = models.JSONField(default=list, help_text="[bucket, number, ...] of answers.")
-    defaults = models.JSONField(default=list, help_text="The same of defaults that are bad.")
-    versions = models.JSONField(
+    latency = FastJSONField(default=list, help_text="[bucket, number, ...] of answers.")
+    defaults = FastJSONField(default=list, help_text="The same of defaults that are bad.")
+    versions = FastJSONField(
         default=dict, help_text="{arm: [outcomes, calls, latency]}, each a list"
     )
 
@@ -38,20 +39,16 @@ class TrafficRow(models.Model):
                 fields=("application", "step_s", "at"), name="traffic_row_of_a_step"
             ),
         )
-        indexes = (models.Index(fields=("application", "at"), name="traffic_by_application"),)
+        # With all that an objective sums up: 28 days of 30 applications take 50 ms, not 140.
+        indexes = (models.Index(fields=("application", "at", *OUTCOMES), name="traffic_outcomes"),)
 
     def __str__(self) -> str:
         return f"{self.application}: {self.step_s} s from {self.at:%Y-%m-%d %H:%M:%S}"
 
     def counts(self, total: dict[str, OutcomeCounts] | None = None) -> dict[str, OutcomeCounts]:
         """Add its counts to a total, by version, and as "" of the application; return that."""
-        total = {} if total is None else total
-        own = [getattr(self, name) for name in OUTCOMES]
-        total.setdefault("", OutcomeCounts()).add(own, latency=self.latency, defaults=self.defaults)
-        for arm, (outcomes, calls, latency) in self.versions.items():
-            of_arm = total.get(arm) or total.setdefault(arm, OutcomeCounts())
-            of_arm.add(outcomes, latency=latency, calls=calls)
-        return total
+        columns = [getattr(self, name) for name in COLUMNS]
+        return add_row({} if total is None else total, columns)
 
     def set_counts(self, total: Mapping[str, OutcomeCounts]) -> None:
         for name, number in total[""].by_outcome().items():

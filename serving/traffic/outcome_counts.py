@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from serving.engine.stats import LATENCY_BOUNDS, quantile
 from serving.metrics.outcomes import BUCKETS, DEFAULTS, ENDINGS, LATENCY, QueryEnding
@@ -9,6 +10,7 @@ from serving.metrics.published import ARM_COUNTERS
 
 BAD = ("late", "failed", "refused", "no_replica")
 OUTCOMES = ("good", *BAD, "abstained", "invalid")
+COLUMNS = (*OUTCOMES, "latency", "defaults", "versions")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,8 +78,9 @@ class OutcomeCounts:
             if number:
                 setattr(self, name, getattr(self, name) + number)
         for counts, pairs in ((self.latency, latency), (self.defaults, defaults)):
-            for at in range(0, len(pairs), 2):
-                counts[pairs[at]] += pairs[at + 1]
+            parts = iter(pairs)
+            for place, number in zip(parts, parts, strict=True):
+                counts[place] += number
         for place, number in enumerate(calls):
             self.calls[place] += number
 
@@ -88,6 +91,16 @@ class OutcomeCounts:
             defaults=sparse(other.defaults),
             calls=other.calls,
         )
+
+
+def add_row(total: dict[str, OutcomeCounts], columns: Sequence[Any]) -> dict[str, OutcomeCounts]:
+    """Add COLUMNS of a row to a total, by version, and as "" of the application; return that."""
+    *outcomes, latency, defaults, versions = columns
+    total.setdefault("", OutcomeCounts()).add(outcomes, latency=latency, defaults=defaults)
+    for arm, (of_arm, calls, times) in versions.items():
+        counts = total.get(arm) or total.setdefault(arm, OutcomeCounts())
+        counts.add(of_arm, latency=times, calls=calls)
+    return total
 
 
 def sparse(counts: Sequence[int]) -> list[int]:
