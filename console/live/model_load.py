@@ -19,8 +19,8 @@ MOST = 0.5
 
 # How a load reads where there is none.
 UNKNOWN = {
-    **dict.fromkeys(("rate", "failing", "queue", "model"), formats.NOTHING),
-    **dict.fromkeys(("cached", "waiting", "batches"), ""),
+    **dict.fromkeys(("rate", "failing", "model"), formats.NOTHING),
+    **dict.fromkeys(("cached", "batches"), ""),
 }
 
 Document = Mapping[str, Any]
@@ -38,7 +38,6 @@ class ModelLoad:
     invalid_rate: float = 0.0
     hit_ratio: float | None = None
     batch_size: float | None = None
-    queue_p99_ms: float | None = None
     model_p99_ms: float | None = None
 
     @property
@@ -79,8 +78,7 @@ def load_of(arm: str, *, documents: Iterable[Document]) -> ModelLoad | None:
         invalid_rate=_rate(recent, of=INVALID),
         hit_ratio=hits / asked if asked else None,
         batch_size=sum(counts["sent"] for counts in recent) / batches if batches else None,
-        queue_p99_ms=_worst(recent, of="queue_p99_ms"),
-        model_p99_ms=_worst(recent, of="model_p99_ms"),
+        model_p99_ms=max(filter(None, (counts["model_p99_ms"] for counts in recent)), default=None),
     )
 
 
@@ -92,8 +90,6 @@ def load_text(load: ModelLoad | None) -> Mapping[str, str]:
         "rate": f"{formats.rate(load.rate)} /s",
         "failing": formats.share(load.missed_share),
         "cached": "" if load.hit_ratio is None else f"{formats.share(load.hit_ratio)} from cache",
-        "queue": formats.milliseconds(load.queue_p99_ms),
-        "waiting": f"{formats.count(load.waiting)} waiting",
         "model": formats.milliseconds(load.model_p99_ms),
         "batches": _batches(load),
     }
@@ -113,7 +109,3 @@ def _rate(recent: Sequence[Document], *, of: Sequence[str]) -> float:
         if counts["seconds"] > 0
     )
     return sum(rates, 0.0)
-
-
-def _worst(recent: Sequence[Document], *, of: str) -> float | None:
-    return max((counts[of] for counts in recent if counts[of] is not None), default=None)

@@ -1,9 +1,7 @@
 """Rows of models: which replicas each has, and how they keep up with its queries."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import redis
@@ -14,12 +12,11 @@ from console.words import formats
 from core.redis.redis_client import redis_client
 from core.specs import ModelSpec, Snapshot, VersionSpec
 from registry.releases.restarts import Restarts, read_restarts
-from serving.cluster.control.scaling.scaling_events import ReplicaChange, last_changes
 from serving.cluster.failures.failure_counts import failure_texts
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.cluster.membership.views import WebView, obstacle_text, obstacles, read_views
-from serving.metrics.published import CONSOLES, read_published
+from serving.metrics.published import read_published
 
 # States that somebody has to do something about.
 ALARMING = ("overloaded", "failing", "stopped")
@@ -31,10 +28,8 @@ class Sources:
 
     problem: str = ""
     documents: Sequence[Document] = ()
-    consoles: Sequence[Document] = ()
     replicas: Sequence[ReplicaRecord] = ()
     views: Sequence[WebView] = ()
-    changes: Mapping[int, ReplicaChange] = field(default_factory=dict)
     # By version, as far as there were any: ends of replicas unasked, and where it fails to load.
     restarts: Mapping[int, Restarts] = field(default_factory=dict)
     failures: Mapping[int, str] = field(default_factory=dict)
@@ -51,12 +46,10 @@ def read_sources(snapshot: Snapshot) -> Sources:
     try:
         return Sources(
             documents=read_published(client),
-            consoles=read_published(client, among=CONSOLES),
             replicas=own_directory().read(),
             views=read_views(client),
             restarts=read_restarts(client, live),
             failures=failure_texts(client, live),
-            changes=last_changes(client, live),
         )
     except redis.RedisError as error:
         return Sources(problem=f"Redis cannot be reached, so nothing live is known: {error}")
@@ -110,8 +103,6 @@ def standing(
 
 def _model(model: ModelSpec, *, live: VersionSpec | None, sources: Sources) -> dict[str, Any]:
     own = [replica for replica in sources.replicas if replica.model == model.name]
-    serving = Counter(r.state.value for r in own if live is not None and r.version_id == live.id)
-    others = [r for r in own if live is None or r.version_id != live.id]
     load = load_of(live.arm, documents=sources.documents) if live is not None else None
     errors = [replica.last_error.partition("\n")[0] for replica in own if replica.last_error]
     ready = [r for r in own if live and r.version_id == live.id and r.state is ReplicaState.READY]
@@ -138,13 +129,11 @@ def _model(model: ModelSpec, *, live: VersionSpec | None, sources: Sources) -> d
         "problem": next(iter(problems), ""),
         "text": {
             "state": words,
-            "ready": f"{serving['ready']} of {live.replicas}"
+            "ready": f"{len(ready)} of {live.replicas}"
             if live and sources.reachable
             else formats.NOTHING,
             "bounds": _bounds(live) if live is not None else "",
             "version": live.version if live is not None else "not deployed",
-            "others": _others(serving, others),
-            "change": _change(sources.changes.get(live.id)) if live is not None else "",
             **load_text(load),
         },
     }
@@ -157,23 +146,3 @@ def _bounds(version: VersionSpec) -> str:
     if version.replicas < most:
         return f"may grow to {most}"
     return f"at its limit of {most}" if fewest < most else ""
-
-
-def _change(change: ReplicaChange | None) -> str:
-    """Tell when and why autoscaling last changed the number of replicas."""
-    if change is None:
-        return ""
-    grew = "grew" if change.after > change.before else "shrank"
-    when = formats.ago(datetime.fromtimestamp(change.at, tz=UTC))
-    return f"{when} it {grew} from {change.before} to {change.after}: {change.reason}"
-
-
-def _others(serving: Counter[str], others: Sequence[ReplicaRecord]) -> str:
-    """Say what isn't simply ready: "1 loading, 2 queued, version 1: 1 warm"."""
-    parts = [f"{number} {state}" for state, number in sorted(serving.items()) if state != "ready"]
-    by_version = Counter((replica.version, replica.state.value) for replica in others)
-    parts += [
-        f"version {version}: {number} {'warm' if state == 'ready' else state}"
-        for (version, state), number in sorted(by_version.items())
-    ]
-    return ", ".join(parts)

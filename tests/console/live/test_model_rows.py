@@ -1,6 +1,5 @@
 """Rows of models: what all web processes say of a version, and what that calls for."""
 
-import time
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from console.live.model_rows import model_rows, read_sources, standing
 from registry.following.reading import build_snapshot
 from registry.models import Model, ModelVersion
 from registry.releases.restarts import Restarts
-from serving.cluster.control.scaling.scaling_events import ReplicaChange, note_change
 from serving.metrics.published import VERSION_COUNTERS
 from tests.redis_server import fresh_redis_client
 
@@ -55,7 +53,6 @@ def test_what_several_web_processes_ask_of_a_version_adds_up() -> None:
         invalid_rate=0.6,
         hit_ratio=0.25,
         batch_size=10.0,
-        queue_p99_ms=30.0,
         model_p99_ms=9.0,
     )
 
@@ -132,16 +129,6 @@ def the_model() -> dict[str, Any]:
     snapshot = build_snapshot()
     (model,) = model_rows(snapshot, sources=read_sources(snapshot))
     return model
-
-
-def test_a_model_tells_what_autoscaling_did_last_and_why(
-    live_version: ModelVersion, server_redis: redis.Redis
-) -> None:
-    change = ReplicaChange(at=time.time() - 200, before=1, after=2, reason="waits 41 ms of 50 ms")
-    note_change(server_redis, change, version_id=live_version.pk)
-
-    said = the_model()["text"]["change"].replace("\xa0", " ")
-    assert said == "3 minutes ago it grew from 1 to 2: waits 41 ms of 50 ms"
 
 
 def test_without_redis_nothing_is_known_and_nobody_is_alarmed(

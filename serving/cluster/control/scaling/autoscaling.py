@@ -16,7 +16,6 @@ from registry.models import ModelVersion, Release, Route
 from registry.models.release import wanted
 from registry.releases.slots import known_slots, most_replicas
 from serving.cluster.control.scaling.autoscaler import Autoscaler, Decision, Situation
-from serving.cluster.control.scaling.scaling_events import ReplicaChange, note_change
 from serving.cluster.control.scaling.version_load import reading_of
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from serving.metrics.published import read_published
@@ -57,9 +56,9 @@ class Scaling:
                 now=now,
             )
             if decision is not None:
-                self._scale(version, decision, now=now)
+                self._scale(version, decision)
 
-    def _scale(self, version: ModelVersion, decision: Decision, *, now: float) -> None:
+    def _scale(self, version: ModelVersion, decision: Decision) -> None:
         decision = self._within_room(version, decision)
         scaled = services.autoscale(
             version_id=version.pk,
@@ -67,19 +66,9 @@ class Scaling:
             seen=version.replicas,
             reason=decision.reason,
         )
-        if not scaled:
-            return
-        logger.info(
-            "autoscaled arm=%s from=%d to=%d: %s",
-            version,
-            version.replicas,
-            decision.replicas,
-            decision.reason,
-        )
-        change = ReplicaChange(
-            at=now, before=version.replicas, after=decision.replicas, reason=decision.reason
-        )
-        note_change(self._redis, change, version_id=version.pk)
+        if scaled:
+            change = (version, version.replicas, decision.replicas, decision.reason)
+            logger.info("autoscaled arm=%s from=%d to=%d: %s", *change)
 
     def _within_room(self, version: ModelVersion, decision: Decision) -> Decision:
         """Bound a decision to add replicas by the slots that the last round found."""

@@ -15,7 +15,6 @@ from registry.models import Application, Model, ModelVersion, Release, Route, Se
 from registry.releases.control import Slots, note_round
 from serving.cluster.control.scaling.autoscaler import SETTLE_S, WINDOW_DOWN_S
 from serving.cluster.control.scaling.autoscaling import Scaling
-from serving.cluster.control.scaling.scaling_events import last_changes
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState
 from tests.serving.cluster.control.rounds import make_version
 from tests.serving.cluster.control.scaling.played_web import Web
@@ -76,7 +75,7 @@ def rounds(
 
 
 def test_queries_that_wait_too_long_get_more_replicas_and_the_log_says_why(
-    scaling: Scaling, web: Web, version: ModelVersion, client: redis.Redis,
+    scaling: Scaling, web: Web, version: ModelVersion,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     caplog.set_level(logging.INFO, logger="serving.cluster.control.scaling.autoscaling")
@@ -88,9 +87,6 @@ def test_queries_that_wait_too_long_get_more_replicas_and_the_log_says_why(
     (line,) = {m for m in caplog.messages if "arm=" in m}
     assert "arm=svm:1 from=2 to=4: waits 7" in line
     assert "of 100 ms, 0.0% lost, busy for 95% of the time" in line
-    change = last_changes(client, [version.pk])[version.pk]
-    assert (change.before, change.after) == (2, 4)
-    assert change.reason in line
 
 
 def test_no_more_replicas_are_added_than_leave_a_slot_free(
