@@ -9,48 +9,57 @@ from django.urls import reverse_lazy
 
 from core.version import VERSION
 
-# A place of the menu is the current one on pages whose URLs begin with one of these.
-ALSO_AT: dict[str, tuple[str, ...]] = {
-    "Applications": ("/applications/", "/registry/application/", "/selection/"),
-    "Models": ("/registry/model", "/registry/release/", "/versions/"),
-    "Timeline": ("/timeline/",),
-    "Alerts": ("/alerts/",),
-    "People & keys": ("/people/", "/registry/apikey/", "/password_change/"),
-    "System": ("/system/", "/environments/"),
-}
+# Each has an icon, a page, the permissions of which one is needed, and beginnings of the URLs under
+# /admin at which it is the current one.
+MENU: tuple[tuple[str, str, str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("Home", "home", "admin:index", (), ()),
+    (
+        *("Applications", "apps", "admin:registry_application_changelist"),
+        ("registry.view_application",),
+        ("/applications/", "/registry/application/", "/selection/"),
+    ),
+    (
+        *("Models", "model_training", "admin:registry_model_changelist"),
+        ("registry.view_model",),
+        ("/registry/model", "/registry/release/", "/versions/"),
+    ),
+    ("Timeline", "history", "console-timeline", ("registry.view_auditentry",), ("/timeline/",)),
+    ("Alerts", "notifications", "console-alerts", ("alerts.view_alert",), ("/alerts/",)),
+    (
+        *("People & keys", "group", "console-people", ("auth.view_user", "registry.view_apikey")),
+        ("/people/", "/registry/apikey/", "/password_change/"),
+    ),
+    ("System", "dns", "console-system", ("registry.view_stack",), ("/system/", "/environments/")),
+)
 
 
-def _item(title: str, icon: str, link: str, *needs: str) -> dict[str, Any]:
-    """Return a place of the menu, for people who have one of these permissions."""
+def _item(
+    title: str, icon: str, link: str, needs: tuple[str, ...], at: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return a place of the menu."""
     item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse_lazy(link)}
     if needs:
-        item["permission"] = lambda request: any(_has(each, request) for each in needs)
-    if also := ALSO_AT.get(title):
-        item["active"] = lambda request: request.path.removeprefix("/admin").startswith(also)
+        item["permission"] = lambda request: any(map(request.user.has_perm, needs))
+        item["active"] = lambda request: request.path.removeprefix("/admin").startswith(at)
     return item
 
 
-def _tabs(*models: str) -> dict[str, Any]:
+def _tabs(**lists: str) -> dict[str, Any]:
     """Return the lists that are one place of the menu, each a tab of the others."""
-    items = []
-    for name in models:
-        label, _, model = name.partition(".")
-        title, link = TITLES[model], reverse_lazy(f"admin:{label}_{model}_changelist")
-        needed = f"{label}.view_{model}"
-        items.append({"title": title, "link": link, "permission": partial(_has, needed)})
-    return {"models": list(models), "items": items}
+    items = [
+        {
+            "title": title,
+            "link": reverse_lazy(f"admin:{name}_changelist"),
+            "permission": partial(_has, name.replace("_", ".view_")),
+        }
+        for name, title in lists.items()
+    ]
+    return {"models": [name.replace("_", ".") for name in lists], "items": items}
 
 
 def _has(needed: str, request: HttpRequest) -> bool:
     return request.user.has_perm(needed)
 
-
-TITLES = {
-    "application": "Applications",
-    "feedback": "Feedback",
-    "model": "Models",
-    "release": "Releases",
-}
 
 INDIGO = {
     "50": "oklch(96.2% .018 272.314)",
@@ -90,52 +99,12 @@ UNFOLD: dict[str, Any] = {
         lambda request: static("console/page.js"),
     ],
     "TABS": [
-        _tabs("registry.application", "selection.feedback"),
-        _tabs("registry.model", "registry.release"),
+        _tabs(registry_application="Applications", selection_feedback="Feedback"),
+        _tabs(registry_model="Models", registry_release="Releases"),
     ],
     "SIDEBAR": {
         "show_search": True,
         "command_search": True,
-        "navigation": [
-            {
-                "items": [
-                    _item("Home", "home", "admin:index"),
-                    _item(
-                        "Applications",
-                        "apps",
-                        "admin:registry_application_changelist",
-                        "registry.view_application",
-                    ),
-                    _item(
-                        "Models",
-                        "model_training",
-                        "admin:registry_model_changelist",
-                        "registry.view_model",
-                    ),
-                    _item(
-                        "Timeline",
-                        "history",
-                        "console-timeline",
-                        "registry.view_auditentry",
-                    ),
-                    # The count is that of templates/unfold/helpers/app_list_badge.html.
-                    _item("Alerts", "notifications", "console-alerts", "alerts.view_alert")
-                    | {"badge": True},
-                    _item(
-                        "People & keys",
-                        "group",
-                        "console-people",
-                        "auth.view_user",
-                        "registry.view_apikey",
-                    ),
-                    _item(
-                        "System",
-                        "dns",
-                        "console-system",
-                        "registry.view_stack",
-                    ),
-                ]
-            }
-        ],
+        "navigation": [{"items": [_item(*place) for place in MENU]}],
     },
 }

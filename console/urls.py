@@ -1,8 +1,11 @@
 """The console's URLs beside Django's admin, which has those of the lists and forms."""
 
+from collections.abc import Callable
+
 from django.conf import settings
 from django.contrib import admin
-from django.urls import path
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path
 from django.views.generic import RedirectView
 
 from console.application_pages import application_page
@@ -25,81 +28,43 @@ from console.pages.traffic_series import series_json
 from console.pages.try_it import give_pass, try_it
 from console.pages.version_errors import version_errors
 
-APPLICATION = "admin/applications/<str:name>"
+APPLICATION = "applications/<str:name>"
+
+
+def _page(route: str, view: Callable[..., HttpResponseBase], name: str) -> URLPattern:
+    """Return a page for people who have signed in."""
+    return path(f"admin/{route}", admin.site.admin_view(view), name=f"console-{name}")
+
 
 urlpatterns = [
-    path(
-        "admin/applications/new/",
-        admin.site.admin_view(new_application),
-        name="console-new-application",
-    ),
-    path(f"{APPLICATION}/start/", admin.site.admin_view(start), name="console-start"),
-    path(f"{APPLICATION}/pass/", admin.site.admin_view(give_pass), name="console-pass"),
-    path(f"{APPLICATION}/try/", admin.site.admin_view(try_it), name="console-try"),
-    path(f"{APPLICATION}/review/label/", admin.site.admin_view(label), name="console-label"),
-    path(f"{APPLICATION}/review/export/", admin.site.admin_view(export), name="console-labelled"),
-    path(f"{APPLICATION}/contexts/reset/", admin.site.admin_view(reset), name="console-reset"),
-    path(f"{APPLICATION}/query/", admin.site.admin_view(query_page), name="console-query"),
-    path(f"{APPLICATION}/series.json", admin.site.admin_view(series_json), name="console-series"),
-    path(
-        f"{APPLICATION}/",
-        admin.site.admin_view(application_page),
-        name="console-application-page",
-    ),
-    path(
-        f"{APPLICATION}/<slug:path>/",
-        admin.site.admin_view(application_page),
-        name="console-application-page",
-    ),
-    path(
-        "admin/environments/",
-        admin.site.admin_view(environments_page),
-        name="console-environments",
-    ),
+    _page("applications/new/", new_application, "new-application"),
+    _page(f"{APPLICATION}/start/", start, "start"),
+    _page(f"{APPLICATION}/pass/", give_pass, "pass"),
+    _page(f"{APPLICATION}/try/", try_it, "try"),
+    _page(f"{APPLICATION}/review/label/", label, "label"),
+    _page(f"{APPLICATION}/review/export/", export, "labelled"),
+    _page(f"{APPLICATION}/contexts/reset/", reset, "reset"),
+    _page(f"{APPLICATION}/query/", query_page, "query"),
+    _page(f"{APPLICATION}/series.json", series_json, "series"),
+    _page(f"{APPLICATION}/", application_page, "application-page"),
+    _page(f"{APPLICATION}/<slug:path>/", application_page, "application-page"),
+    _page("environments/", environments_page, "environments"),
     # In place of the theme's, which looks for names of lists alone and keeps what it found.
-    path("admin/search/", admin.site.admin_view(search), name="console-search"),
-    path("admin/timeline/", admin.site.admin_view(timeline), name="console-timeline"),
-    path(
-        "admin/timeline/<int:entry_id>/",
-        admin.site.admin_view(timeline),
-        name="console-timeline",
-    ),
-    path(
-        "admin/timeline/<int:entry_id>/revert/",
-        admin.site.admin_view(revert_page),
-        name="console-revert",
-    ),
-    path(
-        "admin/registry/auditentry/",
-        RedirectView.as_view(pattern_name="console-timeline"),
-        name="console-audit",  # where it was
-    ),
-    path("admin/alerts/", admin.site.admin_view(alerts_page), name="console-alerts"),
-    path(
-        "admin/alerts/<int:alert_id>/mute/",
-        admin.site.admin_view(mute_alert),
-        name="console-mute",
-    ),
-    path("admin/home/", admin.site.admin_view(home_rows), name="console-home"),
-    path("admin/system/", admin.site.admin_view(system), name="console-system"),
-    path("admin/people/", admin.site.admin_view(people), name="console-people"),
-    path("admin/people/<int:person_id>/", admin.site.admin_view(people), name="console-person"),
-    path(
-        "admin/models/<str:name>/rollback/",
-        admin.site.admin_view(roll_back),
-        name="console-roll-back",
-    ),
-    path("admin/versions/compare/", admin.site.admin_view(compare), name="console-compare"),
-    path(
-        "admin/versions/<int:version_id>/errors/",
-        admin.site.admin_view(version_errors),
-        name="console-version-errors",
-    ),
-    path(
-        "admin/password_change/",
-        admin.site.admin_view(own_password, cacheable=True),
-        name="console-own-password",
-    ),
+    _page("search/", search, "search"),
+    _page("timeline/", timeline, "timeline"),
+    _page("timeline/<int:entry_id>/", timeline, "timeline"),
+    _page("timeline/<int:entry_id>/revert/", revert_page, "revert"),
+    _page("registry/auditentry/", RedirectView.as_view(pattern_name="console-timeline"), "audit"),
+    _page("alerts/", alerts_page, "alerts"),
+    _page("alerts/<int:alert_id>/mute/", mute_alert, "mute"),
+    _page("home/", home_rows, "home"),
+    _page("system/", system, "system"),
+    _page("people/", people, "people"),
+    _page("people/<int:person_id>/", people, "person"),
+    _page("models/<str:name>/rollback/", roll_back, "roll-back"),
+    _page("versions/compare/", compare, "compare"),
+    _page("versions/<int:version_id>/errors/", version_errors, "version-errors"),
+    _page("password_change/", own_password, "own-password"),
     path("admin/login/", login, name="console-login"),
     path("docs/", documentation, {"path": ""}, name="documentation"),
     path("docs/<path:path>", documentation, name="documentation-page"),
