@@ -290,10 +290,3 @@ def shortened(text: str, *, at: int = 90) -> str:
 
 def code(text: str) -> SafeString:
     return format_html('<code class="clp-code">{}</code>', text)
-
-
-def short_digest(digest: str) -> SafeString | str:
-    """Return the start of a sha256 with the whole one on hover."""
-    if not digest:
-        return NOTHING
-    return format_html('<code class="clp-code" title="{}">{}…</code>', digest, digest[:12])

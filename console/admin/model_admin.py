@@ -89,7 +89,6 @@ class ModelConsole(ConsoleAdmin[Model]):
     list_filter = ("input_type",)
     search_fields = ("name", "description")
     change_form_outer_before_template = "console/model_page.html"
-    actions_row = ("roll_back", "scale", "upload_version")
     actions_detail = ("upload_version", "scale", "roll_back")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:

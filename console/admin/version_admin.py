@@ -33,7 +33,6 @@ from console.words import formats
 from console.words.comparison import side_by_side
 from console.words.signature_words import input_lines, output_line
 from core.errors import CheckFailed, ClipperError
-from registry.api.visibility import bound_to
 from registry.models import ModelVersion, VersionCheck
 from registry.services import (
     check_not_live,
@@ -214,10 +213,6 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
 
     def delete_model(self, request: HttpRequest, obj: ModelVersion) -> None:
         delete_version(version=obj, by=actor(request))
-
-    def get_actions_row(self, request: HttpRequest) -> list[Any]:
-        # A model that others ask isn't theirs to deploy; the page of a version knows.
-        return [] if bound_to(request) is not None else list(super().get_actions_row(request))  # type: ignore[misc]  # the theme's
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         allowed = super().get_actions_detail(request, object_id)  # type: ignore[misc]  # the theme's

@@ -63,7 +63,8 @@ def get(values: Mapping[str, Any] | None, key: str) -> Any:
 
 @register.simple_tag(takes_context=True)
 def firing_alerts(context: Mapping[str, Any]) -> int | None:
-    """Return how many alerts fired lately, or None for people who may not see them."""
+    """Return how many alerts fire that this person sees, or None for who may see none."""
+    from registry.api.visibility import bound_to
     from serving.alerts.alert_states import firing_by_application
 
     request = context.get("request")
@@ -71,4 +72,5 @@ def firing_alerts(context: Mapping[str, Any]) -> int | None:
         return None
     # Each page asks, twice.
     found: dict[int | None, int] = cache.get_or_set("alerts:firing", firing_by_application, 5) or {}
-    return sum(found.values())
+    own = bound_to(request)
+    return sum(number for key, number in found.items() if own is None or key in own)

@@ -11,6 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from registry import services
 from registry.models import Application, ModelVersion
 from serving.alerts.alert_states import firing_by_application
 from serving.alerts.models import Alert, Channel, Message
@@ -128,3 +129,20 @@ def test_every_page_counts_what_fires_in_its_menu_and_header(owner: Client, aler
     html = owner.get("/admin/timeline/").content.decode()
     assert "firing-count" not in html
     assert 'aria-label="Alerts: none firing"' in html
+
+
+def test_the_count_leaves_out_what_fires_in_applications_that_a_person_does_not_see(
+    alert: Alert, digits: Application
+) -> None:
+    cache.clear()
+    others = services.create_application(
+        name="others", input_type="doubles", slo_ms=50, by=services.SYSTEM
+    )
+    for where, counted in ((digits, True), (others, False)):
+        person = services.add_person(
+            name=f"of-{where}", role="viewer", applications=[where], by=services.SYSTEM
+        )
+        client = Client()
+        client.force_login(person)
+        html = client.get("/admin/timeline/").content.decode()
+        assert ("firing-count" in html) is counted
