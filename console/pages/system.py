@@ -15,7 +15,6 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
-from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 
 from console.access import may
@@ -114,15 +113,15 @@ def _redis(client: redis.Redis) -> Facts:
     began = perf_counter()
     client.ping()
     took_ms = (perf_counter() - began) * 1e3
-    told: Mapping[str, Any] = client.info()
-    most = f" of {filesizeformat(told['maxmemory'])}" if told["maxmemory"] else ""
+    info: Mapping[str, Any] = client.info()
+    most = f" of {formats.size(info['maxmemory'])}" if info["maxmemory"] else ""
     up = datetime.fromtimestamp(
-        datetime.now(tz=UTC).timestamp() - told["uptime_in_seconds"], tz=UTC
+        datetime.now(tz=UTC).timestamp() - info["uptime_in_seconds"], tz=UTC
     )
     return [
-        ("Memory", f"{filesizeformat(told['used_memory'])}{most}"),
+        ("Memory", f"{formats.size(info['used_memory'])}{most}"),
         ("Answers in", formats.milliseconds(took_ms)),
-        ("Version", f"{told['redis_version']}, started {formats.ago(up)}"),
+        ("Version", f"{info['redis_version']}, started {formats.ago(up)}"),
     ]
 
 
@@ -137,7 +136,7 @@ def _database() -> Facts:
             cursor.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
         size = cursor.fetchone()[0]
     return [
-        ("Size", filesizeformat(size)),
+        ("Size", formats.size(size)),
         ("Answers in", formats.milliseconds(took_ms)),
         ("Kind", connection.display_name),
     ]
@@ -146,7 +145,7 @@ def _database() -> Facts:
 def _disk() -> Facts:
     folder = Path(settings.CLIPPER_VAR)
     return [
-        ("Free", filesizeformat(free_bytes(folder))),
-        ("Uploads stop below", filesizeformat(settings.CLIPPER_MIN_FREE_BYTES)),
+        ("Free", formats.size(free_bytes(folder))),
+        ("Uploads stop below", formats.size(settings.CLIPPER_MIN_FREE_BYTES)),
         ("Folder", str(folder)),
     ]

@@ -6,7 +6,10 @@
   const HEIGHT = 190;
   const sync = uPlot.sync("clipper");
   const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
-  const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  const clock = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+  const minute = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+  const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+  const DAY_S = 24 * 3600;
   const drawn = [];
 
   const colour = (name) =>
@@ -55,7 +58,7 @@
         bands,
         cursor: { sync: { key: sync.key }, focus: { prox: 24 }, points: { size: 6 } },
         scales: { y: { range: (_, low, high) => [Math.min(low ?? 0, 0), chart.top ?? ((high ?? 0) > 0 ? high * 1.06 : 1)] } },
-        axes: [axis, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => shown(tick, chart.unit)) }],
+        axes: [{ ...axis, values: times }, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => shown(tick, chart.unit)) }],
         series: [
           { value: (_, x) => (x == null ? "—" : clock.format(x * 1e3)) },
           ...columns.map((column) => ({
@@ -70,6 +73,16 @@
         ],
       },
     };
+  }
+
+  // Minutes, with the day where it begins; days alone where they are further apart.
+  function times(_, ticks, __, ___, step) {
+    return ticks.map((tick, place) => {
+      const today = day.format(tick * 1e3);
+      if (step >= DAY_S) return today;
+      const same = place && day.format(ticks[place - 1] * 1e3) === today;
+      return minute.format(tick * 1e3) + (same ? "" : `\n${today}`);
+    });
   }
 
   // Links over the plot: a line where something happened, a triangle at its foot.
@@ -101,6 +114,10 @@
     const chart = charts[figure.dataset.chart];
     const name = figure.querySelector("figcaption").textContent.trim();
     figure.querySelectorAll(".clp-plot, .clp-chart-table, .clp-chart-said").forEach((old) => old.remove());
+    if (!chart.series.some((each) => each.values.some((value) => value != null))) {
+      figure.append(element("p", { className: "clp-hint clp-chart-said", textContent: "Nothing was counted in this time yet." }));
+      return;
+    }
     const place = element("div", { className: "clp-plot", tabIndex: 0, role: "group", ariaLabel: `${name}: left and right move along it` });
     const said = element("p", { className: "clp-hidden clp-chart-said", ariaLive: "polite" });
     figure.append(place, said, table(name, chart, at));
