@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 
 from console.admin.base import NOTHING, ReadOnlyAdmin, column, shortened, time_column
-from console.words.comparison import MEASURED, outcome, outcome_line
+from console.words.comparison import MEASURED, outcome_lines, outcomes
 from console.words.events import Event, events_of
 from core.errors import Forbidden
 from registry.api.error_shape import error_response
@@ -137,8 +137,8 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         shown = super().get_changelist_instance(request)
-        for release in shown.result_list:
-            changed = outcome_line(release, applications=applications_for(request))
+        lines = outcome_lines(shown.result_list, applications=applications_for(request))
+        for release, changed in zip(shown.result_list, lines, strict=True):
             release.outcome = changed or shortened(release.error, at=60) or NOTHING
         return shown
 
@@ -176,7 +176,7 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
                 "progress": progress_of(release),
                 "progress_url": reverse("admin:registry_release_progress", args=[release.pk]),
                 "followers": followers,
-                "outcome": outcome(release, applications=applications_for(request)),
+                "outcome": outcomes([release], applications=applications_for(request))[0],
                 "measured": MEASURED,
                 "title": str(release),
                 "events": _events_of(request, release),

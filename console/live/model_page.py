@@ -10,7 +10,7 @@ from console.words.comparison import (
     check_text,
     latency_text,
     missed_text,
-    outcome_line,
+    outcome_lines,
     reward_text,
 )
 from core.errors import Unavailable
@@ -23,14 +23,15 @@ from serving.endpoints.management.version_measures import VersionMeasures, measu
 def model_context(model: Model, *, applications: QuerySet[Application]) -> dict[str, Any]:
     """Return what the page shows beside the model's own fields, of these applications' queries."""
     rows = model.versions.select_related("model", "created_by").order_by("-created_at", "-id")
-    releases = model.releases.with_versions()
+    releases = list(model.releases.with_versions()[:5])
+    lines = outcome_lines(releases, applications=applications)
     return {
         "standing": standings().get(model.name),
         "versions": [
             _version(one) for one in measures_of(list(rows[:50]), applications=applications)
         ],
         "releases": [
-            {"row": r, "outcome": outcome_line(r, applications=applications)} for r in releases[:5]
+            {"row": row, "outcome": line} for row, line in zip(releases, lines, strict=True)
         ],
         "failures": _failures(model),
         "asked_by": list(applications),

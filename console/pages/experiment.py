@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from console.access import VIEW, application_for, frame, may
+from console.access import VIEW, application_for, frame, may, shared
 from console.pages.what_if_form import WhatIfForm
 from console.words import formats
 from console.words.colours import version_colour
@@ -57,6 +57,7 @@ CHOICES = (
 USUAL = CHOICES[1]
 
 
+@shared
 def experiment(request: HttpRequest, name: str) -> HttpResponse:
     """Show the tab, or with `?part=` the piece of it that its page asks for by itself."""
     application = application_for(request, name, VIEW)

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
-from console.access import VIEW, may
+from console.access import VIEW, may, shared
 from console.live.processes import stack_problem
 from console.pages.objective import exact
 from console.words import formats
@@ -56,6 +56,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     return {**context, **home_shown(request), "title": "Home"}
 
 
+@shared
 def home_rows(request: HttpRequest) -> HttpResponse:
     """Answer with the part of the page that is brought up to date."""
     if not may(request, VIEW):

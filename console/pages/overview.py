@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from console.access import VIEW, application_for, frame, may
+from console.access import VIEW, application_for, frame, may, shared
 from console.live.model_load import load_of
 from console.live.model_rows import ALARMING, Sources, model_rows, read_sources
 from console.pages.experiment import CHOICES, USUAL
@@ -59,6 +59,7 @@ class Need(NamedTuple):
     state: str = ""
 
 
+@shared
 def overview(request: HttpRequest, name: str) -> HttpResponse:
     """Show the tab, or for `?part=now` what of it is brought up to date."""
     application, part = application_for(request, name, VIEW), request.GET.get("part")

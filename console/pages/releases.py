@@ -5,7 +5,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 
 from console.access import VIEW, application_for, frame
-from console.words.comparison import outcome_line
+from console.words.comparison import outcome_lines
 from registry.api.visibility import applications_for, models_for
 from registry.models import Release
 
@@ -16,12 +16,10 @@ def releases(request: HttpRequest, name: str) -> HttpResponse:
     """Show the last releases of the models that an application asks."""
     application = application_for(request, name, VIEW, "registry.view_release")
     asked = Release.objects.filter(model__routes__application=application).distinct()
-    seen = applications_for(request)
-    rows = [
-        {"row": row, "outcome": outcome_line(row, applications=seen)}
-        for row in asked.with_versions()[:SHOWN]
-    ]
-    context = {**frame(request, application, title=f"{application}: releases"), "releases": rows}
+    rows = list(asked.with_versions()[:SHOWN])
+    lines = outcome_lines(rows, applications=applications_for(request).filter(pk=application.pk))
+    shown = [{"row": row, "outcome": line} for row, line in zip(rows, lines, strict=True)]
+    context = {**frame(request, application, title=f"{application}: releases"), "releases": shown}
     return TemplateResponse(request, "console/releases.html", context)
 
 

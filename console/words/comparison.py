@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -13,10 +14,12 @@ from console.words.signature_words import input_lines, output_line
 from registry.models import Application, ModelVersion, Release, VersionCheck
 from serving.endpoints.management.version_measures import (
     RewardMeasure,
+    Stretch,
     VersionMeasures,
     differences,
     leader,
     measures_of,
+    measures_within,
 )
 
 LENGTHS = {
@@ -162,61 +165,64 @@ def _setting(name: str, value: Any) -> str:
 # --- before and after a release -------------------------------------------------------------------
 
 
-def outcome(
-    release: Release,
+def outcomes(
+    releases: Sequence[Release],
     *,
     applications: QuerySet[Application],
     lengths: Iterable[str] = tuple(LENGTHS),
-) -> list[dict[str, Any]]:
-    """Return a row for each length of time since a release went live: before → after.
+) -> list[list[dict[str, Any]]]:
+    """Return of each release a row for each length of time since it went live: before → after.
 
     They are of those of `applications` that ask its model.
     """
-    if release.live_at is None or release.version is None:
-        return []
-    asking = list(applications.filter(routes__model=release.model_id).distinct())
-    lasted = (release.ended_at or timezone.now()) - release.live_at
-    rows = []
-    for name in lengths:
-        goes_on = lasted < LENGTHS[name] and release.ended_at is None
-        length = min(lasted, LENGTHS[name])
-        row = _row(release, live_at=release.live_at, length=length, applications=asking)
-        rows.append({"name": f"First {name}{', so far' if goes_on else ''}", **row})
-        if lasted < LENGTHS[name]:
-            break
+    rows: list[list[dict[str, Any]]] = [[] for _ in releases]
+    sides = list[tuple[ModelVersion | None, datetime, datetime]]()
+    for found, release in zip(rows, releases, strict=True):
+        if (at := release.live_at) is None or release.version is None:
+            continue
+        lasted = (release.ended_at or timezone.now()) - at
+        for name in lengths:
+            length = min(lasted, LENGTHS[name])
+            goes_on = lasted < LENGTHS[name] and release.ended_at is None
+            found.append({"name": f"First {name}{', so far' if goes_on else ''}"})
+            sides += [
+                (release.previous_version, at - length, at),
+                (release.version, at, at + length),
+            ]
+            if lasted < LENGTHS[name]:
+                break
+    models = {release.model_id for release in releases}
+    asking = applications.filter(routes__model__in=models).distinct()
+    asked = [Stretch(version, *time) for version, *time in sides if version]
+    measured = iter(measures_within(asked, applications=asking))
+    both = iter([next(measured) if version else None for version, *_ in sides])
+    for row in chain.from_iterable(rows):
+        row |= _cells(next(both), next(both))
     return rows
 
 
-def outcome_line(release: Release, *, applications: QuerySet[Application]) -> str:
-    """Return what changed in a release's first hour; "" for one that never went live."""
-    found = [
-        f"{name.lower()} {text}"
-        for row in outcome(release, applications=applications, lengths=("1 h",))
-        for name, text in zip(MEASURED, row["cells"], strict=True)
-        if text
-    ]
-    return ", ".join(found) or ("no queries" if release.live_at else "")
+def outcome_lines(releases: Sequence[Release], *, applications: QuerySet[Application]) -> list[str]:
+    """Return what changed in each release's first hour; "" for one that never went live."""
+    lines = []
+    found = outcomes(releases, applications=applications, lengths=("1 h",))
+    for release, rows in zip(releases, found, strict=True):
+        texts = [
+            f"{name.lower()} {text}"
+            for row in rows
+            for name, text in zip(MEASURED, row["cells"], strict=True)
+            if text
+        ]
+        lines.append(", ".join(texts) or ("no queries" if release.live_at else ""))
+    return lines
 
 
-def _row(
-    release: Release, *, live_at: datetime, length: timedelta, applications: list[Application]
-) -> dict[str, Any]:
-    sides = (
-        (release.previous_version, live_at - length),
-        (release.version, live_at),
-    )
-    found = [
-        measures_of([version], since=since, until=since + length, applications=applications)[0]
-        if version
-        else None
-        for version, since in sides
-    ]
-    asked = found[1].asked if found[1] else 0
+def _cells(before: VersionMeasures | None, after: VersionMeasures | None) -> dict[str, Any]:
     changes = (
-        [text(one) if one else formats.NOTHING for one in found] for text in MEASURED.values()
+        [text(one) if one else formats.NOTHING for one in (before, after)]
+        for text in MEASURED.values()
     )
     cells = [" → ".join(pair) if set(pair) != {formats.NOTHING} else "" for pair in changes]
-    return {"asked": formats.count(asked), "cells": cells}
+    return {"asked": formats.count(after.asked if after else 0), "cells": cells}
 
 
 def _mean(one: VersionMeasures) -> str:

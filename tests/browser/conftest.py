@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import Permission, User
+from django.core.cache import cache
 from django.test import Client
 from playwright.sync_api import Browser, Page
 from pytest_django.live_server_helper import LiveServer
@@ -43,7 +44,8 @@ def _django_beside_playwright() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _what_the_server_needs(server_redis: object, settings: Any) -> None:
-    """A Redis of its own, and the folder of its static files."""
+    """A Redis of its own, nothing that pages kept, and the folder of its static files."""
+    cache.clear()
     Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
 
 

@@ -1,12 +1,18 @@
 """Measures of versions: of their checks, of the queries they were asked, and of their rewards."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from functools import reduce
+from operator import or_
+from typing import Any, NamedTuple
 
+import msgspec
 import redis
+from django.db.models import Q, TextField
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from core.redis.redis_client import redis_client
@@ -24,6 +30,24 @@ USUAL = timedelta(days=7)
 COMPARED = tuple(
     name for name in (*UPLOADED, "remote", *CONFIGURABLE) if name not in ("version", "notes")
 )
+
+
+class _Known(msgspec.Struct):
+    reward_interval: dict[str, float] | None = None
+
+
+# There may be tens of thousands of rows, whose JSON is decoded as far as it is needed.
+_parts_in = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_arms_in = msgspec.json.Decoder(dict[str, _Known]).decode
+_rewards_in = msgspec.json.Decoder(dict[str, tuple[float, float]]).decode
+
+
+class Stretch(NamedTuple):
+    """A version, and the time in which it is measured."""
+
+    version: ModelVersion
+    since: datetime
+    until: datetime
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +71,8 @@ class VersionMeasures:
     """All that is known of one version; counts and rewards are of a stretch of time."""
 
     version: ModelVersion
+    since: datetime
+    until: datetime
     check: VersionCheck | None
     is_live: bool
     start_s: float | None = None
@@ -100,36 +126,42 @@ class VersionMeasures:
 
 
 def measures_of(
-    versions: Sequence[ModelVersion],
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    applications: Iterable[Application] | None = None,
+    versions: Sequence[ModelVersion], *, applications: Iterable[Application] | None = None
 ) -> list[VersionMeasures]:
-    """Return the measures of versions, of which two queries or more have no more cost than one.
+    """Return the measures of versions in the usual time until now.
 
     Rewards are of `applications`, of all that ask their models unless given.
     """
+    if applications is None:
+        models = {version.model_id for version in versions}
+        applications = Application.objects.filter(routes__model__in=models).distinct()
     now = timezone.now()
-    keys = [version.pk for version in versions]
-    checks = {c.version_id: c for c in VersionCheck.objects.filter(version__in=keys)}
-    last = {release.version_id: release for release in Release.objects.last_live_of(versions)}
+    asked = [Stretch(version, now - USUAL, now) for version in versions]
+    return measures_within(asked, applications=applications)
+
+
+def measures_within(
+    asked: Sequence[Stretch], *, applications: Iterable[Application]
+) -> list[VersionMeasures]:
+    """Return the measures of versions, each in its own time; many cost as many queries as one."""
+    versions = {version.pk: version for version, _, _ in asked}
+    checks = {c.version_id: c for c in VersionCheck.objects.filter(version__in=versions)}
+    last = {r.version_id: r for r in Release.objects.last_live_of(versions.values())}
     found = [
         VersionMeasures(
             version=version,
+            since=since,
+            until=until,
             check=checks.get(version.pk),
             is_live=version.model.live_version_id == version.pk,
             start_s=_start_s(last.get(version.pk)),
         )
-        for version in versions
+        for version, since, until in asked
     ]
-    if applications is None:
-        models = {version.model_id for version in versions}
-        applications = Application.objects.filter(routes__model__in=models).distinct()
-    for application in applications:
-        period = (since or now - USUAL, until or now)
-        _add_traffic(found, application, period=period)
-        _add_rewards(found, application, period=period)
+    names = {application.pk: application.name for application in applications}
+    if found and names:
+        _add_traffic(found, applications=names.keys())
+        _add_rewards(found, applications=names)
     _add_latency(found)
     return found
 
@@ -170,37 +202,61 @@ def _start_s(release: Release | None) -> float | None:
     return (release.live_at - release.started_at).total_seconds()
 
 
-def _add_traffic(
-    found: Sequence[VersionMeasures], application: Application, *, period: tuple[datetime, datetime]
-) -> None:
-    """Add the calls of this time, and how long their queries took."""
-    rows = TrafficRow.objects.filter(application=application)
-    rows = rows.filter(at__gte=period[0], at__lt=period[1])
-    for versions in rows.values_list("versions", flat=True):
-        for one in found:
-            if (counts := versions.get(one.arm)) is None:
-                continue
-            _, calls, places = counts
-            for name, number in zip(ARM_COUNTERS, calls, strict=True):
-                setattr(one, name, getattr(one, name) + number)
-            for place, number in zip(places[::2], places[1::2], strict=True):
-                one.answer_times[place] += number
+def _rows(
+    model: type[TrafficRow | SelectionSnapshot],
+    *columns: str,
+    found: Sequence[VersionMeasures],
+    applications: Iterable[int],
+) -> Iterable[Any]:
+    """Return the application, time and JSON text of these columns of rows in the time of any."""
+    times = (Q(at__range=each) for each in {(one.since, one.until) for one in found})
+    rows = model._default_manager.filter(reduce(or_, times), application__in=applications)
+    texts = {f"{name}_text": Cast(name, TextField()) for name in columns}
+    ordered = rows.order_by("application", "at").annotate(**texts)
+    return ordered.values_list("application", "at", *texts).iterator()
 
 
-def _add_rewards(
-    found: Sequence[VersionMeasures], application: Application, *, period: tuple[datetime, datetime]
-) -> None:
-    by_arm = {one.arm: (one, RewardMeasure(application=application.name)) for one in found}
-    rows = SelectionSnapshot.objects.filter(application=application)
-    rows = rows.filter(at__gt=period[0], at__lte=period[1])
-    for arms, rewards in rows.values_list("arms", "rewards"):
-        for arm, (_, reward) in by_arm.items():
-            labels, total = rewards.get(arm, (0, 0.0))
-            reward.labels, reward.total = reward.labels + int(labels), reward.total + total
-            reward.interval = arms.get(arm, {}).get("reward_interval") or reward.interval
-    for one, reward in by_arm.values():
-        if reward.mean is not None:
-            one.rewards.append(reward)
+def _by_arm(found: Sequence[VersionMeasures]) -> dict[str, list[VersionMeasures]]:
+    by_arm = defaultdict[str, list[VersionMeasures]](list)
+    for one in found:
+        by_arm[one.arm].append(one)
+    return by_arm
+
+
+def _add_traffic(found: Sequence[VersionMeasures], *, applications: Iterable[int]) -> None:
+    """Add the calls of each one's time, and how long their queries took."""
+    by_arm = _by_arm(found)
+    for _, at, text in _rows(TrafficRow, "versions", found=found, applications=applications):
+        parts = _parts_in(text)
+        for arm in by_arm.keys() & parts.keys():
+            _, calls, times = msgspec.json.decode(parts[arm])
+            for one in by_arm[arm]:
+                if one.since <= at < one.until:
+                    for name, number in zip(ARM_COUNTERS, calls, strict=True):
+                        setattr(one, name, getattr(one, name) + number)
+                    for place, number in zip(times[::2], times[1::2], strict=True):
+                        one.answer_times[place] += number
+
+
+def _add_rewards(found: Sequence[VersionMeasures], *, applications: Mapping[int, str]) -> None:
+    by_arm, seen = _by_arm(found), dict[tuple[int, int], RewardMeasure]()
+    columns = _rows(
+        SelectionSnapshot, "arms", "rewards", found=found, applications=applications.keys()
+    )
+    for key, at, *texts in columns:
+        arms, rewards = _arms_in(texts[0]), _rewards_in(texts[1])
+        for arm in by_arm.keys() & (arms.keys() | rewards.keys()):
+            labels, total = rewards.get(arm, (0.0, 0.0))
+            interval = arms[arm].reward_interval if arm in arms else None
+            for one in by_arm[arm]:
+                if one.since < at <= one.until:
+                    empty = RewardMeasure(application=applications[key])
+                    reward = seen.setdefault((id(one), key), empty)
+                    reward.labels, reward.total = reward.labels + int(labels), reward.total + total
+                    reward.interval = interval or reward.interval
+    for one in found:
+        rewards_of = (seen.get((id(one), key)) for key in applications)
+        one.rewards = [each for each in rewards_of if each and each.mean is not None]
 
 
 def _add_latency(found: Sequence[VersionMeasures]) -> None:

@@ -33,7 +33,9 @@ def test_many_rows_cost_as_many_queries_as_few(
     make_key(applications=[digits])
     cache.set("alerts:firing", {}, 600)  # what is kept for some seconds
     lists = ["/admin/registry/model/", "/admin/registry/application/", "/admin/people/"]
-    pages = [*lists, f"/admin/registry/model/{svm.pk}/rollback/"]
+    releases = ["/admin/registry/release/", "/admin/applications/digits/releases/"]
+    one = f"/admin/registry/model/{svm.pk}/"
+    pages = [*lists, *releases, f"{one}change/", f"{one}rollback/"]
     for page in pages:
         admin_client.get(page)  # what is read once a process
     before = {page: queries_of(page, client=admin_client) for page in pages}

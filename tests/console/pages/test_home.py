@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
@@ -107,6 +108,22 @@ def test_thirty_applications_cost_as_many_queries_as_one(
     with django_assert_num_queries(len(before)):
         page = owner.get("/admin/").content.decode()
     assert len(names(page)) == 30
+
+
+def test_viewers_with_the_same_rights_share_what_is_asked_for_again(
+    owner: Client, digits: Application
+) -> None:
+    cache.clear()
+    page, asked = "/admin/applications/digits/?part=now", {"HX-Request": "true"}
+    first = owner.get(page, headers=asked).content
+    Application.objects.filter(pk=digits.pk).update(policy="static")
+    assert owner.get(page, headers=asked).content == first
+    assert owner.get(page).content != first
+    other = User.objects.create_superuser("other")
+    owner.force_login(other)
+    assert owner.get(page, headers=asked).content == first
+    assert staff("view_application").get(page, headers=asked).content != first
+    assert staff(name="nobody").get(page, headers=asked).status_code == 403
 
 
 def test_people_without_rights_are_told_so(client: Client) -> None:
