@@ -31,23 +31,27 @@ class Exploration(msgspec.Struct):
         """Judge the arms of `weights`; what goes to others, since removed, has no part in it."""
         total = sum(self.calls.get(arm, 0.0) for arm in weights)
         kept = kept_for(policy, weights=weights)
-        collapsed = [arm for arm in weights if self._has_collapsed(arm, total=total, kept=kept)]
+        collapsed = [arm for arm in weights if self._has_collapsed(arm, kept[arm], total=total)]
         lowest = min(weights, key=lambda arm: self.calls.get(arm, 0.0))
         share = self.calls.get(lowest, 0.0) / total if total else None
         if share is None or not (collapsed or self._tells(total, kept=kept)):
             return Finding(UNKNOWN, share, "Too few calls so far to tell")
         if collapsed:
             arm = collapsed[0]
-            had = _percent(self.calls.get(arm, 0.0) / total)
+            had, least = self.calls.get(arm, 0.0) / total, kept[arm]
+            words = (
+                f"where {least * 100:.2f} % is kept for it"
+                if least
+                else "and nothing is kept for it"
+            )
             return Finding(
-                ALARM, share, f"{arm} got {had} of the latest calls, {_share_words(kept[arm])}"
+                ALARM, share, f"{arm} got {had * 100:.2f} % of the latest calls, {words}"
             )
         return Finding(
-            GOOD, share, f"{lowest} got the fewest, {_percent(share)} of the latest calls"
+            GOOD, share, f"{lowest} got the fewest, {share * 100:.2f} % of the latest calls"
         )
 
-    def _has_collapsed(self, arm: str, *, total: float, kept: Mapping[str, float | None]) -> bool:
-        share = kept[arm]
+    def _has_collapsed(self, arm: str, share: float | None, *, total: float) -> bool:
         calls = max(self.calls.get(arm, 0.0), self.due.get(arm, 0.0))
         if share is None:
             return False
@@ -73,11 +77,3 @@ def _faded(
     known: Mapping[str, float], *, keep: float, calls: Mapping[str, float]
 ) -> dict[str, float]:
     return {arm: known.get(arm, 0.0) * keep + calls.get(arm, 0) for arm in {**known, **calls}}
-
-
-def _share_words(share: float | None) -> str:
-    return f"where {_percent(share)} is kept for it" if share else "and nothing is kept for it"
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.2f} %"

@@ -8,7 +8,7 @@ from registry.models import Application
 from selection.evaluation import counter_deltas
 from selection.evaluation.holdout import holdout_of
 from selection.evaluation.monitoring.reward_sums import RewardSums, add, add_by_arm
-from selection.evaluation.monitoring.snapshots import arms_of, earned_in, grouped, merge, rewards_in
+from selection.evaluation.monitoring.snapshots import arms_of, grouped, merge
 from selection.models import SelectionSnapshot
 
 STEPS_S = (10, 20, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400)
@@ -62,7 +62,7 @@ def _step_s(rows: Sequence[SelectionSnapshot]) -> int:
 
 
 def _points(rows: Sequence[SelectionSnapshot]) -> list[dict[str, Any]]:
-    names, sums = arms_of(rows), [rewards_in(row) for row in rows]
+    names, earned = arms_of(rows), [RewardSums(*row.earned) for row in rows]
     points = []
     for index, row in enumerate(rows):
         behind = slice(max(0, index + 1 - 20), index + 1)
@@ -71,22 +71,21 @@ def _points(rows: Sequence[SelectionSnapshot]) -> list[dict[str, Any]]:
                 "since": row.since.isoformat(),
                 "at": row.at.isoformat(),
                 "policy": row.policy,
-                "feedback": int(earned_in(row).number),
-                "earned": _recent([earned_in(one) for one in rows[behind]]),
-                "arms": {arm: _arm_point(row, arm=arm, sums=sums[behind]) for arm in names},
+                "feedback": int(earned[index].number),
+                "earned": _recent(earned[behind]),
+                "arms": {arm: _arm_point(rows[behind], arm=arm) for arm in names},
             }
         )
     return points
 
 
-def _arm_point(
-    row: SelectionSnapshot, *, arm: str, sums: Sequence[Mapping[str, RewardSums]]
-) -> dict[str, Any]:
+def _arm_point(rows: Sequence[SelectionSnapshot], *, arm: str) -> dict[str, Any]:
+    sums, row = [RewardSums(*row.rewards.get(arm, ())) for row in rows], rows[-1]
     return {
         **_state(row.arms.get(arm)),
         **_counted(row.counts.get(arm)),
-        "feedback": int(sums[-1].get(arm, RewardSums()).number),
-        "reward": _recent([one.get(arm, RewardSums()) for one in sums]),
+        "feedback": int(sums[-1].number),
+        "reward": _recent(sums),
         "reward_interval": row.arms.get(arm, {}).get("reward_interval"),
     }
 

@@ -59,7 +59,12 @@ def take_snapshots(
     taken = []
     for each in observed:
         last = found.get(each.application.id)
-        if last is None or last.unread or _differs(last, each):
+        if (
+            last is None
+            or last.unread
+            or (last.policy, last.arms) != (each.state["policy"], _arms(each.state))
+            or counter_deltas.counted_since(last.readings, each.readings)
+        ):
             taken.append(_take(each, last=last, now=now, pause=pause))
     return [snapshot for snapshot in taken if snapshot is not None]
 
@@ -69,13 +74,6 @@ def _newest() -> QuerySet[Application, int | None]:
     snapshots = SelectionSnapshot.objects.filter(application=OuterRef("pk")).order_by("-at", "-pk")
     newest = Subquery(snapshots.values("pk")[:1])
     return Application.objects.annotate(newest=newest).values_list("newest", flat=True)
-
-
-def _differs(last: SelectionSnapshot, observed: ObservedApplication) -> bool:
-    """Return whether anything but feedback has changed."""
-    then = (last.policy, last.arms)
-    now = (observed.state["policy"], _arms(observed.state))
-    return then != now or bool(counter_deltas.counted_since(last.readings, observed.readings))
 
 
 def _take(
@@ -90,7 +88,12 @@ def _take(
     rule = answer_rule_of(application)
     chances = {arm: known["probability"] for arm, known in arms.items()}
     watch = Watch(application, weights=observed.weights, chances=chances, now=now)
-    trust = _trust(last)
+    # Feedback since the last snapshot can't have moved its trust yet.
+    trusted = last.arms if last else {}
+    trust = Trust(
+        weights={arm: known["weight"] for arm, known in trusted.items()},
+        probabilities={arm: known["probability"] for arm, known in trusted.items()},
+    )
     known = last.last_feedback if last else _before_first(application.id, now=now)
 
     held_out = by_default = RewardSums()
@@ -170,15 +173,6 @@ def _arms(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _trust(last: SelectionSnapshot | None) -> Trust:
-    """Return the trust that feedback since the last snapshot can't have moved yet."""
-    arms = last.arms if last else {}
-    return Trust(
-        weights={arm: known["weight"] for arm, known in arms.items()},
-        probabilities={arm: known["probability"] for arm, known in arms.items()},
-    )
-
-
 # --- merging ------------------------------------------------------------------------------------
 
 
@@ -229,14 +223,6 @@ def merge(rows: Sequence[SelectionSnapshot]) -> SelectionSnapshot:
     last.earned = add(row.earned for row in rows)
     last.rewards = add_by_arm(row.rewards for row in rows)
     return last
-
-
-def earned_in(row: SelectionSnapshot) -> RewardSums:
-    return RewardSums(*row.earned)
-
-
-def rewards_in(row: SelectionSnapshot) -> dict[str, RewardSums]:
-    return {arm: RewardSums(*sums) for arm, sums in row.rewards.items()}
 
 
 def arms_of(rows: Iterable[SelectionSnapshot]) -> list[str]:

@@ -94,13 +94,9 @@ def gain(
     The interval is a confidence sequence by person (n `people` numbers), as that of `selection`:
     it is ever beside the truth with a chance of `alpha`.
     """
-    if (
-        target.terms is None
-        or target.shares is None
-        or target.precision is None
-        or target.best is None
-    ):
+    if target.terms is None or target.shares is None:
         return None
+    assert target.precision is not None and target.best is not None  # noqa: S101, PT018 - they go together
     both = (target.shares > 0.0) & ~np.isnan(earned)
     if not np.any(both):
         return None
@@ -166,7 +162,8 @@ class _Weighed:
         if direct:
             model = np.broadcast_to(evidence.settled, self._chances.shape)
         # No model takes part in rewards that were seen, not by a rounding error either.
-        terms = self._seen() if direct else self._terms(model)
+        seen = self._steps * np.sum(self._weights * self._rewards, axis=1)
+        terms = seen if direct else self._terms(model)
         best, precision = self._value(model)
         effective = 1.0 / (float(np.sum(self._spread * self._inflation)) + self._people)
         verdict, explanation = self._verdict(precision, effective=effective)
@@ -181,7 +178,7 @@ class _Weighed:
             rows=int(np.sum(self._there)),
             effective_rows=effective,
             largest_weight=float(np.max(self._weights)),
-            mean_weight=self._mean_weight,
+            mean_weight=float(np.sum(self._weights) / np.sum(self._mass)),
             without_overlap=1.0 - float(np.mean(self._there)),
             trained_on=self._proposal.trained_on,
             precision=precision,
@@ -189,13 +186,6 @@ class _Weighed:
             shares=shares,
             weights=weights,
         )
-
-    @property
-    def _mean_weight(self) -> float:
-        return float(np.sum(self._weights) / np.sum(self._mass))
-
-    def _seen(self) -> Floats:
-        return np.asarray(self._steps * np.sum(self._weights * self._rewards, axis=1))
 
     def _terms(self, model: Floats) -> Floats:
         parts = self._chances * model + self._weights * (self._rewards - model)
@@ -223,7 +213,8 @@ class _Weighed:
         rests = f"as good as {effective:,.0f} answers of its own"
         absent = 1.0 - float(np.mean(self._there))
         if absent > MOST_UNCOVERED:
-            arm = _most(self._evidence, self._proposal.chances)
+            chances = np.sum(np.atleast_2d(self._proposal.chances), axis=0)
+            arm = self._evidence.log.arms[int(np.argmax(chances))]
             return Verdict.APART, f"{arm} was in service for {1.0 - absent:.0%} of the queries"
         # Fewer rows, or an interval that could be wider than 0.1, are too little to decide by.
         if effective < 100.0:
@@ -281,11 +272,6 @@ def _of_answers(people: Indices, answers: Floats, *, trained_on: int | None) -> 
         terms=np.where(known, answers, 0.0),
         shares=known.astype(np.float64),
     )
-
-
-def _most(evidence: Evidence, chances: Floats) -> str:
-    """Return the arm that these chances mostly ask."""
-    return evidence.log.arms[int(np.argmax(np.sum(np.atleast_2d(chances), axis=0)))]
 
 
 def _why_none(evidence: Evidence, missing: Floats) -> str:

@@ -23,9 +23,6 @@ from selection.policies import Policy, Prepared, Selection
 from selection.policies.arithmetic.sums import State, learn_in
 from selection.store.state_record import prepared
 
-# Called now and then; what it raises ends the replay.
-Tick = Callable[[], None]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
@@ -37,9 +34,16 @@ class Candidate:
 
 
 def learning(
-    log: Log, candidate: Candidate, *, uniforms: Sequence[float], tick: Tick = lambda: None
+    log: Log,
+    candidate: Candidate,
+    *,
+    uniforms: Sequence[float],
+    tick: Callable[[], None] = lambda: None,
 ) -> Proposal:
-    """Return what the policy would have done, beginning with nothing and learning from the log."""
+    """Return what the policy would have done, beginning with nothing and learning from the log.
+
+    What `tick` raises, which is called now and then, ends it.
+    """
     # A policy is applied to what it has learned this many times at most, evenly over the log.
     pupil = _Pupil(candidate=candidate, pace=_Pace(log), updates_between=math.ceil(len(log) / 5000))
     place, pace, several = log.place, np.ones(len(log)), False
@@ -160,8 +164,11 @@ class _Pupil:
     def learn(self, query: LoggedQuery, ready: Prepared, *, uniform: float) -> None:
         """Learn from a row, if it is one that the policy would have seen."""
         drawn = self._drawn(query, ready, uniform=uniform)
-        losses = {} if drawn is None else _losses(query, drawn)
-        if drawn is None or not losses:
+        if drawn is None:
+            return
+        asked = [entry for entry in query.asked if entry.arm in drawn.arms]
+        losses = {entry.arm: entry.loss for entry in asked if entry.loss is not None}
+        if not losses:
             return
         rule = self.candidate.rule
         try:
@@ -174,7 +181,7 @@ class _Pupil:
                 key=query.key,
                 overlap=drawn.overlap,
                 answer=answer_seen(
-                    {e.arm: e.output for e in query.asked if e.arm in drawn.arms},
+                    {entry.arm: entry.output for entry in asked},
                     label=query.label,
                     promised=rule.promise is not None,
                     prepared=lambda: ready,
@@ -213,11 +220,3 @@ def together(ready: Prepared) -> Selection | None:
     """Return the arms that a policy asks together, None where it asks one at a time."""
     first = ready.selections[0]
     return first if len(first.arms) > 1 else None
-
-
-def _losses(query: LoggedQuery, drawn: Selection) -> dict[str, float]:
-    return {
-        entry.arm: entry.loss
-        for entry in query.asked
-        if entry.arm in drawn.arms and entry.loss is not None
-    }

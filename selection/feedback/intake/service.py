@@ -40,6 +40,7 @@ from selection.store.large_outputs import OutputStore
 from selection.store.redis_keys import redis_needed
 from selection.store.selection_store import SelectionStore
 
+NOT_KEPT = "query_id: the outputs of this query are no longer kept"
 NO_COSTS: Mapping[str, float] = MappingProxyType({})
 
 T = TypeVar("T")
@@ -182,7 +183,9 @@ class FeedbackService:
                 elif isinstance(receipt, ClipperError):
                     found.append(receipt)
                 elif receipt is not None:
-                    found.append(_of_receipt(receipt, item=item, stored=stored))
+                    known = from_receipt(receipt, stored=stored.get(receipt.nonce))
+                    gone = bytes(item.label) and not known.complete
+                    found.append(InvalidReceipt(NOT_KEPT) if gone else known)
                 elif mark in counted:
                     found.append(of_input(application, item, now_ms=now_ms))
                 else:
@@ -288,15 +291,6 @@ class FeedbackService:
                 answer=answer,
             ),
         )
-
-
-def _of_receipt(
-    receipt: Receipt, *, item: FeedbackItem, stored: Mapping[bytes, Mapping[str, bytes]]
-) -> Joined:
-    found = from_receipt(receipt, stored=stored.get(receipt.nonce))
-    if bytes(item.label) and not found.complete:
-        return InvalidReceipt("query_id: the outputs of this query are no longer kept")
-    return found
 
 
 def _outcome(record: ArmRecord, loss: float | None, price: Price) -> ArmOutcome:

@@ -73,8 +73,9 @@ class FeedbackJournal:
             except ResponseError as error:
                 refused = error
             else:
-                for group, result in zip(together, results, strict=True):
-                    left += _left(group, result)
+                for group, (counted, texts) in zip(together, results, strict=True):
+                    states = _states(group[0], texts) if texts else {}
+                    left += [states if counts else None for counts in counted]
         if refused is not None:
             raise refused
         if self._replicas:
@@ -95,7 +96,11 @@ class FeedbackJournal:
         application_id, context = first.event.application_id, first.event.context
         own: list[bytes] = []
         for each in updates:
-            own += self._encode(each.event), self._encode_update(each.update, context=context)
+            own += self._encode(each.event), b""
+            if (update := each.update) is not None:
+                groups = groups_of(update.key, context=context)
+                deltas = tuple(update.deltas.values())
+                own[-1] = self._encode((update.observed, deltas, update.counts, *groups))
         return ScriptCall(
             keys=[
                 STREAM,
@@ -111,21 +116,10 @@ class FeedbackJournal:
                 first.context_ttl_s,
                 first.max_contexts,
                 state_key(application_id, ""),
-                self._encode_shared(first.update),
+                b"" if first.update is None else self._encode((*_shared_by(first.update), PAIRS)),
                 *own,
             ],
         )
-
-    def _encode_shared(self, update: Update | None) -> bytes:
-        return b"" if update is None else self._encode((*_shared_by(update), PAIRS))
-
-    def _encode_update(self, update: Update | None, *, context: str) -> bytes:
-        """Encode what is an update's own."""
-        if update is None:
-            return b""
-        deltas = tuple(update.deltas.values())
-        groups = groups_of(update.key, context=context)
-        return self._encode((update.observed, deltas, update.counts, *groups))
 
 
 def _shared(one: JournalUpdate) -> object:
@@ -145,15 +139,6 @@ def _shared(one: JournalUpdate) -> object:
 def _shared_by(update: Update) -> tuple[object, ...]:
     kinds = tuple(update.deltas)
     return update.arms, update.routed, update.at_ms, update.keep, update.warm_start, kinds
-
-
-def _left(
-    updates: Sequence[JournalUpdate], result: tuple[list[int], list[bytes]]
-) -> list[States | None]:
-    """Return for each update the states left by all of them, None if it was seen before."""
-    counted, texts = result
-    states = _states(updates[0], texts) if texts else {}
-    return [states if counts else None for counts in counted]
 
 
 def _states(one: JournalUpdate, texts: Sequence[bytes]) -> States:

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 
 import msgspec
 from django.db import transaction
@@ -12,10 +13,9 @@ from core.redis.locks import exclusively
 from core.specs import ApplicationSpec
 from registry.following.reading import build_snapshot
 from registry.models import Application
-from selection.context_names import GLOBAL_CONTEXT
 from selection.feedback.persistence.journal import SEEN_MARGIN_S
 from selection.feedback.persistence.stream import PLACE_BITS
-from selection.feedback.rebuild.replay import Entry, Replay, ReplayedContext, Reset
+from selection.feedback.rebuild.replay import Replay, ReplayedContext
 from selection.feedback.rebuild.replay_source import from_database
 from selection.models import Feedback, StateCheckpoint, StateReset
 from selection.policies import make_policy
@@ -72,11 +72,9 @@ def prune(application: ApplicationSpec, *, before: int, at_once: int = 2000) -> 
             rows = Application.objects.select_for_update(no_key=True)
             if rows.filter(pk=application.id).first() is None:
                 return  # it has gone, and the rest with it
-            known = set(replay.contexts)
-            changed: set[str] = set()
-            entries = from_database(application.id, after=-1, up_to=up_to)
-            replay.follow(_noting(entries, known=known, changed=changed))
-            _store_checkpoints(application.id, contexts=replay.contexts, changed=changed)
+            replay.changed.clear()
+            replay.follow(from_database(application.id, after=-1, up_to=up_to))
+            _store_checkpoints(application.id, contexts=replay.contexts, changed=replay.changed)
             went = {"application_id": application.id, "position__lte": up_to}
             count, _ = Feedback.objects.filter(**went).delete()
             StateReset.objects.filter(**went).delete()
@@ -90,20 +88,6 @@ def _next_end(application_id: int, *, before: int, count: int) -> int | None:
     return max(next_ones, default=None)
 
 
-def _noting(
-    entries: Iterable[Entry], *, known: Iterable[str], changed: set[str]
-) -> Iterator[Entry]:
-    """Pass the entries on, and note which contexts they may change."""
-    for entry in entries:
-        if not isinstance(entry, Reset):
-            changed |= {GLOBAL_CONTEXT, entry.context, *entry.gone}
-        elif entry.context is None:
-            changed |= set(known)
-        else:
-            changed.add(entry.context)
-        yield entry
-
-
 # --- exact states of contexts before the feedback that is still in the table ---------------------
 
 
@@ -115,12 +99,11 @@ def load_checkpoints(application_id: int) -> dict[str, ReplayedContext]:
 
 
 def _store_checkpoints(
-    application_id: int, *, contexts: Mapping[str, ReplayedContext], changed: Iterable[str]
+    application_id: int, *, contexts: Mapping[str, ReplayedContext], changed: AbstractSet[str]
 ) -> None:
     """Write the `changed` contexts, and forget those of them that are not there any more."""
-    names = set(changed)
     rows = StateCheckpoint.objects.filter(application_id=application_id)
-    gone = sorted(names - contexts.keys())
+    gone = sorted(changed - contexts.keys())
     for start in range(0, len(gone), 500):
         rows.filter(context__in=gone[start : start + 500]).delete()
     StateCheckpoint.objects.bulk_create(
@@ -128,7 +111,7 @@ def _store_checkpoints(
             StateCheckpoint(
                 application_id=application_id, context=name, learned=_encode(contexts[name])
             )
-            for name in sorted(names & contexts.keys())
+            for name in sorted(changed & contexts.keys())
         ],
         batch_size=500,
         update_conflicts=True,

@@ -62,6 +62,8 @@ class Replay:
         self, policy: Policy, *, contexts: Mapping[str, ReplayedContext] | None = None
     ) -> None:
         self.contexts: dict[str, ReplayedContext] = dict(contexts or {})
+        # Contexts that are not as they were, or gone.
+        self.changed: set[str] = set()
         # Entries that something was learned from.
         self.observed = 0
         self._policy = policy
@@ -71,16 +73,18 @@ class Replay:
         for entry in entries:
             if isinstance(entry, KeptUpdate):
                 self._learn(entry)
-            elif entry.context is None:
-                self.contexts.clear()
             else:
-                self.contexts.pop(entry.context, None)
+                self._forget(tuple(self.contexts) if entry.context is None else (entry.context,))
+
+    def _forget(self, contexts: Iterable[str]) -> None:
+        for context in contexts:
+            self.changed.add(context)
+            self.contexts.pop(context, None)
 
     def _learn(self, entry: KeptUpdate) -> None:
         if entry.forced or not entry.losses:
             return
-        for context in entry.gone:
-            self.contexts.pop(context, None)
+        self._forget(entry.gone)
         update = self._policy.update(
             arms=entry.routed,
             losses=entry.losses,
@@ -98,6 +102,7 @@ class Replay:
         }
         for context, state in learn_in(entry.context, update, states=states).items():
             learned = self.contexts.setdefault(context, ReplayedContext())
+            self.changed.add(context)
             learned.state = state
             for arm in update.observed:
                 learned.feedback[arm] = learned.feedback.get(arm, 0) + 1

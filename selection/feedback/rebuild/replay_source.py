@@ -2,11 +2,12 @@
 
 import heapq
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
 from django.db.models import Max, Min
 
-from selection.feedback.events import ResetEvent
+from selection.feedback.events import FeedbackEvent, ResetEvent
 from selection.feedback.persistence.stream import StreamEntry, read_entry
 from selection.feedback.rebuild.replay import Entry, KeptUpdate, Reset
 from selection.models import Feedback, StateReset
@@ -23,7 +24,7 @@ def from_database(application_id: int, *, after: int, up_to: int) -> Iterator[En
     span = {"application_id": application_id, "position__gt": after, "position__lte": up_to}
     rows = Feedback.objects.filter(forced=False, **span).order_by("position", "id").only(*READ)
     resets = StateReset.objects.filter(**span).order_by("position")
-    updates = (_kept_update(row) for row in rows.iterator(chunk_size=2000))
+    updates = map(_of_row, rows.iterator(chunk_size=2000))
     return heapq.merge(
         updates,
         (Reset(position=r.position, context=None if r.everywhere else r.context) for r in resets),
@@ -59,34 +60,33 @@ def from_stream(entries: Iterable[StreamEntry], *, application_id: int) -> Itera
         if isinstance(event, ResetEvent):
             yield Reset(position=position, context=event.context)
         else:
-            yield KeptUpdate(
-                position=position,
-                at=event.received_at_ms / 1000,
-                context=event.context,
-                losses={a.arm: a.loss for a in event.arms if a.loss is not None},
-                propensities={a.arm: a.propensity for a in event.arms},
-                routed=event.routed,
-                features=event.features,
-                key=event.key,
-                overlap=event.overlap,
-                forced=event.forced,
-                gone=gone,
-                answer=event.answer,
-            )
+            asked = [(arm.arm, arm.propensity, arm.loss) for arm in event.arms]
+            at, answer = event.received_at_ms / 1000, event.answer
+            yield _kept(event, position, asked=asked, at=at, gone=gone, answer=answer)
 
 
-def _kept_update(row: Feedback) -> KeptUpdate:
+def _of_row(row: Feedback) -> KeptUpdate:
+    asked = [(arm["arm"], arm["propensity"], arm["loss"]) for arm in row.arms]
+    at, answer = row.received_at.timestamp(), row.answer and AnswerSeen(*row.answer)
+    return _kept(row, row.position, asked=asked, at=at, gone=row.gone, answer=answer)
+
+
+def _kept(
+    one: Feedback | FeedbackEvent,
+    position: int,
+    *,
+    asked: Iterable[tuple[str, float, float | None]],
+    **own: Any,
+) -> KeptUpdate:
     return KeptUpdate(
-        position=row.position,
-        at=row.received_at.timestamp(),
-        context=row.context,
-        losses={a["arm"]: a["loss"] for a in row.arms if a["loss"] is not None},
-        propensities={a["arm"]: a["propensity"] for a in row.arms},
-        routed=row.routed,
-        features=row.features,
-        key=row.key,
-        overlap=row.overlap,
-        forced=row.forced,
-        gone=row.gone,
-        answer=row.answer and AnswerSeen(*row.answer),
+        position=position,
+        context=one.context,
+        losses={arm: loss for arm, _, loss in asked if loss is not None},
+        propensities={arm: propensity for arm, propensity, _ in asked},
+        routed=one.routed,
+        features=one.features,
+        key=one.key,
+        overlap=one.overlap,
+        forced=one.forced,
+        **own,
     )
