@@ -75,18 +75,17 @@ def _mean_lower(seen: Rewards, *, alpha: float) -> float:
     # width.
     for _ in range(3):
         wealth = [stake * total - number * math.log1p(m * growth) for stake, growth in bets]
-        slopes = [number * growth / (1.0 + m * growth) for growth in GROWTHS]
-        m += _newton(wealth, slopes, wanted=wanted)
+        most = max(wealth)
+        shares = [math.exp(one - most) for one in wealth]
+        total_wealth = math.fsum(shares)
+        slopes = [
+            share * growth / (1.0 + m * growth)
+            for share, growth in zip(shares, GROWTHS, strict=True)
+        ]
+        # Never too far: the wealth is convex.
+        left = max(most + math.log(total_wealth) - wanted, 0.0)
+        m += left * total_wealth / (number * math.fsum(slopes))
     return min(m, 1.0)
-
-
-def _newton(wealth: Sequence[float], slopes: Sequence[float], *, wanted: float) -> float:
-    """Return how much further on the logarithm of all wealth falls to `wanted`: never too far."""
-    most = max(wealth)
-    shares = [math.exp(one - most) for one in wealth]
-    total = math.fsum(shares)
-    slope = math.fsum(share * each for share, each in zip(shares, slopes, strict=True)) / total
-    return max(most + math.log(total) - wanted, 0.0) / slope
 
 
 def evidence_above(seen: Rewards, m: float) -> float:
@@ -98,8 +97,13 @@ def evidence_above(seen: Rewards, m: float) -> float:
         stake * seen.total - seen.number * math.log1p(m * growth)
         for stake, growth in zip(STAKES, GROWTHS, strict=True)
     ]
-    most = max(wealth)
-    return most + math.log(math.fsum(math.exp(one - most) for one in wealth) / len(wealth))
+    return log_mean_exp(wealth)
+
+
+def log_mean_exp(logs: Sequence[float]) -> float:
+    """Return the logarithm of the mean of numbers given by their logarithms."""
+    most = max(logs)
+    return most + math.log(math.fsum(math.exp(one - most) for one in logs) / len(logs))
 
 
 def evidence(better: Rewards, other: Rewards, *, margin: float = 0.0) -> float:
@@ -148,13 +152,9 @@ def _log_cost(seen: Rewards, m: float) -> float:
 
 
 def _log_mixture(seen: Rewards) -> float:
-    missed = max(seen.number - seen.total, 0.0)
-    # The Beta prior of `evidence`, that of Krichevsky and Trofimov (1981).
-    return _log_beta(0.5 + seen.total, 0.5 + missed) - _log_beta(0.5, 0.5)
-
-
-def _log_beta(a: float, b: float) -> float:
-    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    # The Beta prior of `evidence`, that of Krichevsky and Trofimov (1981); B(1/2, 1/2) is pi.
+    a, b = 0.5 + seen.total, 0.5 + max(seen.number - seen.total, 0.0)
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b) - math.log(math.pi)
 
 
 class Seen(NamedTuple):

@@ -145,12 +145,8 @@ def redistributed(
     pull = {arm: (share + even) * beside[arm] for arm, share in shares.items() if share > 0.0}
     given_up = (1.0 - math.fsum(kept.values())) / math.fsum(pull.values())
     moved = {arm: kept[arm] + given_up * pull.get(arm, 0.0) for arm in shares}
-    return _probing(moved, had=shares)
-
-
-def _probing(moved: Mapping[str, float], *, had: Mapping[str, float]) -> dict[str, float]:
     # The chance of an arm that is down to be asked all the same, at most what the policy gives it.
-    least = {arm: min(share, 0.01) for arm, share in had.items()}
+    least = {arm: min(share, 0.01) for arm, share in shares.items()}
     probes = {arm: least[arm] for arm, share in moved.items() if share < least[arm]}
     left = 1.0 - math.fsum(probes.values())
     rest = math.fsum(share for arm, share in moved.items() if arm not in probes)

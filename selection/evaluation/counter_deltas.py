@@ -1,6 +1,6 @@
 """Growth of counters that live in several processes, which come and go."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from core.counters import growth, went_back
 
@@ -13,15 +13,16 @@ Readings = Mapping[str, ByArm]
 
 def counted_since(before: Readings, after: Readings) -> dict[str, Counts]:
     """Return what was counted between two readings, by arm that has grown."""
-    total: dict[str, Counts] = {}
+    grown: list[dict[str, Counts]] = []
     for process, arms in after.items():
-        known = before.get(process, {})
-        for arm, counts in arms.items():
-            earlier = known.get(arm, ())
-            grown = growth(() if went_back(earlier, counts) else earlier, counts)
-            if any(grown):
-                total[arm] = sum_counts(total.get(arm), grown)
-    return total
+        earlier = {arm: before.get(process, {}).get(arm, ()) for arm in arms}
+        grown.append(
+            {
+                arm: growth(() if went_back(earlier[arm], counts) else earlier[arm], counts)
+                for arm, counts in arms.items()
+            }
+        )
+    return {arm: counts for arm, counts in add_counts(*grown).items() if any(counts)}
 
 
 def keep_last_readings(before: Readings, after: Readings) -> dict[str, ByArm]:
@@ -31,13 +32,10 @@ def keep_last_readings(before: Readings, after: Readings) -> dict[str, ByArm]:
     return {**dict(list(gone.items())[-64:]), **after}
 
 
-def add_counts(*parts: ByArm) -> dict[str, Counts]:
+def add_counts(*parts: Mapping[str, Sequence[int]]) -> dict[str, Counts]:
     total: dict[str, Counts] = {}
     for part in parts:
         for arm, counts in part.items():
-            total[arm] = sum_counts(total.get(arm), counts)
+            known = total.get(arm, [0] * len(counts))
+            total[arm] = [a + b for a, b in zip(known, counts, strict=True)]
     return total
-
-
-def sum_counts(known: Counts | None, other: Counts) -> Counts:
-    return list(other) if known is None else [a + b for a, b in zip(known, other, strict=True)]

@@ -114,14 +114,6 @@ def _accepted(request: Request) -> str:
     return JSON
 
 
-def _as_json(page: Page, columns: Sequence[str]) -> bytes:
-    return msgspec.json.encode({"columns": columns, "rows": page.rows, "next": page.next})
-
-
-def _as_json_lines(page: Page, columns: Sequence[str]) -> bytes:
-    return msgspec.json.Encoder().encode_lines(page.rows)
-
-
 def _as_csv(page: Page, columns: Sequence[str]) -> str:
     """Return CSV as RFC 4180 has it; an empty field is null or an empty text."""
     text = io.StringIO(newline="")
@@ -142,7 +134,9 @@ def _cells(row: Values) -> Iterable[object]:
 
 
 FORMATS: dict[str, Callable[[Page, Sequence[str]], bytes | str]] = {
-    JSON: _as_json,
-    JSON_LINES: _as_json_lines,
+    JSON: lambda page, columns: msgspec.json.encode(
+        {"columns": columns, "rows": page.rows, "next": page.next}
+    ),
+    JSON_LINES: lambda page, _: msgspec.json.Encoder().encode_lines(page.rows),
     CSV: _as_csv,
 }

@@ -166,10 +166,15 @@ def logged(row: Mapping[str, Any], *, outputs: Outputs, rule: AnswerRule) -> Log
     reward = row["reward"]
     if row["defaulted"] and label is not None:
         reward = rule.reward_of_default(label)
+    if reward is not None:
+        # What asking for the answer as a whole took goes off it.
+        lateness: float = max((arm.get("lateness", 0.0) for arm in row["arms"]), default=0.0)
+        cost: float = sum(arm.get("cost", 0.0) for arm in row["arms"])
+        reward = max(reward - lateness - cost, 0.0)
     query = LoggedQuery(
         asked=asked,
         label=label,
-        reward=_net(reward, arms=row["arms"]),
+        reward=reward,
         context=row["context"],
         key=row["key"],
         routed=tuple(row["routed"]),
@@ -177,15 +182,6 @@ def logged(row: Mapping[str, Any], *, outputs: Outputs, rule: AnswerRule) -> Log
         given=row["kind"] != INPUT,
     )
     return query if query.judges_arms or row["defaulted"] else None
-
-
-def _net(reward: float | None, *, arms: Sequence[Mapping[str, Any]]) -> float | None:
-    """Return what the answer as a whole earned, less what asking for it took."""
-    if reward is None:
-        return None
-    lateness: float = max((arm.get("lateness", 0.0) for arm in arms), default=0.0)
-    cost: float = sum(arm.get("cost", 0.0) for arm in arms)
-    return max(reward - lateness - cost, 0.0)
 
 
 def _reward(

@@ -63,23 +63,17 @@ JSON_COLUMNS = frozenset({"input", "output", "label", "features", "metrics", "ro
 def _feedback(application: Application, wanted: ExportSpan) -> Page:
     def shaped(row: Mapping[str, Any]) -> Iterator[Values]:
         for arm in row["arms"]:
-            yield {
+            values = {
+                **row,
                 **_beginning(row),
-                "key": row["key"],
                 "source": row["kind"],
                 "version": arm["arm"],
                 "propensity": arm["propensity"],
                 "output": _json(arm["output"]),
                 "label": _json(row["label"]),
-                "reward": row["reward"],
                 "loss": arm["loss"],
-                "routed": row["routed"],
-                "features": row["features"],
-                "metrics": row["metrics"],
-                "forced": row["forced"],
-                "held_out": row["held_out"],
-                "defaulted": row["defaulted"],
             }
+            yield {name: values[name] for name in KINDS["feedback"].columns}
 
     return _page(Feedback.objects.filter(application=application), wanted, shaped=shaped)
 
@@ -127,9 +121,10 @@ def _page(
         for values in shaped(row):
             if not wanted.versions or values["version"] in wanted.versions:
                 found.append(values)
-                size += _size_of(values)
+                size += sum(len(bytes(x)) for x in values.values() if isinstance(x, msgspec.Raw))
         if looked_at == wanted.limit or size > PAGE_BYTES:
-            return Page(found, _cursor_of(row))
+            moment = (row["received_at"] - EPOCH) // timedelta(microseconds=1)
+            return Page(found, f"{moment}-{row['id']}")
     return Page(found, None)
 
 
@@ -150,10 +145,6 @@ def _in_order(rows: QuerySet[Feedback], wanted: ExportSpan) -> QuerySet[Feedback
         *("arms", "routed", "features", "metrics", "forced", "held_out", "defaulted"),
     )
     return in_order
-
-
-def _cursor_of(row: Mapping[str, Any]) -> str:
-    return f"{(row['received_at'] - EPOCH) // timedelta(microseconds=1)}-{row['id']}"
 
 
 def _place(cursor: str) -> tuple[datetime, int]:
@@ -216,10 +207,6 @@ def _json(text: str | bytes | None) -> msgspec.Raw | None:
     return msgspec.Raw(
         msgspec.json.format(text.encode() if isinstance(text, str) else text, indent=-1)
     )
-
-
-def _size_of(values: Values) -> int:
-    return sum(len(bytes(value)) for value in values.values() if isinstance(value, msgspec.Raw))
 
 
 _COLUMNS = ("query", "asked_at", "received_at", "context")

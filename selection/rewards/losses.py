@@ -12,7 +12,6 @@ Errors are divided by a scale (before they are squared) and losses cut at 1.
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -44,15 +43,8 @@ BY_COMBINE = {VOTE: ZERO_ONE, SCORES: ZERO_ONE, MEAN: ABSOLUTE, MEDIAN: ABSOLUTE
 # that this loss can judge by: the caller's mistake. An output of another shape than the label is
 # the arm's: as wrong as it gets.
 Loss = Callable[[bytes, bytes], float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """Settings of an application's loss; each loss takes those that it needs."""
-
-    combine: str
-    scale: float
-    expression: str
+# Takes an application's way to combine outputs, its scale and its formula.
+Maker = Callable[[str, float, str], Loss]
 
 
 @lru_cache(maxsize=256)
@@ -60,7 +52,7 @@ def make_loss(
     loss: str = AUTO, *, combine: str = VOTE, scale: float = 1.0, expression: str = ""
 ) -> Loss:
     """Return an application's loss. Raises `BadRequest` where there is none, or no such formula."""
-    return _maker(loss)(Terms(combine=combine, scale=scale, expression=expression))
+    return _maker(loss)(combine, scale, expression)
 
 
 def loss_of(application: ApplicationSpec) -> Loss:
@@ -91,7 +83,7 @@ def check_loss(loss: str, expression: str) -> None:
         Expression(expression)
 
 
-def _maker(loss: str) -> Callable[[Terms], Loss]:
+def _maker(loss: str) -> Maker:
     maker = LOSSES.get(loss)
     if maker is None:
         raise BadRequest(f"loss: expected one of {', '.join(LOSSES)}, got {loss!r}.")
@@ -165,8 +157,8 @@ def _probability(truth: Any, output: bytes) -> float | None:
     return None if scores is None else score_of(truth, scores)
 
 
-def _by_formula(terms: Terms) -> Loss:
-    formula = Expression(terms.expression)
+def _by_formula(expression: str) -> Loss:
+    formula = Expression(expression)
 
     def loss(label: bytes, output: bytes) -> float:
         return min(1.0, max(0.0, formula(label=_decoded(label), output=_decoded(output))))
@@ -182,11 +174,11 @@ def _decoded(text: bytes) -> Any:
 
 
 # Makers of losses, by name.
-LOSSES: dict[str, Callable[[Terms], Loss]] = {
-    AUTO: lambda terms: LOSSES[BY_COMBINE.get(terms.combine, ZERO_ONE)](terms),
-    ZERO_ONE: lambda terms: _class_zero_one if terms.combine == SCORES else _zero_one,
-    ABSOLUTE: lambda terms: partial(_error, of=abs, scale=terms.scale),
-    SQUARED: lambda terms: partial(_error, of=lambda x: x * x, scale=terms.scale),
-    LOG: lambda terms: lambda label, output: min(1.0, _log(label, output) / terms.scale),
-    EXPRESSION: _by_formula,
+LOSSES: dict[str, Maker] = {
+    AUTO: lambda combine, *own: LOSSES[BY_COMBINE.get(combine, ZERO_ONE)](combine, *own),
+    ZERO_ONE: lambda combine, *_: _class_zero_one if combine == SCORES else _zero_one,
+    ABSOLUTE: lambda _, scale, __: partial(_error, of=abs, scale=scale),
+    SQUARED: lambda _, scale, __: partial(_error, of=lambda x: x * x, scale=scale),
+    LOG: lambda _, scale, __: lambda label, output: min(1.0, _log(label, output) / scale),
+    EXPRESSION: lambda *terms: _by_formula(terms[-1]),
 }

@@ -71,7 +71,15 @@ class InputSamples:
             due[arm].row = None
             if row is None:  # nobody has asked it since: what is gone shall not stay in memory
                 del self._turns[arm]
-        if calls := [_call(arm, row) for arm, row in taken.items() if row is not None]:
+        calls = [
+            ScriptCall(
+                keys=[input_sample_key(*arm), input_sample_bytes_key(*arm)],
+                arguments=[ROWS, 4 << 20, 86_400, _encode(row)],
+            )
+            for arm, row in taken.items()
+            if row is not None
+        ]
+        if calls:
             counts = await SCRIPT.run(self._redis, calls)
             kept = [turn for arm, turn in due.items() if taken[arm] is not None]
             for turn, count in zip(kept, counts, strict=True):
@@ -91,8 +99,3 @@ def kept_inputs(client: redis.Redis, *, application_id: int, arm: str, most: int
     """The latest inputs that are kept, with what the arm answered. Errors of Redis come through."""
     rows = client.lrange(input_sample_key(application_id, arm), -most, -1)
     return [_decode(row) for row in cast("list[bytes]", rows)]
-
-
-def _call(arm: Arm, row: Row) -> ScriptCall:
-    keys = [input_sample_key(*arm), input_sample_bytes_key(*arm)]
-    return ScriptCall(keys=keys, arguments=[ROWS, 4 << 20, 86_400, _encode(row)])

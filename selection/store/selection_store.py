@@ -46,16 +46,8 @@ class _Copy:
     """The last known state of one context, and the policy applied to it for the last arms."""
 
     __slots__ = (
-        "application",
-        "arms",
-        "effective",
-        "factors",
-        "learned_at",
-        "newcomer",
-        "prepared",
-        "reliability",
-        "stale_at",
-        "state",
+        *("application", "arms", "effective", "factors", "learned_at", "newcomer", "prepared"),
+        *("reliability", "stale_at", "state"),
     )
 
     # One is made for each query whose context is new here: a dataclass takes five times as long.
@@ -248,7 +240,7 @@ class SelectionStore:
         ]
 
     def _unused(self, application_id: int) -> Container[str]:
-        """Return the sums of a proof, of which there are many, unless the policy goes by them."""
+        # The sums of a proof, of which there are many, unless the policy goes by them.
         known = self._policies.get(application_id)
         used = PROOF if known is None else known[1].statistics
         return [kind.name for kind in PROOF if kind not in used]

@@ -73,7 +73,7 @@ class Drift(msgspec.Struct):
         if self.unlike.highest:
             self._bet(seen, now=now)
         self.last_at = now
-        if self._capital() >= WANTED:
+        if sum(self.unlike.capital) + sum(self.alike.capital) >= WANTED:
             self.alarm_at = self.alarm_at or now
         else:
             self.alarm_at = None
@@ -86,9 +86,6 @@ class Drift(msgspec.Struct):
         stake = (now - self.last_at) / WEEK_S / (2 * len(BETS))
         self.unlike.bet(queries, total=unlike, margin=margin, stake=stake)
         self.alike.bet(queries, total=queries - unlike, margin=margin, stake=stake)
-
-    def _capital(self) -> float:
-        return sum(self.unlike.capital) + sum(self.alike.capital)
 
     def _learn(self, seen: Shares, *, now: float) -> None:
         """Take what is usual, for a week."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from selection.evaluation.counter_deltas import add_counts
 from selection.evaluation.health.finding import Label
 from selection.inference import ALPHA, Rewards, Seen, mean, mean_of
 from selection.kinds import SAMPLING_CHANCE
@@ -40,8 +41,8 @@ class Guardrails(msgspec.Struct):
     """
 
     people: dict[str, People] = {}
-    answered: dict[str, tuple[int, int]] = {}
-    latency: dict[str, tuple[int, ...]] = {}
+    answered: dict[str, list[int]] = {}
+    latency: dict[str, list[int]] = {}
 
     def note(self, label: Label, *, arms: Iterable[str]) -> None:
         """Take what feedback on an answer of one of the arms says of it, cut at 1."""
@@ -62,12 +63,9 @@ class Guardrails(msgspec.Struct):
         self, calls: Mapping[str, Sequence[int]], *, latency: Mapping[str, Sequence[int]]
     ) -> None:
         """Take what happened since the last look: calls asked and answered, and their latency."""
-        for arm, (asked, answered, *_) in calls.items():
-            known_asked, known_answered = self.answered.get(arm, (0, 0))
-            self.answered[arm] = (known_asked + asked, known_answered + answered)
-        for arm, grown in latency.items():
-            known = self.latency.get(arm, (0,) * len(grown))
-            self.latency[arm] = tuple(a + b for a, b in zip(known, grown, strict=True))
+        answered = {arm: counts[:2] for arm, counts in calls.items()}
+        self.answered = add_counts(self.answered, answered)
+        self.latency = add_counts(self.latency, latency)
 
     def means(self, arms: Sequence[str]) -> Iterator[Guardrail]:
         """Yield what is known of these arms, metric by metric, those of feedback last."""

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding
+from selection.inference import log_mean_exp
 
 # Shares that are staked: small ones find small excesses of rare arms, large ones the rest sooner.
 STAKES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4)
@@ -69,9 +70,9 @@ class Mismatch(Tally):
     def finding(self, arms: Sequence[str]) -> Finding:
         """Judge what came so far. `arms` are all of the experiment, labelled or not."""
         waiting = sum(tally.labels for tally in self.waiting.values())
-        capital = _log_mean_exp([self._log_capital(arm, i) for arm in arms for i in _STAKES])
+        capitals = [self._log_capital(arm, i) for arm in arms for i in _STAKES]
         # A sound experiment, however long it runs, is ever called mismatched with a chance of 1 %.
-        if capital >= -math.log(0.01):
+        if capitals and log_mean_exp(capitals) >= -math.log(0.01):
             self._start_anew(words=self._words(arms), after=self.labels)
         elif self.found and self.labels >= self.found_after:
             self._start_anew(words="", after=0)
@@ -123,10 +124,3 @@ class Mismatch(Tally):
 
 
 _STAKES = range(len(STAKES))
-
-
-def _log_mean_exp(logs: Sequence[float]) -> float:
-    if not logs:
-        return 0.0
-    highest = max(logs)
-    return highest + math.log(math.fsum(math.exp(x - highest) for x in logs) / len(logs))

@@ -10,7 +10,7 @@ import msgspec
 from core.specs import ApplicationSpec
 from registry.models import Application
 from selection.evaluation import counter_deltas
-from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Finding, Label
+from selection.evaluation.health.finding import ALARM, GOOD, UNKNOWN, Label
 from selection.evaluation.health.guardrails import COST, LATENESS
 from selection.evaluation.health.health_checks import CHECKS, Counted, ExperimentSpec, HealthChecks
 from selection.evaluation.holdout import Holdout
@@ -62,7 +62,9 @@ class Watch:
         if row["kind"] == DEFAULT:
             return
         by_chance = row["kind"] == RECEIPT and not row["forced"] and len(row["arms"]) == 1
-        asked = row["arms"][0] if by_chance else _NOT_BY_CHANCE
+        asked: Mapping[str, Any] = row["arms"][0] if by_chance else {"arm": None, "propensity": 1.0}
+        # What went off the reward of an arm, if its application sets a price.
+        taken = {LATENESS: asked["lateness"], COST: asked["cost"]} if "lateness" in asked else {}
         self._labels.append(
             Label(
                 arm=asked["arm"],
@@ -71,7 +73,7 @@ class Watch:
                 context=row["context"],
                 issued_at=row["issued_at"].timestamp(),
                 received_at=row["received_at"].timestamp(),
-                metrics={**row["metrics"], **_deductions(asked)},
+                metrics={**row["metrics"], **taken},
                 awaited=row["kind"] != INPUT,
                 overlap=row["overlap"],
             )
@@ -100,8 +102,13 @@ class Watch:
             labelled=labelled,
         )
         self._checks.look(self._labels, counted, experiment=self._experiment, now=now)
-        found = self._checks.findings(experiment=self._experiment, now=now)
-        row.findings = {name: self._stored(name, finding) for name, finding in found.items()}
+        findings = {}
+        for name, finding in self._checks.findings(experiment=self._experiment, now=now).items():
+            before = row.findings.get(name, {})
+            lasts = before.get("state") == finding.state
+            since = before["since"] if lasts else self._now.isoformat()
+            findings[name] = {**finding._asdict(), "since": since}
+        row.findings = findings
         means = self._checks.guardrails.means(tuple(self._experiment.weights))
         row.guardrails = [guardrail._asdict() for guardrail in means]
         row.sums = msgspec.to_builtins(self._checks, str_keys=True)
@@ -109,12 +116,6 @@ class Watch:
         row.holdout = self.holdout.stored
         row.at = self._now
         return row
-
-    def _stored(self, name: str, finding: Finding) -> dict[str, Any]:
-        """Return a finding as it is kept, with the time since when it stands so."""
-        before = self._row.findings.get(name, {})
-        lasts = before.get("state") == finding.state
-        return {**finding._asdict(), "since": before["since"] if lasts else self._now.isoformat()}
 
 
 def health_of(application: Application) -> dict[str, Any]:
@@ -151,20 +152,12 @@ def overall(states: Iterable[str]) -> str:
     return next((state for state in (ALARM, GOOD) if state in found), UNKNOWN)
 
 
-_NOT_BY_CHANCE: Mapping[str, Any] = {"arm": None, "propensity": 1.0}
 _UNSEEN: dict[str, Any] = {
     "state": UNKNOWN,
     "value": None,
     "reason": "Nobody has looked yet: that happens every ten seconds while something changes",
     "since": None,
 }
-
-
-def _deductions(asked: Mapping[str, Any]) -> dict[str, float]:
-    """Return what went off the reward of an arm, where its application sets a price."""
-    if "lateness" not in asked:
-        return {}
-    return {LATENESS: asked["lateness"], COST: asked["cost"]}
 
 
 def _name_of(application: ApplicationSpec, *, policy: Policy, weights: Mapping[str, float]) -> str:

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Subquery
 
 from core.specs import ApplicationSpec
 from registry.models import Application
@@ -54,8 +54,10 @@ def take_snapshots(
     unread = Feedback.objects.filter(
         application=OuterRef("application"), pk__gt=OuterRef("last_feedback")
     )
-    rows = SelectionSnapshot.objects.filter(pk__in=_newest()).annotate(unread=Exists(unread))
-    found = {row.application_id: row for row in rows}
+    snapshots = SelectionSnapshot.objects.filter(application=OuterRef("pk")).order_by("-at", "-pk")
+    newest = Application.objects.annotate(newest=Subquery(snapshots.values("pk")[:1]))
+    rows = SelectionSnapshot.objects.filter(pk__in=newest.values_list("newest", flat=True))
+    found = {row.application_id: row for row in rows.annotate(unread=Exists(unread))}
     taken = []
     for each in observed:
         last = found.get(each.application.id)
@@ -67,13 +69,6 @@ def take_snapshots(
         ):
             taken.append(_take(each, last=last, now=now, pause=pause))
     return [snapshot for snapshot in taken if snapshot is not None]
-
-
-def _newest() -> QuerySet[Application, int | None]:
-    """The key of each application's last snapshot."""
-    snapshots = SelectionSnapshot.objects.filter(application=OuterRef("pk")).order_by("-at", "-pk")
-    newest = Subquery(snapshots.values("pk")[:1])
-    return Application.objects.annotate(newest=newest).values_list("newest", flat=True)
 
 
 def _take(

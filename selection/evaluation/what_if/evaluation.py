@@ -10,7 +10,6 @@ from time import monotonic, thread_time
 import numpy as np
 
 from core.errors import Saturated
-from core.specs import ApplicationSpec
 from registry.following.reading import application_with_arms
 from registry.models import Application
 from selection.evaluation.logged import LoggedQuery, answer_rule_of
@@ -24,7 +23,7 @@ from selection.evaluation.offpolicy.policy_replay import (
     learning,
     together,
 )
-from selection.evaluation.what_if.feedback_span import KeptFeedback, Span, kept_feedback
+from selection.evaluation.what_if.feedback_span import Span, kept_feedback
 from selection.evaluation.what_if.targets import UNIFORM, WhatIfTarget, check_targets, usual_targets
 from selection.inference import ALPHA, Interval, mean_of
 from selection.policies import make_policy
@@ -100,17 +99,8 @@ def what_if(
     if not TURN.acquire(timeout=5.0):
         raise Saturated("Another what-if is being worked out; try again.", retry_after_s=5.0)
     try:
-        clock = clock or time_spent()
-        began = clock()
-        spec, weights = application_with_arms(application)
-        kept = kept_feedback(spec.id, span=span, rule=answer_rule_of(spec))
-        # Seconds of a processor.
-        until = began + 10.0
-        evaluation = Evaluation(
-            spec, weights=weights, kept=kept, span=span, until=until, clock=clock
-        )
-        wanted = [*(evaluation.usual_targets() if usual else ()), *targets]
-        return evaluation.outlook(wanted, began=began)
+        evaluation = Evaluation(application, span=span, clock=clock or time_spent())
+        return evaluation.outlook([*(evaluation.usual_targets() if usual else ()), *targets])
     finally:
         TURN.release()
 
@@ -118,19 +108,11 @@ def what_if(
 class Evaluation:
     """One question, and what it has worked out so far; policies choose from `weights`."""
 
-    def __init__(
-        self,
-        spec: ApplicationSpec,
-        *,
-        weights: Mapping[str, float],
-        kept: KeptFeedback,
-        span: Span,
-        until: float,
-        clock: Callable[[], float],
-    ) -> None:
-        self._spec, self._weights, self._kept, self._span = spec, weights, kept, span
-        self._until, self._clock = until, clock
+    def __init__(self, application: Application, *, span: Span, clock: Callable[[], float]) -> None:
+        self._clock, self._began, self._span = clock, clock(), span
+        self._spec, self._weights = application_with_arms(application)
         self._answering = answer_rule_of(self._spec)
+        self._kept = kept_feedback(self._spec.id, span=span, rule=self._answering)
         self._log: Log = log_of(self._kept.queries, arms=list(self._weights))
         self._evidence = evidence_of(self._log)
         self._proposals: dict[str, Proposal] = {}
@@ -144,7 +126,7 @@ class Evaluation:
         usual = usual_targets(self._spec, arms=arms)
         return usual if self._weights else [target for target in usual if target.arm is not None]
 
-    def outlook(self, targets: list[WhatIfTarget], *, began: float) -> Outlook:
+    def outlook(self, targets: list[WhatIfTarget]) -> Outlook:
         check_targets(targets, arms=self._log.arms)
         earned, of_row = self._earned()
         # The best of several is a matter of luck: their gains' intervals hold all at once.
@@ -163,7 +145,7 @@ class Evaluation:
             until=self._kept.until,
             earned=earned,
             results=results,
-            seconds=self._clock() - began,
+            seconds=self._clock() - self._began,
         )
 
     def _is_own(self, target: WhatIfTarget) -> bool:
@@ -261,7 +243,8 @@ class Evaluation:
             return None
 
     def _tick(self) -> None:
-        if self._clock() >= self._until:
+        # Seconds of a processor.
+        if self._clock() >= self._began + 10.0:
             raise OutOfTime
 
 

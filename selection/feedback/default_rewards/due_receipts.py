@@ -44,19 +44,14 @@ class Due(NamedTuple):
     at_ms: int
 
 
-class _Waiting(NamedTuple):
-    application_id: int
-    ttl_s: int
-    due: Due
-
-
 class DueReceipts:
     """Receipts by application; without room, or while `paused`, they are dropped and counted."""
 
     def __init__(self, redis: Redis, *, kept: int = 100_000) -> None:
         self._redis = redis
         self._most_kept = kept
-        self._waiting: deque[_Waiting] = deque()
+        # With the application of each, and for how many seconds Redis keeps it.
+        self._waiting: deque[tuple[int, int, Due]] = deque()
         self.writer = WriteBehind(
             what="receipts with a default reward",
             waiting=lambda: len(self._waiting),
@@ -69,7 +64,7 @@ class DueReceipts:
     @property
     def waiting(self) -> list[Due]:
         """Those that wait for Redis, the oldest first."""
-        return [waiting.due for waiting in self._waiting]
+        return [due for _, _, due in self._waiting]
 
     def add(self, application: ApplicationSpec, *, token: str, issued_at_ms: int) -> None:
         """Keep a receipt until its application's feedback window is over."""
@@ -79,7 +74,7 @@ class DueReceipts:
             return
         window_s = application.feedback_window_s
         due = Due(token, issued_at_ms + window_s * 1000)
-        self._waiting.append(_Waiting(application.id, window_s + SEEN_MARGIN_S, due))
+        self._waiting.append((application.id, window_s + SEEN_MARGIN_S, due))
         self.writer.wake()
 
     async def over(self, application_id: int, *, now_ms: int, most: int) -> list[Due]:
@@ -102,22 +97,17 @@ class DueReceipts:
 
     async def _write_some(self) -> None:
         taken = list(islice(self._waiting, WRITTEN_AT_ONCE))
-        by_application: dict[int, list[_Waiting]] = {}
-        for waiting in taken:
-            by_application.setdefault(waiting.application_id, []).append(waiting)
-        refused = await SCRIPT.run(
-            self._redis, [self._call(key, some) for key, some in by_application.items()]
-        )
+        members: dict[tuple[int, int], list[str | int]] = {}
+        for application_id, ttl_s, due in taken:
+            members.setdefault((application_id, ttl_s), []).extend((due.at_ms, due.token))
+        calls = [
+            ScriptCall(keys=[due_key(key)], arguments=[self._most_kept, ttl_s, *own])
+            for (key, ttl_s), own in members.items()
+        ]
+        refused = await SCRIPT.run(self._redis, calls)
         self.dropped += sum(map(int, refused))
         for _ in taken:
             self._waiting.popleft()
-
-    def _call(self, application_id: int, waiting: Sequence[_Waiting]) -> ScriptCall:
-        members = (part for item in waiting for part in (item.due.at_ms, item.due.token))
-        ttl_s = max(item.ttl_s for item in waiting)
-        return ScriptCall(
-            keys=[due_key(application_id)], arguments=[self._most_kept, ttl_s, *members]
-        )
 
 
 def outputs_ttl_s(application: ApplicationSpec) -> int:

@@ -80,17 +80,13 @@ end
 
 -- The fields of a state's hash, and all of it; nothing of a context that is to begin anew.
 local function read(key, fields)
-  if is_new and (key == state or key == people_of(state)) then
-    return {}
-  end
-  return redis.call('HMGET', key, unpack(fields))
+  local known = not is_new or (key ~= state and key ~= people_of(state))
+  return known and redis.call('HMGET', key, unpack(fields)) or {}
 end
 
 local function read_all(key)
-  if key == state and is_new then
-    return {}
-  end
-  return redis.call('HGETALL', key)
+  local known = not is_new or (key ~= state and key ~= people_of(state))
+  return known and redis.call('HGETALL', key) or {}
 end
 
 local function fields_of(prefix, names)
@@ -253,8 +249,8 @@ end
 -- Sums by person begin anew for all arms (`person_sums.py`), with what is past of people.
 local function begin_people(one)
   local single, mean = single_of(one)
-  local key, rows = people_of(one.key), one.rows
-  local stored = (one.begun or (is_new and one.key == state)) and {} or redis.call('HGETALL', key)
+  local rows = one.rows
+  local stored = one.begun and {} or read_all(people_of(one.key))
   for i = 1, #stored, 2 do
     local group = tonumber(stored[i])
     rows[group] = rows[group] or parsed_row(stored[i + 1])
@@ -278,14 +274,13 @@ local function read_people(one)
   local fields = fields_of(SUMS, routed)
   fields[#fields + 1] = SUMMED
   local texts, sums = read(one.key, fields), {}
-  if texts[#fields] ~= string.format('%d', #routed) then
-    return begin_people(one)
-  end
+  local known = texts[#fields] == string.format('%d', #routed)
   for i, arm in ipairs(routed) do
-    if not texts[i] then
-      return begin_people(one)
-    end
-    sums[arm] = {struct.unpack(SUMS_FORMAT, texts[i])}
+    known = known and texts[i]
+    sums[arm] = known and {struct.unpack(SUMS_FORMAT, texts[i])}
+  end
+  if not known then
+    return begin_people(one)
   end
   one.sums = sums
 end
@@ -295,12 +290,10 @@ local function row_of(one, group)
   if group < 0 then
     return {}
   end
-  local row = one.rows[group]
-  if not row then
-    row = parsed_row(not one.begun and read(people_of(one.key), {group})[1])
-    one.rows[group] = row
+  if not one.rows[group] then
+    one.rows[group] = parsed_row(not one.begun and read(people_of(one.key), {group})[1])
   end
-  return row
+  return one.rows[group]
 end
 
 -- By arm and other arm: the name of the pair, and whether the arm comes after the other.
@@ -325,10 +318,8 @@ end
 
 -- What one arm of a label adds, in the order of `person_sums.count`.
 local function count_arm(one, row, arm, dn, ds)
-  local n, s, sums, past = 0, 0, one.sums[arm], row[''] and row[''][2] or 0
-  if row[arm] then
-    n, s = row[arm][1], row[arm][2]
-  end
+  local sums, past = one.sums[arm], row[''] and row[''][2] or 0
+  local n, s = unpack(row[arm] or {0, 0})
   local dnn, dns = dn * (n + n + dn), n * ds + dn * s + dn * ds
   one.sums[arm] = {
     sums[1] + dn, sums[2] + ds, sums[3] + dnn, sums[4] + dns, sums[5] + ds * (s + s + ds),
@@ -446,17 +437,14 @@ local function written(one)
       local text = vector
       if type(vector) == 'table' then
         text = struct.pack(family.format, unpack(vector))
-        fields[#fields + 1] = family.prefix .. arms[i]
-        fields[#fields + 1] = text
+        fields[#fields + 1], fields[#fields + 2] = family.prefix .. arms[i], text
       end
       left[#left + 1] = text
     end
   end
-  for _, arm in ipairs(arms) do
-    if one.taught[arm] then
-      fields[#fields + 1] = FEEDBACK .. arm
-      fields[#fields + 1] = string.format('%d', one.feedback[arm])
-    end
+  for arm in pairs(one.taught) do
+    local count = string.format('%d', one.feedback[arm])
+    fields[#fields + 1], fields[#fields + 2] = FEEDBACK .. arm, count
   end
   return fields
 end
@@ -468,12 +456,10 @@ local function written_people(one, fields)
     fields[#fields + 1], fields[#fields + 2] = SUMMED, string.format('%d', #routed)
   end
   for arm, sums in pairs(one.sums or {}) do
-    fields[#fields + 1] = SUMS .. arm
-    fields[#fields + 1] = struct.pack(SUMS_FORMAT, unpack(sums))
+    fields[#fields + 1], fields[#fields + 2] = SUMS .. arm, struct.pack(SUMS_FORMAT, unpack(sums))
   end
   for pair, sums in pairs(one.both) do
-    fields[#fields + 1] = BOTH .. pair
-    fields[#fields + 1] = struct.pack(BOTH_FORMAT, unpack(sums))
+    fields[#fields + 1], fields[#fields + 2] = BOTH .. pair, struct.pack(BOTH_FORMAT, unpack(sums))
   end
   for group, row in pairs(one.rows) do
     local text = {row[''] and struct.pack('<ddB', row[''][1], row[''][2], 0)}

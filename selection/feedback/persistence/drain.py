@@ -18,7 +18,7 @@ from core.loop.backoff import Backoff
 from core.redis.locks import exclusively
 from core.redis.redis_client import redis_client
 from registry.models import Application
-from selection.feedback.events import ArmOutcome, FeedbackEvent, ResetEvent
+from selection.feedback.events import ArmOutcome, FeedbackEvent
 from selection.feedback.persistence.insertion import Values, insert
 from selection.feedback.persistence.stream import CountedEntry, StreamEntry, read_entry
 from selection.models import Feedback, StateReset
@@ -47,7 +47,11 @@ def persist_feedback(
     pause: Callable[[], None] = lambda: None,
 ) -> int:
     """Insert one batch and take it off the stream; return how many entries were dealt with."""
-    _ensure_group(stream)
+    try:
+        stream.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+    except redis.ResponseError as error:
+        if "BUSYGROUP" not in str(error):
+            raise
     entries = _next_entries(stream, batch=batch, consumer=consumer or socket.gethostname())
     there: dict[int, bool] = {}
     rejected: list[tuple[StreamEntry, str]] = []
@@ -60,34 +64,20 @@ def persist_feedback(
     return len(entries)
 
 
-def _ensure_group(stream: redis.Redis) -> None:
-    try:
-        stream.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
-    except redis.ResponseError as error:
-        if "BUSYGROUP" not in str(error):
-            raise
-
-
 def _next_entries(stream: redis.Redis, *, batch: int, consumer: str) -> list[StreamEntry]:
     """Return what this consumer had taken and not finished, or a dead one had, or new entries."""
-    return (
-        _read(stream, batch=batch, consumer=consumer, after="0")
-        or _taken_over(stream, batch=batch, consumer=consumer)
-        or _read(stream, batch=batch, consumer=consumer, after=">")
-    )
 
+    def read(after: str) -> list[StreamEntry]:
+        answer: Any = stream.xreadgroup(GROUP, consumer, {STREAM: after}, count=batch)
+        return list(answer[0][1]) if answer else []
 
-def _read(stream: redis.Redis, *, batch: int, consumer: str, after: str) -> list[StreamEntry]:
-    answer: Any = stream.xreadgroup(GROUP, consumer, {STREAM: after}, count=batch)
-    return list(answer[0][1]) if answer else []
-
-
-def _taken_over(stream: redis.Redis, *, batch: int, consumer: str) -> list[StreamEntry]:
+    if own := read("0"):
+        return own
     answer: Any = stream.xautoclaim(
         STREAM, GROUP, consumer, min_idle_time=TAKEN_OVER_AFTER_MS, start_id="0-0", count=batch
     )
     # Redis 6 returns nothing in place of an entry that somebody deleted.
-    return [entry for entry in answer[1] if entry[0] is not None]
+    return [entry for entry in answer[1] if entry[0] is not None] or read(">")
 
 
 def _rows(
@@ -115,7 +105,15 @@ def _row(entry: StreamEntry, counted: CountedEntry) -> _Row:
     if isinstance(event, FeedbackEvent):
         values = feedback_values(event, position=counted.position, gone=counted.gone)
         return _Row(entry, Feedback, values)
-    return _Row(entry, StateReset, _reset_values(event, position=counted.position))
+    reset = {
+        "application_id": event.application_id,
+        "everywhere": event.context is None,
+        "context": event.context or "",
+        "position": counted.position,
+        "at": event.at_ms,
+        "by": event.by,
+    }
+    return _Row(entry, StateReset, reset)
 
 
 def feedback_values(event: FeedbackEvent, *, position: int, gone: Sequence[str]) -> Values:
@@ -128,17 +126,6 @@ def feedback_values(event: FeedbackEvent, *, position: int, gone: Sequence[str])
         "arms": [_arm(outcome) for outcome in event.arms],
         "position": position,
         "gone": gone,
-    }
-
-
-def _reset_values(event: ResetEvent, *, position: int) -> Values:
-    return {
-        "application_id": event.application_id,
-        "everywhere": event.context is None,
-        "context": event.context or "",
-        "position": position,
-        "at": event.at_ms,
-        "by": event.by,
     }
 
 

@@ -40,19 +40,11 @@ def insert(model: type[models.Model], rows: Iterable[Values]) -> None:
 def _converter(field: models.Field[Any, Any]) -> Callable[[Any], Any]:
     """Return what makes the database's value of one of ours."""
     if isinstance(field, models.JSONField):
-        return _json
+        return lambda value: _as_json(value).decode()
     if isinstance(field, models.DateTimeField):
         adapt = connection.ops.adapt_datetimefield_value
         # Rows that came together have the same moment.
         return cache(
             lambda ms: None if ms is None else adapt(datetime.fromtimestamp(ms / 1000, tz=UTC))
         )
-    return _as_it_is
-
-
-def _json(value: object) -> str:
-    return _as_json(value).decode()
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
+    return lambda value: value

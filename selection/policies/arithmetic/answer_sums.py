@@ -99,7 +99,8 @@ class AnswerRecord:
     def of(cls, vectors: Iterable[Vector], *, promise: Promise | None = None) -> AnswerRecord:
         """Read the record from the sums of all arms."""
         sums = [math.fsum(column) for column in zip(*vectors, strict=True)]
-        tables = [_seen(sums[way * _TABLE : (way + 1) * _TABLE]) for way in (BY_ODDS, BY_HEDGE)]
+        pairs = [Rewards(*sums[at : at + 2]) for at in range(0, _TABLES, 2)]
+        tables = pairs[: len(KNOTS)], pairs[len(KNOTS) :]
         earned = [math.fsum(one.total for one in table) for table in tables]
         way = BY_HEDGE if earned[BY_HEDGE] > earned[BY_ODDS] else BY_ODDS
         hit = sum(1 for count in sums[_TABLES:] if count > 0.0)
@@ -128,10 +129,6 @@ class AnswerRecord:
     def threshold(self) -> float:
         """The least confidence of an answer that is given."""
         return self.right[self.lowest] if self.lowest < len(KNOTS) else 1.0
-
-
-def _seen(sums: Sequence[float]) -> list[Rewards]:
-    return [Rewards(*pair) for pair in zip(sums[::2], sums[1::2], strict=True)]
 
 
 def _calibrated(table: Sequence[Rewards]) -> tuple[float, ...]:

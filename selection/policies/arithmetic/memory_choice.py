@@ -136,24 +136,15 @@ def forecast(counts: Array, rewards: Array, *, levels: Array, lately: int) -> Fo
     known = labels >= 1.0
     known[asked] = False
     older, of_older = counts[:, 0] - recent, rewards[:, 0] - rewarded
-    before = _possible(of_older / np.maximum(older, TINY))
-    now = _possible(means)
+    # No prediction is quite impossible, as arms don't move exactly together.
+    before, now = np.clip([of_older / np.maximum(older, TINY), means], 0.01, 0.99)
     ratios = rewarded * np.log(now / before)
     ratios += (recent - rewarded) * np.log((1.0 - now) / (1.0 - before))
     # -2: log odds, before their labels say, that arms move together.
-    together = _logistic(-2.0 + float(ratios[known & (older >= 1.0)].sum()))
+    odds = np.clip(-2.0 + ratios[known & (older >= 1.0)].sum(), -700.0, 700.0)
     # Differences count as so many labels at most.
     worth = np.where(known, np.minimum(labels, 100.0), 0.0)
-    return Forecast(together, worth, worth * means)
-
-
-def _possible(means: Array) -> Array:
-    # No prediction is quite impossible, as arms don't move exactly together.
-    return np.clip(means, 0.01, 0.99)
-
-
-def _logistic(x: float) -> float:
-    return float(1.0 / (1.0 + np.exp(-np.clip(x, -700.0, 700.0))))
+    return Forecast(float(1.0 / (1.0 + np.exp(-odds))), worth, worth * means)
 
 
 # --- bounds of the mean reward ------------------------------------------------------------------

@@ -174,15 +174,11 @@ def _paired(update: Update, *, own: State) -> Update:
     before = join(
         own, update.arms, statistic=REWARDS, warm_start=update.warm_start, routed=update.routed
     )
-    pairs = {arm: _pair(before[arm], reward) for arm, (_, reward, _) in rewarded.items()}
+    pairs = {}
+    for arm, (_, reward, _) in rewarded.items():
+        mean = mean_reward(before[arm])
+        pairs[arm] = (0.0,) * 4 if mean is None else (1.0, mean, reward, mean * reward)
     return replace(update, deltas={**update.deltas, PAIRS: pairs})
-
-
-def _pair(before: Vector, reward: float) -> Vector:
-    if before[0] <= 0.0:
-        return (0.0,) * PAIRS.width
-    mean = before[1] / before[0]
-    return (1.0, mean, reward, mean * reward)
 
 
 def _moved(
@@ -190,7 +186,7 @@ def _moved(
 ) -> dict[str, Vector]:
     """Return the sums faded, with what feedback adds to them."""
     if statistic.levelled:
-        deltas = _above_level(deltas, level=_level(joined.values()))
+        deltas = _above_level(deltas, joined=joined)
     keeps = statistic.keeps or (keep,) * statistic.width
     # Factors by which an arm's numbers fade with feedback of others.
     still = (*keeps[: statistic.width - statistic.by_arm], *(1.0,) * statistic.by_arm)
@@ -208,18 +204,14 @@ def _moved(
     return _rechecked(moved, rewarded=deltas, at_ms=at_ms) if statistic.evidence else moved
 
 
-def _level(vectors: Iterable[Vector]) -> float | None:
-    """Return the mean reward of all arms lately; None before there is any."""
+def _above_level(deltas: Statistics, *, joined: Statistics) -> Statistics:
+    """Return what feedback adds, the last number above the mean reward of all arms lately."""
     labels = rewarded = 0.0
-    for vector in vectors:  # one by one, as the script does
+    for vector in joined.values():  # one by one, as the script does
         labels += vector[0]
         rewarded += vector[1]
-    return rewarded / labels if labels > 0.0 else None
-
-
-def _above_level(deltas: Statistics, *, level: float | None) -> Statistics:
     return {
-        arm: (*vector[:-1], 0.0 if level is None else vector[-1] - level)
+        arm: (*vector[:-1], vector[-1] - rewarded / labels if labels > 0.0 else 0.0)
         for arm, vector in deltas.items()
     }
 
