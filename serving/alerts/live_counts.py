@@ -10,7 +10,6 @@ from selection.evaluation.counter_deltas import (
     add_counts,
     counted_since,
     keep_last_readings,
-    sum_counts,
 )
 from serving.engine.stats import LATENCY_BOUNDS, quantile
 
@@ -44,8 +43,8 @@ class LiveCounts:
             if queries > min(defaults, sum(unanswered)):
                 self._outages.pop(name, None)
             elif any(unanswered):
-                _, known = self._outages.get(name, (now, None))
-                self._outages[name] = (now, sum_counts(known, unanswered))
+                known = {name: self._outages[name][1]} if name in self._outages else {}
+                self._outages[name] = (now, add_counts(known, {name: unanswered})[name])
 
     def unanswered(self, application: str, *, now: float) -> dict[str, int]:
         """Return, by cause, the queries since a model last answered one."""
