@@ -80,7 +80,7 @@ class FeedbackAdmin(ReadOnlyAdmin[Feedback]):
         ordering="kind",
         label={"receipt": "info", "input": "primary"},
     )
-    right = column("arms right", _right)
+    right = column("versions right", _right)
     moved = column("moved the weights", lambda row: not row.forced, boolean=True)
     received = time_column("received", "received_at")
     issued = time_column("predicted", "issued_at")
@@ -88,4 +88,4 @@ class FeedbackAdmin(ReadOnlyAdmin[Feedback]):
         "metrics",
         lambda row: listed(*(f"{name} {number:g}" for name, number in row.metrics.items())),
     )
-    answers = column("what the arms answered", _answers)
+    answers = column("what the versions answered", _answers)

@@ -40,7 +40,7 @@ def snapshot() -> str:
         for text in _of_code(path.read_text(encoding="utf-8"))
     }
     for path in (ROOT / "templates").rglob("*.html"):
-        texts.update(_of_page(path.read_text(encoding="utf-8")))
+        texts.update(texts_of_page(path.read_text(encoding="utf-8")))
     return "".join(f"{text}\n" for text in sorted(texts))
 
 
@@ -65,7 +65,8 @@ def _text(node: ast.expr) -> str:
     return " ".join(found.split())
 
 
-def _of_page(template: str) -> list[str]:
+def texts_of_page(template: str) -> list[str]:
+    """Return what people read of a template, text by text."""
     parser = _Words()
     parser.feed(TEMPLATE_TAG.sub(" ", template))
     return parser.texts

@@ -28,7 +28,7 @@ class WhatIfTarget:
         if self.arm is not None:
             return f"{self.arm} alone"
         if self.policy == UNIFORM:
-            return "every arm alike"
+            return "every version alike"
         if self.policy == STATIC:
             return "static: by route weight"
         values = ", ".join(f"{name} {value:g}" for name, value in self.params.items())

@@ -56,7 +56,7 @@ def test_the_usual_targets_are_all_arms_and_policies_to_compare(digits: Applicat
     names = [found.target.name for found in ask(digits, usual=True)]
     assert names == [
         *(f"{arm} alone" for arm in (*ARMS, "old:3")),
-        *("every arm alike", "static: by route weight"),
+        *("every version alike", "static: by route weight"),
         "exp3",
     ]
 
