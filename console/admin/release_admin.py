@@ -7,15 +7,11 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest, HttpResponse
 
 from console.admin.base import NOTHING, ReadOnlyAdmin, column, shortened, time_column
 from console.words.comparison import MEASURED, outcome_lines, outcomes
 from console.words.events import Event, events_of
-from core.errors import Forbidden
-from registry.api.error_shape import error_response
 from registry.api.views.timeline_view import entries_for
 from registry.api.visibility import applications_for
 from registry.models import Release
@@ -38,22 +34,12 @@ STEPS = (
 
 
 def progress_of(release: Release) -> dict[str, Any]:
-    """Return how far a release is, as its page draws it and then asks for it each second."""
+    """Return how far a release is, as its page draws it."""
     reached, status = _position(release)
-    steps = [
-        {
-            "name": name,
-            "explanation": explanation,
-            "status": "done" if index < reached else status if index == reached else "todo",
-        }
-        for index, (name, explanation) in enumerate(STEPS)
-    ]
+    states = ["done"] * reached + [status] + ["todo"] * len(STEPS)
     return {
-        "state": release.state,
         "sentence": _sentence(release),
-        "steps": steps,
-        "ended": not release.is_open,
-        "error": release.error,
+        "steps": [(*step, state) for step, state in zip(STEPS, states, strict=False)],
         "took": _took(release),
     }
 
@@ -142,20 +128,6 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
             release.outcome = changed or shortened(release.error, at=60) or NOTHING
         return shown
 
-    def get_urls(self) -> list[URLPattern]:
-        follow = path(
-            "<int:release_id>/progress.json",
-            self.admin_site.admin_view(self.progress_json),
-            name="registry_release_progress",
-        )
-        return [follow, *super().get_urls()]
-
-    def progress_json(self, request: HttpRequest, release_id: int) -> HttpResponse:
-        release = get_object_or_404(self.get_queryset(request), pk=release_id)
-        if not self.has_view_permission(request, release):
-            return error_response(Forbidden("No permission to view releases."))
-        return JsonResponse(progress_of(release))
-
     def change_view(
         self,
         request: HttpRequest,
@@ -174,7 +146,6 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
             extra = {
                 "release": release,
                 "progress": progress_of(release),
-                "progress_url": reverse("admin:registry_release_progress", args=[release.pk]),
                 "followers": followers,
                 "outcome": outcomes([release], applications=applications_for(request))[0],
                 "measured": MEASURED,

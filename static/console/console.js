@@ -1,8 +1,7 @@
-// What the console's pages need beyond the theme: copying a new key, following a release, and of a
-// form the fields that go with a choice.
+// What the console's pages need beyond the theme: copying a new key, and of a form the fields that go
+// with a choice.
 (() => {
   "use strict";
-  const FOLLOW_EVERY_MS = 1000;
 
   async function copy(button) {
     const before = button.textContent;
@@ -16,33 +15,6 @@
       button.textContent = "Selected";
     }
     setTimeout(() => (button.textContent = before), 2000);
-  }
-
-  function draw(page, progress) {
-    page.dataset.state = progress.state;
-    for (const element of page.querySelectorAll("[data-progress]")) {
-      const value = progress[element.dataset.progress] || "";
-      if (element.textContent !== value) element.textContent = value;
-    }
-    const steps = page.querySelectorAll("[data-step]");
-    progress.steps.forEach((step, index) => (steps[index].dataset.step = step.status));
-    page.querySelector("[data-error]").hidden = !progress.error;
-    page.querySelector("[data-running]").hidden = progress.ended;
-    page.querySelector("[data-took]").hidden = !progress.took;
-  }
-
-  async function follow(page) {
-    try {
-      const answer = await fetch(page.dataset.follow, { credentials: "same-origin" });
-      if (answer.ok) {
-        const progress = await answer.json();
-        draw(page, progress);
-        if (progress.ended) return;
-      }
-    } catch {
-      // The web process may be restarting: the next look tells.
-    }
-    setTimeout(() => follow(page), FOLLOW_EVERY_MS);
   }
 
   // Of a select with a value that has fields of its own: those, or those of its other values.
@@ -148,8 +120,6 @@
   document.addEventListener("DOMContentLoaded", () => {
     const palette = document.getElementById("search-input-command");
     if (palette) readyPalette(palette);
-    const page = document.querySelector("[data-follow]");
-    if (page) follow(page);
     const select = document.querySelector("select[data-alone]");
     if (!select) return;
     showFields(select);

@@ -36,7 +36,7 @@ SHOTS = os.environ.get("CLIPPER_SHOTS", "")
 NO_PAGES = (
     *("autocomplete", "jsi18n", "logout", "view_on_site", "home", "app_list", "password_change"),
     *("search", "console-search", "console-series", "console-live", "console-labelled"),
-    *("console-pass", "console-label", "console-audit", "registry_release_progress"),
+    *("console-pass", "console-label", "console-audit"),
     # They lead elsewhere; nobody may delete what is kept for good.
     *("registry_application_change", "registry_model_upload_version", "console-roll-back"),
     *("registry_apikey_delete", "registry_release_delete", "selection_feedback_delete"),

@@ -196,14 +196,6 @@ def test_saving_an_old_form_doesnt_bring_a_revoked_key_back(owner: Client) -> No
     assert (key.name, key.is_active) == ("renamed", False)
 
 
-def test_only_those_who_may_see_releases_can_follow_one(client: Client, v1: ModelVersion) -> None:
-    release = services.deploy(version=v1, by=Actor(user=None, label="a test"))
-    url = f"/admin/registry/release/{release.pk}/progress.json"
-    assert client.get(url).status_code == 302
-
-    assert staff().get(url).json()["code"] == "forbidden"
-
-
 def test_the_scope_manage_is_offered_only_to_superusers(owner: Client) -> None:
     url = "/admin/registry/apikey/add/"
     assert "can_manage" in owner.get(url).content.decode()
