@@ -14,7 +14,6 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from console.access import actor
-from console.admin.audited import AuditedForm
 from console.admin.base import (
     ConsoleAdmin,
     Fieldsets,
@@ -49,7 +48,7 @@ from registry.models import (
     ServiceLevelObjective,
 )
 from registry.models.settable_columns import settable
-from registry.services import arms_agreeing, delete_application
+from registry.services import arms_agreeing, audited, delete_application, record_created
 from registry.services.actor import check_may_pin
 from selection.policies import POLICIES
 
@@ -220,7 +219,7 @@ def _bound_keys(application: Application | None) -> SafeString:
 
 
 @admin.register(Application)
-class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
+class ApplicationAdmin(ConsoleAdmin[Application]):
     form = ApplicationForm
     formfield_overrides = {JSONField: {"decoder": ShallowDecoder}}
     list_display = ("heading", "policy_name", "objective", "asks", "fallback", "access", "changed")
@@ -271,7 +270,8 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
         entries = AuditEntry.objects.of(row)
         with registry_write:
             last = entries.order_by("-id").values_list("id", flat=True).first() or 0
-            answer = view(request, object_id, form_url, extra)
+            with audited(row, by=actor(request), reason=request.POST.get("reason", "")[:500]):
+                answer = view(request, object_id, form_url, extra)
             entry = entries.filter(id__gt=last).first()
             if entry is None:  # refused, or the same as before
                 return answer
@@ -281,6 +281,11 @@ class ApplicationAdmin(AuditedForm, ConsoleAdmin[Application]):
                 return review(request, row, changes=changes)
         messages.success(request, "Saved. Queries follow within a second.")
         return answer
+
+    def log_addition(self, request: HttpRequest, obj: Application, message: Any) -> Any:
+        # Called when the row is saved with all that is related to it, before the commit.
+        record_created(obj, by=actor(request))
+        return super().log_addition(request, obj, message)
 
     def response_change(self, request: HttpRequest, obj: Application) -> HttpResponseRedirect:
         return redirect("console-application-page", obj.name, "settings")
