@@ -57,6 +57,10 @@ def _tabs(**lists: str) -> dict[str, Any]:
     return {"models": [name.replace("_", ".") for name in lists], "items": items}
 
 
+def _file(name: str, request: HttpRequest) -> str:
+    return static(f"console/{name}")
+
+
 def _has(needed: str, request: HttpRequest) -> bool:
     return request.user.has_perm(needed)
 
@@ -82,22 +86,15 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "sailing",
     "SITE_URL": None,
     "SITE_FAVICONS": [
-        {
-            "rel": "icon",
-            "type": "image/svg+xml",
-            "href": lambda request: static("console/favicon.svg"),
-        }
+        {"rel": "icon", "type": "image/svg+xml", "href": partial(_file, "favicon.svg")}
     ],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
     "COLORS": {"primary": INDIGO},
     "DASHBOARD_CALLBACK": "console.pages.home.dashboard",
-    "STYLES": [lambda request: static("console/console.css")],
-    "SCRIPTS": [
-        lambda request: static("console/console.js"),
-        lambda request: static("console/page.js"),
-    ],
+    "STYLES": [partial(_file, name) for name in ("console.css", "tables.css")],
+    "SCRIPTS": [partial(_file, name) for name in ("console.js", "page.js")],
     "TABS": [
         _tabs(registry_application="Applications", selection_feedback="Feedback"),
         _tabs(registry_model="Models", registry_release="Releases"),
