@@ -1,4 +1,4 @@
-"""Permissions of the console's pages, and the frame of an application's hub."""
+"""Permissions of the console's pages, and their frames."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -73,3 +73,19 @@ def frame(request: HttpRequest, application: Application, *, title: str) -> dict
         "here": match.kwargs.get("path", "") if match else "",
         "tabs": [(page.path, page.title, page.url(application.name)) for page in APPLICATION_PAGES],
     }
+
+
+def tab_of(
+    request: HttpRequest, application: Application, template: str, *, title: str, **context: Any
+) -> TemplateResponse:
+    """Answer with a page of an application's hub."""
+    shown = {**frame(request, application, title=title), **context}
+    return TemplateResponse(request, f"console/{template}.html", shown)
+
+
+def page_with(
+    request: HttpRequest, template: str, *, title: str, **context: Any
+) -> TemplateResponse:
+    """Answer with a page that belongs to no application."""
+    shown = {**admin.site.each_context(request), "title": title, **context}
+    return TemplateResponse(request, f"console/{template}.html", shown)

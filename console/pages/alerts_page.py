@@ -5,19 +5,18 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, cast
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model as DjangoModel
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST
 
-from console.access import actor, may
+from console.access import actor, may, page_with
 from console.application_pages import APPLICATION_PAGES
 from core.errors import ClipperError, Unavailable
 from registry.models import Model, ModelVersion, Release
@@ -55,19 +54,16 @@ def alerts_page(request: HttpRequest) -> HttpResponse:
     shown = [_shown(alert, now=now, user=user) for alert in rows.open()]
     firing = [row for row in shown if row["state"] == Alert.State.FIRING]
     past = rows.filter(state=Alert.State.RESOLVED).order_by("-resolved_at")[:PAST_SHOWN]
-    return TemplateResponse(
+    return page_with(
         request,
-        "console/alerts.html",
-        {
-            **admin.site.each_context(request),
-            "title": "Alerts",
-            "name": name,
-            "groups": [(where, list(group)) for where, group in groupby(firing, _where)],
-            "pending": [row for row in shown if row["state"] == Alert.State.PENDING],
-            "past": [_shown(alert, now=now, user=user) for alert in past],
-            "channels": Channel.objects.all() if may(request, "alerts.view_channel") else None,
-            "may_mute": may(request, MUTE),
-        },
+        "alerts",
+        title="Alerts",
+        name=name,
+        groups=[(where, list(group)) for where, group in groupby(firing, _where)],
+        pending=[row for row in shown if row["state"] == Alert.State.PENDING],
+        past=[_shown(alert, now=now, user=user) for alert in past],
+        channels=Channel.objects.all() if may(request, "alerts.view_channel") else None,
+        may_mute=may(request, MUTE),
     )
 
 

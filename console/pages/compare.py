@@ -1,12 +1,11 @@
 """The console's page that compares versions side by side."""
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from console.access import may
+from console.access import may, page_with
 from console.words.comparison import side_by_side
 from core.errors import BadRequest, ClipperError
 from registry.api.visibility import applications_for, models_for
@@ -31,11 +30,13 @@ def compare(request: HttpRequest) -> HttpResponse:
         messages.error(request, error.message)
         return HttpResponseRedirect(back)
     asking = applications_for(request).filter(routes__model=model).distinct()
-    context = {
-        **admin.site.each_context(request),
-        **{"title": f"Compare versions of {model}", "opts": ModelVersion._meta, "original": model},
-        "table": side_by_side(versions, applications=asking),
-        "asking": asking,
-        "may_deploy": request.user.has_perm("registry.change_model", model),
-    }
-    return TemplateResponse(request, "console/compare.html", context)
+    return page_with(
+        request,
+        "compare",
+        title=f"Compare versions of {model}",
+        opts=ModelVersion._meta,
+        original=model,
+        table=side_by_side(versions, applications=asking),
+        asking=asking,
+        may_deploy=request.user.has_perm("registry.change_model", model),
+    )

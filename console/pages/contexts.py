@@ -7,10 +7,9 @@ from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from console.access import RESET, VIEW, actor, application_for, frame
+from console.access import RESET, VIEW, actor, application_for, tab_of
 from console.words import formats
 from console.words.verdict import pictured, recommended
 from core.errors import ClipperError
@@ -37,22 +36,21 @@ def contexts(request: HttpRequest, name: str) -> HttpResponse:
             )
         except ClipperError as error:
             problem = error.message
-    return TemplateResponse(
+    return tab_of(
         request,
-        "console/contexts.html",
-        {
-            **frame(request, application, title=f"{application}: contexts"),
-            "problem": problem,
-            "chosen": chosen,
-            "state": state and _state(state),
-            "rows": [_row(row) for row in rows],
-            "total": f"{total:,} of at most {application.max_contexts:,}",
-            "older": number + 1 if number * PAGE_SIZE < total else None,
-            "newer": number - 1 if number > 1 else None,
-            "resets": application.resets.all()[:5],
-            "may_reset": request.user.has_perm(RESET),
-            "reset_one": f"reset/?{urlencode({'context': chosen})}",
-        },
+        application,
+        "contexts",
+        title=f"{application}: contexts",
+        problem=problem,
+        chosen=chosen,
+        state=state and _state(state),
+        rows=[_row(row) for row in rows],
+        total=f"{total:,} of at most {application.max_contexts:,}",
+        older=number + 1 if number * PAGE_SIZE < total else None,
+        newer=number - 1 if number > 1 else None,
+        resets=application.resets.all()[:5],
+        may_reset=request.user.has_perm(RESET),
+        reset_one=f"reset/?{urlencode({'context': chosen})}",
     )
 
 
@@ -69,15 +67,14 @@ def reset(request: HttpRequest, name: str) -> HttpResponse:
     except ClipperError as error:
         messages.error(request, error.message)
         return HttpResponseRedirect(_back(application, context=context))
-    return TemplateResponse(
+    return tab_of(
         request,
-        "console/confirm_reset.html",
-        {
-            **frame(request, application, title=f"Reset {_what(None if everything else context)}"),
-            "everything": everything,
-            "context": context,
-            "known": formats.count(known),
-        },
+        application,
+        "confirm_reset",
+        title=f"Reset {_what(None if everything else context)}",
+        everything=everything,
+        context=context,
+        known=formats.count(known),
     )
 
 

@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from console.access import may
+from console.access import may, page_with
 from console.words import formats
 from core.errors import Unavailable
 from registry.following.reading import version_spec
@@ -28,15 +26,12 @@ def environments_page(request: HttpRequest) -> HttpResponse:
         rows = [_row(environment) for environment in environments()]
     except Unavailable as error:
         problem = error.message
-    return TemplateResponse(
+    return page_with(
         request,
-        "console/environments.html",
-        {
-            **admin.site.each_context(request),
-            "title": "Environments",
-            "problem": problem,
-            "environments": rows,
-        },
+        "environments",
+        title="Environments",
+        problem=problem,
+        environments=rows,
     )
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from console.access import VIEW, application_for, frame, may, shared
+from console.access import VIEW, application_for, may, shared, tab_of
+from console.pages.traffic_series import PERIODS, Period, chosen_period
 from console.pages.what_if_form import WhatIfForm
 from console.words import formats
 from console.words.colours import version_colour
@@ -38,34 +37,14 @@ ENOUGH = {
 METHODS = {"direct": "seen directly", "doubly_robust": "doubly robust"}
 
 
-class PeriodChoice(NamedTuple):
-    """A period that people can choose, ending now."""
-
-    key: str
-    label: str
-    length: timedelta
-
-
-CHOICES = (
-    PeriodChoice("15m", "15 min", timedelta(minutes=15)),
-    PeriodChoice("1h", "1 hour", timedelta(hours=1)),
-    PeriodChoice("6h", "6 hours", timedelta(hours=6)),
-    PeriodChoice("1d", "1 day", timedelta(days=1)),
-    PeriodChoice("7d", "7 days", timedelta(days=7)),
-    PeriodChoice("30d", "30 days", timedelta(days=30)),
-)
-USUAL = CHOICES[1]
-
-
 @shared
 def experiment(request: HttpRequest, name: str) -> HttpResponse:
     """Show the tab, or with `?part=` the piece of it that its page asks for by itself."""
     application = application_for(request, name, VIEW)
     part = request.GET.get("part", "")
-    chosen = next((c for c in CHOICES if c.key == request.GET.get("period")), USUAL)
+    chosen = chosen_period(request)
     context: dict[str, Any] = {
-        **frame(request, application, title=f"{application}: experiment"),
-        "periods": CHOICES,
+        "periods": PERIODS,
         "chosen": chosen,
         "may_look": may(request, FEEDBACK),
         "may_apply": may(request, "registry.change_application"),
@@ -75,14 +54,14 @@ def experiment(request: HttpRequest, name: str) -> HttpResponse:
     if part != "now" and context["may_look"]:
         context |= _outlook(request, application, looked=part == "outlook")
         context["verdict"] = context.get("found") or context.get("verdict")
-    template = {"now": "now", "outlook": "outlook"}.get(part, "page")
-    return TemplateResponse(request, f"console/experiment/{template}.html", context)
+    template = f"experiment/{part if part in ('now', 'outlook') else 'page'}"
+    return tab_of(request, application, template, title=f"{application}: experiment", **context)
 
 
 # --- how it stands now ----------------------------------------------------------------------------
 
 
-def now_shown(application: Application, *, chosen: PeriodChoice) -> dict[str, Any]:
+def now_shown(application: Application, *, chosen: Period) -> dict[str, Any]:
     """Return what is known of the versions in this period."""
     now = timezone.now()
     past = history(application, since=now - chosen.length, until=now)

@@ -5,10 +5,8 @@ import shlex
 from typing import Any
 
 from django import forms
-from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
@@ -16,7 +14,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from console.access import VIEW, actor, application_for, frame, may
+from console.access import VIEW, actor, application_for, may, page_with, tab_of
 from core.errors import ClipperError
 from core.names import validate_name, validate_not_reserved
 from core.redis.redis_client import redis_client
@@ -82,8 +80,7 @@ def new_application(request: HttpRequest) -> HttpResponse:
             form.add_error(None, error.message)
         else:
             return HttpResponseRedirect(reverse("console-start", args=[made.name]))
-    context = {**admin.site.each_context(request), "title": "New application", "form": form}
-    return TemplateResponse(request, "console/new_application.html", context)
+    return page_with(request, "new_application", title="New application", form=form)
 
 
 def start(request: HttpRequest, name: str) -> HttpResponse:
@@ -100,15 +97,16 @@ def start(request: HttpRequest, name: str) -> HttpResponse:
             by=actor(request),
         )
     part = request.GET.get("part") == "checklist"
-    context = {
-        **frame(request, application, title=f"{application}: first steps"),
-        "key": key,
-        "may_make_key": may(request, ADD_KEY),
-        "steps": steps(application),
-        "snippets": () if part else snippets(request, application, key=key or NO_KEY),
-    }
-    template = "first_steps_list" if part else "first_steps"
-    response = TemplateResponse(request, f"console/{template}.html", context)
+    response = tab_of(
+        request,
+        application,
+        "first_steps_list" if part else "first_steps",
+        title=f"{application}: first steps",
+        key=key,
+        may_make_key=may(request, ADD_KEY),
+        steps=steps(application),
+        snippets=() if part else snippets(request, application, key=key or NO_KEY),
+    )
     response["Cache-Control"] = "no-store"
     return response
 

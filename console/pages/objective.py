@@ -8,10 +8,9 @@ from typing import Any
 
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from console.access import VIEW, application_for, frame
+from console.access import VIEW, application_for, tab_of
 from console.pages.traffic_series import CAUSES, marks_of
 from console.words import formats
 from console.words.colours import version_colour
@@ -49,42 +48,41 @@ def objective(request: HttpRequest, name: str) -> HttpResponse:
     total = OutcomeCounts()
     for point in within:
         total.add_counts(point.counts)
-    return TemplateResponse(
+    return tab_of(
         request,
-        "console/objective.html",
-        {
-            **frame(request, application, title=f"{application}: objective"),
-            "slo": slo,
-            "target": f"{slo.target * 100:g} %",
-            "own": _shown(own),
-            "tiles": _tiles(own, recent=found["1d"] if slo.window != "1h" else own, slo=slo),
-            "windows": [
-                {"name": window, "current": window == slo.window, **_shown(attainment)}
-                for window, attainment in found.items()
-            ],
-            "days": _days(points, target=slo.target),
-            "curve": {
-                "at": [point.at.timestamp() for point in within],
-                "charts": {"budget": _budget_curve(within, own=own)},
-                "marks": marks_of(request, application, points=within),
-            },
-            "causes": [
-                (label, f"{number:,}", colour, formats.share(number / own.counts.bad))
-                for cause, number in own.counts.bad_by_cause().items()
-                for label, colour in [CAUSES[cause]]
-                if number
-            ],
-            "left_out": [f"{own.counts.abstained:,}", f"{own.counts.invalid:,}"],
-            "used": [_use(use, bad=own.counts.bad) for use in used[:20]],
-            "others": [
-                (f"{latency:g} ms", exact(low), exact(high) if high > low else "")
-                for latency, low, high in what_if(
-                    total,
-                    latencies_ms=[float(f"{slo.latency_ms * part:.3g}") for part in OTHERS],
-                    slo_ms=slo.latency_ms,
-                )
-            ],
+        application,
+        "objective",
+        title=f"{application}: objective",
+        slo=slo,
+        target=f"{slo.target * 100:g} %",
+        own=_shown(own),
+        tiles=_tiles(own, recent=found["1d"] if slo.window != "1h" else own, slo=slo),
+        windows=[
+            {"name": window, "current": window == slo.window, **_shown(attainment)}
+            for window, attainment in found.items()
+        ],
+        days=_days(points, target=slo.target),
+        curve={
+            "at": [point.at.timestamp() for point in within],
+            "charts": {"budget": _budget_curve(within, own=own)},
+            "marks": marks_of(request, application, points=within),
         },
+        causes=[
+            (label, f"{number:,}", colour, formats.share(number / own.counts.bad))
+            for cause, number in own.counts.bad_by_cause().items()
+            for label, colour in [CAUSES[cause]]
+            if number
+        ],
+        left_out=[f"{own.counts.abstained:,}", f"{own.counts.invalid:,}"],
+        used=[_use(use, bad=own.counts.bad) for use in used[:20]],
+        others=[
+            (f"{latency:g} ms", exact(low), exact(high) if high > low else "")
+            for latency, low, high in what_if(
+                total,
+                latencies_ms=[float(f"{slo.latency_ms * part:.3g}") for part in OTHERS],
+                slo_ms=slo.latency_ms,
+            )
+        ],
     )
 
 

@@ -6,16 +6,15 @@ from typing import Any, NamedTuple
 
 from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from console.access import VIEW, application_for, frame, may, shared
+from console.access import VIEW, application_for, may, shared, tab_of
 from console.live.model_load import load_of
 from console.live.model_rows import ALARMING, Sources, model_rows, read_sources
-from console.pages.experiment import CHOICES, USUAL
 from console.pages.new_application import steps
 from console.pages.objective import TIMES, exact
+from console.pages.traffic_series import PERIODS, chosen_period
 from console.words import formats
 from console.words.colours import version_colour
 from console.words.events import events_of
@@ -63,18 +62,16 @@ class Need(NamedTuple):
 def overview(request: HttpRequest, name: str) -> HttpResponse:
     """Show the tab, or for `?part=now` what of it is brought up to date."""
     application, part = application_for(request, name, VIEW), request.GET.get("part")
-    chosen = next((c for c in CHOICES if c.key == request.GET.get("period")), USUAL)
     context: dict[str, Any] = {
-        **frame(request, application, title=str(application)),
         **_now_shown(request, application),
-        "periods": CHOICES,
-        "chosen": chosen,
+        "periods": PERIODS,
+        "chosen": chosen_period(request),
         "may_roll_back": may(request, "registry.roll_back_model"),
     }
     if part != "now" and may(request, TIMELINE):
         context["events"] = events_of(application, rows=entries_for(request), limit=LATELY)
-    template = "now" if part == "now" else "page"
-    return TemplateResponse(request, f"console/overview/{template}.html", context)
+    template = f"overview/{'now' if part == 'now' else 'page'}"
+    return tab_of(request, application, template, title=str(application), **context)
 
 
 def _now_shown(request: HttpRequest, application: Application) -> dict[str, Any]:

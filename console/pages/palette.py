@@ -16,7 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from console.access import VIEW, application_for, frame, may
+from console.access import VIEW, application_for, may, tab_of
 from console.application_pages import APPLICATION_PAGES
 from core.errors import InvalidReceipt
 from registry.api.views.timeline_view import entries_for
@@ -195,5 +195,4 @@ def query_page(request: HttpRequest, name: str) -> HttpResponse:
         for arm in receipt.arms
     ]
     context = {"receipt": receipt, "at": _moment(receipt), "arms": arms, "label": label}
-    page = {**frame(request, application, title=f"A query of {application}"), **context}
-    return TemplateResponse(request, "console/query.html", page)
+    return tab_of(request, application, "query", title=f"A query of {application}", **context)

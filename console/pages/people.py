@@ -11,14 +11,13 @@ from django.db.models import Max
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.template.loader import render_to_string
-from django.template.response import TemplateResponse
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
 )
 
-from console.access import actor, may
+from console.access import actor, may, page_with
 from console.pages.new_application import snippets
 from console.words.events import Event, events_of
 from core.errors import ClipperError, Forbidden
@@ -82,19 +81,19 @@ def people(request: HttpRequest, person_id: int | None = None) -> HttpResponse:
     form.fields["name"].disabled = person is not None
     if request.method == "POST" and _done(request, person, form):
         return redirect("console-people")
-    context = {
-        **admin.site.each_context(request),
-        "title": f"{person}" if person else "People & keys",
-        "form": form if may_save else None,
-        "person": person,
-        "fixed": person is not None and (person == request.user or person.is_superuser),
-        "people": _people() if may(request, SEE_PEOPLE) else None,
-        "more": max(0, User.objects.count() - SHOWN),
-        "keys": _keys() if may(request, SEE_KEYS) else None,
-        "roles": ROLES,
-        "acts": who_may(),
-    }
-    return TemplateResponse(request, "console/people.html", context)
+    return page_with(
+        request,
+        "people",
+        title=f"{person}" if person else "People & keys",
+        form=form if may_save else None,
+        person=person,
+        fixed=person is not None and (person == request.user or person.is_superuser),
+        people=_people() if may(request, SEE_PEOPLE) else None,
+        more=max(0, User.objects.count() - SHOWN),
+        keys=_keys() if may(request, SEE_KEYS) else None,
+        roles=ROLES,
+        acts=who_may(),
+    )
 
 
 def own_password(request: HttpRequest) -> HttpResponseBase:

@@ -2,9 +2,8 @@
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.template.response import TemplateResponse
 
-from console.access import VIEW, application_for, frame
+from console.access import VIEW, application_for, tab_of
 from console.words.comparison import outcome_lines
 from registry.api.visibility import applications_for, models_for
 from registry.models import Release
@@ -19,8 +18,9 @@ def releases(request: HttpRequest, name: str) -> HttpResponse:
     rows = list(asked.with_versions()[:SHOWN])
     lines = outcome_lines(rows, applications=applications_for(request).filter(pk=application.pk))
     shown = [{"row": row, "outcome": line} for row, line in zip(rows, lines, strict=True)]
-    context = {**frame(request, application, title=f"{application}: releases"), "releases": shown}
-    return TemplateResponse(request, "console/releases.html", context)
+    return tab_of(
+        request, application, "releases", title=f"{application}: releases", releases=shown
+    )
 
 
 def roll_back(request: HttpRequest, name: str) -> HttpResponse:

@@ -28,11 +28,10 @@ from django.http import (
     JsonResponse,
     StreamingHttpResponse,
 )
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from console.access import VIEW, application_for, frame, may
+from console.access import VIEW, application_for, may, tab_of
 from console.pages.input_drawing import drawn
 from console.pages.try_it import new_pass
 from console.words import formats
@@ -84,25 +83,24 @@ def review(request: HttpRequest, name: str) -> HttpResponse:
         page = list(found.order_by("-pk")[: PAGE_SIZE + 1])
     else:
         counts, page = {}, []
-    return TemplateResponse(
+    return tab_of(
         request,
-        "console/review.html",
-        {
-            **frame(request, application, title=f"{application}: review"),
-            "may_see": may_see,
-            "may_label": may(request, LABEL),
-            "filters": [(key, words, counts.get(key, 0)) for key, (words, _) in SHOWN.items()],
-            "shown": shown,
-            "periods": PERIODS,
-            "period": period,
-            "context": context,
-            "captured": rows.count(),
-            "rate": formats.share(application.capture_rate),
-            "dropped": _dropped(application),
-            "rows": [_row(row, application) for row in page[:PAGE_SIZE]],
-            "older": page[PAGE_SIZE - 1].pk if len(page) > PAGE_SIZE else None,
-            "choices": _choices(application) if page else [],
-        },
+        application,
+        "review",
+        title=f"{application}: review",
+        may_see=may_see,
+        may_label=may(request, LABEL),
+        filters=[(key, words, counts.get(key, 0)) for key, (words, _) in SHOWN.items()],
+        shown=shown,
+        periods=PERIODS,
+        period=period,
+        context=context,
+        captured=rows.count(),
+        rate=formats.share(application.capture_rate),
+        dropped=_dropped(application),
+        rows=[_row(row, application) for row in page[:PAGE_SIZE]],
+        older=page[PAGE_SIZE - 1].pk if len(page) > PAGE_SIZE else None,
+        choices=_choices(application) if page else [],
     )
 
 

@@ -11,13 +11,11 @@ from typing import Any
 import django
 import redis
 from django.conf import settings
-from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 
-from console.access import may
+from console.access import may, page_with
 from console.live.processes import process_rows, stack_problem
 from console.words import formats
 from core.redis.redis_client import redis_client
@@ -36,19 +34,19 @@ def system(request: HttpRequest) -> HttpResponse:
     """Show what runs where, and how the stores stand."""
     if not may(request, "registry.view_stack"):
         raise PermissionDenied
-    context = {
-        **admin.site.each_context(request),
-        "title": "System",
-        "problem": stack_problem(),
+    return page_with(
+        request,
+        "system",
+        title="System",
+        problem=stack_problem(),
         **_running(),
-        "facts": [("Database", _database()), ("Disk", _disk())],
-        "versions": [
+        facts=[("Database", _database()), ("Disk", _disk())],
+        versions=[
             ("Clipper", VERSION),
             ("Python", platform.python_version()),
             ("Django", django.get_version()),
         ],
-    }
-    return TemplateResponse(request, "console/system.html", context)
+    )
 
 
 def _running() -> dict[str, Any]:

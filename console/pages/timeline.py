@@ -7,17 +7,16 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from console.access import actor, may
+from console.access import actor, may, page_with
 from console.words.events import Event, events_of
 from core.errors import ClipperError
 from registry.api.timestamps import past_moment_of
@@ -64,17 +63,18 @@ def timeline(request: HttpRequest, entry_id: int | None = None) -> HttpResponse:
         rows = rows.filter(pk__lt=before)
     events = events_of(rows=rows, limit=PAGE + 1, whole=entry_id is not None)
     page = [replace(event, undo=undo) for event, undo in _with_undo(request, events[:PAGE])]
-    context = {
-        **admin.site.each_context(request),
-        **{"title": "Timeline", "events": page, "problem": problem, "asked": asked},
-        **{"topics": (SETTINGS, *TOPICS), "days": _days(asked), "query": urlencode(asked)},
-        "applications": applications_for(request).order_by("name").values_list("name", flat=True),
-        "models": models_for(request).order_by("name").values_list("name", flat=True),
-        "people": _people(request, asked=asked),
-        "older": _url(asked, before=page[-1].entry.pk) if len(events) > PAGE else "",
-        "first": "before" not in request.GET and entry_id is None,
-    }
-    return TemplateResponse(request, "console/timeline.html", context)
+    return page_with(
+        request,
+        "timeline",
+        title="Timeline",
+        **{"events": page, "problem": problem, "asked": asked, "query": urlencode(asked)},
+        **{"topics": (SETTINGS, *TOPICS), "days": _days(asked)},
+        applications=applications_for(request).order_by("name").values_list("name", flat=True),
+        models=models_for(request).order_by("name").values_list("name", flat=True),
+        people=_people(request, asked=asked),
+        older=_url(asked, before=page[-1].entry.pk) if len(events) > PAGE else "",
+        first="before" not in request.GET and entry_id is None,
+    )
 
 
 def _filtered(
@@ -204,8 +204,8 @@ def revert_page(request: HttpRequest, entry_id: int) -> HttpResponse:
             return back
         messages.success(request, f"Reverted: {entry.name} is as it was before.")
         return HttpResponseRedirect(reverse("console-timeline"))
-    frame = {**admin.site.each_context(request), "title": f"Revert a change of {entry.name}"}
-    return TemplateResponse(request, "console/revert.html", {**frame, "event": event, "form": form})
+    title = f"Revert a change of {entry.name}"
+    return page_with(request, "revert", title=title, event=event, form=form)
 
 
 def _exported(rows: AuditEntryQuerySet, *, kind: str) -> HttpResponse:

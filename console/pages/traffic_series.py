@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
@@ -17,15 +17,24 @@ from selection.evaluation.monitoring.history import history
 from serving.traffic.history import Point, traffic
 from serving.traffic.outcome_counts import OutcomeCounts
 
-PERIODS = {
-    "15m": timedelta(minutes=15),
-    "1h": timedelta(hours=1),
-    "6h": timedelta(hours=6),
-    "1d": timedelta(days=1),
-    "7d": timedelta(days=7),
-    "30d": timedelta(days=30),
-}
-USUAL = "1h"
+
+class Period(NamedTuple):
+    """A period that people can choose, ending now."""
+
+    key: str
+    label: str
+    length: timedelta
+
+
+PERIODS = (
+    Period("15m", "15 min", timedelta(minutes=15)),
+    Period("1h", "1 hour", timedelta(hours=1)),
+    Period("6h", "6 hours", timedelta(hours=6)),
+    Period("1d", "1 day", timedelta(days=1)),
+    Period("7d", "7 days", timedelta(days=7)),
+    Period("30d", "30 days", timedelta(days=30)),
+)
+USUAL = PERIODS[1]
 CAUSES = {
     "late": ("late", "--clp-warn"),
     "failed": ("failed", "--clp-bad"),
@@ -36,12 +45,15 @@ CAUSES = {
 QUANTILES = {"p50": (0.5, "--clp-good"), "p95": (0.95, "--clp-accent"), "p99": (0.99, "--clp-warn")}
 
 
+def chosen_period(request: HttpRequest) -> Period:
+    return next((each for each in PERIODS if each.key == request.GET.get("period")), USUAL)
+
+
 def series_json(request: HttpRequest, name: str) -> HttpResponse:
     """Answer with the charts of a period that ends now."""
     application = application_for(request, name, VIEW)
     now = timezone.now()
-    period = PERIODS.get(request.GET.get("period", ""), PERIODS[USUAL])
-    points = traffic(application, since=now - period, until=now)
+    points = traffic(application, since=now - chosen_period(request).length, until=now)
     answer = JsonResponse(
         {
             "at": [point.at.timestamp() for point in points],

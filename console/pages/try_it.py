@@ -7,10 +7,9 @@ from typing import Any, cast
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.template.response import TemplateResponse
 from django.views.decorators.http import require_POST
 
-from console.access import VIEW, application_for, frame, may
+from console.access import VIEW, application_for, may, tab_of
 from core.specs import FEEDBACK, PREDICT
 from registry.models import Application, ModelVersion
 from selection.receipts import derive_key
@@ -34,16 +33,15 @@ def try_it(request: HttpRequest, name: str) -> HttpResponse:
         row = CapturedInput.objects.filter(application=application, pk=number).first()
         with suppress(Exception):  # a row that can't be read has no input to show
             example = example if row is None else bytes(row.read().input).decode()
-    return TemplateResponse(
+    return tab_of(
         request,
-        "console/try_it.html",
-        {
-            **frame(request, application, title=f"{application}: try it"),
-            "example": example,
-            "columns": columns,
-            "versions": [(f"{v.model.name}:{v.version}", v in live) for v in versions],
-            "may_label": may(request, LABEL),
-        },
+        application,
+        "try_it",
+        title=f"{application}: try it",
+        example=example,
+        columns=columns,
+        versions=[(f"{v.model.name}:{v.version}", v in live) for v in versions],
+        may_label=may(request, LABEL),
     )
 
 

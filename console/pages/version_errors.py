@@ -5,13 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
 
-from console.access import may
+from console.access import may, page_with
 from core.errors import Unavailable
 from registry.api.visibility import applications_for, bound_to
 from registry.models import ModelVersion, Release
@@ -42,23 +40,20 @@ def version_errors(request: HttpRequest, version_id: int) -> HttpResponse:
     files = logs_of_version(
         settings.CLIPPER_REPLICA_LOGS, model=version.model.name, version=version.version
     )
-    return TemplateResponse(
+    return page_with(
         request,
-        "console/version_errors.html",
-        {
-            **admin.site.each_context(request),
-            "title": f"{version}: errors and output",
-            "opts": ModelVersion._meta,
-            "original": version,
-            "version": version,
-            "problem": problem,
-            "errors": errors,
-            "sample": _sample(request, version) if may(request, SEE) else None,
-            "logs": [
-                {"replica": replica_of(file), "text": "\n".join(last_lines(file, lines=100))}
-                for file in files[:5]
-            ],
-        },
+        "version_errors",
+        title=f"{version}: errors and output",
+        opts=ModelVersion._meta,
+        original=version,
+        version=version,
+        problem=problem,
+        errors=errors,
+        sample=_sample(request, version) if may(request, SEE) else None,
+        logs=[
+            {"replica": replica_of(file), "text": "\n".join(last_lines(file, lines=100))}
+            for file in files[:5]
+        ],
     )
 
 
