@@ -97,7 +97,6 @@ UNFOLD: dict[str, Any] = {
     "SCRIPTS": [partial(_file, name) for name in ("console.js", "page.js")],
     "TABS": [
         _tabs(registry_application="Applications", selection_feedback="Feedback"),
-        _tabs(registry_model="Models", registry_release="Releases"),
     ],
     "SIDEBAR": {
         "show_search": True,

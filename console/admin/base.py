@@ -11,7 +11,7 @@ from django.contrib.admin.utils import flatten_fieldsets
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -86,10 +86,14 @@ class ConsoleAdmin(WithinReach, ModelAdmin[M]):
     change_form_before_template = "console/revision.html"
     change_form_after_template = "console/history.html"
     empty_value_display = NOTHING
+    # The page that has the rows, if it isn't Django's list.
+    listed_at: ClassVar[str] = ""
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        if self.listed_at:
+            return redirect(self.listed_at)
         named: dict[str, Any] = {"title": str(self.opts.verbose_name_plural).capitalize()}
         return self._answered(request, super().changelist_view, named | (extra_context or {}))
 

@@ -5,7 +5,6 @@ from typing import Any
 from django.contrib import admin, messages
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
@@ -65,11 +64,7 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
     form = ApiKeyForm
     autocomplete_fields = ("applications",)
     actions_detail = ("revoke",)
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        return redirect("console-people")
+    listed_at = "console-people"
 
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         pickle = ("can_run_code",) if request.user.has_perm("registry.run_code") else ()

@@ -1,16 +1,14 @@
-"""Releases: the history, and a page that follows one while it goes live."""
+"""Releases: a page that follows one while it goes live; the timeline lists them."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from console.admin.base import NOTHING, ReadOnlyAdmin, column, shortened, time_column
-from console.words.comparison import MEASURED, outcome_lines, outcomes
+from console.admin.base import ReadOnlyAdmin
+from console.words.comparison import MEASURED, outcomes
 from console.words.events import Event, events_of
 from registry.api.views.timeline_view import entries_for
 from registry.api.visibility import applications_for
@@ -19,13 +17,6 @@ from registry.releases.progress import what_it_waits_for
 
 State = Release.State
 
-STATE_LABELS: Mapping[str, str] = {
-    State.PENDING: "info",
-    State.STARTING: "warning",
-    State.LIVE: "success",
-    State.FAILED: "danger",
-    State.SUPERSEDED: "",
-}
 STEPS = (
     ("Check", "The artifact is loaded in a process of its own"),
     ("Start", "Replicas start, load and warm up"),
@@ -83,20 +74,6 @@ def _took(release: Release) -> str:
     return f"{(ended_at - release.created_at).total_seconds():.1f} s"
 
 
-class OfApplication(admin.SimpleListFilter):
-    """Filters releases by an application that asks their model."""
-
-    title = parameter_name = "application"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        names = applications_for(request).order_by("name").values_list("name", flat=True)
-        return [(name, name) for name in names]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Release]) -> QuerySet[Release]:
-        asked = applications_for(request).filter(name=self.value()).values("routes__model")
-        return queryset.filter(model__in=asked) if self.value() else queryset
-
-
 def _events_of(request: HttpRequest, release: Release) -> list[Event]:
     """Return the newest events of a release's model, from the release until it has ended."""
     if release.model is None or not request.user.has_perm("registry.view_auditentry"):
@@ -111,22 +88,11 @@ def _events_of(request: HttpRequest, release: Release) -> list[Event]:
 
 @admin.register(Release)
 class ReleaseAdmin(ReadOnlyAdmin[Release]):
-    list_display = ("what", "standing", "from_version", "outcome", "who", "why", "asked", "took")
-    list_filter = ("state", "kind", "model", OfApplication)
-    list_per_page = 20
-    search_fields = ("model_name", "version_name", "reason", "by_label", "error")
-    date_hierarchy = "created_at"
     change_form_template = "console/release.html"
+    listed_at = "/admin/timeline/?kind=release"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Release]:
         return super().get_queryset(request).with_versions()  # type: ignore[attr-defined, no-any-return]  # the manager is a ReleaseQuerySet's
-
-    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
-        shown = super().get_changelist_instance(request)
-        lines = outcome_lines(shown.result_list, applications=applications_for(request))
-        for release, changed in zip(shown.result_list, lines, strict=True):
-            release.outcome = changed or shortened(release.error, at=60) or NOTHING
-        return shown
 
     def change_view(
         self,
@@ -156,19 +122,3 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
                 and release.previous_version is not None,
             }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
-
-    what = column(
-        "release", lambda row: [row.arm, row.get_kind_display()], ordering="id", header=True
-    )
-    standing = column(
-        "state",
-        lambda row: (row.state, row.get_state_display()),
-        ordering="state",
-        label=STATE_LABELS,
-    )
-    from_version = column("before", lambda row: row.previous_version_name or "none")
-    outcome = column("first hour", lambda row: row.outcome)
-    who = column("by", lambda row: row.by_label, ordering="by_label")
-    why = column("why", lambda row: shortened(row.reason, at=60))
-    asked = time_column("asked", "created_at")
-    took = column("took", _took)

@@ -7,7 +7,6 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from unfold.decorators import action
@@ -111,12 +110,7 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
     autocomplete_fields = ("model",)
     change_form_outer_before_template = "console/version_check.html"
     actions_detail = ("deploy",)
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Lead on to the models, on whose pages their versions are listed."""
-        return HttpResponseRedirect(reverse("admin:registry_model_changelist"))
+    listed_at = "admin:registry_model_changelist"  # on whose pages versions are
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
         return super().get_queryset(request).select_related("model", "created_by", "last_check")

@@ -42,7 +42,7 @@ NO_PAGES = (
     *("registry_apikey_delete", "registry_release_delete", "selection_feedback_delete"),
     *("documentation", "documentation-page", "console-mute", "login", "password_change_done"),
     *("console-login", "console-query", "console-home"),
-    *("registry_apikey_changelist", "registry_modelversion_changelist"),
+    *(f"registry_{each}_changelist" for each in ("apikey", "modelversion", "release")),
 )
 NEVER_ADDED = ("registry_release_add", "selection_feedback_add", "registry_modelversion_add")
 BAD = "violations => violations.filter(v => ['serious', 'critical'].includes(v.impact))"
