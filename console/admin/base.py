@@ -87,7 +87,7 @@ class ConsoleAdmin(WithinReach, ModelAdmin[M]):
     change_form_after_template = "console/history.html"
     empty_value_display = NOTHING
     # The page that has the rows, if it isn't Django's list.
-    listed_at: ClassVar[str] = ""
+    listed_at: ClassVar[Any] = ""
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

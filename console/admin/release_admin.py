@@ -6,6 +6,8 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse_lazy
+from django.utils.text import format_lazy
 
 from console.admin.base import ReadOnlyAdmin
 from console.words.comparison import MEASURED, outcomes
@@ -89,7 +91,7 @@ def _events_of(request: HttpRequest, release: Release) -> list[Event]:
 @admin.register(Release)
 class ReleaseAdmin(ReadOnlyAdmin[Release]):
     change_form_template = "console/release.html"
-    listed_at = "/admin/timeline/?kind=release"
+    listed_at = format_lazy("{}?kind=release", reverse_lazy("console-timeline"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Release]:
         return super().get_queryset(request).with_versions()  # type: ignore[attr-defined, no-any-return]  # the manager is a ReleaseQuerySet's
