@@ -21,7 +21,7 @@ from registry.services import Actor
 VIEW, CHANGE = "registry.view_application", "registry.change_application"
 RESET = "registry.reset_application"
 View = Callable[..., HttpResponse]
-# Pages ask again every 5 s; fifty of them then take a tenth of a core, and 80 % of one without.
+# Pages ask again every 5 s: fifty then take a seventh of a core, and all of one without.
 SHARED_S = 4
 
 
