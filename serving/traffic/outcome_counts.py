@@ -96,7 +96,8 @@ class OutcomeCounts:
 def add_row(total: dict[str, OutcomeCounts], columns: Sequence[Any]) -> dict[str, OutcomeCounts]:
     """Add COLUMNS of a row to a total, by version, and as "" of the application; return that."""
     *outcomes, latency, defaults, versions = columns
-    total.setdefault("", OutcomeCounts()).add(outcomes, latency=latency, defaults=defaults)
+    own = total.get("") or total.setdefault("", OutcomeCounts())
+    own.add(outcomes, latency=latency, defaults=defaults)
     for arm, (of_arm, calls, times) in versions.items():
         counts = total.get(arm) or total.setdefault(arm, OutcomeCounts())
         counts.add(of_arm, latency=times, calls=calls)
