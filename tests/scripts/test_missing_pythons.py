@@ -13,7 +13,7 @@ from clipper_site.stack.layout import ROOT
 
 @pytest.mark.parametrize(
     ("versions", "returncode", "named"),
-    [([], 0, ["3.12", "3.13"]), (["3.13"], 1, ["3.13"])],
+    [([], 0, ["3.13", "3.12"]), (["3.13"], 1, ["3.13"])],
     ids=["left out", "asked for"],
 )
 def test_a_python_that_is_missing_is_named_and_fails_if_asked_for(
