@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 # The shell is the same engine without the windows, menus and extensions that nobody sees here, and
 # takes less than half of the processor for a test.
@@ -19,6 +19,8 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# A page on a busy machine may take longer than Playwright's five seconds.
+SEEN_WITHIN_MS = 45_000
 
 
 @contextmanager
@@ -26,6 +28,7 @@ def running_chromium() -> Iterator[Browser]:
     executable = next(filter(None, map(shutil.which, NAMES)), None)
     if executable is None:
         pytest.fail("no Chromium is installed: on Debian, apt-get install chromium-headless-shell")
+    expect.set_options(timeout=SEEN_WITHIN_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         yield browser

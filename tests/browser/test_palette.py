@@ -15,7 +15,9 @@ def test_a_key_opens_it_and_enter_leads_there(
     page.keyboard.press("Control+k")
     search = page.get_by_role("dialog", name="Search").get_by_label("Search")
     expect(search).to_be_focused()
-    page.keyboard.type("svm")
+    # A letter after the other is a search each on a busy machine, the last of which begins anew.
+    page.keyboard.insert_text("sv")
+    page.keyboard.press("m")
     expect(page.locator("#command-results-list li").first).to_contain_text("svm")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
