@@ -44,17 +44,10 @@ def _item(
     return item
 
 
-def _tabs(**lists: str) -> dict[str, Any]:
-    """Return the lists that are one place of the menu, each a tab of the others."""
-    items = [
-        {
-            "title": title,
-            "link": reverse_lazy(f"admin:{name}_changelist"),
-            "permission": partial(_has, name.replace("_", ".view_")),
-        }
-        for name, title in lists.items()
-    ]
-    return {"models": [name.replace("_", ".") for name in lists], "items": items}
+def _tab(title: str, model: str) -> dict[str, Any]:
+    """Return a list that is one place of the menu with others."""
+    needed = partial(_has, model.replace("_", ".view_"))
+    return {"title": title, "link": reverse_lazy(f"admin:{model}_changelist"), "permission": needed}
 
 
 def _file(name: str, request: HttpRequest) -> str:
@@ -96,7 +89,13 @@ UNFOLD: dict[str, Any] = {
     "STYLES": [partial(_file, name) for name in ("console.css", "tables.css")],
     "SCRIPTS": [partial(_file, name) for name in ("console.js", "page.js")],
     "TABS": [
-        _tabs(registry_application="Applications", selection_feedback="Feedback"),
+        {
+            "models": ["registry.application", "selection.feedback"],
+            "items": [
+                _tab("Applications", "registry_application"),
+                _tab("Feedback", "selection_feedback"),
+            ],
+        }
     ],
     "SIDEBAR": {
         "show_search": True,

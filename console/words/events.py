@@ -141,29 +141,25 @@ def events_of(
     application: Application | None = None,
     *,
     model: Model | None = None,
-    row: Row | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     limit: int = 20,
-    rows: AuditEntryQuerySet | None = None,
+    rows: AuditEntryQuerySet,
     whole: bool = False,
 ) -> list[Event]:
-    """Return the newest events about an application with its models, a model, or one row.
+    """Return the newest events among `rows`, or those about an application or a model of them.
 
     Whoever shows them checks that the reader may see what they are about.
     """
-    found = AuditEntry.objects.all() if rows is None else rows
     if application is not None:
-        found = found.touching(**reach_of(application))
+        rows = rows.touching(**reach_of(application))
     if model is not None:
-        found = found.touching(applications=(), models=[model.pk])
-    if row is not None:
-        found = found.of(row)
+        rows = rows.touching(applications=(), models=[model.pk])
     if since is not None:
-        found = found.filter(at__gte=since)
+        rows = rows.filter(at__gte=since)
     if until is not None:
-        found = found.filter(at__lt=until)
-    entries = list(found.filter(cause_id__isnull=True)[:limit])
+        rows = rows.filter(at__lt=until)
+    entries = list(rows.filter(cause_id__isnull=True)[:limit])
     ends = defaultdict[int, list[AuditEntry]](list)
     completing = AuditEntry.objects.filter(cause_id__in=[entry.pk for entry in entries])
     for end in completing.order_by("id"):

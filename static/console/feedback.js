@@ -3,7 +3,6 @@
   "use strict";
   const SIDE = 8; // a handwritten digit is 8 by 8 numbers from 0 to 16
   const DARKEST = 16;
-  const TIMEOUT_MS = 15000;
 
   const find = (id) => document.getElementById(id);
   const page = find("feedback");
@@ -38,21 +37,8 @@
 
   // --- the API ------------------------------------------------------------------------------
 
-  async function call(path, body) {
-    const headers = { Accept: "application/json" };
-    if (storedKey()) headers.Authorization = `Api-Key ${storedKey()}`;
-    if (body) headers["Content-Type"] = "application/json";
-    const response = await fetch(api + path, {
-      method: body ? "POST" : "GET",
-      headers,
-      body: body || undefined,
-      credentials: "omit",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    const result = await response.json().catch(() => ({}));
-    if (!response.ok) throw new Error(result.error || `The server answered ${response.status}.`);
-    return result;
-  }
+  const call = (path, body) =>
+    window.clipperCall(api + path, body, storedKey() && `Api-Key ${storedKey()}`);
 
   function say(text) {
     find("notice").textContent = text;
@@ -80,15 +66,8 @@
   function inputText() {
     const text = find("input").value.trim();
     if (isText) return JSON.stringify(find("input").value);
-    if (!text) throw new Error("Enter an input first.");
-    const bare = page.dataset.numbers === "yes" && !text.startsWith("[");
-    const json = bare ? `[${text.split(/[\s,;]+/).filter(Boolean).join(",")}]` : text;
-    try {
-      JSON.parse(json);
-    } catch (error) {
-      throw new Error(`The input is not JSON: ${error.message}`);
-    }
-    return json;
+    const bare = text && page.dataset.numbers === "yes" && !text.startsWith("[");
+    return window.clipperJson(bare ? `[${text.split(/[\s,;]+/).filter(Boolean).join(",")}]` : text);
   }
 
   // --- the picture --------------------------------------------------------------------------

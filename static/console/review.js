@@ -28,10 +28,10 @@
     form.append("label", label);
     next(one);
     try {
-      const kept = await window.clipperPost(page.dataset.label, form);
+      const kept = await window.clipperCall(page.dataset.label, form);
       let words = kept.said;
       if (kept.feedback) {
-        const counted = await window.clipperPost(`${page.dataset.api}feedback`, kept.feedback, kept.pass);
+        const counted = await window.clipperCall(`${page.dataset.api}feedback`, kept.feedback, `Pass ${kept.pass}`);
         const [refused] = counted.rejected;
         if (refused) words = `Kept for training only: ${refused.error}`;
         else if (!counted.accepted) words = "Feedback on this query had counted already.";

@@ -14,17 +14,13 @@
     find("try-said").hidden = !text;
   }
 
-  /** The input's JSON, as it was typed: numbers keep all their digits. */
   function inputText() {
-    const text = input.value.trim();
-    if (!text) throw new Error("Enter an input first.");
     try {
-      JSON.parse(text);
+      return window.clipperJson(input.value.trim());
     } catch (error) {
-      if (isText) return JSON.stringify(input.value);
-      throw new Error(`The input is not JSON: ${error.message}`);
+      if (isText && input.value.trim()) return JSON.stringify(input.value);
+      throw error;
     }
-    return text;
   }
 
   const bodyOf = (version) => {
@@ -70,7 +66,7 @@
   async function ask(version, pass) {
     try {
       const body = bodyOf(version).replace(/}$/, ',"explain":true}');
-      return await window.clipperPost(`${page.dataset.api}predict`, body, pass);
+      return await window.clipperCall(`${page.dataset.api}predict`, body, `Pass ${pass}`);
     } catch (error) {
       return { error: error.name === "TimeoutError" ? "no answer within 15 seconds" : error.message };
     }
@@ -100,7 +96,7 @@
     button.disabled = true;
     try {
       bodyOf("");
-      const { pass } = await window.clipperPost(page.dataset.pass, new FormData());
+      const { pass } = await window.clipperCall(page.dataset.pass, new FormData());
       const versions = [...page.querySelectorAll("[name=version]:checked")].map((box) => box.value);
       const answers = await Promise.all(["", ...versions].map((version) => ask(version, pass)));
       answered = answers[0].query_id && !answers[0].error ? answers[0] : null;
@@ -118,9 +114,9 @@
     const text = event.target.elements.label.value.trim();
     try {
       if (!answered || !text) throw new Error(text ? "The application gave no answer to judge." : "Enter the right answer first.");
-      const { pass } = await window.clipperPost(page.dataset.pass, new FormData());
+      const { pass } = await window.clipperCall(page.dataset.pass, new FormData());
       const body = `{"query_id":${JSON.stringify(answered.query_id)},"label":${window.clipperLabel(text)}}`;
-      const result = await window.clipperPost(`${page.dataset.api}feedback`, body, pass);
+      const result = await window.clipperCall(`${page.dataset.api}feedback`, body, `Pass ${pass}`);
       say(result.rejected.length ? result.rejected[0].error : result.accepted ? "Counted as feedback." : "Feedback on it had counted already.");
     } catch (error) {
       say(error.message);

@@ -36,7 +36,7 @@ def test_a_deploy_is_one_row_with_its_end(
     release = services.deploy(version=v2, by=BY, reason="retrained")
     services.begin_release(release=release)
     services.complete_release(release=release)
-    (event,) = events_of(model=v2.model, limit=1)
+    (event,) = events_of(model=v2.model, rows=AuditEntry.objects.all(), limit=1)
     assert (event.verb, event.subject, event.entry.by) == ("Deployed", str(v2), "a test")
     assert event.outcome[1].startswith("live after")
     page = shown(owner, "?kind=release")
@@ -63,7 +63,7 @@ def test_a_live_release_is_reverted_by_rolling_back_to_the_version_before(
 
 def test_the_end_of_a_check_is_an_event_of_its_version(owner: Client, v2: ModelVersion) -> None:
     services.fail_check(check=services.request_check(v2), error="no such file")
-    (event,) = events_of(row=v2, limit=1)
+    (event,) = events_of(rows=AuditEntry.objects.of(v2), limit=1)
     assert (event.verb, event.subject, event.reasons) == ("Checked", str(v2), ["no such file"])
     assert "failed" in shown(owner, "?kind=check")
 
@@ -71,7 +71,7 @@ def test_the_end_of_a_check_is_an_event_of_its_version(owner: Client, v2: ModelV
 def test_a_release_that_fails_says_why_in_the_same_row(owner: Client, v2: ModelVersion) -> None:
     release = services.deploy(version=v2, by=BY)
     services.fail_release(release=release, error="no such file")
-    (event,) = events_of(model=v2.model, limit=1)
+    (event,) = events_of(model=v2.model, rows=AuditEntry.objects.all(), limit=1)
     assert (event.outcome[1], event.reasons) == ("failed", ["no such file"])
     assert "no such file" in shown(owner, "?q=SUCH+file")
 
