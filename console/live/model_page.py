@@ -13,6 +13,7 @@ from console.words.comparison import (
     outcome_lines,
     reward_text,
 )
+from console.words.tile import Tile
 from core.errors import Unavailable
 from registry.following.reading import build_snapshot
 from registry.models import Application, Model
@@ -25,8 +26,10 @@ def model_context(model: Model, *, applications: QuerySet[Application]) -> dict[
     rows = model.versions.select_related("model", "created_by").order_by("-created_at", "-id")
     releases = list(model.releases.with_versions()[:5])
     lines = outcome_lines(releases, applications=applications)
+    standing = standings().get(model.name)
     return {
-        "standing": standings().get(model.name),
+        "standing": standing,
+        "tiles": _tiles(standing["text"], state=standing["state"]) if standing else (),
         "versions": [
             _version(one) for one in measures_of(list(rows[:50]), applications=applications)
         ],
@@ -36,6 +39,15 @@ def model_context(model: Model, *, applications: QuerySet[Application]) -> dict[
         "failures": _failures(model),
         "asked_by": list(applications),
     }
+
+
+def _tiles(text: Mapping[str, str], *, state: str) -> list[Tile]:
+    return [
+        Tile("State", text["state"], state=state),
+        Tile("Queries", text["rate"], (text["cached"],)),
+        Tile("In the model, p99", text["model"], (text["batches"],)),
+        Tile("Replicas ready", text["ready"], (text["bounds"],)),
+    ]
 
 
 def standings() -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from console.pages.what_if_form import WhatIfForm
 from console.words import formats
 from console.words.colours import version_colour
 from console.words.experiment_health import health_shown
+from console.words.tile import Tile
 from console.words.verdict import KEPT_S, ExperimentVerdict, judged, pictured, verdict_of
 from core.errors import ClipperError
 from registry.following.reading import application_spec
@@ -81,7 +82,8 @@ def now_shown(application: Application, *, chosen: Period) -> dict[str, Any]:
         for arm, picture in zip(past["arms"], pictures, strict=True)
     ]
     return {
-        "summary": _summary(past),
+        "tiles": _tiles(past),
+        "policy": past["policy"],
         "verdict": verdict_of(application.pk, past["recommendation"]),
         "versions": versions,
         "metrics": metrics,
@@ -89,25 +91,22 @@ def now_shown(application: Application, *, chosen: Period) -> dict[str, Any]:
     }
 
 
-def _summary(past: Mapping[str, Any]) -> dict[str, str]:
+def _tiles(past: Mapping[str, Any]) -> list[Tile]:
     sums = {
         name: sum(arm[name] for arm in past["arms"])
         for name in ("asked", "answered", "late", "failed", "refused", "routed")
     }
     missed = f"{formats.count(sums['late'])} late, {formats.count(sums['failed'])} failed"
-    return {
-        "policy": past["policy"],
-        "earned": formats.percent(past["mean_earned"]),
-        "holdout": holdout_words(past["holdout"]),
-        "labels": f"mean of {formats.count(past['feedback'])} labels"
-        if past["feedback"]
-        else "no feedback yet",
-        "asked": formats.count(sums["asked"]),
-        "versions": f"to {sums['routed']} version{'' if sums['routed'] == 1 else 's'}",
-        "in_time": _in_time(sums["answered"], missed=sums["late"] + sums["failed"]),
-        "missed": missed
-        + (f", {formats.count(sums['refused'])} refused" if sums["refused"] else ""),
-    }
+    refused = f"{formats.count(sums['refused'])} refused" if sums["refused"] else ""
+    labels = f"mean of {formats.count(past['feedback'])} labels"
+    earned = (labels if past["feedback"] else "no feedback yet", holdout_words(past["holdout"]))
+    versions = f"to {sums['routed']} version{'' if sums['routed'] == 1 else 's'}"
+    in_time = _in_time(sums["answered"], missed=sums["late"] + sums["failed"])
+    return [
+        Tile("Reward earned", formats.percent(past["mean_earned"]), earned),
+        Tile("Queries asked", formats.count(sums["asked"]), (versions,)),
+        Tile("Answered in time", in_time, (formats.listed(missed, refused),)),
+    ]
 
 
 def holdout_words(found: Mapping[str, Any] | None) -> str:

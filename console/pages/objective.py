@@ -14,6 +14,7 @@ from console.access import VIEW, application_for, tab_of
 from console.pages.traffic_series import CAUSES, marks_of
 from console.words import formats
 from console.words.colours import version_colour
+from console.words.tile import Tile
 from registry.models import Application, ServiceLevelObjective
 from serving.traffic.history import Point, points_of_all
 from serving.traffic.merging import start_of_step
@@ -112,10 +113,8 @@ def _shown(attainment: Attainment) -> dict[str, Any]:
     }
 
 
-def _tiles(
-    own: Attainment, *, recent: Attainment, slo: ServiceLevelObjective
-) -> list[tuple[str, str, str, str]]:
-    """Return tiles: a name, the number, what it rests on, and a state."""
+def _tiles(own: Attainment, *, recent: Attainment, slo: ServiceLevelObjective) -> list[Tile]:
+    """Return the numbers that the page begins with."""
     length, age = WINDOWS[slo.window], own.until - own.since
     window = slo.get_window_display()
     young = age < length * 0.99 and own.counts.total
@@ -132,10 +131,10 @@ def _tiles(
     bad = f"{formats.count(own.counts.bad)} of {formats.count(floor(own.allowed))} bad"
     even = f"at 1 {TIMES} the budget lasts as long as its window"
     return [
-        ("Attainment", shown["share"], f"{queries} queries, {span}", shown["state"]),
-        ("Error budget left", budget.removeprefix("+"), bad, shown["state"]),
-        (rate, rest, gone, ""),
-        ("Burn rate", shown["burn"], even, ""),
+        Tile("Attainment", shown["share"], (f"{queries} queries, {span}",), state=shown["state"]),
+        Tile("Error budget left", budget.removeprefix("+"), (bad,), state=shown["state"]),
+        Tile(rate, rest, (gone,)),
+        Tile("Burn rate", shown["burn"], (even,)),
     ]
 
 

@@ -20,6 +20,7 @@ from console.words.colours import version_colour
 from console.words.events import events_of
 from console.words.experiment_health import health_shown
 from console.words.standing import standing
+from console.words.tile import Tile
 from console.words.verdict import verdict_of
 from registry.api.views.timeline_view import entries_for
 from registry.following.reading import build_snapshot
@@ -36,16 +37,6 @@ from serving.traffic.objective import Attainment, attained
 
 TIMELINE = "registry.view_auditentry"
 LATELY = 5
-
-
-class Tile(NamedTuple):
-    """A number with what it rests on; `state` colours it, `page` is the tab that has more."""
-
-    name: str
-    value: str
-    rests_on: Sequence[str]
-    page: str = ""
-    state: str = ""
 
 
 class Need(NamedTuple):

@@ -112,7 +112,7 @@ def test_the_arms_are_told_of_with_what_they_did_and_what_they_earned(
     expect(page.get_by_test_id("verdict")).to_contain_text(
         "forest:1 is the best version, 97 % sure"
     )
-    expect(page.get_by_test_id("earned")).to_have_text("60.0 %")
+    expect(page.get_by_test_id("tile").first).to_contain_text("60.0 %")
     expect(page.get_by_test_id("experiment")).to_contain_text("counts as a loss of 0.8")
 
 
