@@ -75,9 +75,6 @@
     event.preventDefault();
     opener = pressed;
     pressed.click();
-    // A menu of a row is at the end of the page: go there.
-    const menus = document.querySelectorAll("body > nav");
-    setTimeout(() => [...menus].find((menu) => menu.offsetParent)?.querySelector("a, button")?.focus(), 50);
   });
 
   document.addEventListener("DOMContentLoaded", () => mend(document));

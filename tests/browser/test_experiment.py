@@ -148,7 +148,7 @@ def test_the_others_are_listed_and_one_more_is_asked_for(
     page = sign_in(owner)
     page.goto("/admin/applications/digits/experiment/")
 
-    expect(page.get_by_test_id("labels")).to_have_text("1,500")
+    expect(page.get_by_test_id("labels")).to_have_text("1,500", timeout=30_000)  # worked out anew
     svm = target(page, "svm:1 alone")
     expect(svm.locator(".clp-badge")).to_have_text("yes")
     expect(svm).to_contain_text("doubly robust")

@@ -46,20 +46,6 @@ def test_the_menu_is_skipped_and_every_menu_opens_by_keys(
         expect(page.get_by_role("button", name=name).first).to_be_visible()
 
 
-def test_a_menu_of_a_row_opens_closes_and_returns_by_keys(
-    sign_in: SignIn, owner: User, digits: Application
-) -> None:
-    page = sign_in(owner)
-    page.goto("/admin/registry/model/")
-    row = page.get_by_role("button", name="More actions").first
-    row.focus()
-    page.keyboard.press("Enter")
-    expect(page.locator("body > nav a:focus")).to_be_visible()
-    page.keyboard.press("Escape")
-    expect(row).to_be_focused()
-    expect(page.locator("body > nav a").first).to_be_hidden()
-
-
 def test_paper_has_the_content_alone(sign_in: SignIn, owner: User, digits: Application) -> None:
     page = sign_in(owner)
     page.goto("/admin/timeline/")

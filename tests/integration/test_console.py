@@ -103,7 +103,7 @@ def test_home_and_overview_show_traffic_trust_and_versions(
         expect(row.locator("[data-label=Queries]")).to_contain_text(
             re.compile(r"[1-9][\d,.]* /s"), timeout=60_000
         )
-        row.get_by_role("link", name="digits").click()
+        row.get_by_role("link", name="digits", exact=True).click()
         expect(console.get_by_test_id("flow-version")).to_have_count(5)
         # A busy machine makes them refuse some, and the picture says so.
         state = re.compile(r"Keeping up|Overloaded: refuses")
