@@ -1,7 +1,8 @@
-"""A new application in three fields, and the page that leads to its first answer and label."""
+"""A new application, of a model or its file, and the page that leads to its first answer."""
 
 import json
 import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -12,20 +13,36 @@ from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
 )
 
 from console.access import VIEW, actor, application_for, may, page_with, tab_of
+from console.drop_zone import DropZone, artifact_kinds, recognised
 from core.errors import ClipperError
 from core.names import validate_name, validate_not_reserved
 from core.redis.redis_client import redis_client
 from core.specs import FEEDBACK, PREDICT
-from registry.models import Application, Model
-from registry.services import RouteRequest, create_api_key, create_application
+from registry.models import Application, Model, ModelVersion, Release
+from registry.models.settable_columns import InputType
+from registry.services import (
+    Actor,
+    RouteRequest,
+    create_api_key,
+    create_application,
+    create_model,
+    create_version,
+    delete_model,
+    deploy,
+)
+from registry.services.versions import REMOTE
+from registry.versions.extensions import extensions
 from selection.models import Feedback, SelectionSnapshot
 from serving.endpoints.management.application_schema import first_known
 from serving.metrics.published import read_published
 
 ADD_KEY = "registry.add_apikey"
+UPLOAD = ("registry.add_model", "registry.add_modelversion", "registry.change_model")
+OF_FILES = ("artifact", "runtime", "input_type", "allow_pickle")
 # What is shown where a key goes, as long as none was made.
 NO_KEY = "clp_…"
 PLACEHOLDERS: dict[str, Any] = {
@@ -48,9 +65,35 @@ class NewApplicationForm(forms.Form):
     )
     model = forms.ModelChoiceField(
         Model.objects.order_by("name"),
+        required=False,
         widget=UnfoldAdminSelectWidget,
         empty_label="Choose one",
         help_text="It answers first; more can join later, and compete.",
+    )
+    artifact = forms.FileField(
+        required=False,
+        label="Or a new model's file",
+        widget=DropZone(attrs={"data-kinds": artifact_kinds()}),
+        help_text="The model gets the application's name, and goes live if its check passes.",
+    )
+    runtime = forms.ChoiceField(
+        required=False,
+        choices=lambda: [
+            ("", "as the file says"),
+            *((name, name) for name in extensions.runtime_names() if name != REMOTE),
+        ],
+        widget=UnfoldAdminSelectWidget(
+            attrs={"data-alone": REMOTE, "data-its": "", "data-others": ""}
+        ),
+    )
+    input_type = forms.ChoiceField(
+        required=False, label="It takes", choices=InputType.choices, widget=UnfoldAdminSelectWidget
+    )
+    allow_pickle = forms.BooleanField(
+        required=False,
+        label="It may be a pickle",
+        widget=UnfoldBooleanSwitchWidget,
+        help_text=ModelVersion._meta.get_field("allow_pickle").help_text,
     )
     slo_ms = forms.FloatField(
         label="Answer within, ms",
@@ -60,20 +103,47 @@ class NewApplicationForm(forms.Form):
         help_text="The latency objective: who asks gets an answer by then, whatever models do.",
     )
 
+    def __init__(self, *args: Any, without: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in without:
+            del self.fields[name]
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        file, model = given.get("artifact"), given.get("model")
+        if bool(file) == bool(model):
+            both = "Expected one of the two, got a model and a file."
+            self.add_error("model", both if file else "This field is required.")
+        if Application.objects.filter(name=given.get("name")).exists():
+            self.add_error("name", f"Application {given['name']} exists already.")
+        if file and not getattr(file, "fault", None):
+            given["runtime"], problems = recognised(file, runtime=given["runtime"])
+            for field, problem in problems.items():
+                self.add_error(field, problem)
+        return given
+
 
 def new_application(request: HttpRequest) -> HttpResponse:
-    """Ask for the three fields; then lead on to the application's first answer."""
+    """Ask for the fields; then lead on to the application's first answer."""
     if not may(request, "registry.add_application"):
         raise PermissionDenied
-    form = NewApplicationForm(request.POST or None, initial={"model": request.GET.get("model")})
+    may_upload = may(request, *UPLOAD)
+    pickle = () if may(request, "registry.run_code") else ("allow_pickle",)
+    form = NewApplicationForm(
+        request.POST or None,
+        request.FILES or None,
+        initial={"model": request.GET.get("model")},
+        without=pickle if may_upload else OF_FILES,
+    )
     if request.method == "POST" and form.is_valid():
         chosen = form.cleaned_data
         try:
+            model = chosen["model"] or _uploaded(chosen, by=actor(request))
             made = create_application(
                 name=chosen["name"],
-                input_type=chosen["model"].input_type,
+                input_type=model.input_type,
                 slo_ms=chosen["slo_ms"],
-                routes=[RouteRequest(model=chosen["model"].name)],
+                routes=[RouteRequest(model=model.name)],
                 by=actor(request),
             )
         except ClipperError as error:
@@ -81,6 +151,20 @@ def new_application(request: HttpRequest) -> HttpResponse:
         else:
             return HttpResponseRedirect(reverse("console-start", args=[made.name]))
     return page_with(request, "new_application", title="New application", form=form)
+
+
+def _uploaded(chosen: Mapping[str, Any], *, by: Actor) -> Model:
+    """Return a new model whose first version is the file; it goes live if its check passes."""
+    model = create_model(name=chosen["name"], input_type=chosen["input_type"] or "doubles", by=by)
+    pickle = chosen.get("allow_pickle", False)
+    said = {"artifact": chosen["artifact"], "runtime": chosen["runtime"], "allow_pickle": pickle}
+    try:
+        version = create_version(model=model, version="1", by=by, **said)
+    except ClipperError:
+        delete_model(model=model, by=by)
+        raise
+    deploy(version=version, by=by, reason=f"The first version, for a new application {model}")
+    return model
 
 
 def start(request: HttpRequest, name: str) -> HttpResponse:
@@ -111,21 +195,39 @@ def start(request: HttpRequest, name: str) -> HttpResponse:
     return response
 
 
-def steps(application: Application) -> list[tuple[str, bool]]:
-    """Return what leads to an application that learns, and whether each is done."""
+def steps(application: Application) -> list[tuple[str, bool, str]]:
+    """Return what leads to an application that learns, whether each is done, and its page."""
     published = read_published(redis_client())
     counts = [document["applications"].get(application.name, {}) for document in published]
     asked = any(each.get("queries") or each.get("trials") for each in counts)
+    labelled = Feedback.objects.filter(application=application).exists()
+    trial = reverse("console-try", args=[application.name])
+    settings = reverse("console-application-page", args=[application.name, "settings"])
     kept = SelectionSnapshot.objects.filter(application=application).exists()
     return [
-        ("Ask it a question", asked or kept),
+        _live(application),
+        ("Ask it a question", asked or kept, trial),
+        ("Say whether an answer was right", labelled, trial),
         (
-            "Say whether an answer was right",
-            Feedback.objects.filter(application=application).exists(),
+            "Give it a default output, for when no model answers",
+            bool(application.default_output),
+            settings,
         ),
-        ("Give it a default output, for when no model answers", bool(application.default_output)),
-        ("Route a second model, so that it can choose", application.routes.count() > 1),
+        ("Route a second model, so that it can choose", application.routes.count() > 1, settings),
     ]
+
+
+def _live(application: Application) -> tuple[str, bool, str]:
+    models = [route.model for route in application.routes.all()]
+    if any(model.live_version_id for model in models):
+        return "Have a model that is live", True, ""
+    release = Release.objects.filter(model__in=models).with_versions().first()
+    if release is not None:
+        page = reverse("admin:registry_release_change", args=[release.pk])
+        state = release.get_state_display()
+        return f"Have a model that is live: {release.arm} is {state}", False, page
+    page = reverse("admin:registry_model_change", args=[models[0].pk]) if models else ""
+    return "Deploy a version of its model", False, page
 
 
 def sample_input(application: Application) -> Any:

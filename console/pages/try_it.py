@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_POST
 
 from console.access import VIEW, application_for, may, tab_of
+from console.pages.new_application import sample_input
 from core.specs import FEEDBACK, PREDICT
 from registry.models import Application, ModelVersion
 from selection.receipts import derive_key
@@ -38,7 +39,7 @@ def try_it(request: HttpRequest, name: str) -> HttpResponse:
         application,
         "try_it",
         title=f"{application}: try it",
-        example=example,
+        example=example or json.dumps(sample_input(application)),
         columns=columns,
         versions=[(f"{v.model.name}:{v.version}", v in live) for v in versions],
         may_label=may(request, LABEL),

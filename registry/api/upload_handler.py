@@ -16,7 +16,7 @@ from registry.artifacts.disk_space import need_room
 from registry.artifacts.incoming import IncomingArtifact
 
 # The views that take an artifact, by the names of their URLs.
-UPLOADS = frozenset({"api-versions", "admin:registry_modelversion_add"})
+UPLOADS = frozenset({"api-versions", "admin:registry_modelversion_add", "console-new-application"})
 # The entry of an ASGI scope whose value wants to know of files that arrive.
 SCOPE_KEY = "clipper.upload"
 

@@ -49,7 +49,7 @@
     if (found && select.dataset.chosen !== select.value) select.value = found;
     const of = select.value;
     const wrong = of && !fits(of);
-    const size = `${file.name}, ${(file.size / 1e6).toFixed(file.size < 1e6 ? 3 : 1)} MB`;
+    const size = `${file.name}, ${file.size < 1e6 ? `${Math.ceil(file.size / 1e3)} kB` : `${(file.size / 1e6).toFixed(1)} MB`}`;
     say(input, wrong || !of ? "failed" : "good", !of ? `${size}: choose its runtime.`
       : !wrong ? `${size}: ${of}${found === of ? ", by its bytes" : ""}.`
         : `${file.name} is no artifact of ${of}${found ? `: it looks like one of ${found}` : ""}.`);
@@ -83,7 +83,7 @@
   function send(form, input) {
     const request = new XMLHttpRequest();
     const bar = input.closest(".clp-drop").querySelector("progress");
-    const save = document.querySelector("[name=_save]");
+    const save = document.querySelector("[name=_save], [data-testid=create]");
     bar.hidden = false;
     save.disabled = true;
     request.upload.onprogress = (event) => (bar.value = event.loaded / event.total);
@@ -91,7 +91,7 @@
     request.onload = () => {
       if (new URL(request.responseURL).pathname !== location.pathname) return location.assign(request.responseURL);
       const page = new DOMParser().parseFromString(request.responseText, "text/html");
-      const wrong = page.querySelector(".clp-errors, main > div:first-child ul, main > p");
+      const wrong = page.querySelector(".clp-errors, .clp-field-error, main > div:first-child ul, main > p");
       document.querySelector(".clp-errors")?.remove();
       if (wrong) form.before(wrong);
       wrong?.classList.add("clp-errors");

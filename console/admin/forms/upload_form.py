@@ -4,10 +4,7 @@ import json
 from typing import Any
 
 from django import forms
-from django.template.loader import render_to_string
-from django.utils.safestring import SafeString
 from unfold.widgets import (
-    UnfoldAdminFileFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
@@ -16,17 +13,9 @@ from unfold.widgets import (
 )
 
 from console.admin.forms.application_form import ShallowDecoder
+from console.drop_zone import DropZone, artifact_kinds, recognised
 from registry.models import ModelVersion
 from registry.services.versions import CONFIGURABLE, CONFIGURATION, REMOTE, UPLOADED
-from registry.versions.artifact_kinds import (
-    BEGINNINGS,
-    ENDINGS,
-    HEAD,
-    MEMBERS,
-    TAIL,
-    fits,
-    runtime_of,
-)
 from registry.versions.extensions import extensions
 
 PROTOCOLS = (
@@ -53,24 +42,6 @@ REMOTE_FIELDS = (
 )
 
 
-def _kinds() -> str:
-    """Return the kinds of artifacts, for the script that looks at one before it is sent."""
-    kinds = {"begins": BEGINNINGS, "members": MEMBERS}
-    texts = {
-        kind: {name: [each.decode("latin-1") for each in marks] for name, marks in by.items()}
-        for kind, by in kinds.items()
-    }
-    return json.dumps({**texts, "ends": dict(ENDINGS)})
-
-
-class DropZone(UnfoldAdminFileFieldWidget):  # type: ignore[misc]  # the theme has no types
-    """A place to drop a file on, with a button that chooses one."""
-
-    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        """Draw it by the project's own templates, which Django's renderer of forms doesn't know."""
-        return render_to_string("console/drop_zone.html", self.get_context(name, value, attrs))
-
-
 class UploadForm(forms.ModelForm[ModelVersion]):
     """A new version. A script shows the fields that its runtime has (console.js)."""
 
@@ -87,7 +58,7 @@ class UploadForm(forms.ModelForm[ModelVersion]):
     )
     artifact = forms.FileField(
         required=False,
-        widget=DropZone(attrs={"data-kinds": _kinds()}),
+        widget=DropZone(attrs={"data-kinds": artifact_kinds()}),
     )
     url = forms.CharField(
         required=False,
@@ -157,17 +128,9 @@ class UploadForm(forms.ModelForm[ModelVersion]):
             if not (file or runtime):
                 self.add_error("artifact", "This field is required.")
             return
-        head = file.read(HEAD)
-        file.seek(max(file.size - TAIL, 0))
-        ends = {"head": head, "tail": file.read(TAIL)}
-        file.seek(0)
-        found = runtime_of(file.name or "", **ends)
-        if not runtime and not found:
-            self.add_error("runtime", f"{file.name} doesn't say its runtime: choose one.")
-        elif runtime and not fits(runtime, **ends):
-            but = f"it looks like one of {found}" if found else "nothing is known that it may be"
-            self.add_error("artifact", f"{file.name} is no artifact of {runtime}: {but}.")
-        given["runtime"] = runtime or found
+        given["runtime"], problems = recognised(file, runtime=runtime or "")
+        for field, problem in problems.items():
+            self.add_error(field, problem)
 
     @property
     def remote(self) -> dict[str, Any]:

@@ -6,14 +6,16 @@ import re
 
 import pytest
 import redis
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django.fixtures import Settings
 
 from registry import services
-from registry.models import ApiKey, Application, Model, ModelVersion
+from registry.models import ApiKey, Application, Model, ModelVersion, Release
 from tests.console.people import staff
 
 PAGE = "/admin/applications/new/"
+SKOPS = b"PK schema.json"
 MAY = ("add_application", "view_application", "add_apikey")
 
 pytestmark = pytest.mark.django_db
@@ -43,8 +45,8 @@ def model() -> Model:
     return model
 
 
-def created(client: Client, model: Model, **fields: object) -> str:
-    sent = {"name": "churn", "model": model.pk, "slo_ms": "80", **fields}
+def created(client: Client, model: Model | None, **fields: object) -> str:
+    sent = {"name": "churn", "model": model.pk if model else "", "slo_ms": "80", **fields}
     return client.post(PAGE, sent, follow=True).content.decode()
 
 
@@ -56,7 +58,25 @@ def test_three_fields_make_an_application_that_asks_the_model(model: Model) -> N
     assert [route.model for route in application.routes.all()] == [model]
     assert "first-steps" in page
     assert "[5.1, 3.5, 1.4]" in page
-    assert page.count(">to do<") == 4
+    assert (page.count(">done<"), page.count(">to do<")) == (1, 4)
+
+
+def test_a_file_becomes_a_model_that_goes_live(model: Model) -> None:
+    """For those who may upload: others are asked for a model alone."""
+    file = SimpleUploadedFile("svm.skops", SKOPS)
+    rights = ("add_model", "add_modelversion", "change_model", "view_release")
+    client = staff(*MAY, *rights)
+    page = created(client, None, artifact=file)
+    version = ModelVersion.objects.get(model__name="churn")
+    assert (version.runtime, version.allow_pickle) == ("sklearn", False)
+    assert Release.objects.get(version=version).state == "pending"
+    assert "churn:1 is pending" in page
+    assert [route.model for route in Application.objects.get().routes.all()] == [version.model]
+
+    fields = {"name": "both", "artifact": SimpleUploadedFile("svm.skops", SKOPS)}
+    assert "got a model and a file" in created(client, model, **fields)
+    assert not Model.objects.filter(name="both").exists()
+    assert "data-kinds" not in staff(*MAY, name="other").get(PAGE).content.decode()
 
 
 def test_a_key_is_made_once_and_stands_in_every_snippet(model: Model) -> None:

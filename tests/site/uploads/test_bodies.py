@@ -64,7 +64,12 @@ def test_an_answer_that_has_begun_is_not_begun_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v1/models/svm/versions", "/admin/registry/modelversion/add/"]
+    "path",
+    [
+        "/api/v1/models/svm/versions",
+        "/admin/registry/modelversion/add/",
+        "/admin/applications/new/",
+    ],
 )
 def test_uploads_may_be_as_large_as_an_artifact(path: str, settings: Settings) -> None:
     settings.CLIPPER_MAX_ARTIFACT_BYTES = 20 << 20
