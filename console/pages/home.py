@@ -36,7 +36,7 @@ OWN_KEPT_S, LATELY_KEPT_S = 60, 25
 CURVE_STEP_S = 120
 ALERTS_SHOWN = 5
 # Not changes, but what follows from them.
-SYMPTOMS = ("scale", "crash", "fire", "resolve", "prune")
+SYMPTOMS = ("scale", "crash", "fire", "resolve", "prune", "move", "check")
 
 
 class Figures(NamedTuple):

@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from django import forms
 from django.core.exceptions import PermissionDenied
@@ -181,6 +181,7 @@ def start(request: HttpRequest, name: str) -> HttpResponse:
             by=actor(request),
         )
     part = request.GET.get("part") == "checklist"
+    found = steps(application)
     response = tab_of(
         request,
         application,
@@ -188,14 +189,23 @@ def start(request: HttpRequest, name: str) -> HttpResponse:
         title=f"{application}: first steps",
         key=key,
         may_make_key=may(request, ADD_KEY),
-        steps=steps(application),
+        steps=found,
+        is_live=found[0].is_done,
         snippets=() if part else snippets(request, application, key=key or NO_KEY),
     )
+    if found[0].is_done and "waits" in request.GET:
+        response["HX-Refresh"] = "true"  # now there is an input to show
     response["Cache-Control"] = "no-store"
     return response
 
 
-def steps(application: Application) -> list[tuple[str, bool, str]]:
+class Step(NamedTuple):
+    title: str
+    is_done: bool
+    url: str
+
+
+def steps(application: Application) -> list[Step]:
     """Return what leads to an application that learns, whether each is done, and its page."""
     published = read_published(redis_client())
     counts = [document["applications"].get(application.name, {}) for document in published]
@@ -203,31 +213,28 @@ def steps(application: Application) -> list[tuple[str, bool, str]]:
     labelled = Feedback.objects.filter(application=application).exists()
     trial = reverse("console-try", args=[application.name])
     settings = reverse("console-application-page", args=[application.name, "settings"])
+    routes, has_default = application.routes.all(), bool(application.default_output)
     kept = SelectionSnapshot.objects.filter(application=application).exists()
     return [
         _live(application),
-        ("Ask it a question", asked or kept, trial),
-        ("Say whether an answer was right", labelled, trial),
-        (
-            "Give it a default output, for when no model answers",
-            bool(application.default_output),
-            settings,
-        ),
-        ("Route a second model, so that it can choose", application.routes.count() > 1, settings),
+        Step("Ask it a question", asked or kept, trial),
+        Step("Say whether an answer was right", labelled, trial),
+        Step("Give it a default output, for when no model answers", has_default, settings),
+        Step("Route a second model, so that it can choose", len(routes) > 1, settings),
     ]
 
 
-def _live(application: Application) -> tuple[str, bool, str]:
+def _live(application: Application) -> Step:
     models = [route.model for route in application.routes.all()]
     if any(model.live_version_id for model in models):
-        return "Have a model that is live", True, ""
+        return Step("Have a model that is live", True, "")
     release = Release.objects.filter(model__in=models).with_versions().first()
     if release is not None:
         page = reverse("admin:registry_release_change", args=[release.pk])
         state = release.get_state_display()
-        return f"Have a model that is live: {release.arm} is {state}", False, page
+        return Step(f"Have a model that is live: {release.arm} is {state}", False, page)
     page = reverse("admin:registry_model_change", args=[models[0].pk]) if models else ""
-    return "Deploy a version of its model", False, page
+    return Step("Deploy a version of its model", False, page)
 
 
 def sample_input(application: Application) -> Any:

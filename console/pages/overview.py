@@ -234,6 +234,6 @@ def _needs(
 
 def _steps_left(application: Application) -> list[str]:
     try:
-        return [title for title, done, _ in steps(application) if not done]
+        return [step.title for step in steps(application) if not step.is_done]
     except REDIS_ERRORS:
         return []  # the page says that Redis is away

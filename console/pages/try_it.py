@@ -39,7 +39,7 @@ def try_it(request: HttpRequest, name: str) -> HttpResponse:
         application,
         "try_it",
         title=f"{application}: try it",
-        example=example or json.dumps(sample_input(application)),
+        example=example or (json.dumps(sample_input(application)) if live else ""),
         columns=columns,
         versions=[(f"{v.model.name}:{v.version}", v in live) for v in versions],
         may_label=may(request, LABEL),

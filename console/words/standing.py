@@ -27,7 +27,7 @@ def standing(
     if not hour.counts.total and not any(live):
         return "stopped", "No model is live"
     if not hour.counts.total:
-        return "silent", "Idle" if own.counts.total else "No queries yet"
+        return ("silent", "Idle") if own.counts.total else ("new", "No queries yet")
     if (burn := hour.burn_rate or 0.0) > 1.0:
         return "late", f"Burns its budget {formats.mean(burn)} times as fast as it may"
     return "good", "Within its objective"

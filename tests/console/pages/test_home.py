@@ -44,13 +44,20 @@ def test_who_burnt_most_of_the_budget_stands_first_and_idle_ones_are_folded(
 ) -> None:
     make("calm", good=599, late=1)
     make("burnt", good=400, late=200)
-    make("asleep")
+    make("fresh")
+    asleep = TrafficRow.objects.filter(application=make("asleep", good=600))
+    asleep.update(at=timezone.now() - timedelta(hours=2))
     assert "No model is live" in owner.get("/admin/").content.decode()
     Model.objects.filter(pk=v1.model_id).update(live_version=v1)
     page = owner.get("/admin/").content.decode()
-    assert names(page) == ["burnt", "calm"]
+    assert names(page) == ["burnt", "calm", "fresh"]
     assert "Show 1 idle application<" in page
-    assert names(owner.get("/admin/home/?idle=1").content.decode()) == ["burnt", "calm", "asleep"]
+    assert names(owner.get("/admin/home/?idle=1").content.decode()) == [
+        "burnt",
+        "calm",
+        "asleep",
+        "new",
+    ]
     assert names(owner.get("/admin/home/?q=SLEE").content.decode()) == ["asleep"]
     row = page[page.index("application-burnt") :]
     for text in ("Misses its objective", "66.66 %", "10 /s", "Created application"):

@@ -88,7 +88,7 @@ def test_it_names_what_needs_somebody(owner: Client, digits: Application, v1: An
         ((97, 3), (0, 0), [False, True], ("stopped", "Misses its objective")),
         ((999, 1), (98, 2), [True], ("late", "Burns its budget 2 times as fast as it may")),
         ((99, 1), (0, 0), [False, True], ("silent", "Idle")),
-        ((0, 0), (0, 0), [False, True], ("silent", "No queries yet")),
+        ((0, 0), (0, 0), [False, True], ("new", "No queries yet")),
         ((0, 0), (0, 0), [], ("stopped", "No model routed")),
         ((0, 0), (0, 0), [False], ("stopped", "No model is live")),
     ],
