@@ -1,6 +1,7 @@
 """The page People & keys: who may do what, and where; programs and when they asked last."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, cast
 
 from django import forms
@@ -11,6 +12,7 @@ from django.db.models import Max
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.template.loader import render_to_string
+from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminSelectWidget,
@@ -93,6 +95,7 @@ def people(request: HttpRequest, person_id: int | None = None) -> HttpResponse:
         keys=_keys() if may(request, SEE_KEYS) else None,
         roles=ROLES,
         acts=who_may(),
+        yesterday=timezone.localdate() - timedelta(days=1),
     )
 
 

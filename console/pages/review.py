@@ -61,7 +61,6 @@ def review(request: HttpRequest, name: str) -> HttpResponse:
     """Show the captured inputs that a filter finds, those without a label first of all."""
     application = application_for(request, name, VIEW)
     shown = request.GET.get("show", "")
-    shown = shown if shown in SHOWN else "sampled"
     period = request.GET.get("period", "")
     period = period if period in PERIODS else "7d"
     context = request.GET.get("context", "")[:256].replace("\0", "")
@@ -75,6 +74,9 @@ def review(request: HttpRequest, name: str) -> HttpResponse:
         counts = waiting.aggregate(
             **{key: Count("pk", filter=which) for key, (_, which) in SHOWN.items() if which}
         ) | {"sampled": waiting.count(), "wrong": rows.filter(SHOWN["wrong"][1]).count()}
+        # What versions disagree on teaches most.
+        usual = "disagree" if counts["disagree"] else "sampled"
+        shown = shown if shown in SHOWN else usual
         found = (
             rows.filter(SHOWN["wrong"][1]) if shown == "wrong" else waiting.filter(SHOWN[shown][1])
         )
@@ -82,7 +84,7 @@ def review(request: HttpRequest, name: str) -> HttpResponse:
             found = found.filter(pk__lt=int(before))
         page = list(found.order_by("-pk")[: PAGE_SIZE + 1])
     else:
-        counts, page = {}, []
+        counts, page, shown = {}, [], "sampled"
     return tab_of(
         request,
         application,

@@ -73,11 +73,14 @@ def _ensure_version(wanted: DemoVersion, *, say: Say) -> bool:
         return False
     began = time.monotonic()
     artifact, accuracy = wanted.train()
+    from registry.demo.digits import held_out
+
     version = services.create_version(
         model=model,
         version=wanted.version,
         runtime="sklearn",
         artifact=io.BytesIO(artifact),
+        example=json.dumps(held_out()[0][0].tolist()),
         by=BY,
         notes=f"{wanted.notes} Gets {accuracy:.1%} of the held-out digits right.",
     )
@@ -110,6 +113,7 @@ def _ensure_application(name: str, *, say: Say) -> bool:
         slo_ms=50.0,
         default_output=-1,
         policy=policy,
+        capture_rate=0.1,
         description=description,
         by=BY,
         routes=[services.RouteRequest(model=model) for model in MODELS],

@@ -125,7 +125,8 @@ def _moved(alert: Alert, finding: Symptom | None, *, now: datetime) -> bool:
         record_event(
             action=Action.FIRE if state == State.FIRING else Action.RESOLVE,
             kind="alert",
-            name=": ".join(filter(None, (rule.title, alert.subject))),
+            name=": ".join(filter(None, (rule.title, alert.subject)))
+            + (f" in {alert.application}" if alert.application else ""),
             application_id=alert.application_id,
             model_id=alert.links.get("model"),
             object_id=alert.pk,

@@ -49,7 +49,7 @@ def test_keys_label_the_queue(sign_in: SignIn, owner: User, digits: Application)
     ]
     page = sign_in(owner)
     sent = api(page, feedback={"accepted": 1, "duplicates": 0, "rejected": []})
-    page.goto("/admin/applications/digits/review/")
+    page.goto("/admin/applications/digits/review/?show=sampled")
     cases = page.get_by_test_id("case")
     expect(cases).to_have_count(5)
     shot(page, "review")

@@ -56,7 +56,7 @@ def test_who_burnt_most_of_the_budget_stands_first_and_idle_ones_are_folded(
         "burnt",
         "calm",
         "asleep",
-        "new",
+        "fresh",
     ]
     assert names(owner.get("/admin/home/?q=SLEE").content.decode()) == ["asleep"]
     row = page[page.index("application-burnt") :]

@@ -68,7 +68,8 @@ def test_each_filter_finds_its_rows(owner: Client, digits: Application) -> None:
     for show, row in rows.items():
         found = owner.get(PAGE, {"show": show}).context["rows"]
         assert [one["row"].pk for one in found] == [row.pk], show
-    assert len(owner.get(PAGE).context["rows"]) == 7
+    assert len(owner.get(PAGE, {"show": "sampled"}).context["rows"]) == 7
+    assert owner.get(PAGE).context["shown"] == "disagree"
     assert owner.get(PAGE, {"context": "anna"}).context["rows"] == []
 
 

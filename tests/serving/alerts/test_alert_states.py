@@ -77,8 +77,8 @@ def test_firing_and_ending_are_in_the_timeline(digits: Application, wait: Wait) 
     look(digits)
     entries = AuditEntry.objects.filter(kind="alert").order_by("id")
     assert [(e.action, e.application_id, e.name) for e in entries] == [
-        ("fire", digits.pk, "No model answers"),
-        ("resolve", digits.pk, "No model answers"),
+        ("fire", digits.pk, "No model answers in digits"),
+        ("resolve", digits.pk, "No model answers in digits"),
     ]
 
 
