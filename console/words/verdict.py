@@ -74,6 +74,8 @@ def recommended(found: Mapping[str, Any]) -> ExperimentVerdict:
             sentence=f"{found['arm']} is the best version, {sure} sure",
             rests_on=f"It took {labels}.",
             state="live",
+            policy="static",
+            arm=found["arm"],
         )
     leads = f"{found['arm']} leads, but no version is proved to be the best yet"
     if found["confidence"] < 0.5:

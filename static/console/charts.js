@@ -58,7 +58,7 @@
         bands,
         cursor: { sync: { key: sync.key }, focus: { prox: 24 }, points: { size: 6 } },
         // One point alone ends a day.
-        scales: { x: { range: (_, low, high) => [low < high ? low : low - DAY_S, high] }, y: { range: (_, low, high) => [Math.min(low ?? 0, 0), chart.top ?? ((high ?? 0) > 0 ? high * 1.06 : 1)] } },
+        scales: { x: { range: (_, low, high) => (at.length > 1 ? [low, high] : [low - DAY_S, low]) }, y: { range: (_, low, high) => [Math.min(low ?? 0, 0), chart.top ?? ((high ?? 0) > 0 ? high * 1.06 : 1)] } },
         axes: [{ ...axis, values: times }, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => shown(tick, chart.unit)) }],
         series: [
           { value: (_, x) => (x == null ? "—" : clock.format(x * 1e3)) },

@@ -117,6 +117,17 @@
     htmx.process(input);
   }
 
+  // A part of the page that is brought up to date keeps the focus on the same link.
+  let focused;
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    const here = document.activeElement;
+    focused = detail.target.contains(here) ? here.getAttribute("href") : "";
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    if (focused && document.activeElement === document.body)
+      [...document.links].find((link) => link.getAttribute("href") === focused)?.focus();
+  });
+
   document.addEventListener("DOMContentLoaded", () => {
     const palette = document.getElementById("search-input-command");
     if (palette) readyPalette(palette);

@@ -33,8 +33,10 @@ def test_rates_and_alarms_arrive_by_themselves_and_a_filter_stays(
     page.get_by_role("searchbox", name="Filter").fill("dig")
     expect(row).to_contain_text("No queries yet")
 
+    row.get_by_title("Charts of the last 7 days").focus()
     keep(digits, good=600)
     expect(row).to_contain_text("10 /s", timeout=SOON_MS)
+    expect(row.get_by_title("Charts of the last 7 days")).to_be_focused()
 
     now = timezone.now()
     Alert.objects.create(

@@ -82,6 +82,7 @@ def test_gains_that_are_not_proved_leave_the_word_to_the_recommendation() -> Non
 
     assert verdict is not None
     assert verdict.sentence.startswith("knn:2 is the best version")
+    assert (verdict.policy, verdict.arm) == ("static", "knn:2")
 
 
 def test_intervals_share_one_scale() -> None:
