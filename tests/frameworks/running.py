@@ -29,7 +29,7 @@ DEPLOYED = "CLIPPER_DEPLOYED_FRAMEWORKS"
 APART = {
     TUTORIALS: [str(HERE / "tutorials.py")],
     SERVERS: [str(HERE / "remote_servers.py")],
-    LONG: ["tests", OPTION],
+    LONG: ["tests", OPTION, "--numprocesses", "3"],
     COMPILED: [
         *("-p", "tests.compiled", "--numprocesses", "3"),
         *(f"tests/serving/{name}" for name in ("http", "endpoints", "engine", "query", "rpc")),
