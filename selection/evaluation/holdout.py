@@ -48,18 +48,15 @@ class Holdout:
     def described(self) -> dict[str, Any]:
         """Return the gain, and what it rests on, as JSON values."""
         gain = self.gain()
-        sides = {side: self._seen(side) for side in SIDES}
-        return {
-            "gain": None if gain is None else gain._asdict(),
-            **{
-                side: {
-                    "feedback": round(seen.number),
-                    "mean": seen.mean if seen.number else None,
-                    "people": round(seen.people),
-                }
-                for side, seen in sides.items()
-            },
-        }
+        described: dict[str, Any] = {"gain": None if gain is None else gain._asdict()}
+        for side in SIDES:
+            number, mean, people, *_ = self._seen(side)
+            described[side] = {
+                "feedback": round(number),
+                "mean": mean if number else None,
+                "people": round(people),
+            }
+        return described
 
     def _seen(self, side: str) -> Seen:
         return Seen.of(*self._people.sums.get(side, (0.0,) * 6)[:6])

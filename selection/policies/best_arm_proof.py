@@ -110,7 +110,8 @@ def recommend(known: Statistics, *, proof: Proof) -> Recommendation | None:
 
 def reward_intervals(known: Statistics) -> dict[str, Interval]:
     """Return the mean reward of each arm that any is known of, all at once 95 % sure."""
-    found = {
-        arm: mean_of(seen_of(vector), alpha=ALPHA / len(known)) for arm, vector in known.items()
+    return {
+        arm: interval
+        for arm, vector in known.items()
+        if (interval := mean_of(seen_of(vector), alpha=ALPHA / len(known))) is not None
     }
-    return {arm: interval for arm, interval in found.items() if interval is not None}

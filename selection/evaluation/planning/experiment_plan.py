@@ -44,12 +44,8 @@ class Assumptions:
                     "to measure it on, got none."
                 )
             measured = LabelTraffic(labels_per_day=self.labels_per_day, mean=self.mean)
-        given = {
-            name: value
-            for name in ("labels_per_day", "mean", "likeness")
-            if (value := getattr(self, name)) is not None
-        }
-        traffic = replace(measured, **given)
+        given = {name: getattr(self, name) for name in ("labels_per_day", "mean", "likeness")}
+        traffic = replace(measured, **{name: x for name, x in given.items() if x is not None})
         if self.people is None:
             return traffic
         return replace(traffic, others=traffic.labels_per_day / self.people, growth=1.0, past=0.0)

@@ -14,7 +14,6 @@ from registry.api.permissions import Permissions
 from registry.api.timestamps import PastMoment, check_period
 from registry.api.views.management_view import ManagementView, find_application, schema
 from registry.following.reading import application_spec
-from registry.models import Application
 from selection.context_names import fault_of
 from selection.evaluation.monitoring.history_api import EstimateOut
 from selection.evaluation.offpolicy.intervals import Verdict
@@ -135,32 +134,15 @@ class WhatIfView(ManagementView):
 
         found = find_application(request, name=application)
         fields = self.body(WhatIfIn)
-        targets = targets_of(found, given=fields.get("targets", []))
-        outlook = what_if(
-            found, span=span_of(fields), targets=targets, usual="targets" not in fields
-        )
+        given, spec = fields.pop("targets", None), application_spec(found)
+        # What else there is names what a span has.
+        span = Span(**fields)
+        if span.context is not None and (fault := fault_of(span.context)) is not None:
+            raise BadRequest(fault)
+        check_period(since=span.since, until=span.until)
+        targets = [_target(spec, given=each, place=i) for i, each in enumerate(given or ())]
+        outlook = what_if(found, span=span, targets=targets, usual=given is None)
         return Response(WhatIfOut(outlook).data)
-
-
-def span_of(fields: Mapping[str, Any]) -> Span:
-    """Return which feedback is to be looked at. Raises BadRequest for what can't be."""
-    context, since, until = (fields.get(name) for name in ("context", "since", "until"))
-    if context is not None and (fault := fault_of(context)) is not None:
-        raise BadRequest(fault)
-    check_period(since=since, until=until)
-    return Span(
-        rows=fields.get("rows", USUAL_ROWS),
-        context=context,
-        since=since,
-        until=until,
-        inputs=fields.get("inputs", False),
-    )
-
-
-def targets_of(application: Application, *, given: list[Mapping[str, Any]]) -> list[WhatIfTarget]:
-    """Return the targets that were named. Raises BadRequest, saying which one is wrong."""
-    spec = application_spec(application)
-    return [_target(spec, given=target, place=place) for place, target in enumerate(given)]
 
 
 def _target(spec: ApplicationSpec, *, given: Mapping[str, Any], place: int) -> WhatIfTarget:
