@@ -23,7 +23,6 @@ def test_the_console_works_without_scripts(
     page.fill("#id_username", owner.username)
     page.fill("#id_password", PASSWORD)
     page.click("button[type=submit]")
-    page.get_by_test_id("idle").click()
     expect(page.get_by_test_id("application-digits")).to_contain_text("No queries yet")
     page.goto("/admin/applications/digits/settings/")
     page.locator("summary", has_text="Name and access").click()
