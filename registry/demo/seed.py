@@ -71,10 +71,10 @@ def _ensure_version(wanted: DemoVersion, *, say: Say) -> bool:
     model = Model.objects.get(name=wanted.model)
     if model.versions.filter(version=wanted.version).exists():
         return False
+    from registry.demo.digits import held_out  # scikit-learn takes a second to load
+
     began = time.monotonic()
     artifact, accuracy = wanted.train()
-    from registry.demo.digits import held_out
-
     version = services.create_version(
         model=model,
         version=wanted.version,

@@ -159,14 +159,17 @@ async def test_it_describes_weights_chances_and_counts(
     }
 
 
+# A hundred people each.
+ONE_IS_BETTER: dict[FieldT, EncodableT] = {
+    f"person:{arm}": pack_vector((100.0, total, 100.0, total, total, 100.0, *(0.0,) * 4))
+    for arm, total in (("svm:2", 95.0), ("tree:1", 5.0))
+}
+
+
 async def test_sums_by_person_reach_the_policy_that_goes_by_them_and_those_who_look(
     store: SelectionStore, aredis: Redis
 ) -> None:
-    known: dict[FieldT, EncodableT] = {
-        f"person:{arm}": pack_vector((100.0, total, 100.0, total, total, 100.0, *(0.0,) * 4))
-        for arm, total in (("svm:2", 95.0), ("tree:1", 5.0))
-    }
-    await aredis.hset(GLOBAL, mapping=known)
+    await aredis.hset(GLOBAL, mapping=ONE_IS_BETTER)
     settling = application_spec(policy="track_and_stop")
     await eventually(lambda: weight(store, settling) > 0.99)
 
@@ -180,11 +183,7 @@ async def test_sums_by_person_reach_the_policy_that_goes_by_them_and_those_who_l
 async def test_a_route_that_nobody_is_sent_to_is_no_other_choice(
     store: SelectionStore, aredis: Redis
 ) -> None:
-    known: dict[FieldT, EncodableT] = {
-        f"person:{arm}": pack_vector((100.0, total, 100.0, total, total, 100.0, *(0.0,) * 4))
-        for arm, total in (("svm:2", 95.0), ("tree:1", 5.0))
-    }
-    await aredis.hset(GLOBAL, mapping=known)
+    await aredis.hset(GLOBAL, mapping=ONE_IS_BETTER)
     split, arms = application_spec(policy="ab_split"), {**ARMS, "off:1": 0.0}
     described = await store.describe(split, context="", arms=arms)
     assert described["recommendation"]["state"] == "best"
