@@ -13,7 +13,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from core.errors import BadRequest
-from registry.api.permissions import Permissions
+from registry.api.permissions import Permissions, check_person
 from registry.api.serializers import ErrorBody
 from registry.api.timestamps import EXPECTED_IN_A_PERIOD, check_period, moment_in
 from registry.api.views.management_view import ManagementView, find_application, whole_number
@@ -35,8 +35,8 @@ PARAMETERS = [
         enum=list(KINDS),
         description="; ".join(f"{name}: {kind.words}" for name, kind in KINDS.items()),
     ),
-    OpenApiParameter("since", str, description=f"Feedback from then on: {EXPECTED_IN_A_PERIOD}."),
-    OpenApiParameter("until", str, description=f"Feedback before: {EXPECTED_IN_A_PERIOD}."),
+    OpenApiParameter("since", str, description=f"Rows from then on: {EXPECTED_IN_A_PERIOD}."),
+    OpenApiParameter("until", str, description=f"Rows before: {EXPECTED_IN_A_PERIOD}."),
     OpenApiParameter(
         "version", str, many=True, description="Rows of this `model:version`; may be repeated."
     ),
@@ -62,7 +62,7 @@ class ExportView(ManagementView):
     }
 
     @extend_schema(
-        summary="Export stored feedback, decisions, or the sample of predictions",
+        summary="Export stored feedback, decisions, captured queries, or the sample of predictions",
         parameters=PARAMETERS,
         responses={
             (200, JSON): ExportOut,
@@ -75,6 +75,7 @@ class ExportView(ManagementView):
         found = find_application(request, name=application)
         wanted = _parse_span(request)
         kind = KINDS[wanted.kind]
+        check_person(request, needed=[kind.permission] if kind.permission else [])
         page = kind.page(found, wanted)
         media_type = _accepted(request)
         content = FORMATS[media_type](page, kind.columns)

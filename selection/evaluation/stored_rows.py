@@ -1,12 +1,15 @@
-"""Stored rows as other programs read them: feedback, decisions, and the sample of predictions."""
+"""Stored rows as other programs read them: feedback, decisions, the sample of predictions.
+
+Rooms above this one add kinds of their own to `KINDS`.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from core.errors import BadRequest, Conflict
 from core.redis.redis_client import redis_client
@@ -23,11 +26,12 @@ PAGE_BYTES = 4 << 20
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Values = dict[str, Any]
+M = TypeVar("M", bound=Model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportSpan:
-    """The rows to return: of feedback within a time, of some versions or all."""
+    """The rows to return: those of a time, of some versions or all."""
 
     kind: str
     since: datetime | None = None
@@ -47,14 +51,24 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowKind:
-    """One kind of rows, with the columns of each. Those in `JSON_COLUMNS` hold any JSON."""
+    """One kind of rows, with the columns of each. Those in `JSON_COLUMNS` hold any JSON.
+
+    People need the `permission` beside that for feedback.
+    """
 
     words: str
     columns: tuple[str, ...]
     page: Callable[[Application, ExportSpan], Page]
+    permission: str = ""
 
 
-JSON_COLUMNS = frozenset({"input", "output", "label", "features", "metrics", "routed"})
+JSON_COLUMNS = frozenset(
+    {"input", "output", "outputs", "propensities", "label", "features", "metrics", "routed"}
+)
+FIELDS = (
+    *("id", "nonce", "issued_at", "received_at", "kind", "context", "key", "label", "reward"),
+    *("arms", "routed", "features", "metrics", "forced", "held_out", "defaulted"),
+)
 
 
 # --- Feedback and decisions ---------------------------------------------------------------------
@@ -69,13 +83,14 @@ def _feedback(application: Application, wanted: ExportSpan) -> Page:
                 "source": row["kind"],
                 "version": arm["arm"],
                 "propensity": arm["propensity"],
-                "output": _json(arm["output"]),
-                "label": _json(row["label"]),
+                "output": one_line(arm["output"]),
+                "label": one_line(row["label"]),
                 "loss": arm["loss"],
             }
             yield {name: values[name] for name in KINDS["feedback"].columns}
 
-    return _page(Feedback.objects.filter(application=application), wanted, shaped=shaped)
+    rows = Feedback.objects.filter(application=application)
+    return page_of(rows.values(*FIELDS), wanted, shaped=shaped)
 
 
 def _decisions(application: Application, wanted: ExportSpan) -> Page:
@@ -96,7 +111,7 @@ def _decisions(application: Application, wanted: ExportSpan) -> Page:
             }
 
     rows = Feedback.objects.filter(application=application, forced=False).exclude(kind=INPUT)
-    return _page(rows, wanted, shaped=shaped)
+    return page_of(rows.values(*FIELDS), wanted, shaped=shaped)
 
 
 def _beginning(row: Mapping[str, Any]) -> Values:
@@ -108,43 +123,43 @@ def _beginning(row: Mapping[str, Any]) -> Values:
     }
 
 
-def _page(
-    rows: QuerySet[Feedback],
+def page_of(
+    rows: QuerySet[M, dict[str, Any]],
     wanted: ExportSpan,
     *,
     shaped: Callable[[Mapping[str, Any]], Iterable[Values]],
+    by: str = "received_at",
 ) -> Page:
+    """Return the next page of stored rows in the order of a time, which they have beside `id`."""
     found: list[Values] = []
     size = 0
-    stored = _in_order(rows, wanted).iterator(chunk_size=200)
+    stored = _in_order(rows, wanted, by=by).iterator(chunk_size=200)
     for looked_at, row in enumerate(stored, start=1):
         for values in shaped(row):
-            if not wanted.versions or values["version"] in wanted.versions:
+            asked = values.get("propensities") or (values["version"],)
+            if not wanted.versions or not wanted.versions.isdisjoint(asked):
                 found.append(values)
                 size += sum(len(bytes(x)) for x in values.values() if isinstance(x, msgspec.Raw))
         if looked_at == wanted.limit or size > PAGE_BYTES:
-            moment = (row["received_at"] - EPOCH) // timedelta(microseconds=1)
+            moment = (row[by] - EPOCH) // timedelta(microseconds=1)
             return Page(found, f"{moment}-{row['id']}")
     return Page(found, None)
 
 
-def _in_order(rows: QuerySet[Feedback], wanted: ExportSpan) -> QuerySet[Feedback, Any]:
-    """Return the rows after the cursor, in the order in which feedback came."""
+def _in_order(
+    rows: QuerySet[M, dict[str, Any]], wanted: ExportSpan, *, by: str
+) -> QuerySet[M, dict[str, Any]]:
+    """Return the rows after the cursor, in the order in which they came."""
     if wanted.since is not None:
-        rows = rows.filter(received_at__gte=wanted.since)
+        rows = rows.filter(**{f"{by}__gte": wanted.since})
     if wanted.until is not None:
-        rows = rows.filter(received_at__lt=wanted.until)
+        rows = rows.filter(**{f"{by}__lt": wanted.until})
     if wanted.cursor:
         at, number = _place(wanted.cursor)
         # The first condition says nothing new, but an index answers it.
-        rows = rows.filter(
-            Q(received_at__gt=at) | Q(received_at=at, id__gt=number), received_at__gte=at
-        )
-    in_order: QuerySet[Feedback, Any] = rows.order_by("received_at", "id").values(
-        *("id", "nonce", "issued_at", "received_at", "kind", "context", "key", "label", "reward"),
-        *("arms", "routed", "features", "metrics", "forced", "held_out", "defaulted"),
-    )
-    return in_order
+        after = Q(**{f"{by}__gt": at}) | Q(**{by: at, "id__gt": number})
+        rows = rows.filter(after, **{f"{by}__gte": at})
+    return rows.order_by(by, "id")
 
 
 def _place(cursor: str) -> tuple[datetime, int]:
@@ -185,7 +200,7 @@ def _predictions(application: Application, wanted: ExportSpan) -> Page:
             return Page(found, arm)
         sample = kept_inputs(redis_client(), application_id=application.pk, arm=arm, most=ROWS)
         for given, output in sample:
-            found.append({"version": arm, "input": _json(given), "output": _json(output)})
+            found.append({"version": arm, "input": one_line(given), "output": one_line(output)})
             size += len(given) + len(output)
     return Page(found, None)
 
@@ -200,7 +215,7 @@ def _arms_of(application: Application) -> list[str]:
 # --- As text ------------------------------------------------------------------------------------
 
 
-def _json(text: str | bytes | None) -> msgspec.Raw | None:
+def one_line(text: str | bytes | None) -> msgspec.Raw | None:
     """Return JSON as it is, in one line; None for none."""
     if not text:
         return None

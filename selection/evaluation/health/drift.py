@@ -109,17 +109,17 @@ class Drift(msgspec.Struct):
     def finding(self) -> Finding:
         number, total = self.recent
         if not number:
-            return not_applicable("No query so far was answered by several arms")
+            return not_applicable("No query so far was answered by several versions")
         share = total / number
         if not self.unlike.highest:
             return Finding(UNKNOWN, share, "Too few answers compared so far to know what is usual")
         usual = self.everything[1] / self.everything[0]
-        words = f"{share * 100:.0f} % of the latest answers differ from the first arm's"
+        words = f"{share * 100:.0f} % of the latest answers differ from the first version's"
         if self.alarm_at is not None:
             words = f"{words}, usually {usual * 100:.0f} %: inputs or a model have changed"
             return Finding(ALARM, share, words)
         if usual > 0.9:
-            return not_applicable(f"Arms hardly ever agree here, which tells nothing: {words}")
+            return not_applicable(f"Versions hardly ever agree here, which tells nothing: {words}")
         return Finding(GOOD, share, f"{words}, as usual")
 
 

@@ -38,7 +38,7 @@ class Exposure(msgspec.Struct):
             return not_applicable("No label yet of a query that names a key")
         several = sum(arm == SEVERAL for arm in self.arms.values())
         share = several / len(self.arms)
-        counts = f"{several:,} of {len(self.arms):,} keys have labels of more than one arm"
+        counts = f"{several:,} of {len(self.arms):,} keys have labels of more than one version"
         if may_move:
             return Finding(GOOD, share, f"{counts}; they move as the policy learns")
         # A few may move: while a model is down, its keys are with another one.

@@ -25,11 +25,11 @@ class Words(NamedTuple):
 
 
 CHECKS = {
-    "mismatch": Words("Labels by arm", "labels depend on the arm"),
-    "exposure": Words("One arm for a key", "keys are given to several arms"),
+    "mismatch": Words("Labels by version", "labels depend on the version"),
+    "exposure": Words("One version for a key", "keys are given to several versions"),
     "silence": Words("Labels keep coming", "labels have stopped"),
-    "exploration": Words("Every arm is tried", "an arm is hardly tried"),
-    "drift": Words("Arms agree as usual", "arms agree less, or more, than usual"),
+    "exploration": Words("Every version is tried", "a version is hardly tried"),
+    "drift": Words("Versions agree as usual", "versions agree less, or more, than usual"),
     "one_sided": Words("Good answers are labelled too", "nearly all labels call answers bad"),
     "delay": Words("Labels in time", "labels come too late"),
 }
@@ -146,7 +146,7 @@ class HealthChecks(msgspec.Struct):
         }
 
 
-_ONE_WAY = not_applicable("Every query asks all arms there are")
+_ONE_WAY = not_applicable("Every query asks all versions there are")
 _SILENCE_COUNTS = not_applicable(
-    "No label counts as a reward here, so labels may come more often of a better arm"
+    "No label counts as a reward here, so labels may come more often of a better version"
 )

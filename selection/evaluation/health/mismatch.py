@@ -83,13 +83,13 @@ class Mismatch(Tally):
             return Finding(
                 UNKNOWN,
                 None,
-                f"{self.labels:,} labels of arms drawn by chance, on queries whose feedback window "
-                f"is over, are too few to tell; {waiting:,} labels wait for that",
+                f"{self.labels:,} labels of versions drawn by chance, on queries whose feedback "
+                f"window is over, are too few to tell; {waiting:,} labels wait for that",
             )
         return Finding(
             GOOD,
             self._excess(arms),
-            f"{self.labels:,} labels are spread over the arms as their chances say",
+            f"{self.labels:,} labels are spread over the versions as their chances say",
         )
 
     def _start_anew(self, *, words: str, after: int) -> None:

@@ -121,7 +121,7 @@ class Silence(msgspec.Struct):
 def duration(seconds: float) -> str:
     """Return 0.4 s, 12 s, 3 min, 5 h, 2 days."""
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{max(seconds, 0.01):.2g} s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 7200:

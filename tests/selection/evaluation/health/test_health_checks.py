@@ -34,7 +34,7 @@ def test_a_key_with_two_arms_is_exposed_however_often_it_was_labelled() -> None:
     found = exposure.finding(may_move=False)
     assert found.state == "alarm"
     assert exposure.finding(may_move=True).state == "good"
-    assert found.reason.startswith("5 of 99 keys have labels of more than one arm")
+    assert found.reason.startswith("5 of 99 keys have labels of more than one version")
 
 
 def test_of_many_keys_a_bounded_sample_is_followed() -> None:

@@ -79,7 +79,7 @@ def test_what_is_no_matter_of_chance_is_left_out(watched: Watched) -> None:
     watched.label({"svm:1": 0.0}, times=50, arms=sure)
     watched.look()
     watched.look(hours=2)
-    assert watched.check("mismatch")["reason"].startswith("0 labels of arms drawn by chance")
+    assert watched.check("mismatch")["reason"].startswith("0 labels of versions drawn by chance")
 
 
 def test_contexts_kept_with_one_arm_count_once_and_are_exposed_by_a_second(
@@ -88,7 +88,7 @@ def test_contexts_kept_with_one_arm_count_once_and_are_exposed_by_a_second(
     watched.label({"svm:1": 0.0}, times=400, context="ann")
     watched.look()
     watched.look(hours=2)
-    assert watched.check("mismatch")["reason"].startswith("1 labels of arms")
+    assert watched.check("mismatch")["reason"].startswith("1 labels of versions")
     assert watched.check("exposure")["state"] == "good"
     for user in range(5):
         watched.label({"svm:1": 0.0}, context=f"user-{user}")
@@ -107,7 +107,7 @@ def test_a_key_is_kept_whatever_the_policy_and_context(watched: Watched) -> None
     watched.look()
     watched.look(hours=2)
     assert watched.check("exposure")["state"] == "alarm"
-    assert watched.check("mismatch")["reason"].startswith("5 labels of arms")
+    assert watched.check("mismatch")["reason"].startswith("5 labels of versions")
 
 
 def test_another_policy_or_arm_begins_anew_and_earlier_queries_have_no_part(
@@ -125,7 +125,7 @@ def test_another_policy_or_arm_begins_anew_and_earlier_queries_have_no_part(
     watched.look()
     watched.look(hours=2)
 
-    assert watched.check("mismatch")["reason"].startswith("0 labels of arms drawn by chance")
+    assert watched.check("mismatch")["reason"].startswith("0 labels of versions drawn by chance")
     assert watched.health()["experiment_since"] > since
 
 

@@ -1,0 +1,1 @@
+"""Gates of rollouts: tests of a new version beside the live one, valid however often one looks."""
