@@ -1,5 +1,6 @@
 """The record of one replica in the directory."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
@@ -44,6 +45,8 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int = 0
     queries: int = 0
     batches: int = 0
+    # What its model takes beyond its bare processes; None: not known yet.
+    memory_bytes: int | None = None
     last_error: str | None = None
     # What it waits for on its host before it loads, for people; "" for nothing.
     preparing: str = ""
@@ -59,6 +62,16 @@ class ReplicaRecord(msgspec.Struct, frozen=True, kw_only=True):
     def holds_slot(self) -> bool:
         """It takes a worker's slot."""
         return self.state in (ReplicaState.LOADING, ReplicaState.READY, ReplicaState.DRAINING)
+
+
+def memory_of(records: Iterable[ReplicaRecord]) -> dict[int, int]:
+    """Return by version what its largest ready replica takes, in bytes, as far as known."""
+    found = dict[int, int]()
+    for record in records:
+        if record.state is ReplicaState.READY and record.memory_bytes is not None:
+            known = found.get(record.version_id, 0)
+            found[record.version_id] = max(known, record.memory_bytes)
+    return found
 
 
 def kind_of(device: str) -> str:

@@ -42,17 +42,19 @@ class Announcement:
         self._has_begun = False
         self._log_once = LogOnce(logger, away="worker not announced", back="worker announced again")
 
-    def renew(self) -> None:
+    def renew(self) -> bool:
+        """Write the record, and return whether Redis has it."""
         if self._is_leaving:
-            return
+            return True
         try:
             self._begin()
             self._heed(is_asked_to_retire(self._redis, self.record.id))
             announce_worker(self._redis, self.record)
         except redis.RedisError as error:
             self._log_once.began(error)
-        else:
-            self._log_once.ended()
+            return False
+        self._log_once.ended()
+        return True
 
     def withdraw(self) -> None:
         """Remove the record: the worker is being stopped."""

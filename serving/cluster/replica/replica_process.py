@@ -281,7 +281,12 @@ class ReplicaProcess:
         server = new_server(self._assignment, predictor=predictor, slot=self._slot)
         await server.start()
         heartbeat, drain = self._heartbeat, self._heartbeat.drain
-        heartbeat.report(lambda: msgspec.structs.asdict(server.statistics))
+        heartbeat.report(
+            lambda: {
+                **msgspec.structs.asdict(server.statistics),
+                "memory_bytes": self._slot.taken_bytes,
+            }
+        )
         if not drain.is_set():
             await asyncio.to_thread(heartbeat.become, ReplicaState.READY, address=server.address)
         self._slot.renew(heartbeat.record)

@@ -3,7 +3,7 @@
 A replica whose model never returns, and holds the interpreter meanwhile, can neither beat nor end
 itself, and one that takes too much memory may not find enough to say so. Each replica therefore
 writes down until when it should be done and how much it may hold; its parent, whose child it
-verifiably is, looks each second and ends those that are over.
+verifiably is, looks each second, writes down what it holds, and ends those that are over.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from serving.container.sandbox.family import (
     groups_of,
     read_processes,
 )
-from serving.container.sandbox.limits import fault_of
+from serving.container.sandbox.limits import usage_of
 from serving.rpc.frames.codec import Answer
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ SLOT_BYTES = 4096
 _WORK = struct.Struct("@dd")
 _LENGTH = struct.Struct("@I")
 _RECORD_AT = _WORK.size + _LENGTH.size
+# Bytes that the model takes by the main process's last look, at the end of a slot; 0: not known.
+_TAKEN = struct.Struct("@q")
+_TAKEN_AT = SLOT_BYTES - _TAKEN.size
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,12 +129,14 @@ class WatchTable:
             if watched.record.state is ReplicaState.LOADING:
                 return f"the model did not load within {allowed_s:g} s"
             return f"the model hung: a batch took more than {allowed_s:g} s"
-        return fault_of(
+        taken, fault = usage_of(
             watched.pids,
             processes,
             base_bytes=watched.base_bytes,
             limit_mb=watched.memory_limit_mb,
         )
+        _TAKEN.pack_into(self._memory, offset + _TAKEN_AT, taken)
+        return fault
 
 
 class Slot:
@@ -145,6 +150,7 @@ class Slot:
     def clear(self) -> None:
         """Be watched no more."""
         self._watched = None
+        _TAKEN.pack_into(self._memory, self._offset + _TAKEN_AT, 0)
         _WORK.pack_into(self._memory, self._offset, 0.0, 0.0)
         _LENGTH.pack_into(self._memory, self._offset + _WORK.size, 0)
 
@@ -154,10 +160,20 @@ class Slot:
         text = msgspec.json.encode(watched)
         at = self._offset + _WORK.size
         _LENGTH.pack_into(self._memory, at, 0)
-        if len(text) <= SLOT_BYTES - _RECORD_AT:
+        _TAKEN.pack_into(self._memory, self._offset + _TAKEN_AT, 0)
+        if len(text) <= _TAKEN_AT - _RECORD_AT:
             start = self._offset + _RECORD_AT
             self._memory[start : start + len(text)] = text
             _LENGTH.pack_into(self._memory, at, len(text))
+
+    @property
+    def taken_bytes(self) -> int | None:
+        """Return what the model takes beyond its bare processes, as its memory limit counts it.
+
+        It is of the parent's last look, within a second; None before the first one.
+        """
+        taken: int = _TAKEN.unpack_from(self._memory, self._offset + _TAKEN_AT)[0]
+        return taken or None
 
     def renew(self, record: ReplicaRecord) -> None:
         """Be watched further, in another state."""

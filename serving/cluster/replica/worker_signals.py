@@ -22,6 +22,7 @@ from django.conf import settings
 
 from core.imports import uncollected
 from core.redis.redis_client import redis_client
+from serving.cluster.beat import Beat
 from serving.cluster.failures.endings import count_failure, declare_failed, log_end
 from serving.cluster.host import host_id
 from serving.cluster.membership.records import ReplicaState
@@ -128,8 +129,15 @@ def _say_that_it_lives(sender: Any, *, queue: str) -> None:
         client=redis_client(),
     )
     _announced.append(announced)
-    announced.renew()
-    sender.hub.call_repeatedly(WATCH_S, announced.renew)
+    beat = Beat(settings.CLIPPER_RUN_DIR / f"beat-{queue.removeprefix(REPLICA_QUEUES)}-worker")
+    beat.start()
+
+    def renew() -> None:
+        if announced.renew():
+            beat.turn()
+
+    renew()
+    sender.hub.call_repeatedly(WATCH_S, renew)
 
 
 def _end_those_over_a_limit(pool: Any) -> None:

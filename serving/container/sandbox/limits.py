@@ -1,7 +1,7 @@
 """Limits of one model: memory beyond that of its bare process, threads for linear algebra.
 
 Memory counts if nothing else backs it. Another process compares the family with the limit each
-second (`fault_of`); in between the kernel refuses one process much more than the limit.
+second (`usage_of`); in between the kernel refuses one process much more than the limit.
 """
 
 import os
@@ -84,19 +84,20 @@ def process_bytes(pid: int | None = None) -> int:
     return held_bytes({os.getpid() if pid is None else pid})
 
 
-def fault_of(
+def usage_of(
     pids: Sequence[int], processes: Mapping[int, Process], *, base_bytes: int, limit_mb: int | None
-) -> str:
-    """Say what the family of a model's processes has too much of, "" if it is within its limits."""
+) -> tuple[int, str]:
+    """Return the bytes that the family of a model's processes takes beyond its base, 0 if nobody
+    knows, and what it has too much of. What they share counts once only if it is over the limit.
+    """
     family = family_of(pids, processes)
     if crowd := crowd_of(family, processes):
-        return crowd
-    if limit_mb is None:
-        return ""
-    if not excess_of(held_bytes(family), base_bytes=base_bytes, limit_mb=limit_mb):
-        return ""
-    held = shared_once_bytes(pids, family)
-    return excess_of(held, base_bytes=base_bytes, limit_mb=limit_mb)
+        return 0, crowd
+    held, excess = held_bytes(family), ""
+    if limit_mb is not None and excess_of(held, base_bytes=base_bytes, limit_mb=limit_mb):
+        held = shared_once_bytes(pids, family)
+        excess = excess_of(held, base_bytes=base_bytes, limit_mb=limit_mb)
+    return max(held - base_bytes, 1) if family else 0, excess
 
 
 def _data_bytes() -> int:

@@ -8,7 +8,8 @@ import pytest
 
 from registry import services
 from registry.models import ModelVersion
-from serving.cluster.membership.records import ReplicaRecord, ReplicaState
+from serving.cluster.membership.directory import own_directory
+from serving.cluster.membership.records import ReplicaRecord, ReplicaState, memory_of
 from serving.container.sandbox.family import read_processes
 from serving.rpc.frames.codec import encode_predict
 from tests.serving.cluster.peer import Peer
@@ -18,6 +19,7 @@ from tests.serving.cluster.wait_until import wait_for
 pytestmark = pytest.mark.timeout(600)
 
 HUNG_S = 10
+MIB = 1 << 20
 SETTINGS = {"CLIPPER_HUNG_S": str(HUNG_S)}
 
 # Each of its inputs does the harm of its name; the first number says which.
@@ -121,6 +123,11 @@ def test_a_model_over_its_memory_limit_is_ended_and_replaced(stack: Stack) -> No
     with Peer(record.address) as peer:
         assert peer.ask(row(HOARD_MIB, 100))[0].payload == b"4"
 
+    def reported() -> bool:
+        taken = memory_of(own_directory().read()).get(version.pk, 0)
+        return 100 * MIB < taken < 150 * MIB
+
+    wait_for(reported, what="its heartbeat says what the model holds")
     sent(record, HOARD_MIB, 280)
 
     failed = wait_for_the_failed(stack, version)

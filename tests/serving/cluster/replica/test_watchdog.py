@@ -77,6 +77,19 @@ def test_what_a_process_holds_counts_from_where_it_began(table: WatchTable) -> N
     assert int(taken[1]) > 1024
 
 
+def test_what_a_model_takes_is_known_from_the_first_look_on(table: WatchTable) -> None:
+    slot = table.slot(0)
+    slot.hold(a_charge(base_bytes=-(1 << 30)))
+    assert slot.taken_bytes is None
+    assert reasons(table) == []
+    assert (slot.taken_bytes or 0) > 1 << 30
+    slot.renew(a_record(pid=os.getpid()))
+    assert slot.taken_bytes is None
+    assert reasons(table) == []
+    slot.clear()
+    assert slot.taken_bytes is None
+
+
 class Failing:
     """Looks at the table while it answers, then breaks."""
 

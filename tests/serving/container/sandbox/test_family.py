@@ -21,7 +21,7 @@ from serving.container.sandbox.family import (
     read_processes,
     shared_once_bytes,
 )
-from serving.container.sandbox.limits import fault_of
+from serving.container.sandbox.limits import usage_of
 from tests.serving.cluster.wait_until import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -117,9 +117,10 @@ def test_shared_memory_counts_once() -> None:
         assert held_bytes(family) > 300 * MIB
         # Its own share of what it shares with its children counts in full.
         assert 60 * MIB < shared_once_bytes([pid], family) < 160 * MIB
-        told = fault_of([pid], read_processes(), base_bytes=0, limit_mb=200)
-        assert told == ""
-        assert fault_of([pid], read_processes(), base_bytes=0, limit_mb=50)
+        taken, fault = usage_of([pid], read_processes(), base_bytes=MIB, limit_mb=200)
+        assert fault == ""
+        assert 60 * MIB < taken < 160 * MIB
+        assert usage_of([pid], read_processes(), base_bytes=0, limit_mb=50)[1]
 
 
 def test_too_many_processes_are_told() -> None:
