@@ -37,6 +37,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("-P", dest="pool", choices=("prefork", "threads"), default="prefork")
     parser.add_argument("-c", dest="concurrency", type=int, required=True, help="slots")
     parser.add_argument("-n", dest="name", help="NAME@HOST; %%h is this host")
+    for said in ("--without-gossip", "--without-mingle"):  # by a supervisord of 0.1.0
+        parser.add_argument(said, action="store_true", help=argparse.SUPPRESS)
     return parser
 
 

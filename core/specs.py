@@ -16,6 +16,16 @@ APPLICATION, MODEL, VERSION, KEY = "application", "model", "version", "key"
 
 PREDICT, FEEDBACK, READ, MANAGE = "predict", "feedback", "read", "manage"
 SCOPES = (PREDICT, FEEDBACK, READ, MANAGE)
+# All that a join token may do, and no other key.
+JOIN = "join"
+# URLs that lead other hosts to them, by how they begin: no file is among them.
+SERVERS = {"REDIS_URL": ("redis:", "rediss:"), "DATABASE_URL": ("postgres:", "postgresql:")}
+# Settings that a host which joins gets as the console has them, and those that it has to have.
+JOINED_SETTINGS = (
+    *(*SERVERS, "CLIPPER_CLUSTER_SECRET", "CLIPPER_REMOTE_HOSTS", "CLIPPER_HUNG_S"),
+    *(f"CLIPPER_PIP_{name}" for name in ("INDEX_URL", "NO_INDEX", "SOURCES", "URLS")),
+)
+OWN_SETTINGS = ("CLIPPER_TLS_CA", "CLIPPER_ARTIFACTS_BACKEND")
 
 ARM_ROLE = "arm"
 
@@ -70,12 +80,23 @@ class VersionSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """A model and the version that its unpinned routes follow (None before the first deploy)."""
+    """A model and the version that its unpinned routes follow (None before the first deploy).
+
+    While a rollout is open, `canary_share` of what the live version would be asked goes to the
+    canary instead; if `canary_hedged`, the live version is asked as well. `shadow_share` of it is
+    sent to the canary without any influence on the answer.
+    """
 
     id: int
     name: str
     input_type: str
     live_version_id: int | None
+    previous_version_id: int | None = None
+    rollout_id: int | None = None
+    canary_version_id: int | None = None
+    canary_share: float = 0.0
+    canary_hedged: bool = False
+    shadow_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

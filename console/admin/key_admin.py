@@ -53,12 +53,6 @@ def _asked_applications(key: ApiKey) -> str:
     return ", ".join(str(application) for application in key.applications.all()) or "none"
 
 
-def _status(key: ApiKey) -> str:
-    if key.revoked_at is not None:
-        return "revoked"
-    return "active" if key.is_active else "expired"
-
-
 @admin.register(ApiKey)
 class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
     form = ApiKeyForm
@@ -141,7 +135,7 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
     for_applications = column("asks", _asked_applications)
     status = column(
         "status",
-        _status,
-        label={"active": "success", "revoked": "danger", "expired": "warning"},
+        lambda key: key.state,
+        label={"active": "success", "revoked": "danger", "expired": "warning", "used": "info"},
     )
     made = time_column("made", "created_at")

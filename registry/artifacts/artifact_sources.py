@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from django.core.files.storage import Storage
 
 from core.errors import NotFound
+from core.host_tokens import HostTokens
 from registry.artifacts.artifact_store import name_of
-from registry.artifacts.tokens import ArtifactTokens
 
 CHUNK_BYTES = 1 << 20
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
@@ -84,7 +84,7 @@ class WebSource:
     """A web process, by its URL; tokens expire, so clocks have to be about right."""
 
     url: str
-    tokens: ArtifactTokens
+    tokens: HostTokens
     tls: ssl.SSLContext | None = None
 
     @property

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -121,6 +122,12 @@ class ArtifactStore:
             if not self._keeps(name_of(digest), size=incoming.received):
                 raise Unavailable("These bytes were deleted meanwhile; send them again.")
         incoming.path.unlink(missing_ok=True)
+
+    def put(self, content: bytes) -> None:
+        """Keep a small file at once. Raises Unavailable, InsufficientStorage."""
+        with self.received(BytesIO(content)) as incoming:
+            self.send(incoming)
+            self.settle(incoming)
 
     def _keeps(self, name: str, *, size: int) -> bool:
         return self.storage.exists(name) and self.storage.size(name) == size

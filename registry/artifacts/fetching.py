@@ -8,19 +8,19 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
 from django.conf import settings
 
-from core.errors import FetchFailed, InsufficientStorage, NotFound
+from core.errors import FetchFailed, InsufficientStorage, NotFound, Unavailable
+from core.host_tokens import ARTIFACTS, HostTokens
 from registry.artifacts.artifact_sources import Source, SourceFailed, StorageSource, WebSource
 from registry.artifacts.artifact_store import ArtifactStore
 from registry.artifacts.copies import Copies
 from registry.artifacts.disk_space import full_disk_is_507, write_all
-from registry.artifacts.tokens import ArtifactTokens
 
 logger = logging.getLogger(__name__)
 
@@ -182,10 +182,30 @@ def _digest_of(part: int) -> str:
 def _sources(store: ArtifactStore) -> Sequence[Source]:
     if store.folder is None:
         return [StorageSource(storage=store.storage)]
-    tokens = ArtifactTokens(settings.CLIPPER_CLUSTER_SECRET.encode())
+    tokens = HostTokens(settings.CLIPPER_CLUSTER_SECRET.encode(), purpose=ARTIFACTS)
     urls: Sequence[str] = settings.CLIPPER_ARTIFACTS_URL
     tls = trusted_authorities() if urls else None
     return [WebSource(url=url, tokens=tokens, tls=tls) for url in urls]
+
+
+def artifact_bytes(digest: str) -> bytes:
+    """Return a small artifact from wherever it is, unverified and without a copy on this host.
+
+    Raises NotFound, Unavailable.
+    """
+    store = ArtifactStore.default()
+    with suppress(NotFound, FileNotFoundError):
+        return store.path_of(digest).read_bytes()
+    why: Exception = NotFound(f"The artifact {digest} is missing from {store.folder}.")
+    for source in _sources(store):
+        try:
+            with closing(source.send(digest, offset=0)) as arriving:
+                return b"".join(arriving.chunks)
+        except NotFound as error:
+            why = error
+        except SourceFailed as error:
+            why = Unavailable(f"The artifact {digest} can't be read now: {error}")
+    raise why
 
 
 def trusted_authorities() -> ssl.SSLContext:

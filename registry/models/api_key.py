@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from core.specs import FEEDBACK, MANAGE, PREDICT, READ
+from core.specs import FEEDBACK, JOIN, MANAGE, PREDICT, READ
 from registry.models.application import Application
 
 PREFIX_LENGTH = 12
@@ -33,6 +33,8 @@ class ApiKey(models.Model):
         default=False,
         help_text="May upload and first deploy versions that run code of their own.",
     )
+    # Of a join token, which has no flags: so many hosts may still join by it.
+    joins = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
     # A flag of its own: were an empty list to mean "every application", deleting the last
     # application of a bound key would open all the others to it.
     bound = models.BooleanField(
@@ -69,7 +71,8 @@ class ApiKey(models.Model):
 
     @property
     def scopes(self) -> frozenset[str]:
-        return scopes_of(self.can_predict, self.can_feedback, self.can_read, self.can_manage)
+        granted = scopes_of(self.can_predict, self.can_feedback, self.can_read, self.can_manage)
+        return granted if self.joins is None else granted | {JOIN}
 
     @property
     def bound_to(self) -> frozenset[int] | None:
@@ -77,6 +80,14 @@ class ApiKey(models.Model):
         return frozenset(self.applications.values_list("pk", flat=True)) if self.bound else None
 
     @property
+    def state(self) -> str:
+        """Return "active", or why it works no more."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.expires_at is not None and self.expires_at <= timezone.now():
+            return "expired"
+        return "used" if self.joins == 0 else "active"
+
+    @property
     def is_active(self) -> bool:
-        expired = self.expires_at is not None and self.expires_at <= timezone.now()
-        return self.revoked_at is None and not expired
+        return self.state == "active"

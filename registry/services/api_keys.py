@@ -1,13 +1,16 @@
-"""Creating and revoking API keys."""
+"""Creating and revoking API keys, and joining by those that are join tokens."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.utils import timezone
 
-from core.errors import BadRequest, Forbidden
-from core.specs import FEEDBACK, MANAGE, PREDICT, READ, SCOPES
+from core.errors import BadRequest, Conflict, Forbidden, Unauthenticated
+from core.specs import FEEDBACK, JOIN, MANAGE, PREDICT, READ, SCOPES, SERVERS
+from core.version import VERSION
 from registry.following.recording import registry_write
 from registry.models import ApiKey, Application, AuditEntry
 from registry.models.api_key import PREFIX_LENGTH
@@ -27,14 +30,20 @@ def create_api_key(
     applications: Sequence[Application] = (),
     expires_at: datetime | None = None,
     can_run_code: bool = False,
+    joins: int = 1,
 ) -> tuple[ApiKey, str]:
-    """Create a key; return its row and its text, which is never shown again."""
-    unknown = sorted(set(scopes) - set(SCOPES))
+    """Create a key, or a join token for so many hosts; return its row and its text, shown once."""
+    unknown = sorted(set(scopes) - {*SCOPES, JOIN})
+    is_token = JOIN in scopes
+    if is_token and (len(scopes) > 1 or applications or can_run_code or not 0 < joins <= 1000):
+        raise BadRequest(f"Expected {JOIN} as the only right of a key, and from 1 to 1000 hosts.")
+    if is_token and expires_at is None:
+        expires_at = timezone.now() + timedelta(days=1)
     if unknown:
         raise BadRequest(f"Expected scopes among {', '.join(SCOPES)}, got {', '.join(unknown)}.")
     if not scopes:
         raise BadRequest(f"Expected at least one scope among {', '.join(SCOPES)}.")
-    _check_grant(manage=MANAGE in scopes, read=READ in scopes, run_code=can_run_code, by=by)
+    _check_grant(scopes, run_code=can_run_code, by=by)
     _check_future(expires_at)
     for application in sorted(applications, key=lambda application: application.pk):
         locked(application)  # so that none goes meanwhile
@@ -48,6 +57,7 @@ def create_api_key(
         can_read=READ in scopes,
         can_manage=MANAGE in scopes,
         can_run_code=can_run_code,
+        joins=joins if is_token else None,
         bound=bool(applications),
         expires_at=expires_at,
         created_by=by.user,
@@ -71,9 +81,7 @@ def update_api_key(*, key: ApiKey, changes: Mapping[str, Any], by: Actor) -> Api
         expires_at is None or expires_at > current.expires_at
     )
     if lives_longer:
-        _check_grant(
-            manage=current.can_manage, read=current.can_read, run_code=current.can_run_code, by=by
-        )
+        _check_grant(current.scopes, run_code=current.can_run_code, by=by)
     with audited(current, by=by):
         for field, value in changes.items():
             setattr(current, field, value)
@@ -87,14 +95,14 @@ def _check_future(expires_at: datetime | None) -> None:
         raise BadRequest(f"Expected a time of expiry in the future, got {expires_at:%F %T}.")
 
 
-def _check_grant(*, manage: bool, read: bool, run_code: bool, by: Actor) -> None:
-    if manage and not by.may_grant_manage:
+def _check_grant(scopes: Collection[str], *, run_code: bool, by: Actor) -> None:
+    if not {MANAGE, JOIN}.isdisjoint(scopes) and not by.may_grant_manage:
         raise Forbidden(
-            f"Only a superuser, or manage.py create_api_key, grants the scope {MANAGE}; "
+            f"Only a superuser, or manage.py create_api_key, grants the scopes {MANAGE}, {JOIN}; "
             f"{by.label} is no superuser.",
             required="superuser",
         )
-    if read and not by.may_grant_read:
+    if READ in scopes and not by.may_grant_read:
         raise Forbidden(
             f"Only a superuser, manage.py create_api_key or a key with the scope {MANAGE} grants "
             f"the scope {READ}, which sees everything; {by.label} is none.",
@@ -115,3 +123,26 @@ def revoke_api_key(*, key: ApiKey, by: Actor) -> None:
         with audited(key, by=by, action=AuditEntry.Action.REVOKE):
             key.revoked_at = timezone.now()
             key.save(update_fields=["revoked_at"])
+
+
+@registry_write
+def join(*, token: ApiKey, host: str, release: str, by: Actor) -> dict[str, str]:
+    """Return what a worker on another host needs, and count the host. Raises Conflict before."""
+    shared: dict[str, str] = settings.CLIPPER_JOIN_SECRETS
+    if release != VERSION:
+        raise Conflict(f"This stack is Clipper {VERSION}, that host has {release}: install it.")
+    for name, schemes in SERVERS.items():
+        url = shared.get(name, "")
+        # A path in the place of a host is that of a Unix socket.
+        if not url.startswith(schemes) or (urlsplit(url).hostname or "%").startswith("%"):
+            raise Conflict(
+                f"Other hosts can't reach what this stack has as {name}: start it with one that "
+                f"begins with {schemes[0]}// and names a host."
+            )
+    current = locked(token)
+    if not current.is_active or not current.joins:
+        raise Unauthenticated(f"This join token is {current.state}: {current.name}.")
+    with audited(current, by=by, reason=f"{host} joined"):
+        current.joins -= 1
+        current.save(update_fields=["joins"])
+    return shared

@@ -192,3 +192,6 @@ class Routes:
                 await found(scope, receive, send)
                 return
         await self._otherwise(scope, receive, send)
+
+    def knows(self, path: str) -> bool:
+        return any(match(path) for match, _ in self._routes)

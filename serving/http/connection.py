@@ -14,7 +14,7 @@ import msgspec
 from core.errors import BadRequest, ClipperError, RequestTimeout, Saturated
 from serving.http.asgi import UNEXPECTED, error_headers
 from serving.http.connections import Connections, linger
-from serving.http.exchange import CLIENT_FIELD, MOST_UNREAD_BYTES, STATUS_LINES, Exchange
+from serving.http.exchange import MOST_UNREAD_BYTES, STATUS_LINES, Exchange
 from serving.http.limits import MAX_HEAD_BYTES, Limits, Unfinished
 from serving.http.request import END_OF_HEAD, REQUEST_ID, Request, head_too_large
 
@@ -28,11 +28,11 @@ Address = tuple[str, int]
 
 
 class HttpConnection(asyncio.Protocol):
-    """Answers one request before it reads the next; one that `is_proxied` names its client."""
+    """Answers one request before it reads the next."""
 
     transport: asyncio.Transport
 
-    def __init__(self, shared: Connections, *, is_proxied: bool = False) -> None:
+    def __init__(self, shared: Connections) -> None:
         self.limits: Limits = shared.limits
         self.unfinished = Unfinished(shared.limits)
         self.ahead = b""
@@ -41,7 +41,6 @@ class HttpConnection(asyncio.Protocol):
         self.server: Address | None = None
         self.shared = shared
         self._direct = shared.direct
-        self._is_proxied = is_proxied
         # The beginning of a request whose head has not arrived as a whole.
         self._begun = b""
         self._blank_bytes = 0
@@ -312,16 +311,6 @@ class HttpConnection(asyncio.Protocol):
     @property
     def is_last(self) -> bool:
         return self.shared.closing and not self.ahead
-
-    def client_of(self, request: Request) -> Address | None:
-        """Return the address of the client that a request is from."""
-        if not self._is_proxied:
-            return self.client
-        for name, value in request.fields:
-            if name == CLIENT_FIELD:
-                host, _, port = value.decode("latin-1").rpartition(" ")
-                return host, int(port)
-        return None
 
     async def drain(self) -> None:
         """Wait until the client has read enough to be sent more."""

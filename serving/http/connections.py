@@ -11,6 +11,9 @@ from core.loop.loop_slices import LaterWork
 from serving.http.asgi import Endpoint
 from serving.http.limits import Limits
 
+# Returns what makes the protocol of a websocket by its path, if it has one.
+Websockets = Callable[[str], Callable[..., asyncio.Protocol] | None]
+
 
 class DirectAnswers(Protocol):
     """Answers plain requests from their bytes, without a task."""
@@ -35,7 +38,7 @@ class Connections:
         refusals: Counter[str],
         limits: Limits | None = None,
         direct: DirectAnswers | None = None,
-        websocket: Callable[[str], Callable[..., asyncio.Protocol] | None] = lambda path: None,
+        websocket: Websockets = lambda path: None,
         lame_duck_s: float = 0.0,
     ) -> None:
         self.application = application

@@ -7,7 +7,17 @@ from collections.abc import MutableMapping
 from http import HTTPStatus
 from typing import Any
 
-from serving.http.asgi import DRAINING_KEY, UNEXPECTED, WHEN_GONE, Endpoint, send_error
+import msgspec
+
+from core.errors import ClipperError
+from serving.http.asgi import (
+    DRAINING_KEY,
+    UNEXPECTED,
+    WHEN_GONE,
+    Endpoint,
+    error_headers,
+    send_error,
+)
 from serving.http.limits import LIMITS_KEY
 from serving.http.request import REQUEST_ID, Request, request_id_of
 
@@ -17,8 +27,6 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus
 }
-# The proxy says which client it asks for; believed on its own socket alone.
-CLIENT_FIELD = b"x-clipper-client"
 
 _odd_name = re.compile(rb"[\x00-\x1f\x7f()<>@,;:\[\]={} \t\\\"]").search
 _odd_value = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
@@ -78,7 +86,7 @@ class Exchange:
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": request.version,
             "server": connection.server,
-            "client": connection.client_of(request),
+            "client": connection.client,
             "scheme": "http",
             "root_path": "",
             "method": request.method.decode("ascii"),
@@ -185,3 +193,11 @@ class Exchange:
             self.is_answered = True
             self._wake_up()
             self._connection.go_on_after(self)
+
+
+def last_answer(error: ClipperError) -> bytes:
+    """Return the response that says an error and is the last one of its connection."""
+    body = msgspec.json.encode(error.body())
+    fields = [*error_headers(error), (b"content-length", b"%d" % len(body))]
+    lines = [b"%b: %b\r\n" % field for field in (*fields, (b"connection", b"close"))]
+    return b"".join((STATUS_LINES[error.status], *lines, b"\r\n", body))

@@ -1,4 +1,4 @@
-"""Passes requests on to the console, over its Unix socket.
+"""Passes requests on to the console, which may be on another host.
 
 Each goes over a connection of its own, framed anew from what was parsed, so that both sides agree
 where it ends. Bodies stream in both directions, no faster than they are read.
@@ -8,61 +8,85 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import httptools
 
 from core.errors import ProcessAway, Saturated
-from serving.http.asgi import ClientGone, Endpoint, Receive, Scope, Send, endpoint
-from serving.http.exchange import CLIENT_FIELD
+from serving.http.asgi import ClientGone, Endpoint, Receive, Routes, Scope, Send, endpoint
+from serving.http.connections import Connections, Websockets
+from serving.http.passed_heads import HOP_BY_HOP, PassedHeads, target_of
 from serving.http.request import REQUEST_ID
+from serving.http.tunnel import Tunnel
+from serving.rpc.address import AnyAddress
+from serving.rpc.plain_streams import open_stream
 
 # Requests that are passed on at a time; each has a connection and a task.
 MAX_PROXIED = 1024
 # Longer than a caller may wait for a release.
 ANSWER_S = 330.0
 PIECE_BYTES = 256 << 10
-# Fields that say something about one connection only.
-HOP_BY_HOP = frozenset(
-    (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding")
-)
-NOT_PASSED_ON = HOP_BY_HOP | {b"upgrade", CLIENT_FIELD}
 # The process that sends the answer adds its own.
 NOT_PASSED_BACK = HOP_BY_HOP | {b"date", REQUEST_ID}
 
 logger = logging.getLogger(__name__)
 
 
-def proxy_to(path: str, *, seconds: float = ANSWER_S) -> Endpoint:
-    """Return an endpoint that asks the web process which listens at this path."""
-    passed_on = 0
+class ConsoleProxy:
+    """The console as the processes that answer queries reach it: an endpoint, and websockets."""
 
-    @endpoint
-    async def proxied(scope: Scope, receive: Receive, send: Send) -> None:
-        nonlocal passed_on
-        if passed_on >= MAX_PROXIED:
+    def __init__(
+        self, console: AnyAddress, *, heads: PassedHeads, seconds: float = ANSWER_S
+    ) -> None:
+        self._console = console
+        self._heads = heads
+        self._seconds = seconds
+        self._requests = 0
+        self._tunnels: set[Tunnel] = set()
+
+    @property
+    def is_full(self) -> bool:
+        return self._requests + len(self._tunnels) >= MAX_PROXIED
+
+    def endpoint(self) -> Endpoint:
+        return endpoint(self._pass_on)
+
+    def websockets_beside(self, own: Websockets, *, routes: Routes) -> Websockets:
+        """Return what makes the websocket of a path, the console's among them."""
+
+        def tunnel(shared: Connections) -> Tunnel:
+            return Tunnel(shared, console=self._console, heads=self._heads, among=self._tunnels)
+
+        def websocket(path: str) -> Callable[..., asyncio.Protocol] | None:
+            if found := own(path):
+                return found
+            # One too many is refused as any other request is.
+            return None if routes.knows(path) or self.is_full else tunnel
+
+        return websocket
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.is_full:
             raise Saturated("Too many requests wait for the console.", retry_after_s=2.0)
-        passed_on += 1
+        self._requests += 1
         try:
-            async with _connected(path) as (reader, writer):
-                await _Passage(scope, reader, writer, seconds=seconds).run(receive, send)
+            async with self._connected() as (reader, writer):
+                passage = _Passage(scope, reader, writer, seconds=self._seconds)
+                await passage.run(receive, send, heads=self._heads)
         finally:
-            passed_on -= 1
+            self._requests -= 1
 
-    return proxied
-
-
-@asynccontextmanager
-async def _connected(path: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    try:
-        reader, writer = await asyncio.open_unix_connection(path, limit=PIECE_BYTES)
-    except OSError:
-        raise _away() from None
-    try:
-        yield reader, writer
-    finally:
-        writer.transport.abort()
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        try:
+            reader, writer = await open_stream(self._console, limit=PIECE_BYTES)
+        except OSError:
+            raise _away() from None
+        try:
+            yield reader, writer
+        finally:
+            writer.transport.abort()
 
 
 def _away() -> ProcessAway:
@@ -90,17 +114,25 @@ class _Passage:
         self._answer: list[bytes] = []
         self._has_begun = self._is_complete = False
         self._parser = httptools.HttpResponseParser(self)
-        self._fields = list(scope["headers"])
-        self._is_chunked = any(name == b"transfer-encoding" for name, _ in self._fields)
+        fields = {name for name, _ in scope["headers"]}
+        self._is_chunked = b"transfer-encoding" in fields
         # Runs out if neither the body goes on nor the answer begins.
         self._patience = asyncio.timeout(seconds)
         # Set once the body is awaited; a client that expects a `100 Continue` gets the console's.
         self._wanted = asyncio.Event()
-        if not any(name == b"expect" for name, _ in self._fields):
+        if b"expect" not in fields:
             self._wanted.set()
 
-    async def run(self, receive: Receive, send: Send) -> None:
-        self._writer.write(self._head())
+    async def run(self, receive: Receive, send: Send, *, heads: PassedHeads) -> None:
+        scope, chunked = self._scope, b"transfer-encoding: chunked\r\n" * self._is_chunked
+        head = heads.head(
+            scope["method"].encode(),
+            target=target_of(scope),
+            fields=scope["headers"],
+            client=scope["client"],
+            ending=chunked + b"connection: close\r\n",
+        )
+        self._writer.write(head)
         sending = asyncio.create_task(self._send_body(receive))
         try:
             async with self._patience:
@@ -111,19 +143,6 @@ class _Passage:
             sending.cancel()
             with suppress(asyncio.CancelledError, ClientGone, OSError):
                 await sending
-
-    def _head(self) -> bytes:
-        scope = self._scope
-        query = b"?" + scope["query_string"] if scope["query_string"] else b""
-        target = scope["raw_path"] + query
-        lines = [b"%b %b HTTP/1.1\r\n" % (scope["method"].encode(), target)]
-        lines += [b"%b: %b\r\n" % field for field in self._fields if field[0] not in NOT_PASSED_ON]
-        if self._is_chunked:
-            lines.append(b"transfer-encoding: chunked\r\n")
-        if scope["client"] is not None:
-            host, port = scope["client"]
-            lines.append(b"%b: %b %d\r\n" % (CLIENT_FIELD, host.encode(), port))
-        return b"".join((*lines, b"connection: close\r\n\r\n"))
 
     async def _send_body(self, receive: Receive) -> None:
         """Send the body as it comes, then wait for the client to leave."""

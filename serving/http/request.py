@@ -163,6 +163,8 @@ class Request:
                 self.is_chunked = True
             elif name == b"content-length":
                 self.left = int(value)  # the parser refuses what isn't one number
+            elif name == b"connection":  # the parser overlooks it beside another word
+                self.keep_alive &= b"close" not in value.lower()
             elif name == b"expect":
                 self.expects_continue = value.lower() == b"100-continue"
 

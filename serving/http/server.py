@@ -1,7 +1,7 @@
 """A web process, on the sockets of its master.
 
     python -m serving.master predict --listen http=127.0.0.1:8000 -- \\
-        python -m serving.http.server clipper_site.asgi.predict_asgi:application
+        python -m serving.http.server clipper_site.predict_asgi:application
 
 A signal has it drain for `CLIPPER_LAME_DUCK_S`, then answer what is under way and end. If its
 master retires it, it answers one more request on each connection.
@@ -26,10 +26,7 @@ from core.imports import uncollected
 from serving.http.connection import HttpConnection
 from serving.http.connections import Connections
 from serving.master.inherited import Inherited
-from serving.rpc.confined_peers import is_model
 
-# A socket of the master whose name begins so takes requests of clients that others name.
-PROXIED = "proxied"
 # What is under way has so long to be answered if another process is there already.
 RETIRE_S = 60.0
 # A connection without a request may still bring one for so long, once the process retires.
@@ -48,12 +45,12 @@ class Server:
     turn takes 0.2 s with a thousand busy connections.
     """
 
-    def __init__(self, connections: Connections, listening: Iterable[tuple[str, socket]]) -> None:
+    def __init__(self, connections: Connections, listening: Iterable[socket]) -> None:
         self.connections = connections
         # Set once another process takes the connections.
         self.retiring = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._listening = {each: name.startswith(PROXIED) for name, each in listening}
+        self._listening = set(listening)
         self._letting_in: set[asyncio.Task[None]] = set()
         self._checking: asyncio.TimerHandle | None = None
 
@@ -96,7 +93,6 @@ class Server:
             self._loop.add_reader(listening, self._accept, listening)
 
     def _accept(self, listening: socket) -> None:
-        is_proxied = self._listening[listening]
         for _ in range(1024):  # one takes 70 µs of this turn of the loop
             try:
                 connection, _ = listening.accept()
@@ -107,16 +103,12 @@ class Server:
                 self._loop.remove_reader(listening)
                 self._loop.call_later(0.5, self._listen, listening)  # descriptors may be free
                 return
-            if is_proxied and is_model(connection):
-                logger.warning("connection refused: it is of a model's process")
-                connection.close()
-                continue
-            task = self._loop.create_task(self._let_in(connection, is_proxied=is_proxied))
+            task = self._loop.create_task(self._let_in(connection))
             self._letting_in.add(task)
             task.add_done_callback(self._letting_in.discard)
 
-    async def _let_in(self, connection: socket, *, is_proxied: bool) -> None:
-        protocol = HttpConnection(self.connections, is_proxied=is_proxied)
+    async def _let_in(self, connection: socket) -> None:
+        protocol = HttpConnection(self.connections)
         try:
             await self._loop.connect_accepted_socket(lambda: protocol, connection)
         except OSError:  # the client has left
@@ -165,7 +157,7 @@ async def serve(process: Process, *, inherited: Inherited) -> int:
             logger.exception("the web process did not start")
             inherited.failed(str(error))
             return 3
-        server = Server(connections, inherited.sockets.items())
+        server = Server(connections, inherited.sockets.values())
         server.start()
         loop.add_reader(inherited.line, listen_to_master)
         inherited.ready()

@@ -9,16 +9,14 @@ from contextlib import suppress
 from time import monotonic
 from typing import cast
 
-import msgspec
 from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS, Request
 from websockets.server import ServerProtocol
 
 from core.errors import BadRequest, Saturated
-from serving.http.asgi import error_headers
 from serving.http.connections import Connections, linger
-from serving.http.exchange import STATUS_LINES
+from serving.http.exchange import last_answer
 from serving.http.limits import Limits, Unfinished
 
 # The largest message; before the key is known, enough for a key.
@@ -234,10 +232,7 @@ class WebSocket(asyncio.Protocol):
         )
         self._shared.count_refusal(error.code)
         self.is_closed = True
-        body = msgspec.json.encode(error.body())
-        fields = [*error_headers(error), (b"content-length", b"%d" % len(body))]
-        lines = [b"%b: %b\r\n" % field for field in (*fields, (b"connection", b"close"))]
-        self.transport.write(b"".join((STATUS_LINES[error.status], *lines, b"\r\n", body)))
+        self.transport.write(last_answer(error))
         self.transport.close()
 
     def _fail(self, code: CloseCode, reason: str, *, is_counted: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""Addresses of replicas: ``unix:/path`` on one host, ``tcp:host:port`` across hosts."""
+"""Addresses of processes: ``unix:/path`` on one host, ``tcp:host:port`` across hosts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,10 @@ class TcpAddress:
         return f"tcp:{host}:{self.port}"
 
 
-def parse_address(address: str) -> UnixAddress | TcpAddress:
+AnyAddress = UnixAddress | TcpAddress
+
+
+def parse_address(address: str) -> AnyAddress:
     """Read an address; InvalidAddress says what is wrong with it."""
     scheme, _, rest = address.partition(":")
     if scheme == "unix" and rest:

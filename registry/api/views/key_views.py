@@ -1,8 +1,9 @@
 """API keys: made, shown once, changed and revoked."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -10,8 +11,9 @@ from rest_framework.response import Response
 from core.errors import Forbidden, NotFound
 from core.specs import MANAGE, SCOPES
 from registry import services
+from registry.api.authentication import ApiKeyAuthentication
 from registry.api.fields import Body, Flag, Text, optional
-from registry.api.permissions import actor_of, needs
+from registry.api.permissions import MayJoin, actor_of, needs
 from registry.api.timestamps import Moment
 from registry.api.views.management_view import ManagementView, find_application, schema
 from registry.models import ApiKey
@@ -136,6 +138,24 @@ class KeyView(ManagementView):
         check_key_changes(request, key=found)
         services.revoke_api_key(key=found, by=actor_of(request))
         return Response(status=204)
+
+
+class JoinIn(Body):
+    host = Text(max_length=253, help_text="The host's name.")
+    release = Text(max_length=40, help_text="Of Clipper on that host: it has to be this one.")
+
+
+class JoinView(ManagementView):
+    """Gives secrets of the stack to hosts: nobody but a join token is answered."""
+
+    authentication_classes = [ApiKeyAuthentication]
+    permission_classes = [MayJoin]
+
+    @schema("Give a host what its worker needs", body=JoinIn, answer=OpenApiTypes.OBJECT)
+    def post(self, request: Request) -> Response:
+        said, token = self.body(JoinIn), cast("ApiKey", request.auth)
+        settings = services.join(token=token, by=actor_of(request), **said)
+        return Response(settings, headers={"Cache-Control": "no-store"})
 
 
 def _keys() -> QuerySet[ApiKey]:

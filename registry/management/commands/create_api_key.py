@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from core.errors import BadRequest
-from core.specs import FEEDBACK, PREDICT, SCOPES
+from core.specs import FEEDBACK, JOIN, PREDICT, SCOPES
 from registry import services
 from registry.management.clipper_command import ClipperCommand
 from registry.models import Application
@@ -22,7 +22,11 @@ class Command(ClipperCommand):
         parser.add_argument(
             "--scopes",
             default=f"{PREDICT},{FEEDBACK}",
-            help=f"some of {','.join(SCOPES)}; {PREDICT},{FEEDBACK} if left out",
+            help=f"some of {','.join(SCOPES)}; {PREDICT},{FEEDBACK} if left out. Or {JOIN}: by it "
+            "another host may join (`clipper worker`), for a day unless --expires-days is given",
+        )
+        parser.add_argument(
+            "--hosts", type=int, default=1, metavar="N", help=f"how many may {JOIN} by it (1)"
         )
         parser.add_argument(
             "--application",
@@ -50,6 +54,7 @@ class Command(ClipperCommand):
             applications=[Application.objects.named(name) for name in options["application"]],
             expires_at=None if days is None else timezone.now() + timedelta(days=days),
             can_run_code=options["run_code"],
+            joins=options["hosts"],
             by=services.Actor.of_command("create_api_key"),
         )
         self.stdout.write(text)

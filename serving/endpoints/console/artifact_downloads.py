@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from core.errors import BadRequest, HostUnknown, NotFound, Saturated
-from registry.artifacts.tokens import ArtifactTokens
+from core.host_tokens import HostTokens
 from serving.http.asgi import (
     Endpoint,
     Receive,
@@ -44,7 +44,7 @@ class ArtifactDownloads:
     def __init__(
         self,
         *,
-        tokens: ArtifactTokens,
+        tokens: HostTokens,
         file_of: Callable[[str], Path | None],
         at_once: int,
         counts: ArtifactCounts,
@@ -77,7 +77,7 @@ class ArtifactDownloads:
     def _admit(self, scope: Scope, *, digest: str) -> None:
         token = (header(scope, b"authorization") or b"").decode("latin-1")
         try:
-            self._tokens.check(token, digest=digest, now=time.time())
+            self._tokens.check(token, text=digest, now=time.time())
         except HostUnknown:
             self._counts.refused += 1
             raise

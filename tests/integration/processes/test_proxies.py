@@ -13,7 +13,8 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from clipper_site.stack.layout import ROOT, free_port
+from clipper_site import ROOT
+from clipper_site.stack.layout import free_port
 from tests.integration.conftest import Digits
 from tests.integration.stack import Stack, eventually
 

@@ -55,7 +55,7 @@ class Front:
         self.draining: list[bool] = []
         # None: a process that answers no predictions.
         self.direct: DirectPredictions | None = self.predictions
-        self.listening: dict[str, socket.socket] = {}
+        self.listening: list[socket.socket] = []
         self.port = 0
         # How its ASGI side answers: what, when, and if before the body is there.
         self.answer = b"ASGI"
@@ -124,8 +124,7 @@ async def echo(websocket: WebSocket, request: Any) -> None:
 async def running(it: Front) -> AsyncIterator[Server]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         it.port = listening.getsockname()[1]
-        sockets = {"http": listening, **it.listening}
-        server = Server(it.connections(), sockets.items())
+        server = Server(it.connections(), [listening, *it.listening])
         server.start()
         try:
             yield server

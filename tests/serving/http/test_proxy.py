@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from serving.http import proxy
+from serving.http.passed_heads import PassedHeads
 from serving.master.listening import listen
 from tests.serving.http.front_server import Client, client_of, request, running, sent, until
-from tests.serving.http.two_kinds import TwoKinds, two
+from tests.serving.http.two_kinds import SECRET, TwoKinds, two
 
 __all__ = ["two"]
 ADMIN = b"/admin/"
@@ -147,13 +148,70 @@ async def test_the_answer_to_head_has_no_body(two: TwoKinds) -> None:
 
 
 async def test_the_address_of_the_client_is_passed_on_and_nobody_elses(two: TwoKinds) -> None:
-    forged = b"X-Clipper-Client: 192.0.2.1 80\r\n"
+    forged = b"X-Clipper-Client: 192.0.2.1 80 Clipper-Host 1.2\r\n"
     async with two.running():
-        for it in (two.predict, two.console):
-            async with client_of(it) as client:
-                await client.send(request(path=ADMIN, extra=forged))
-                await answer_of(client)
-                assert two.console.clients.pop() == client.writer.get_extra_info("sockname")
+        async with client_of(two.predict) as client:
+            await client.send(request(path=ADMIN + b"?a=%20b", extra=forged))
+            await answer_of(client)
+            assert two.console.clients == [client.writer.get_extra_info("sockname")]
+        async with client_of(two.console) as client:
+            await client.send(request(path=ADMIN, extra=forged))
+            assert (await client.response())[0] == 401
+
+
+async def test_a_client_named_with_another_secret_is_refused(tmp_path: Path) -> None:
+    two = TwoKinds(tmp_path, tcp=True, secret=b"another secret of 32 characters")
+    async with two.running(), client_of(two.predict) as client:
+        await client.send(request(path=ADMIN))
+        status, _, body = await client.response()
+        assert (status, json.loads(body)["code"]) == (401, "unauthenticated")
+    assert two.console.asked == []
+
+
+async def test_a_name_of_a_client_holds_for_its_request_alone(two: TwoKinds) -> None:
+    heads = PassedHeads(SECRET)
+    said: Any = {"fields": (), "client": ("192.0.2.1", 80), "ending": b""}
+    head = heads.head(b"GET", target=ADMIN, **said)
+    other = heads.head(b"GET", target=ADMIN + b"?other", **said)
+    async with two.running():
+        for sent_head, status in ((head, 200), (other.replace(b"?other", b""), 401)):
+            async with client_of(two.console) as client:
+                await client.send(sent_head[:-2] + b"Host: here\r\n\r\n")
+                assert (await client.response())[0] == status
+    assert two.console.clients == [("192.0.2.1", 80)]
+
+
+async def test_events_arrive_one_by_one_as_they_come(
+    two: TwoKinds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the console sees at once that their reader has left."""
+    events: asyncio.Queue[bytes] = asyncio.Queue()
+    left = asyncio.Event()
+
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        async def tell() -> None:
+            while True:
+                body = b"data: %b\n\n" % await events.get()
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+
+        await receive()
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        telling = asyncio.create_task(tell())
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        telling.cancel()
+        left.set()
+
+    monkeypatch.setattr(two.console, "asgi", asgi)
+    async with two.running():
+        async with client_of(two.predict) as client:
+            await client.send(request(b"", method=b"GET", path=ADMIN))
+            for number in range(3):
+                await events.put(b"%d" % number)
+                line = b"data: %d\n\n" % number
+                assert await asyncio.wait_for(client.reader.readuntil(line), 30)
+        await asyncio.wait_for(left.wait(), 30)
 
 
 async def test_a_request_id_comes_back_once(two: TwoKinds) -> None:
@@ -173,7 +231,10 @@ async def test_a_client_that_leaves_is_missed_by_the_console(two: TwoKinds) -> N
         two.console.may_answer.set()
 
 
-async def test_without_a_console_its_requests_are_refused(two: TwoKinds) -> None:
+@pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
+async def test_without_a_console_its_requests_are_refused(tmp_path: Path, tcp: bool) -> None:
+    two = TwoKinds(tmp_path, tcp=tcp)
+    two.unbind()
     two.predict.learn(b"[1]")
     async with running(two.predict), client_of(two.predict) as client:
         await client.send(request(path=ADMIN))
@@ -195,7 +256,8 @@ async def test_a_console_that_is_silent_is_waited_for_so_long_and_no_longer(
             assert (status, json.loads(body)["code"]) == (503, "process_away")
 
 
-async def test_an_answer_that_breaks_off_ends_the_connection(two: TwoKinds) -> None:
+async def test_an_answer_that_breaks_off_ends_the_connection(tmp_path: Path) -> None:
+    two = TwoKinds(tmp_path)
     with listen(f"unix:{two.place}") as listening:
         listening.setblocking(False)
         async with running(two.predict), client_of(two.predict) as client:
@@ -209,8 +271,9 @@ async def test_an_answer_that_breaks_off_ends_the_connection(two: TwoKinds) -> N
 
 
 async def test_those_who_wait_for_the_console_leave_room_for_queries(
-    two: TwoKinds, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    two = TwoKinds(tmp_path)
     monkeypatch.setattr(proxy, "MAX_PROXIED", 2)
     two.predict.learn(b"[1]")
     async with AsyncExitStack() as clients:

@@ -45,13 +45,13 @@ def _server(kind: str, stack: Stack) -> list[str]:
     listens = [f"http={WEB_ADDRESS}:{PORT}"]
     if kind == "console":
         run = f"unix:{stack.run}"
-        listens = [f"http={run}/console-http.sock", f"proxied={run}/console.sock"]
+        listens = [f"http={run}/console-http.sock"]
     options = [option for listen in listens for option in ("--listen", listen)]
     command = [
         sys.executable,
         "-m",
         "serving.http.server",
-        f"clipper_site.asgi.{kind}_asgi:application",
+        f"clipper_site.{kind}_asgi:application",
     ]
     return ["-m", "serving.master", kind, *options, "--", *command]
 

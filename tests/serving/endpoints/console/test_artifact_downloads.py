@@ -14,16 +14,16 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from core.errors import NotFound
+from core.host_tokens import ARTIFACTS, LIFETIME_S, HostTokens
 from registry.artifacts.artifact_sources import SourceFailed, WebSource
 from registry.artifacts.fetching import trusted_authorities
-from registry.artifacts.tokens import LIFETIME_S, ArtifactTokens
 from serving.endpoints.console.artifact_downloads import PIECE_BYTES, ArtifactDownloads
 from serving.metrics.published import ArtifactCounts
 from tests.serving.http.front_server import Client, Front, client_of, running
 from tests.serving.rpc.tcp.certificates import Authority
 
 SECRET = b"the cluster's secret, which is long"
-TOKENS = ArtifactTokens(SECRET)
+TOKENS = HostTokens(SECRET, purpose=ARTIFACTS)
 CONTENT = bytes(range(256)) * 4096  # four pieces
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 assert len(CONTENT) > 2 * PIECE_BYTES
@@ -127,7 +127,9 @@ def forged_tokens() -> dict[str, str]:
         "key": "Api-Key clp_secret",
         "short": "Clipper-Host 1.2",
         "forged": f"Clipper-Host {int(now) + 60}.{'0' * 64}",
-        "foreign": ArtifactTokens(b"the secret of another cluster").make(DIGEST, now=now),
+        "foreign": HostTokens(b"the secret of another cluster", purpose=ARTIFACTS).make(
+            DIGEST, now=now
+        ),
         "other artifact": TOKENS.make("0" * 64, now=now),
         "expired": TOKENS.make(DIGEST, now=now - 2 * LIFETIME_S),
         "from ahead": TOKENS.make(DIGEST, now=now + 3 * LIFETIME_S),
