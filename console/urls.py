@@ -21,7 +21,9 @@ from console.pages.new_application import new_application, start
 from console.pages.palette import query_page, search
 from console.pages.people import own_password, people
 from console.pages.releases import roll_back
-from console.pages.review import export, label
+from console.pages.replays import replays
+from console.pages.review import export, keep_set, label
+from console.pages.rollout_acts import rollout_act, rollout_answers
 from console.pages.system import system
 from console.pages.timeline import revert_page, timeline
 from console.pages.traffic_series import series_json
@@ -42,6 +44,7 @@ urlpatterns = [
     _page(f"{APPLICATION}/pass/", give_pass, "pass"),
     _page(f"{APPLICATION}/try/", try_it, "try"),
     _page(f"{APPLICATION}/review/label/", label, "label"),
+    _page(f"{APPLICATION}/review/keep/", keep_set, "keep-set"),
     _page(f"{APPLICATION}/review/export/", export, "labelled"),
     _page(f"{APPLICATION}/contexts/reset/", reset, "reset"),
     _page(f"{APPLICATION}/query/", query_page, "query"),
@@ -62,6 +65,9 @@ urlpatterns = [
     _page("people/", people, "people"),
     _page("people/<int:person_id>/", people, "person"),
     _page("models/<str:name>/rollback/", roll_back, "roll-back"),
+    _page("models/<str:name>/replays/", replays, "replays"),
+    _page("rollouts/<int:rollout_id>/", rollout_act, "rollout"),
+    _page("rollouts/<int:rollout_id>/queries.txt", rollout_answers, "rollout-answers"),
     _page("versions/compare/", compare, "compare"),
     _page("versions/<int:version_id>/errors/", version_errors, "version-errors"),
     _page("password_change/", own_password, "own-password"),

@@ -48,7 +48,7 @@ from registry.models import (
     ServiceLevelObjective,
 )
 from registry.models.settable_columns import settable
-from registry.services import arms_agreeing, audited, delete_application, record_created
+from registry.services import arms_agreeing, audited, delete_application
 from registry.services.actor import check_may_pin
 from selection.policies import POLICIES
 
@@ -146,10 +146,6 @@ class ObjectiveInline(StackedInline[ServiceLevelObjective, Application]):
     fields = ("latency_ms", ("target", "window"))
     verbose_name_plural = "Objective"
 
-    def has_add_permission(self, request: HttpRequest, obj: Application | None = None) -> bool:
-        # Whoever may add an application states its objective: there is none without.
-        return obj is None or super().has_add_permission(request, obj)
-
     def get_formset(
         self, request: HttpRequest, obj: Application | None = None, **kwargs: Any
     ) -> Any:
@@ -206,13 +202,11 @@ def _default(application: Application) -> SafeString | str:
     return code(shortened(application.default_output, at=40))
 
 
-def _bound_keys(application: Application | None) -> SafeString:
+def _bound_keys(application: Application) -> SafeString:
     """The keys bound to it; keys for every application aren't listed."""
     add = format_html(
         '<a class="clp-link" href="{}">Make a key</a>', reverse("admin:registry_apikey_add")
     )
-    if application is None or application.pk is None:
-        return add
     bound = ApiKey.objects.filter(bound=True, applications=application, revoked_at=None)
     links = format_html_join(", ", "{}", ((link_to(key),) for key in bound))
     return format_html("{} · {}", links or "None is bound to it alone", add)
@@ -238,6 +232,12 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Application]:
         return super().get_queryset(request).prefetch_related("routes__model")
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Lead to the form with the three fields that an application needs."""
+        return redirect("console-new-application")
 
     def change_view(
         self,
@@ -282,11 +282,6 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
         messages.success(request, "Saved. Queries follow within a second.")
         return answer
 
-    def log_addition(self, request: HttpRequest, obj: Application, message: Any) -> Any:
-        # Called when the row is saved with all that is related to it, before the commit.
-        record_created(obj, by=actor(request))
-        return super().log_addition(request, obj, message)
-
     def response_change(self, request: HttpRequest, obj: Application) -> HttpResponseRedirect:
         return redirect("console-application-page", obj.name, "settings")
 
@@ -309,7 +304,7 @@ class ApplicationAdmin(ConsoleAdmin[Application]):
         self, request: HttpRequest, obj: Application | None = None
     ) -> tuple[str, ...]:
         # Clients know an application by its name and send what its input type says.
-        return (KEYS, "name", "input_type") if obj else (KEYS,)
+        return (KEYS, "name", "input_type")
 
     def get_fieldsets(self, request: HttpRequest, obj: Application | None = None) -> Any:
         may_add = request.user.has_perm("registry.add_apikey")

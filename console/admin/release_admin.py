@@ -1,21 +1,27 @@
 """Releases: a page that follows one while it goes live; the timeline lists them."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
 from django.utils.text import format_lazy
 
+from console.access import may
 from console.admin.base import ReadOnlyAdmin
+from console.words import formats
 from console.words.comparison import MEASURED, outcomes
 from console.words.events import Event, events_of
+from console.words.rollout_words import rollout_view, sentence_of
 from registry.api.views.timeline_view import entries_for
 from registry.api.visibility import applications_for
-from registry.models import Release
+from registry.models import Release, Rollout
 from registry.releases.progress import what_it_waits_for
+from registry.services import approvals_of
+from registry.services.rollout_actions import ACTS, DEPLOY
 
 State = Release.State
 
@@ -24,15 +30,21 @@ STEPS = (
     ("Start", "Replicas start, load and warm up"),
     ("Live", "Traffic has moved over"),
 )
+ROLLING = ("Roll out", "A part of the queries, more as it is proved no worse")
 
 
 def progress_of(release: Release) -> dict[str, Any]:
     """Return how far a release is, as its page draws it."""
+    rollout: Rollout | None = getattr(release, "rollout", None)
+    steps = STEPS if rollout is None else (*STEPS[:2], ROLLING, STEPS[2])
     reached, status = _position(release)
-    states = ["done"] * reached + [status] + ["todo"] * len(STEPS)
+    if rollout is not None and (release.live_at or rollout.began_at):
+        reached += 1
+    states = ["done"] * reached + [status] + ["todo"] * len(steps)
+    rolls = rollout is not None and rollout.state != Rollout.State.PLANNED
     return {
-        "sentence": _sentence(release),
-        "steps": [(*step, state) for step, state in zip(STEPS, states, strict=False)],
+        "sentence": sentence_of(rollout) if rollout and rolls else _sentence(release),
+        "steps": [(*step, state) for step, state in zip(steps, states, strict=False)],
         "took": _took(release),
     }
 
@@ -73,7 +85,27 @@ def _took(release: Release) -> str:
     ended_at = release.live_at or release.ended_at
     if ended_at is None:
         return ""
-    return f"{(ended_at - release.created_at).total_seconds():.1f} s"
+    return formats.duration((ended_at - release.created_at).total_seconds())
+
+
+def _acts(request: HttpRequest, rollout: Rollout) -> list[tuple[str, str, str]]:
+    """Return what this person may do about an open rollout: its name, its label, its kind."""
+    is_held = rollout.state == Rollout.State.HELD
+    acts = [
+        *([("resume", "Go on", "")] if is_held else [("pause", "Pause", "")]),
+        ("promote", "Promote now", "primary"),
+        ("abort", "Abort", "danger"),
+    ]
+    if rollout.state == Rollout.State.PLANNED:
+        acts = acts[-1:]
+    approvals = approvals_of(rollout)
+    if approvals.missing:
+        acts.insert(0, ("approve", "Approve", "primary"))
+        acts = [act for act in acts if act[0] != "promote"]
+        if cast(User, request.user).is_superuser:
+            acts.insert(-1, ("bypass", "Promote without approvals", "danger"))
+    permissions = {name: act.permission for name, act in ACTS.items()}
+    return [act for act in acts if may(request, permissions.get(act[0], DEPLOY))]
 
 
 def _events_of(request: HttpRequest, release: Release) -> list[Event]:
@@ -111,6 +143,7 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
                 .filter(routes__model=release.model, routes__pinned_version=None)
                 .distinct()
             )
+            rollout: Rollout | None = getattr(release, "rollout", None)
             extra = {
                 "release": release,
                 "progress": progress_of(release),
@@ -118,9 +151,12 @@ class ReleaseAdmin(ReadOnlyAdmin[Release]):
                 "outcome": outcomes([release], applications=applications_for(request))[0],
                 "measured": MEASURED,
                 "title": str(release),
+                "rollout": rollout and rollout_view(rollout),
+                "acts": rollout and _acts(request, rollout),
                 "events": _events_of(request, release),
                 "may_roll_back": request.user.has_perm("registry.roll_back_model", release.model)
                 and release.state == State.LIVE
+                and release.kind != Release.Kind.ROLLBACK
                 and release.previous_version is not None,
             }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})

@@ -33,6 +33,7 @@ from console.words.comparison import side_by_side
 from console.words.signature_words import input_lines, output_line
 from core.errors import CheckFailed, ClipperError
 from registry.models import ModelVersion, VersionCheck
+from registry.models.rollout_plans import AT_ONCE
 from registry.services import (
     check_not_live,
     configure_version,
@@ -228,7 +229,8 @@ class VersionAdmin(ConsoleAdmin[ModelVersion]):
         """Show what would change, ask why, then ask for the version to go live."""
         versions = ModelVersion.objects.select_related("model__live_version__model", "created_by")
         version = row_or_404(versions, pk=object_id)
-        form = DeployForm(request.POST or None)
+        plan = request.GET.get("rollout", AT_ONCE)
+        form = DeployForm(request.POST or None, initial={"rollout": plan})
         try:
             check_not_live(version, model=version.model)
             if request.method == "POST" and form.is_valid():

@@ -15,6 +15,7 @@ from registry.api.visibility import applications_for, bound_to
 from registry.models import ModelVersion, Release
 from registry.security.grants import within
 from serving.capture.models import CapturedInput
+from serving.capture.segments import body_of
 from serving.cluster.failures.output_log import last_lines, logs_of_version, replica_of
 from serving.endpoints.management.diagnosis import error_out, last_errors
 
@@ -63,7 +64,7 @@ def _sample(request: HttpRequest, version: ModelVersion) -> dict[str, Any] | Non
     rows = CapturedInput.objects.filter(application__in=asking, failed=True)
     for row in rows.select_related("application")[:LOOKED_AT]:
         with suppress(Exception):  # a row that can't be read has no input to show
-            body = row.read()
+            body = body_of(row)
             if why := body.missing.get(str(version)):
                 return {"row": row, "why": why, "input": bytes(body.input).decode()}
     return None

@@ -31,12 +31,14 @@ ICONS: dict[str, str] = {
     },
     **{Action.ROLL_BACK: "undo", Action.RESOLVE: "check_circle", Action.FAIL: "error"},
     **{Action.CREATE: "add_circle", Action.DELETE: "delete", Action.RESET: "restart_alt"},
+    Action.PRUNE: "delete",
 }
 # {kind} is that of what the entry names.
 VERBS: dict[str, str] = {
     **{Action.CREATE: "Created {kind}", Action.CHANGE: "Changed {kind}"},
     **{Action.DELETE: "Deleted {kind}", Action.REVOKE: "Revoked {kind}"},
     **{Action.DEPLOY: "Deployed", Action.ROLL_BACK: "Rolled back to", Action.GO_LIVE: "Went live:"},
+    Action.ROLL_OUT: "Rollout of",
     **{Action.FAIL: "Release failed:", Action.RESET: "Reset what was learned by"},
     **{Action.SCALE: "Scaled", Action.CRASH: "Replica ended by itself:", Action.PRUNE: "Removed"},
     Action.REFUSE: "Refused a sign-in:",

@@ -31,8 +31,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             BY_KEYS.add(address)
             raise Unauthenticated(f"{EXPECTED}, got a key that isn't known.")
         if not key.is_active:
-            fate = "revoked" if key.revoked_at is not None else "expired"
-            raise Unauthenticated(f"{EXPECTED}, got one that is {fate}: {key.name}.")
+            raise Unauthenticated(f"{EXPECTED}, got one that is {key.state}: {key.name}.")
         WORKED.add(digest)
         note_use(redis_client(), key.pk)
         return AnonymousUser(), key

@@ -10,7 +10,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from core.errors import Forbidden, Unauthenticated
-from core.specs import MANAGE, READ
+from core.specs import JOIN, MANAGE, READ
 from registry.models import ApiKey, AuditEntry
 from registry.security.grants import grant_of
 from registry.security.throttle import address_of
@@ -68,6 +68,15 @@ class MayManage(BasePermission):
                 "Expected the header `Authorization: Api-Key <key>`, or a staff session."
             )
         return True
+
+
+class MayJoin(BasePermission):
+    """Only a join token, which may do nothing else."""
+
+    message = "Expected a join token."
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return isinstance(request.auth, ApiKey) and JOIN in request.auth.scopes
 
 
 def actor_of(request: Request) -> Actor:

@@ -26,14 +26,17 @@ from registry.models import (
     Model,
     ModelVersion,
     Release,
+    Rollout,
     Route,
     ServiceLevelObjective,
     VersionCheck,
 )
+from registry.models.rollout_plans import AT_ONCE, PLANS
 from registry.models.settable_columns import settable
 from registry.releases.progress import read_progress, what_it_waits_for
 from registry.services import RouteRequest
 from registry.services.applications import CHANGEABLE, OBJECTIVE
+from registry.services.approvals import approvals_of
 from registry.services.versions import CONFIGURABLE
 from registry.versions.extensions import extensions
 
@@ -218,6 +221,12 @@ class ModelOut(serializers.ModelSerializer[Model]):
 
     live_version = optional("live_version.version")
     versions = serializers.SerializerMethodField()
+    rollout = serializers.IntegerField(
+        source="rollout_id",
+        read_only=True,
+        allow_null=True,
+        help_text="Number of its rollout that has begun and not ended; null: none.",
+    )
 
     class Meta:
         model = Model
@@ -227,6 +236,9 @@ class ModelOut(serializers.ModelSerializer[Model]):
             "description",
             "live_version",
             "versions",
+            "rollout",
+            "approvals",
+            "approved_step",
             "created_at",
         )
 
@@ -236,6 +248,13 @@ class ModelOut(serializers.ModelSerializer[Model]):
 
 class ModelPatch(Body):
     description = Text(required=False, allow_blank=True, max_length=LONG_TEXT)
+
+
+class ModelChange(ModelPatch):
+    approvals = Whole(
+        required=False, help_text="People who have to approve a rollout; superusers set it."
+    )
+    approved_step = Text(required=False, help_text=choices_of(Model, "approved_step"))
 
 
 class DeclaredModel(ModelPatch):
@@ -356,6 +375,7 @@ class ReleaseOut(serializers.ModelSerializer[Release]):
         help_text="What it waits for while its replicas start."
     )
     by = serializers.CharField(source="by_label")
+    rollout = serializers.SerializerMethodField(help_text="The rollout by which it goes live.")
 
     class Meta:
         model = Release
@@ -363,6 +383,10 @@ class ReleaseOut(serializers.ModelSerializer[Release]):
 
     def get_previous_version(self, release: Release) -> str | None:
         return release.previous_version_name or None
+
+    def get_rollout(self, release: Release) -> int | None:
+        found: Rollout | None = getattr(release, "rollout", None)
+        return None if found is None else found.pk
 
     def get_progress(self, release: Release) -> str:
         return what_it_waits_for(release)
@@ -375,6 +399,65 @@ class Releasing(Body):
 
 class Deploy(Releasing):
     anyway = Flag(required=False, help_text="Deploy a version that failed its check.")
+    rollout = Text(
+        required=False,
+        help_text=f"The plan by which it goes live: {AT_ONCE} (the usual way), "
+        f"{', '.join(PLANS)}, or one of your own.",
+    )
+
+
+class RolloutAct(Body):
+    action = Text(help_text="pause, resume, promote, abort or approve.")
+    digest = Text(
+        required=False,
+        help_text="What is approved: `approvals.digest` of the rollout as read.",
+    )
+    bypass = Flag(
+        required=False, help_text="Promote without the approvals wanted: superusers, with a reason."
+    )
+    reason = Text(
+        required=False,
+        allow_blank=True,
+        max_length=LONG_TEXT,
+        help_text="Why; promote and abort need one.",
+    )
+
+
+class RolloutOut(serializers.ModelSerializer[Rollout]):
+    model = serializers.CharField(source="release.model_name")
+    version = serializers.CharField(source="release.version_name")
+    plan = serializers.CharField(source="plan_name")
+    percent = serializers.FloatField()
+    steps = serializers.JSONField(source="definition.steps")
+    gates = serializers.JSONField(
+        help_text="By application, each with its verdict: worse, no_worse or open."
+    )
+    waits = serializers.CharField(
+        source="evidence.waits", default="", help_text="What the step waits for."
+    )
+    approvals = serializers.SerializerMethodField(
+        help_text="How many are `wanted` for the next move, those `given`, and what they stand for."
+    )
+    failures = serializers.JSONField(
+        source="evidence.failures", required=False, help_text="The first queries that it failed on."
+    )
+    evidence = serializers.JSONField(
+        source="evidence.history", required=False, help_text="The evidence of each gate over time."
+    )
+
+    class Meta:
+        model = Rollout
+        fields = (
+            *("id", "release", "model", "version", "plan", "state", "step", "percent", "steps"),
+            *("paused", "reason", "waits", "gates", "overruled", "approvals", "bypassed_by"),
+            *("failures", "evidence"),
+            *("created_at", "exposed_at", "step_at", "ended_at"),
+        )
+
+    def get_approvals(self, rollout: Rollout) -> dict[str, Any]:
+        found = approvals_of(rollout)
+        given = [{"by": one.by_label, "at": one.at.isoformat()} for one in found.given]
+        return {"wanted": found.wanted, "given": given, "digest": found.digest}
 
 
 class RollBack(Releasing):

@@ -15,7 +15,7 @@ from registry.api.views.application_views import (
     RoutesView,
 )
 from registry.api.views.declarations import DeclarationsView
-from registry.api.views.key_views import KeysView, KeyView
+from registry.api.views.key_views import JoinView, KeysView, KeyView
 from registry.api.views.management_view import APPLICATION, MODEL, VERSION, both
 from registry.api.views.model_views import (
     ModelsView,
@@ -24,7 +24,15 @@ from registry.api.views.model_views import (
     VersionsView,
     VersionView,
 )
-from registry.api.views.release_views import DeployView, ReleasesView, ReleaseView, RollBackView
+from registry.api.views.plan_views import OwnPlansView, OwnPlanView
+from registry.api.views.release_views import (
+    DeployView,
+    ReleasesView,
+    ReleaseView,
+    RollBackView,
+    RolloutsView,
+    RolloutView,
+)
 from registry.api.views.timeline_view import TimelineView
 from registry.api.views.upload_views import UploadView
 
@@ -69,7 +77,12 @@ urlpatterns = [
     *both(f"{MODEL}/scale", view=ScaleView, name="api-scale"),
     *both(f"{MODEL}/releases/", view=ReleasesView, name="api-releases"),
     *both(f"{MODEL}/releases/<int:release>", view=ReleaseView, name="api-release"),
+    *both(f"{MODEL}/rollouts/", view=RolloutsView, name="api-rollouts"),
+    *both(f"{MODEL}/rollouts/<int:rollout>", view=RolloutView, name="api-rollout"),
+    *both("rollout-plans/", view=OwnPlansView, name="api-rollout-plans"),
+    *both("rollout-plans/<str:plan>", view=OwnPlanView, name="api-rollout-plan"),
     *both("keys/", view=KeysView, name="api-keys"),
+    *both("keys/join", view=JoinView, name="api-join"),
     *both("keys/<int:key>", view=KeyView, name="api-key"),
     *both("declarations/check", view=DeclarationsView, name="api-declarations-check"),
     *both("uploads/<str:sha256>", view=UploadView, name="api-upload"),

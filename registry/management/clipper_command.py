@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, NoReturn
 
+import redis
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
@@ -40,6 +41,8 @@ class ClipperCommand(BaseCommand):
             return super().execute(*args, **options)
         except ClipperError as error:
             raise CommandError(error.message) from error
+        except (redis.RedisError, OSError) as error:
+            raise CommandError(f"{type(error).__name__}: {error}") from error
         except DatabaseError as error:
             # PostgreSQL's messages go on for several lines: with the statement, and where in it.
             first, _, _ = str(error).partition("\n")

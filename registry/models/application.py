@@ -18,7 +18,7 @@ from registry.models.settable_columns import InputType, between, validate_finite
 from registry.versions.extensions import check_combine, check_policy, extensions
 
 # What people may do, each role more than the one before.
-ROLES = ("viewer", "operator", "deployer", "admin")
+ROLES = ("viewer", "operator", "approver", "deployer", "admin")
 ANY_JSON = msgspec.json.Decoder(Any)
 
 POLICY_HELP = (

@@ -10,12 +10,12 @@ from django.db.models.functions import Cast
 
 # What entries are about, by their action or the kind of what they name; any other is `settings`.
 TOPICS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
-    "release": (frozenset({"deploy", "roll_back", "go_live", "fail"}), frozenset()),
+    "release": (frozenset({"deploy", "roll_back", "go_live", "fail", "roll_out"}), frozenset()),
     "check": (frozenset({"check"}), frozenset()),
     "scaling": (frozenset({"scale", "move"}), frozenset()),
     "crash": (frozenset({"crash"}), frozenset()),
     "alert": (frozenset({"fire", "resolve"}), frozenset({"alert", "channel", "alert channel"})),
-    "learning": (frozenset({"reset", "prune"}), frozenset()),
+    "learning": (frozenset({"reset"}), frozenset()),
     "access": (frozenset({"revoke", "refuse"}), frozenset({"user", "group", "API key"})),
 }
 SETTINGS = "settings"
@@ -81,6 +81,7 @@ class AuditEntry(models.Model):
         REVOKE = "revoke", "revoke"
         RESET = "reset", "reset"
         # What Clipper does by itself, or finds.
+        ROLL_OUT = "roll_out", "rollout"
         GO_LIVE = "go_live", "went live"
         FAIL = "fail", "failed"
         CHECK = "check", "checked"

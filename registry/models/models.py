@@ -66,8 +66,26 @@ class VersionQuerySet(NamedQuerySet["ModelVersion"]):
 class Model(models.Model):
     """A named function from inputs to outputs; its versions are what really runs."""
 
+    class ApprovedStep(models.TextChoices):
+        CANARY = "canary", "before the first queries"
+        PROMOTION = "promotion", "before everybody gets it"
+        BOTH = "both", "before both"
+
     name = models.CharField(max_length=63, unique=True, validators=[validate_name])
     description = models.TextField(blank=True)
+    approvals = models.PositiveSmallIntegerField(
+        default=0,
+        db_default=0,
+        validators=between(0, 10),
+        help_text="People who have to approve a rollout, besides who asks for it. 0: nobody.",
+    )
+    approved_step = models.CharField(
+        "approvals are wanted",
+        max_length=16,
+        choices=ApprovedStep.choices,
+        default=ApprovedStep.PROMOTION,
+        db_default=ApprovedStep.PROMOTION.value,
+    )
     input_type = models.CharField(max_length=16, choices=InputType.choices)
     live_version = models.ForeignKey(
         "registry.ModelVersion",
@@ -78,6 +96,28 @@ class Model(models.Model):
         related_name="+",
         help_text="The version that routes without a pin follow.",
     )
+    previous_version = models.ForeignKey(
+        "registry.ModelVersion",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        help_text="The version that was live before.",
+    )
+    # What the open rollout has web processes do (`ModelSpec`).
+    rollout_id = models.PositiveBigIntegerField(null=True, editable=False)
+    canary_version = models.ForeignKey(
+        "registry.ModelVersion",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+    )
+    canary_share = models.FloatField(default=0.0, db_default=0.0, editable=False)
+    canary_hedged = models.BooleanField(default=False, db_default=False, editable=False)
+    shadow_share = models.FloatField(default=0.0, db_default=0.0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     revision = models.PositiveBigIntegerField(
         default=0, editable=False, help_text="One more with each change that somebody makes."
@@ -90,7 +130,10 @@ class Model(models.Model):
 
     class Meta:
         ordering = ("name",)
-        permissions = (("roll_back_model", "Can roll back to an earlier version"),)
+        permissions = (
+            ("roll_back_model", "Can roll back to an earlier version"),
+            ("approve_model", "Can approve rollouts of others"),
+        )
 
     def __str__(self) -> str:
         return self.name

@@ -28,7 +28,9 @@ class ReleaseQuerySet(models.QuerySet["Release"]):
         return self.filter(pk__in=last.values("last"))
 
     def with_versions(self) -> ReleaseQuerySet:
-        return self.select_related("model", "version__model", "previous_version__model", "by")
+        return self.select_related(
+            "model", "version__model", "previous_version__model", "by", "rollout"
+        )
 
 
 class Release(models.Model):
@@ -68,6 +70,12 @@ class Release(models.Model):
         help_text="Its version may take or give something else than what it replaces.",
     )
     error = models.TextField(blank=True)
+    did_well = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="Its version answered 1,000 queries, or for a day, and kept every objective.",
+    )
     progress = models.TextField(
         blank=True, editable=False, help_text="What it waits for while its replicas start."
     )
@@ -155,7 +163,10 @@ def wanted(
 
 
 def earlier(versions: QuerySet[ModelVersion]) -> QuerySet[ModelVersion]:
-    """Return versions to go back to, latest first; after all others those that a rollback left."""
+    """Return versions to go back to: those that did well first, then the latest.
+
+    After all others come those that a rollback left.
+    """
     lived = Release.objects.filter(version=OuterRef("pk"), live_at__isnull=False)
     last = lived.order_by("-live_at", "-pk")[:1]
     left = Release.objects.filter(
@@ -171,7 +182,26 @@ def earlier(versions: QuerySet[ModelVersion]) -> QuerySet[ModelVersion]:
             last_release=Subquery(last.values("pk")),
         )
         .filter(last_release__isnull=False)
-        .annotate(rolled_back=Exists(left))
-        .order_by("rolled_back", "-last_live_at", "-last_release")
+        .annotate(rolled_back=Exists(left), did_well=Exists(lived.filter(did_well=True)))
+        .order_by("rolled_back", "-did_well", "-last_live_at", "-last_release")
         .select_related("model", "created_by")
     )
+
+
+def superfluous(model: Model, *, kept: int, now: datetime) -> QuerySet[ModelVersion]:
+    """Return the versions that nothing asks or leads back to, but the `kept` newest.
+
+    A rollback leads to the first of `earlier`; two more of those stay, and three that did well.
+    """
+    versions = model.versions.all()
+    well = versions.filter(releases__did_well=True).exclude(pk=model.live_version_id or 0)
+    stay = {model.previous_version_id or 0, model.canary_version_id or 0}
+    for rows in (
+        versions.order_by("-created_at", "-pk")[:kept],
+        well.annotate(last=Max("releases__live_at")).order_by("-last")[:3],
+        earlier(versions)[:3],
+        wanted(versions, now=now),
+        versions.filter(releases__in=Release.objects.open()),
+    ):
+        stay |= {version.pk for version in rows}
+    return versions.exclude(pk__in=stay).select_related("model")

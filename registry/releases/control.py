@@ -33,8 +33,12 @@ class Slots(msgspec.Struct, frozen=True, kw_only=True):
     replicas: dict[str, int] = {}
 
     @property
+    def taken(self) -> int:
+        return sum(self.replicas.values())
+
+    @property
     def free(self) -> int:
-        return max(0, self.total - sum(self.replicas.values()))
+        return max(0, self.total - self.taken)
 
     @property
     def holders(self) -> str:

@@ -36,6 +36,8 @@ UNSEEN = frozenset(
     (
         *("id", "revision", "created_at", "created_by", "updated_at", "last_login", "date_joined"),
         *("generation", "warm_until", "validated_at", "n_features", "load_error"),
+        *("previous_version", "rollout_id", "canary_version", "canary_share", "canary_hedged"),
+        "shadow_share",
     )
 )
 SECRETS: Mapping[type, frozenset[str]] = {
@@ -65,10 +67,10 @@ def record_created(row: Row, *, by: Actor) -> None:
     record_done(row, by=by, action=Action.CREATE, changes=changes)
 
 
-def record_deleted(row: Row, *, by: Actor) -> None:
+def record_deleted(row: Row, *, by: Actor, action: str = Action.DELETE, reason: str = "") -> None:
     """Record a row that is about to be deleted."""
     changes = _difference(_filled_state_of(row), {}, row=row)
-    record_done(row, by=by, action=Action.DELETE, changes=changes)
+    record_done(row, by=by, action=action, changes=changes, reason=reason)
 
 
 @contextmanager

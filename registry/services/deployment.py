@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from core.errors import Conflict, NotFound
@@ -21,13 +21,17 @@ from registry.models import (
     Model,
     ModelVersion,
     Release,
+    Rollout,
     VersionCheck,
 )
 from registry.models.release import earlier, wanted
+from registry.models.rollout_plans import AT_ONCE
 from registry.models.version_check import LIMITS
 from registry.releases.slots import check_room
 from registry.services.actor import SYSTEM, Actor, check_may_run_version
 from registry.services.audit_trail import record_done
+from registry.services.plans import plan_named
+from registry.services.rollouts import end_rollouts, plan_rollout
 from registry.services.row_writes import locked, refresh
 from registry.services.signatures import ALLOW, signature_fault
 from registry.services.version_checks import (
@@ -48,14 +52,16 @@ def deploy(
     reason: str = "",
     allow_signature_change: bool = False,
     anyway: bool = False,
+    rollout: str = AT_ONCE,
 ) -> Release:
     """Ask for `version` to go live, superseding a release under way. Raises Conflict, NotFound.
 
     One that failed its check raises CheckFailed, or is checked again where `anyway` is True.
+    `rollout` names the plan by which it goes live.
     """
     how = {"reason": reason, "allow_signature_change": allow_signature_change}
     release = Release(version=version, kind=Release.Kind.DEPLOY, **how)
-    return _release(release, by=by, anyway=anyway)
+    return _release(release, by=by, anyway=anyway, rollout=rollout)
 
 
 @registry_write
@@ -105,7 +111,7 @@ def check_not_live(version: ModelVersion, *, model: Model) -> None:
 @registry_write
 def begin_release(*, release: Release) -> None:
     """Let replicas start, or fail by signature, unless the release was superseded."""
-    if not _refresh(release) or _fails_by_signature(release):
+    if not _refresh(release) or fails_by_signature(release):
         return
     now = timezone.now()
     version = ModelVersion.objects.filter(pk=release.target.pk)
@@ -122,6 +128,7 @@ def end_releases(model: Model, *, reason: str) -> None:
     """End all releases of a model that goes, within its transaction."""
     now = timezone.now()
     releases = Release.objects.filter(model=model)
+    end_rollouts(releases.open(), reason=reason)
     ended = {"state": Release.State.SUPERSEDED, "ended_at": now}
     releases.open().update(error=reason, **ended)
     releases.live().update(**ended)
@@ -175,19 +182,22 @@ def _too_slow_for(release: Release, *, latency: Sequence[Mapping[str, Any]]) -> 
 @registry_write
 def complete_release(*, release: Release) -> None:
     """Switch traffic to ready replicas, or fail by signature, unless it was superseded."""
-    if _refresh(release) and not _fails_by_signature(release):
-        _go_live(release)
+    if _refresh(release) and not fails_by_signature(release):
+        go_live(release)
 
 
 @registry_write
 def fail_release(*, release: Release, error: str) -> None:
     """Give it up with the reason; the old version goes on serving."""
     if _refresh(release):
-        _fail(release, error=error)
+        fail(release, error=error)
         ModelVersion.objects.filter(pk=release.target.pk).update(load_error=error)
 
 
-def _fail(release: Release, *, error: str) -> None:
+def fail(release: Release, *, error: str) -> None:
+    """End a release with its reason, within a transaction; an open rollout ends with it."""
+    failed = Release.objects.filter(pk=release.pk)
+    end_rollouts(failed, reason=error, state=Rollout.State.ROLLED_BACK)
     _end(release, state=Release.State.FAILED, error=error)
     model = Model.objects.get(pk=release.target.model_id)
     changes = {"asked_version": [release.arm, "failed"]}
@@ -209,11 +219,11 @@ def _end(release: Release, *, state: str, error: str) -> None:
     release.save(update_fields=["state", "error", "ended_at"])
 
 
-def _fails_by_signature(release: Release) -> bool:
+def fails_by_signature(release: Release) -> bool:
     """Fail a release whose version takes what it may not; return whether it did."""
     fault = signature_fault(release)
     if fault:
-        _fail(release, error=fault)
+        fail(release, error=fault)
     return bool(fault)
 
 
@@ -226,8 +236,10 @@ def _refresh(release: Release) -> bool:
     return current.is_open
 
 
-def _release(release: Release, *, by: Actor, anyway: bool = True) -> Release:
-    """Insert a release, and go live at once if its version's replicas are running."""
+def _release(
+    release: Release, *, by: Actor, anyway: bool = True, rollout: str = AT_ONCE
+) -> Release:
+    """Insert a release, and go live if its version's replicas are running and it may at once."""
     version = release.target
     model = locked(version.model)
     deploys = release.kind == Release.Kind.DEPLOY
@@ -236,6 +248,7 @@ def _release(release: Release, *, by: Actor, anyway: bool = True) -> Release:
     running = version.is_warm
     check_not_live(version, model=model)
     check_may_run_version(version, by=by)
+    _check_way(release, model=model, at_once=rollout == AT_ONCE)
     if not (running or anyway):
         check_not_failed(version)
     under_way = Release.objects.filter(model=model).open().filter(version=version).first()
@@ -246,28 +259,47 @@ def _release(release: Release, *, by: Actor, anyway: bool = True) -> Release:
             version=version.version,
             release=under_way.pk,
         )
-    Release.objects.filter(model=model).open().update(
-        state=Release.State.SUPERSEDED, ended_at=timezone.now()
-    )
+    open_releases = Release.objects.filter(model=model).open()
+    end_rollouts(open_releases, reason=f"{version} was asked for instead.", by=by)
+    open_releases.update(state=Release.State.SUPERSEDED, ended_at=timezone.now())
     if not running:
         # The way back is open with as many replicas as find a slot.
         check_room(version, model=model, replicas=version.replicas if deploys else 1)
     release.model, release.previous_version_id = model, model.live_version_id
     release.by, release.by_label = by.user, by.label
     release.save()
-    # It may fail: that the live version has changed is an entry of its own (`_go_live`).
+    if (plan := plan_named(rollout)) is not None:
+        plan_rollout(release=release, plan=plan, name=rollout)
+    # It may fail: that the live version has changed is an entry of its own (`go_live`).
     live = None if model.live_version is None else str(model.live_version)
     changes: dict[str, list[Any]] = {"asked_version": [live, str(version)]}
     if release.allow_signature_change:
         changes[ALLOW] = [False, True]
+    if rollout != AT_ONCE:
+        changes["rollout"] = [None, rollout]
     action = AuditEntry.Action.DEPLOY if deploys else AuditEntry.Action.ROLL_BACK
     record_done(model, by=by, action=action, changes=changes, reason=release.reason)
-    if running:
-        if not _fails_by_signature(release):
-            _go_live(release)
-    elif needs_check(release) and not check_holds(version):
+    if running and rollout == AT_ONCE:
+        if not fails_by_signature(release):
+            go_live(release)
+    elif not running and needs_check(release) and not check_holds(version):
         request_check(version)
     return release
+
+
+def _check_way(release: Release, *, model: Model, at_once: bool) -> None:
+    """Raise Conflict for a way past the approvals that a model wants: back is always free."""
+    if not model.approvals or model.live_version_id is None:
+        return
+    goes_back = release.kind == Release.Kind.ROLLBACK
+    if goes_back and not earlier(model.versions.filter(pk=release.target.pk)).exists():
+        raise Conflict(
+            f"{release.target} was never live, and {model} wants approvals: roll it out by a plan."
+        )
+    if at_once and not goes_back:
+        raise Conflict(
+            f"{model} wants {model.approvals} approvals: deploy by a plan, such as quick."
+        )
 
 
 def _call_off(model: Model, *, by: Actor, reason: str) -> Release | None:
@@ -276,6 +308,7 @@ def _call_off(model: Model, *, by: Actor, reason: str) -> Release | None:
     release = Release.objects.filter(model=model).open().with_versions().first()
     if release is not None:
         why = f"Called off by {by.label}" + (f": {reason}" if reason else ".")
+        end_rollouts(Release.objects.filter(pk=release.pk), reason=why, by=by)
         _end(release, state=Release.State.SUPERSEDED, error=why)
         record_done(
             current,
@@ -287,19 +320,20 @@ def _call_off(model: Model, *, by: Actor, reason: str) -> Release | None:
     return release
 
 
-def _go_live(release: Release) -> None:
-    """Switch the model's pointer; only the version that it leaves stays warm, for its slots."""
+def go_live(release: Release) -> None:
+    """Switch the model's pointer; only the version to go back to stays warm, for its slots."""
     now = timezone.now()
     model = Model.objects.get(pk=release.target.model_id)
     Release.objects.filter(model=model).live().update(state=Release.State.SUPERSEDED, ended_at=now)
+    kept = _kept_warm(model, but=release.version_id)
     model.versions.filter(warm_until__isnull=False).update(warm_until=None)
-    if model.live_version_id is not None:
-        ModelVersion.objects.filter(pk=model.live_version_id).update(
+    if kept is not None:
+        ModelVersion.objects.filter(pk=kept).update(
             warm_until=now + timedelta(seconds=settings.CLIPPER_WARM_SECONDS)
         )
     before = None if model.live_version is None else str(model.live_version)
-    model.live_version_id = release.version_id
-    model.save(update_fields=["live_version"])
+    model.previous_version_id, model.live_version_id = model.live_version_id, release.version_id
+    model.save(update_fields=["live_version", "previous_version"])
     _record_end(
         release,
         model=model,
@@ -310,3 +344,13 @@ def _go_live(release: Release) -> None:
     release.state = Release.State.LIVE
     release.live_at = now
     release.save(update_fields=["state", "live_at"])
+
+
+def _kept_warm(model: Model, *, but: int | None) -> int | None:
+    """Return the version that stays warm: the one left, unless only a warm one before did well."""
+    ran = Q(warm_until__gt=timezone.now()) | Q(pk=model.live_version_id or 0)
+    well = Release.objects.filter(version=OuterRef("pk"), did_well=True)
+    running = model.versions.filter(ran).exclude(pk=but or 0).annotate(well=Exists(well))
+    latest = Release.objects.filter(version=OuterRef("pk")).order_by("-pk").values("pk")[:1]
+    found = running.filter(well=True).annotate(latest=Subquery(latest)).order_by("-latest")
+    return found.values_list("pk", flat=True).first() or model.live_version_id

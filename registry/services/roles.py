@@ -29,6 +29,7 @@ ACTS = {
     "Mute alerts": "alerts.change_alert",
     "Label answers": "selection.add_feedback",
     "Roll back, call off a release": "registry.roll_back_model",
+    "Approve rollouts of others": "registry.approve_model",
     "Scale": "registry.scale_modelversion",
     "Reset what was learned": "registry.reset_application",
     "Upload a version": "registry.add_modelversion",
@@ -52,7 +53,10 @@ def belongs(permission: str, *, role: str) -> bool:
         return False
     if code.startswith("view_"):
         return True
-    return role != "viewer" if permission in OPERATING else role in ("deployer", "admin")
+    if permission in OPERATING:
+        return role != "viewer"
+    approves = permission == "registry.approve_model" and role == "approver"
+    return approves or role in ("deployer", "admin")
 
 
 def who_may() -> list[tuple[str, list[bool], bool]]:
@@ -63,14 +67,14 @@ def who_may() -> list[tuple[str, list[bool], bool]]:
     ]
 
 
-def make_groups(**options: Any) -> None:
+def make_groups(*, using: str = "default", **options: Any) -> None:
     """Make a group for each role with the permissions that belong to it."""
     rows = [
         (row, f"{row.content_type.app_label}.{row.codename}")
-        for row in Permission.objects.select_related("content_type")
+        for row in Permission.objects.using(using).select_related("content_type")
     ]
     for role in ROLES:
-        group, _ = Group.objects.get_or_create(name=group_of(role))
+        group, _ = Group.objects.using(using).get_or_create(name=group_of(role))
         group.permissions.set([row for row, name in rows if belongs(name, role=role)])
 
 

@@ -4,24 +4,27 @@ import hashlib
 import io
 import logging
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, BinaryIO
 
 import msgspec
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 
-from core.errors import BadRequest, ClipperError, Conflict, Unavailable
+from core.errors import BadRequest, ClipperError, Conflict, NotFound, Unavailable
 from core.specs import VERSION
 from registry.artifacts.artifact_store import ArtifactStore
 from registry.artifacts.incoming import IncomingArtifact
 from registry.following.recording import record_changes, registry_write
 from registry.models import AuditEntry, Model, ModelVersion, Release
 from registry.models.models import FEWEST_REPLICAS, MOST_REPLICAS
+from registry.models.release import superfluous
 from registry.models.settable_columns import settable
 from registry.releases.slots import check_device, check_scale
 from registry.security.sealing import seal
-from registry.services.actor import Actor, check_may_run
+from registry.services.actor import SYSTEM, Actor, check_may_run
 from registry.services.audit_trail import audited, record_created, record_deleted, record_event
 from registry.services.row_writes import check_changeable, checked, locked, refresh, save_new
 from registry.services.version_checks import request_check
@@ -224,7 +227,13 @@ def live_version_of(model: Model) -> ModelVersion:
 
 
 @registry_write
-def delete_version(*, version: ModelVersion, by: Actor) -> None:
+def delete_version(
+    *,
+    version: ModelVersion,
+    by: Actor,
+    action: str = AuditEntry.Action.DELETE,
+    reason: str = "",
+) -> None:
     """Delete an unused version; its releases stay. Raises Conflict or NotFound."""
     model = locked(version.model)
     refresh(version, fields=("digest",))
@@ -238,9 +247,30 @@ def delete_version(*, version: ModelVersion, by: Actor) -> None:
         )
     if Release.objects.filter(version=version).open().exists():
         raise Conflict(f"{version} is being deployed.")
-    record_deleted(version, by=by)
+    record_deleted(version, by=by, action=action, reason=reason)
     version.delete()
     remove_unused_artifacts([version.digest])
+
+
+def prune_versions(
+    *, kept: int, but: QuerySet[Any], by: Actor = SYSTEM, dry_run: bool = False
+) -> list[ModelVersion]:
+    """Delete all versions that are superfluous, `but` these; return them.
+
+    `kept` is how many of each model stay because they are the newest; 0: all.
+    """
+    why = f"neither in use, nor a way back, nor one of the {kept} newest of its model"
+    found: list[ModelVersion] = []
+    for model in Model.objects.order_by("pk") if kept > 0 else ():
+        for version in superfluous(model, kept=kept, now=timezone.now()).exclude(pk__in=but):
+            with suppress(NotFound), registry_write:  # unless somebody else deletes it
+                rows = superfluous(locked(model), kept=kept, now=timezone.now())
+                if rows.filter(pk=version.pk).exclude(pk__in=but).exists():
+                    if not dry_run:
+                        action = AuditEntry.Action.PRUNE
+                        delete_version(version=version, by=by, action=action, reason=why)
+                    found.append(version)
+    return found
 
 
 def remove_unused_artifacts(digests: Iterable[str]) -> None:

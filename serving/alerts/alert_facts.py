@@ -16,7 +16,7 @@ from core.redis.redis_client import redis_client
 from core.specs import arms_of
 from registry.artifacts.disk_space import free_bytes
 from registry.following.reading import build_snapshot
-from registry.models import Release, ServiceLevelObjective
+from registry.models import Release, Rollout, ServiceLevelObjective
 from registry.releases.restarts import read_restarts
 from registry.services import SYSTEM
 from selection.evaluation.health.watching import all_findings
@@ -78,6 +78,9 @@ def application_facts(live: LiveCounts, *, now: float) -> list[ApplicationFacts]
         for version in asked
     }
     windows = dict(ServiceLevelObjective.objects.values_list("application", "window"))
+    held = {r.model_id: r for r in Rollout.objects.wanting_somebody().with_release()}
+    passed_over = Rollout.objects.filter(ended_at__gt=clock() - NEWS).exclude(bypassed_by="")
+    bypassed = {r.model_id: r for r in passed_over.with_release()}
     health, releases = all_findings(), _ended_badly(since=clock() - NEWS)
     return [
         ApplicationFacts(
@@ -89,6 +92,8 @@ def application_facts(live: LiveCounts, *, now: float) -> list[ApplicationFacts]
             unanswered=live.unanswered(application.name, now=now),
             within=partial(counted_within, application.id),
             health=health.get(application.name, {}),
+            held=[held[r.model_id] for r in application.routes if r.model_id in held],
+            bypassed=[bypassed[r.model_id] for r in application.routes if r.model_id in bypassed],
             releases=[releases[r.model_id] for r in application.routes if r.model_id in releases],
         )
         for application in snapshot.applications.values()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from core.specs import VersionSpec
-from registry.models import Release
+from registry.models import Release, Rollout
 from selection.evaluation.health.finding import ALARM
 from selection.evaluation.health.health_checks import CHECKS
 from serving.alerts.burn_rates import FAST, SLOW, BadShare, Burn, burning, is_above, misses
@@ -57,6 +57,9 @@ class ApplicationFacts:
     within: Callable[[float], BadShare] = lambda seconds: BadShare(0, 0)
     health: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     releases: Sequence[Release] = ()
+    # Those that a gate, a person or lost evidence holds: the others go on by themselves.
+    held: Sequence[Rollout] = ()
+    bypassed: Sequence[Rollout] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,8 +197,9 @@ def objective_missed(facts: ApplicationFacts) -> Iterator[Symptom]:
     """See which causes and versions used up the budget, before anything else is released."""
     counted = facts.within(facts.period_s)
     if misses(counted, target=facts.target):
-        text = f"{1.0 - counted.bad / counted.total:.2%} of {counted.total:,} queries were good "
-        text += f"within {_duration(facts.period_s)}; the objective is {facts.target:.2%}."
+        good = 100.0 - 100.0 * counted.bad / counted.total
+        text = f"{good:.2f} % of {counted.total:,} queries were good within "
+        text += f"{_duration(facts.period_s)}; the objective is {100.0 * facts.target:g} %."
         yield Symptom(text)
 
 
@@ -209,6 +213,25 @@ def release_ended(facts: ApplicationFacts) -> Iterator[Symptom]:
             f"The release {'failed' if failed else 'was rolled back'}: {why or 'no reason given'}"
         )
         yield Symptom(text, release.arm, {"model": release.model_id or 0, "release": release.pk})
+
+
+@rule("Rollout held", WARNING, action="release", for_s=600.0)
+def rollout_held(facts: ApplicationFacts) -> Iterator[Symptom]:
+    """Read what its gates found; go on, promote or abort."""
+    for rollout in facts.held:
+        release = rollout.release
+        links = {"model": rollout.model_id or 0, "release": release.pk}
+        yield Symptom(f"It is held at {rollout.percent:g} %: {rollout.reason}", release.arm, links)
+
+
+@rule("Approvals passed over", PAGE, action="release")
+def approvals_bypassed(facts: ApplicationFacts) -> Iterator[Symptom]:
+    """Ask who promoted it, and read why."""
+    for rollout in facts.bypassed:
+        release = rollout.release
+        links = {"model": rollout.model_id or 0, "release": release.pk}
+        text = f"{rollout.bypassed_by} promoted it without the approvals wanted: {rollout.reason}"
+        yield Symptom(text, release.arm, links)
 
 
 @rule("Labels stopped", WARNING, action="experiment")
@@ -243,7 +266,7 @@ def redis(facts: StackFacts) -> Iterator[Symptom]:
     if facts.redis_error:
         yield Symptom(f"It doesn't answer: {facts.redis_error}")
     elif facts.redis_used > 0.9:
-        yield Symptom(f"It uses {facts.redis_used:.0%} of the memory that it may.")
+        yield Symptom(f"It uses {100.0 * facts.redis_used:.0f} % of the memory that it may.")
 
 
 def _duration(seconds: float) -> str:

@@ -62,7 +62,7 @@ def _refuse_if_draining(scope: Scope) -> None:
 
 async def _readiness(runtime: Runtime) -> Readiness:
     database, (redis_state, control, slots), console = await asyncio.gather(
-        _database(runtime), _redis(runtime), console_state(runtime.spec.console_socket)
+        _database(runtime), _redis(runtime), console_state(runtime.spec.console)
     )
     found = Readiness()
     found.note("database", database, fails=database != OK)

@@ -9,6 +9,7 @@ from core.specs import VersionSpec
 from selection.policies import Prepared, Selection
 from selection.policies.policy import ask_all
 from serving.engine.engine import Engine, Target
+from serving.query.canaries import Draw
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -27,7 +28,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Choice(NamedTuple):
     """Arms that a query asks, by the policy unless its caller `forced` the choice.
 
-    `held_out`: by the routes' weights; feedback doesn't move the policy.
+    `held_out`: by the routes' weights; feedback doesn't move the policy. `draws` put canaries in
+    the places of arms.
     """
 
     targets: Mapping[str, Target]
@@ -35,6 +37,7 @@ class Choice(NamedTuple):
     prepared: Prepared
     forced: bool
     held_out: bool = False
+    draws: tuple[Draw, ...] = ()
 
     def is_connected(self, engine: Engine) -> bool:
         """Return whether any of the arms has a replica."""

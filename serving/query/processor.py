@@ -10,6 +10,7 @@ from selection.policies.arithmetic.features import Features
 from serving.engine.gather import Gather
 from serving.engine.outcome import Status
 from serving.query.budget import seconds_to_answer
+from serving.query.canaries import Draw, drawn
 from serving.query.fallback import text_of
 from serving.query.large_batches import Allowance
 from serving.query.prediction import NOBODY, Choice, forced_on
@@ -103,6 +104,15 @@ class QueryProcessor:
             deadline=deadline,
             options=options,
         )
+        if arms.canaries and version is None and not (trial or hurried):
+            query.shadows = resources.shadows.begin(
+                application,
+                arms.canaries,
+                arms=query.arms,
+                targets=choice.targets,
+                input=input,
+                now=monotonic(),
+            )
         return query
 
     def _choice(
@@ -134,19 +144,28 @@ class QueryProcessor:
             selection = prepared.select(uniform, features)
         if counted:
             store.count_queries(application, context=context, arms=selection.arms)
-        return Choice(arms.targets, selection, prepared, False, held_out)
+        draws: tuple[Draw, ...] = ()
+        if arms.canaries and counted:
+            selection, draws = drawn(
+                selection,
+                arms.canaries,
+                person=kept,
+                uniform=random(),  # noqa: S311
+            )
+        return Choice(arms.targets, selection, prepared, False, held_out, draws)
 
     async def answers_of_all_arms(
         self, application: ApplicationSpec, input: bytes
     ) -> dict[str, bytes]:
         """Return every arm's output for `input`, for feedback without a receipt."""
         engine, arms = self.resources.engine, self.resources.router.arms(application)
-        names = tuple(arms.targets)
+        targets = {name: arms.targets[name] for name in arms.weights}
+        names = tuple(targets)
         gather = Gather(calls=len(names))
         seconds = max(1.0, application.slo_ms / 1e3)
         engine.ask(
             gather,
-            arms.targets.values(),
+            targets.values(),
             input=input,
             deadline=monotonic() + seconds,
             options=arms.options,

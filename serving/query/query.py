@@ -17,7 +17,15 @@ from selection.answers.combine import VOTE, Combined, Objection, decide
 from selection.answers.imputation import Averages
 from selection.feedback.default_rewards.due_receipts import DueReceipts, outputs_ttl_s
 from selection.policies import Selection
-from selection.receipts import NONCE_BYTES, ArmRecord, Receipt, ReceiptSigner, Spent, fits_inline
+from selection.receipts import (
+    NONCE_BYTES,
+    ArmRecord,
+    Receipt,
+    ReceiptSigner,
+    RolloutDraw,
+    Spent,
+    fits_inline,
+)
 from selection.store.large_outputs import OutputStore
 from selection.store.selection_store import SelectionStore
 from serving.capture.sampling import CapturedQueries
@@ -26,6 +34,7 @@ from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Outcome, Status
 from serving.metrics.outcomes import QueryEnding
 from serving.metrics.published import ApplicationStats, Metrics
+from serving.query.canaries import by_places, hedges_of
 from serving.query.charges import charge, spent_on, together
 from serving.query.explain import explain, milliseconds
 from serving.query.fallback import (
@@ -35,6 +44,7 @@ from serving.query.fallback import (
     error_for,
     why_default,
 )
+from serving.query.gate_counts import GateCounts
 from serving.query.large_batches import LargeBatches
 from serving.query.other_arms import (
     OpinionBound,
@@ -45,6 +55,7 @@ from serving.query.other_arms import (
 )
 from serving.query.prediction import Choice, Prediction
 from serving.query.routing import Router
+from serving.query.shadows import Shadow, Shadows
 
 # Looking up a member of an enumeration takes 70 ns.
 _OK, _REFUSED = Status.OK, Status.INVALID_INPUT
@@ -62,6 +73,8 @@ class QueryResources:
     signer: ReceiptSigner
     metrics: Metrics
     captured: CapturedQueries
+    gates: GateCounts
+    shadows: Shadows
     averages: Averages = field(default_factory=Averages)
     turns: Turns = field(default_factory=Turns)
     large_batches: LargeBatches = field(default_factory=LargeBatches)
@@ -93,6 +106,8 @@ class Query:
         "objective_ms",
         "options",
         "second",
+        "shadows",
+        "stand_ins",
         "trial",
     )
 
@@ -132,7 +147,13 @@ class Query:
         self.objective_ms = objective_ms
         self.deadline = deadline
         self.choice = choice
+        # The live arms that answer where their canaries don't.
+        self.stand_ins: tuple[str, ...] = ()
         self.arms = choice.selection.arms
+        if choice.draws:
+            self.stand_ins = hedges_of(choice.draws)
+            self.arms += self.stand_ins
+        self.shadows: tuple[Shadow, ...] = ()
         self.second: SecondOpinion | None = None
         # The arm asked because the first was unsure.
         self.dearer = ""
@@ -161,7 +182,12 @@ class Query:
         if outcomes[0].status == _OK:
             below = self.application.cascade_below
             return below is not None and self._asks_a_dearer(outcomes[0].payload, below=below)
-        if outcomes[0].status != _REFUSED or monotonic() >= self.deadline:
+        if monotonic() >= self.deadline:
+            return False
+        if self.choice.draws and self.choice.draws[0].taken:
+            self._ask_stand_in(self.choice.draws[0].live)
+            return True
+        if outcomes[0].status != _REFUSED:
             return False
         self.second = self._ask_another()
         if self.second is None:
@@ -169,8 +195,15 @@ class Query:
         self.arms = (*self.arms, self.second.arm)
         return True
 
+    def _ask_stand_in(self, live: str) -> None:
+        """Ask the live version in the place of a canary that has failed."""
+        self._ask_one_more(live)
+        self.stand_ins = (live,)
+        self.arms = (*self.arms, live)
+
     def _asks_a_dearer(self, output: bytes, *, below: float) -> bool:
         targets, connected = self.choice.targets, self._resources.engine.connected
+        targets = {arm: targets[arm] for arm in {*self.choice.prepared.weights, *self.arms}}
         if self.choice.forced or monotonic() >= self.deadline or sureness_of(output) >= below:
             return False
         dearer = dearest_other(
@@ -261,11 +294,14 @@ class Query:
                 self._charge(outputs)
             if len(outputs) > 1:
                 self._stats.compare([*outputs.values()])
+            if self.choice.draws:
+                self._note_draws(outputs)
+        places = by_places(outputs, self.choice.draws) if self.choice.draws else outputs
         application, fallback = self.application, None
         alone = len(outputs) == len(self.arms) == 1 and application.combine == VOTE
         if alone and self.choice.prepared.record is None:
             [output], confidence = outputs.values(), 1.0  # most queries, with nothing to decide
-        elif isinstance(decided := self._decide(outputs), Objection):
+        elif isinstance(decided := self._decide(places), Objection):
             fallback = self._fallback(decided)
             output, confidence = self._default(fallback), decided.confidence
         else:
@@ -320,6 +356,7 @@ class Query:
                 confidence=confidence,
                 cause=cause,
                 latency_ms=(monotonic() - self.arrived) * 1e3,
+                key=self.key,
             )
 
     def _charge(self, outputs: Mapping[str, bytes]) -> None:
@@ -365,14 +402,36 @@ class Query:
         return decide(
             outputs,
             weights=self.choice.prepared.weights,
-            # An arm that a second one has overruled has no part in the answer.
-            asked=tuple(outputs) if self.dearer or self.second is not None else self.arms,
+            asked=self._judged(outputs),
             how=self.application.combine,
             threshold=self.application.confidence_threshold,
             default=self.application.default_output,
             averages=self._resources.averages,
             prepared=self.choice.prepared,
         )
+
+    def _judged(self, outputs: Mapping[str, bytes]) -> tuple[str, ...]:
+        """Return the arms that an answer is of, a live one where its canary was asked."""
+        if self.dearer or self.second is not None:
+            return tuple(outputs)  # one that a second arm has overruled has no part in it
+        if not self.choice.draws:
+            return self.arms
+        lives = {draw.canary.arm: draw.live for draw in self.choice.draws}
+        return tuple([lives.get(arm, arm) for arm in self.choice.selection.arms])
+
+    def _note_draws(self, outputs: Mapping[str, bytes]) -> None:
+        """Count for the gates of rollouts what came of the arms that were drawn."""
+        outcomes = dict(zip(self.arms, self.gather.outcomes, strict=True))
+        for draw in self.choice.draws:
+            arm = draw.canary.arm if draw.taken else draw.live
+            self._resources.gates.note_call(
+                self.application,
+                draw.logged,
+                outcome=outcomes.get(arm),
+                accepted=bool(outputs),
+                hurried=self.hurried,
+                input=self.input,
+            )
 
     def _fallback(self, objection: Objection) -> FallbackReason:
         """Return why the models' answer isn't given, and count it."""
@@ -407,6 +466,11 @@ class Query:
         if self.dearer and self.dearer in outputs:
             # The final answer counts for the arm that it began with.
             outputs = {selection.arms[0]: outputs[self.dearer]}
+        draws = self.choice.draws
+        if self.stand_ins and (stood_in := self._who_stood_in(outputs)):
+            # The live version's answers, beside canaries that gave none.
+            chances = tuple([self.choice.prepared.probabilities[arm] for arm in stood_in])
+            selection = Selection(selection.arms + stood_in, selection.propensities + chances)
         nonce = os.urandom(NONCE_BYTES)
         excused = self._excused(outputs) if len(outputs) < len(selection.arms) else ()
         inline = fits_inline(outputs)
@@ -427,7 +491,7 @@ class Query:
                     map(outputs.get, selection.arms),
                 )
             ),
-            forced=self.choice.forced or self.choice.held_out,
+            forced=self.choice.forced or self.choice.held_out or self._met_a_canary,
             stored=not inline,
             features=self.features,
             excused=excused,
@@ -439,12 +503,39 @@ class Query:
             held_out=self.choice.held_out,
             overlap=selection.overlap,
             defaulted=defaulted,
+            rollouts=self._logged() if draws or self.shadows else (),
         )
         token = self._resources.signer.sign(receipt)
+        if draws or self.shadows:
+            self._join_rollouts(token, nonce)
         silent = application.default_reward is not None and not self.trial
         if silent and selection.arms and not self.choice.forced:
             self._resources.due.add(application, token=token, issued_at_ms=receipt.issued_at_ms)
         return token
+
+    @property
+    def _met_a_canary(self) -> bool:
+        return bool(self.choice.draws) and any(draw.taken for draw in self.choice.draws)
+
+    def _join_rollouts(self, token: str, nonce: bytes) -> None:
+        """Tell the query's shadows, and its canaries' rollouts, by which receipt it is known."""
+        ttl_s = outputs_ttl_s(self.application)
+        for shadow in self.shadows:
+            outcome = self.gather.outcomes[self.arms.index(shadow.draw.live)]
+            shadow.join(nonce, outcome, ttl_s=ttl_s)
+        for draw in self.choice.draws:
+            if draw.taken:
+                self._resources.gates.note_answer(draw.canary.rollout_id, token)
+
+    def _logged(self) -> tuple[RolloutDraw, ...]:
+        """Return what the receipt says of canaries and shadows."""
+        draws = [draw.logged for draw in self.choice.draws]
+        return tuple(draws + [shadow.draw for shadow in self.shadows if not shadow.is_live])
+
+    def _who_stood_in(self, outputs: Mapping[str, bytes]) -> tuple[str, ...]:
+        """Return the live arms that answered in the places of their canaries."""
+        silent = {d.live for d in self.choice.draws if d.taken and d.canary.arm not in outputs}
+        return tuple([arm for arm in self.stand_ins if arm in silent and arm in outputs])
 
     def _spent(self, arms: tuple[str, ...]) -> tuple[Spent, ...]:
         elapsed = monotonic() - self.arrived

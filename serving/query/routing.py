@@ -11,10 +11,12 @@ from typing import NamedTuple, cast
 
 from core.specs import (
     APPLICATION,
+    ARM_ROLE,
     MODEL,
     VERSION,
     ApplicationSpec,
     Arm,
+    RouteSpec,
     Snapshot,
     arms_of,
     weights_of,
@@ -24,29 +26,44 @@ from selection.policies import Prepared, make_policy
 from serving.engine.engine import Target
 from serving.engine.gather import CallOptions
 from serving.query.budget import seconds_to_answer
+from serving.query.canaries import Canary
 
 Connected = Callable[[int], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arms:
-    """An application's route weights and targets, by `model:version`, and terms of its queries."""
+    """An application's route weights and targets, by `model:version`, and terms of its queries.
+
+    `canaries` are by the arms in whose place they are asked; their targets are among `targets`, but
+    they have no weight: the policy knows nothing of them.
+    """
 
     weights: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     targets: Mapping[str, Target] = field(default_factory=lambda: MappingProxyType({}))
+    canaries: Mapping[str, Canary] = field(default_factory=dict)
     options: CallOptions
     within_s: float
     # The choice for keys that are held out of the application's policy.
     held_out: Prepared | None = None
 
     @classmethod
-    def of(cls, application: ApplicationSpec, *, found: list[Arm]) -> Arms:
+    def of(
+        cls,
+        application: ApplicationSpec,
+        *,
+        found: list[Arm],
+        canaries: Mapping[str, Canary],
+    ) -> Arms:
+        targets = {arm.version.arm: Target.of(arm.version) for arm in found}
+        targets |= {canary.arm: canary.target for canary in canaries.values()}
         weights = MappingProxyType(weights_of(found))
         holds_out = application.holdout_share > 0.0 and weights
         return cls(
             weights=weights,
             held_out=make_policy("static", {}).prepare({}, weights) if holds_out else None,
-            targets=MappingProxyType({arm.version.arm: Target.of(arm.version) for arm in found}),
+            targets=MappingProxyType(targets),
+            canaries=canaries,
             options=CallOptions(
                 tenant=application.id,
                 priority=application.priority,
@@ -77,6 +94,8 @@ class Router:
         # The version that each model's routes ask here, and the models that wait for another.
         self._serving: dict[int, int] = {}
         self._behind: set[int] = set()
+        # The versions that are rolled out, by the ids of their models.
+        self._canaries: dict[int, int] = {}
         # By the ids of applications.
         self._applications: dict[int, ApplicationSpec] = {}
         self._arms: dict[int, Arms] = {}
@@ -108,6 +127,7 @@ class Router:
         for model_id in models:
             self._settle(model_id)
             applications |= self._askers.get(model_id, set())
+            touched.versions.update(self._note_canary(model_id))
         self._route(applications, touched)
         return touched
 
@@ -117,16 +137,19 @@ class Router:
         for model_id in list(self._behind):
             if self._settle(model_id):
                 self._route(self._askers.get(model_id, ()), touched)
+        for model_id in self._canaries:
+            self._route(self._askers.get(model_id, ()), touched)
         return touched
 
     def arms(self, application: ApplicationSpec) -> Arms:
         """Return the application's arms; the same object until something changes."""
-        return self._arms.get(application.id) or Arms.of(application, found=[])
+        return self._arms.get(application.id) or Arms.of(application, found=[], canaries={})
 
     def expected_versions(self) -> set[int]:
         """Return the versions that queries may wait for: routed here, or live."""
         live = {model.live_version_id for model in self.snapshot.models.values()}
-        return self._served.keys() | {version for version in live if version is not None}
+        routed = self._served.keys() | set(self._canaries.values())
+        return routed | {version for version in live if version is not None}
 
     def objective_ms(self, version_id: int) -> float | None:
         """Return the shortest objective of the applications that a version serves, if any."""
@@ -179,13 +202,53 @@ class Router:
                 continue
             touched.applications.add(application.name)
             found = arms_of(application, versions=self.snapshot.versions, live=self._serving)
-            arms = Arms.of(application, found=found)
+            canaries = {
+                arm: canary
+                for route, arm in self._following(application, found)
+                if (canary := self._canary_of(route.model_id)) is not None
+                and canary.arm not in {other.version.arm for other in found}
+            }
+            arms = Arms.of(application, found=found, canaries=canaries)
             if arms == known:
                 arms = known
             self._arms[application_id] = arms
             for target in arms.targets.values():
                 touched.versions.add(target.version.id)
                 self._served[target.version.id].add(application_id)
+
+    def _note_canary(self, model_id: int) -> set[int]:
+        """Follow which version of a model is rolled out; return the one before and after."""
+        model = self.snapshot.models.get(model_id)
+        before = self._canaries.pop(model_id, None)
+        after = None if model is None else model.canary_version_id
+        if after is not None:
+            self._canaries[model_id] = after
+        return {version for version in (before, after) if version is not None}
+
+    def _following(
+        self, application: ApplicationSpec, found: list[Arm]
+    ) -> Iterable[tuple[RouteSpec, str]]:
+        """Return the routes that follow their model's live version, with the arm they ask here."""
+        arms = {arm.version.id: arm.version.arm for arm in found}
+        for route in application.routes:
+            arm = arms.get(self._serving.get(route.model_id, 0))
+            if route.pinned_version_id is None and route.role == ARM_ROLE and arm is not None:
+                yield route, arm
+
+    def _canary_of(self, model_id: int) -> Canary | None:
+        """Return a model's canary, None while this process has no link to its replicas."""
+        model = self.snapshot.models[model_id]
+        version = self.snapshot.versions.get(self._canaries.get(model_id, 0))
+        if version is None or model.rollout_id is None or not self._connected(version.id):
+            return None
+        return Canary(
+            model.rollout_id,
+            version.arm,
+            Target.of(version),
+            model.canary_share,
+            model.canary_hedged,
+            model.shadow_share,
+        )
 
 
 def _discard(index: dict[int, set[int]], key: int, application_id: int) -> None:

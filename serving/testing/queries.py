@@ -20,9 +20,11 @@ from selection.store.selection_store import SelectionStore
 from serving.capture.sampling import CapturedQueries
 from serving.engine.engine import Engine, EngineSpec
 from serving.metrics.published import Metrics
+from serving.query.gate_counts import GateCounts
 from serving.query.processor import QueryProcessor
 from serving.query.query import Query, QueryResources
 from serving.query.routing import Router
+from serving.query.shadows import Shadows
 from serving.testing.specs import snapshot_of
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class PlayedServing:
         self.metrics = Metrics(process_id="test", pid=1)
         self.key_uses = KeyUses()
         redis = Redis(unix_socket_path="/nonexistent")  # nobody starts what would ask it
+        gates = GateCounts(redis)
         self.processor = QueryProcessor(
             QueryResources(
                 engine=self.engine,
@@ -64,6 +67,8 @@ class PlayedServing:
                 signer=self.signer,
                 metrics=self.metrics,
                 captured=CapturedQueries(redis),
+                gates=gates,
+                shadows=Shadows(engine=self.engine, outputs=OutputStore(redis), gates=gates),
             )
         )
         self.processor.resources.turns = Turns(slice_s=slice_s)

@@ -14,7 +14,8 @@ from unfold.widgets import (
 from console.words.comparison import line
 from registry.models import Application, Model, ModelVersion, Release
 from registry.models.models import MOST_REPLICAS
-from registry.services import earlier_versions
+from registry.models.rollout_plans import AT_ONCE
+from registry.services import earlier_versions, summaries
 from serving.endpoints.management.version_measures import measures_of
 
 
@@ -25,6 +26,7 @@ class VersionCard:
     version: ModelVersion
     last_release: Release | None
     rolled_back: bool = False
+    did_well: bool = False
     measures: str = ""
 
 
@@ -80,7 +82,9 @@ def _cards(versions: Sequence[ModelVersion]) -> list[VersionCard]:
             version=version,
             measures=line(measured),
             last_release=last.get(version.pk),
-            rolled_back=getattr(version, "rolled_back", False),  # `earlier` tells
+            # `earlier` tells both.
+            rolled_back=getattr(version, "rolled_back", False),
+            did_well=getattr(version, "did_well", False),
         )
         for version, measured in zip(versions, measures_of(versions), strict=True)
     ]
@@ -104,7 +108,14 @@ class ReasonForm(forms.Form):
 
 
 class DeployForm(ReasonForm):
-    """Why, and what a deploy may do that it usually may not."""
+    """Why, by which plan, and what a deploy may do that it usually may not."""
+
+    rollout = forms.ChoiceField(
+        choices=lambda: [(name, name.replace("-", " ")) for name in summaries()],
+        initial=AT_ONCE,
+        required=False,
+        widget=forms.RadioSelect,
+    )
 
     anyway = forms.BooleanField(
         required=False,
@@ -116,8 +127,15 @@ class DeployForm(ReasonForm):
         required=False,
         widget=UnfoldBooleanSwitchWidget(attrs={"data-testid": "allow-signature-change"}),
         help_text="Its inputs may have another length than those of what it replaces, or of other "
-        "arms of the same applications. Without this such a release fails at its check.",
+        "versions of the same applications. Without this such a release fails at its check.",
     )
+
+    @property
+    def summaries(self) -> dict[str, str]:
+        return summaries()
+
+    def clean_rollout(self) -> str:
+        return str(self.cleaned_data["rollout"] or AT_ONCE)
 
 
 class RollBackForm(ReasonForm):

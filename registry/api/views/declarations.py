@@ -29,6 +29,7 @@ from registry.api.views.model_views import declare_model
 from registry.api.visibility import bound_to
 from registry.following.recording import registry_write
 from registry.models import ApiKey, Model
+from registry.models.rollout_plans import AT_ONCE
 from registry.services import Actor
 from registry.services.versions import REMOTE
 
@@ -200,7 +201,8 @@ def _deploy(view: DeclarationsView, name: str, said: Mapping[str, Any]) -> None:
     model = find_model(view.request, name=name, to_change=True)
     version = model.versions.filter(version=str(said.get("version"))).first()
     if version is not None:
-        services.deploy(version=version, by=_by(view.request))
+        plan = str(said.get("rollout", AT_ONCE))
+        services.deploy(version=version, by=_by(view.request), rollout=plan)
     # It is live by the time that the next steps are taken, and the one before can go.
     Model.objects.filter(pk=model.pk).update(live_version=version)
 

@@ -41,10 +41,15 @@ def schema(
     status: int = 200,
     paged: bool = False,
     created: bool = False,
+    operation: str | None = None,
     parameters: Sequence[OpenApiParameter | type[serializers.Serializer[Any]]] = (),
 ) -> Any:
-    """Describe one method of a view in the OpenAPI schema; `created`: it may also answer 201."""
+    """Describe one method of a view in the OpenAPI schema; `created`: it may also answer 201.
+
+    `operation` names it where two would have one name.
+    """
     return extend_schema(
+        operation_id=operation,
         summary=summary,
         request=body,
         responses={status: answer, **({201: answer} if created else {}), "default": ErrorBody},

@@ -15,8 +15,8 @@ from registry.api.permissions import actor_of, needs
 from registry.api.serializers import (
     DeclaredModel,
     DeclaredModelOut,
+    ModelChange,
     ModelOut,
-    ModelPatch,
     NewModel,
     Scale,
     VersionOut,
@@ -28,6 +28,8 @@ from registry.artifacts.parts import UploadParts
 from registry.models import Model, ModelVersion
 from registry.services import Actor
 from registry.services.models import Declared
+
+APPROVALS = ("approvals", "approved_step")
 
 
 class ModelsView(ManagementView):
@@ -60,11 +62,15 @@ class ModelView(ManagementView):
         shown = find_model(request, name=model)
         return self.declared(shown, ModelOut, created=declared.created, changed=declared.changed)
 
-    @schema("Describe a model", body=ModelPatch, answer=ModelOut)
+    @schema("Describe a model, or set the approvals it wants", body=ModelChange, answer=ModelOut)
     def patch(self, request: Request, model: str) -> Response:
         found = find_model(request, name=model, to_change=True)
-        changes = self.body(ModelPatch)
+        changes = self.body(ModelChange)
+        wanted = {name: changes.pop(name) for name in APPROVALS if name in changes}
         with self.if_unchanged(found):
+            if wanted:
+                known = {name: getattr(found, name) for name in APPROVALS}
+                services.want_approvals(model=found, by=actor_of(request), **(known | wanted))
             if changes:
                 services.update_model(model=found, by=actor_of(request), **changes)
         return self.shown(found, ModelOut)

@@ -3,12 +3,12 @@
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from core.errors import NotFound
+from core.errors import Forbidden, NotFound
 from registry import services
 from registry.api.permissions import actor_of, needs
-from registry.api.serializers import Deploy, ReleaseOut, RollBack
+from registry.api.serializers import Deploy, ReleaseOut, RollBack, RolloutAct, RolloutOut
 from registry.api.views.management_view import ManagementView, find_model, find_version, schema
-from registry.models import Release
+from registry.models import Release, Rollout
 
 
 class DeployView(ManagementView):
@@ -58,6 +58,43 @@ class ReleaseView(ManagementView):
         if found is None:
             raise NotFound(f"{model} has no release {release}.", model=model, release=release)
         return Response(ReleaseOut(found).data)
+
+
+class RolloutsView(ManagementView):
+    for_bound_keys = ("GET",)
+    permissions = needs("release")
+
+    @schema("List a model's rollouts, newest first", answer=RolloutOut(many=True), paged=True)
+    def get(self, request: Request, model: str) -> Response:
+        rows = Rollout.objects.filter(model=find_model(request, name=model)).with_release()
+        return self.listing(rows, shape=RolloutOut)
+
+
+class RolloutView(ManagementView):
+    for_bound_keys = ("GET", "POST")
+    permissions = needs("release") | {"POST": needs("model", POST="roll_back")["POST"]}
+
+    @schema("Read a rollout, with what its gates have found", answer=RolloutOut)
+    def get(self, request: Request, model: str, rollout: int) -> Response:
+        return Response(RolloutOut(_rollout(request, model=model, rollout=rollout)).data)
+
+    @schema("Pause, resume, promote or abort a rollout", body=RolloutAct, answer=RolloutOut)
+    def post(self, request: Request, model: str, rollout: int) -> Response:
+        found = _rollout(request, model=model, rollout=rollout, to_change=True)
+        body, by = self.body(RolloutAct), actor_of(request)
+        act = services.rollout_act(body.pop("action"))
+        if request.auth is None and not request.user.has_perm(act.permission):
+            raise Forbidden(f"This takes the permission {act.permission}.")
+        changed = services.act_on_rollout(found, act, by=by, **body)
+        return Response(RolloutOut(changed).data)
+
+
+def _rollout(request: Request, *, model: str, rollout: int, to_change: bool = False) -> Rollout:
+    owner = find_model(request, name=model, to_change=to_change)
+    found = Rollout.objects.filter(model=owner).with_release().filter(pk=rollout).first()
+    if found is None:
+        raise NotFound(f"{model} has no rollout {rollout}.", model=model, rollout=rollout)
+    return found
 
 
 def accepted(request: Request, *, release: Release) -> Response:

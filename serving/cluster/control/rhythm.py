@@ -22,8 +22,17 @@ class Rhythm:
     and opened anew after an exception.
     """
 
-    def __init__(self, work: Callable[[], object], *, interval_s: float, name: str) -> None:
+    def __init__(
+        self,
+        work: Callable[[], object],
+        *,
+        interval_s: float,
+        name: str,
+        prepare: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`prepare` is called first, in the thread."""
         self._work = work
+        self._prepare = prepare
         self._interval_s = interval_s
         self._name = name
         self._over = threading.Event()
@@ -41,6 +50,7 @@ class Rhythm:
         self._thread.join(timeout=within_s)
 
     def _run(self) -> None:
+        self._prepare()
         due = monotonic()
         while not self._over.wait(max(0.0, due - monotonic())):
             self._call()

@@ -74,6 +74,7 @@ class MetricsPage:
             environments=environments,
             checks=checks,
             health=health,
+            slots=control.last.slots if control.last else {},
             masters=await asyncio.to_thread(self._runtime.spec.read_masters),
         )
 

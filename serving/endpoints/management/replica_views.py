@@ -15,7 +15,7 @@ from serving.cluster.membership.directory import own_directory
 
 
 class ReplicaSerializer(serializers.Serializer[Any]):
-    """One replica; `batch_size` and `in_flight` are of its latest heartbeat."""
+    """One replica; `batch_size`, `in_flight`, `memory_bytes` are of its latest heartbeat."""
 
     id = serializers.CharField()
     model = serializers.CharField()
@@ -27,6 +27,7 @@ class ReplicaSerializer(serializers.Serializer[Any]):
     batch_size = serializers.IntegerField()
     in_flight = serializers.IntegerField()
     queries = serializers.IntegerField()
+    memory_bytes = serializers.IntegerField(allow_null=True)
     last_error = serializers.CharField(allow_null=True)
     preparing = serializers.CharField(
         help_text="What it waits for on its host before it loads, such as its artifact."

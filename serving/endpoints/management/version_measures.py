@@ -19,6 +19,10 @@ from core.redis.redis_client import redis_client
 from registry.models import Application, ModelVersion, Release, VersionCheck
 from registry.services.versions import CONFIGURABLE, UPLOADED
 from selection.models import SelectionSnapshot
+from serving.capture.models import TrafficReplay
+from serving.capture.replay_sums import sums_in
+from serving.cluster.membership.directory import own_directory
+from serving.cluster.membership.records import memory_of
 from serving.engine.stats import LATENCY_BOUNDS, quantile
 from serving.metrics.outcomes import BUCKETS
 from serving.metrics.published import ARM_COUNTERS, read_published
@@ -87,7 +91,11 @@ class VersionMeasures:
     p50_ms: float | None = None
     p99_ms: float | None = None
     served: bool = False
+    # What its largest ready replica takes; None without one.
+    memory_bytes: int | None = None
     rewards: list[RewardMeasure] = field(default_factory=list)
+    # Its newest replay that is done: the application, and what `ReplaySums` found.
+    replay: dict[str, Any] | None = None
 
     @property
     def arm(self) -> str:
@@ -160,9 +168,10 @@ def measures_within(
     ]
     names = {application.pk: application.name for application in applications}
     if found and names:
+        _add_replays(found, applications=names)
         _add_traffic(found, applications=names.keys())
         _add_rewards(found, applications=names)
-    _add_latency(found)
+    _add_present(found)
     return found
 
 
@@ -238,6 +247,19 @@ def _add_traffic(found: Sequence[VersionMeasures], *, applications: Iterable[int
                         one.answer_times[place] += number
 
 
+def _add_replays(found: Sequence[VersionMeasures], *, applications: Mapping[int, str]) -> None:
+    done = TrafficReplay.objects.filter(
+        version__in=[one.version.pk for one in found],
+        application__in=applications,
+        state=TrafficReplay.State.DONE,
+    )
+    newest = {replay.version_id: replay for replay in done.order_by("pk")}
+    for one in found:
+        if (replay := newest.get(one.version.pk)) is not None:
+            name = applications[replay.application_id]
+            one.replay = {"application": name, **sums_in(replay.sums).summary()}
+
+
 def _add_rewards(found: Sequence[VersionMeasures], *, applications: Mapping[int, str]) -> None:
     by_arm, seen = _by_arm(found), dict[tuple[int, int], RewardMeasure]()
     columns = _rows(
@@ -259,11 +281,15 @@ def _add_rewards(found: Sequence[VersionMeasures], *, applications: Mapping[int,
         one.rewards = [each for each in rewards_of if each and each.mean is not None]
 
 
-def _add_latency(found: Sequence[VersionMeasures]) -> None:
+def _add_present(found: Sequence[VersionMeasures]) -> None:
+    """Add what processes and replicas say of now."""
     documents: list[dict[str, Any]] = []
+    memory: Mapping[int, int] = {}
     with suppress(redis.RedisError):
         documents = read_published(redis_client())
+        memory = memory_of(own_directory().read())
     for one in found:
+        one.memory_bytes = memory.get(one.version.pk)
         published = [d["versions"][one.arm] for d in documents if one.arm in d.get("versions", {})]
         counts = [sum(c) for c in zip(*(p["model_seconds"]["counts"] for p in published))]  # noqa: B905  (each has as many)
         _set_latency(one, counts=counts)

@@ -110,7 +110,20 @@ def requested_version(
             f"({', '.join(sorted(models)) or 'it has none'}), got {name!r}.",
             version=name,
         )
-    spec = snapshot.versions_by_arm.get(f"{model}:{version}")
+    spec = snapshot.versions_by_arm.get(f"{model}:{version}") or _by_word(model, version, snapshot)
     if spec is None:
         raise NotFound(f"{model} has no version {version!r}.", model=model, version=version)
     return spec
+
+
+def _by_word(model: str, word: str, snapshot: Snapshot) -> VersionSpec | None:
+    """Return the version that is live, canary or previous now; None for another word."""
+    found = next((spec for spec in snapshot.models.values() if spec.name == model), None)
+    if found is None:
+        return None
+    version_id = {
+        "live": found.live_version_id,
+        "canary": found.canary_version_id,
+        "previous": found.previous_version_id,
+    }.get(word)
+    return None if version_id is None else snapshot.versions.get(version_id)

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from clipper_client import Client
 from clipper_client.cli.top import numbers_in, quantile, rates
-from clipper_site.stack.layout import ROOT
+from clipper_site import ROOT
 from tests.clients.sources import Rows, predictor
 from tests.clients.terminal import Terminal
 from tests.integration.stack import Stack

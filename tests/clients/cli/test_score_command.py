@@ -14,7 +14,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from clipper_client.cli.tables import rows_in
-from clipper_site.stack.layout import ROOT
+from clipper_site import ROOT
 from tests.clients.busy_server import Planned, serving
 from tests.clients.sources import Rows
 from tests.clients.terminal import Terminal

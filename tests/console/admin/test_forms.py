@@ -7,11 +7,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from registry import services
-from registry.models import ApiKey, Application, Model, ModelVersion, Release, Route
+from registry.models import ApiKey, Application, Model, ModelVersion, Release
 from registry.services import Actor
 from tests.console.people import staff
 from tests.registry.conftest import go_live
-from tests.registry.forms import application_fields, version_fields
+from tests.registry.forms import version_fields
 
 pytestmark = pytest.mark.django_db
 
@@ -37,11 +37,6 @@ def upload(svm: Model, **fields: Any) -> dict[str, Any]:
     }
 
 
-def application_form(**fields: Any) -> dict[str, Any]:
-    named = {"name": "digits", "input_type": "doubles", "policy": "exp3", "default_output": "-1"}
-    return application_fields(**{**named, **fields})
-
-
 def test_every_page_of_the_console_opens(owner: Client, v1: ModelVersion) -> None:
     services.create_application(name="digits", input_type="doubles", slo_ms=50, by=services.SYSTEM)
     go_live(v1)
@@ -53,67 +48,6 @@ def test_every_page_of_the_console_opens(owner: Client, v1: ModelVersion) -> Non
     assert owner.get("/admin/registry/apikey/", follow=True).status_code == 200
     assert owner.get("/admin/registry/apikey/add/").status_code == 200
     assert owner.get("/admin/selection/feedback/").status_code == 200
-
-
-def test_an_application_is_created_with_its_objective_and_a_route(
-    owner: Client, svm: Model
-) -> None:
-    route = {"routes-TOTAL_FORMS": "1", "routes-0-model": svm.pk, "routes-0-weight": "1"}
-    answer = owner.post(
-        "/admin/registry/application/add/",
-        application_form(**route, **{"routes-0-role": "arm"}),
-    )
-
-    assert answer.status_code == 302
-    application = Application.objects.get()
-    assert (application.slo.latency_ms, Route.objects.get().model) == (50.0, svm)
-
-
-def test_a_policy_parameter_that_it_doesnt_take_is_refused_at_the_field(owner: Client) -> None:
-    form = application_form(policy_params='{"speed": 1}')
-    answer = owner.post("/admin/registry/application/add/", form)
-
-    assert "has no parameter" in answer.content.decode()
-    assert not Application.objects.exists()
-
-
-@pytest.mark.parametrize(
-    ("field", "refusal"),
-    [("default_output", "nested less deeply"), ("policy_params", "Enter a valid JSON")],
-)
-def test_json_that_is_nested_too_deeply_is_refused_at_the_field(
-    owner: Client, field: str, refusal: str
-) -> None:
-    form = application_form(**{field: "[" * 100_000})
-    answer = owner.post("/admin/registry/application/add/", form)
-
-    assert refusal in answer.content.decode()
-    assert not Application.objects.exists()
-
-
-def test_an_application_whose_objective_was_left_out_of_the_form_is_refused(owner: Client) -> None:
-    form = application_form(**{"slo-TOTAL_FORMS": "0"})
-    answer = owner.post("/admin/registry/application/add/", form)
-
-    assert answer.status_code == 200
-    assert not Application.objects.exists()
-
-
-def test_whoever_may_add_an_application_states_its_objective() -> None:
-    client = staff("add_application", "view_application")
-    client.post("/admin/registry/application/add/", application_form())
-
-    assert Application.objects.get().slo.latency_ms == 50.0
-
-
-def test_what_somebody_else_makes_at_the_same_moment_is_said(
-    owner: Client, digits: Application, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The form looks before the other one is there, and the database when it is saved."""
-    monkeypatch.setattr(Application, "validate_unique", lambda *_, **__: None)
-    answer = owner.post("/admin/registry/application/add/", application_form(), follow=True)
-    assert "somebody else changed what this is about" in answer.content.decode()
-    assert Application.objects.get() == digits
 
 
 @pytest.mark.parametrize(

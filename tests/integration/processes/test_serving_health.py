@@ -51,7 +51,7 @@ def another_host(stack: Stack, folder: Path) -> Iterator[tuple[subprocess.Popen[
     process = subprocess.Popen(
         [
             *(*command, "serving.master", "predict", "--listen", f"http=127.0.0.1:{port}"),
-            *("--", *command, "serving.http.server", "clipper_site.asgi.predict_asgi:application"),
+            *("--", *command, "serving.http.server", "clipper_site.predict_asgi:application"),
         ],
         env=environment,
         cwd=stack.root,

@@ -13,8 +13,8 @@ from core.errors import Forbidden
 from registry import services
 from registry.models import ApiKey, Application, Model, ModelVersion, Route
 from registry.services import Actor
-from tests.console.admin.test_forms import application_form
 from tests.registry.conftest import BY, AddVersion, Api, go_live, link, make_key, signed_in
+from tests.registry.forms import application_fields
 
 NOBODY = Actor(user=None, label="somebody")
 CODE = b"class Predictor: ..."
@@ -137,7 +137,10 @@ def test_the_console_asks_for_it_at_the_pin(
         "slo-0-application": digits.pk,
     }
     page = f"/admin/registry/application/{digits.pk}/change/"
-    answer = client.post(page, application_form(**inline, confirmed="1", reason="a trial"))
+    named = {"name": "digits", "input_type": "doubles", "policy": "exp3", "default_output": "-1"}
+    answer = client.post(
+        page, application_fields(**named, **inline, confirmed="1", reason="a trial")
+    )
     assert answer.status_code == (302 if may else 200)
     assert may or "needs the permission registry.run_code" in answer.content.decode()
     assert Route.objects.filter(pinned_version=version).exists() == may

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from core.specs import VersionSpec
-from registry.models import Release
+from registry.models import Release, Rollout
+from registry.models.rollout_plans import PLANS, definition_of
 from serving.alerts.alert_rules import (
     RULES,
     ApplicationFacts,
@@ -102,7 +103,7 @@ def test_burn_rates_and_a_missed_objective_are_told_in_queries() -> None:
         ": 200 of 1,000 queries were bad within 60 min: "
         "the error budget burns 20.0 times as fast as it may."
     )
-    assert "80.00% of 1,000 queries were good within 28 days" in sentences["objective_missed"]
+    assert "80.00 % of 1,000 queries were good within 28 days" in sentences["objective_missed"]
 
 
 def test_alarms_of_an_experiment_are_alerts() -> None:
@@ -110,7 +111,7 @@ def test_alarms_of_an_experiment_are_alerts() -> None:
     facts = application(health={"silence": alarm, "mismatch": alarm, "delay": {"state": "good"}})
     assert found(facts) == {
         "labels_stopped": "silence: Labels have stopped. None for 3 hours.",
-        "experiment_unsound": "mismatch: Labels depend on the arm. None for 3 hours.",
+        "experiment_unsound": "mismatch: Labels depend on the version. None for 3 hours.",
     }
 
 
@@ -119,6 +120,16 @@ def test_a_release_that_failed_is_named_with_its_reason() -> None:
     release.state = Release.State.FAILED
     assert found(application(releases=[release])) == {
         "release_ended": "knn:2: The release failed: it can't load"
+    }
+
+
+def test_a_rollout_that_waits_for_somebody_is_named() -> None:
+    release = Release(pk=5, model_id=3, model_name="knn", version_name="2")
+    plan = definition_of(PLANS["quick"])
+    held = Rollout(release=release, model_id=3, definition=plan, state="held", held_from="canary")
+    held.reason = "metric clicks: proved worse"
+    assert found(application(held=[held])) == {
+        "rollout_held": "knn:2: It is held at 10 %: metric clicks: proved worse"
     }
 
 

@@ -109,7 +109,7 @@ def test_every_write_over_rest_leaves_an_entry(registry: redis.Redis, endpoint: 
 
 # What the console can change, by name: the page, and the form that is sent to it.
 FORMS: dict[str, tuple[str, dict[str, Any]]] = {
-    "application add": ("registry/application/add/", NEW_APPLICATION),
+    "application add": ("applications/new/", {"name": "fresh", "model": "{ocr}", "slo_ms": "50"}),
     "application change": (
         "registry/application/{digits}/change/",
         {

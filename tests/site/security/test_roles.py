@@ -33,10 +33,10 @@ __all__ = ["registry"]
 # The least role that may, by what an endpoint does; all others that write need a deployer.
 OPERATING = {
     *("models/ocr/rollback", "models/ocr/scale", "applications/letters/selection?all=true"),
-    "alerts/{alert}",
+    *("alerts/{alert}", "models/ocr/rollouts/{rollout}"),
 }
 # What no role for chosen applications reaches: it belongs to none, or to all of them.
-FOR_ALL = ("keys/", "environments/", "declarations/", "alert-channels/")
+FOR_ALL = ("keys/", "environments/", "declarations/", "alert-channels/", "rollout-plans/")
 NEW = {("POST", "applications/"), ("POST", "models/"), ("PUT", "applications/letters"),
        ("PUT", "models/ocr"), ("DELETE", "models/spare")}  # fmt: skip
 
@@ -171,6 +171,7 @@ def urls(app: str, model: str) -> Iterator[str]:
             "<int:version_id>": key_of("modelversion", app, model),
             "<int:entry_id>": key_of("auditentry", app, model),
             "<int:alert_id>": key_of("alert", app, model),
+            "<int:rollout_id>": key_of("rollout", app, model),
             "<int:person_id>": key_of("user", app, model),
             "<str:name>": app,
             "<str:application>": app,

@@ -95,6 +95,50 @@ class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True):
     rejected: list[Rejection] = []
 
 
+class Rollout(msgspec.Struct, frozen=True, kw_only=True):
+    """A release that goes live step by step; `percent` of the queries meet its version now.
+
+    `state` is planned, shadow, canary, held, promoted, rolled_back or aborted. Each of the `gates`
+    has a name, an application, a verdict (worse, no_worse or open) and what it comes from.
+    """
+
+    id: int
+    release: int
+    model: str
+    version: str
+    plan: str
+    state: str
+    step: int = 0
+    percent: float = 0.0
+    steps: list[dict[str, Any]] = []
+    paused: bool = False
+    reason: str = ""
+    waits: str = ""
+    gates: list[dict[str, Any]] = []
+    failures: list[dict[str, Any]] = []
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in ("planned", "shadow", "canary", "held")
+
+    @property
+    def nearest_gate(self) -> str:
+        """Return the gate that is nearest to find its version worse, in words; "" for none."""
+        gates = [gate for gate in self.gates if gate["verdict"] != "no_worse"]
+        if not gates:
+            return ""
+        gate = max(gates, key=lambda each: (each["verdict"] == "worse", each["evidence"]))
+        place = f" in {gate['application']}" if gate["application"] else ""
+        return f"{gate['name']}{place}: {gate['words'] or gate['verdict']}"
+
+    def __str__(self) -> str:
+        """Say in a few words how it stands, for people."""
+        share = f" at {self.percent:g} %" if self.state in ("canary", "held") else ""
+        why = self.reason or self.waits
+        text = f"rollout {self.id} of {self.model}:{self.version}: {self.state}{share}"
+        return f"{text}: {why}" if why else text
+
+
 class Release(msgspec.Struct, frozen=True, kw_only=True):
     """One deploy or rollback; `state` is pending, starting, live, failed or superseded."""
 
@@ -113,6 +157,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str = ""
     live_at: str | None = None
     ended_at: str | None = None
+    rollout: int | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -159,11 +204,12 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Applications and models as the server describes them, and live replicas."""
+    """Applications and models as the server describes them, live replicas, and open rollouts."""
 
     applications: list[dict[str, Any]]
     models: list[dict[str, Any]]
     replicas: list[Replica]
+    rollouts: list[Rollout] = []
 
 
 def warn(texts: list[str], *, blocks: bool) -> None:

@@ -10,6 +10,7 @@ from clipper_client.answers import (
     FeedbackResult,
     Log,
     Release,
+    Rollout,
     Status,
     answers_in,
     feedback_item,
@@ -19,7 +20,7 @@ from clipper_client.answers import (
 )
 from clipper_client.clipper_error import ClipperError
 from clipper_client.inputs import bodies_of, encoded, pieces_of, plain
-from clipper_client.operations import exporting, releases
+from clipper_client.operations import exporting, releases, rollouts
 from clipper_client.operations.bulk_scoring import Scoring
 from clipper_client.operations.deploying import Deployment
 from clipper_client.options import (
@@ -28,6 +29,7 @@ from clipper_client.options import (
     Moment,
     PlanOptions,
     QueryOptions,
+    ReplayOptions,
     ScoringOptions,
     application_path,
     given,
@@ -150,7 +152,8 @@ class AsyncClient:
         """Return what is stored of an application as a DataFrame, or as a list of dicts.
 
         Rows came from `since` on and before `until` (a time, a timedelta or `"7d"` ago). `kinds` is
-        one or several of feedback, decisions and predictions.
+        one or several of feedback, decisions, joined (captured queries with their labels) and
+        predictions.
         """
         span: dict[str, Any] = {"since": since, "until": until, "versions": versions}
         return await exporting.export(self._server, app, kinds=kinds, frame=frame, **span)
@@ -203,6 +206,31 @@ class AsyncClient:
         warn(release.named_warnings, blocks=self._server.blocks)
         return release
 
+    async def rollout(self, name: str, number: int | None = None) -> Rollout:
+        """Return a rollout of a model: how far it is, and what its gates have found."""
+        return await rollouts.rollout_of(self._server, name, number)
+
+    async def act_on_rollout(
+        self, name: str, action: str, *, number: int | None = None, reason: str = ""
+    ) -> Rollout:
+        """Pause, resume, promote or abort the newest rollout of a model, or this one."""
+        return await rollouts.act_on(self._server, name, action, number=number, reason=reason)
+
+    async def replay(
+        self, name: str, version: str, *, wait: bool = True, **rows: Unpack[ReplayOptions]
+    ) -> dict[str, Any]:
+        """Ask a version about captured queries again. For the rows see ReplayOptions.
+
+        The result has its agreement with the live version, the gain in reward, and what changed.
+        """
+        return await rollouts.replayed(self._server, name, version, rows=given(rows), wait=wait)
+
+    async def wait_for_rollout(
+        self, name: str, number: int | None = None, *, within_s: float | None = None
+    ) -> Rollout:
+        """Wait until a rollout has ended, or stays held for half a minute."""
+        return await rollouts.waited_for(self._server, name, number=number, within_s=within_s)
+
     async def scale(
         self, name: str, replicas: int, *, version: str | None = None
     ) -> dict[str, Any]:
@@ -215,6 +243,7 @@ class AsyncClient:
     async def status(self) -> Status:
         lists = ("applications", "models", "replicas")
         found = {name: await releases.listed(self._server, name) for name in lists}
+        found["rollouts"] = await rollouts.open_ones(self._server, found["models"])
         status: Status = parsed(Status, found)
         return status
 
@@ -283,6 +312,10 @@ class Client(Blocking[AsyncClient]):
     score_each = iterating(AsyncClient.score_each)
     deploy = blocking(AsyncClient.deploy)
     rollback = blocking(AsyncClient.rollback)
+    replay = blocking(AsyncClient.replay)
+    rollout = blocking(AsyncClient.rollout)
+    act_on_rollout = blocking(AsyncClient.act_on_rollout)
+    wait_for_rollout = blocking(AsyncClient.wait_for_rollout)
     scale = blocking(AsyncClient.scale)
     status = blocking(AsyncClient.status)
     logs = blocking(AsyncClient.logs)

@@ -51,6 +51,15 @@ class PlanOptions(TypedDict, total=False):
     likeness: float | None
 
 
+class ReplayOptions(TypedDict, total=False):
+    """The captured queries to ask again: of an `application`, in a time, or of a named `set`."""
+
+    application: str
+    since: Moment
+    until: Moment
+    set: str | None
+
+
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that aren't None, which is how one is left out."""
     return {name: value for name, value in options.items() if value is not None}
@@ -68,7 +77,8 @@ class DeployOptions(TypedDict, total=False):
     """Options of `deploy`; what is left out follows from the model or an `example` of its inputs.
 
     `app` is the application that asks it; `wait` is seconds, True ten minutes; `fields` are
-    further ones of the upload.
+    further ones of the upload. `rollout` is the plan by which it goes live, unless it is a model's
+    first version, which has nothing to be compared with.
     """
 
     version: str | None
@@ -82,6 +92,7 @@ class DeployOptions(TypedDict, total=False):
     replicas: int
     reason: str
     allow_signature_change: bool
+    rollout: str
     wait: bool | float
     input_type: str | None
     fields: Mapping[str, Any]

@@ -34,7 +34,7 @@ from serving.container.failures.recent_failures import Failure, broken
 from serving.container.failures.tracebacks import process_end
 from serving.container.inputs.signature import read_reported, reported_features
 from serving.container.sandbox.family import read_processes
-from serving.container.sandbox.limits import fault_of, process_bytes
+from serving.container.sandbox.limits import process_bytes, usage_of
 from serving.container.spec import LoadSpec
 from serving.rpc.text import CUT, safe_text
 
@@ -157,7 +157,8 @@ class QueuedTime:
 def _check_limits(pid: int, *, base_bytes: int | None, limit_mb: int | None) -> None:
     """Raise _OverLimit if it has too much; without a base its model isn't loaded yet."""
     limit_mb = None if base_bytes is None else limit_mb
-    if fault := fault_of([pid], read_processes(), base_bytes=base_bytes or 0, limit_mb=limit_mb):
+    _, fault = usage_of([pid], read_processes(), base_bytes=base_bytes or 0, limit_mb=limit_mb)
+    if fault:
         raise _OverLimit(fault)
 
 

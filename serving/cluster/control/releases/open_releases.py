@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import redis
 from django.conf import settings
+from django.utils import timezone
 
 from registry import services
-from registry.models import Release, VersionCheck
+from registry.models import Release, Rollout, VersionCheck
 from registry.models.version_check import limits_of
 from registry.releases.control import REMEDIES
 from serving.cluster.control.ages import Ages, in_steps
@@ -179,7 +180,10 @@ class Releases:
                 fail(release, reason=check.error)
 
     def _settle(self, release: Release, progress: Progress) -> None:
-        if progress.is_live:
+        rollout = Rollout.objects.open().filter(release=release).first()
+        if rollout is not None and not progress.fault:
+            self._roll_out(rollout, release, progress)
+        elif progress.is_live:
             services.complete_release(release=release)
             if release.state == Release.State.FAILED:
                 _log_failed(release, reason=release.error)
@@ -189,6 +193,19 @@ class Releases:
             )
         elif progress.fault:
             fail(release, reason=progress.fault)
+        else:
+            services.note_progress(release=release, progress=progress.text)
+
+    def _roll_out(self, rollout: Rollout, release: Release, progress: Progress) -> None:
+        """Begin a rollout once its replicas are ready; its gates take it on from there."""
+        if rollout.state != Rollout.State.PLANNED:
+            why = rollout.reason or rollout.evidence.get("waits", "")
+            text = f"{services.words_of(rollout)}: {why}".rstrip(": ")
+            services.note_progress(release=release, progress=text)
+        elif progress.is_live and (missing := _approvals_missing(rollout)):
+            services.note_progress(release=release, progress=f"waits for {missing} more approvals")
+        elif progress.is_live:
+            services.begin_rollout(rollout, now=timezone.now())
         else:
             services.note_progress(release=release, progress=progress.text)
 
@@ -229,6 +246,11 @@ class Releases:
             ready_s=ages.of(f"{name} ready", now=now) if ready else 0.0,
             reached_within_s=settings.CLIPPER_REACHED_S,
         )
+
+
+def _approvals_missing(rollout: Rollout) -> int:
+    """Return how many approvals are missing before its first queries; a shadow answers none."""
+    return 0 if rollout.plan.shadow_percent else services.approvals_of(rollout).missing
 
 
 def _open_releases() -> list[Release]:

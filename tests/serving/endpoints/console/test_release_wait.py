@@ -190,7 +190,7 @@ async def test_a_client_that_leaves_is_waited_for_no_more(management: Management
         ("PATCH", "/api/v1/applications/digits", 200, True),
         ("POST", "/api/v1/models/svm/versions/2/deploy", 202, True),
         ("DELETE", "/api/v1/applications/digits", 204, True),
-        ("POST", "/admin/registry/application/add/", 302, True),
+        ("POST", "/admin/registry/model/add/", 302, True),
         ("GET", "/api/v1/applications/digits", 200, False),
         ("PATCH", "/api/v1/applications/digits", 403, False),
     ],

@@ -13,11 +13,20 @@ from clipper_client.declarations.document import read
 from clipper_client.declarations.plan import Change
 from clipper_client.declarations.state import as_yaml, exported, state_of
 from clipper_client.declarations.steps import check_conflicts, check_possible, differences, take
-from clipper_client.operations.exporting import CSV, JSON_LINES, KINDS, first_page, page
+from clipper_client.operations.exporting import (
+    CSV,
+    JSON_LINES,
+    KINDS,
+    first_page,
+    page,
+    write_parquet,
+)
 
 SIGNS = {"create": "+", "delete": "-", "revoke": "-", "conflict": "!"}
 WHAT = ("declarations", "data")
 ACCEPTED = {"csv": CSV, "jsonl": JSON_LINES}
+PARQUET = "parquet"
+FORMATS = (*ACCEPTED, PARQUET)
 
 
 def _diff(client: Client, options: Options) -> Result:
@@ -89,8 +98,14 @@ def _export_data(client: Client, options: Options) -> Result | int:
     if options.json:
         rows = client.export(options.app, kinds=options.kind, frame=False, **span)
         return Result(rows, "")
+    format = format_of(options.output or "data.csv", said=options.format, known=FORMATS)
+    if format == PARQUET:
+        if options.output is None:
+            raise ValueError("--format parquet: expected --output FILE, got none.")
+        where = {"target": options.output, "kind": options.kind}
+        client.run(write_parquet, options.app, **where, **span)
+        return 0
     first = first_page(options.app, kind=options.kind, **span)
-    format = format_of(options.output or "data.csv", said=options.format, known=tuple(ACCEPTED))
     if options.output is None:
         _write(client, first, sys.stdout, accept=ACCEPTED[format])
     else:
@@ -141,7 +156,7 @@ COMMANDS = [
             arg("--until", "of data: likewise", metavar="TIME"),
             repeated("--version", "of data: only what this one answered", "MODEL:VERSION"),
             arg("--kind", "of data: feedback if left out", choices=KINDS, default=KINDS[0]),
-            arg("--format", "of data: by the ending of --output, else csv", choices=list(ACCEPTED)),
+            arg("--format", "of data: by the ending of --output, else csv", choices=FORMATS),
         ],
         run=_export,
     ),

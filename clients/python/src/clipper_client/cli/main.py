@@ -6,12 +6,22 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from typing import NoReturn
 
 from clipper_client import __version__
-from clipper_client.cli import applying, choosing, feedback, key_commands, models, predictions, top
+from clipper_client.cli import (
+    applying,
+    choosing,
+    feedback,
+    key_commands,
+    models,
+    predictions,
+    rollout_commands,
+    top,
+)
 from clipper_client.cli.printing import complain, print_json, print_line
 from clipper_client.cli.subcommand import Command, Result, arg, flag
 from clipper_client.clients import Client
@@ -19,6 +29,7 @@ from clipper_client.clipper_error import ClipperError, ClipperWarning
 
 COMMANDS: list[Command] = [
     *models.COMMANDS,
+    *rollout_commands.COMMANDS,
     *predictions.COMMANDS,
     *feedback.COMMANDS,
     *applying.COMMANDS,
@@ -32,6 +43,8 @@ COMMON = (
     flag("--json", "print JSON, for programs"),
     arg("--timeout", "seconds for each request (30)", type=float, default=30.0, metavar="S"),
 )
+# The package clipper-server adds commands here.
+SERVER_COMMANDS = "clipper.commands"
 # A query's id may begin with a dash; no option is as long.
 ID_WITH_A_DASH = re.compile(r"-[\w-]{40,}", re.ASCII)
 
@@ -46,9 +59,12 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0 done, 1 refused or failed, 2 something differs."""
     given = sys.argv[1:] if arguments is None else arguments
+    if server := server_command(given):
+        return server(given[1:])
     # argparse takes nothing that has a space for an option.
     given = [f" {each}" if ID_WITH_A_DASH.fullmatch(each) else each for each in given]
-    options = make_parser().parse_args(given)
+    parser = make_parser(is_asked_for_help=given[:1] in ([], ["-h"], ["--help"]))
+    options = parser.parse_args(given)
     try:
         with (
             _warnings_in_lines(),
@@ -71,6 +87,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1
 
 
+def server_command(given: Sequence[str]) -> Callable[[Sequence[str]], int] | None:
+    """Return what a word that is no command of the client means to clipper-server."""
+    if not given or given[0] in {command.name for command in COMMANDS}:
+        return None
+    found = entry_points(group=SERVER_COMMANDS, name=given[0])
+    return next((command.load() for command in found), None)
+
+
 def _printed(result: Result | int, *, as_json: bool) -> int:
     if isinstance(result, int):
         return result
@@ -81,11 +105,14 @@ def _printed(result: Result | int, *, as_json: bool) -> int:
     return result.code
 
 
-def make_parser() -> Parser:
+def make_parser(*, is_asked_for_help: bool = False) -> Parser:
+    of_server = entry_points(group=SERVER_COMMANDS) if is_asked_for_help else ()
+    names = ", ".join(command.name for command in of_server)
     parser = Parser(
         prog="clipper",
         description="Deploy models to Clipper, ask it and watch it. The address and the key are "
         "those of CLIPPER_URL and CLIPPER_KEY unless given.",
+        epilog=f"Of the server on this machine: {names}." if names else None,
     )
     parser.add_argument("--version", action="version", version=f"clipper {__version__}")
     _add(COMMANDS, to=parser, metavar="COMMAND")

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from clipper_client.answers import Replica
-from clipper_client.cli.printing import print_line, table
+from clipper_client.cli.printing import print_line, rollout_table, table
 from clipper_client.cli.subcommand import (
     Command,
     Options,
@@ -43,6 +43,7 @@ def _status(client: Client, options: Options) -> Result:
     tables = (
         table(["application", "input type", "objective", "policy", "asks"], applications),
         table(["model", "live", "versions", "replicas"], models),
+        rollout_table(found.rollouts),
     )
     return Result(found, "\n\n".join(filter(None, tables)))
 
@@ -59,7 +60,7 @@ def _replicas(model: str, replicas: list[Replica]) -> list[str]:
 
 def _deploy(client: Client, options: Options) -> Result:
     names = "version example app slo_ms default_output runtime method replicas reason input_type"
-    names += " allow_signature_change"
+    names += " allow_signature_change rollout"
     said: Any = {name: getattr(options, name) for name in names.split()}
     release = client.deploy(
         options.name,
@@ -144,6 +145,7 @@ COMMANDS = [
             json_arg("--default-output", "the application's", default=UNSET),
             arg("--replicas", "how many (1)", type=int, default=1, metavar="N"),
             REASON,
+            arg("--rollout", "the plan by which it goes live (at-once)", default=""),
             flag("--allow-signature-change", "let it take other inputs than the live version"),
             repeated("--field", "another field of the upload", "NAME=VALUE"),
             *WAITING,

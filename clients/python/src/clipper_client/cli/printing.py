@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from clipper_client.answers import Rollout
+
 
 def print_json(value: Any) -> None:
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
@@ -31,6 +33,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def rollout_table(rollouts: Iterable[Rollout]) -> str:
+    """Return a line for each rollout: how far it is, and what is next to end it."""
+    rows = [
+        [f"{each.model}:{each.version}", each.state, f"{each.percent:g} %", each.nearest_gate]
+        for each in rollouts
+    ]
+    return table(["rollout", "state", "queries", "nearest gate"], rows)
 
 
 def shown(value: Any) -> str:

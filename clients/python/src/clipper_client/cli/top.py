@@ -3,12 +3,17 @@
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any
 
-from clipper_client.cli.printing import print_line, table
+from clipper_client.answers import Rollout, parsed
+from clipper_client.cli.printing import print_line, rollout_table, table
 from clipper_client.cli.subcommand import Command, Options, Result, arg, flag
 from clipper_client.clients import Client
+from clipper_client.clipper_error import ClipperError
+from clipper_client.operations.releases import listed
+from clipper_client.operations.rollouts import open_ones
 from clipper_client.transport.remote_server import Server
 
 SAMPLE = re.compile(
@@ -42,10 +47,22 @@ def _top(client: Client, options: Options) -> Result:
             for found in rows.values()
             if found
         ]
-        text = "\n".join(tables) or "Nobody has asked anything yet."
+        tables.append(rollout_table(_rollouts(client)))
+        text = "\n".join(filter(None, tables)) or "Nobody has asked anything yet."
         if options.once or options.json:
             return Result(rows, text)
         print_line(f"\x1b[2J\x1b[HClipper, per second; Ctrl-C ends it\n{text}")
+
+
+def _rollouts(client: Client) -> list[Rollout]:
+    """Return the open rollouts; none with a key that may not look at models."""
+    with suppress(ClipperError):
+        return client.run(_open_rollouts)
+    return []
+
+
+async def _open_rollouts(server: Server, /) -> list[Rollout]:
+    return [parsed(Rollout, one) for one in await open_ones(server, await listed(server, "models"))]
 
 
 async def _metrics(server: Server) -> str:

@@ -35,6 +35,7 @@ class _Model(_Entry, forbid_unknown_fields=True, kw_only=True):
     description: Any = None
     versions: list[dict[str, Any]] | None = None
     live: str | None = None
+    rollout: str | None = None
 
 
 class _Route(msgspec.Struct):
@@ -86,6 +87,8 @@ class DeclaredModel:
     fields: Mapping[str, Any]
     versions: tuple[DeclaredVersion, ...] | None = None
     live: str | None = None
+    # The plan by which another live version is rolled out.
+    rollout: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +140,13 @@ def _model(entry: Mapping[str, Any], *, path: Path) -> DeclaredModel:
     if live is not None and versions is not None and live not in {v.version for v in versions}:
         raise _wrong(f"{where}.live: expected one of its versions, got {live!r}")
     kept = {name: entry[name] for name in ("input_type", "description") if name in entry}
-    return DeclaredModel(name=entry["name"], fields=kept, versions=versions, live=live)
+    return DeclaredModel(
+        name=entry["name"],
+        fields=kept,
+        versions=versions,
+        live=live,
+        rollout=entry.get("rollout"),
+    )
 
 
 def _version(entry: Any, *, where: str, path: Path) -> DeclaredVersion:

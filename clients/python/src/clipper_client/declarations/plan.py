@@ -48,13 +48,15 @@ def _of_model(model: DeclaredModel, *, state: State) -> Iterator[Change]:
     for version in model.versions or ():
         yield from _of_version(model, version, there=versions.get(version.version))
     live = None if there is None else there["live_version"]
-    if model.live is not None and model.live != live:
+    is_rolled_out = (model.name, model.live) in state.rolling_out
+    if model.live is not None and model.live != live and not is_rolled_out:
+        plan = {"rollout": model.rollout} if model.rollout and live is not None else {}
         yield Change(
             action="deploy",
             kind="model",
             name=model.name,
             fields={"live": (live, model.live)},
-            body={"version": model.live},
+            body={"version": model.live, **plan},
         )
 
 

@@ -32,6 +32,8 @@ class State:
     versions: Mapping[str, Rows]
     applications: Rows
     keys: Rows
+    # Models with the version that an open rollout is of.
+    rolling_out: frozenset[tuple[str, str]] = frozenset()
 
 
 async def state_of(server: Server, document: Document | None, *, keys: bool = True) -> State:
@@ -47,8 +49,24 @@ async def state_of(server: Server, document: Document | None, *, keys: bool = Tr
     if keys and (document is None or document.keys is not None):
         rows = await listed(server, "keys")
         # Newest first: of several keys of a name the newest one that works counts.
-        known = {row["name"]: row for row in reversed(rows) if row["active"]}
-    return State(models=models, versions=versions, applications=applications, keys=known)
+        works = [row for row in reversed(rows) if row["active"] and "join" not in row["scopes"]]
+        known = {row["name"]: row for row in works}
+    rolling_out = set()
+    for model in () if document is None else document.models or ():
+        if model.rollout and model.name in models:
+            rows = await listed(server, f"models/{model.name}/rollouts")
+            rolling_out |= {(model.name, row["version"]) for row in rows[:1] if _is_open(row)}
+    return State(
+        models=models,
+        versions=versions,
+        applications=applications,
+        keys=known,
+        rolling_out=frozenset(rolling_out),
+    )
+
+
+def _is_open(rollout: Mapping[str, Any]) -> bool:
+    return rollout["ended_at"] is None
 
 
 def as_declared(application: Mapping[str, Any]) -> dict[str, Any]:

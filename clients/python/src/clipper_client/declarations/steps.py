@@ -91,7 +91,9 @@ async def take(server: Server, change: Change) -> Any:
     name, _, version = change.name.partition(":")
     if change.action == "deploy":
         path = model_path(name, "versions", change.body["version"], "deploy")
-        return await released(server, path, body={"reason": REASON}, wait=True)
+        plan = {key: change.body[key] for key in ("rollout",) if key in change.body}
+        # A rollout may take days.
+        return await released(server, path, body={"reason": REASON, **plan}, wait=not plan)
     if change.version is not None:
         return await _create(server, name, change.version)
     if change.kind == "key":

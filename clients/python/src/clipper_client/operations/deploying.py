@@ -53,6 +53,7 @@ class Deployment:
     replicas: int = 1
     reason: str = ""
     allow_signature_change: bool = False
+    rollout: str = ""
     wait: bool | float = True
     input_type: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -68,21 +69,22 @@ class Deployment:
                 saved = await self.server.work(lambda: self._saved(Path(folder)))
                 known = await self._model()
                 version = await self._upload(saved, known=known)
-        release = await self._release(version)
+        plan = self.rollout if known.get("live_version") else ""
+        release = await self._release(version, **({"rollout": plan} if plan else {}))
         if self.app is not None:
             await self._route(self.app, input_type=known["input_type"])
         return release
 
-    async def _release(self, version: str, **more: bool) -> Release:
+    async def _release(self, version: str, **more: Any) -> Release:
         path = model_path(self.name, "versions", version, "deploy")
         how = {"reason": self.reason, "allow_signature_change": self.allow_signature_change}
         try:
             return await released(self.server, path, body={**how, **more}, wait=self.wait)
         except ClipperError as error:
             # The check of what was just uploaded was quicker: its release says why it failed.
-            if error.code != "check_failed" or more:
+            if error.code != "check_failed" or "anyway" in more:
                 raise
-            return await self._release(version, anyway=True)
+            return await self._release(version, **more, anyway=True)
 
     def _saved(self, folder: Path) -> Saved:
         if not isinstance(self.model, str | Path):
