@@ -37,6 +37,24 @@ class Spent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cost: float = 0.0
 
 
+SHADOWED = 0.0
+
+
+class RolloutDraw(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A draw between the live version and its canary, which was asked if it was `taken`.
+
+    `chance` is the canary's; `person` is who was drawn once for all of their queries, or "". With
+    the chance `SHADOWED` the canary was asked without any part in the answer.
+    """
+
+    rollout_id: int
+    canary: str
+    live: str
+    chance: float
+    taken: bool
+    person: str = ""
+
+
 class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One prediction; its feedback moves nothing if it was `forced`: the caller chose the version.
 
@@ -46,6 +64,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     already, or their time was cut short. `window_s` is the feedback window then, `spent` what
     asking each of the `arms` took, if their application sets a price on that, `overlap` what its
     label counts beside those of other times. `defaulted`: the default output was given.
+    `rollouts` are draws of canaries: the policy learns nothing of a query that one was asked.
     """
 
     nonce: bytes
@@ -63,6 +82,10 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     held_out: bool = False
     overlap: float = 0.0
     defaulted: bool = False
+    rollouts: tuple[RolloutDraw, ...] = ()
+
+
+_decode = msgspec.msgpack.Decoder(Receipt).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +104,6 @@ class ReceiptSigner:
         self._keyed = blake2b(key=secret, digest_size=MAC_BYTES)
         self._former = former
         self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder(Receipt).decode
 
     def sign(self, receipt: Receipt) -> str:
         body = self._encode(receipt)
@@ -93,7 +115,7 @@ class ReceiptSigner:
         raw = _from_base64(token)
         mac, body = raw[:MAC_BYTES], raw[MAC_BYTES:]
         if hmac.compare_digest(mac, _mac(body, keyed=self._keyed)):
-            return self._decoded(body)
+            return _decoded(body)
         former = self._former
         if former is None or not hmac.compare_digest(
             mac, blake2b(body, key=former.key, digest_size=MAC_BYTES).digest()
@@ -101,17 +123,18 @@ class ReceiptSigner:
             raise InvalidReceipt(
                 "query_id: this system did not sign it, or it was cut or changed since"
             )
-        receipt = self._decoded(body)
+        receipt = _decoded(body)
         if receipt.issued_at_ms > former.until_ms:
             raise InvalidReceipt("query_id: signed with a secret that had been replaced by then")
         return receipt
 
-    def _decoded(self, body: bytes) -> Receipt:
-        try:
-            return self._decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            # Signed with our secret, by a version whose receipts had another shape.
-            raise InvalidReceipt("query_id: of a version that is no longer read") from error
+
+def _decoded(body: bytes) -> Receipt:
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        # Signed with our secret, by a version whose receipts had another shape.
+        raise InvalidReceipt("query_id: of a version that is no longer read") from error
 
 
 def _mac(body: bytes, *, keyed: blake2b) -> bytes:
@@ -120,10 +143,23 @@ def _mac(body: bytes, *, keyed: blake2b) -> bytes:
     return mac.digest()
 
 
+def read_unverified(token: str) -> Receipt:
+    """Return the receipt in a token that this system made. Raises InvalidReceipt."""
+    return _decoded(_from_base64(token)[MAC_BYTES:])
+
+
 def nonce_of(token: str) -> str:
     """Return the nonce of a token that this system made, in hexadecimal digits: unverified."""
-    # A receipt is an array, whose first item is the nonce: two bytes of heads come before it.
-    return _from_base64(token)[MAC_BYTES + 3 :][:NONCE_BYTES].hex()
+    body = _from_base64(token)[MAC_BYTES:]
+    # A receipt is an array, whose first item is the nonce: their heads come before it. That of an
+    # array of more than 15 items is longer; receipts of an earlier release have fewer.
+    start = (3 if body[:1] == b"\xdc" else 1) + 2
+    return body[start : start + NONCE_BYTES].hex()
+
+
+def shadow_nonce(nonce: bytes) -> bytes:
+    """Return the nonce under which the answers of a query's shadows are kept."""
+    return b"s" + nonce
 
 
 def fits_inline(outputs: Mapping[str, bytes]) -> bool:

@@ -23,7 +23,7 @@ def compare(request: HttpRequest) -> HttpResponse:
     back = reverse("admin:registry_model_changelist")
     try:
         if model is None:
-            raise BadRequest(f"Expected versions such as svm:1 in v, got {name!r}.")
+            raise BadRequest("Tick two to four versions of a model to compare.")
         back = reverse("admin:registry_model_change", args=[model.pk])
         versions = chosen_versions(model, names=arms)
     except ClipperError as error:
@@ -38,5 +38,7 @@ def compare(request: HttpRequest) -> HttpResponse:
         original=model,
         table=side_by_side(versions, applications=asking),
         asking=asking,
+        may_roll_back=any(one.pk == model.live_version_id for one in versions)
+        and request.user.has_perm("registry.roll_back_model", model),
         may_deploy=request.user.has_perm("registry.change_model", model),
     )

@@ -8,6 +8,7 @@ from io import StringIO
 from typing import Any, cast
 
 import msgspec
+from django.contrib import messages
 from django.contrib.auth.models import User
 from django.db.models import (
     BooleanField,
@@ -25,25 +26,32 @@ from django.http import (
     HttpRequest,
     HttpResponse,
     HttpResponseBase,
+    HttpResponseRedirect,
     JsonResponse,
     StreamingHttpResponse,
 )
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from console.access import VIEW, application_for, may, tab_of
+from console.access import VIEW, actor, application_for, may, tab_of
 from console.pages.input_drawing import drawn
 from console.pages.try_it import new_pass
 from console.words import formats
+from core.errors import ClipperError
 from core.redis.redis_client import redis_client
 from registry.models import Application
 from selection.kinds import SAMPLING_CHANCE
 from selection.models import Feedback
 from selection.store.redis_keys import REDIS_ERRORS
 from serving.capture.models import CapturedInput
+from serving.capture.problem import problem_now
+from serving.capture.segments import body_of
+from serving.capture.services import keep_as_set
 from serving.metrics.published import read_published
 
 SEE, LABEL = "capture.view_capturedinput", "selection.add_feedback"
+CHANGE = "capture.change_capturedinput"
 PAGE_SIZE, UNSURE, LONGEST_LABEL = 20, 0.6, 10_000
 PERIODS = {"1h": 1, "24h": 24, "7d": 168, "30d": 720}
 SHOWN = {
@@ -92,6 +100,8 @@ def review(request: HttpRequest, name: str) -> HttpResponse:
         title=f"{application}: review",
         may_see=may_see,
         may_label=may(request, LABEL),
+        may_keep=may(request, SEE, CHANGE),
+        sets=_sets(application) if may_see else [],
         filters=[(key, words, counts.get(key, 0)) for key, (words, _) in SHOWN.items()],
         shown=shown,
         periods=PERIODS,
@@ -99,7 +109,7 @@ def review(request: HttpRequest, name: str) -> HttpResponse:
         context=context,
         captured=rows.count(),
         rate=formats.share(application.capture_rate),
-        dropped=_dropped(application),
+        **_losses(application),
         rows=[_row(row, application) for row in page[:PAGE_SIZE]],
         older=page[PAGE_SIZE - 1].pk if len(page) > PAGE_SIZE else None,
         choices=_choices(application) if page else [],
@@ -138,6 +148,26 @@ def label(request: HttpRequest, name: str) -> HttpResponse:
     return JsonResponse({"said": "Counted as feedback.", "feedback": feedback, "pass": given})
 
 
+@require_POST
+def keep_set(request: HttpRequest, name: str) -> HttpResponse:
+    """Keep the rows that the page's filters find as a named set."""
+    application = application_for(request, name, VIEW, SEE, CHANGE)
+    rows = _captured(application).filter(
+        at__gte=timezone.now() - timedelta(hours=PERIODS.get(request.POST.get("period", ""), 168)),
+    )
+    shown, context = request.POST.get("show", ""), request.POST.get("context", "")[:256]
+    if shown in SHOWN:
+        rows = rows.filter(SHOWN[shown][1])
+    rows = rows.filter(context=context.replace("\0", "")) if context else rows
+    named = request.POST.get("set", "")
+    try:
+        kept = keep_as_set(application, rows, name=named, by=actor(request))
+        messages.success(request, f"{kept:,} more in the set {named}.")
+    except ClipperError as error:
+        messages.error(request, error.message)
+    return HttpResponseRedirect(reverse("console-application-page", args=[name, "review"]))
+
+
 @require_safe
 def export(request: HttpRequest, name: str) -> HttpResponseBase:
     """Stream the labelled inputs as JSON Lines or CSV, for training."""
@@ -172,7 +202,7 @@ def _lines(rows: QuerySet[CapturedInput, Any], *, as_csv: bool) -> Iterator[str]
         yield ",".join(names) + "\r\n"
     for row in rows.iterator(chunk_size=200):
         try:
-            body = row.read()
+            body = body_of(row)
         except Exception:  # noqa: BLE001, S112  (a row that can't be read must not stop the others)
             continue
         values = [bytes(body.input).decode(), row.label or row.said, bytes(body.output).decode()]
@@ -197,13 +227,13 @@ def _row(row: Any, application: Application) -> dict[str, Any]:
         "too_late": _is_too_late(row, application),
     }
     try:
-        body = row.read()
+        body = body_of(row)
         shown["input"] = drawn(bytes(body.input))
         shown["output"] = bytes(body.output).decode()
         shown["outputs"] = [(arm, bytes(out).decode()[:80]) for arm, out in body.outputs.items()]
         shown["missing"] = body.missing
-    except Exception:  # noqa: BLE001  (whatever is wrong with it, the other rows are shown)
-        shown["input"] = {"kind": "unreadable"}
+    except Exception as error:  # noqa: BLE001  (whatever is wrong with it, the others are shown)
+        shown["input"] = {"kind": "unreadable", "why": str(error)[:200]}
     return shown
 
 
@@ -213,9 +243,11 @@ def _is_too_late(row: CapturedInput, application: Application) -> bool:
 
 def _choices(application: Application) -> list[dict[str, str]]:
     """Return the answers seen most, each with the key that gives it as the label."""
-    seen = CapturedInput.objects.filter(application=application).exclude(answer="")
+    seen = CapturedInput.objects.filter(application=application, cause="").exclude(answer="")
     recent = seen.order_by("-pk").values_list("answer", flat=True)[:500]
-    answers = sorted({each for each in recent if len(each) <= 24})[:12]
+    short = {each for each in recent if len(each) <= 24}
+    # Those of one character come first: that is their key.
+    answers = sorted(short, key=lambda each: (len(each.strip('"')) > 1, each))[:12]
     choices, taken = [], {"s", "u"}
     for number, answer in enumerate(answers, start=1):
         plain = answer.strip('"')
@@ -225,11 +257,21 @@ def _choices(application: Application) -> list[dict[str, str]]:
     return choices
 
 
-def _dropped(application: Application) -> int:
-    """Return how many captured queries processes that run now have lost."""
+def _sets(application: Application) -> list[tuple[str, int]]:
+    """Return the named sets, each with its number of rows."""
+    rows = CapturedInput.objects.filter(application=application).exclude(set_name="")
+    counted = rows.order_by("set_name").values("set_name").annotate(rows=Count("pk"))
+    return [(each["set_name"], each["rows"]) for each in counted]
+
+
+def _losses(application: Application) -> dict[str, Any]:
+    """Return how many captured queries processes that run now have lost, and what is wrong now."""
     try:
-        documents = read_published(redis_client())
-    except REDIS_ERRORS:
-        return 0
+        documents, problem = read_published(redis_client()), problem_now()
+    except REDIS_ERRORS as error:
+        return {"dropped": 0, "problem": f"Redis: {type(error).__name__}: {error}."}
     counts = [document["applications"].get(application.name, {}) for document in documents]
-    return sum(each.get("captures_dropped", 0) for each in counts)
+    return {
+        "dropped": sum(each.get("captures_dropped", 0) for each in counts),
+        "problem": problem,
+    }

@@ -46,6 +46,8 @@ class CapturedQuery(msgspec.Struct, frozen=True, array_like=True, gc=False):
     # The cause of a default output, or the code of an error.
     cause: str
     latency_ms: float
+    # Whom the query was to keep with one version; missing in entries of an earlier release.
+    key: str = ""
 
     @property
     def size(self) -> int:
@@ -90,6 +92,7 @@ class CapturedQueries:
         confidence: float,
         cause: str,
         latency_ms: float,
+        key: str = "",
     ) -> None:
         """Take a query that was drawn for the sample."""
         query = CapturedQuery(
@@ -105,6 +108,7 @@ class CapturedQueries:
             confidence,
             cause,
             latency_ms,
+            key,
         )
         size = query.size
         is_full = len(self._waiting) >= WAITING_ROWS or self._bytes + size > WAITING_BYTES

@@ -74,5 +74,18 @@
     else return;
     event.preventDefault();
   });
+  // A case's buttons are one stop; arrows lead from one to the next.
+  const buttonsOf = (form) => [...form.querySelectorAll("button")];
+  const stopAt = (chosen) => buttonsOf(chosen.form).forEach((button) => (button.tabIndex = button === chosen ? 0 : -1));
+  for (const form of page.querySelectorAll(".clp-case-label")) stopAt(form.querySelector("button"));
+  page.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    if (!step || !event.target.matches(".clp-case-label button")) return;
+    const buttons = buttonsOf(event.target.form);
+    const chosen = buttons.at((buttons.indexOf(event.target) + step) % buttons.length);
+    stopAt(chosen);
+    chosen.focus();
+    event.preventDefault();
+  });
   cases[0]?.focus({ preventScroll: true });
 })();

@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -33,25 +34,39 @@ from selection.feedback.intake.joining import (
     prices_of,
 )
 from selection.feedback.persistence.journal import FeedbackJournal, JournalUpdate
-from selection.kinds import DEFAULT
-from selection.receipts import ArmRecord, Receipt, ReceiptSigner
+from selection.kinds import DEFAULT, SAMPLING_CHANCE
+from selection.receipts import (
+    SHADOWED,
+    ArmRecord,
+    Receipt,
+    ReceiptSigner,
+    RolloutDraw,
+    shadow_nonce,
+)
 from selection.rewards.losses import loss_of
 from selection.store.large_outputs import OutputStore
-from selection.store.redis_keys import redis_needed
+from selection.store.redis_keys import REDIS_ERRORS, redis_needed
 from selection.store.selection_store import SelectionStore
 
+# Gates of rollouts that labels count under: a metric's has its name behind this.
+REWARD, METRIC = "reward", "metric "
+# By how much a shadow lost more than the live version.
+SHADOW_REWARD = "shadow reward"
 NOT_KEPT = "query_id: the outputs of this query are no longer kept"
 NO_COSTS: Mapping[str, float] = MappingProxyType({})
 
 T = TypeVar("T")
 Joined = JoinedPrediction | ClipperError
+# Takes an application's id, a draw of a receipt, the gate and the loss that a label means for it.
+NoteDraw = Callable[[int, RolloutDraw, str, float], None]
 
 
 class FeedbackService:
     """Counts feedback once, however often it is sent; what it accepted is durable.
 
-    While it is `paused` it takes none. `note_expired` is called with each piece after its window. A
-    request may hold hundreds of items, so its work is cut into slices of the loop's `turns`.
+    While it is `paused` it takes none. `note_expired` is called with each piece after its window,
+    `note_draw` with what counted pieces say of versions that are rolled out. A request may hold
+    hundreds of items, so its work is cut into slices of the loop's `turns`.
     """
 
     def __init__(
@@ -63,6 +78,7 @@ class FeedbackService:
         outputs: OutputStore,
         replicas: int = 0,
         note_expired: Callable[[ApplicationSpec], None] = lambda _: None,
+        note_draw: NoteDraw = lambda *_: None,
         turns: Turns | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -71,6 +87,7 @@ class FeedbackService:
         self._store = store
         self._outputs = outputs
         self._note_expired = note_expired
+        self._note_draw = note_draw
         self._turns = turns or Turns()
         self._clock = clock
         self.paused = False
@@ -151,7 +168,55 @@ class FeedbackService:
         latest = {context: state for states in left for context, state in (states or {}).items()}
         for context, state in latest.items():
             self._store.learned(application.id, context=context, state=state)
+        counted = {id(one) for one, states in zip(updates, left, strict=True) if states is not None}
+        drawn = [
+            (item, prediction, update.event)
+            for (item, prediction), update in zip(pairs, found, strict=True)
+            if isinstance(update, JournalUpdate)
+            and id(update) in counted
+            and isinstance(item, FeedbackItem)
+            and isinstance(prediction, JoinedPrediction)
+            and prediction.receipt.rollouts
+        ]
+        if drawn:
+            await self._note_drawn(application, drawn)
         return found, sum(states is not None for states in left)
+
+    async def _note_drawn(
+        self,
+        application: ApplicationSpec,
+        drawn: Sequence[tuple[FeedbackItem, JoinedPrediction, FeedbackEvent]],
+    ) -> None:
+        """Note what labels say of versions that are rolled out, and of their shadows.
+
+        The labels have counted: what can't be noted is left out, and fails nobody's request.
+        """
+        nonces = [
+            shadow_nonce(joined.receipt.nonce)
+            for _, joined, _ in drawn
+            if any(draw.chance == SHADOWED for draw in joined.receipt.rollouts)
+        ]
+        shadows: dict[bytes, dict[str, bytes]] = {}
+        with suppress(*REDIS_ERRORS):
+            shadows = await self._outputs.fetch(nonces)
+        judge, slice = loss_of(application), Slice(self._turns)
+        for item, joined, event in drawn:
+            await slice.pause()
+            losses = {arm.arm: arm.loss for arm in event.arms}
+            outputs = shadows.get(shadow_nonce(joined.receipt.nonce), {})
+            for draw in joined.receipt.rollouts:
+                loss = losses.get(draw.canary if draw.taken else draw.live)
+                if draw.chance == SHADOWED:
+                    output, label = outputs.get(draw.canary), bytes(item.label)
+                    if output is not None and label and loss is not None:
+                        with suppress(ClipperError):  # nothing that the label can judge
+                            lost = judge(label, output) - loss
+                            self._note_draw(application.id, draw, SHADOW_REWARD, lost)
+                elif loss is not None:
+                    self._note_draw(application.id, draw, REWARD, loss)
+                    for name, value in event.metrics.items():
+                        if name != SAMPLING_CHANCE:
+                            self._note_draw(application.id, draw, METRIC + name, 1.0 - value)
 
     # --- join: what had been answered ---------------------------------------------------------
 

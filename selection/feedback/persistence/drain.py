@@ -26,6 +26,8 @@ from selection.store.redis_keys import GROUP, PERSIST_LOCK, REJECTED_STREAM, STR
 
 # Entries of a consumer that is silent for so long go to another.
 TAKEN_OVER_AFTER_MS = 60_000
+# Entries of one batch; fewer were all that waited.
+BATCH = 500
 # Rows in one transaction: so many keep a core for 5 ms, and half as many cost a tenth more each.
 INSERTED_AT_ONCE = 100
 logger = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ class _Row(NamedTuple):
 def persist_feedback(
     stream: redis.Redis,
     *,
-    batch: int = 500,
+    batch: int = BATCH,
     consumer: str | None = None,
     pause: Callable[[], None] = lambda: None,
 ) -> int:
@@ -191,16 +193,18 @@ def drain_feedback() -> int:
 
 
 def _drain(stream: redis.Redis, *, lock: Lock) -> int:
-    """Move batch after batch while there are some and the lock is ours."""
+    """Move batch after batch while they are full and the lock is ours.
+
+    Others wait for the lock too: while feedback keeps coming, the next run takes what is new.
+    """
     moved = 0
     # After each piece, while others want the cores; a second's feedback is moved well within one.
     give_way = Backoff()
-    # Then the next run goes on: none is without end while feedback keeps coming.
     for _ in range(200):
         count = persist_feedback(stream, pause=give_way)
-        if not count:
-            break
         moved += count
+        if count < BATCH:
+            break
         try:
             lock.reacquire()
         except LockError:

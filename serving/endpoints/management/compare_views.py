@@ -47,6 +47,10 @@ class MeasuresSerializer(serializers.Serializer[Any]):
     served = serializers.BooleanField(help_text="Those times are of queries, not of its check.")
     rewards = RewardSerializer(many=True)
     kept = serializers.JSONField(allow_null=True, help_text="Agreement on kept inputs.")
+    replay = serializers.JSONField(
+        allow_null=True, help_text="Its newest replay: agreement, gain in reward, matrix, times."
+    )
+    memory_bytes = serializers.IntegerField(allow_null=True, help_text="Of its largest replica.")
     size = serializers.IntegerField(help_text="Bytes of its artifact.")
 
 

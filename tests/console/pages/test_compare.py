@@ -1,10 +1,13 @@
 """Versions side by side, on a page and over REST."""
 
+import msgspec
 import pytest
 from django.test import Client
 
 from registry import services
 from registry.models import Application, ModelVersion
+from serving.capture.models import TrafficReplay
+from serving.capture.replay_sums import ReplaySums
 from tests.console.admin.test_deploying import learned
 from tests.console.people import staff
 from tests.registry.conftest import BY, Api, make_key
@@ -23,7 +26,7 @@ def test_the_page_says_which_is_better_and_only_what_differs(
     assert "svm:2 is better in digits" in page
     assert "Threads" in page
     assert "Memory limit" not in page
-    assert "Deploy svm:2" in page
+    assert "Start a rollout of svm:2" in page
 
 
 def test_rest_has_the_same_numbers(digits: Application, v2: ModelVersion) -> None:
@@ -75,3 +78,22 @@ def test_an_unknown_version_is_not_found(manager: Api, v1: ModelVersion) -> None
 
 def test_the_page_needs_the_permission(v1: ModelVersion) -> None:
     assert staff().get(PAGE, {"v": ["svm:1", "svm:2"]}).status_code == 403
+
+
+def test_a_replay_says_which_is_better_and_shows_its_answers(
+    owner: Client, digits: Application, v1: ModelVersion, v2: ModelVersion
+) -> None:
+    matrix = {"0": {"0": 70}, "1": {"0": 30, "1": 100}}
+    sums = ReplaySums(answered=200, live=[200, 30], labels=200, lost=30.0, matrix=matrix)
+    TrafficReplay.objects.create(
+        application=digits, version=v2, state="done", last_row=9, total=200, by="ada",
+        sums=msgspec.to_builtins(sums, str_keys=True),
+    )  # fmt: skip
+
+    page = owner.get(PAGE, {"v": ["svm:1", "svm:2"]}).content.decode()
+
+    assert "svm:2 is worse than the live version by captured queries of digits" in page
+    assert "85.0 % as the live version" in page
+    assert 'data-testid="matrix"' in page
+    found = Api(key=make_key(scopes=("read",)))("get", f"{API}?v=1&v=2").json()["versions"][1]
+    assert found["replay"]["matrix"] == matrix

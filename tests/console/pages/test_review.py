@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from registry.models import Application
 from selection.models import Feedback
-from serving.capture.models import CapturedBody, CapturedInput
+from serving.capture.models import CapturedBody, CapturedInput, CapturedSegment
 from tests.console.people import staff
 
 PAGE = "/admin/applications/digits/review/"
@@ -71,6 +71,16 @@ def test_each_filter_finds_its_rows(owner: Client, digits: Application) -> None:
     assert len(owner.get(PAGE, {"show": "sampled"}).context["rows"]) == 7
     assert owner.get(PAGE).context["shown"] == "disagree"
     assert owner.get(PAGE, {"context": "anna"}).context["rows"] == []
+
+
+def test_an_answer_of_one_character_has_it_for_its_key(owner: Client, digits: Application) -> None:
+    for answer in ("1", "-1", "12", "3"):
+        captured(digits, answer=answer)
+    captured(digits, answer="0", cause="timed_out")
+    choices = owner.get(PAGE).context["choices"]
+    assert [(each["label"], each["key"]) for each in choices] == [
+        *(("1", "1"), ("3", "3"), ("-1", ""), ("12", "4")),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -168,3 +178,25 @@ def test_another_applications_row_is_gone(
     for number in (row.pk, broken.pk):
         answer = owner.get(f"/admin/applications/digits/try/?captured={number}")
         assert answer.status_code == 200
+
+
+def test_filtered_rows_are_kept_as_a_set(digits: Application) -> None:
+    captured(digits, disagreed=True)
+    captured(digits)
+    ada = staff("view_application", "view_capturedinput", "change_capturedinput")
+    kept = {"set": "golden", "show": "disagree", "period": "7d"}
+    assert ada.post(f"{PAGE}keep/", kept).status_code == 302
+    assert CapturedInput.objects.filter(set_name="golden").count() == 1
+    page = ada.get(PAGE).content.decode()
+    assert "golden</b> (1 row)" in page
+    bea = staff("view_application", "view_capturedinput", name="bea")
+    assert bea.post(f"{PAGE}keep/").status_code == 403
+
+
+def test_a_row_that_cannot_be_read_says_why(owner: Client, digits: Application) -> None:
+    segment = CapturedSegment.objects.create(digest="ab" * 32, size=1, rows=1)
+    captured(digits, body=b"", segment=segment)
+    captured(digits, b'"legible"')
+    shown = owner.get(PAGE, {"show": "sampled"}).content.decode()
+    assert "its file is missing" in shown
+    assert "legible" in shown

@@ -274,3 +274,19 @@ def test_a_run_that_loses_its_lock_leaves_the_rest_to_the_next(
     add(stream, *(event(digits, number) for number in range(600)))
     assert [drain_feedback(), drain_feedback(), drain_feedback()] == [500, 100, 0]
     assert nonces() == list(range(600))
+
+
+def test_a_run_ends_while_feedback_keeps_coming(
+    stream: redis.Redis,
+    digits: Application,
+    server_redis: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def with_more(redis: redis.Redis, *, pause: Callable[[], None]) -> int:
+        moved = persist_feedback(redis, pause=pause)
+        add(stream, event(digits, 1000 + len(nonces())))
+        return moved
+
+    monkeypatch.setattr(persist, "persist_feedback", with_more)
+    add(stream, *(event(digits, number) for number in range(520)))
+    assert [drain_feedback(), drain_feedback()] == [521, 1]
