@@ -128,8 +128,12 @@ class ChannelAdmin(ConsoleAdmin[Channel]):
         """Ask first; then send a test message, and say whether it has arrived."""
         channel = row_or_404(Channel.objects.all(), pk=object_id)
         if request.method != "POST":
-            title = f"Send a test to {channel}"
-            return self.page(request, "console/confirm_base.html", row=channel, title=title)
+            said = {
+                "title": f"Send a test to {channel}",
+                "explanation": f"It goes to {channel.shown}; five seconds tell if it arrives.",
+                "verb": "Send test",
+            }
+            return self.page(request, "console/confirm_base.html", row=channel, **said)
         self._test(request, channel)
         return HttpResponseRedirect(page_of(channel))
 

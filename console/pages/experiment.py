@@ -20,6 +20,7 @@ from console.words.verdict import KEPT_S, ExperimentVerdict, judged, pictured, v
 from core.errors import ClipperError
 from registry.following.reading import application_spec
 from registry.models import Application
+from selection.evaluation.health.guardrails import ANSWERED
 from selection.evaluation.monitoring.history import history
 from selection.evaluation.what_if.feedback_span import Span
 
@@ -68,7 +69,8 @@ def now_shown(application: Application, *, chosen: Period) -> dict[str, Any]:
     past = history(application, since=now - chosen.length, until=now)
     health = health_shown(application)
     found = {(one["metric"], one["version"]): one for one in health["guardrails"]}
-    metrics = list(dict.fromkeys(metric for metric, _ in found))
+    # In time is a column of its own.
+    metrics = list(dict.fromkeys(metric for metric, _ in found if metric != ANSWERED))
     tolerated = 1.0 - application.slo.target
     pictures = pictured([arm["reward"] for arm in past["arms"]])
     versions = [
@@ -84,7 +86,7 @@ def now_shown(application: Application, *, chosen: Period) -> dict[str, Any]:
     return {
         "tiles": _tiles(past),
         "policy": past["policy"],
-        "verdict": verdict_of(application.pk, past["recommendation"]),
+        "verdict": verdict_of(application, past["recommendation"]),
         "versions": versions,
         "metrics": metrics,
         **health,
@@ -195,7 +197,7 @@ def _looked(application: Application, form: WhatIfForm) -> dict[str, Any]:
 def _verdict(application: Application, outlook: Outlook) -> ExperimentVerdict | None:
     now = timezone.now()
     past = history(application, since=now, until=now)
-    return judged(application.pk, outlook, recommendation=past["recommendation"])
+    return judged(application, outlook, recommendation=past["recommendation"])
 
 
 def _outlook_shown(outlook: Outlook, *, target: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
-from console.access import VIEW, may, shared
+from console.access import CHANGE, VIEW, may, shared
 from console.live.processes import stack_problem
 from console.pages.objective import exact
 from console.words import formats
@@ -69,6 +69,7 @@ def home_shown(request: HttpRequest) -> dict[str, Any]:
     asked = {name: request.GET.get(name, "").strip()[:63] for name in ("q", "idle")}
     shown: dict[str, Any] = {
         "may_see": may(request, VIEW),
+        "may_apply": may(request, CHANGE),
         "problem": stack_problem(),
         "q": asked["q"],
         "query": urlencode({name: text for name, text in asked.items() if text}),
@@ -186,7 +187,7 @@ def _row(
         "attains": day.share is None or day.kept,
         "left": "" if left is None else formats.signed(left * 100).removeprefix("+") + " %",
         "spent": left is not None and left < 0,
-        "verdict": verdict_of(key, application.recommendation),
+        "verdict": verdict_of(application, application.recommendation),
     }
 
 

@@ -42,7 +42,8 @@ from serving.metrics.published import read_published
 
 ADD_KEY = "registry.add_apikey"
 UPLOAD = ("registry.add_model", "registry.add_modelversion", "registry.change_model")
-OF_FILES = ("artifact", "runtime", "input_type", "allow_pickle")
+FILE = ("artifact", "runtime", "allow_pickle")
+OF_FILES = (*FILE, "input_type")
 # What is shown where a key goes, as long as none was made.
 NO_KEY = "clp_…"
 PLACEHOLDERS: dict[str, Any] = {
@@ -136,16 +137,8 @@ def new_application(request: HttpRequest) -> HttpResponse:
         without=pickle if may_upload else OF_FILES,
     )
     if request.method == "POST" and form.is_valid():
-        chosen = form.cleaned_data
         try:
-            model = chosen["model"] or _uploaded(chosen, by=actor(request))
-            made = create_application(
-                name=chosen["name"],
-                input_type=model.input_type,
-                slo_ms=chosen["slo_ms"],
-                routes=[RouteRequest(model=model.name)],
-                by=actor(request),
-            )
+            made = _made(form.cleaned_data, by=actor(request))
         except ClipperError as error:
             form.add_error(None, error.message)
         else:
@@ -153,18 +146,28 @@ def new_application(request: HttpRequest) -> HttpResponse:
     return page_with(request, "new_application", title="New application", form=form)
 
 
-def _uploaded(chosen: Mapping[str, Any], *, by: Actor) -> Model:
-    """Return a new model whose first version is the file; it goes live if its check passes."""
-    model = create_model(name=chosen["name"], input_type=chosen["input_type"] or "doubles", by=by)
-    pickle = chosen.get("allow_pickle", False)
-    said = {"artifact": chosen["artifact"], "runtime": chosen["runtime"], "allow_pickle": pickle}
+def _made(chosen: Mapping[str, Any], *, by: Actor) -> Application:
+    """Return the new application, with a new model if it comes with a file; or leave nothing."""
+    name, known, version = chosen["name"], chosen["model"], None
+    model = known or create_model(name=name, input_type=chosen["input_type"] or "doubles", by=by)
     try:
-        version = create_version(model=model, version="1", by=by, **said)
+        if not known:
+            said = {key: chosen[key] for key in FILE if key in chosen}
+            version = create_version(model=model, version="1", by=by, **said)
+        made = create_application(
+            name=name,
+            input_type=model.input_type,
+            slo_ms=chosen["slo_ms"],
+            routes=[RouteRequest(model=model.name)],
+            by=by,
+        )
     except ClipperError:
-        delete_model(model=model, by=by)
+        if not known:
+            delete_model(model=model, by=by)
         raise
-    deploy(version=version, by=by, reason=f"The first version, for a new application {model}")
-    return model
+    if version:
+        deploy(version=version, by=by, reason=f"The first version, for a new application {model}")
+    return made
 
 
 def start(request: HttpRequest, name: str) -> HttpResponse:

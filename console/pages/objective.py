@@ -122,7 +122,7 @@ def _tiles(own: Attainment, *, recent: Attainment, slo: ServiceLevelObjective) -
     lasts = recent.lasts(left)
     budget = formats.NOTHING if spent is None else f"{formats.signed((1 - spent) * 100)} %"
     rest = "for good" if lasts is None else formats.duration(lasts.total_seconds())
-    gone = "no query was bad then" if lasts is None else "until the budget is used up"
+    gone = "fewer were bad than it allows" if lasts is None else "until the budget is used up"
     if left < 0:
         rest, gone = "used up", f"{formats.count(round(-left))} more were bad than it allows"
     span = f"since {formats.duration(age.total_seconds())} of {window}" if young else f"in {window}"

@@ -24,7 +24,8 @@ from console.words.tile import Tile
 from console.words.verdict import verdict_of
 from registry.api.views.timeline_view import entries_for
 from registry.following.reading import build_snapshot
-from registry.models import Application, ModelVersion, VersionCheck
+from registry.models import Application, ModelVersion, Rollout, VersionCheck
+from registry.services import words_of
 from selection.evaluation.monitoring.history import history
 from selection.evaluation.monitoring.reward_sums import RewardSums, add
 from selection.models import SelectionSnapshot
@@ -121,7 +122,7 @@ def _quality(application: Application, *, recommendation: Mapping[str, Any] | No
     )
     earned = add(RewardSums(*sums) for sums in day.values_list("earned", flat=True))
     labels = f"right, by {formats.count(int(earned.number))} labels in a day"
-    verdict = verdict_of(application.pk, recommendation)
+    verdict = verdict_of(application, recommendation)
     rests_on = (
         labels if earned.number else "no labels in a day",
         verdict.sentence if verdict else "",
@@ -159,7 +160,6 @@ def _flow(
     total = counts.total
     return {
         "rate": formats.rate(minute.rate),
-        "combine": application.combine,
         "in_time": formats.share(counts.good / total if total else None),
         "default": application.default_output,
         "defaults": formats.share((instead + counts.late) / total if total else None),
@@ -210,6 +210,13 @@ def _needs(
         for alert in firing:
             title = formats.listed(rule_of(alert.rule).title, alert.subject)
             yield Need(title, alert.sentence, "Open alerts", alerts, "failed")
+    rollouts = Rollout.objects.open().filter(model__routes__application=application)
+    for rollout in rollouts.with_release().distinct():
+        url = reverse("admin:registry_release_change", args=[rollout.release_id])
+        state = "failed" if rollout.state == Rollout.State.HELD else ""
+        title = f"{rollout.release.arm}: {words_of(rollout)}"
+        why = rollout.reason or rollout.evidence.get("waits") or f"By the plan {rollout.plan_name}."
+        yield Need(title, why, "Open release", url, state)
     if unsound := health_shown(application)["unhealthy"]:
         url = reverse(page, args=[application.name, "experiment"]) + "#health"
         yield Need("The experiment may mislead", unsound, "Open experiment", url, "failed")

@@ -45,6 +45,7 @@ SHOWN = 200
 MEANING = {
     "viewer": "sees everything",
     "operator": "rolls back, scales, mutes, labels",
+    "approver": "approves rollouts of others as well",
     "deployer": "uploads, deploys, changes settings",
     "admin": "manages people and keys as well",
 }

@@ -15,6 +15,7 @@ from core.specs import FEEDBACK, PREDICT
 from registry.models import Application, ModelVersion
 from selection.receipts import derive_key
 from serving.capture.models import CapturedInput
+from serving.capture.segments import body_of
 from serving.endpoints.person_pass import issue_pass
 
 SEE, LABEL = "capture.view_capturedinput", "selection.add_feedback"
@@ -33,7 +34,7 @@ def try_it(request: HttpRequest, name: str) -> HttpResponse:
     if number.isascii() and number.isdigit() and may(request, VIEW, SEE):
         row = CapturedInput.objects.filter(application=application, pk=number).first()
         with suppress(Exception):  # a row that can't be read has no input to show
-            example = example if row is None else bytes(row.read().input).decode()
+            example = example if row is None else bytes(body_of(row).input).decode()
     return tab_of(
         request,
         application,

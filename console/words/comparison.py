@@ -42,6 +42,7 @@ def side_by_side(
             for name, values in differences(versions).items()
         ],
         "verdict": verdict(found),
+        "matrices": [_matrix(one) for one in found if one.replay and one.replay["matrix"]],
     }
 
 
@@ -55,6 +56,8 @@ def map_rows(found: Sequence[VersionMeasures]) -> list[dict[str, Any]]:
         ("Queries answered in, p99", lambda one: formats.milliseconds(one.answer_p99_ms)),
         ("Late or failed", missed_text),
         ("Same answer to kept inputs", kept_text),
+        ("Captured queries, asked again", replay_text),
+        ("Memory of a replica", lambda one: formats.size(one.memory_bytes)),
         ("Replicas started in", lambda one: _seconds(one.start_s)),
         ("Size", lambda one: formats.size(one.size)),
         ("Uploaded", _uploaded),
@@ -70,6 +73,9 @@ def map_rows(found: Sequence[VersionMeasures]) -> list[dict[str, Any]]:
 def verdict(found: Sequence[VersionMeasures]) -> str:
     """Say in a sentence which version is better, if that can be said."""
     application, best = leader(found)
+    replayed = _replayed(found)
+    if best is None and replayed:
+        return replayed
     if not application:
         return "Labels of two of them in one application will tell which is better: none yet."
     told = ", ".join(
@@ -80,6 +86,27 @@ def verdict(found: Sequence[VersionMeasures]) -> str:
     if best is None:
         return f"It can't be said yet which is better in {application}: {told}."
     return f"{best.arm} is better in {application}: {told}."
+
+
+def _replayed(found: Sequence[VersionMeasures]) -> str:
+    """Say which version labels of captured queries prove better or worse than the live one."""
+    for one in found:
+        gain = (one.replay or {}).get("gain")
+        if gain and (gain["high"] < 0.0 or gain["low"] > 0.0):
+            is_better = "better" if gain["low"] > 0.0 else "worse"
+            return (
+                f"{one.arm} is {is_better} than the live version by captured queries of "
+                f"{replay_text(one)}."
+            )
+    return ""
+
+
+def _matrix(one: VersionMeasures) -> dict[str, Any]:
+    """Return the answers of a version (columns) by those of the live one (rows)."""
+    counts: dict[str, dict[str, int]] = (one.replay or {})["matrix"]
+    answers = sorted({*counts, *chain.from_iterable(counts.values())})
+    rows = [(a, [(b, counts.get(a, {}).get(b, 0)) for b in answers]) for a in answers]
+    return {"arm": one.arm, "answers": answers, "rows": rows}
 
 
 def line(one: VersionMeasures) -> str:
@@ -130,6 +157,11 @@ def missed_text(one: VersionMeasures) -> str:
 def kept_text(one: VersionMeasures) -> str:
     kept = one.kept
     return f"{kept['same']} of {kept['inputs']} as {kept['with']}" if kept else formats.NOTHING
+
+
+def replay_text(one: VersionMeasures) -> str:
+    replay = one.replay
+    return f"{replay['application']}: {replay['words']}" if replay else formats.NOTHING
 
 
 def _reward(one: VersionMeasures, application: str) -> RewardMeasure | None:

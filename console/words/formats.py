@@ -109,8 +109,10 @@ def duration(seconds: float) -> str:
     return f"{days} day{'s' * (days > 1)} {hours % 24} h".removesuffix(" 0 h")
 
 
-def size(number: int) -> str:
+def size(number: int | None) -> str:
     """Return bytes: 812 B, 9.5 KiB, 66 MiB, 2.0 GiB."""
+    if number is None:
+        return NOTHING
     if number < 1024:
         return f"{number} B"
     power = min((int(number).bit_length() - 1) // 10, 4)

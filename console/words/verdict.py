@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache import cache
+from django.utils.http import urlencode
 
 from console.words import formats
 
 if TYPE_CHECKING:
+    from registry.models import Application
     from selection.evaluation.what_if.evaluation import Outlook, Result
     from selection.evaluation.what_if.targets import WhatIfTarget
     from selection.inference import Interval
@@ -34,19 +36,36 @@ class ExperimentVerdict:
     policy: str = ""
     arm: str = ""
 
+    @property
+    def proposal(self) -> str:
+        """Return the query of the settings' review that applies it."""
+        only = {"only": self.arm} if self.arm else {}
+        return urlencode({"policy": self.policy, **only}) if self.policy else ""
+
 
 def verdict_of(
-    application_id: int, recommendation: Mapping[str, Any] | None
+    application: Application, recommendation: Mapping[str, Any] | None
 ) -> ExperimentVerdict | None:
     """Return the verdict of the last look at feedback, or of the snapshot without one."""
-    seen: ExperimentVerdict | None = cache.get(_key(application_id))
-    if seen is not None:
-        return seen
-    return None if recommendation is None else recommended(recommendation)
+    seen: ExperimentVerdict | None = cache.get(_key(application.pk))
+    if seen is None and recommendation is not None:
+        seen = recommended(recommendation)
+    return seen and _unless_applied(seen, application)
+
+
+def _unless_applied(found: ExperimentVerdict, application: Application) -> ExperimentVerdict:
+    """Propose nothing that is so already."""
+    model = found.arm.partition(":")[0]
+    if not model or not found.policy == application.policy == "static":
+        return found
+    asked = {route.model.name for route in application.routes.all() if route.weight > 0.0}
+    if asked != {model}:
+        return found
+    return replace(found, sentence=f"{model} alone is asked: keep it", state="live", policy="")
 
 
 def judged(
-    application_id: int, outlook: Outlook, *, recommendation: Mapping[str, Any] | None
+    application: Application, outlook: Outlook, *, recommendation: Mapping[str, Any] | None
 ) -> ExperimentVerdict | None:
     """Return the verdict on what each target would have earned, and keep it for other pages."""
     found = (
@@ -55,8 +74,8 @@ def judged(
         or (None if recommendation is None else recommended(recommendation))
     )
     if found is not None:
-        cache.set(_key(application_id), found, KEPT_S)
-    return found
+        cache.set(_key(application.pk), found, KEPT_S)
+    return found and _unless_applied(found, application)
 
 
 def _key(application_id: int) -> str:

@@ -73,8 +73,11 @@ class Attainment:
         return self.counts.bad <= self.allowed + 1e-9
 
     def lasts(self, left: float) -> timedelta | None:
-        """Return how long this many bad queries take at the rate of this period; None: for ever."""
-        if not self.counts.bad:
+        """Return how long this many bad queries take at the rate of this period.
+
+        None is for ever: as many are allowed meanwhile.
+        """
+        if self.kept:
             return None
         seconds = (self.until - self.since).total_seconds() * max(left, 0.0) / self.counts.bad
         return timedelta(seconds=min(seconds, 10 * 365 * 86_400.0))

@@ -94,7 +94,8 @@
     for (const { at, label, url, kind } of marks) {
       if (at < min || at > max + (second - first || 0)) continue; // the last step goes on
       const mark = element(url ? "a" : "span", { className: "clp-mark", title: label }, element("span", { className: "clp-hidden", textContent: label }));
-      if (url) mark.href = url;
+      // Among dozens of marks nobody tabs to the next chart: the timeline has them all by keyboard.
+      if (url) Object.assign(mark, { href: url, tabIndex: -1 });
       mark.dataset.kind = kind;
       mark.style.left = `${Math.min(1, (at - min) / (max - min)) * 100}%`;
       plot.over.append(mark);

@@ -49,7 +49,7 @@
     if (found && select.dataset.chosen !== select.value) select.value = found;
     const of = select.value;
     const wrong = of && !fits(of);
-    const size = `${file.name}, ${file.size < 1e6 ? `${Math.ceil(file.size / 1e3)} kB` : `${(file.size / 1e6).toFixed(1)} MB`}`;
+    const size = `${file.name}, ${file.size < 1 << 20 ? `${Math.ceil(file.size / 1024)} KiB` : `${(file.size / (1 << 20)).toFixed(1)} MiB`}`;
     say(input, wrong || !of ? "failed" : "good", !of ? `${size}: choose its runtime.`
       : !wrong ? `${size}: ${of}${found === of ? ", by its bytes" : ""}.`
         : `${file.name} is no artifact of ${of}${found ? `: it looks like one of ${found}` : ""}.`);
@@ -98,7 +98,7 @@
       wrong?.scrollIntoView({ block: "center" });
       say(input, "failed", wrong ? "Nothing was stored: see above." : `Nothing was stored (${request.status}).`);
     };
-    request.onloadend = () => (([bar.hidden, save.disabled] = [true, false]));
+    request.onloadend = () => (([bar.hidden, save.disabled] = [true, false], save.focus()));
     request.open("POST", location.href);
     request.send(new FormData(form));
   }
@@ -115,17 +115,23 @@
     input.closest("[x-data]").setAttribute("role", "dialog");
     input.closest("[x-data]").setAttribute("aria-label", "Search");
     htmx.process(input);
+    let before = null;
+    input.addEventListener("focus", (event) => (before = event.relatedTarget));
+    input.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") setTimeout(() => input.checkVisibility() || before?.focus(), 50);
+    });
   }
 
-  // A part of the page that is brought up to date keeps the focus on the same link.
+  // A part of the page that is brought up to date keeps the focus on the same link or region.
+  const mark = (part) => part.getAttribute("href") || part.id || part.ariaLabel;
   let focused;
   document.addEventListener("htmx:beforeSwap", ({ detail }) => {
     const here = document.activeElement;
-    focused = detail.target.contains(here) ? here.getAttribute("href") : "";
+    focused = detail.target.contains(here) ? mark(here) : "";
   });
   document.addEventListener("htmx:afterSettle", () => {
     if (focused && document.activeElement === document.body)
-      [...document.links].find((link) => link.getAttribute("href") === focused)?.focus();
+      [...document.querySelectorAll("a[href], [id], [aria-label]")].find((part) => mark(part) === focused)?.focus();
   });
 
   document.addEventListener("DOMContentLoaded", () => {

@@ -75,10 +75,14 @@
     event.preventDefault();
     opener = pressed;
     pressed.click();
+    // The theme's account menu lies before what opens it.
+    setTimeout(() => pressed.previousElementSibling?.querySelector("a, button, [role=button]")?.focus(), 50);
   });
 
   document.addEventListener("DOMContentLoaded", () => mend(document));
   // What scripts of others have drawn by now, and what a page gets later.
   window.addEventListener("load", () => setTimeout(() => mend(document)));
+  // The browser itself leaves it out where the page is drawn late.
+  window.addEventListener("load", () => document.activeElement === document.body && document.querySelector("[autofocus]")?.focus());
   document.addEventListener("htmx:load", (event) => mend(event.target.parentElement || document));
 })();

@@ -107,6 +107,7 @@
       say(error.message);
     } finally {
       button.disabled = false;
+      if (document.activeElement === document.body) button.focus();
     }
   });
   find("try-feedback")?.addEventListener("submit", async (event) => {

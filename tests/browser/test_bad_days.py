@@ -37,13 +37,15 @@ def test_the_console_works_without_scripts(
 
 
 def test_what_a_form_got_wrong_is_on_the_screen_of_a_phone_at_once(
-    sign_in: SignIn, owner: User
+    sign_in: SignIn, owner: User, digits: Application
 ) -> None:
     page = sign_in(owner, viewport=PHONE)
 
-    page.goto("/admin/registry/application/add/")
-    page.fill("#id_name", "digits")
+    page.goto("/admin/applications/digits/settings/")
+    page.get_by_text("Answers", exact=True).click()
     page.fill("#id_confidence_threshold", "2")
+    page.get_by_text("Objective", exact=True).last.click()
+    page.fill("#id_slo-0-latency_ms", "")
     page.click("button[name=_save]")
 
     errors = page.get_by_test_id("errors")

@@ -19,7 +19,7 @@ BY = services.Actor(user=None, label="a test", may_run_code=True, may_grant_mana
 PAGES = (
     "/admin/",
     "/admin/registry/application/",
-    "/admin/registry/application/add/",
+    "/admin/applications/new/",
     "/admin/registry/application/{application}/change/",
     "/admin/registry/application/{application}/delete/",
     *(f"/admin/applications/digits/{page.path}/".replace("//", "/") for page in APPLICATION_PAGES),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 from django.contrib.auth.models import User
@@ -16,11 +17,14 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from console.application_pages import APPLICATION_PAGES
 from registry import services
-from registry.models import Application, AuditEntry
+from registry.models import Application, AuditEntry, ModelVersion, Release, Rollout
+from registry.models.rollout_plans import PLANS, definition_of
 from registry.services import Actor
 from selection.models import Feedback
 from serving.alerts.channels import create_channel
 from serving.alerts.models import Alert
+from serving.capture.models import CapturedInput, TrafficReplay
+from serving.capture.replay_sums import ReplayedRow, ReplaySums
 from tests.browser.conftest import DESKTOP, PHONE, MakeVersion, SignIn, go_live
 from tests.browser.test_contexts import learned
 from tests.console.pages.test_review import captured
@@ -37,6 +41,7 @@ NO_PAGES = (
     *("autocomplete", "jsi18n", "logout", "view_on_site", "home", "app_list", "password_change"),
     *("search", "console-search", "console-series", "console-live", "console-labelled"),
     *("console-pass", "console-label", "console-audit"),
+    *("console-rollout", "console-rollout-answers", "console-keep-set", "registry_application_add"),
     # They lead elsewhere; nobody may delete what is kept for good.
     *("registry_application_change", "registry_model_upload_version", "console-roll-back"),
     *("registry_apikey_delete", "registry_release_delete", "selection_feedback_delete"),
@@ -81,6 +86,8 @@ def world(
     for version in ("2", "3"):
         go_live(make_version(model="svm", version=version), by=owner)
     idle = make_version(model="svm", version="4")
+    rolled_out(idle, by=by)
+    replayed(idle, digits)
     objects = {
         # Before the model: its name begins another's.
         "registry_modelversion": idle.pk,
@@ -95,6 +102,69 @@ def world(
     entry = AuditEntry.objects.filter(action="change", application_id=digits.pk).latest("pk").pk
     ids = {"entry_id": entry, "alert_id": alert.pk, "version_id": idle.pk}
     return objects, ids | {"person_id": objects["auth_user"]}
+
+
+def replayed(version: ModelVersion, application: Application) -> None:
+    """A replay in its middle, and one that has ended, with something for each part of its page."""
+    row = CapturedInput.objects.latest("pk")
+    sums = ReplaySums(errors=[{"row": row.pk, "error": "ValueError: expected 64 numbers"}])
+
+    def loss(label: bytes, output: bytes) -> float:
+        return float(label != output)
+
+    for number in range(200):
+        answer = b"9" if number % 20 == 0 else b"7"
+        one = ReplayedRow(row.pk, b"7", b"7", answer, "", 0.002, label="7")
+        sums.note(one, unlike=lambda outputs: outputs[0] != outputs[1], loss=loss)
+    found = msgspec.to_builtins(sums, str_keys=True)
+    fields: dict[str, Any] = {"version": version, "last_row": row.pk, "by": "ada", "sums": found}
+    for state, done in (("running", 120), ("done", 200)):
+        TrafficReplay.objects.create(
+            application=application, state=state, total=200, done=done, **fields
+        )
+
+
+def rolled_out(version: ModelVersion, *, by: Actor) -> None:
+    """Roll a version out, with something for each part of its page."""
+    live = version.model.live_version_id
+    release = Release.objects.create(
+        model=version.model,
+        version=version,
+        previous_version_id=live,
+        kind="deploy",
+        state="starting",
+    )
+    gate = {
+        **{"name": "errors", "gate": "errors", "application": "digits", "action": "roll back"},
+        **{"verdict": "open", "words": "errors: a loss above 5 points is excluded", "margin": 2.0},
+        "canary": {"calls": 40, "bad": 1},
+        "live": {"calls": 3960, "bad": 4},
+        "evidence": 1.2,
+    }
+    failure = {"rollout_id": 1, "application": "digits", "input": "[1]", "error": "boom"}
+    Rollout.objects.create(
+        release=release,
+        model=version.model,
+        plan_name="usual",
+        definition=definition_of(PLANS["usual"]),
+        state="canary",
+        began_at=timezone.now(),
+        exposed_at=timezone.now(),
+        step_at=timezone.now(),
+        evidence={
+            "gates": [
+                gate,
+                {**gate, "verdict": "worse", "evidence": 446.0},
+                {**gate, "verdict": "no_worse"},
+            ],
+            "history": [[1.0, {"errors": 0.0}], [2.0, {"errors": 1.2}]],
+            "failures": [failure],
+            "answers": 40,
+            "classes": [['"cat"', 600, "99.5 %"], ['"dog"', 290, "98.0 %"], ["*", 10, "80.0 %"]],
+            "shadow": "900 answers compared, 1.0 % differ",
+            "waits": "20 s until this step may end",
+        },
+    )
 
 
 def patterns(resolver: Any = None, *, before: str = "") -> Iterator[tuple[str, str]]:

@@ -6,10 +6,12 @@ import re
 
 import pytest
 import redis
+from django import forms
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from console.pages.new_application import NewApplicationForm
 from registry import services
 from registry.models import ApiKey, Application, Model, ModelVersion, Release
 from tests.console.people import staff
@@ -77,6 +79,19 @@ def test_a_file_becomes_a_model_that_goes_live(model: Model) -> None:
     assert "got a model and a file" in created(client, model, **fields)
     assert not Model.objects.filter(name="both").exists()
     assert "data-kinds" not in staff(*MAY, name="other").get(PAGE).content.decode()
+
+
+def test_a_file_leaves_no_model_if_its_application_is_refused(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when somebody else has made one of this name since the form looked."""
+    services.create_application(name="churn", input_type="doubles", slo_ms=50, by=services.SYSTEM)
+    monkeypatch.setattr(NewApplicationForm, "clean", forms.Form.clean)
+    client = staff(*MAY, "add_model", "add_modelversion", "change_model", "delete_model")
+    file = SimpleUploadedFile("svm.skops", SKOPS)
+    page = created(client, None, artifact=file, runtime="sklearn")
+    assert "churn exists already" in page
+    assert list(Model.objects.all()) == [model]
 
 
 def test_a_key_is_made_once_and_stands_in_every_snippet(model: Model) -> None:

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from django.db import IntegrityError
 from django.test import Client
 
 from registry import services
@@ -37,6 +38,35 @@ def form(digits: Application, **fields: Any) -> dict[str, Any]:
     rows |= {"slo-0-id": slo.pk, "slo-0-application": digits.pk}
     sent = application_fields(policy="exp4", **rows, **fields)
     return {name: value for name, value in sent.items() if name != "policy_params"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "refusal"),
+    [
+        ({"policy_params": '{"speed": 1}'}, "has no parameter"),
+        ({"policy_params": "[" * 100_000}, "Enter a valid JSON"),
+        ({"default_output": "[" * 100_000}, "nested less deeply"),
+        ({"slo-TOTAL_FORMS": "0"}, "submit at least 1 form"),
+    ],
+)
+def test_what_is_wrong_is_refused_at_the_field(
+    owner: Client, digits: Application, fields: dict[str, str], refusal: str
+) -> None:
+    assert refusal in owner.post(PAGE, {**form(digits), **fields}).content.decode()
+    assert not AuditEntry.objects.of(digits).filter(action="change").exists()
+
+
+def test_what_somebody_else_saves_at_the_same_moment_is_said(
+    owner: Client, digits: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The form looks before the other one is there, and the database when it is saved."""
+
+    def met(*_: Any, **__: Any) -> None:
+        raise IntegrityError("UNIQUE constraint failed")
+
+    monkeypatch.setattr(Application, "save", met)
+    answer = owner.post(PAGE, form(digits, description="ours"), follow=True)
+    assert "somebody else changed what this is about" in answer.content.decode()
 
 
 def test_what_changes_is_reviewed_before_it_is_saved(owner: Client, digits: Application) -> None:

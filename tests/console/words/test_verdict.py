@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from console.words.verdict import judged, pictured, recommended, verdict_of
+from registry.models import Application
 from selection.evaluation.offpolicy.estimate import Estimate
 from selection.evaluation.offpolicy.intervals import Verdict
 from selection.evaluation.what_if.evaluation import Earned, Outlook, Result
@@ -60,16 +61,24 @@ def outlook(**gains: tuple[float, float]) -> Outlook:
 
 
 def test_a_policy_that_earns_more_than_any_version_alone_is_kept() -> None:
-    verdict = judged(1, outlook(knn=(-0.046, -0.01), svm=(-0.3, -0.2)), recommendation=None)
+    verdict = judged(
+        Application(pk=1, policy="exp4"),
+        outlook(knn=(-0.046, -0.01), svm=(-0.3, -0.2)),
+        recommendation=None,
+    )
 
     assert verdict is not None
     assert verdict.sentence == "exp4 earns 1.0 to 4.6 points more than any version alone: keep it"
     assert verdict.arm == ""
-    assert verdict_of(1, None) == verdict
+    assert verdict_of(Application(pk=1, policy="exp4"), None) == verdict
 
 
 def test_a_version_that_would_earn_more_can_be_applied() -> None:
-    verdict = judged(2, outlook(knn=(0.008, 0.021), svm=(-0.3, 0.2)), recommendation=None)
+    verdict = judged(
+        Application(pk=2, policy="exp4"),
+        outlook(knn=(0.008, 0.021), svm=(-0.3, 0.2)),
+        recommendation=None,
+    )
 
     assert verdict is not None
     assert verdict.sentence == "knn alone would earn 0.8 to 2.1 points more"
@@ -78,7 +87,11 @@ def test_a_version_that_would_earn_more_can_be_applied() -> None:
 
 def test_gains_that_are_not_proved_leave_the_word_to_the_recommendation() -> None:
     best = found("best", confidence=0.97)
-    verdict = judged(3, outlook(knn=(-0.02, 0.01), svm=(-0.3, -0.2)), recommendation=best)
+    verdict = judged(
+        Application(pk=3, policy="exp4"),
+        outlook(knn=(-0.02, 0.01), svm=(-0.3, -0.2)),
+        recommendation=best,
+    )
 
     assert verdict is not None
     assert verdict.sentence.startswith("knn:2 is the best version")
