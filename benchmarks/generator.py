@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.command import Failed
 from benchmarks.wrk import COUNTER, COUNTER_DIGITS
-from clipper_site.stack.layout import ROOT
+from clipper_site import ROOT
 
 SOURCE, BUILT = Path(__file__).with_name("open_loop.c"), ROOT / "build/benchmarks"
 COMPILER = ("cc", "-O2", "-Wall", "-Wextra", "-Werror")

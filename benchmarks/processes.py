@@ -23,8 +23,8 @@ ROLES = {
     "run_stack.py": "launcher",
     "benchmarks.echo": "echo",
     # Their masters too, which start them.
-    "clipper_site.asgi.predict_asgi": "predict",
-    "clipper_site.asgi.console_asgi": "console",
+    "clipper_site.predict_asgi": "predict",
+    "clipper_site.console_asgi": "console",
     "redis-server": "redis",
     "control@": "scheduler",
     "clipper_site.worker": "worker",

@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 
 from benchmarks.command import Failed
-from clipper_site.stack.layout import HOST, ROOT, free_port
+from clipper_site import ROOT
+from clipper_site.stack.layout import HOST, free_port
 from clipper_site.stack.processes import dying_with_its_parent
 
 ECHO_SECONDS, STOP_SECONDS, LOOK_AGAIN_SECONDS = 20.0, 60.0, 0.1

@@ -20,8 +20,9 @@ from benchmarks.generator import OpenLoop
 from benchmarks.processes import processes_by_role
 from benchmarks.servers import Server, is_up, running, waited_for
 from benchmarks.wrk import Load, LoadGenerator
+from clipper_site import ROOT
 from clipper_site.stack import redis_server
-from clipper_site.stack.layout import HOST, ROOT, free_port, layout_of
+from clipper_site.stack.layout import HOST, free_port, layout_of
 
 SCRIPT = ROOT / "scripts/run_stack.py"
 STACK_SECONDS, RELEASE_SECONDS = 240.0, 120.0

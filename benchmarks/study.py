@@ -20,7 +20,7 @@ from benchmarks.command import Failed, say
 from benchmarks.experiment import Experiment, Session
 from benchmarks.frames import Frame, Records
 from benchmarks.telling import Target
-from clipper_site.stack.layout import ROOT
+from clipper_site import ROOT
 from core import compiled
 
 RESULTS = ROOT / "benchmarks/results"

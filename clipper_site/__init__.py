@@ -2,6 +2,5 @@
 
 from pathlib import Path
 
-_PACKAGE = Path(__file__).resolve().parent
-# Holds the templates and static files: this package in a wheel, the folder above in a checkout.
-RESOURCES = _PACKAGE if (_PACKAGE / "templates").is_dir() else _PACKAGE.parent
+# Holds the packages that run, templates and static files.
+ROOT = Path(__file__).resolve().parent.parent

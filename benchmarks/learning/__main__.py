@@ -9,7 +9,7 @@ from statistics import mean, stdev
 
 from benchmarks.learning.play import Served, play
 from benchmarks.learning.worlds import HELD_OUT, PUBLISHED, WORLDS, World
-from clipper_site.stack.layout import ROOT
+from clipper_site import ROOT
 from selection.policies import POLICIES
 
 PAGE = ROOT / "docs/results/learning.md"

@@ -36,7 +36,7 @@ FAR_SECONDS = 600.0
 ENGINE = EngineSpec(queue_capacity=100_000)
 # Unix sockets belong to one user: nobody asks for a secret.
 NOBODYS = Credentials(secret=b"")
-# As in a web process (clipper_site/asgi/predict_asgi.py).
+# As in a web process (clipper_site/predict_asgi.py).
 GC_THRESHOLDS = (10_000, 20, 100)
 
 

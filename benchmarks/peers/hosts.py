@@ -20,7 +20,8 @@ from benchmarks.processes import REPLICA
 from benchmarks.servers import ONE_THREAD, clean_environment, is_up, running
 from benchmarks.stack import running_stack
 from benchmarks.wrk import LoadGenerator
-from clipper_site.stack.layout import HOST, ROOT, free_port
+from clipper_site import ROOT
+from clipper_site.stack.layout import HOST, free_port
 from clipper_site.stack.processes import MARK, end_all, processes_of
 
 MISSES, HITS = "misses", "hits"

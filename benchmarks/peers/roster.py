@@ -16,7 +16,8 @@ import numpy as np
 import skops.io
 
 from benchmarks.linear import input_of, large_bodies, linear_artifact
-from clipper_site.stack.layout import HOST, ROOT
+from clipper_site import ROOT
+from clipper_site.stack.layout import HOST
 
 MAX_BATCH = 64
 WAIT_MS = 2.0

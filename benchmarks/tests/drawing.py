@@ -6,7 +6,7 @@ from benchmarks.experiment import Experiment, Session
 from benchmarks.frames import Frame, Records
 from benchmarks.study import published, report, stored, write
 from benchmarks.telling import Target
-from clipper_site.stack.layout import ROOT
+from clipper_site import ROOT
 
 
 def told(experiment: Experiment, records: Records, folder: Path) -> list[Target]:

@@ -25,7 +25,7 @@ from benchmarks.peers.roster import (
     Questions,
 )
 from benchmarks.tests.drawing import told
-from clipper_site.stack.layout import ROOT
+from clipper_site import ROOT
 
 HOME = Home(environment=Path("/venv"), folder=Path("/run"), ports=(1, 2, 3))
 

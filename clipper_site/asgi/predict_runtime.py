@@ -39,7 +39,7 @@ def new_runtime() -> Runtime:
             max_body_bytes=settings.CLIPPER_MAX_BODY_BYTES,
             outputs_bytes=settings.CLIPPER_OUTPUTS_BYTES,
             contexts_at_hand=settings.CLIPPER_CONTEXTS_AT_HAND,
-            console_socket=str(settings.CLIPPER_RUN_DIR / "console-http.sock"),
+            console=settings.CLIPPER_CONSOLE_ADDRESS,
             registry=RegistrySource(
                 last_number=with_kept_connection(last_number),
                 read_newer=with_kept_connection(read_newer),

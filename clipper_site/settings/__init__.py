@@ -7,17 +7,22 @@ from typing import Any
 from urllib.parse import quote
 
 import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
 
-from clipper_site import RESOURCES
+from clipper_site import ROOT
 from clipper_site.settings.addresses import (
+    address_towards,
     parse_dialled_host,
     parse_ports,
     parse_remote_hosts,
+    parse_tcp_address,
     parse_web_addresses,
 )
 from clipper_site.settings.artifact_storage import artifact_storage
 from clipper_site.settings.env import CHANGE_EXPECTED, Environment, parse_change
 from clipper_site.settings.sign_in import identity_provider
+from core.specs import JOINED_SETTINGS, OWN_SETTINGS
+from serving.rpc.address import AnyAddress, UnixAddress
 
 ENV = Environment()
 
@@ -27,7 +32,7 @@ CLIPPER_RUN_DIR = Path(ENV.text("CLIPPER_RUN_DIR", str(CLIPPER_VAR / "run"))).ab
 CLIPPER_ARTIFACTS = CLIPPER_VAR / "artifacts"
 CLIPPER_ARTIFACT_COPIES = CLIPPER_VAR / "artifact-copies"
 # The output of `make docs`, whichever stack of this checkout serves it.
-CLIPPER_DOCS = RESOURCES / "build" / "docs"
+CLIPPER_DOCS = ROOT / "build" / "docs"
 CLIPPER_REPLICA_LOGS = CLIPPER_VAR / "log" / "replicas"
 CLIPPER_HOST = ENV.text("CLIPPER_HOST", "127.0.0.1")
 CLIPPER_PORT = ENV.whole("CLIPPER_PORT", default=8000, at_least=1)
@@ -45,6 +50,13 @@ CLIPPER_CONSOLE_NICE = ENV.whole("CLIPPER_CONSOLE_NICE", default=10)
 CLIPPER_CHECK_NICE = ENV.whole("CLIPPER_CHECK_NICE", default=19)
 # 0: it is reached by way of the processes that answer queries, and over a Unix socket.
 CLIPPER_CONSOLE_PORT = ENV.whole("CLIPPER_CONSOLE_PORT", default=0)
+# Where the processes that answer queries pass on what they have no answer for.
+CLIPPER_CONSOLE_ADDRESS: AnyAddress = ENV.parsed(
+    "CLIPPER_CONSOLE_ADDRESS",
+    default=None,
+    parse=parse_tcp_address,
+    expected="tcp:host:port, at which the console is reached",
+) or UnixAddress(CLIPPER_RUN_DIR / "console-http.sock")
 
 # --- How it behaves --------------------------------------------------------------------------
 CLIPPER_MAX_BODY_BYTES = ENV.whole("CLIPPER_MAX_BODY_BYTES", default=16 << 20, at_least=1024)
@@ -70,6 +82,7 @@ CLIPPER_UPLOADS_AT_ONCE = ENV.whole("CLIPPER_UPLOADS_AT_ONCE", default=4, at_lea
 CLIPPER_MIN_FREE_BYTES = ENV.whole("CLIPPER_MIN_FREE_BYTES", default=256 << 20)
 CLIPPER_CACHE_BYTES = ENV.whole("CLIPPER_CACHE_BYTES", default=16 << 20)
 CLIPPER_WARM_SECONDS = ENV.whole("CLIPPER_WARM_SECONDS", default=600)
+CLIPPER_VERSIONS_KEPT = ENV.whole("CLIPPER_VERSIONS_KEPT", default=0, at_most=1000)
 CLIPPER_LAME_DUCK_S = ENV.whole("CLIPPER_LAME_DUCK_S", default=8, at_most=60)
 CLIPPER_HUNG_S = ENV.whole("CLIPPER_HUNG_S", default=60, at_least=1)
 CLIPPER_REACHED_S = ENV.whole("CLIPPER_REACHED_S", default=30, at_least=1)
@@ -99,6 +112,14 @@ CLIPPER_ADVERTISE_HOST = ENV.parsed(
     parse=parse_dialled_host,
     expected="a host name or IP address at which other hosts reach this one",
 )
+if CLIPPER_ADVERTISE_HOST == "auto":
+    try:
+        CLIPPER_ADVERTISE_HOST = address_towards(ENV.text("REDIS_URL"))
+    except (OSError, ValueError) as error:
+        # Nobody would reach replicas at a default.
+        raise ImproperlyConfigured(
+            f"CLIPPER_ADVERTISE_HOST=auto finds no address that reaches that of REDIS_URL: {error}"
+        ) from error
 CLIPPER_BIND_HOST = ENV.text("CLIPPER_BIND_HOST") or CLIPPER_ADVERTISE_HOST
 CLIPPER_REPLICA_PORTS = ENV.parsed(
     "CLIPPER_REPLICA_PORTS",
@@ -160,6 +181,9 @@ CLIPPER_CLUSTER_SECRET = (
     ENV.text("CLIPPER_CLUSTER_SECRET")
     or hmac.digest(SECRET_KEY.encode(), b"clipper.cluster", "sha256").hex()
 )
+CLIPPER_JOIN_SECRETS = {
+    name: ENV.source[name] for name in (*JOINED_SETTINGS, *OWN_SETTINGS) if ENV.given(name)
+} | {"CLIPPER_CLUSTER_SECRET": CLIPPER_CLUSTER_SECRET}
 OWN_HOST = f"[{CLIPPER_HOST}]" if ":" in CLIPPER_HOST else CLIPPER_HOST
 ALLOWED_HOSTS = ENV.names(
     "CLIPPER_ALLOWED_HOSTS",
@@ -221,7 +245,7 @@ ROOT_URLCONF = "clipper_site.urls"
 TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [RESOURCES / "templates"],
+        "DIRS": [ROOT / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -253,7 +277,7 @@ USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "/static/"
 STATIC_ROOT = CLIPPER_VAR / "static"
-STATICFILES_DIRS = [RESOURCES / "static"]
+STATICFILES_DIRS = [ROOT / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "clipper_site.delivery.HashedFiles"},
@@ -266,7 +290,7 @@ FILE_UPLOAD_HANDLERS = ["registry.api.upload_handler.ArtifactUploadHandler"]
 
 
 # --- Database --------------------------------------------------------------------------------
-def _database(url: str) -> dict[str, Any]:
+def database_of(url: str) -> dict[str, Any]:
     return _tuned(dict(dj_database_url.parse(url)))
 
 
@@ -295,7 +319,7 @@ DATABASES = {
                 "NAME": str(CLIPPER_VAR / "clipper.sqlite3"),
             }
         ),
-        parse=_database,
+        parse=database_of,
         expected="a database URL such as postgres://user:password@host/name or sqlite:////path",
     )
 }

@@ -1,10 +1,12 @@
 """Reads the settings that name hosts, ports and addresses; a ValueError is a value of no use."""
 
 import re
+import socket
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from serving.container.remote.hosts import AllowedHosts
+from serving.rpc.address import AnyAddress, parse_address
 
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 
@@ -18,6 +20,25 @@ def parse_dialled_host(text: str) -> str:
             raise ValueError(text)
         return str(host)
     return text
+
+
+def address_towards(url: str) -> str:
+    """Return the address of this host's interface that reaches a server; raises OSError."""
+    place = urlsplit(url)
+    if place.scheme == "unix" or not place.hostname:
+        raise OSError("expected a server reached by TCP")
+    port = place.port or 6379
+    family, kind, _, _, there = socket.getaddrinfo(place.hostname, port, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind) as asking:
+        asking.connect(there)  # a datagram's: nothing is sent
+        return str(asking.getsockname()[0])
+
+
+def parse_tcp_address(text: str) -> AnyAddress:
+    """Read "tcp:console:8001"."""
+    if not text.startswith("tcp:"):
+        raise ValueError(text)
+    return parse_address(text)
 
 
 def parse_ports(text: str) -> range:

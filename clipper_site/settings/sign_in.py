@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from clipper_site.settings.env import Environment
 from registry.security.identity_provider import IdentityProvider, RoleRule, is_secure
 
-_RULE = re.compile(r"(.+)=(viewer|operator|deployer|admin)(?::([\w.+-]+))?")
+_RULE = re.compile(r"(.+)=(viewer|operator|approver|deployer|admin)(?::([\w.+-]+))?")
 _ROLES = "roles of claim values such as ops=operator,team-a=deployer:digits+letters"
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from clipper_site.stack.layout import Layout, keep_secret, write_private
+from clipper_site.stack.layout import HOST, LISTENS_ON, Layout, keep_secret, write_private
 from clipper_site.stack.processes import MARK
 from clipper_site.stack.redis_server import url as redis_server_url
 from core.memory import total_bytes
@@ -21,20 +21,26 @@ LISTENING = "CLIPPER_LISTENING"
 # For supervisord and the masters (`serving.master.orders`).
 CONTROL_PASSWORD = "CLIPPER_CONTROL_PASSWORD"  # its name
 DEFAULTS = {
+    LISTENS_ON: HOST,
+    "CLIPPER_PORT": "8000",
     "CLIPPER_WEB_WORKERS": "1",
     "CLIPPER_GPU_SLOTS": "0",
     "CLIPPER_WORKER_NICE": "5",
     "CLIPPER_CONSOLE_WORKERS": "1",
     "CLIPPER_CONSOLE_NICE": "10",
     "CLIPPER_CONSOLE_PORT": "0",
-    # Ctrl-C ends the stack at once.
-    "CLIPPER_LAME_DUCK_S": "0",
 }
 
 
 def cpu_slots(*, memory: int, cores: int) -> int:
     """Return how many replicas the CPU worker holds at once unless a setting says so."""
     return max(8, min(memory // (256 << 20), cores * 8, 64))
+
+
+def defaults() -> dict[str, str]:
+    """Return the settings that say what runs, and where, unless others are given."""
+    slots = cpu_slots(memory=total_bytes(), cores=os.cpu_count() or 1)
+    return DEFAULTS | {"CLIPPER_CPU_SLOTS": str(slots)}
 
 
 def without_another_stack(base: Mapping[str, str]) -> dict[str, str]:
@@ -49,10 +55,9 @@ def environment_of(
     """`base` plus all that supervisord.conf and the settings read; `redis_server` None = theirs."""
     ours = redis_server is not None
     # Set but empty counts as not set, as it does in the settings.
-    slots = cpu_slots(memory=total_bytes(), cores=os.cpu_count() or 1)
-    defaults = DEFAULTS | {"CLIPPER_CPU_SLOTS": str(slots)}
-    chosen = {name: base.get(name) or default for name, default in defaults.items()}
-    console_port = chosen["CLIPPER_CONSOLE_PORT"]
+    # Ctrl-C ends the stack at once.
+    usual = defaults() | {"CLIPPER_LAME_DUCK_S": "0"}
+    chosen = {name: base.get(name) or default for name, default in usual.items()}
     return {
         **base,
         **chosen,
@@ -63,15 +68,11 @@ def environment_of(
         "CLIPPER_VAR": str(layout.var),
         "CLIPPER_RUN_DIR": str(layout.run_dir),
         CONTROL_PASSWORD: keep_secret(layout.control_password),
-        "CLIPPER_HOST": layout.host,
+        LISTENS_ON: layout.host,
         "CLIPPER_PORT": str(layout.port),
         "CLIPPER_PYTHON": sys.executable,
         # No worker for no slots.
         "CLIPPER_GPU_WORKER": "false" if chosen["CLIPPER_GPU_SLOTS"].strip("0") == "" else "true",
-        # The console listens on a port too if it has one.
-        "CLIPPER_CONSOLE_LISTENS": f"--listen http-port={layout.host}:{console_port}"
-        if console_port.strip("0")
-        else "",
         "CLIPPER_REDIS_OURS": "true" if ours else "false",
         # Never started without a server of ours, but supervisord.conf must still be complete.
         "CLIPPER_REDIS_SERVER": str(redis_server or "the one of REDIS_URL"),

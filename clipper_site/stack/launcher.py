@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from ipaddress import ip_address
 from types import FrameType
 
+from clipper_site import ROOT
 from clipper_site.stack import demo, redis_server, stack_readiness
 from clipper_site.stack.environment import (
     LISTENING,
@@ -20,7 +21,6 @@ from clipper_site.stack.environment import (
 from clipper_site.stack.layout import (
     CONSOLE_PORT,
     LISTENS_ON,
-    ROOT,
     Layout,
     held_port,
     keep_secret,
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="run_stack.py", description="Start Clipper and everything it needs, until Ctrl-C."
+        prog="clipper up", description="Start Clipper and everything it needs, until Ctrl-C."
     )
     parser.add_argument("--port", default="8000", help="default: 8000")
     parser.add_argument("--var", default="var", help="folder for all state (default: var)")
@@ -185,10 +185,9 @@ def bring_up(
         say(line)
     say(f"  Documentation  {layout.url}/docs/")
     say(f"  Logs           {layout.logs}")
-    command = (
-        ".venv/bin/python manage.py" if (ROOT / "manage.py").exists() else "python -m clipper_site"
-    )
-    say(f"  Commands       . {layout.environment_script}; {command} status")
+    in_checkout = f". {layout.environment_script}; .venv/bin/python manage.py status"
+    installed = f"clipper manage --var {layout.var} status"
+    say(f"  Commands       {in_checkout if (ROOT / 'manage.py').exists() else installed}")
     say("\nCtrl-C stops everything; all data stays for the next start.")
 
 

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from clipper_site import ROOT
 from clipper_site.stack.terminal import StackError
 
-# The folder that the packages are imported from.
-ROOT = Path(__file__).resolve().parent.parent.parent
 HOST = "127.0.0.1"
 CONSOLE_PORT = "CLIPPER_CONSOLE_PORT"
 LISTENS_ON = "CLIPPER_HOST"
+# How a person chooses the port.
+PORT_OPTION = "make run PORT" if (ROOT / "manage.py").exists() else "clipper up --port"
 # Each has a meaning that can't be taken from it: to supervisord "%" and quotes, to Redis "\\".
 UNUSABLE = '%"\\'
 
@@ -246,7 +247,7 @@ def _held(file: Path, *, taken: str) -> Iterator[None]:
         yield
 
 
-def refuse_taken_port(host: str, *, port: int, name: str = "make run PORT") -> None:
+def refuse_taken_port(host: str, *, port: int, name: str = PORT_OPTION) -> None:
     """Raise StackError if a port can't be listened on; `name` is what sets it."""
     _listen(host, port=port, name=name).close()
 
@@ -254,7 +255,7 @@ def refuse_taken_port(host: str, *, port: int, name: str = "make run PORT") -> N
 @contextmanager
 def held_port(host: str, *, port: int) -> Iterator[int]:
     """Listen on the stack's port while the block runs, and yield the descriptor to inherit."""
-    with closing(_listen(host, port=port, name="make run PORT")) as listening:
+    with closing(_listen(host, port=port, name=PORT_OPTION)) as listening:
         # supervisord closes lower descriptors in each program that it starts (`minfds`).
         inherited = fcntl.fcntl(listening, fcntl.F_DUPFD, 128)
         try:

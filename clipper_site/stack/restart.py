@@ -48,10 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def layout_of_running(var: Path) -> Layout:
-    """Take on the environment of the stack in `var`."""
+    """Take on the environment of the stack in `var`. Raises StackError if it runs other code."""
     script = layout_of(var, port=0).environment_script
     if script.exists():
         stack = environment_of_running(script)
+        theirs = Path(stack.get("CLIPPER_PYTHON", sys.executable))
+        if theirs.parent != Path(sys.executable).parent:
+            raise StackError(
+                f"The stack in {var} runs what {theirs} has, this is {sys.executable}: upgrade it "
+                "there, or end it with Ctrl-C and start it from here."
+            )
         os.environ.clear()
         os.environ.update(stack)
     return layout_of(

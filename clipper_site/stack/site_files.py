@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 
-from clipper_site import RESOURCES
+from clipper_site import ROOT
 from clipper_site.stack.environment import without_another_stack
-from clipper_site.stack.layout import ROOT, Layout
+from clipper_site.stack.layout import Layout
 from clipper_site.stack.processes import MARK
 from clipper_site.stack.supervision import manage, start
 from clipper_site.stack.terminal import say
@@ -65,7 +65,7 @@ def collect_static(layout: Layout, *, environment: Mapping[str, str], beside_old
 def _static_fingerprint() -> str:
     """Return a digest of our own files and of the packages that bring the rest."""
     digest = hashlib.sha256(" ".join(map(version, PACKAGES)).encode())
-    for file in sorted((RESOURCES / "static").rglob("*")):
+    for file in sorted((ROOT / "static").rglob("*")):
         if file.is_file():
-            digest.update(str(file.relative_to(RESOURCES)).encode() + b"\0" + file.read_bytes())
+            digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()

@@ -17,7 +17,8 @@ from supervisor.xmlrpc import (  # type: ignore[import-untyped]
     UnixStreamHTTPConnection,
 )
 
-from clipper_site.stack.layout import ROOT, Layout, keep_secret
+from clipper_site import ROOT
+from clipper_site.stack.layout import Layout, keep_secret
 from clipper_site.stack.processes import dying_with_its_parent, note_session
 from clipper_site.stack.terminal import StackError
 

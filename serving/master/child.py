@@ -7,10 +7,14 @@ import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from time import monotonic
 
 from serving.container.child.kill import set_parent_death_signal
 from serving.master import inherited
+
+# By its name: an upgrade may put another folder in its place.
+FOLDER = Path.cwd()
 
 
 class NeverReady(Exception):
@@ -37,6 +41,7 @@ class Child:
         }
         self._process = subprocess.Popen(
             command,
+            cwd=FOLDER,
             env=environment,
             pass_fds=[theirs.fileno(), *(each.fileno() for each in sockets.values())],
             preexec_fn=_dying_with(os.getpid()),

@@ -16,6 +16,7 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from registry.releases.control import Slots
 from registry.releases.restarts import Restarts
 from selection.store.health_alarms import Alarms
 from serving.engine.stats import LATENCY_BOUNDS, cumulative
@@ -70,6 +71,11 @@ OF_MASTERS = {
     "replaced": ("clipper_web_processes_replaced", "Web processes that a restart replaced"),
     "refused": ("clipper_web_restarts_failed", "Restarts after which the old processes stayed"),
 }
+OF_SLOTS = {
+    "taken": ("clipper_slots_wanted", "Replicas that run or wait, less those kept warm"),
+    "total": ("clipper_slots", "Slots of all workers that don't retire"),
+    "free": ("clipper_slots_free", "Slots that no replica runs in or waits for"),
+}
 
 
 class _Families(Collector):
@@ -89,16 +95,19 @@ def exposition(
     checks: Mapping[str, int] = NONE,
     health: Alarms = NONE,
     masters: Mapping[str, MasterCounts] = NONE,
+    slots: Mapping[str, Slots] = NONE,
 ) -> bytes:
     """Render the documents, and what the cluster has counted, in Prometheus' text format.
 
     `control_age_s` is the age of the control worker's last round, None if none is known. `restarts`
-    are by version, `checks` by how they ended, `health` by application, `masters` by kind.
+    are by version, `checks` by how they ended, `health` by application, `masters` by kind,
+    `slots` by device.
     """
     documents = list(documents)
     families = _Families(
         _of_cluster(control_age_s, restarts, checks, health),
         _of_hosts(environments, masters),
+        _of_slots(slots),
         _of_processes(documents),
         _of_shown([Shown.of(document) for document in documents]),
     )
@@ -162,6 +171,12 @@ def _of_hosts(
     for key, (name, text) in OF_MASTERS.items():
         samples = (([of], counts.get(key, 0)) for of, counts in masters.items())
         yield _family(COUNTER, name, text, ["kind"], samples)
+
+
+def _of_slots(slots: Mapping[str, Slots]) -> Iterator[Metric]:
+    for key, (name, text) in OF_SLOTS.items():
+        samples = (([f"replicas.{kind}"], getattr(of, key)) for kind, of in slots.items())
+        yield _family(GAUGE, name, text, ["queue"], samples)
 
 
 def _of_processes(documents: list[dict[str, Any]]) -> Iterator[Metric]:

@@ -14,6 +14,8 @@ from core.specs import ApplicationSpec, VersionSpec
 from registry.releases.control import NO_SLOTS, REMEDIES, Slots
 from serving.cluster.membership.records import ReplicaRecord, ReplicaState, kind_of
 from serving.query.routing import Router
+from serving.rpc.address import AnyAddress
+from serving.rpc.plain_streams import open_stream
 
 OK = "ok"
 QUESTION = b"GET /health/console HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
@@ -133,17 +135,19 @@ def _fail_where_none_serves(readiness: Readiness) -> None:
         readiness.failing |= models
 
 
-async def console_state(socket: str, *, within_s: float = 2.0) -> str:
-    """Return the console's health, asked at its Unix socket."""
+async def console_state(console: AnyAddress | None, *, within_s: float = 2.0) -> str:
+    """Return the console's health, asked at its address."""
     try:
         async with asyncio.timeout(within_s):
-            return OK if await _answers(socket) else "answers with an error"
+            if console is None:
+                return "has no address"
+            return OK if await _answers(console) else "answers with an error"
     except (OSError, EOFError) as error:
         return f"cannot be reached ({type(error).__name__})"
 
 
-async def _answers(socket: str) -> bool:
-    reader, writer = await asyncio.open_unix_connection(socket)
+async def _answers(console: AnyAddress) -> bool:
+    reader, writer = await open_stream(console)
     try:
         writer.write(QUESTION)
         return await reader.readexactly(len(ANSWER)) == ANSWER

@@ -38,9 +38,12 @@ from serving.engine.engine import Engine, EngineSpec
 from serving.metrics.event_loop import LoopWatch
 from serving.metrics.published import Metrics, Reading, publish
 from serving.metrics.redis_memory import MemoryWatch
+from serving.query.gate_counts import GateCounts
 from serving.query.processor import QueryProcessor
 from serving.query.query import QueryResources
 from serving.query.routing import Router
+from serving.query.shadows import Shadows
+from serving.rpc.address import AnyAddress
 from serving.rpc.tcp.credentials import Credentials
 from serving.web.links import ReplicaLinks
 from serving.web.registry_follower import RegistryFollower, RegistrySource
@@ -66,8 +69,8 @@ class RuntimeSpec:
     max_body_bytes: int
     outputs_bytes: int = BUDGET_BYTES
     contexts_at_hand: int = COPIES
-    # The Unix socket at which the console takes requests.
-    console_socket: str = ""
+    # Where the console takes requests.
+    console: AnyAddress | None = None
     registry: RegistrySource
     check_database: Callable[[], None]
 
@@ -93,6 +96,7 @@ class Runtime:
         self.captured = CapturedQueries(
             self.redis, turns=turns, note_dropped=self._note_capture_dropped
         )
+        self.gates = GateCounts(self.redis)
         self.processor = QueryProcessor(
             QueryResources(
                 engine=self.engine,
@@ -103,6 +107,8 @@ class Runtime:
                 signer=signer,
                 metrics=self.metrics,
                 captured=self.captured,
+                gates=self.gates,
+                shadows=Shadows(engine=self.engine, outputs=self.outputs, gates=self.gates),
                 turns=turns,
             )
         )
@@ -115,6 +121,7 @@ class Runtime:
             note_expired=lambda application: self.metrics.of_application(application.name).count(
                 "labels_too_late"
             ),
+            note_draw=self.gates.note_label,
             turns=turns,
         )
         self.settler = Settler(
@@ -178,6 +185,7 @@ class Runtime:
                 ),
                 ("runtime.metrics", keep(self._publish_metrics, changed=asyncio.Event())),
                 ("runtime.capture", keep(self.captured.flush, changed=asyncio.Event())),
+                ("runtime.gates", keep(self.gates.flush, changed=self.gates.urgent)),
                 ("runtime.lag", self.loop_watch.run()),
             )
         ]
@@ -186,6 +194,7 @@ class Runtime:
         await end_tasks(self._tasks)
         with suppress(*REDIS_ERRORS):
             await self.captured.flush()
+            await self.gates.flush()
             await self._publish_metrics(left=True)  # what was counted in the last second
         with suppress(*REDIS_ERRORS):  # it expires by itself
             await withdraw_view(self.redis, self.metrics.process_id)
@@ -272,7 +281,7 @@ class Runtime:
     async def _publish_metrics(self, *, left: bool = False) -> None:
         memory = await self.redis_memory.look()
         self.outputs.paused = self.due.paused = self.feedback.paused = memory.is_short
-        self.captured.paused = memory.is_short
+        self.captured.paused = self.gates.paused = memory.is_short
         versions, unreachable = self.snapshot.versions, self.unreachable()
         document = self.metrics.document(
             at=time(),

@@ -18,13 +18,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import psutil
 from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
 
-from clipper_site.stack.layout import ROOT, free_port
+from clipper_site import ROOT
+from clipper_site.stack.layout import free_port
 
 START_S = 400.0
 # For what is asked without TLS, and again and again while a test waits: to read whom this machine
@@ -230,13 +231,13 @@ class Stack:
         return [r for r in found if r["model"] == model and r["state"] == "ready"]
 
     def learned(self, application: str, *, context: str) -> list[dict[str, Any]]:
-        """The arms as feedback in this context has left them."""
+        """The arms as feedback in this context has left them, without how reliably each answers."""
         with self.client() as client:
             path = f"/api/v1/applications/{application}/selection"
             response = client.get(path, params={"context": context})
         assert response.status_code == 200, response.text
         arms: list[dict[str, Any]] = response.json()["arms"]
-        return arms
+        return [{name: arm[name] for name in arm if name != "reliability"} for arm in arms]
 
     def hits(self, *, more_than: int = -1) -> int:
         """Cache hits of all versions, once a publication shows more than `more_than`."""
@@ -315,12 +316,18 @@ class Seen:
     body: dict[str, Any] = field(default_factory=dict)
 
 
+class Asked(Protocol):
+    """A stack, or whatever else makes clients of one."""
+
+    def client(self, **changes: Any) -> httpx.Client: ...
+
+
 class Load:
     """Constant load from a few threads until it is stopped; every answer is kept."""
 
     def __init__(
         self,
-        stack: Stack,
+        stack: Asked,
         *,
         application: str,
         inputs: list[list[float]],

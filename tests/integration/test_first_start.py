@@ -7,7 +7,7 @@ import httpx
 import psutil
 import pytest
 
-from clipper_site.stack.layout import ROOT
+from clipper_site import ROOT
 from tests.integration.conftest import Digits
 from tests.integration.stack import Stack, eventually, post
 

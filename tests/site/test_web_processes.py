@@ -42,7 +42,7 @@ def loaded_by(module: str) -> set[str]:
 
 
 def test_a_predict_process_loads_nothing_of_the_console() -> None:
-    loaded = loaded_by("clipper_site.asgi.predict_asgi")
+    loaded = loaded_by("clipper_site.predict_asgi")
     assert "serving.web.runtime" in loaded
     # The settings name the console's look.
     assert {name for name in loaded if name.startswith("console")} == {"console", "console.theme"}
@@ -51,7 +51,7 @@ def test_a_predict_process_loads_nothing_of_the_console() -> None:
 
 
 def test_a_console_process_has_its_pages_at_hand() -> None:
-    loaded = loaded_by("clipper_site.asgi.console_asgi")
+    loaded = loaded_by("clipper_site.console_asgi")
     assert {
         "rest_framework",
         "clipper_site.uploads.admission",

@@ -1,9 +1,11 @@
 """The replicas that the registry demands of each version."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from registry.models import ModelVersion, Release, Route
 from registry.models.release import wanted
+from serving.capture.models import TrafficReplay
 from serving.cluster.control.replica_plan import Demand
 
 
@@ -17,14 +19,21 @@ def read_demands(*, moment: datetime) -> list[Demand]:
             "pinned_version_id", flat=True
         )
     )
-    return [
-        _demand(
+    found = {
+        version.pk: _demand(
             version,
             at_least=1 if version.pk in starting else 0,
             only_warm=not (version.is_live or version.pk in starting or version.pk in pinned),
         )
         for version in wanted(ModelVersion.objects.all(), now=moment)
-    ]
+    }
+    # One replica for what is replayed; its slot is the first that goes to others.
+    replays = TrafficReplay.objects.filter(state__in=TrafficReplay.OPEN)
+    replayed = ModelVersion.objects.filter(pk__in=replays.values("version"))
+    for version in replayed.exclude(pk__in=found).select_related("model"):
+        one = _demand(version, at_least=1, only_warm=True)
+        found[version.pk] = replace(one, replicas=1, warm_until=moment.timestamp())
+    return list(found.values())
 
 
 def _demand(version: ModelVersion, *, at_least: int, only_warm: bool) -> Demand:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
 
-from clipper_site.stack.layout import ROOT
+from clipper_site import ROOT
 from tests.integration.stack import Stack
 from tests.integration.tutorials.pipelines import scripts_of
 
@@ -35,6 +35,8 @@ HEAVY = [page for page in EVERY if page not in PAGES]
 ADDRESS = "127.0.0.1:8000"
 LONGEST_S = 200.0
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+# A repository of somebody else's has workflows of its own.
+OWN = ".github"
 SAVED = re.compile(r"\bas\s+`([^`\s]*\.[^`\s]+)`[^`:]*:\n\n\Z")
 DONE_BEFORE = re.compile(
     r"^((?:\w+=\S+ )?make run|export PIP_FIND_LINKS=\S+|(?:\S*/)?pip install (.*))$", re.MULTILINE
@@ -107,7 +109,9 @@ def _run(job: str, saved: list[str]) -> Step:
 
 
 def _saving(name: str, code: str) -> str:
-    assert not (ROOT / name.partition("/")[0]).exists(), f"{name} would be saved in the repository"
+    top = name.partition("/")[0]
+    linked = top != OWN and (ROOT / top).exists()
+    assert not linked, f"{name} would be saved in the repository"
     path = shlex.quote(name)
     return f"mkdir -p \"$(dirname {path})\"\ncat >{path} <<'END OF FILE'\n{code}END OF FILE\n"
 
@@ -121,7 +125,8 @@ class Reader:
         self._printed.mkdir()
         self._desk.mkdir()
         for path in ROOT.iterdir():
-            (self._desk / path.name).symlink_to(path)
+            if path.name != OWN:
+                (self._desk / path.name).symlink_to(path)
         # Another folder and port than a page has that nobody told.
         (self._desk / "var").unlink(missing_ok=True)
         self._address = stack.url.removeprefix("http://")

@@ -13,7 +13,8 @@ from typing import TypeVar
 
 import psutil
 
-from clipper_site.stack.layout import ROOT, free_port
+from clipper_site import ROOT
+from clipper_site.stack.layout import free_port
 from serving.master.orders import COUNTS, RESTART, ordered
 from tests.serving.master import served
 from tests.serving.master.served import BEHAVIOUR
@@ -28,7 +29,13 @@ class Running:
     """One master, by what can be seen of it from outside."""
 
     def __init__(
-        self, folder: Path, *, workers: int, program: Sequence[str], options: Sequence[str] = ()
+        self,
+        folder: Path,
+        *,
+        workers: int,
+        program: Sequence[str],
+        options: Sequence[str],
+        cwd: Path,
     ) -> None:
         self.port = free_port()
         self.orders = folder / "orders"
@@ -44,7 +51,7 @@ class Running:
                     *("--drain-s", DRAIN_S, "--retire-s", DRAIN_S, *options),
                     *("--", sys.executable, "-m", *program),
                 ],
-                cwd=ROOT,
+                cwd=cwd,
                 env=os.environ | {BEHAVIOUR: str(self._behaviour)},
                 stderr=log,
             )
@@ -90,8 +97,9 @@ def running(
     workers: int = 1,
     program: Sequence[str] = (served.__name__,),
     options: Sequence[str] = (),
+    cwd: Path = ROOT,
 ) -> Iterator[Running]:
-    master = Running(folder, workers=workers, program=program, options=options)
+    master = Running(folder, workers=workers, program=program, options=options, cwd=cwd)
     try:
         until(lambda: master.text.count("is ready") >= workers, what="processes are ready")
         yield master

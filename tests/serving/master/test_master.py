@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -14,6 +15,7 @@ import psutil
 import pytest
 from pytest_django.fixtures import Settings
 
+from clipper_site import ROOT
 from serving.master.__main__ import parser
 from serving.master.listening import listen
 from serving.master.master import DRAIN_S, LAME_DUCK_S
@@ -220,3 +222,18 @@ def test_an_order_without_the_password_is_refused(
                 master.restart()
         monkeypatch.setenv(PASSWORD, "secret")
         assert master.counts()["replaced"] == 0
+
+
+def test_the_next_process_has_the_code_that_an_upgrade_put_in_its_folder_s_place(
+    tmp_path: Path,
+) -> None:
+    def install(folder: Path) -> None:
+        folder.mkdir()
+        for name in ("clipper_site", "core", "registry", "selection", "serving", "tests"):
+            (folder / name).symlink_to(ROOT / name)
+
+    install(app := tmp_path / "app")
+    with running(tmp_path, cwd=app) as master:
+        shutil.rmtree(app)
+        install(app)
+        assert master.restart()[-1].endswith("has ended")

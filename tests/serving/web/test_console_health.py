@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from serving.rpc.address import UnixAddress
 from serving.web.readiness import console_state
 
 
@@ -24,9 +25,9 @@ async def test_it_says_what_the_console_answers(answer: bytes, state: str, tmp_p
         writer.write(answer)
         writer.close()
 
-    path = str(tmp_path / "console.sock")
+    path = tmp_path / "console.sock"
     async with await asyncio.start_unix_server(connected, path=path):
-        assert await console_state(path) == state
+        assert await console_state(UnixAddress(path)) == state
     assert asked[0].startswith(b"GET /health/console HTTP/1.1\r\n")
 
 
@@ -41,5 +42,8 @@ async def test_it_waits_for_a_silent_console_no_longer_than_it_has_to(
 
     path = str(tmp_path / "console.sock")
     async with await asyncio.start_unix_server(connected, path=path):
-        assert await console_state(path, within_s=0.05) == "cannot be reached (TimeoutError)"
+        assert (
+            await console_state(UnixAddress(Path(path)), within_s=0.05)
+            == "cannot be reached (TimeoutError)"
+        )
         silent.set()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clipper_site.settings.addresses import parse_dialled_host, parse_ports
+from clipper_site.settings.addresses import address_towards, parse_dialled_host, parse_ports
 from tests.serving.rpc.tcp.certificates import Authority
 from tests.site import manage
 
@@ -27,6 +27,17 @@ def test_wrong_hosts_and_ports_are_named(tmp_path: Path) -> None:
     )
     assert "(clipper.E001) CLIPPER_ADVERTISE_HOST is '0.0.0.0'; expected a host name" in said
     assert "(clipper.E001) CLIPPER_REPLICA_PORTS is '20100-20000'; expected a range" in said
+
+
+def test_auto_is_the_address_of_the_interface_that_reaches_redis() -> None:
+    assert address_towards("redis://:secret@127.0.0.1:6390/0") == "127.0.0.1"
+    assert address_towards("rediss://[::1]") == "::1"
+
+
+@pytest.mark.parametrize("url", ["", "unix:///run/redis.sock?db=0", "redis://nowhere.invalid"])
+def test_auto_needs_a_redis_that_is_reached_by_tcp(url: str) -> None:
+    with pytest.raises(OSError):
+        address_towards(url)
 
 
 def test_a_short_secret_is_an_error_that_does_not_show_it(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from clipper_site.stack.environment import (
     CONTROL_PASSWORD,
-    LISTENING,
     cpu_slots,
     environment_of,
     environment_of_running,
@@ -43,7 +42,7 @@ def test_it_holds_every_name_that_supervisord_conf_reads(layout: Layout) -> None
     names = set(re.findall(r"%\(ENV_(\w+)\)s", CONFIG.read_text()))
     environment = environment_of(layout, secret_key="k", redis_server=SERVER, base={})
 
-    assert names - {LISTENING} <= set(environment)  # the launcher adds it, once it listens
+    assert names <= set(environment)
 
 
 def test_a_redis_of_theirs_stays_theirs(layout: Layout) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from clipper_site.stack.layout import ROOT
+from clipper_site import ROOT
 from clipper_site.stack.redis_server import find_server
 from tests.integration.stack import eventually
 from tests.small_disk import SmallDisk, small_disk

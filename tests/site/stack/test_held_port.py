@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from clipper_site.stack.layout import ROOT, free_port, held_port
+from clipper_site import ROOT
+from clipper_site.stack.layout import free_port, held_port
 from tests.serving.master import served
 from tests.serving.master.served import BEHAVIOUR
 

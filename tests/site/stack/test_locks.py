@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from clipper_site.stack.layout import ROOT, free_port, refuse_taken_port, sole_stack_of
+from clipper_site import ROOT
+from clipper_site.stack.layout import free_port, refuse_taken_port, sole_stack_of
 from clipper_site.stack.terminal import StackError
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from clipper_site.stack.layout import ROOT
+from clipper_site import ROOT
 from clipper_site.stack.processes import MARK, end_all, note_session, orphans_of, processes_of
 from tests.interpreter import run_python
 

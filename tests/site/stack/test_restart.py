@@ -223,3 +223,12 @@ def test_a_supervisord_that_hangs_is_given_up(tmp_path: Path) -> None:
         with pytest.raises(StackError):
             Supervisor(layout, seconds=0.1).programs()
     shutil.rmtree(layout.run_dir)
+
+
+def test_a_stack_of_another_installation_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = layout_of(tmp_path, port=0).environment_script
+    script.write_text("export CLIPPER_PYTHON=/elsewhere/bin/python\n")
+    assert main(["--var", str(tmp_path)]) == 1
+    assert "/elsewhere/bin/python" in capsys.readouterr().err

@@ -21,11 +21,13 @@ from clipper_site.asgi.held_database import held_open  # noqa: E402
 from clipper_site.asgi.web_process import new_limits, with_fresh_connection  # noqa: E402
 from clipper_site.uploads.admission import UploadHandlingASGIHandler, clear_remnants  # noqa: E402
 from clipper_site.uploads.bodies import with_limited_bodies  # noqa: E402
+from core.host_tokens import ARTIFACTS, HostTokens  # noqa: E402
 from core.specs import CHANGES_CHANNEL  # noqa: E402
 from registry.artifacts.artifact_store import ArtifactStore  # noqa: E402
-from registry.artifacts.tokens import ArtifactTokens  # noqa: E402
 from registry.following.reading import last_number  # noqa: E402
 from registry.models import ModelVersion  # noqa: E402
+from serving.capture.segments import keep_in_files  # noqa: E402
+from serving.cluster.control.rhythm import Rhythm  # noqa: E402
 from serving.endpoints.console.artifact_downloads import ArtifactDownloads  # noqa: E402
 from serving.endpoints.console.late_answers import with_late_answers  # noqa: E402
 from serving.endpoints.console.metrics_page import metrics_endpoint  # noqa: E402
@@ -35,6 +37,7 @@ from serving.endpoints.console.release_wait import (  # noqa: E402
 )
 from serving.http.asgi import Endpoint, Routes, live_endpoint  # noqa: E402
 from serving.http.connections import Connections  # noqa: E402
+from serving.http.passed_heads import PassedHeads  # noqa: E402
 from serving.metrics.masters import read_masters  # noqa: E402
 from serving.web.console import ConsoleRuntime, ConsoleSpec  # noqa: E402
 
@@ -69,18 +72,20 @@ def routes_of(runtime: ConsoleRuntime) -> Endpoint:
         next_change=lambda: runtime.next_change,
         followed=runtime.followed,
     )
+    secret = settings.CLIPPER_CLUSTER_SECRET.encode()
     artifacts = ArtifactDownloads(
-        tokens=ArtifactTokens(settings.CLIPPER_CLUSTER_SECRET.encode()),
+        tokens=HostTokens(secret, purpose=ARTIFACTS),
         file_of=ArtifactStore.default().file_of,
         at_once=settings.CLIPPER_ARTIFACTS_AT_ONCE,
         counts=runtime.artifacts,
     )
-    return Routes(
+    routes = Routes(
         (r"api/v1/artifacts/(?P<sha256>[^/]+)/?", artifacts.endpoint()),
         (r"health/console/?", live_endpoint()),
         (r"metrics/?", metrics_endpoint(runtime)),
         otherwise=management,
     )
+    return PassedHeads(secret).read_by(routes)
 
 
 @asynccontextmanager
@@ -90,6 +95,9 @@ async def application(replaces: bool) -> AsyncIterator[Connections]:
     async with AsyncExitStack() as held:
         await asyncio.to_thread(held.enter_context, held_open())
         await asyncio.to_thread(clear_remnants)
+        captured = Rhythm(keep_in_files, interval_s=30.0, name="captured_files")
+        held.callback(captured.stop)
+        captured.start()
         held.push_async_callback(runtime.stop)
         await runtime.start()
         yield Connections(

@@ -1,4 +1,4 @@
-"""The processes that answer queries; they pass on all else to `clipper_site.asgi.console_asgi`."""
+"""The processes that answer queries; they pass on all else to `clipper_site.console_asgi`."""
 
 import asyncio
 import gc
@@ -44,7 +44,8 @@ from serving.http.asgi import (  # noqa: E402
     live_endpoint,
 )
 from serving.http.connections import Connections  # noqa: E402
-from serving.http.proxy import proxy_to  # noqa: E402
+from serving.http.passed_heads import PassedHeads  # noqa: E402
+from serving.http.proxy import ConsoleProxy  # noqa: E402
 from serving.rpc.buffers import keep_freed_memory  # noqa: E402
 from serving.web.runtime import Runtime  # noqa: E402
 from serving.web.startup import start_up  # noqa: E402
@@ -52,7 +53,7 @@ from serving.web.startup import start_up  # noqa: E402
 logger = logging.getLogger(__name__)
 
 
-def routes_of(runtime: Runtime, *, console: Endpoint) -> Endpoint:
+def routes_of(runtime: Runtime, *, console: Endpoint) -> Routes:
     """Return the application of one runtime; plain predictions don't come this way."""
     predict = with_cors(predict_endpoint(runtime), runtime=runtime, methods=b"POST")
     update = with_cors(update_endpoint(runtime), runtime=runtime, methods=b"POST")
@@ -102,12 +103,17 @@ async def application(replaces: bool) -> AsyncIterator[Connections]:
         await runtime.start()
         await start_up(runtime, replaces=replaces)
         processor, most = runtime.processor, runtime.spec.max_body_bytes
+        console = ConsoleProxy(
+            settings.CLIPPER_CONSOLE_ADDRESS,
+            heads=PassedHeads(settings.CLIPPER_CLUSTER_SECRET.encode()),
+        )
+        routes = routes_of(runtime, console=console.endpoint())
         connections = Connections(
-            routes_of(runtime, console=proxy_to(str(settings.CLIPPER_RUN_DIR / "console.sock"))),
+            routes,
             refusals=processor.resources.metrics.refusals,
             limits=new_limits(),
             direct=DirectPredictions(processor, max_body_bytes=most, key_uses=runtime.key_uses),
-            websocket=websockets_of(runtime),
+            websocket=console.websockets_beside(websockets_of(runtime), routes=routes),
             lame_duck_s=settings.CLIPPER_LAME_DUCK_S,
         )
         # What exists now lives as long as the process: the collector need not look at it again.
