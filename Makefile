@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help run restart test test-pythons test-frameworks check lock weigh compile docs bench bench-growth bench-guard bench-learning bench-paper bench-peers bench-tail bench-test soak manage clean
+.PHONY: help run restart test test-pythons test-frameworks test-containers check lock weigh compile docs bench bench-growth bench-guard bench-learning bench-paper bench-peers bench-tail bench-test soak manage wheels clean
 
 help: ## list these commands
 	@echo "make COMMAND [PYTHON=python3] [PORT=8000] [VAR=var] [ARGS='...']"
@@ -46,6 +46,10 @@ test-frameworks: ## what `make test` leaves out: frameworks and environments, or
 	@scripts/setup --dev
 	@exec .venv/bin/python -m tests.frameworks $(ARGS)
 
+test-containers: ## as root: build the image, and test it in containers, by Compose and by the chart
+	@scripts/setup --containers
+	@exec .venv/bin/python -m pytest tests/containers $(ARGS)
+
 check: ## style, types, imports, deployment settings, migrations
 	@scripts/setup --check
 	@exec scripts/check
@@ -61,6 +65,11 @@ lock: ## write the locked requirements (requirements*.txt) from what is asked fo
 compile: ## compile what a query goes through to native code, for processes that start afterwards
 	@scripts/setup --compile
 	@exec .venv/bin/python -m scripts.compile
+
+wheels: ## build the wheels of server, with compiled code, and client, and the sdist, in dist/
+	@scripts/setup --compile
+	@.venv/bin/python -m scripts.compile
+	@for project in . clients/python; do .venv/bin/python -m build --no-isolation --sdist --wheel --outdir dist "$$project" || exit 1; done
 
 docs: ## build the documentation, which the running stack serves at /docs/
 	@scripts/setup --docs

@@ -1,6 +1,6 @@
 """Runs a module with the parts that `make compile` has compiled to native code.
 
-    python -m core.compiled serving.http.server clipper_site.asgi.predict_asgi:application
+    python -m core.compiled serving.http.server clipper_site.predict_asgi:application
 
 Compiled code lies in a folder named by a digest of all sources. The Python runs instead if that
 folder is missing, damaged or can't be loaded, and in processes that don't start this way.

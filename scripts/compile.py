@@ -136,6 +136,9 @@ def build(files: list[str], *, into: Path) -> None:
 
     os.chdir(compiled.ROOT)
     extensions = mypycify(files, target_dir=str(into / "c"))
+    for extension in extensions:  # wherever it is made, it is the same
+        places = [f"-ffile-prefix-map={folder}=." for folder in (compiled.ROOT, into)]
+        extension.extra_compile_args += places
     command = Distribution({"ext_modules": extensions}).get_command_obj("build_ext")
     command.build_lib, command.build_temp = str(into / "modules"), str(into / "objects")
     command.parallel = 2

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from typing import Any
 
-from clipper_site.stack.layout import ROOT
+from clipper_site import ROOT
 
 
 def run_python(

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import selection.policies  # noqa: F401  (defines an error of its own)
 from core.errors import ClipperError
+from registry.releases.control import Slots
 from registry.releases.restarts import Restarts
 from scripts.docs.markdown_tables import code, codes, first_sentence, table
 from selection.policies import POLICIES
@@ -58,7 +59,13 @@ def metric_families() -> list[Metric]:
     )
     restarts = {"svm:1": Restarts(by_host={"host": 1}, last=())}
     health = {"digits": {"silence": False}}
-    text = exposition([document], control_age_s=0.0, restarts=restarts, health=health).decode()
+    text = exposition(
+        [document],
+        control_age_s=0.0,
+        restarts=restarts,
+        health=health,
+        slots={"cpu": Slots(total=1)},
+    ).decode()
     return [f for f in text_string_to_metric_families(text) if f.name.startswith("clipper_")]
 
 

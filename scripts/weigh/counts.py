@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from clipper_site.stack.layout import ROOT
+from clipper_site import ROOT
 
 # Paths from the root of the repository → text.
 Tree = Mapping[str, str]

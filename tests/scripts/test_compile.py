@@ -1,6 +1,7 @@
 """`make compile` compiles only modules that mypyc doesn't silently change."""
 
 import ast
+import os
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -98,3 +99,19 @@ def test_what_cannot_be_imported_is_not_used(builds: Path) -> None:
     with pytest.raises(SystemExit, match=r"can't be imported: ImportError: .*_queue"):
         compiling.put_to_use(made_in(builds, name="_queue", code=b"no code"), digest=digest)
     assert compiled.build() is None
+
+
+def test_what_is_made_is_the_same_wherever_it_is_made(tmp_path: Path) -> None:
+    """Also where Python's own flags ask for debugging information, as Debian's do."""
+    code = """
+import sys
+from pathlib import Path
+from scripts.compile import build
+build(["serving/rpc/text.py"], into=Path(sys.argv[1]))
+"""
+    made = []
+    for name in ("one", "another"):
+        run_python("-c", code, str(tmp_path / name), env=os.environ | {"CFLAGS": "-g"}, check=True)
+        found = sorted((tmp_path / name / "modules").rglob("*.so"))
+        made.append([file.read_bytes() for file in found])
+    assert made[0] == made[1] != []

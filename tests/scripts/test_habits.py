@@ -4,7 +4,7 @@ import re
 
 import yaml
 
-from clipper_site.stack.layout import ROOT
+from clipper_site import ROOT
 from tests.interpreter import run_python
 
 CONFIG = ROOT / ".pre-commit-config.yaml"

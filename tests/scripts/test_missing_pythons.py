@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clipper_site.stack.layout import ROOT
+from clipper_site import ROOT
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clipper_site.stack.layout import ROOT
+from clipper_site import ROOT
 
 # What uv is told of where things come from.
 TOLD = "$UV_DEFAULT_INDEX|$UV_EXTRA_INDEX_URL|$UV_FIND_LINKS|"
@@ -97,6 +97,14 @@ def test_a_wrong_python_is_refused_with_one_line(checkout: Checkout, version: st
         f"setup: wrong is Python {version}; Clipper needs 3.11, 3.12 or 3.13: "
         "make PYTHON=python3.12 ...\n"
     )
+    assert not (checkout.root / ".venv").exists()
+
+
+def test_containers_are_tested_by_root_alone(checkout: Checkout) -> None:
+    refused = checkout.set_up("--containers")
+
+    assert refused.returncode == 1
+    assert "sudo make test-containers" in refused.stderr
     assert not (checkout.root / ".venv").exists()
 
 

@@ -1,24 +1,32 @@
 """Wheels of the server and of the client, built from the files that git knows."""
 
+import hashlib
+import json
+import os
 import shutil
+import signal
 import subprocess
+import sys
 import zipfile
 from email.parser import HeaderParser
+from hashlib import sha256
 from pathlib import Path
 
+import httpx
 import pytest
 
 from clipper_client import __version__
-from clipper_site.stack.layout import ROOT
+from clipper_site import ROOT
+from clipper_site.stack.layout import free_port
 from core.version import VERSION
 from tests.interpreter import run_python
 
 # Folders whose files all belong into the server's wheel, by where they are in it.
+APP = "clipper_server/app"
+PACKAGES = ("core", "registry", "selection", "serving", "console", "clipper_site")
 SHIPPED = {
-    **{f"{name}/": f"{name}/" for name in ("core", "registry", "selection", "serving", "console")},
-    "clipper_site/": "clipper_site/",
-    "templates/": "clipper_site/templates/",
-    "static/": "clipper_site/static/",
+    **{f"{name}/": f"{APP}/{name}/" for name in (*PACKAGES, "templates", "static")},
+    "clipper_server/": "clipper_server/",
 }
 
 
@@ -51,12 +59,13 @@ def metadata(wheel: zipfile.ZipFile) -> dict[str, list[str]]:
     return {key: found.get_all(key, []) for key in ("Name", "Version", "Requires-Dist")}
 
 
-def test_the_server_s_wheel_has_all_that_runs_and_starts_from_anywhere(
-    checkout: Path, tmp_path: Path
-) -> None:
+def test_the_server_s_wheel_has_all_that_runs(checkout: Path) -> None:
     with build(checkout) as wheel:
         said, names = metadata(wheel), set(wheel.namelist())
-        wheel.extractall(tmp_path / "site")
+        (sbom,) = (name for name in names if ".dist-info/sboms/" in name)
+        components = {
+            f"{c['name']}=={c['version']}" for c in json.loads(wheel.read(sbom))["components"]
+        }
     assert (said["Name"], said["Version"]) == (["clipper-server"], [VERSION])
     assert any(line.startswith("django==") for line in said["Requires-Dist"])
     wanted = {
@@ -66,32 +75,56 @@ def test_the_server_s_wheel_has_all_that_runs_and_starts_from_anywhere(
         if name.startswith(folder)
     }
     assert wanted <= names
-    assert {name.split("/")[0] for name in names if "dist-info" not in name} == {
-        *("core", "registry", "selection", "serving", "console", "clipper_site")
-    }
-    (tmp_path / "elsewhere").mkdir()
-    script = """
-from django import setup
-setup()
-from django.conf import settings
-from django.contrib.staticfiles.finders import find
-from django.core.management import call_command
-from django.template.loader import get_template
-call_command("migrate", verbosity=0)
-print(get_template("console/release.html").origin.name)
-print(find("console/console.css"))
-print(settings.CLIPPER_VAR)
-"""
-    env = {"PYTHONPATH": str(tmp_path / "site"), "DJANGO_SETTINGS_MODULE": "clipper_site.settings"}
-    env |= {"DJANGO_SECRET_KEY": "k" * 50, "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    (tmp_path / "elsewhere/var").mkdir()
-    done = run_python("-P", "-c", script, cwd=tmp_path / "elsewhere", env=env)
-    site = tmp_path / "site/clipper_site"
-    assert done.stdout.splitlines() == [
-        str(site / "templates/console/release.html"),
-        str(site / "static/console/console.css"),
-        str(tmp_path / "elsewhere/var"),
-    ], done.stderr
+    assert f"clipper-client=={VERSION}" in said["Requires-Dist"]
+    assert components == {pin.partition(" ")[0] for pin in pins("requirements")}
+    # No general name, such as core, gets into site-packages.
+    assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"clipper_server"}
+
+
+@pytest.mark.stack
+def test_installed_wheels_answer_by_one_command_from_any_folder(
+    checkout: Path, tmp_path: Path
+) -> None:
+    for project in (checkout, checkout / "clients/python"):
+        with build(project) as wheel:
+            wheel.extractall(tmp_path / "site")
+    port, var = free_port(), tmp_path / "elsewhere/var"
+    var.parent.mkdir()
+    command = [sys.executable, "-P", "-m", "clipper_client"]
+    env = {"PYTHONPATH": str(tmp_path / "site"), "HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    up = subprocess.Popen(
+        [*command, "up", f"--port={port}", "--no-demo"], cwd=var.parent, env=env, text=True,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert up.stdout is not None
+        said = ""
+        while "Ctrl-C stops everything" not in said:
+            line = up.stdout.readline()
+            assert line, said
+            said += line
+        assert f"Clipper is ready: http://127.0.0.1:{port}" in said
+        answered = httpx.get(f"http://127.0.0.1:{port}/health/ready").json()
+        status = subprocess.run(
+            [*command, "manage", "--var", str(var), "status"], env=env, cwd=tmp_path, text=True,
+            capture_output=True, check=True,
+        )  # fmt: skip
+    finally:
+        up.send_signal(signal.SIGINT)
+        up.communicate(timeout=60)
+    assert answered["ready"] is True
+    assert status.stdout.startswith("Control\n  last round")
+    assert up.returncode == 0
+
+
+@pytest.mark.parametrize("project", [".", "clients/python"])
+def test_a_wheel_is_the_same_each_time(checkout: Path, project: str) -> None:
+    made = []
+    for _ in range(2):
+        with build(checkout / project) as wheel:
+            assert wheel.filename is not None
+            made.append(Path(wheel.filename).read_bytes())
+    assert made[0] == made[1]
 
 
 def test_the_client_s_wheel_has_its_command_and_the_server_s_version(checkout: Path) -> None:
@@ -107,14 +140,57 @@ def test_the_client_s_wheel_has_its_command_and_the_server_s_version(checkout: P
     assert wanted <= names
 
 
+def pins(name: str) -> list[str]:
+    """Return the lines of locked requirements: each a package, its version and its hashes."""
+    locked = (ROOT / f"{name}.txt").read_text().replace("\\\n", " ").splitlines()
+    return [line for line in locked if line and not line.startswith("#")]
+
+
+def test_a_package_with_one_changed_byte_is_refused(checkout: Path, tmp_path: Path) -> None:
+    with build(checkout / "clients/python") as wheel:
+        file = Path(str(wheel.filename))
+    content = bytearray(file.read_bytes())
+    digest = hashlib.sha256(content).hexdigest()
+    (tmp_path / "pins.txt").write_text(f"clipper-client=={VERSION} --hash=sha256:{digest}\n")
+    install = (
+        *("-m", "pip", "install", "--no-deps", "--no-index", "--require-hashes"),
+        *(f"--find-links={tmp_path}", f"--requirement={tmp_path / 'pins.txt'}", "--target"),
+    )
+    for byte, status in ((0, 0), (1, 1)):
+        content[len(content) // 2] ^= byte
+        (tmp_path / file.name).write_bytes(content)
+        done = run_python(*install, str(tmp_path / str(byte)))
+        assert done.returncode == status, done.stderr
+    assert "HASHES" in done.stderr
+
+
 def test_every_requirement_is_locked_with_its_hashes() -> None:
-    for name in ("requirements", "requirements-docs", "requirements-s3", "requirements-dev"):
-        locked = (ROOT / f"{name}.txt").read_text().replace("\\\n", " ").splitlines()
-        pins = [line for line in locked if line and not line.startswith("#")]
-        assert all("==" in line and "--hash=sha256:" in line for line in pins)
+    for kind in ("", "-docs", "-s3", "-build", "-dev"):
+        name = f"requirements{kind}"
+        assert all("==" in line and "--hash=sha256:" in line for line in pins(name))
         for line in (ROOT / f"{name}.in").read_text().splitlines():
             wanted = line.partition("#")[0].partition(";")[0].strip()
             if wanted and not wanted.startswith("-r"):
                 project, _, release = wanted.partition("==")
                 pin = f"{project.partition('[')[0]}=={release}"
-                assert any(locked.startswith(f"{pin} ") for locked in pins), wanted
+                assert any(line.startswith(f"{pin} ") for line in pins(name)), wanted
+
+
+def test_a_wheel_with_one_changed_byte_is_not_installed(checkout: Path, tmp_path: Path) -> None:
+    with build(checkout / "clients/python") as built:
+        assert built.filename is not None
+        wheel = Path(shutil.copy(built.filename, tmp_path))
+    digest = sha256(wheel.read_bytes()).hexdigest()
+    wanted = tmp_path / "wanted.txt"
+    wanted.write_text(f"clipper-client=={VERSION} --hash=sha256:{digest}\n")
+    options = ("--no-deps", "--no-index", f"--find-links={tmp_path}", f"--target={tmp_path}/site")
+    install = ("-m", "pip", "install", *options, "--require-hashes", f"--requirement={wanted}")
+    assert run_python(*install).returncode == 0
+    shutil.rmtree(tmp_path / "site")
+    content = bytearray(wheel.read_bytes())
+    content[len(content) // 2] ^= 1
+    wheel.write_bytes(content)
+    refused = run_python(*install)
+    assert refused.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in refused.stderr
+    assert not (tmp_path / "site").exists()
