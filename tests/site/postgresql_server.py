@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +33,11 @@ def binaries() -> Path:
 
 
 @contextmanager
-def postgresql_server() -> Iterator[str]:
-    """A started server, gone afterwards with its folder; yields the URL of an empty database."""
+def postgresql_server(*, by: Sequence[str] = (), network: str = "") -> Iterator[str]:
+    """A started server, gone afterwards with its folder; yields the URL of an empty database.
+
+    With a `network` it also listens for the hosts there, where `by` begins the command.
+    """
     # A socket's path is limited to 107 bytes: pytest's own folders may be too deep.
     with tempfile.TemporaryDirectory(prefix="postgresql-", dir="/tmp") as name:
         folder = Path(name)
@@ -42,7 +45,12 @@ def postgresql_server() -> Iterator[str]:
             shutil.chown(folder, ACCOUNT)
         _call("initdb", "-D", f"{folder}/data", "-A", "trust", "-U", USER, "--no-sync")
         control = ("pg_ctl", "-D", f"{folder}/data", "-w", "-t", START_S)
-        _call(*control, "-l", f"{folder}/log", "-o", f"-k {folder} {OPTIONS}", "start")
+        options = f"-k {folder} {OPTIONS}"
+        if network:
+            options += " -c listen_addresses=*"
+            with Path(f"{folder}/data/pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {network} trust\n")
+        _call(*control, "-l", f"{folder}/log", "-o", options, "start", by=by)
         try:
             _call("createdb", "-h", str(folder), "-U", USER, USER)
             yield f"postgres://{USER}@{quote(str(folder), safe='')}/{USER}"
@@ -64,10 +72,10 @@ class MigratedServer:
         return f"{self.url.rpartition('/')[0]}/{name}"
 
 
-def _call(program: str, *arguments: str) -> None:
+def _call(program: str, *arguments: str, by: Sequence[str] = ()) -> None:
     as_account = ("runuser", "-u", ACCOUNT, "--") if os.geteuid() == 0 else ()
     done = subprocess.run(
-        [*as_account, str(binaries() / program), *arguments],
+        [*by, *as_account, str(binaries() / program), *arguments],
         # Not a pipe: the server inherits it, and would hold it open for as long as it runs.
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -3,10 +3,10 @@
 import os
 
 from clipper_site.settings import *  # noqa: F403
-from clipper_site.settings import _database
+from clipper_site.settings import database_of
 
 DATABASES = {
-    "default": _database(os.environ["TESTS_DATABASE_URL"])
+    "default": database_of(os.environ["TESTS_DATABASE_URL"])
     | {
         "ENGINE": "tests.site.postgresql_backend",
         "TEST": {"TEMPLATE": os.environ["TESTS_TEMPLATE"]},
