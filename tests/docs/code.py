@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver
 
 from clipper_site import urls as site_urls
+from clipper_site.stack.environment import LISTENING
 from clipper_site.stack.processes import MARK
 from clipper_site.stack.supervision import CONFIG
 from registry.api.error_shape import unknown_url
@@ -38,8 +39,8 @@ def redis_keys() -> set[str]:
 
 
 def settings_of_supervisord() -> set[str]:
-    """Names that supervisord.conf takes from the environment, and the mark of each process."""
-    return {MARK, *re.findall(r"%\(ENV_(\w+)\)s", CONFIG.read_text())}
+    """Names that supervisord.conf and its programs take from the launcher, and the mark of each."""
+    return {MARK, LISTENING, *re.findall(r"%\(ENV_(\w+)\)s", CONFIG.read_text())}
 
 
 def urls() -> set[str]:
@@ -51,7 +52,7 @@ def urls() -> set[str]:
 def _asgi_patterns() -> Iterator[str]:
     """The regular expressions that raw endpoints are routed by, with {} for each parameter."""
     for kind in ("predict", "console"):
-        source = (ROOT / f"clipper_site/asgi/{kind}_asgi.py").read_text()
+        source = (ROOT / f"clipper_site/{kind}_asgi.py").read_text()
         for call in ast.walk(ast.parse(source)):
             if not isinstance(call, ast.Call) or ast.unparse(call.func) != "route":
                 continue

@@ -13,7 +13,7 @@ OTHERWISE = {
     r"arms?": "version",
     r"calls?|requests?": "query",
     r"SLOs?": "objective",
-    r"deployments?|rollouts?": "release",
+    r"deployments?": "release",
     r"instances?|pods?": "replica",
     r"classifiers?": "model",
     r"entr(y|ies)": "event",

@@ -15,13 +15,15 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 NO_METRICS = (
     "clipper_site",
     "clipper_client",
+    "clipper_server",
     "clipper_fortran",
     # What scripts of 2017 say.
     "clipper_admin",
     "clipper_conn",
 )
 # What the client reads, which isn't the stack's.
-OF_THE_CLIENT = {"CLIPPER_URL", "CLIPPER_KEY"}
+# Of the client, of `clipper worker`, and of deploy/compose.yaml.
+ELSEWHERE = {"CLIPPER_URL", "CLIPPER_KEY", "CLIPPER_JOIN_TOKEN", "CLIPPER_PUBLISH", "CLIPPER_IMAGE"}
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -57,7 +59,7 @@ def test_every_page_is_in_the_index() -> None:
 
 
 def test_every_setting_that_is_mentioned_exists() -> None:
-    known = code.settings_read() | code.settings_of_supervisord() | OF_THE_CLIENT
+    known = code.settings_read() | code.settings_of_supervisord() | ELSEWHERE
     assert words(r"CLIPPER_[A-Z_]+", text=everything()) - known == set()
 
 

@@ -1,4 +1,4 @@
-"""Pipelines of the documentation, which are valid by GitHub's and GitLab's schemas."""
+"""Pipelines of the documentation and of releases, valid by GitHub's and GitLab's schemas."""
 
 import subprocess
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from clipper_site import ROOT
 from tests.integration.tutorials.pipelines import scripts_of
 from tests.integration.tutorials.reader import BLOCK, EVERY, SAVED
 
@@ -27,7 +28,8 @@ def pipelines() -> dict[str, str]:
     return found
 
 
-PIPELINES = pipelines()
+RELEASE = ".github/workflows/release.yml"
+PIPELINES = pipelines() | {RELEASE: (ROOT / RELEASE).read_text()}
 
 
 def checked(name: str, text: str, *, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -40,8 +42,8 @@ def checked(name: str, text: str, *, folder: Path) -> subprocess.CompletedProces
 
 
 def test_there_is_one_of_each_kind() -> None:
-    kinds = [kind for kind in SCHEMAS for name in PIPELINES if name.startswith(kind)]
-    assert kinds == list(SCHEMAS)
+    found = {kind for kind in SCHEMAS for name in pipelines() if name.startswith(kind)}
+    assert found == {*SCHEMAS}
 
 
 @pytest.mark.parametrize("name", PIPELINES)
