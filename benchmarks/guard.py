@@ -34,11 +34,11 @@ from serving.engine.engine import Engine, EngineSpec
 from serving.http.connection import HttpConnection
 from serving.http.connections import Connections
 from serving.metrics.published import Metrics
-from serving.query.gate_counts import GateCounts
 from serving.query.processor import QueryProcessor
 from serving.query.query import QueryResources
+from serving.query.rollouts.gate_counts import GateCounts
+from serving.query.rollouts.shadows import Shadows
 from serving.query.routing import Router
-from serving.query.shadows import Shadows
 from serving.rpc.frames.codec import Answer, AnswerStatus, encode_answers
 from serving.testing.replica import PlayedReplica
 from serving.testing.specs import application_spec, key_spec, routes_to, snapshot_of, version_spec

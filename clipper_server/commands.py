@@ -42,7 +42,7 @@ def process(arguments: Sequence[str]) -> int:
 def worker(arguments: Sequence[str]) -> int:
     """Become a worker of a stack on another host, by a token the first time."""
     _find_packages()
-    from clipper_site.stack.joining import main
+    from clipper_site.stack.host_joining import main
 
     return main(arguments)
 

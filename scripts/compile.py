@@ -17,7 +17,7 @@ from core import compiled
 # can't be, and models' processes have no part in it: such modules are left out.
 PATTERNS = (
     "serving/engine/**/*.py",
-    "serving/query/*.py",
+    "serving/query/**/*.py",
     "serving/rpc/frames/codec.py",
     "serving/rpc/frames/outputs.py",
     "serving/rpc/text.py",

@@ -33,7 +33,7 @@ from console.words.comparison import side_by_side
 from console.words.signature_words import input_lines, output_line
 from core.errors import CheckFailed, ClipperError
 from registry.models import ModelVersion, VersionCheck
-from registry.models.rollout_plans import AT_ONCE
+from registry.models.rollouts.rollout_plans import AT_ONCE
 from registry.services import (
     check_not_live,
     configure_version,

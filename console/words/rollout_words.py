@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from console.words import formats
 from registry import services
 from registry.models import Rollout
-from registry.models.rollout import PASSING
-from registry.models.rollout_plans import MEMORY
+from registry.models.rollouts.rollout import PASSING
+from registry.models.rollouts.rollout_plans import MEMORY
 from selection.inference import ALPHA
 
 State = Rollout.State

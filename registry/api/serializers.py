@@ -31,7 +31,7 @@ from registry.models import (
     ServiceLevelObjective,
     VersionCheck,
 )
-from registry.models.rollout_plans import AT_ONCE, PLANS
+from registry.models.rollouts.rollout_plans import AT_ONCE, PLANS
 from registry.models.settable_columns import settable
 from registry.releases.progress import read_progress, what_it_waits_for
 from registry.services import RouteRequest
@@ -410,7 +410,7 @@ class RolloutAct(Body):
     action = Text(help_text="pause, resume, promote, abort or approve.")
     digest = Text(
         required=False,
-        help_text="What is approved: `approvals.digest` of the rollout as read.",
+        help_text="The release as it is approved: `approvals.digest` of the rollout as read.",
     )
     bypass = Flag(
         required=False, help_text="Promote without the approvals wanted: superusers, with a reason."

@@ -25,7 +25,7 @@ from registry.models import (
     VersionCheck,
 )
 from registry.models.release import earlier, wanted
-from registry.models.rollout_plans import AT_ONCE
+from registry.models.rollouts.rollout_plans import AT_ONCE
 from registry.models.version_check import LIMITS
 from registry.releases.slots import check_room
 from registry.services.actor import SYSTEM, Actor, check_may_run_version

@@ -7,7 +7,7 @@ from core.errors import BadRequest
 from core.suggest import meant
 from registry.following.recording import registry_write
 from registry.models import AuditEntry, OwnPlan
-from registry.models.rollout_plans import (
+from registry.models.rollouts.rollout_plans import (
     AT_ONCE,
     PLANS,
     SUMMARIES,

@@ -11,7 +11,7 @@ from core.errors import BadRequest, Conflict
 from core.specs import MODEL
 from registry.following.recording import record_changes, registry_write
 from registry.models import AuditEntry, Model, Release, Rollout
-from registry.models.rollout_plans import RolloutPlan, definition_of
+from registry.models.rollouts.rollout_plans import RolloutPlan, definition_of
 from registry.services.actor import SYSTEM, Actor
 from registry.services.audit_trail import record_done
 from registry.services.row_writes import locked

@@ -19,9 +19,9 @@ SHADOW, EVEN_CHANCE = "shadow ", 0.5
 AGREEMENT, NOISE = SHADOW + "agreement", SHADOW + "noise"
 # Shadows that found no room.
 DROPPED = SHADOW + "dropped"
-# Answers of the live version that are told apart where a shadow agrees with them or not.
+# Answers of the live version that are counted by themselves where a shadow agrees with them or not.
 MOST_CLASSES = 20
-# In place of a person whose good calls are not told apart, and of such an answer.
+# In place of a person whose good calls are not counted by themselves, and of such an answer.
 OTHERS = "*"
 
 

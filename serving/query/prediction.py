@@ -9,7 +9,7 @@ from core.specs import VersionSpec
 from selection.policies import Prepared, Selection
 from selection.policies.policy import ask_all
 from serving.engine.engine import Engine, Target
-from serving.query.canaries import Draw
+from serving.query.rollouts.canaries import Draw
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -10,11 +10,11 @@ from selection.policies.arithmetic.features import Features
 from serving.engine.gather import Gather
 from serving.engine.outcome import Status
 from serving.query.budget import seconds_to_answer
-from serving.query.canaries import Draw, drawn
 from serving.query.fallback import text_of
 from serving.query.large_batches import Allowance
 from serving.query.prediction import NOBODY, Choice, forced_on
 from serving.query.query import Query, QueryResources, outputs_of
+from serving.query.rollouts.canaries import Draw, drawn
 from serving.query.routing import Arms
 
 

@@ -34,7 +34,6 @@ from serving.engine.gather import CallOptions, Gather
 from serving.engine.outcome import Outcome, Status
 from serving.metrics.outcomes import QueryEnding
 from serving.metrics.published import ApplicationStats, Metrics
-from serving.query.canaries import by_places, hedges_of
 from serving.query.charges import charge, spent_on, together
 from serving.query.explain import explain, milliseconds
 from serving.query.fallback import (
@@ -44,7 +43,6 @@ from serving.query.fallback import (
     error_for,
     why_default,
 )
-from serving.query.gate_counts import GateCounts
 from serving.query.large_batches import LargeBatches
 from serving.query.other_arms import (
     OpinionBound,
@@ -54,8 +52,10 @@ from serving.query.other_arms import (
     sureness_of,
 )
 from serving.query.prediction import Choice, Prediction
+from serving.query.rollouts.canaries import by_places, hedges_of
+from serving.query.rollouts.gate_counts import GateCounts
+from serving.query.rollouts.shadows import Shadow, Shadows
 from serving.query.routing import Router
-from serving.query.shadows import Shadow, Shadows
 
 # Looking up a member of an enumeration takes 70 ns.
 _OK, _REFUSED = Status.OK, Status.INVALID_INPUT

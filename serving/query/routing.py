@@ -26,7 +26,7 @@ from selection.policies import Prepared, make_policy
 from serving.engine.engine import Target
 from serving.engine.gather import CallOptions
 from serving.query.budget import seconds_to_answer
-from serving.query.canaries import Canary
+from serving.query.rollouts.canaries import Canary
 
 Connected = Callable[[int], bool]
 

@@ -20,11 +20,11 @@ from selection.store.selection_store import SelectionStore
 from serving.capture.sampling import CapturedQueries
 from serving.engine.engine import Engine, EngineSpec
 from serving.metrics.published import Metrics
-from serving.query.gate_counts import GateCounts
 from serving.query.processor import QueryProcessor
 from serving.query.query import Query, QueryResources
+from serving.query.rollouts.gate_counts import GateCounts
+from serving.query.rollouts.shadows import Shadows
 from serving.query.routing import Router
-from serving.query.shadows import Shadows
 from serving.testing.specs import snapshot_of
 
 if TYPE_CHECKING:

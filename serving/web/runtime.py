@@ -38,11 +38,11 @@ from serving.engine.engine import Engine, EngineSpec
 from serving.metrics.event_loop import LoopWatch
 from serving.metrics.published import Metrics, Reading, publish
 from serving.metrics.redis_memory import MemoryWatch
-from serving.query.gate_counts import GateCounts
 from serving.query.processor import QueryProcessor
 from serving.query.query import QueryResources
+from serving.query.rollouts.gate_counts import GateCounts
+from serving.query.rollouts.shadows import Shadows
 from serving.query.routing import Router
-from serving.query.shadows import Shadows
 from serving.rpc.address import AnyAddress
 from serving.rpc.tcp.credentials import Credentials
 from serving.web.links import ReplicaLinks

@@ -18,7 +18,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from console.application_pages import APPLICATION_PAGES
 from registry import services
 from registry.models import Application, AuditEntry, ModelVersion, Release, Rollout
-from registry.models.rollout_plans import PLANS, definition_of
+from registry.models.rollouts.rollout_plans import PLANS, definition_of
 from registry.services import Actor
 from selection.models import Feedback
 from serving.alerts.channels import create_channel

@@ -14,7 +14,7 @@ from unfold.widgets import (
 from console.words.comparison import line
 from registry.models import Application, Model, ModelVersion, Release
 from registry.models.models import MOST_REPLICAS
-from registry.models.rollout_plans import AT_ONCE
+from registry.models.rollouts.rollout_plans import AT_ONCE
 from registry.services import earlier_versions, summaries
 from serving.endpoints.management.version_measures import measures_of
 

@@ -29,7 +29,7 @@ from registry.api.views.model_views import declare_model
 from registry.api.visibility import bound_to
 from registry.following.recording import registry_write
 from registry.models import ApiKey, Model
-from registry.models.rollout_plans import AT_ONCE
+from registry.models.rollouts.rollout_plans import AT_ONCE
 from registry.services import Actor
 from registry.services.versions import REMOTE
 

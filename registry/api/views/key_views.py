@@ -142,7 +142,7 @@ class KeyView(ManagementView):
 
 class JoinIn(Body):
     host = Text(max_length=253, help_text="The host's name.")
-    release = Text(max_length=40, help_text="Of Clipper on that host: it has to be this one.")
+    release = Text(max_length=40, help_text="Release of Clipper there: expected this one.")
 
 
 class JoinView(ManagementView):

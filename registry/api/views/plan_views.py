@@ -11,7 +11,7 @@ from registry.api.fields import Body
 from registry.api.permissions import actor_of, needs
 from registry.api.views.management_view import ManagementView, schema
 from registry.models import OwnPlan
-from registry.models.rollout_plans import PLANS, definition_of
+from registry.models.rollouts.rollout_plans import PLANS, definition_of
 
 PLAN_HELP = "How a version goes live: steps, margin, shadow, gates (docs/how-to/rollouts.md)."
 

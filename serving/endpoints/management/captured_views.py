@@ -24,7 +24,7 @@ WHOSE = [
 
 
 class KeptSet(Body):
-    name = Text(max_length=63, help_text="Of the set; it takes more rows if there is one.")
+    name = Text(max_length=63, help_text="Name of the set; it takes more rows if there is one.")
     since = PastMoment(required=False, help_text="Rows from then on.")
     until = PastMoment(required=False, help_text="Rows before.")
     context = Text(required=False, help_text="Rows of this context alone.")  # type: ignore[assignment]  # (declared fields leave the class)

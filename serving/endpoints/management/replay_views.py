@@ -29,7 +29,7 @@ MAY: Permissions = {
 
 
 class Replaying(Body):
-    application = Text(help_text="Whose captured queries are asked again.")
+    application = Text(help_text="Application whose captured queries are asked again.")
     since = PastMoment(required=False, help_text="Those from then on.")
     until = PastMoment(required=False, help_text="Those before.")
     set = Text(required=False, help_text="Those of a named set alone.")

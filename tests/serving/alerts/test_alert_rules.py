@@ -6,7 +6,7 @@ import pytest
 
 from core.specs import VersionSpec
 from registry.models import Release, Rollout
-from registry.models.rollout_plans import PLANS, definition_of
+from registry.models.rollouts.rollout_plans import PLANS, definition_of
 from serving.alerts.alert_rules import (
     RULES,
     ApplicationFacts,

@@ -24,7 +24,7 @@ from registry import services
 from registry.api.views.key_views import JoinView
 from registry.api.views.management_view import ManagementView
 from registry.models import Application, Model, ModelVersion, OwnPlan, Release, Rollout
-from registry.models.rollout_plans import PLANS, definition_of
+from registry.models.rollouts.rollout_plans import PLANS, definition_of
 from registry.services import Actor, RouteRequest
 from serving.alerts.channels import create_channel
 from serving.alerts.models import Alert

@@ -20,7 +20,7 @@ from clipper_client.answers import (
 )
 from clipper_client.clipper_error import ClipperError
 from clipper_client.inputs import bodies_of, encoded, pieces_of, plain
-from clipper_client.operations import exporting, releases, rollouts
+from clipper_client.operations import exporting, open_rollouts, releases
 from clipper_client.operations.bulk_scoring import Scoring
 from clipper_client.operations.deploying import Deployment
 from clipper_client.options import (
@@ -208,13 +208,13 @@ class AsyncClient:
 
     async def rollout(self, name: str, number: int | None = None) -> Rollout:
         """Return a rollout of a model: how far it is, and what its gates have found."""
-        return await rollouts.rollout_of(self._server, name, number)
+        return await open_rollouts.rollout_of(self._server, name, number)
 
     async def act_on_rollout(
         self, name: str, action: str, *, number: int | None = None, reason: str = ""
     ) -> Rollout:
         """Pause, resume, promote or abort the newest rollout of a model, or this one."""
-        return await rollouts.act_on(self._server, name, action, number=number, reason=reason)
+        return await open_rollouts.act_on(self._server, name, action, number=number, reason=reason)
 
     async def replay(
         self, name: str, version: str, *, wait: bool = True, **rows: Unpack[ReplayOptions]
@@ -223,13 +223,15 @@ class AsyncClient:
 
         The result has its agreement with the live version, the gain in reward, and what changed.
         """
-        return await rollouts.replayed(self._server, name, version, rows=given(rows), wait=wait)
+        return await open_rollouts.replayed(
+            self._server, name, version, rows=given(rows), wait=wait
+        )
 
     async def wait_for_rollout(
         self, name: str, number: int | None = None, *, within_s: float | None = None
     ) -> Rollout:
         """Wait until a rollout has ended, or stays held for half a minute."""
-        return await rollouts.waited_for(self._server, name, number=number, within_s=within_s)
+        return await open_rollouts.waited_for(self._server, name, number=number, within_s=within_s)
 
     async def scale(
         self, name: str, replicas: int, *, version: str | None = None
@@ -243,7 +245,7 @@ class AsyncClient:
     async def status(self) -> Status:
         lists = ("applications", "models", "replicas")
         found = {name: await releases.listed(self._server, name) for name in lists}
-        found["rollouts"] = await rollouts.open_ones(self._server, found["models"])
+        found["rollouts"] = await open_rollouts.open_ones(self._server, found["models"])
         status: Status = parsed(Status, found)
         return status
 

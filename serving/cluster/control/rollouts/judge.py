@@ -24,7 +24,7 @@ from selection.evaluation.gates.two_rates import KNOWN, Counts
 from selection.inference import ALPHA
 from selection.models import Feedback
 from serving.cluster.control.checks.tries import AWAY
-from serving.cluster.control.rollouts.evidence import (
+from serving.cluster.control.rollouts.gate_evidence import (
     PARTS,
     RolloutEvidence,
     counts_of,

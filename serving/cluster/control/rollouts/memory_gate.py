@@ -3,7 +3,7 @@
 from time import monotonic
 
 from registry.models import Rollout
-from registry.models.rollout_plans import MEMORY
+from registry.models.rollouts.rollout_plans import MEMORY
 from selection.evaluation.gates.gate import GateVerdict
 from serving.cluster.control.rollouts.ruling import Judged
 from serving.cluster.membership.directory import HEARTBEAT_S, own_directory

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from registry.models.rollout_plans import HOLD, ROLL_BACK, Action, RolloutPlan
+from registry.models.rollouts.rollout_plans import HOLD, ROLL_BACK, Action, RolloutPlan
 from selection.evaluation.gates.gate import GateVerdict
 
 

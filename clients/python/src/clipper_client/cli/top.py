@@ -12,8 +12,8 @@ from clipper_client.cli.printing import print_line, rollout_table, table
 from clipper_client.cli.subcommand import Command, Options, Result, arg, flag
 from clipper_client.clients import Client
 from clipper_client.clipper_error import ClipperError
+from clipper_client.operations.open_rollouts import open_ones
 from clipper_client.operations.releases import listed
-from clipper_client.operations.rollouts import open_ones
 from clipper_client.transport.remote_server import Server
 
 SAMPLE = re.compile(

@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from registry.models import ModelVersion, Rollout
-from registry.models.rollout_plans import PLANS, definition_of
+from registry.models.rollouts.rollout_plans import PLANS, definition_of
 from serving.cluster.control.rollouts.memory_gate import MemoryGate, judged_memory
 from serving.cluster.membership.directory import own_directory
 from serving.cluster.membership.records import ReplicaState

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from registry import services
 from registry.models import Application, Rollout
-from registry.models.rollout_plans import PLANS, definition_of
+from registry.models.rollouts.rollout_plans import PLANS, definition_of
 from registry.services import RouteRequest
 from serving.capture.models import CapturedBody, CapturedInput, TrafficReplay
 from serving.capture.replay_sums import ReplaySums

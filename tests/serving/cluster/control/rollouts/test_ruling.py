@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.models.rollout_plans import HOLD, PLANS, ROLL_BACK, TELL
+from registry.models.rollouts.rollout_plans import HOLD, PLANS, ROLL_BACK, TELL
 from selection.evaluation.gates.gate import GateVerdict
 from serving.cluster.control.rollouts.ruling import Judged, Look, RolloutMove, rule_on
 

@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from registry.models.rollout_plans import PLANS, GateRule, RolloutPlan
+from registry.models.rollouts.rollout_plans import PLANS, GateRule, RolloutPlan
 from selection.evaluation.gates.gate import GateVerdict
-from serving.cluster.control.rollouts.evidence import RolloutEvidence
+from serving.cluster.control.rollouts.gate_evidence import RolloutEvidence
 from serving.cluster.control.rollouts.ruling import Judged
 from serving.metrics.rollout_rows import (
     AGREEMENT,

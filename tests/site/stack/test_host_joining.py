@@ -13,7 +13,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from clipper_site.stack.joining import MOST_BYTES, TOKEN, check_settings, main, stack_at, usable
+from clipper_site.stack.host_joining import (
+    MOST_BYTES,
+    TOKEN,
+    check_settings,
+    main,
+    stack_at,
+    usable,
+)
 from clipper_site.stack.layout import free_port
 from clipper_site.stack.terminal import StackError
 from tests.serving.rpc.tcp.certificates import Authority

@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 
 from registry.models.models import Model
 from registry.models.release import Release
-from registry.models.rollout_plans import RolloutPlan, plan_of
+from registry.models.rollouts.rollout_plans import RolloutPlan, plan_of
 
 # The beginning of a reason that may pass by itself.
 PASSING = "held: "

@@ -15,8 +15,8 @@ from selection.store.large_outputs import OutputStore
 from serving.engine.engine import Engine, Target
 from serving.engine.gather import LAST_PRIORITY, CallOptions, Gather
 from serving.engine.outcome import Outcome, Status
-from serving.query.canaries import Canary
-from serving.query.gate_counts import GateCounts
+from serving.query.rollouts.canaries import Canary
+from serving.query.rollouts.gate_counts import GateCounts
 
 # Shadow calls of one process that may be under way; further ones are dropped.
 MOST_OPEN = 256

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.db import models
 
-from registry.models.rollout import Rollout
+from registry.models.rollouts.rollout import Rollout
 
 
 class Approval(models.Model):

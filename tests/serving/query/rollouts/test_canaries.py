@@ -10,7 +10,7 @@ import pytest
 from selection.receipts import Receipt
 from serving.metrics.rollout_rows import AGREEMENT, ERRORS, GOOD, LATENESS, MOST_CLASSES, OTHERS
 from serving.query.prediction import Prediction
-from serving.query.shadows import MOST_OPEN
+from serving.query.rollouts.shadows import MOST_OPEN
 from serving.rpc.frames.codec import Answer, AnswerStatus, failed
 from serving.testing import (
     PlayedReplica,

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from registry.models.rollout import PASSING
-from registry.models.rollout_plans import DEFAULT_ACTIONS, GateRule, RolloutPlan
+from registry.models.rollouts.rollout import PASSING
+from registry.models.rollouts.rollout_plans import DEFAULT_ACTIONS, GateRule, RolloutPlan
 from selection.evaluation.gates.among_failures import LabelRatio
 from selection.evaluation.gates.by_person import EVEN, LEAST_PEOPLE, people_wanted
 from selection.evaluation.gates.gate import Gate, GateSeen, GateVerdict

@@ -43,9 +43,9 @@ from serving.rpc.text import safe_text
 PAUSE_S = 0.02
 # Kinds of rows that wait in one process, of 70 bytes each; more are dropped, and counted.
 MOST_ROWS = 5_000
-# People whose good calls are told apart, by process: the first ones it meets.
+# People whose good calls are counted by themselves, by process: the first ones it meets.
 MOST_PEOPLE = 2_000
-# Answers that are told apart in the same way, by rollout, and their bytes.
+# Answers that are counted by themselves in the same way, by rollout, and their bytes.
 CLASS_BYTES = 24
 # Failures of a rollout that one process describes, and the bytes of an input that is shown.
 DESCRIBED, INPUT_BYTES = 10, 2000
@@ -62,7 +62,7 @@ class GateCounts:
         self._failures: list[CanaryFailure] = []
         self._described: Counter[int] = Counter()
         self._answers: deque[tuple[int, str]] = deque(maxlen=MOST_ANSWERS)
-        # Of each rollout, by gate, who or what is told apart.
+        # Of each rollout, by gate, who or what is counted by themselves.
         self._known: dict[tuple[int, str], set[str]] = {}
         self.dropped = 0
         # Nothing is written while Redis has no memory left.
@@ -198,7 +198,7 @@ class GateCounts:
         await asyncio.sleep(PAUSE_S)
 
     def _met(self, rollout_id: int, gate: str, one: str) -> str:
-        """Return a person, or an answer, that is told apart, else what stands for all others."""
+        """Return a person or an answer if it is counted by itself, else what stands for others."""
         known = self._known.get((rollout_id, gate))
         if known is None:
             known = self._known[rollout_id, gate] = set()

@@ -1,0 +1,1 @@
+"""The rows of a rollout: itself, its plan, and who approved it."""

@@ -1,0 +1,1 @@
+"""A canary, a shadow and their counts: what an open rollout adds to a query."""
