@@ -13,13 +13,19 @@ APP, SBOM = "clipper_server/app", "build/clipper-server.cdx.json"
 
 
 class Requirements(MetadataHookInterface):
-    """Those of requirements.in, and the client of this version, whose command is the server's."""
+    """Those of requirements.in, and the client of this version, whose command is the server's.
+
+    Artifacts in S3 need those of requirements-s3.in: `clipper-server[s3]`.
+    """
 
     def update(self, metadata: dict[str, Any]) -> None:
-        lines = (Path(self.root) / "requirements.in").read_text().splitlines()
-        wanted = [line.partition("#")[0].strip() for line in lines]
         client = f"clipper-client=={metadata['version']}"
-        metadata["dependencies"] = [client, *filter(None, wanted)]
+        metadata["dependencies"] = [client, *self._asked_in("requirements.in")]
+        metadata["optional-dependencies"] = {"s3": self._asked_in("requirements-s3.in")}
+
+    def _asked_in(self, file: str) -> list[str]:
+        lines = (Path(self.root) / file).read_text().splitlines()
+        return list(filter(None, (line.partition("#")[0].strip() for line in lines)))
 
 
 class BuiltFiles(BuildHookInterface[Any]):

@@ -31,6 +31,7 @@ class Composed:
         self.settings = {
             "DJANGO_SECRET_KEY": secrets.token_hex(32),
             "POSTGRES_PASSWORD": secrets.token_hex(16),
+            "VALKEY_PASSWORD": secrets.token_hex(16),
             "POSTGRES_IMAGE": DATABASES,
             "VALKEY_IMAGE": DATABASES,
             "CLIPPER_IMAGE": CLIPPER,

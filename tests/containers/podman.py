@@ -127,5 +127,7 @@ class Podman:
         self("rm", "--all", "--force", "--time", "1", check=False)
         self("network", "prune", "--force", check=False)
         for mount in ("root/overlay", "run"):
-            subprocess.run(["umount", "-l", self.folder / mount], stderr=-3, check=False)
+            subprocess.run(
+                ["umount", "-l", self.folder / mount], stderr=subprocess.DEVNULL, check=False
+            )
         shutil.rmtree(self.folder, ignore_errors=True)

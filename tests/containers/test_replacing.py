@@ -78,7 +78,7 @@ def test_slots_wanted_follow_the_replicas_that_are_asked_for(composed: Composed)
     """Also of those that wait, since no worker is there: something may start one then."""
     (worker,) = composed.containers("worker")
     before = len(composed.replicas())
-    assert slots(composed, "_wanted") == before
+    eventually(lambda: slots(composed, "_wanted") == before, seconds=30, what="they are counted")
     scaled(composed, replicas=4)
     composed.podman("kill", worker)
     eventually(lambda: slots(composed, "") == 0, seconds=120, what="no slots are there")
@@ -102,8 +102,9 @@ def slots(composed: Composed, which: str) -> int:
     with composed.client() as client:
         lines = client.get("/metrics").text.splitlines()
     name = f'clipper_slots{which}{{queue="replicas.cpu"'
-    (line,) = (one for one in lines if one.startswith(name))
-    return round(float(line.rpartition(" ")[2]))
+    # None is there until the control worker has counted.
+    found = [float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)]
+    return round(found[0]) if found else -1
 
 
 def test_all_containers_are_upgraded_those_that_answer_one_by_one(
