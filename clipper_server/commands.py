@@ -48,18 +48,24 @@ def worker(arguments: Sequence[str]) -> int:
 
 
 def manage(arguments: Sequence[str]) -> int:
-    """Run a management command on the stack of --var, or of the settings in the environment."""
+    """Run a management command on the stack of --var, or of the settings in the environment.
+
+    A restore makes the folder that --var names.
+    """
     parser = argparse.ArgumentParser(prog="clipper manage", add_help=False, allow_abbrev=False)
-    parser.add_argument("--var", default="var")
+    parser.add_argument("--var")
     options, words = parser.parse_known_args(arguments)
     _find_packages()
     from clipper_site.__main__ import main
     from clipper_site.stack.environment import environment_of_running
 
-    if "DJANGO_SECRET_KEY" not in os.environ:
-        script = Path(options.var) / "env.sh"
+    var = Path(options.var or os.environ.get("CLIPPER_VAR") or "var")
+    if words[:1] == ["restore"]:
+        os.environ["CLIPPER_VAR"] = str(var.absolute())
+    elif options.var or "DJANGO_SECRET_KEY" not in os.environ:
+        script = var / "env.sh"
         if not script.exists():
-            parser.exit(1, f"clipper: no stack has run in '{options.var}' yet: name it by --var\n")
+            parser.exit(1, f"clipper: no stack has run in '{var}' yet: name it by --var\n")
         os.environ.update(environment_of_running(script))
     sys.argv = ["clipper manage", *words]
     main()

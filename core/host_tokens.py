@@ -29,7 +29,9 @@ class HostTokens:
             raise HostUnknown(f"Expected a token of a host of this cluster: {HOST_SCHEME} ...")
         expires, mac = int(parts[1]), parts[2]
         if not hmac.compare_digest(mac, self._mac(text, expires=expires)):
-            raise HostUnknown("The token was made with another CLIPPER_CLUSTER_SECRET.")
+            raise HostUnknown(
+                "The token is of another request, or made with another CLIPPER_CLUSTER_SECRET."
+            )
         # One from the future is of a host whose clock is ahead; it would live too long.
         if not now <= expires <= now + 2 * LIFETIME_S:
             raise HostUnknown("The token has expired, or that host's clock is wrong.", now=now)

@@ -27,7 +27,9 @@ from core.errors import Conflict
 from core.redis.locks import exclusively
 from core.version import VERSION
 from registry.artifacts.artifact_store import ArtifactStore
+from registry.models import ModelVersion
 from selection.store.redis_keys import PERSIST_LOCK
+from serving.capture.models import CapturedSegment
 from serving.capture.segments import LOCK as FILES_LOCK
 from serving.capture.segments import LOCK_S as FILES_LOCK_S
 
@@ -35,11 +37,19 @@ MANIFEST, DATABASE, KEYS = "manifest.json", "clipper.sqlite3", "redis.rdb"
 SECRETS = ("secret_key", "demo.json")
 BEGIN = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"}
 # The lock is among the keys that are saved: a restored stack waits for so long at most.
-LOCK_S, WAIT_S, COPY_S = 10.0, 60.0, 3600
+LOCK_S, WAIT_S, COPY_S = 10.0, 30.0, 3600
 
 
 def back_up(folder: Path, *, say: Say) -> None:
-    """Copy the state of a stack, which may run, into an empty folder. Raises Conflict."""
+    """Copy the state of a stack, which may run, into an empty folder.
+
+    Raises Conflict, also for a backup that lacks artifacts which the stack itself lacks.
+    """
+    if settings.CLIPPER_ARTIFACTS_URL and ArtifactStore.default().folder is not None:
+        raise Conflict(
+            "The artifacts are on the host of the console "
+            f"({settings.CLIPPER_ARTIFACTS_URL}): call this there."
+        )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise Conflict(f"Expected an empty folder, but {folder} has something in it.")
@@ -52,7 +62,12 @@ def back_up(folder: Path, *, say: Say) -> None:
         with exclusively(PERSIST_LOCK, ttl_s=LOCK_S, wait_s=WAIT_S) as lock:
             if lock is None:
                 raise Conflict(f"Feedback was persisted elsewhere for {WAIT_S:g} s; try again.")
-            write_keys = held.enter_context(redis_moment(each_second=lock.reacquire))
+
+            def each_second() -> None:
+                lock.reacquire()
+                files.reacquire()
+
+            write_keys = held.enter_context(redis_moment(each_second=each_second))
             held.enter_context(_database_moment())
             lock.reacquire()
         # No file that a row names leaves before it is copied; among the saved keys it ends soon.
@@ -68,10 +83,22 @@ def back_up(folder: Path, *, say: Say) -> None:
         }
         _copy_database(folder / DATABASE, say=say)
         copied = [folder / name for name in (DATABASE, KEYS)] + _copy_files(folder, say=say)
+        lacking = _artifacts_named() - {file.name for file in copied}
     manifest["files"] = {str(file.relative_to(folder)): _sum_of(file) for file in copied}
     write_private(folder / MANIFEST, text=json.dumps(manifest, indent=1))
     size = sum(each["size"] for each in manifest["files"].values()) / 1e6
+    if lacking and ArtifactStore.default().folder is not None:
+        raise Conflict(
+            f"{folder} is complete but for {len(lacking)} artifacts that versions or captured "
+            f"queries name, and that the stack has lost: {', '.join(sorted(lacking)[:3])} …"
+        )
     say(f"{folder}: {sum(manifest['rows'].values()):,} rows, {size:,.1f} MB. Keep it as a secret.")
+
+
+def _artifacts_named() -> set[str]:
+    """Return the digests that rows name, as the copied database has them."""
+    rows = (ModelVersion.objects, CapturedSegment.objects)
+    return {digest for each in rows for digest in each.values_list("digest", flat=True)} - {""}
 
 
 @contextmanager
@@ -130,7 +157,7 @@ def restore(folder: Path, *, own_redis: bool, say: Say) -> None:
     """
     names = _checked_files(folder, say=say)
     var: Path = settings.CLIPPER_VAR
-    with stopped_stack():
+    with stopped_stack(needs_redis=False):  # one that REDIS_URL names is filled afterwards
         if there := sorted(path.name for path in var.iterdir() if path.name != "lock"):
             raise Conflict(f"Expected an empty folder, but {var} has {', '.join(there)}.")
         try:

@@ -18,13 +18,16 @@ SILENT_S = 10.0
 
 
 @contextmanager
-def stopped_stack() -> Iterator[None]:
-    """Keep the stack from starting while the block runs. Raises Conflict if it runs."""
+def stopped_stack(*, needs_redis: bool) -> Iterator[None]:
+    """Keep the stack from starting while the block runs.
+
+    Raises Conflict if it runs, and RedisError if `needs_redis` and Redis can't be asked.
+    """
     try:
         make_var(settings.CLIPPER_VAR)
         with sole_stack_of(settings.CLIPPER_VAR):
             # Processes that no launcher started, in containers for instance, hold no lock.
-            with suppress(redis.RedisError):
+            with suppress(*(() if needs_redis else (redis.RedisError,))):
                 client = redis_client()
                 age = read_control(client).age_s
                 if (age is not None and age < SILENT_S) or WEBS.read(client) + CONSOLES.read(

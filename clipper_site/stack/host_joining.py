@@ -35,12 +35,12 @@ TOKEN_SHAPE = re.compile(r"clp_[\w-]{43}", re.ASCII)
 URL_SHAPE = re.compile(r"https?://(\[[0-9a-f:.]+\]|[\w.-]+)(:\d{1,5})?(/[\w./-]*)?", re.ASCII)
 LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|0\.0\.0\.0|::1?", re.ASCII)
 URL = "CLIPPER_ARTIFACTS_URL"  # of the stack, among the settings
-# Of an answer, of silence, and of a whole answer.
+# The most bytes of an answer, and seconds: until the next of its bytes, and for all of it.
 MOST_BYTES, TIMEOUT_S, ANSWER_S = 64 << 10, 10, 30
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns only where it can't start."""
+    """Become the worker; return 1 if it can't start."""
     words = sys.argv[1:] if arguments is None else arguments
     os.umask(0o077)
     try:
@@ -55,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"clipper: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         return 1
     os.environ |= {name: os.environ.get(name) or text for name, text in settings.items()}
+    os.environ["CLIPPER_VAR"] = str(usable_var(options.var).absolute())
     os.environ.pop(TOKEN, None)
     if options.slots:
         os.environ[f"CLIPPER_{'GPU' if options.gpu else 'CPU'}_SLOTS"] = options.slots
@@ -86,7 +87,7 @@ def _settings(options: argparse.Namespace) -> dict[str, str]:
         say(f"This host has joined {place.geturl()}.")
     if not settings:
         raise StackError(f"{var} knows of no stack: give --join URL and --token-file F.")
-    return settings | {"CLIPPER_VAR": str(var), "CLIPPER_GPU_SLOTS": "1"}
+    return settings | {"CLIPPER_GPU_SLOTS": "1"}
 
 
 def stack_at(url: str, *, insecure: bool) -> SplitResult:

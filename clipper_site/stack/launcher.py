@@ -183,11 +183,13 @@ def bring_up(
         )
     for line in demo.summary(layout) if has_demo else ():
         say(line)
-    say(f"  Documentation  {layout.url}/docs/")
+    in_checkout = (ROOT / "manage.py").exists()
+    if in_checkout:
+        say(f"  Documentation  {layout.url}/docs/")
     say(f"  Logs           {layout.logs}")
-    in_checkout = f". {layout.environment_script}; .venv/bin/python manage.py status"
+    here = f". {layout.environment_script}; .venv/bin/python manage.py status"
     installed = f"clipper manage --var {layout.var} status"
-    say(f"  Commands       {in_checkout if (ROOT / 'manage.py').exists() else installed}")
+    say(f"  Commands       {here if in_checkout else installed}")
     say("\nCtrl-C stops everything; all data stays for the next start.")
 
 

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"clipper: {error}", file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:
-        said = "broken off: what runs goes on, and make restart can be called again."
+        said = "broken off: what runs goes on, and the restart can be called again."
         print(f"clipper: {said}", file=sys.stderr, flush=True)
         return 1
     return 0

@@ -44,7 +44,9 @@ def _answer(request: HttpRequest, path: str) -> HttpResponse:
 
 def _nothing(request: HttpRequest, path: str) -> HttpResponse:
     if not (settings.CLIPPER_DOCS / "index.html").is_file():
-        return render(request, "console/documentation_not_built.html", status=503)
+        can_build = (settings.CLIPPER_DOCS.parents[1] / "mkdocs.yml").is_file()
+        shown = {"can_build": can_build}
+        return render(request, "console/documentation_not_built.html", shown, status=503)
     if _file(f"{path}/") is not None:
         return HttpResponseRedirect(f"{request.path}/")
     raise Http404(f"The documentation has no page {path!r}.")

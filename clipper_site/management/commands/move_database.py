@@ -1,5 +1,6 @@
 """`manage.py move_database URL`: the rows of the database, in another one."""
 
+import os
 import time
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.core.management.base import CommandParser
 from clipper_site.backups.row_copy import add_database, copy_rows
 from clipper_site.backups.stopped_stack import stopped_stack
 from clipper_site.settings import database_of
+from clipper_site.stack.environment import without_another_stack
 from core.errors import BadRequest
 from registry.management.clipper_command import ClipperCommand
 
@@ -31,7 +33,9 @@ class Command(ClipperCommand):
         if not config.get("NAME"):
             raise BadRequest("Expected a URL such as postgres://user@host/name or sqlite:////path.")
         began = time.monotonic()
-        with stopped_stack():
+        # The stack's own Redis ends with it.
+        needs_redis = bool(without_another_stack(os.environ).get("REDIS_URL"))
+        with stopped_stack(needs_redis=needs_redis):
             call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
             add_database("target", config)
             sums = copy_rows("default", target="target", say=self.stdout.write)

@@ -80,13 +80,16 @@ def test_a_link_out_of_the_site_leads_nowhere(site: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/docs/", "/docs/how-to/"])
+@pytest.mark.parametrize("in_checkout", [True, False])
 def test_a_site_that_has_not_been_built_says_how_to(
-    settings: Any, tmp_path: Path, path: str
+    settings: Any, tmp_path: Path, path: str, in_checkout: bool
 ) -> None:
-    settings.CLIPPER_DOCS = tmp_path / "missing"
+    settings.CLIPPER_DOCS = tmp_path / "build" / "docs"
+    if in_checkout:
+        (tmp_path / "mkdocs.yml").touch()
     answer = Client().get(path)
     assert answer.status_code == 503
-    assert "make docs" in answer.content.decode()
+    assert ("make docs" in answer.content.decode()) == in_checkout
     assert answer["Content-Type"].startswith("text/html")
 
 
