@@ -38,7 +38,7 @@ test: ## run the suite, or: make test ARGS='tests/scripts -x'
 	@scripts/setup --dev
 	@exec .venv/bin/python -m pytest $(or $(ARGS),$(IN_PARALLEL))
 
-test-pythons: ## run the quick part of the suite on Python 3.13, and some on 3.12, and tell its coverage
+test-pythons: ## run what a Python can break on Python 3.13 and 3.12
 	@scripts/setup --dev
 	@exec scripts/test-pythons $(ARGS)
 

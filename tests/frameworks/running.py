@@ -38,11 +38,7 @@ APART = {
         # Stacks, whose processes find by themselves what is compiled.
         *(
             f"tests/integration/{name}"
-            for name in (
-                "processes/test_two_kinds.py",
-                "queries/test_websocket.py",
-                "processes/test_kills.py",
-            )
+            for name in ("processes/test_two_kinds.py", "queries/test_websocket.py")
         ),
     ],
 }
