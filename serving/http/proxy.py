@@ -13,12 +13,12 @@ from contextlib import asynccontextmanager, suppress
 
 import httptools
 
-from core.errors import ProcessAway, Saturated
+from core.errors import Saturated
 from serving.http.asgi import ClientGone, Endpoint, Receive, Routes, Scope, Send, endpoint
 from serving.http.connections import Connections, Websockets
 from serving.http.passed_heads import HOP_BY_HOP, PassedHeads, target_of
 from serving.http.request import REQUEST_ID
-from serving.http.tunnel import Tunnel
+from serving.http.tunnel import Tunnel, console_away
 from serving.rpc.address import AnyAddress
 from serving.rpc.plain_streams import open_stream
 
@@ -82,15 +82,11 @@ class ConsoleProxy:
         try:
             reader, writer = await open_stream(self._console, limit=PIECE_BYTES)
         except OSError:
-            raise _away() from None
+            raise console_away() from None
         try:
             yield reader, writer
         finally:
             writer.transport.abort()
-
-
-def _away() -> ProcessAway:
-    return ProcessAway("The console isn't there, or has no time.", retry_after_s=2.0)
 
 
 class _Passage:
@@ -138,7 +134,7 @@ class _Passage:
             async with self._patience:
                 await self._pass_back(send, sending)
         except TimeoutError:
-            raise _away() from None
+            raise console_away() from None
         finally:
             sending.cancel()
             with suppress(asyncio.CancelledError, ClientGone, OSError):
@@ -174,7 +170,7 @@ class _Passage:
             if sending.done() and isinstance(sending.exception(), ClientGone):
                 raise ClientGone from None
             if not self._has_begun:
-                raise _away() from None
+                raise console_away() from None
             logger.warning("an answer of the console broke off path=%s", self._scope["path"])
 
     async def _send_what_came(self, send: Send) -> None:

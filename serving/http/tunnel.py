@@ -23,6 +23,10 @@ AGREED = b"HTTP/1.1 101 "
 SILENT_S = 60.0
 
 
+def console_away() -> ProcessAway:
+    return ProcessAway("The console isn't there, or has no time.", retry_after_s=2.0)
+
+
 class Tunnel(asyncio.Protocol):
     """The client's end, which is in `among` while it lasts."""
 
@@ -103,8 +107,7 @@ class Tunnel(asyncio.Protocol):
         try:
             self._far = await dial_plainly(self._console, new_protocol=lambda: _FarEnd(self))
         except OSError:
-            away = ProcessAway("The console isn't there, or has no time.", retry_after_s=2.0)
-            self.transport.write(last_answer(away))
+            self.transport.write(last_answer(console_away()))
             self.transport.close()
         else:
             self._far.write(head)
