@@ -10,7 +10,6 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
 from django.utils.text import format_lazy
 
-from console.access import may
 from console.admin.base import ReadOnlyAdmin
 from console.words import formats
 from console.words.comparison import MEASURED, outcomes
@@ -105,7 +104,8 @@ def _acts(request: HttpRequest, rollout: Rollout) -> list[tuple[str, str, str]]:
         if cast(User, request.user).is_superuser:
             acts.insert(-1, ("bypass", "Promote without approvals", "danger"))
     permissions = {name: act.permission for name, act in ACTS.items()}
-    return [act for act in acts if may(request, permissions.get(act[0], DEPLOY))]
+    may = request.user.has_perm
+    return [act for act in acts if may(permissions.get(act[0], DEPLOY), rollout.model)]
 
 
 def _events_of(request: HttpRequest, release: Release) -> list[Event]:

@@ -32,7 +32,7 @@ def rollout_act(request: HttpRequest, rollout_id: int) -> HttpResponse:
     }
     try:
         act = services.rollout_act("promote" if name == BYPASS else name)
-        if not may(request, act.permission):
+        if not request.user.has_perm(act.permission, rollout.model):
             raise PermissionDenied
         services.act_on_rollout(rollout, act, by=actor(request), **said)
     except ClipperError as error:

@@ -40,14 +40,15 @@ class Approvals:
         return max(0, self.wanted - len(self.given))
 
 
-def approvals_of(rollout: Rollout) -> Approvals:
-    """Return the approvals that count for what the rollout waits for next."""
-    if not rollout.is_open or rollout.model is None or not _is_asked_for(rollout, rollout.model):
+def approvals_of(rollout: Rollout, *, of_next_step: bool = False) -> Approvals:
+    """Return the approvals that count before everybody gets the version, or its next step."""
+    model = rollout.model
+    if not rollout.is_open or model is None or not _wanted(rollout, model, of_next_step):
         return Approvals(wanted=0, given=[], digest="")
     digest, since = digest_of(rollout), timezone.now() - COUNT_FOR
     counted = rollout.approvals.filter(digest=digest, at__gt=since).select_related("user")
     given = [one for one in counted if one.user is not None and may_approve(one.user, rollout)]
-    wanted = max(1, rollout.model.approvals)
+    wanted = max(1, model.approvals)
     return Approvals(wanted=wanted, given=given, digest=digest)
 
 
@@ -93,7 +94,10 @@ def approve_rollout(rollout: Rollout, *, by: Actor, digest: str) -> Rollout:
     same = current.release.by_label == by.label  # also if that account was removed
     if same or (asked is not None and own & identities_of(asked)):
         raise Forbidden("Who asked for a release does not approve it.")
-    if any(own & set(other.identities) for other in approvals_of(current).given):
+    found = approvals_of(current)
+    if not found.wanted:
+        raise Conflict(f"The {current} waits for no approval.")
+    if any(own & set(other.identities) for other in found.given):
         raise Conflict("This person has approved it already.")
     # One that no longer counts makes room.
     current.approvals.filter(user=by.user).delete()
@@ -157,12 +161,16 @@ def identities_of(user: User) -> set[str]:
     return found
 
 
-def _is_asked_for(rollout: Rollout, model: Model) -> bool:
-    """Return whether the next move of a rollout wants approvals."""
-    plan = rollout.plan
+def _wanted(rollout: Rollout, model: Model, of_next_step: bool) -> bool:
+    """Return whether approvals are wanted on the way to everybody, or to the next step alone."""
+    step = model.approved_step if model.approvals else ""
     if rollout.exposed_at is None:
-        return bool(model.approvals) and model.approved_step in (For.CANARY, For.BOTH)
-    if plan.steps[rollout.step].approval:
-        return True
-    is_last = rollout.step == len(plan.steps) - 1
-    return bool(model.approvals) and is_last and model.approved_step in (For.PROMOTION, For.BOTH)
+        if step in (For.CANARY, For.BOTH):
+            return True
+        if of_next_step:
+            return False
+    left = rollout.plan.steps[rollout.step :]
+    passed = left[:1] if of_next_step else left
+    return any(each.approval for each in passed) or (
+        len(passed) == len(left) and step in (For.PROMOTION, For.BOTH)
+    )

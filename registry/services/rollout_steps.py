@@ -14,7 +14,7 @@ def begin_rollout(rollout: Rollout, *, now: datetime) -> None:
     if (current := open_rollout(rollout)) is None or current.state != State.PLANNED:
         return
     shadows = current.plan.shadow_percent > 0.0
-    if shadows or not approvals_of(current).missing:
+    if shadows or not approvals_of(current, of_next_step=True).missing:
         current.began_at = now
         move_rollout(current, to=State.SHADOW if shadows else State.CANARY, now=now)
 
@@ -25,6 +25,7 @@ def advance_rollout(rollout: Rollout, *, now: datetime, reason: str) -> None:
     current = open_rollout(rollout)
     if current is None or current.state not in (State.SHADOW, State.CANARY):
         return
-    if not approvals_of(current).missing:  # one that was given may have been revoked
+    # One that was given may have been revoked.
+    if not approvals_of(current, of_next_step=True).missing:
         step = current.step + 1 if current.state == State.CANARY else 0
         move_rollout(current, to=State.CANARY, step=step, now=now, reason=reason)

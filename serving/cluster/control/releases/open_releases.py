@@ -250,7 +250,9 @@ class Releases:
 
 def _approvals_missing(rollout: Rollout) -> int:
     """Return how many approvals are missing before its first queries; a shadow answers none."""
-    return 0 if rollout.plan.shadow_percent else services.approvals_of(rollout).missing
+    if rollout.plan.shadow_percent:
+        return 0
+    return services.approvals_of(rollout, of_next_step=True).missing
 
 
 def _open_releases() -> list[Release]:
