@@ -30,6 +30,8 @@ def promote_rollout(
     needs_reason(reason)
     current = open_rollout(rollout)
     if current is not None:
+        if by is SYSTEM and current.state == State.HELD:  # meanwhile, by a person
+            return rollout
         check_approved(current, by=by, bypass=bypass, reason=reason)
         if current.state == State.PLANNED:
             raise Conflict(f"The {rollout} has not begun: its replicas are not ready yet.")

@@ -66,6 +66,8 @@ def resume_rollout(rollout: Rollout, *, by: Actor = SYSTEM, reason: str = "") ->
     current = _changeable(rollout)
     if current.state != State.HELD:
         raise Conflict(f"The {current} is not held: it is {current.state}.")
+    if by is SYSTEM and current.paused:  # meanwhile, by a person
+        return current
     if by is not SYSTEM:
         holding = {gate["gate"] for gate in current.gates if gate["verdict"] == "worse"}
         current.overruled = sorted({*current.overruled, *holding})

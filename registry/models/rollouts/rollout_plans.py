@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -32,10 +32,20 @@ class RolloutStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GateRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A gate's margin in points of 100, of memory in percent, and what follows if it is worse."""
+    """A gate's margin in points of 100, of memory in percent, and what follows if it is worse.
+
+    A rule that leaves one out has the usual one.
+    """
 
     margin: Points | None = None
-    action: Action = ROLL_BACK
+    action: Action | None = None
+
+
+class SettledRule(NamedTuple):
+    """A gate's rule, with what is usual where the plan says nothing."""
+
+    margin: float
+    action: Action
 
 
 class RolloutPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -63,12 +73,11 @@ class RolloutPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         if percents != sorted(set(percents)):
             raise ValueError(f"steps: expected rising percents, got {percents}")
 
-    def rule(self, gate: str) -> GateRule:
+    def rule(self, gate: str) -> SettledRule:
         """Return the rule of a gate; one of a metric of feedback holds, unless the plan says so."""
-        default = GateRule(action=DEFAULT_ACTIONS.get(gate, HOLD))
-        rule = self.gates.get(gate, default)
-        margin = MEMORY_PERCENT if gate == MEMORY else self.margin
-        return rule if rule.margin is not None else GateRule(margin, rule.action)
+        given = self.gates.get(gate, GateRule())
+        usual = MEMORY_PERCENT if gate == MEMORY else self.margin
+        return SettledRule(given.margin or usual, given.action or DEFAULT_ACTIONS.get(gate, HOLD))
 
 
 DEFAULT_ACTIONS: dict[str, Action] = {

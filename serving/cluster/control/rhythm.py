@@ -67,3 +67,4 @@ class Rhythm:
                 logger.exception("failed, will go on job=%s", self._name)
             self._last_error = text
             connections.close_all()
+            self._over.wait(1.0)  # work without an interval would be tried as fast as it fails

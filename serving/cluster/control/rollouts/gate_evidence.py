@@ -2,14 +2,14 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 import msgspec
 
 from registry.models.rollouts.rollout import PASSING
-from registry.models.rollouts.rollout_plans import DEFAULT_ACTIONS, GateRule, RolloutPlan
+from registry.models.rollouts.rollout_plans import DEFAULT_ACTIONS, RolloutPlan, SettledRule
 from selection.evaluation.gates.among_failures import LabelRatio
 from selection.evaluation.gates.by_person import EVEN, LEAST_PEOPLE, people_wanted
 from selection.evaluation.gates.gate import Gate, GateSeen, GateVerdict
@@ -148,7 +148,7 @@ class RolloutEvidence(msgspec.Struct):
         for gates in (own,) if gate.startswith(SHADOW) else (own, self.together):
             known = gates.get(gate)
             if known is None:
-                margin = _rule(plan, gate).margin or plan.margin
+                margin = _rule(plan, gate).margin
                 by_failures = gate in (ERRORS, LATENESS) or gate.startswith(SHADOW)
                 known = Gate(margin=margin / 100.0, by_failures=by_failures)
                 if gate == REWARD and gates is own and application_id in self.known:
@@ -187,7 +187,7 @@ class RolloutEvidence(msgspec.Struct):
                     "",
                     verdict,
                     rule.action,
-                    self._words(gate, known, verdict, margin=rule.margin or plan.margin),
+                    self._words(gate, known, verdict, margin=rule.margin),
                     wanted=gate in wanted,
                     always=gate in (ERRORS, LATENESS) and not by_person,
                 )
@@ -302,7 +302,7 @@ class RolloutEvidence(msgspec.Struct):
         return max(found, default=0.0)
 
     def summary(
-        self, judged: Iterable[Judged], *, waits: str, plan: RolloutPlan, names: Mapping[int, str]
+        self, judged: Collection[Judged], *, waits: str, plan: RolloutPlan, names: Mapping[int, str]
     ) -> dict[str, Any]:
         """Return what pages and the API show."""
         worse = {(one.gate, one.application) for one in judged if one.verdict == GateVerdict.WORSE}
@@ -316,11 +316,12 @@ class RolloutEvidence(msgspec.Struct):
             whole = together.get(row["gate"])
             if whole is not None and row["verdict"] == GateVerdict.OPEN:
                 row["verdict"], row["words"] = whole.verdict, whole.words
+        shown = {(row["gate"], row["application"]) for row in rows}
         rows += [
-            self._row(one.gate, Gate(margin=0.0, by_failures=True), "", plan)
+            self._row(one.gate, Gate(margin=0.0, by_failures=True), one.application, plan)
             | {"verdict": one.verdict, "words": one.words, "canary": None, "live": None}
-            for one in together.values()
-            if one.gate not in self.together
+            for one in judged
+            if one.gate not in self.together and (one.gate, one.application) not in shown
         ]
         return {
             "gates": rows,
@@ -388,7 +389,7 @@ def _metrics_of(plan: RolloutPlan) -> list[str]:
     return [gate for gate in plan.gates if gate not in DEFAULT_ACTIONS]
 
 
-def _rule(plan: RolloutPlan, gate: str) -> GateRule:
+def _rule(plan: RolloutPlan, gate: str) -> SettledRule:
     return plan.rule(gate.removeprefix(SHADOW).removeprefix(METRIC))
 
 

@@ -83,15 +83,17 @@ class Judge:
         known = {rollout.pk: self._known(client, rollout) for rollout in rollouts}
         _take_new(client, known, rollouts)
         for rollout in rollouts:
-            if rollout.state == State.PLANNED:
-                continue
+            evidence = known[rollout.pk]
             try:
-                self._judge(client, rollout, known[rollout.pk])
+                if rollout.state != State.PLANNED:
+                    self._judge(rollout, evidence)
                 self._faults.pop(rollout.pk, None)
             except AWAY:
                 raise
             except Exception as error:  # noqa: BLE001  (one must not keep the others)
                 self._hold_unjudged(rollout, explain(error))
+            # Judged or not: who stays behind in the stream keeps all others there.
+            _keep(client, rollout, evidence)
         sleep(PAUSE_S)
 
     def _hold_unjudged(self, rollout: Rollout, fault: str) -> None:
@@ -99,6 +101,7 @@ class Judge:
         if self._faults.get(rollout.pk) != fault:
             self._faults[rollout.pk] = fault
             logger.exception("rollout not judged rollout=%d", rollout.pk)
+        if rollout.state not in (State.PLANNED, State.HELD):
             services.hold_rollout(rollout, reason=f"it can't be judged: {fault}")
 
     def _known(self, client: redis.Redis, rollout: Rollout) -> RolloutEvidence:
@@ -117,9 +120,10 @@ class Judge:
         _keep(client, rollout, evidence)
         if rollout.evidence.get("answers") and not rollout.paused:
             services.hold_rollout(rollout, reason=LOST, paused=True)
+            rollout.refresh_from_db(fields=["state", "held_from", "paused", "reason"])
         return evidence
 
-    def _judge(self, client: redis.Redis, rollout: Rollout, evidence: RolloutEvidence) -> None:
+    def _judge(self, rollout: Rollout, evidence: RolloutEvidence) -> None:
         plan, now = rollout.plan, timezone.now()
         evidence.begin_step(f"{rollout.stage} {rollout.step}")
         names = dict(
@@ -162,13 +166,13 @@ class Judge:
         )
         ruling = rule_on(look)
         evidence.note_history(now=now.timestamp())
-        _keep(client, rollout, evidence)
         waits = ruling.reason if ruling.move == RolloutMove.STAY else ""
         summary = evidence.summary(judged, waits=waits, plan=plan, names=names)
         self._act(rollout, ruling, summary)
 
     def _act(self, rollout: Rollout, ruling: Ruling, summary: Mapping[str, Any]) -> None:
         reason = ruling.reason
+        may_show = self._shown_at.get(rollout.pk, 0.0) + SHOWN_S <= monotonic()
         match ruling.move:
             case RolloutMove.ROLL_BACK:
                 services.roll_back_rollout(rollout, reason=reason, evidence=summary)
@@ -176,13 +180,15 @@ class Judge:
                 services.promote_rollout(rollout, reason=reason, evidence=summary)
             case RolloutMove.ADVANCE:
                 services.advance_rollout(rollout, now=timezone.now(), reason=reason)
-            case RolloutMove.HOLD if rollout.state != State.HELD or rollout.reason != reason:
+            case RolloutMove.HOLD if rollout.state != State.HELD or (
+                rollout.reason != reason and may_show
+            ):
                 services.hold_rollout(rollout, reason=reason)
             case RolloutMove.RESUME:
                 services.resume_rollout(rollout)
         if ruling.move in (RolloutMove.ROLL_BACK, RolloutMove.PROMOTE):
             logger.warning("%s rollout=%d: %s", ruling.move, rollout.pk, reason)
-        elif self._shown_at.get(rollout.pk, 0.0) + SHOWN_S <= monotonic():
+        elif may_show:
             self._shown_at[rollout.pk] = monotonic()
             if summary != rollout.evidence:
                 services.note_evidence(rollout, summary)
@@ -235,7 +241,7 @@ def _keep(client: redis.Redis, rollout: Rollout, evidence: RolloutEvidence) -> N
 
 
 def _approvals_missing(rollout: Rollout) -> list[str]:
-    missing = services.approvals_of(rollout).missing
+    missing = services.approvals_of(rollout, of_next_step=True).missing
     return [f"{missing} more approvals"] if missing else []
 
 

@@ -35,7 +35,7 @@ class MemoryGate:
 def judged_memory(rollout: Rollout, *, new: int, live: int) -> Judged:
     """Return the verdict on bytes that replicas of both versions took; 0: not known."""
     release, rule = rollout.release, rollout.plan.rule(MEMORY)
-    room = 1.0 + (rule.margin or 0.0) / 100.0
+    room = 1.0 + rule.margin / 100.0
     versions = release.version, release.previous_version
     tops = [MIB * ((version and version.memory_limit_mb) or 0) for version in versions]
     near = [top > 0 and most * room > top for most, top in zip((new, live), tops, strict=True)]

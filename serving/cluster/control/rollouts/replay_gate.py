@@ -25,8 +25,13 @@ def judge_replays(
     """Return the applications in which it was proved worse, and what the step still waits for."""
     judged: list[Judged] = []
     waits: list[str] = []
-    replays = list(filter(None, (_replay_of(rollout, one) for one in following)))
-    for replay in replays:
+    replays = []
+    for application in following:
+        try:
+            replays.append(_replay_of(rollout, application))
+        except ClipperError as error:  # such as too many under way
+            waits.append(f"replay in {application.name}: {error.message}")
+    for replay in filter(None, replays):
         name, sums = replay.application.name, sums_in(replay.sums)
         gain = sums.gain(alpha=alpha)
         if gain is not None and gain.high < 0.0:
@@ -36,13 +41,16 @@ def judge_replays(
         elif replay.state != TrafficReplay.State.DONE:
             why = replay.error or f"{replay.done:,} of {replay.total:,} rows"
             waits.append(f"replay in {name} {replay.state}: {why}")
-    if not replays:
+    if not any(replays) and not waits:
         waits.append("no application has captured queries to replay: set its capture_rate")
     return judged, waits
 
 
 def _replay_of(rollout: Rollout, application: Application) -> TrafficReplay | None:
-    """Return the replay since the rollout began, the first time a new one; None without rows."""
+    """Return the replay since the rollout began, the first time a new one; None without rows.
+
+    Raises what `begin_replay` does.
+    """
     version = rollout.release.target
     replays = TrafficReplay.objects.filter(version=version, application=application)
     found = replays.filter(created_at__gte=rollout.created_at).select_related("application")
@@ -54,7 +62,4 @@ def _replay_of(rollout: Rollout, application: Application) -> TrafficReplay | No
     times = list(rows.values_list("at", flat=True)[:ROWS])
     if not times:
         return None
-    try:
-        return begin_replay(application=application, version=version, by=SYSTEM, since=times[-1])
-    except ClipperError:  # too many are under way
-        return None
+    return begin_replay(application=application, version=version, by=SYSTEM, since=times[-1])
