@@ -45,7 +45,7 @@ def body_of(row: CapturedInput) -> CapturedBody:
     """Return a row's body. Raises SegmentUnreadable, Unavailable, zlib.error, DecodeError."""
     try:
         text = _text_of(row)
-    except (SegmentUnreadable, CapturedSegment.DoesNotExist):
+    except SegmentUnreadable:
         # It may have got into a segment, or another one, since the row was read.
         moved = CapturedInput.objects.filter(pk=row.pk).exclude(segment=row.segment_id).first()
         if moved is None:
@@ -67,7 +67,9 @@ def _text_of(row: CapturedInput) -> bytes:
 @lru_cache(maxsize=4)
 def _lines_of(segment_id: int) -> dict[str, bytes]:
     """Return a segment's lines by the rows' uid. Raises SegmentUnreadable, Unavailable."""
-    digest = CapturedSegment.objects.values_list("digest", flat=True).get(pk=segment_id)
+    digest = CapturedSegment.objects.values_list("digest", flat=True).filter(pk=segment_id).first()
+    if digest is None:
+        raise SegmentUnreadable("it was erased.")
     try:
         content = artifact_bytes(digest)
     except NotFound as error:

@@ -176,24 +176,32 @@ class Query:
 
     def _asks_another(self) -> bool:
         """Ask a second arm if the only one asked has refused the input, or is unsure."""
-        outcomes = self.gather.outcomes
-        if len(outcomes) != 1 or outcomes[0] is None:
+        if len(self.gather.outcomes) != 1 + len(self.stand_ins):
             return False
-        if outcomes[0].status == _OK:
+        first = self._first()
+        if first is None:
+            return False
+        if first.status == _OK:
             below = self.application.cascade_below
-            return below is not None and self._asks_a_dearer(outcomes[0].payload, below=below)
-        if monotonic() >= self.deadline:
+            return below is not None and self._asks_a_dearer(first.payload, below=below)
+        if self.stand_ins or monotonic() >= self.deadline:
             return False
         if self.choice.draws and self.choice.draws[0].taken:
             self._ask_stand_in(self.choice.draws[0].live)
             return True
-        if outcomes[0].status != _REFUSED:
+        if first.status != _REFUSED:
             return False
         self.second = self._ask_another()
         if self.second is None:
             return False
         self.arms = (*self.arms, self.second.arm)
         return True
+
+    def _first(self) -> Outcome | None:
+        """Return how the only arm asked has ended, or the live version in its canary's place."""
+        first, *others = self.gather.outcomes
+        failed = first is None or first.status != _OK
+        return others[0] if failed and self.stand_ins else first
 
     def _ask_stand_in(self, live: str) -> None:
         """Ask the live version in the place of a canary that has failed."""
@@ -279,6 +287,7 @@ class Query:
         try:
             return self._combined()
         except Exception as error:
+            self._join_shadows(b"", ttl_s=0)  # without a receipt
             self._stats.fail(self.arms, ENDING_OF_ERROR.get(type(error), QueryEnding.FAILED))
             # A bad input is its caller's.
             if isinstance(error, ClipperError) and not isinstance(error, InvalidInput):
@@ -389,7 +398,7 @@ class Query:
                 for arm, outcome, trace in zip(self.arms, outcomes, traces, strict=True)
             },
         }
-        if self.dearer and (first := outcomes[0]) is not None:
+        if self.dearer and (first := self._first()) is not None:
             explained["cascade"] = {
                 "to": self.dearer,
                 "sureness": round(sureness_of(first.payload), 4),
@@ -463,11 +472,12 @@ class Query:
             # The policy's choice without the arm that refused.
             second = self.second
             selection = Selection((second.arm,), (second.propensity,), selection.overlap)
+        draws = self.choice.draws
+        stood_in = self._who_stood_in(outputs) if self.stand_ins else ()
         if self.dearer and self.dearer in outputs:
             # The final answer counts for the arm that it began with.
-            outputs = {selection.arms[0]: outputs[self.dearer]}
-        draws = self.choice.draws
-        if self.stand_ins and (stood_in := self._who_stood_in(outputs)):
+            outputs = {(stood_in or selection.arms)[0]: outputs[self.dearer]}
+        if stood_in:
             # The live version's answers, beside canaries that gave none.
             chances = tuple([self.choice.prepared.probabilities[arm] for arm in stood_in])
             selection = Selection(selection.arms + stood_in, selection.propensities + chances)
@@ -519,13 +529,15 @@ class Query:
 
     def _join_rollouts(self, token: str, nonce: bytes) -> None:
         """Tell the query's shadows, and its canaries' rollouts, by which receipt it is known."""
-        ttl_s = outputs_ttl_s(self.application)
-        for shadow in self.shadows:
-            outcome = self.gather.outcomes[self.arms.index(shadow.draw.live)]
-            shadow.join(nonce, outcome, ttl_s=ttl_s)
+        self._join_shadows(nonce, ttl_s=outputs_ttl_s(self.application))
         for draw in self.choice.draws:
             if draw.taken:
                 self._resources.gates.note_answer(draw.canary.rollout_id, token)
+
+    def _join_shadows(self, nonce: bytes, *, ttl_s: int) -> None:
+        for shadow in self.shadows:
+            outcome = self.gather.outcomes[self.arms.index(shadow.draw.live)]
+            shadow.join(nonce, outcome, ttl_s=ttl_s)
 
     def _logged(self) -> tuple[RolloutDraw, ...]:
         """Return what the receipt says of canaries and shadows."""

@@ -204,13 +204,16 @@ class FeedbackService:
             await slice.pause()
             losses = {arm.arm: arm.loss for arm in event.arms}
             outputs = shadows.get(shadow_nonce(joined.receipt.nonce), {})
+            given, label = {a.arm: a.output for a in joined.receipt.arms}, bytes(item.label)
             for draw in joined.receipt.rollouts:
                 loss = losses.get(draw.canary if draw.taken else draw.live)
                 if draw.chance == SHADOWED:
-                    output, label = outputs.get(draw.canary), bytes(item.label)
-                    if output is not None and label and loss is not None:
+                    new, old = outputs.get(draw.canary), given.get(draw.live)
+                    # A cascade's answer may be a dearer arm's: it tells nothing of the live one.
+                    comparable = application.cascade_below is None and bool(label)
+                    if comparable and new is not None and old is not None:
                         with suppress(ClipperError):  # nothing that the label can judge
-                            lost = judge(label, output) - loss
+                            lost = judge(label, new) - judge(label, old)
                             self._note_draw(application.id, draw, SHADOW_REWARD, lost)
                 elif loss is not None:
                     self._note_draw(application.id, draw, REWARD, loss)

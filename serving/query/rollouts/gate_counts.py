@@ -47,8 +47,8 @@ MOST_ROWS = 5_000
 MOST_PEOPLE = 2_000
 # Answers that are counted by themselves in the same way, by rollout, and their bytes.
 CLASS_BYTES = 24
-# Failures of a rollout that one process describes, and the bytes of an input that is shown.
-DESCRIBED, INPUT_BYTES = 10, 2000
+# Failures of a rollout that one process describes, and the bytes of an input or output shown.
+DESCRIBED, SHOWN_BYTES = 10, 2000
 # Rollouts whose people are known in one process: those of the oldest go.
 MOST_ROLLOUTS = 16
 
@@ -128,7 +128,8 @@ class GateCounts:
             self.urgent.set()
         if agree or failed:
             return
-        said = _said(new) if fails else f"{_said(old)} → {_said(new)}"
+        outputs = [_shown(application, bytes(one.payload)) for one in (old, new)]
+        said = _said(new) if fails else " → ".join(outputs)
         self._describe(application, draw, said=said, input=input)
 
     def note_noise(self, application_id: int, draw: RolloutDraw, *, agree: bool) -> None:
@@ -190,8 +191,9 @@ class GateCounts:
                     pipe.expire(key, ANSWERS_KEPT_S)
                 await pipe.execute()
         except BaseException:
-            self._rows.update(rows)
-            self._failures = failures[:DESCRIBED]
+            for row, count in rows.items():
+                self._add(row, count)
+            self._failures = failures + self._failures
             self._answers.extendleft(reversed(answers))
             raise
         self.dropped -= dropped
@@ -210,11 +212,11 @@ class GateCounts:
             known.add(one)
         return one
 
-    def _add(self, row: RolloutRow) -> None:
+    def _add(self, row: RolloutRow, count: int = 1) -> None:
         if len(self._rows) < MOST_ROWS or row in self._rows:
-            self._rows[row] += 1
+            self._rows[row] += count
         else:
-            self.dropped += 1
+            self.dropped += count
 
     def _describe(
         self, application: ApplicationSpec, draw: RolloutDraw, *, said: str, input: bytes
@@ -222,12 +224,7 @@ class GateCounts:
         if self._described[draw.rollout_id] >= DESCRIBED:
             return
         self._described[draw.rollout_id] += 1
-        names, shown = names_in(application.capture_redact), ""
-        if EVERYTHING not in names and len(input) <= INPUT_BYTES:
-            try:
-                shown = redacted(input, names).decode(errors="replace")
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                shown = ""
+        shown = _shown(application, input)
         self._failures.append(CanaryFailure(draw.rollout_id, application.name, shown, said))
 
 
@@ -247,8 +244,19 @@ def gate_of(outcome: Outcome | None, *, accepted: bool, hurried: bool) -> str | 
     return None if hurried else LATENESS
 
 
+def _shown(application: ApplicationSpec, text: bytes) -> str:
+    """Return JSON as people may see it, "" if it is long or can't be read."""
+    names = names_in(application.capture_redact)
+    if EVERYTHING in names or len(text) > SHOWN_BYTES:
+        return ""
+    try:
+        return safe_text(redacted(text, names).decode(errors="replace"), most=SHOWN_BYTES)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
 def _said(outcome: Outcome) -> str:
-    return safe_text(bytes(outcome.payload).decode(errors="replace"), most=2000)
+    return safe_text(bytes(outcome.payload).decode(errors="replace"), most=SHOWN_BYTES)
 
 
 def hash_of(person: str) -> str:

@@ -68,7 +68,10 @@ class Shadow:
             self._shadows.settle(self, self._answer, *self._live)
 
     def join(self, nonce: bytes, outcome: Outcome | None, *, ttl_s: int) -> None:
-        """Take the live version's outcome, and the nonce of the receipt that names this shadow."""
+        """Take the live version's outcome, and the nonce of the receipt that names this shadow.
+
+        A query that ends in an error has no receipt, and an empty nonce.
+        """
         self._live = nonce, outcome, ttl_s
         if not self._gather.missing:
             self._shadows.settle(self, self._answer, nonce, outcome, ttl_s)
@@ -147,5 +150,5 @@ class Shadows:
             agree=agree,
             input=shadow.input,
         )
-        if new is not None:
+        if new is not None and nonce:
             self.outputs.keep(shadow_nonce(nonce), outputs={shadow.draw.canary: new}, ttl_s=ttl_s)
