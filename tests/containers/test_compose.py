@@ -54,7 +54,7 @@ def test_the_image_runs_as_any_user_with_nothing_to_write_and_no_rights(
 ) -> None:
     locked = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges")
     script = (
-        "import os; from core import compiled; import clipper_client;"
+        "import os; from core import compiled; import boto3, clipper_client, storages;"
         "print(os.getuid(), os.access('/opt', os.W_OK), compiled.install())"
     )
     run = ("run", "--rm", "--network=none", *locked, f"--user={uid}:0", "--tmpfs=/tmp:mode=1777")
@@ -81,6 +81,14 @@ def test_everything_is_healthy_and_a_deployed_model_answers(
         answer = client.predict(DIGITS, inputs[0])
     assert answer.output in range(10)
     assert not answer.default
+
+
+def test_a_backup_is_made_where_the_artifacts_are(composed: Composed) -> None:
+    made = ("exec", "-T", "console", "clipper", "backup", "/var/lib/clipper/backup")
+    assert "Keep it as a secret" in composed.compose(*made)
+    elsewhere = ("exec", "-T", "control", "clipper", "backup", "/tmp/backup")
+    with pytest.raises(AssertionError, match="call this there"):
+        composed.compose(*elsewhere)
 
 
 def test_the_console_can_be_signed_in_to(composed: Composed) -> None:
