@@ -6,8 +6,9 @@ from django.db import migrations, models
 
 def fill_previous(apps, schema_editor):
     """Say of each model which version was live before."""
-    for release in apps.get_model("registry", "Release").objects.filter(state="live"):
-        models = apps.get_model("registry", "Model").objects.filter(pk=release.model_id)
+    alias = schema_editor.connection.alias
+    for release in apps.get_model("registry", "Release").objects.using(alias).filter(state="live"):
+        models = apps.get_model("registry", "Model").objects.using(alias).filter(pk=release.model_id)
         models.update(previous_version_id=release.previous_version_id)
 
 
