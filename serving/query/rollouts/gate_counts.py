@@ -74,6 +74,11 @@ class GateCounts:
         """The observations that wait, and how often each was made."""
         return self._rows
 
+    @property
+    def described(self) -> list[CanaryFailure]:
+        """The failures that wait to be shown."""
+        return self._failures
+
     def note_call(
         self,
         application: ApplicationSpec,

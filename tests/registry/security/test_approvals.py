@@ -5,11 +5,22 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from core.errors import BadRequest, ClipperError, Conflict, Forbidden, PreconditionFailed
 from registry import services
-from registry.models import ApiKey, Application, Approval, AuditEntry, Model, Release, Rollout
+from registry.models import (
+    ApiKey,
+    Application,
+    Approval,
+    AuditEntry,
+    Model,
+    OwnPlan,
+    Release,
+    Rollout,
+)
 from registry.services import Actor
 from tests.serving.cluster.control.rounds import BY, make_version
 
@@ -41,13 +52,13 @@ class World:
         User.objects.filter(pk=made.pk).update(email=email or f"{name}@example.com")
         return User.objects.get(pk=made.pk)
 
-    def rolled_out(self) -> Rollout:
-        release = services.deploy(version=self.version, by=as_actor(self.ada), rollout="quick")
+    def rolled_out(self, plan: str = "quick", *, steps: int = 1) -> Rollout:
+        release = services.deploy(version=self.version, by=as_actor(self.ada), rollout=plan)
         services.begin_release(release=release)
         services.begin_rollout(release.rollout, now=NOW())
-        rollout = Rollout.objects.with_release().get(release=release)
-        services.advance_rollout(rollout, now=NOW(), reason="proved")
-        return Rollout.objects.with_release().get(pk=rollout.pk)
+        for _ in range(steps):
+            services.advance_rollout(release.rollout, now=NOW(), reason="proved")
+        return Rollout.objects.with_release().get(release=release)
 
     @property
     def digest(self) -> str:
@@ -149,6 +160,39 @@ def after_its_end(world: World) -> None:
     world.approve(world.eve, digest)
 
 
+def promoted_from_its_shadow(world: World) -> None:
+    services.abort_rollout(world.rollout, reason="again", by=as_actor(world.ada))
+    world.rollout = world.rolled_out("usual", steps=0)
+    assert world.rollout.state == "shadow"
+    world.promote(world.ada)
+
+
+def promoted_from_an_early_step(world: World) -> None:
+    services.abort_rollout(world.rollout, reason="again", by=as_actor(world.ada))
+    world.rollout = world.rolled_out(steps=0)
+    world.promote(world.ada)
+
+
+def promoted_before_a_step_that_wants_one(world: World) -> None:
+    services.abort_rollout(world.rollout, reason="again", by=as_actor(world.ada))
+    services.want_approvals(
+        model=world.model, approvals=0, approved_step="promotion", by=as_actor(world.boss)
+    )
+    steps = [{"percent": 5.0}, {"percent": 50.0, "approval": True}]
+    OwnPlan.objects.create(name="own", definition={"steps": steps})
+    world.rollout = world.rolled_out("own", steps=0)
+    world.promote(world.ada)
+
+
+def approved_while_none_is_wanted(world: World) -> None:
+    services.abort_rollout(world.rollout, reason="again", by=as_actor(world.ada))
+    services.want_approvals(
+        model=world.model, approvals=0, approved_step="promotion", by=as_actor(world.boss)
+    )
+    world.rollout = world.rolled_out()
+    world.approve(world.eve, services.approvals.digest_of(world.rollout))
+
+
 def promoted_by_a_deployer_without_them(world: World) -> None:
     world.promote(world.ada)
 
@@ -205,6 +249,10 @@ def rolled_back_to_what_was_never_live(world: World) -> None:
         by_an_operator,
         by_an_approver_of_another_application,
         after_its_end,
+        promoted_from_its_shadow,
+        promoted_from_an_early_step,
+        promoted_before_a_step_that_wants_one,
+        approved_while_none_is_wanted,
         promoted_by_a_deployer_without_them,
         passed_over_by_a_deployer,
         passed_over_without_a_reason,
@@ -285,3 +333,23 @@ def test_approvals_are_looked_at_again_under_the_lock(world: World) -> None:
     services.begin_rollout(world.rollout, now=NOW())
     world.rollout.refresh_from_db()
     assert world.rollout.state == "canary"
+
+
+def test_nobody_ends_a_rollout_that_others_queries_meet(world: World) -> None:
+    for name in ("mine", "theirs"):
+        routes = [services.RouteRequest(model="ocr")]
+        services.create_application(
+            name=name, input_type="doubles", slo_ms=100.0, routes=routes, by=BY
+        )
+    own = [Application.objects.get(name="mine")]
+    person = services.add_person(name="near", role="deployer", by=BY, applications=own)
+    client = Client()
+    client.force_login(person)
+    act = reverse("console-rollout", args=[world.rollout.pk])
+    for name in ("promote", "abort"):
+        assert client.post(act, {"action": name, "reason": "mine"}).status_code == 403
+    page = client.get(reverse("admin:registry_release_change", args=[world.rollout.release_id]))
+    assert page.status_code == 200
+    assert 'value="abort"' not in page.content.decode()
+    world.rollout.refresh_from_db()
+    assert world.rollout.is_open

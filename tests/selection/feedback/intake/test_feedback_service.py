@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from core.errors import BadRequest, Unavailable
 from selection.feedback.events import FeedbackItem
 from selection.feedback.intake.service import FeedbackService
-from selection.receipts import ReceiptSigner
+from selection.receipts import SHADOWED, ReceiptSigner, RolloutDraw, Spent, shadow_nonce
 from selection.store.large_outputs import OutputStore
 from selection.store.selection_store import SelectionStore
 from serving.testing import application_spec
@@ -134,6 +134,36 @@ async def test_feedback_says_that_the_default_output_was_given(
     await caller.send(caller.label(defaulted=True))
     (event,) = await events(aredis)
     assert event.defaulted
+
+
+@pytest.mark.parametrize(
+    ("cascade_below", "noted"),
+    # The answer of a cascade may be a dearer arm's.
+    [(None, [("shadow reward", 1.0)]), (0.9, [])],
+)
+async def test_a_shadow_is_compared_with_the_live_answer_without_its_price(
+    aredis: Redis,
+    signer: ReceiptSigner,
+    store: SelectionStore,
+    outputs: OutputStore,
+    cascade_below: float | None,
+    noted: list[tuple[str, float]],
+) -> None:
+    found: list[tuple[str, float]] = []
+    service = FeedbackService(
+        aredis,
+        signer=signer,
+        store=store,
+        outputs=outputs,
+        note_draw=lambda application_id, draw, gate, loss: found.append((gate, loss)),
+    )
+    caller, nonce = Caller(service, signer), b"n" * 12
+    outputs.keep(shadow_nonce(nonce), outputs={"svm:3": b"1"}, ttl_s=60)
+    draw = RolloutDraw(9, "svm:3", "svm:2", SHADOWED, taken=False)
+    label = caller.label(b"7", nonce=nonce, rollouts=(draw,), spent=(Spent(0.2),) * 3)
+    priced = application_spec(lateness_price=0.5, cascade_below=cascade_below)
+    assert (await caller.send(label, application=priced)).accepted == 1
+    assert found == noted
 
 
 # --- refused --------------------------------------------------------------------------------

@@ -2,14 +2,20 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from itertools import count as counter
+from typing import Any, cast
 
 import pytest
+from redis.asyncio import Redis
 
-from selection.receipts import Receipt
+from core.errors import ClipperError
+from selection.receipts import Receipt, RolloutDraw
+from serving.engine.outcome import Outcome, Status
 from serving.metrics.rollout_rows import AGREEMENT, ERRORS, GOOD, LATENESS, MOST_CLASSES, OTHERS
 from serving.query.prediction import Prediction
+from serving.query.rollouts.gate_counts import GateCounts
 from serving.query.rollouts.shadows import MOST_OPEN
 from serving.rpc.frames.codec import Answer, AnswerStatus, failed
 from serving.testing import (
@@ -26,6 +32,7 @@ from serving.testing import (
 LIVE, NEW = Answer(AnswerStatus.OK, b"7"), Answer(AnswerStatus.OK, b"8")
 REFUSAL = Answer(AnswerStatus.INVALID_INPUT, b"expected 32 numbers, got 64")
 FAILURE = failed("RuntimeError: boom")
+PEOPLE = counter()
 
 
 class Rollout:
@@ -46,7 +53,8 @@ class Rollout:
 
     def go(self, *, share: float, hedged: bool = True, rollout_id: int | None = 9) -> None:
         known = snapshot_of(
-            self.serving.application, versions=[version_spec(1), version_spec(2), version_spec(3)]
+            self.serving.application,
+            versions=[version_spec(1), version_spec(2, cost=9.0), version_spec(3)],
         )
         model = replace(
             known.models[1],
@@ -88,6 +96,26 @@ class Rollout:
         for row, count in self.serving.processor.resources.gates.waiting.items():
             found[row.gate, row.canary] += count
         return found
+
+
+class Away:
+    """A Redis that is away; meanwhile something happens."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        self.meanwhile = meanwhile
+
+    def pipeline(self, **options: Any) -> Any:
+        self.meanwhile()
+        raise ConnectionError
+
+
+def note_people(world: Rollout, number: int) -> None:
+    """Have so many more people meet a canary that fails."""
+    gates, outcome = world.serving.processor.resources.gates, Outcome(Status.MODEL_FAILED, b"boom")
+    for _ in range(number):
+        draw = RolloutDraw(9, "m1:2", "m1:1", 0.5, True, f"person {next(PEOPLE)}")
+        how: dict[str, Any] = {"outcome": outcome, "accepted": True, "hurried": False}
+        gates.note_call(world.serving.application, draw, input=b"[1]", **how)
 
 
 async def test_the_share_is_drawn_and_logged() -> None:
@@ -174,6 +202,72 @@ async def test_a_version_that_is_named_or_tried_is_no_part_of_a_rollout() -> Non
     world = Rollout(share=0.5)
     for options in ({"version": world.canary}, {"trial": True}):
         assert world.receipt(await world.ask(**options)).rollouts == ()
+
+
+@pytest.mark.parametrize(
+    ("canary", "output", "arms"),
+    [
+        (b"[0.95, 0.05]", b"[0.95, 0.05]", [("m1:2", b"[0.95, 0.05]")]),
+        (b"[0.6, 0.4]", b"[0, 1]", [("m1:2", b"[0, 1]")]),
+        # The live version is unsure in its place.
+        (None, b"[0, 1]", [("m1:2", None), ("m1:1", b"[0, 1]")]),
+    ],
+)
+@pytest.mark.parametrize("hedged", [True, False])
+async def test_a_cascade_goes_on_from_a_canary_as_from_the_live_version(
+    canary: bytes | None, output: bytes, arms: list[tuple[str, bytes | None]], hedged: bool
+) -> None:
+    cheap, dear = routes_to(1, 2)
+    cascade: dict[str, Any] = {"routes": (cheap, replace(dear, weight=0.0)), "cascade_below": 0.9}
+    world = Rollout(share=0.999999, hedged=hedged, **cascade)
+    world.replicas[2] = connect(world.serving.engine, version_id=2)
+    world.behaviours |= {
+        1: Answer(AnswerStatus.OK, b"[0.6, 0.4]"),
+        2: Answer(AnswerStatus.OK, b"[0, 1]"),
+        4: FAILURE if canary is None else Answer(AnswerStatus.OK, canary),
+    }
+    answer = await world.ask()
+    assert answer.output == output
+    assert [(a.arm, a.output) for a in world.receipt(answer).arms] == arms
+
+
+@pytest.mark.parametrize(("new", "gave"), [(FAILURE, 0.0), (NEW, 1.0)])
+async def test_a_shadow_of_a_query_that_fails_counts_all_the_same(new: Answer, gave: float) -> None:
+    world = Rollout(share=0.0, shadow_share=1.0, default_output=None)
+    world.serving.processor.resources.shadows.asked_twice = 0.0
+    world.behaviours |= {1: FAILURE, 4: new}
+    with pytest.raises(ClipperError):
+        await world.ask()
+    await turn()
+    [(row, number)] = world.serving.processor.resources.gates.waiting.items()
+    assert (row.gate, row.canary, row.loss, number) == ("shadow errors", False, gave, 1)
+
+
+async def test_answers_that_differ_are_shown_without_what_is_redacted() -> None:
+    world = Rollout(share=0.0, shadow_share=1.0, capture_redact="ssn")
+    resources = world.serving.processor.resources
+    resources.shadows.asked_twice = 0.0
+    for version_id, y in ((1, b"1"), (4, b"2")):
+        output = b'{"ssn":"078-05","y":' + y + b"}"
+        world.behaviours[version_id] = Answer(AnswerStatus.OK, output)
+    await world.ask()
+    await turn()
+    [failure] = resources.gates.described
+    assert failure.error == '{"ssn":null,"y":1} → {"ssn":null,"y":2}'
+
+
+async def test_while_redis_is_away_counts_stay_within_their_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("serving.query.rollouts.gate_counts.MOST_ROWS", 3)
+    world = Rollout(share=0.5)
+    gates = GateCounts(cast("Redis", Away(lambda: note_people(world, 3))))
+    world.serving.processor.resources.gates = gates
+    note_people(world, 3)
+    with pytest.raises(ConnectionError):
+        await gates.flush()
+    assert (len(gates.waiting), gates.dropped) == (3, 3)
+    assert len(gates.described) == 6
 
 
 async def test_a_shadow_is_compared_and_has_no_part_in_the_answer() -> None:

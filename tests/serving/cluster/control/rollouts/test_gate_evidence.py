@@ -161,3 +161,22 @@ def test_it_is_read_back_as_it_was() -> None:
     again = msgspec.msgpack.decode(text, type=RolloutEvidence)
     assert msgspec.msgpack.encode(again) == text
     assert again.failures[0].error == "boom"
+
+
+def test_a_gate_named_without_an_action_does_what_is_usual() -> None:
+    rules = {name: GateRule(margin=2.0) for name in ("clicks", "memory", "errors")}
+    plan = msgspec.structs.replace(QUICK, gates=rules)
+    found = {name: plan.rule(name) for name in (*rules, "lateness")}
+    assert {name: rule.action for name, rule in found.items()} == {
+        "clicks": "hold", "memory": "tell", "errors": "roll back", "lateness": "roll back",
+    }  # fmt: skip
+    assert [rule.margin for rule in found.values()] == [2.0, 2.0, 2.0, QUICK.margin]
+
+
+def test_a_replay_that_is_worse_is_shown_where_it_was() -> None:
+    counted = Counted()
+    counted.takes(row(GOOD, 9))
+    judged = [Judged("replay", "digits", GateVerdict.WORSE, "hold", "replay in digits: worse")]
+    shown = counted.it.summary(judged, waits="", plan=QUICK, names=NAMES)["gates"]
+    found = [(one["gate"], one["application"]) for one in shown if one["verdict"] == "worse"]
+    assert found == [("replay", "digits")]

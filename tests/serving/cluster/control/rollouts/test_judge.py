@@ -1,5 +1,6 @@
 """The judge counts each entry once, and says what keeps it from judging."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -27,12 +28,17 @@ def rollout(server_redis: redis.Redis) -> Rollout:
         routes=[services.RouteRequest(model="ocr")],
         by=BY,
     )
-    version = make_version("ocr", "2", validated_at=timezone.now())
+    return begun("ocr")
+
+
+def begun(model: str) -> Rollout:
+    """Return the rollout of version 2 of a model with a live one."""
+    version = make_version(model, "2", validated_at=timezone.now())
     release = services.deploy(version=version, by=BY, rollout="quick")
     services.begin_release(release=release)
     Judge().look()  # evidence begins before the first query
     services.begin_rollout(release.rollout, now=timezone.now())
-    return Rollout.objects.with_release().get()
+    return Rollout.objects.with_release().get(release=release)
 
 
 def seen(rollout: Rollout, gate: str, count: int, *, canary: bool, **fields: Any) -> None:
@@ -89,3 +95,52 @@ def test_a_rollout_that_cannot_be_judged_is_held_with_the_reason(rollout: Rollou
     Judge().look()
     rollout.refresh_from_db()
     assert (rollout.state, rollout.reason) == ("canary", "")
+
+
+@pytest.mark.parametrize("changes", [{"state": "planned"}, {"overruled": 0}])
+def test_a_rollout_that_is_not_judged_keeps_no_other_from_it(
+    rollout: Rollout, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("serving.cluster.control.rollouts.judge.MOST_ENTRIES", 2)
+    Rollout.objects.update(**changes)
+    live = make_version("faces", "1", validated_at=timezone.now())
+    Model.objects.filter(pk=live.model_id).update(live_version=live)
+    other, judge = begun("faces"), Judge()
+    for number in range(1, 7):
+        seen(other, GOOD, number, canary=False)
+        judge.look()
+    client: Any = redis_client()
+    [(last, _)] = client.xrevrange(STREAM, count=1)
+    for one in (rollout, other):
+        assert last in client.get(f"{EVIDENCE}{one.pk}")
+
+
+def test_a_rollout_that_cannot_be_judged_is_held_again(rollout: Rollout) -> None:
+    judge = Judge()
+    Rollout.objects.update(overruled=0)
+    for _ in range(2):
+        seen(rollout, GOOD, 9, canary=False)
+        judge.look()
+        assert Rollout.objects.filter(state="held").exists()
+        Rollout.objects.update(state="canary")
+
+
+def test_why_evidence_is_gone_stays_the_reason(rollout: Rollout) -> None:
+    seen(rollout, GOOD, 10, canary=True)
+    judge = Judge()
+    judge.look()
+    redis_client().delete(f"{EVIDENCE}{rollout.pk}")
+    before = timezone.now() - timedelta(minutes=2)
+    Rollout.objects.update(began_at=before, step_at=before)
+    judge.look()
+    judge.look()
+    rollout.refresh_from_db()
+    assert (rollout.state, rollout.reason, rollout.paused) == ("held", LOST, True)
+
+
+def test_a_pause_is_not_undone_by_a_look_that_had_begun(rollout: Rollout) -> None:
+    services.hold_rollout(rollout, reason="wait", by=BY, paused=True)
+    services.promote_rollout(rollout, reason="proved")
+    services.resume_rollout(rollout)
+    found = Rollout.objects.get()
+    assert (found.state, found.paused, found.reason) == ("held", True, "wait")

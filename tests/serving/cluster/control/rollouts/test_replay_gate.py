@@ -13,6 +13,7 @@ from registry.models.rollouts.rollout_plans import PLANS, definition_of
 from registry.services import RouteRequest
 from serving.capture.models import CapturedBody, CapturedInput, TrafficReplay
 from serving.capture.replay_sums import ReplaySums
+from serving.capture.services import MOST_OPEN, begin_replay
 from serving.cluster.control.rollouts.replay_gate import judge_replays
 from tests.serving.cluster.control.rounds import BY, make_version
 
@@ -77,3 +78,15 @@ def test_one_proved_worse_is_stopped_before_its_replay_has_ended(rollout: Rollou
     assert worse.action == "roll back"
     assert "200 labels" in worse.words
     assert waits == []
+
+
+def test_it_says_that_too_many_replays_are_under_way(rollout: Rollout) -> None:
+    capture(1)
+    shop, version = Application.objects.get(), rollout.release.target
+    for _ in range(MOST_OPEN):
+        begin_replay(application=shop, version=version, by=BY)
+    rollout.created_at = timezone.now()  # they are of an earlier one
+    worse, [wait] = judged(rollout)
+    assert worse == []
+    assert wait.startswith("replay in shop: ")
+    assert "replays under way" in wait
