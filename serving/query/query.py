@@ -558,7 +558,11 @@ class Query:
             targets=self.choice.targets,
             elapsed=elapsed,
         )
-        return (together(spent, elapsed=elapsed),) if self.dearer else spent
+        if not self.dearer:
+            return spent
+        # The answer counts for the last of the arms: the live version, if its canary has failed.
+        free = (Spent(0.0, 0.0),) * (len(arms) - 1)
+        return (*free, together(spent, elapsed=elapsed))
 
     def _excused(self, outputs: Mapping[str, bytes]) -> tuple[str, ...]:
         """Return arms whose missing answer feedback doesn't hold against them.

@@ -98,10 +98,11 @@ class Judge:
 
     def _hold_unjudged(self, rollout: Rollout, fault: str) -> None:
         """Hold a rollout that can't be judged, and say why, until it can."""
-        if self._faults.get(rollout.pk) != fault:
+        is_new = self._faults.get(rollout.pk) != fault
+        if is_new:
             self._faults[rollout.pk] = fault
             logger.exception("rollout not judged rollout=%d", rollout.pk)
-        if rollout.state not in (State.PLANNED, State.HELD):
+        if not rollout.paused and (is_new or rollout.state != State.HELD):
             services.hold_rollout(rollout, reason=f"it can't be judged: {fault}")
 
     def _known(self, client: redis.Redis, rollout: Rollout) -> RolloutEvidence:

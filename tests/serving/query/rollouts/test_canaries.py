@@ -219,7 +219,7 @@ async def test_a_cascade_goes_on_from_a_canary_as_from_the_live_version(
 ) -> None:
     cheap, dear = routes_to(1, 2)
     cascade: dict[str, Any] = {"routes": (cheap, replace(dear, weight=0.0)), "cascade_below": 0.9}
-    world = Rollout(share=0.999999, hedged=hedged, **cascade)
+    world = Rollout(share=0.999999, hedged=hedged, cost_price=1.0, **cascade)
     world.replicas[2] = connect(world.serving.engine, version_id=2)
     world.behaviours |= {
         1: Answer(AnswerStatus.OK, b"[0.6, 0.4]"),
@@ -228,7 +228,11 @@ async def test_a_cascade_goes_on_from_a_canary_as_from_the_live_version(
     }
     answer = await world.ask()
     assert answer.output == output
-    assert [(a.arm, a.output) for a in world.receipt(answer).arms] == arms
+    receipt = world.receipt(answer)
+    assert [(a.arm, a.output) for a in receipt.arms] == arms
+    paid = [spent.cost for spent in receipt.spent]
+    assert len(paid) == len(arms)
+    assert paid[:-1] == [0.0] * (len(arms) - 1)
 
 
 @pytest.mark.parametrize(("new", "gave"), [(FAILURE, 0.0), (NEW, 1.0)])
