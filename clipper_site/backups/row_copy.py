@@ -118,7 +118,7 @@ def _copy(
             taken.add(rows, json_at=_json_at(model))
             values = [list(map(prepared, fields, row)) for row in rows]
             try:
-                if connection.vendor == "postgresql":  # at half the time
+                if connection.vendor == "postgresql":  # many rows a message
                     with connection.wrap_database_errors, cursor.copy(copying) as copy:
                         for each in values:
                             copy.write_row(each)
