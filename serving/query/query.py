@@ -176,9 +176,10 @@ class Query:
 
     def _asks_another(self) -> bool:
         """Ask a second arm if the only one asked has refused the input, or is unsure."""
-        if len(self.gather.outcomes) != 1 + len(self.stand_ins):
+        outcomes = self.gather.outcomes
+        if len(outcomes) != 1 + len(self.stand_ins):
             return False
-        first = self._first()
+        first = self._first() if self.stand_ins else outcomes[0]
         if first is None:
             return False
         if first.status == _OK:
@@ -199,9 +200,10 @@ class Query:
 
     def _first(self) -> Outcome | None:
         """Return how the only arm asked has ended, or the live version in its canary's place."""
-        first, *others = self.gather.outcomes
-        failed = first is None or first.status != _OK
-        return others[0] if failed and self.stand_ins else first
+        outcomes = self.gather.outcomes
+        if self.stand_ins and (outcomes[0] is None or outcomes[0].status != _OK):
+            return outcomes[1]
+        return outcomes[0]
 
     def _ask_stand_in(self, live: str) -> None:
         """Ask the live version in the place of a canary that has failed."""
@@ -472,7 +474,7 @@ class Query:
             # The policy's choice without the arm that refused.
             second = self.second
             selection = Selection((second.arm,), (second.propensity,), selection.overlap)
-        draws = self.choice.draws
+        draws, has_rollouts = self.choice.draws, bool(self.choice.draws or self.shadows)
         stood_in = self._who_stood_in(outputs) if self.stand_ins else ()
         if self.dearer and self.dearer in outputs:
             # The final answer counts for the arm that it began with.
@@ -501,7 +503,9 @@ class Query:
                     map(outputs.get, selection.arms),
                 )
             ),
-            forced=self.choice.forced or self.choice.held_out or self._met_a_canary,
+            forced=self.choice.forced
+            or self.choice.held_out
+            or (has_rollouts and any(draw.taken for draw in draws)),
             stored=not inline,
             features=self.features,
             excused=excused,
@@ -513,19 +517,15 @@ class Query:
             held_out=self.choice.held_out,
             overlap=selection.overlap,
             defaulted=defaulted,
-            rollouts=self._logged() if draws or self.shadows else (),
+            rollouts=self._logged() if has_rollouts else (),
         )
         token = self._resources.signer.sign(receipt)
-        if draws or self.shadows:
+        if has_rollouts:
             self._join_rollouts(token, nonce)
         silent = application.default_reward is not None and not self.trial
         if silent and selection.arms and not self.choice.forced:
             self._resources.due.add(application, token=token, issued_at_ms=receipt.issued_at_ms)
         return token
-
-    @property
-    def _met_a_canary(self) -> bool:
-        return bool(self.choice.draws) and any(draw.taken for draw in self.choice.draws)
 
     def _join_rollouts(self, token: str, nonce: bytes) -> None:
         """Tell the query's shadows, and its canaries' rollouts, by which receipt it is known."""
