@@ -90,7 +90,7 @@ def back_up(folder: Path, *, say: Say) -> None:
     if lacking and ArtifactStore.default().folder is not None:
         raise Conflict(
             f"{folder} is complete but for {len(lacking)} artifacts that versions or captured "
-            f"queries name, and that the stack has lost: {', '.join(sorted(lacking)[:3])} …"
+            f"queries name, and that aren't in the stack's folder. The first: {min(lacking)}."
         )
     say(f"{folder}: {sum(manifest['rows'].values()):,} rows, {size:,.1f} MB. Keep it as a secret.")
 

@@ -1,4 +1,4 @@
-"""What each kind of process becomes, and from which settings."""
+"""Kinds of process: what each becomes, and from which settings."""
 
 import pytest
 

@@ -187,7 +187,7 @@ class Judge:
                 services.hold_rollout(rollout, reason=reason)
             case RolloutMove.RESUME:
                 services.resume_rollout(rollout)
-        if ruling.move in (RolloutMove.ROLL_BACK, RolloutMove.PROMOTE):
+        if rollout.state in Rollout.ENDED:  # not if a person has paused it meanwhile
             logger.warning("%s rollout=%d: %s", ruling.move, rollout.pk, reason)
         elif may_show:
             self._shown_at[rollout.pk] = monotonic()
