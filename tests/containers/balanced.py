@@ -1,27 +1,28 @@
-"""Two containers that answer, and what balances load between those that say they serve."""
+"""What balances load between the containers that say they serve."""
 
 from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 
-from tests.containers.composed import Composed
 from tests.integration.stack import TRUSTS_NOBODY, eventually
 
 EVERY_S = 0.5
-SERVICES = ("predict-a", "predict-b")
 
 
 class Balanced:
     """A request goes where the last look found 200, as a Service or a proxy has it."""
 
-    def __init__(self, composed: Composed) -> None:
-        self._composed = composed
+    def __init__(
+        self, hosts: Callable[[], list[str]], *, client: Callable[..., httpx.Client]
+    ) -> None:
+        """`hosts` are asked for again and again; `client` makes what asks the one of a turn."""
+        self._hosts, self._client = hosts, client
         self._serving: tuple[str, ...] = ()
         self._turns = itertools.count()
         self._ended = threading.Event()
@@ -31,7 +32,7 @@ class Balanced:
         thread = threading.Thread(target=self._watch, daemon=True)
         thread.start()
         try:
-            self.wait_for(len(SERVICES))
+            self.wait_for(len(self._hosts()))
             yield self
         finally:
             self._ended.set()
@@ -41,25 +42,22 @@ class Balanced:
         eventually(lambda: len(self._serving) == number, seconds=240, what=f"{number} that serve")
 
     def client(self, **changes: Any) -> httpx.Client:
-        return self._composed.client(transport=_Chosen(self), **changes)
+        return self._client(transport=_Chosen(self), **changes)
 
     def chosen(self) -> str:
         serving = self._serving
         return serving[next(self._turns) % len(serving)]
 
     def _watch(self) -> None:
-        with httpx.Client(timeout=2, verify=TRUSTS_NOBODY) as client:
-            while not self._ended.wait(EVERY_S):
-                self._serving = tuple(host for host in self._hosts() if _serves(client, host))
-
-    def _hosts(self) -> list[str]:
-        names = [name for service in SERVICES for name in self._composed.containers(service)]
-        return [host for name in names if (host := self._composed.address(name))]
+        while not self._ended.wait(EVERY_S):
+            self._serving = tuple(
+                host for host in self._hosts() if serves(f"http://{host}:8000/health/serving")
+            )
 
 
-def _serves(client: httpx.Client, host: str) -> bool:
+def serves(url: str) -> bool:
     try:
-        return client.get(f"http://{host}:8000/health/serving").status_code == 200
+        return httpx.get(url, timeout=2, verify=TRUSTS_NOBODY).status_code == 200
     except httpx.HTTPError:
         return False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import httpx
 from clipper_client import Client
 from clipper_site.stack.layout import free_port
 from tests.containers.podman import CLIPPER, DATABASES, Podman
-from tests.integration.stack import TRUSTS_NOBODY, Load, eventually
+from tests.integration.stack import TRUSTS_NOBODY, Load
 
 # What each kind of process keeps of Compose's deadlines; a busy machine takes longer than these.
 HEALTHY_S = 240.0
@@ -69,12 +68,6 @@ class Composed:
     def healthy(self, name: str) -> bool:
         return self.podman.inspect(name)["State"]["Health"]["Status"] == "healthy"
 
-    def address(self, name: str) -> str:
-        """The container's on the network of all of them; "" if it has none any more."""
-        (found, *_) = json.loads(self.podman("inspect", name, check=False) or "[]") or [{}]
-        networks = found.get("NetworkSettings", {}).get("Networks") or {}
-        return next((network["IPAddress"] for network in networks.values()), "")
-
     def replicas(self) -> list[dict[str, Any]]:
         with self.client() as client:
             found: list[dict[str, Any]] = client.get("/api/v1/replicas/").json()
@@ -84,13 +77,8 @@ class Composed:
     def loaded(self, inputs: list[list[float]]) -> Iterator[Load]:
         """Ask all the time while the block runs; then there is neither an error nor a default."""
         with Load(self, application=DIGITS, inputs=inputs) as load:
-            self.more(load)
+            load.more()
             yield load
-            self.more(load)
+            load.more()
         assert load.errors == []
         assert load.defaults == []
-
-    @staticmethod
-    def more(load: Load) -> None:
-        seen = load.count()
-        eventually(lambda: load.count() > seen + 20, seconds=60, what="answers")

@@ -15,6 +15,7 @@ from clipper_site import ROOT
 
 HERE = Path(__file__).parent
 BASE, DATABASES, CLIPPER = (f"localhost/{name}" for name in ("trixie", "databases", "clipper"))
+NEXT = f"{CLIPPER}:next"
 # Where runc may set no limits above those of whoever calls it.
 LIMITS = ("nofile=20000:20000", "nproc=20000:20000")
 # The compiler alone takes over a minute of a core.
@@ -94,6 +95,9 @@ class Podman:
         certificates = "--volume=/etc/ssl/certs:/etc/ssl/certs:ro"
         return self.build(tag, file, context, certificates, f"--build-arg=BASE={BASE}")
 
+    def build_next(self) -> None:
+        self.build(NEXT, HERE / "next.Containerfile", HERE)
+
     # --- containers -----------------------------------------------------------------------
 
     def start(self) -> None:
@@ -115,6 +119,12 @@ class Podman:
     def inspect(self, name: str) -> dict[str, Any]:
         found: list[dict[str, Any]] = json.loads(self("inspect", name))
         return found[0]
+
+    def address(self, name: str) -> str:
+        """A container's on its network; "" if it has none any more."""
+        (found, *_) = json.loads(self("inspect", name, check=False) or "[]") or [{}]
+        networks = found.get("NetworkSettings", {}).get("Networks") or {}
+        return next((network["IPAddress"] for network in networks.values()), "")
 
     def end(self) -> None:
         """Leave nothing behind, however the tests ended."""

@@ -4,12 +4,12 @@ import time
 
 import pytest
 
-from tests.containers.balanced import SERVICES, Balanced
+from tests.containers.balanced import Balanced
 from tests.containers.composed import DIGITS, Composed
-from tests.containers.podman import HERE
+from tests.containers.podman import NEXT
 from tests.integration.stack import Load, eventually
 
-NEXT = "localhost/clipper:next"
+SERVICES = ("predict-a", "predict-b")
 Inputs = list[list[float]]
 
 
@@ -30,6 +30,11 @@ def replace_predict(composed: Composed, balanced: Balanced) -> None:
         composed.up("--no-deps", service)
         balanced.wait_for(len(SERVICES))
         assert composed.podman.inspect(composed.containers(service)[0])["Id"] != before
+
+
+def hosts(composed: Composed) -> list[str]:
+    names = [name for service in SERVICES for name in composed.containers(service)]
+    return [host for name in names if (host := composed.podman.address(name))]
 
 
 @pytest.mark.parametrize("service", ["console", "control"])
@@ -77,8 +82,7 @@ def ready(composed: Composed) -> bool:
 def test_slots_wanted_follow_the_replicas_that_are_asked_for(composed: Composed) -> None:
     """Also of those that wait, since no worker is there: something may start one then."""
     (worker,) = composed.containers("worker")
-    before = len(composed.replicas())
-    eventually(lambda: slots(composed, "_wanted") == before, seconds=30, what="they are counted")
+    before = eventually(lambda: counted(composed), seconds=90, what="replicas that are wanted run")
     scaled(composed, replicas=4)
     composed.podman("kill", worker)
     eventually(lambda: slots(composed, "") == 0, seconds=120, what="no slots are there")
@@ -86,6 +90,12 @@ def test_slots_wanted_follow_the_replicas_that_are_asked_for(composed: Composed)
     composed.podman("start", worker)
     scaled(composed, replicas=1)
     eventually(lambda: len(composed.replicas()) == before, seconds=120, what="models answer again")
+
+
+def counted(composed: Composed) -> int:
+    """The slots that are wanted, 0 while another number of replicas is ready."""
+    wanted, ready = slots(composed, "_wanted"), len(composed.replicas())
+    return wanted if wanted == ready else 0
 
 
 def scaled(composed: Composed, *, replicas: int) -> None:
@@ -112,17 +122,17 @@ def test_all_containers_are_upgraded_those_that_answer_one_by_one(
 ) -> None:
     composed.up("--no-deps", *SERVICES)
     with (
-        Balanced(composed).watching() as balanced,
+        Balanced(lambda: hosts(composed), client=composed.client).watching() as balanced,
         Load(balanced, application=DIGITS, inputs=inputs) as load,
     ):
-        composed.more(load)
-        composed.podman.build(NEXT, HERE / "next.Containerfile", HERE)
+        load.more()
+        composed.podman.build_next()
         composed.settings["CLIPPER_IMAGE"] = NEXT
         composed.compose("run", "--rm", "--no-deps", "-T", "migrate")
         composed.up("--no-deps", "console", "control")
         replace_worker(composed)
         replace_predict(composed, balanced)
-        composed.more(load)
+        load.more()
     assert load.errors == []
     assert load.defaults == []
     for service in ("console", "control", "worker", *SERVICES):

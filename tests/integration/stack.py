@@ -360,6 +360,11 @@ class Load:
         with self._lock:
             return len(self.seen)
 
+    def more(self) -> None:
+        """Return when there are twenty more answers."""
+        seen = self.count()
+        eventually(lambda: self.count() > seen + 20, seconds=60, what="answers")
+
     def latest(self) -> Seen:
         with self._lock:
             return self.seen[-1]
