@@ -438,6 +438,9 @@ class RolloutOut(serializers.ModelSerializer[Rollout]):
     approvals = serializers.SerializerMethodField(
         help_text="How many are `wanted` for the next move, those `given`, and what they stand for."
     )
+    shadow = serializers.CharField(
+        source="evidence.shadow", default="", help_text="How far a shadow's answers agree."
+    )
     failures = serializers.JSONField(
         source="evidence.failures", required=False, help_text="The first queries that it failed on."
     )
@@ -450,7 +453,7 @@ class RolloutOut(serializers.ModelSerializer[Rollout]):
         fields = (
             *("id", "release", "model", "version", "plan", "state", "step", "percent", "steps"),
             *("paused", "reason", "waits", "gates", "overruled", "approvals", "bypassed_by"),
-            *("failures", "evidence"),
+            *("shadow", "failures", "evidence"),
             *("created_at", "exposed_at", "step_at", "ended_at"),
         )
 

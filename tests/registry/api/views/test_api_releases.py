@@ -4,7 +4,7 @@ import pytest
 import redis
 
 from registry import services
-from registry.models import Model, ModelVersion, Release
+from registry.models import Model, ModelVersion, Release, Rollout
 from registry.releases.control import KEPT_S, KEY, note_round
 from tests.registry.conftest import Api, go_live
 
@@ -27,6 +27,17 @@ def test_a_deploy_is_accepted_with_its_release(manager: Api, v1: ModelVersion) -
     }
     assert {name: body[name] for name in expected} == expected
     assert manager("get", f"models/svm/releases/{body['id']}").json() == body
+
+
+def test_a_rollout_says_how_far_its_shadow_agrees(
+    manager: Api, v1: ModelVersion, v2: ModelVersion
+) -> None:
+    go_live(v1)
+    begun = manager("post", "models/svm/versions/2/deploy", {"rollout": "usual"}).json()
+    path = f"models/svm/rollouts/{begun['rollout']}"
+    assert manager("get", path).json()["shadow"] == ""
+    Rollout.objects.update(evidence={"shadow": "900 answers compared"})
+    assert manager("get", path).json()["shadow"] == "900 answers compared"
 
 
 def test_a_failed_release_says_why_and_the_old_version_serves_on(
