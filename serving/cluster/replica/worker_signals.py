@@ -130,13 +130,14 @@ def _say_that_it_lives(sender: Any, *, queue: str) -> None:
     )
     _announced.append(announced)
     beat = Beat(settings.CLIPPER_RUN_DIR / f"beat-{queue.removeprefix(REPLICA_QUEUES)}-worker")
-    beat.start()
 
     def renew() -> None:
         if announced.renew():
             beat.turn()
 
+    # Nobody may find this worker ready before others can find its slots.
     renew()
+    beat.start()
     sender.hub.call_repeatedly(WATCH_S, renew)
 
 
