@@ -80,6 +80,7 @@ class Pods:
         """Return when the pod's probe finds it ready."""
         manifest = manifests["Deployment", kind]
         manifest["metadata"]["name"] = f"clipper-{kind}-{tag}"
+        own_scratch(manifest["spec"]["template"]["spec"], pod=f"{kind}-{tag}")
         published = kind == "predict" and tag != "next"
         options = (f"--publish=127.0.0.1:{self.port}:8000",) if published else ()
         self.play(manifest, name=kind, options=options)
@@ -97,10 +98,10 @@ class Pods:
         return serves(f"http://{self._address(pod)}:{port}{path}")
 
     def stop(self, kind: str, manifests: Manifests, *, tag: str) -> None:
-        """End a pod as Kubernetes does."""
+        """End a pod as Kubernetes does: its network goes once its process has ended."""
         spec = manifests["Deployment", kind]["spec"]["template"]["spec"]
-        pod = f"clipper-{kind}-{tag}-pod"
-        self.podman("pod", "stop", "--time", str(spec["terminationGracePeriodSeconds"]), pod)
+        pod, grace = f"clipper-{kind}-{tag}-pod", str(spec["terminationGracePeriodSeconds"])
+        self.podman("stop", "--time", grace, f"{pod}-{kind}")
         self.podman("pod", "rm", "--force", pod)
 
     def client(self, **changes: Any) -> httpx.Client:
@@ -120,6 +121,16 @@ class Pods:
     def _address(self, pod: str) -> str:
         shown = ("pod", "inspect", "--format", "{{.InfraContainerID}}", pod)
         return self.podman.address(self.podman(*shown, check=False).strip())
+
+
+def own_scratch(spec: dict[str, Any], *, pod: str) -> None:
+    """Give a pod its own empty folders: Podman shares those of one name among all pods."""
+    names = {volume["name"] for volume in spec["volumes"] if "emptyDir" in volume}
+    containers = (*spec["initContainers"], *spec["containers"])
+    mounts = [mount for container in containers for mount in container["volumeMounts"]]
+    for named in (*spec["volumes"], *mounts):
+        if named["name"] in names:
+            named["name"] = f"{pod}-{named['name']}"
 
 
 @pytest.fixture(scope="module")
