@@ -27,7 +27,7 @@ logfile_backups = 1
 pidfile = {run}/supervisord.pid
 
 [program:talks]
-command = "{python}" -u -c "import time; [print('x' * 200) or time.sleep(0.002) for _ in iter(int, 1)]"
+command = sh -c "while echo {line}; do sleep 0.002; done"
 stdout_logfile = {disk}/talks.log
 stdout_logfile_maxbytes = 20KB
 redirect_stderr = true
@@ -64,7 +64,8 @@ def test_supervisord_outlives_a_full_disk_and_logs_again_afterwards(
     disk: SmallDisk, run_dir: Path
 ) -> None:
     config = run_dir / "supervisord.conf"
-    config.write_text(CONFIG.format(disk=disk.path, run=run_dir, python=sys.executable))
+    program = CONFIG.format(disk=disk.path, run=run_dir, python=sys.executable, line="x" * 200)
+    config.write_text(program)
     log, talk = disk.path / "supervisord.log", disk.path / "talks.log"
     count = run_dir / "count"
     with (disk.path / "supervisord.err").open("ab") as errors:
