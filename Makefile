@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help run restart test test-pythons test-frameworks test-containers check lock weigh compile docs bench bench-growth bench-guard bench-learning bench-paper bench-peers bench-tail bench-test soak manage wheels clean
+.PHONY: help run restart test test-pythons test-frameworks test-containers check lock weigh compile docs bench bench-growth bench-guard bench-learning bench-paper bench-peers bench-rollouts bench-tail bench-test soak manage wheels clean
 
 help: ## list these commands
 	@echo "make COMMAND [PYTHON=python3] [PORT=8000] [VAR=var] [ARGS='...']"
@@ -90,6 +90,10 @@ bench-peers: ## compare with other prediction servers, or some: make bench-peers
 bench-tail: ## measure the slowest queries, undisturbed and disturbed
 	@scripts/setup --bench
 	@exec .venv/bin/python -m benchmarks.tail $(ARGS)
+
+bench-rollouts: ## measure how fast bad versions take themselves back
+	@scripts/setup --bench
+	@exec .venv/bin/python -m benchmarks.rollouts $(ARGS)
 
 bench-growth: ## measure how the cost of a query grows: make bench-growth ARGS='contexts --quick'
 	@scripts/setup --bench
