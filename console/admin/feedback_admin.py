@@ -38,7 +38,7 @@ def _answers(feedback: Feedback) -> SafeString:
         (_cells(arm) for arm in feedback.arms),
     )
     return format_html(
-        '<table class="clp-facts-table"><thead><tr><th>arm</th><th>answered</th>'
+        '<table class="clp-facts-table"><thead><tr><th>version</th><th>answered</th>'
         "<th>loss</th><th>of it for</th><th>chance</th></tr></thead><tbody>{}</tbody></table>",
         rows,
     )

@@ -3,10 +3,12 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.forms import ModelForm
+from django.core.exceptions import ValidationError
+from django.forms import IntegerField, ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.decorators import action
 from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from console.access import actor
 from console.admin.base import (
@@ -19,12 +21,23 @@ from console.admin.base import (
     time_column,
 )
 from console.pages.people import show_key
+from core.specs import JOIN
 from registry.models import ApiKey
 from registry.services import create_api_key, revoke_api_key, update_api_key
 
 
 class ApiKeyForm(ModelForm[ApiKey]):
     """The fields of a key, named as people say them."""
+
+    hosts = IntegerField(
+        required=False,
+        min_value=1,
+        max_value=1000,
+        widget=UnfoldAdminIntegerFieldWidget,
+        label="Hosts that may join",
+        help_text="How many other hosts may join this stack as workers by it, within a day unless "
+        "it expires sooner or later. Then it does nothing else.",
+    )
 
     class Meta:
         model = ApiKey
@@ -45,6 +58,13 @@ class ApiKeyForm(ModelForm[ApiKey]):
             "can_read": "See everything through the REST API, and change nothing.",
             "can_manage": "Create, deploy, roll back and scale through the REST API.",
         }
+
+    def clean_hosts(self) -> int | None:
+        hosts: int | None = self.cleaned_data["hosts"]
+        others = ("can_read", "can_manage", "can_run_code", "applications")
+        if hosts and any(self.cleaned_data.get(name) for name in others):
+            raise ValidationError("Expected no other right and no application for a join token.")
+        return hosts
 
 
 def _asked_applications(key: ApiKey) -> str:
@@ -68,6 +88,7 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
                 (None, {"fields": ("name", "expires_at")}),
                 ("What it may do", {"fields": ("can_predict", "can_feedback", *manage, *pickle)}),
                 ("Where", {"fields": ("applications",)}),
+                *([("Or a join token", {"fields": ("hosts",)})] if manage else []),
             )
         return (
             (None, {"fields": ("name", "expires_at")}),
@@ -89,13 +110,15 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
             changes = {name: form.cleaned_data[name] for name in form.changed_data}
             update_api_key(key=obj, changes=changes, by=actor(request))
             return
+        hosts = form.cleaned_data.get("hosts")
         key, text = create_api_key(
             name=obj.name,
-            scopes=obj.scopes,
+            scopes={JOIN} if hosts else obj.scopes,
             by=actor(request),
             applications=list(form.cleaned_data["applications"]),
             expires_at=obj.expires_at,
             can_run_code=obj.can_run_code,
+            joins=hosts or 1,
         )
         # The admin goes on with its own instance: make it the row that the service wrote.
         obj.__dict__.update(key.__dict__)

@@ -153,9 +153,12 @@ def _show_password(request: HttpRequest, person: User) -> None:
 
 
 def show_key(request: HttpRequest, key: ApiKey, *, text: str) -> None:
-    """Show a new key in a message, this once, with how an application is asked with it."""
+    """Show a new key in a message, this once, with how an application is asked, or the stack joined, by it."""
     application = key.applications.first() if key.bound else Application.objects.first()
-    how = snippets(request, application, key=text)[:2] if application and key.can_predict else ()
+    how = snippets(request, application, key=text)[:2] if application and key.can_predict else []
+    if key.joins:
+        origin = request.build_absolute_uri("/").rstrip("/")
+        how = [("On the host", f"clipper worker --join {origin} --token-file token")]
     messages.warning(request, shown_once(text, snippets=how))
 
 

@@ -236,4 +236,5 @@ def _text(value: Any, *, at: int) -> str:
         return ""
     if isinstance(value, list):
         value = ", ".join(item if isinstance(item, str) else json.dumps(item) for item in value)
+        value = value.replace(" (arm, ", " (weight ")  # a route, as entries keep it
     return Truncator(value if isinstance(value, str) else json.dumps(value)).chars(at)

@@ -145,6 +145,33 @@ def test_the_scope_manage_is_offered_only_to_superusers(owner: Client) -> None:
     assert key.scopes == frozenset({"predict"})
 
 
+def test_a_superuser_makes_a_join_token_that_does_nothing_else(owner: Client) -> None:
+    url = "/admin/registry/apikey/add/"
+    # The rights of a new form are ticked already: they don't count.
+    form = {"name": "gpus", "can_predict": "on", "can_feedback": "on", "hosts": "3"}
+    mixed = owner.post(url, {**form, "can_manage": "on"}).content.decode()
+    assert "Expected no other right" in mixed
+    assert not ApiKey.objects.exists()
+
+    page = owner.post(url, form, follow=True).content.decode()
+
+    key = ApiKey.objects.get()
+    assert (key.scopes, key.joins) == (frozenset({"join"}), 3)
+    assert key.expires_at is not None
+    assert "clipper worker --join http" in page
+
+
+def test_nobody_but_a_superuser_makes_a_join_token(owner: Client) -> None:
+    url = "/admin/registry/apikey/add/"
+    clerk = staff("add_apikey", "change_apikey", "view_apikey")
+    assert 'name="hosts"' in owner.get(url).content.decode()
+    assert 'name="hosts"' not in clerk.get(url).content.decode()
+
+    clerk.post(url, {"name": "gpus", "can_predict": "on", "hosts": "3"})
+
+    assert not ApiKey.objects.exists()
+
+
 @pytest.mark.parametrize("key", ["abc", "999", "9" * 30])
 @pytest.mark.parametrize(
     "path",
