@@ -153,7 +153,7 @@ def _show_password(request: HttpRequest, person: User) -> None:
 
 
 def show_key(request: HttpRequest, key: ApiKey, *, text: str) -> None:
-    """Show a new key in a message, this once, with how an application is asked, or the stack joined, by it."""
+    """Show a new key in a message, this once, with how to ask or to join by it."""
     application = key.applications.first() if key.bound else Application.objects.first()
     how = snippets(request, application, key=text)[:2] if application and key.can_predict else []
     if key.joins:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from playwright.sync_api import Page
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
+from clipper_site.security.content_security import HEADER
 from console.application_pages import APPLICATION_PAGES
 from registry import services
 from registry.models import Application, AuditEntry, ModelVersion, Release, Rollout
@@ -38,7 +39,7 @@ AXE = Path(__file__).with_name("vendor") / "axe.min.js"
 SHOTS = os.environ.get("CLIPPER_SHOTS", "")
 # Django's, that the console leads nowhere, and what is data, a download or an act.
 NO_PAGES = (
-    *("autocomplete", "jsi18n", "logout", "view_on_site", "home", "app_list", "password_change"),
+    *("autocomplete", "jsi18n", "logout", "view_on_site", "home", "app_list"),
     *("search", "console-search", "console-series", "console-live", "console-labelled"),
     *("console-pass", "console-label", "console-audit"),
     *("console-rollout", "console-rollout-answers", "console-keep-set", "registry_application_add"),
@@ -228,6 +229,10 @@ def complaints_of(page: Page, url: str) -> Iterator[str]:
     if page.evaluate("location.pathname") != url.partition("?")[0]:
         yield f"leads to {page.url}"
         return
+    policy = answer.headers.get(HEADER.lower(), "")
+    script = policy.partition("script-src")[2].partition(";")[0]
+    if "default-src 'none'" not in policy or "unsafe-inline" in script:
+        yield f"has the policy {policy!r}"
     if url == SWAGGER:  # another's, who has faults of that kind
         return
     page.evaluate("document.querySelectorAll('*').forEach(e => e.style.transition = 'none')")

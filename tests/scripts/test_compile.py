@@ -101,6 +101,7 @@ def test_what_cannot_be_imported_is_not_used(builds: Path) -> None:
     assert compiled.build() is None
 
 
+@pytest.mark.long
 def test_what_is_made_is_the_same_wherever_it_is_made(tmp_path: Path) -> None:
     """Also where Python's own flags ask for debugging information, as Debian's do."""
     code = """

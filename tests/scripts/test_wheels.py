@@ -81,6 +81,7 @@ def test_the_server_s_wheel_has_all_that_runs(checkout: Path) -> None:
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"clipper_server"}
 
 
+@pytest.mark.long
 @pytest.mark.stack
 def test_installed_wheels_answer_by_one_command_from_any_folder(
     checkout: Path, tmp_path: Path
@@ -122,6 +123,7 @@ def test_installed_wheels_answer_by_one_command_from_any_folder(
     assert (tmp_path / "b/clipper.sqlite3").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("project", [".", "clients/python"])
 def test_a_wheel_is_the_same_each_time(checkout: Path, project: str) -> None:
     made = []

@@ -31,6 +31,7 @@ def restored(backup: Path, var: Path) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_a_backup_of_a_loaded_stack_answers_alike(
     first: Stack, digits: Digits, folder: Path
 ) -> None:

@@ -89,7 +89,7 @@ def test_however_often_hangup_comes_each_restart_is_a_whole_one(two: Running) ->
     [
         ("broken", "ended with status 3 (ImportError: no module of this name) before it was ready"),
         ("dead", "was ended by signal 9 (Killed) before it was ready"),
-        ("silent", "was not ready within 30 s"),
+        pytest.param("silent", "was not ready within 30 s", marks=pytest.mark.long),
     ],
 )
 def test_where_the_new_one_never_gets_ready_the_old_one_stays(

@@ -59,6 +59,7 @@ def rows(file: Path, query: str) -> list[tuple[object, ...]]:
         return sorted(database.execute(query).fetchall(), key=repr)
 
 
+@pytest.mark.long
 @pytest.mark.postgres
 @pytest.mark.timeout(200)
 def test_rows_move_to_postgresql_and_back_unchanged(var: Path, tmp_path: Path) -> None:

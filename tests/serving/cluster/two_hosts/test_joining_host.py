@@ -23,7 +23,7 @@ from tests.serving.cluster.two_hosts.network_namespaces import WEB_ADDRESS, Link
 from tests.serving.cluster.wait_until import wait_for
 from tests.site.postgresql_server import USER, postgresql_server
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 URL = f"http://{WEB_ADDRESS}:8000"
 # Addresses by which the stack reaches its own servers, and nobody else does.
