@@ -90,7 +90,10 @@ class Heartbeat:
             self._write()
 
     def withdraw(self) -> None:
-        """Stop the heartbeat and remove the record; a failed one stays to be read, then expires."""
+        """Stop the heartbeat and remove the record; a failed one stays to be read, then expires.
+
+        The heartbeat's thread doesn't use the directory from then on, so its client can be closed.
+        """
         self._over.set()
         with self._lock:
             if self.record.state is ReplicaState.FAILED:
@@ -107,7 +110,7 @@ class Heartbeat:
                 if self._over.is_set() or self.record.state is ReplicaState.FAILED:
                     return
                 self._write()
-            self._look_for_the_end()
+                self._look_for_the_end()
 
     def _write(self) -> None:
         self.record = msgspec.structs.replace(
