@@ -231,7 +231,8 @@ def complaints_of(page: Page, url: str) -> Iterator[str]:
         return
     policy = answer.headers.get(HEADER.lower(), "")
     script = policy.partition("script-src")[2].partition(";")[0]
-    if "default-src 'none'" not in policy or "unsafe-inline" in script:
+    strict = "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
+    if not strict or "unsafe-inline" in script:
         yield f"has the policy {policy!r}"
     if url == SWAGGER:  # another's, who has faults of that kind
         return

@@ -26,7 +26,7 @@ def ran(program: str, *, times: int, var: Path, **settings: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("times", beginning_of([10, 60], rows=1))
+@pytest.mark.parametrize("times", beginning_of([20, 60], rows=1))
 @pytest.mark.parametrize("vendor", ["postgresql", "sqlite"])
 def test_an_upload_that_meets_a_delete_of_the_same_bytes_keeps_its_file(
     database_url: str, django_db_setup: Path, tmp_path: Path, vendor: str, times: int
@@ -38,7 +38,7 @@ def test_an_upload_that_meets_a_delete_of_the_same_bytes_keeps_its_file(
     assert said == f"{times} uploads 0 lost\n"
 
 
-@pytest.mark.parametrize("times", beginning_of([50, 300], rows=1))
+@pytest.mark.parametrize("times", beginning_of([100, 300], rows=1))
 def test_changes_that_meet_never_wait_in_a_circle(
     database_url: str, tmp_path: Path, times: int
 ) -> None:
@@ -46,7 +46,7 @@ def test_changes_that_meet_never_wait_in_a_circle(
     assert said == f"{times} changes []\n"
 
 
-@pytest.mark.parametrize("times", beginning_of([10, 60], rows=1))
+@pytest.mark.parametrize("times", beginning_of([20, 60], rows=1))
 def test_checks_of_declarations_that_meet_never_wait_in_a_circle(
     database_url: str, tmp_path: Path, times: int
 ) -> None:
