@@ -224,6 +224,8 @@ def _page(model: type[Row], *, pk: int, name: str) -> str:
 def _difference(name: str, old: Any, new: Any, *, at: int) -> FieldChange:
     if isinstance(old, list) and isinstance(new, list):
         old, new = ([item for item in a if item not in b] for a, b in ((old, new), (new, old)))
+    if name == "routes":  # entries keep their role as well, and they have but one
+        old, new = ([item.replace("(arm, ", "(weight ") for item in a or ()] for a in (old, new))
     shown = name.replace("_", " ")
     return FieldChange(
         "" if shown == "asked version" else shown, _text(old, at=at), _text(new, at=at)
@@ -236,5 +238,4 @@ def _text(value: Any, *, at: int) -> str:
         return ""
     if isinstance(value, list):
         value = ", ".join(item if isinstance(item, str) else json.dumps(item) for item in value)
-        value = value.replace(" (arm, ", " (weight ")  # a route, as entries keep it
     return Truncator(value if isinstance(value, str) else json.dumps(value)).chars(at)

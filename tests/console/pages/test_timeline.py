@@ -144,6 +144,16 @@ def test_routes_and_the_objective_are_reverted(digits: Application, v1: ModelVer
     assert digits.routes.get().weight == 1 / 3
 
 
+def test_a_route_is_shown_with_its_weight(
+    owner: Client, digits: Application, v1: ModelVersion
+) -> None:
+    wanted = [services.RouteRequest(model=v1.model.name, version=v1.version, weight=0.5)]
+    services.replace_routes(application=digits, routes=wanted, by=BY)
+    page = shown(owner)
+    assert f"{v1.model.name}:{v1.version} (weight 0.5)" in page
+    assert "(arm, " not in page
+
+
 def test_only_the_last_change_of_a_field_can_be_reverted(
     owner: Client, digits: Application
 ) -> None:
