@@ -24,6 +24,7 @@ from console.pages.people import show_key
 from core.specs import JOIN
 from registry.models import ApiKey
 from registry.services import create_api_key, revoke_api_key, update_api_key
+from registry.services.api_keys import MOST_HOSTS
 
 
 class ApiKeyForm(ModelForm[ApiKey]):
@@ -32,11 +33,11 @@ class ApiKeyForm(ModelForm[ApiKey]):
     hosts = IntegerField(
         required=False,
         min_value=1,
-        max_value=1000,
+        max_value=MOST_HOSTS,
         widget=UnfoldAdminIntegerFieldWidget,
         label="Hosts that may join",
-        help_text="How many other hosts may join this stack as workers by it, within a day unless "
-        "it expires sooner or later. Then it does nothing else.",
+        help_text="How many other hosts may join this stack as workers by it. It does nothing else "
+        "then, and expires after a day unless you give it another time.",
     )
 
     class Meta:

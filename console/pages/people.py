@@ -158,7 +158,8 @@ def show_key(request: HttpRequest, key: ApiKey, *, text: str) -> None:
     how = snippets(request, application, key=text)[:2] if application and key.can_predict else []
     if key.joins:
         origin = request.build_absolute_uri("/").rstrip("/")
-        how = [("On the host", f"clipper worker --join {origin} --token-file token")]
+        command = f"clipper worker --join {origin} --token-file token"
+        how = [("On the host, with this in the file token", command)]
     messages.warning(request, shown_once(text, snippets=how))
 
 

@@ -19,6 +19,7 @@ from registry.services.audit_trail import audited, record_created
 from registry.services.row_writes import check_changeable, checked, locked
 
 CHANGEABLE = frozenset({"name", "expires_at"})
+MOST_HOSTS = 1000
 
 
 @registry_write
@@ -35,8 +36,11 @@ def create_api_key(
     """Create a key, or a join token for so many hosts; return its row and its text, shown once."""
     unknown = sorted(set(scopes) - {*SCOPES, JOIN})
     is_token = JOIN in scopes
-    if is_token and (len(scopes) > 1 or applications or can_run_code or not 0 < joins <= 1000):
-        raise BadRequest(f"Expected {JOIN} as the only right of a key, and from 1 to 1000 hosts.")
+    mixed = len(scopes) > 1 or applications or can_run_code
+    if is_token and (mixed or not 0 < joins <= MOST_HOSTS):
+        raise BadRequest(
+            f"Expected {JOIN} as the only right of a key, and from 1 to {MOST_HOSTS} hosts."
+        )
     if is_token and expires_at is None:
         expires_at = timezone.now() + timedelta(days=1)
     if unknown:
