@@ -74,6 +74,25 @@ def test_a_withdrawn_replica_stays_away(make_presence: MakePresence, seen: Direc
     assert seen.read() == []
 
 
+def test_a_withdrawn_replica_no_longer_asks_whether_to_drain(make_presence: MakePresence) -> None:
+    looking, withdrawn = threading.Event(), threading.Event()
+    looks_after: list[bool] = []
+
+    def is_orphan() -> bool:
+        looking.set()
+        looks_after.append(withdrawn.wait(timeout=0.2))
+        return False
+
+    heartbeat = make_presence(is_orphan=is_orphan)
+    assert looking.wait(timeout=60)
+
+    heartbeat.withdraw()
+    withdrawn.set()
+    wait_for(lambda: not any(t.name == "heartbeat" for t in threading.enumerate()))
+
+    assert not any(looks_after)
+
+
 def test_a_failed_replica_stays_to_be_read(make_presence: MakePresence, seen: Directory) -> None:
     heartbeat = make_presence()
 
